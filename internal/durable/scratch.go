@@ -1,0 +1,53 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// ScratchFile is a private file for work in progress; it is never published
+// and never synced. Its name is in File.Name.
+type ScratchFile struct {
+	*os.File
+	closed bool
+}
+
+// Scratch makes an empty private file (mode 0600) in dir, or in the system's
+// temporary directory when dir is "". purpose becomes a part of its name, as a
+// target's base name does, so that SweepFor finds it again.
+func Scratch(dir, purpose string) (*ScratchFile, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	f, err := createTemp(dir, purpose, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("create scratch file: %w", err)
+	}
+	return &ScratchFile{File: f}, nil
+}
+
+// Unlink takes the file's name away while it stays open, so that a crash
+// leaves nothing. Where open files cannot be removed it does nothing, and
+// Close removes the name.
+func (s *ScratchFile) Unlink() {
+	// A failure costs nothing: the name stays until Close, or the next Sweep.
+	_ = os.Remove(s.Name())
+}
+
+// Close closes and removes the file, and the -wal, -shm and -journal that
+// SQLite may have put beside it. The second time it does nothing.
+func (s *ScratchFile) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	errs := []error{s.File.Close()}
+	for _, suffix := range append([]string{""}, sidecars...) {
+		if err := os.Remove(s.Name() + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove scratch file: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}

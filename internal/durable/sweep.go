@@ -1,0 +1,96 @@
+package durable
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	// randomDigits is the length of the random part of a temporary name.
+	randomDigits = 16
+	// maxStem keeps temporary names within the usual 255 bytes of a file name,
+	// sidecar suffixes included, for every legal target name.
+	maxStem = 200
+)
+
+// sidecars are the files that SQLite puts beside a scratch database.
+var sidecars = []string{"-wal", "-shm", "-journal"}
+
+func tempName(base string) string {
+	var b [randomDigits / 2]byte
+	rand.Read(b[:]) // never fails, by its documentation
+	return TempPrefix + stem(base) + "-" + hex.EncodeToString(b[:])
+}
+
+// stem is the part of base that fits into a temporary name.
+func stem(base string) string {
+	if len(base) <= maxStem {
+		return base
+	}
+	return strings.ToValidUTF8(base[:maxStem], "")
+}
+
+// Sweep removes the leftovers of crashed runs from dir and returns their names.
+// Only regular files go: a symbolic link or directory of such a name was not
+// left by a crash, and is neither followed nor removed. The caller holds the
+// lock that keeps others from working in dir. A missing dir is empty. On an
+// error the rest is still swept.
+func Sweep(dir string) (removed []string, err error) {
+	return sweep(dir, func(name string) bool { return strings.HasPrefix(name, TempPrefix) })
+}
+
+// SweepFor is Sweep in a directory that belongs to somebody else: only files
+// that were made for targets with the base name base, and match the form of
+// our names exactly, are removed.
+func SweepFor(dir, base string) (removed []string, err error) {
+	return sweep(dir, func(name string) bool { return IsTempFor(name, base) })
+}
+
+// IsTempFor reports whether name is one that Create gives the temp file of a
+// target with the base name base, or a sidecar's of that.
+func IsTempFor(name, base string) bool {
+	rest, ok := strings.CutPrefix(name, TempPrefix+stem(base)+"-")
+	if !ok {
+		return false
+	}
+	for _, s := range sidecars {
+		rest = strings.TrimSuffix(rest, s)
+	}
+	if len(rest) != randomDigits {
+		return false
+	}
+	return strings.Trim(rest, "0123456789abcdef") == ""
+}
+
+func sweep(dir string, ours func(name string) bool) (removed []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sweep leftovers: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if !ours(e.Name()) || !e.Type().IsRegular() {
+			continue
+		}
+		err := os.Remove(filepath.Join(dir, e.Name()))
+		switch {
+		case err == nil:
+			removed = append(removed, e.Name())
+		case !errors.Is(err, fs.ErrNotExist):
+			errs = append(errs, fmt.Errorf("sweep leftovers: %w", err))
+		}
+	}
+	if len(removed) > 0 {
+		errs = append(errs, SyncDir(dir))
+	}
+	return removed, errors.Join(errs...)
+}
