@@ -1,0 +1,94 @@
+package catalog
+
+import "fmt"
+
+// Changes is what bringing the catalog in line with its directory found.
+type Changes struct {
+	Rebuilt  bool   // the catalog was made anew from the archives
+	Reason   string // why, when nobody asked for it
+	SetAside string // path of the copy of a damaged catalog.json
+
+	Added    []Entry   // archives that had no entry; unverified
+	Vanished []Entry   // entries dropped because their archive is gone
+	Resized  []Entry   // entries whose archive has another size than it should; failed
+	Foreign  []Foreign // files that look like archives and are none of ours; left alone
+	Swept    []string  // leftovers of crashed runs that were removed
+
+	// Unsaved says why the outcome is in memory only, nil when it is stored.
+	Unsaved error
+}
+
+// Foreign is a file that ends like an archive but is not listed.
+type Foreign struct {
+	File string // name in the backup directory
+	Err  error  // ErrForeign, one of package archive, or of the file system
+}
+
+// Empty reports whether there is nothing to tell.
+func (ch Changes) Empty() bool { return len(ch.Lines()) == 0 }
+
+// Lines tells the changes, one sentence each, for a log.
+func (ch Changes) Lines() []string {
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if ch.Rebuilt {
+		say("catalog rebuilt from %d archives, all unverified now", len(ch.Added))
+		if ch.Reason != "" {
+			say("the catalog was rebuilt because: %s", ch.Reason)
+		}
+	}
+	if ch.SetAside != "" {
+		say("damaged catalog kept as %s; pins and notes that it no longer told are lost", ch.SetAside)
+	}
+	if !ch.Rebuilt {
+		for _, e := range ch.Added {
+			say("found archive %s, which was not in the catalog; it is unverified", e.File)
+		}
+	}
+	for _, e := range ch.Vanished {
+		say("archive %s of a backup (%s) is gone; its entry was dropped", e.File, e.Verification.State)
+	}
+	for _, e := range ch.Resized {
+		say("backup %s: %s", e.ID, e.Verification.Detail)
+	}
+	for _, f := range ch.Foreign {
+		say("ignoring %q in the backup directory: %v", f.File, f.Err)
+	}
+	for _, name := range ch.Swept {
+		say("removed leftover %s", name)
+	}
+	if ch.Unsaved != nil {
+		say("changes to the catalog could not be stored: %v", ch.Unsaved)
+	}
+	return out
+}
+
+func (ch *Changes) add(o Changes) {
+	ch.Rebuilt = ch.Rebuilt || o.Rebuilt
+	if o.Reason != "" {
+		ch.Reason = o.Reason
+	}
+	if o.SetAside != "" {
+		ch.SetAside = o.SetAside
+	}
+	ch.Added = append(ch.Added, o.Added...)
+	ch.Vanished = append(ch.Vanished, o.Vanished...)
+	ch.Resized = append(ch.Resized, o.Resized...)
+	ch.Swept = append(ch.Swept, o.Swept...)
+	for _, f := range o.Foreign {
+		ch.addForeign(f)
+	}
+	if o.Unsaved != nil {
+		ch.Unsaved = o.Unsaved
+	}
+}
+
+func (ch *Changes) addForeign(f Foreign) {
+	for i := range ch.Foreign {
+		if ch.Foreign[i].File == f.File {
+			ch.Foreign[i] = f
+			return
+		}
+	}
+	ch.Foreign = append(ch.Foreign, f)
+}

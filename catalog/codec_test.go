@@ -1,0 +1,304 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sample makes a catalog of n verified backups.
+func sample(n int) *document {
+	d := newDocument()
+	at := time.Date(2025, 10, 31, 12, 0, 0, 0, time.UTC)
+	for i := range n {
+		made := at.Add(time.Duration(i) * time.Hour)
+		proven := made.Add(time.Second)
+		id := made.Format("data_backup_AUTO_20060102_150405")
+		d.entries = append(d.entries, Entry{
+			ID: id, File: fileOf(id), Seq: uint64(i + 1), Kind: Auto, Trigger: TriggerSchedule, CreatedAt: made,
+			DatabaseBytes: 1 << 30, ArchiveBytes: 350<<20 + int64(i), PageSize: 4096, PageCount: 1 << 18,
+			ImageBLAKE3:  fmt.Sprintf("%064x", i*7919),
+			Verification: Verification{State: Verified, Level: "quick", At: &proven},
+			Note:         "note <" + strings.Repeat("é", i%3) + ">", DurationMS: 2345,
+			Source: json.RawMessage(`{"size":1073741824,"mtime_ns":1761912000000000000,"ino":12345,"wal":{"size":0,"salts":"0011223344556677"}}`),
+		})
+	}
+	d.state.Succeeded(TriggerSchedule, at)
+	return d
+}
+
+func mustEncode(t testing.TB, d *document) []byte {
+	t.Helper()
+	text, err := encode(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// Lost: a catalog cut short, taken for a whole one with fewer backups.
+func TestEveryTruncationIsDetected(t *testing.T) {
+	text := mustEncode(t, sample(3))
+	if _, err := decode(text); err != nil {
+		t.Fatal(err)
+	}
+	for n := range text {
+		if d, err := decode(text[:n]); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("cut to %d of %d bytes: %v, %v", n, len(text), d, err)
+		}
+	}
+}
+
+// Lost: what is stored must be what is read, and plain JSON to everybody else.
+func TestEncodeRoundTrip(t *testing.T) {
+	d := sample(20)
+	text := mustEncode(t, d)
+	if !json.Valid(text) {
+		t.Fatal("not JSON")
+	}
+	back, err := decode(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.nextSeq = 21
+	if !reflect.DeepEqual(back, d) {
+		t.Fatalf("read back\n%+v\nwant\n%+v", back, d)
+	}
+}
+
+// Lost: the memory of the machine, to a hostile catalog.
+func TestHostileCatalogsAreRefusedEarly(t *testing.T) {
+	head := `{"version":1,"next_seq":1,`
+	for name, text := range map[string]string{
+		"empty entries": head + `"backups":[` + strings.Repeat("{},", 1<<20) + `{}]}`,
+		"deep":          head + `"backups":[],"state":` + strings.Repeat("[", 1<<20),
+		"large state":   head + `"backups":[],"state":{"last_success":{"` + strings.Repeat("x", 2<<20) + `":{}}}}`,
+		"seq":           `{"version":1,"next_seq":18446744073709551615,"backups":[]}`,
+		"negative":      `{"version":-1,"next_seq":1,"backups":[]}`,
+		"member twice":  head + `"backups":[],"backups":[]}`,
+		"no list":       head + `"backups":{}}`,
+		"no seq":        `{"version":1,"backups":[]}`,
+	} {
+		if _, err := decode([]byte(text)); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzDecode: no text makes it panic; what is accepted has the same meaning
+// after it was written again.
+func FuzzDecode(f *testing.F) {
+	for _, n := range []int{0, 1, 3} {
+		text := mustEncode(f, sample(n))
+		f.Add(text)
+		f.Add(text[:len(text)/2])
+		f.Add(bytes.ToUpper(text))
+		f.Add(bytes.Replace(text, []byte(":00Z"), []byte(":00+23:59"), 1))
+		f.Add(bytes.Replace(text, []byte("2025"), []byte("9999"), 1))
+		f.Add(bytes.Replace(text, []byte("data_"), []byte("../"), 2))
+	}
+	f.Add([]byte(`{"version":2}`))
+	f.Add([]byte(`{"version":1,"next_seq":1,"state":null,"backups":[]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		salvage(bytes.NewReader(text))
+		d, err := decode(text)
+		if err != nil {
+			if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrVersion) {
+				t.Fatalf("neither damaged nor newer: %v", err)
+			}
+			return
+		}
+		for _, e := range d.entries {
+			if e.File != filepath.Base(e.File) || e.File != e.ID+".db.zst" {
+				t.Fatalf("file %q of id %q was accepted", e.File, e.ID)
+			}
+		}
+		again, err := encode(d)
+		if err != nil {
+			t.Fatalf("accepted, but cannot be written: %v", err)
+		}
+		back, err := decode(again)
+		if err != nil {
+			t.Fatalf("written, but cannot be read: %v\n%s", err, again)
+		}
+		if third := mustEncode(t, back); !bytes.Equal(third, again) {
+			t.Fatalf("the meaning changed:\n%s\n%s", again, third)
+		}
+	})
+}
+
+// Lost: a change, when a sweep by the holder of the operation lock takes the
+// temporary file away; and a full disk must leave the old catalog.
+func TestWriteErrors(t *testing.T) {
+	real := replaceFile
+	t.Cleanup(func() { replaceFile = real })
+	c, err := Open(t.TempDir(), "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	replaceFile = func(path string, data []byte, perm fs.FileMode) error {
+		if calls++; calls == 1 {
+			return fmt.Errorf("rename: %w", fs.ErrNotExist)
+		}
+		return real(path, data, perm)
+	}
+	next := func(tx *Tx) error { tx.NextSeq(); return nil }
+	if err := c.Update(t.Context(), next); err != nil || calls != 2 {
+		t.Fatalf("swept away once: %v after %d calls", err, calls)
+	}
+	full := errors.New("no space left on device")
+	replaceFile = func(string, []byte, fs.FileMode) error { return full }
+	if err := c.Update(t.Context(), next); !errors.Is(err, full) {
+		t.Fatalf("full disk: %v", err)
+	}
+	if d, err := c.view(); err != nil || d.nextSeq != 2 {
+		t.Fatalf("after the failure: %+v %v", d, err)
+	}
+}
+
+// Lost: the damaged catalog, overwritten although no copy of it could be made.
+func TestDamagedCatalogStaysUntilCopied(t *testing.T) {
+	dir := t.TempDir()
+	c, err := Open(dir, "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := []byte(`{"version":1,`)
+	if err := os.WriteFile(c.file(), bad, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// A clock that names a file in a directory that does not exist cannot be
+	// had; all names being taken can.
+	fixed := time.Date(2025, 10, 31, 12, 0, 0, 0, time.UTC)
+	c.now = func() time.Time { return fixed }
+	stem := c.file() + ".damaged-20251031_120000"
+	for n := 1; n <= maxSuffix; n++ {
+		name := stem
+		if n > 1 {
+			name = fmt.Sprintf("%s_%d", stem, n)
+		}
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Entries(); err != nil {
+		t.Errorf("reading goes on in memory: %v", err)
+	}
+	if ch := c.TakeChanges(); ch.Unsaved == nil {
+		t.Errorf("not told: %+v", ch)
+	}
+	for range 2 {
+		if err := c.Update(t.Context(), func(tx *Tx) error { tx.NextSeq(); return nil }); err == nil {
+			t.Error("written over the damaged catalog")
+		}
+	}
+	if text, err := os.ReadFile(c.file()); err != nil || !bytes.Equal(text, bad) {
+		t.Fatalf("the damaged catalog is now %q, %v", text, err)
+	}
+}
+
+func BenchmarkDecode10000(b *testing.B) {
+	text := mustEncode(b, sample(10_000))
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if _, err := decode(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkEncode10000(b *testing.B) {
+	d := sample(10_000)
+	for b.Loop() {
+		b.SetBytes(int64(len(mustEncode(b, d))))
+	}
+}
+
+// list in a new process: Open and Entries.
+func BenchmarkOpenAndList10000(b *testing.B) {
+	dir := b.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, catalogName), mustEncode(b, sample(10_000)), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		c, err := Open(dir, "data")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if list, err := c.Entries(); err != nil || len(list) != 10_000 {
+			b.Fatal(err)
+		}
+	}
+}
+
+// One more entry, in a process that already has the catalog, and in a new one.
+func BenchmarkAdd10000(b *testing.B) {
+	for _, fresh := range []bool{false, true} {
+		b.Run(fmt.Sprintf("fresh=%v", fresh), func(b *testing.B) {
+			dir := b.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, catalogName), mustEncode(b, sample(10_000)), 0o600); err != nil {
+				b.Fatal(err)
+			}
+			c, err := Open(dir, "data")
+			if err != nil {
+				b.Fatal(err)
+			}
+			n := 0
+			for b.Loop() {
+				if fresh {
+					if c, err = Open(dir, "data"); err != nil {
+						b.Fatal(err)
+					}
+				}
+				n++
+				id := fmt.Sprint("added-", n)
+				if err := c.Update(b.Context(), func(tx *Tx) error {
+					return tx.Put(Entry{ID: id, File: fileOf(id), Kind: Auto})
+				}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Reconcile with nothing to do: what every command pays besides reading.
+func BenchmarkReconcile10000(b *testing.B) {
+	dir := b.TempDir()
+	d := sample(10_000)
+	for i := range d.entries {
+		d.entries[i].ArchiveBytes, d.entries[i].Verification.State = 0, Unverified
+		if err := os.WriteFile(filepath.Join(dir, d.entries[i].File), nil, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, catalogName), mustEncode(b, d), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	c, err := Open(dir, "data")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if ch, err := c.Reconcile(b.Context()); err != nil || !ch.Empty() {
+			b.Fatal(ch.Lines(), err)
+		}
+	}
+}
+
+func BenchmarkPlan10000(b *testing.B) {
+	entries := sample(10_000).newestFirst()
+	now := entries[0].CreatedAt
+	for b.Loop() {
+		Plan(entries, Policy{Last: 10, Hourly: 24, Daily: 7, Weekly: 5, Monthly: 12, Yearly: Unlimited}, now)
+	}
+}

@@ -1,0 +1,111 @@
+package catalog
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Kind says who wanted a backup: the program by itself, or a person.
+type Kind string
+
+// The kinds of backup.
+const (
+	Auto   Kind = "auto"
+	Manual Kind = "manual"
+)
+
+// Trigger says what caused a backup.
+type Trigger string
+
+// The triggers. TriggerPreRestore marks the safety backup that a restore takes of what it replaces.
+const (
+	TriggerStartup    Trigger = "startup"
+	TriggerSchedule   Trigger = "schedule"
+	TriggerChange     Trigger = "change"
+	TriggerShutdown   Trigger = "shutdown"
+	TriggerManual     Trigger = "manual"
+	TriggerPreRestore Trigger = "pre-restore"
+)
+
+// VerifyState is what is known about a backup's soundness.
+type VerifyState string
+
+// The verification states. A backup counts only when it is Verified.
+const (
+	Unverified VerifyState = "unverified"
+	Verified   VerifyState = "verified"
+	Failed     VerifyState = "failed"
+)
+
+// Verification is the outcome of the last proof of a backup.
+type Verification struct {
+	State  VerifyState `json:"state"`
+	Level  string      `json:"level"`  // check level of that proof, "" when there was none
+	At     *time.Time  `json:"at"`     // when that proof was made, nil when there was none
+	Detail string      `json:"detail"` // what failed, "" otherwise
+}
+
+// Entry is one backup as the catalog knows it. Values handed out share memory
+// with the catalog through At and Source: replace those, never write into them.
+type Entry struct {
+	ID            string       `json:"id"`             // File without archive.Ext
+	File          string       `json:"file"`           // plain name inside the backup directory
+	Seq           uint64       `json:"seq"`            // order of the backups, from 1; never reused
+	Kind          Kind         `json:"kind"`           //
+	Trigger       Trigger      `json:"trigger"`        //
+	CreatedAt     time.Time    `json:"created_at"`     // UTC
+	DatabaseBytes int64        `json:"database_bytes"` // bytes of the image
+	ArchiveBytes  int64        `json:"archive_bytes"`  // bytes of File
+	PageSize      int          `json:"page_size"`      // bytes; 0 for an empty database
+	PageCount     int64        `json:"page_count"`     //
+	ImageBLAKE3   string       `json:"image_blake3"`   // BLAKE3-256 of the image, hex
+	Verification  Verification `json:"verification"`   //
+	Pinned        bool         `json:"pinned"`         // exempt from pruning until unpinned
+	Note          string       `json:"note"`           //
+	DurationMS    int64        `json:"duration_ms"`    // milliseconds that taking it took
+
+	// Source is a fingerprint of the live database's files at the time of the
+	// backup, opaque to the catalog. It is no part of the public form.
+	Source json.RawMessage `json:"source,omitempty"`
+}
+
+// Public returns the entry in its public form: without Source.
+func (e Entry) Public() Entry {
+	e.Source = nil
+	return e
+}
+
+// Usable reports whether the backup counts: proven, and not disproven since.
+func (e Entry) Usable() bool { return e.Verification.State == Verified }
+
+// State is what a backup directory remembers beside its entries. All of it is
+// optional; the zero value says that nothing has happened yet.
+type State struct {
+	LastSuccess map[Trigger]Outcome `json:"last_success,omitempty"`
+	LastFailure map[Trigger]Outcome `json:"last_failure,omitempty"`
+	LastCheck   *CheckOutcome       `json:"last_check,omitempty"`
+	LastDrill   *DrillOutcome       `json:"last_drill,omitempty"`
+	NextRun     *time.Time          `json:"next_run,omitempty"`
+}
+
+// Outcome is how the last backup of one trigger went.
+type Outcome struct {
+	At      time.Time `json:"at"`
+	Code    string    `json:"code,omitempty"`    // stable error code, "" for a success
+	Message string    `json:"message,omitempty"` // the error, or the id of the backup that was made
+}
+
+// CheckOutcome is the last check of the live database.
+type CheckOutcome struct {
+	At      time.Time `json:"at"`
+	Level   string    `json:"level"`
+	Verdict string    `json:"verdict"`
+}
+
+// DrillOutcome is the last restore drill.
+type DrillOutcome struct {
+	ID         string    `json:"id"` // the backup that was restored
+	At         time.Time `json:"at"`
+	Verdict    string    `json:"verdict"`
+	DurationMS int64     `json:"duration_ms"`
+}

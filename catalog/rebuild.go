@@ -1,0 +1,218 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"example.com/snapd/internal/durable"
+)
+
+// Rebuild makes the catalog anew from the archives: all backups are unverified
+// afterwards. Pins, notes, state and the next number are kept as far as the
+// present catalog can be read. Order: by number as the catalog or the archive
+// tells it, then creation time, then name. Errors: ErrVersion, ErrReadOnly,
+// ErrNoDirectory, ErrBusy.
+func (c *Catalog) Rebuild(ctx context.Context) (ch Changes, err error) {
+	found, err := c.gather(ctx)
+	if err != nil {
+		return ch, fmt.Errorf("rebuild catalog: %w", err)
+	}
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return ch, fmt.Errorf("rebuild catalog: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	prior, err := c.latest() // one that had to be mended is rebuilt already; once more does no harm
+	if err != nil {
+		return ch, fmt.Errorf("rebuild catalog: %w", err)
+	}
+	doc, ch := c.compose(prior, found)
+	if err := c.write(doc); err != nil {
+		return ch, err
+	}
+	if err := c.link(doc, nil); err != nil {
+		return ch, fmt.Errorf("rebuild catalog: %w", err)
+	}
+	told := c.TakeChanges()
+	told.Added = nil // all of them are in ch
+	told.add(ch)
+	return told, nil
+}
+
+// gathered is what the archives of the directory tell.
+type gathered struct {
+	entries []Entry // Seq is a claim
+	foreign []Foreign
+}
+
+func (c *Catalog) gather(ctx context.Context) (g gathered, err error) {
+	l, err := c.scan(ctx)
+	if err != nil {
+		return g, err
+	}
+	entries, foreign, err := c.readEntries(ctx, l.names)
+	return gathered{entries, append(l.foreign, foreign...)}, err
+}
+
+// compose makes a document of what was found, with what prior knows besides.
+func (c *Catalog) compose(prior *document, found gathered) (*document, Changes) {
+	ch := Changes{Rebuilt: true, Foreign: found.foreign}
+	doc := &document{nextSeq: prior.nextSeq, state: prior.state.clone()}
+	known := make(map[string]Entry, len(prior.entries))
+	for _, e := range prior.entries {
+		known[e.ID] = e
+	}
+	for i := range found.entries {
+		e := &found.entries[i]
+		if k, ok := known[e.ID]; ok {
+			e.Pinned, e.Note, e.Seq = k.Pinned, k.Note, k.Seq
+			delete(known, e.ID)
+		}
+	}
+	unreadable := make(map[string]error)
+	for _, f := range found.foreign {
+		unreadable[f.File] = f.Err
+	}
+	for _, e := range prior.entries {
+		if _, left := known[e.ID]; !left {
+			continue
+		}
+		if why, bad := unreadable[e.File]; bad {
+			// Its pin and note stay, and so does the file; it is not usable.
+			e.Verification = failure(c.now(), "the archive cannot be read: "+why.Error())
+			found.entries = append(found.entries, e)
+		} else if _, err := os.Lstat(c.Path(e)); errors.Is(err, fs.ErrNotExist) {
+			ch.Vanished = append(ch.Vanished, e)
+		} else {
+			found.entries = append(found.entries, e) // made since the directory was listed
+		}
+	}
+	doc.merge(found.entries)
+	ch.Added = doc.newestFirst()
+	return doc, ch
+}
+
+// mend replaces a lost or damaged catalog.json, of which a copy is kept; the
+// caller holds the lock. cause is what load said.
+func (c *Catalog) mend(cause error) (*document, error) {
+	doc, ch, err := c.remake(cause)
+	if err != nil {
+		return nil, err
+	}
+	if errors.Is(cause, ErrDamaged) {
+		if ch.SetAside, err = c.setAside(); err != nil {
+			return nil, fmt.Errorf("keep the damaged catalog: %w", explain(err))
+		}
+	}
+	c.adopt(doc, stamp{}) // whatever the file's stamp was, it has to be written
+	if err := c.write(doc); err != nil {
+		return nil, err
+	}
+	c.tell(ch)
+	return doc, nil
+}
+
+// mendInMemory is mend where nothing can be written, which is why.
+func (c *Catalog) mendInMemory(cause, why error) (*document, error) {
+	doc, ch, err := c.remake(cause)
+	if err != nil {
+		return nil, err
+	}
+	ch.Unsaved = why
+	s := stamp{unsaved: true}
+	if s.info, err = os.Stat(c.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	c.adopt(doc, s)
+	c.tell(ch)
+	return doc, nil
+}
+
+// remake rebuilds in memory. What the last good version, or else the damaged
+// text, still tells is used.
+func (c *Catalog) remake(cause error) (*document, Changes, error) {
+	// Not bounded by a caller's patience: it can only be cut short, not done in part.
+	found, err := c.gather(context.Background())
+	if err != nil {
+		return nil, Changes{}, errors.Join(cause, err)
+	}
+	c.mu.Lock()
+	prior := c.doc
+	c.mu.Unlock()
+	if prior == nil {
+		prior, err = c.salvageFile()
+	}
+	if err != nil {
+		return nil, Changes{}, errors.Join(cause, err)
+	}
+	doc, ch := c.compose(prior, found)
+	ch.Reason = cause.Error()
+	return doc, ch, nil
+}
+
+func (c *Catalog) salvageFile() (*document, error) {
+	f, err := os.Open(c.file())
+	if errors.Is(err, fs.ErrNotExist) {
+		return newDocument(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return salvage(f), nil
+}
+
+// setAside keeps a durable copy of catalog.json; the file itself stays until
+// it is replaced, so that a crash in between loses nothing.
+func (c *Catalog) setAside() (string, error) {
+	f, err := os.Open(c.file())
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	stem := catalogName + ".damaged-" + c.now().UTC().Format(timeLayout)
+	for n := 1; n <= maxSuffix; n++ {
+		name := stem
+		if n > 1 {
+			name = fmt.Sprintf("%s_%d", stem, n)
+		}
+		path := filepath.Join(c.dir, name)
+		if same, err := sameText(f, info.Size(), path); err != nil || same {
+			return path, err
+		}
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return path, durable.CopyFile(context.Background(), f, info.Size(), path, 0o600)
+		}
+	}
+	return "", fmt.Errorf("too many files %s_N: remove some", stem)
+}
+
+// sameText reports whether the file at path, if any, holds what r does.
+func sameText(r io.ReaderAt, size int64, path string) (bool, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil || !info.Mode().IsRegular() || info.Size() != size || size > maxCatalog {
+		return false, err
+	}
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return false, err
+	}
+	text := make([]byte, size)
+	if _, err := r.ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return bytes.Equal(old, text), nil
+}

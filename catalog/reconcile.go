@@ -1,0 +1,191 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"example.com/snapd/internal/durable"
+)
+
+// Reconcile brings the catalog in line with the directory: entries whose
+// archive is gone are dropped, archives without entry are added as unverified,
+// an archive of another size than its entry's makes it failed, leftovers of
+// crashed runs are removed unless an operation runs, and the link to the newest
+// verified backup is put right. Files that are no archives of this database
+// are only told of. Nothing is written when nothing changed. In a directory
+// that cannot be written the outcome is kept in memory (Changes.Unsaved).
+//
+// The leftovers are told from files in use by the operation lock: whoever
+// makes temporary files in the directory holds it. A caller that holds it
+// itself sweeps on its own account.
+func (c *Catalog) Reconcile(ctx context.Context) (Changes, error) {
+	doc, err := c.view()
+	if err != nil {
+		return Changes{}, fmt.Errorf("reconcile: %w", err)
+	}
+	ch := c.TakeChanges()
+	seen, err := c.scan(ctx)
+	if err != nil {
+		return ch, fmt.Errorf("reconcile: %w", err)
+	}
+	fresh, err := c.readUnlisted(ctx, doc, &seen)
+	if err != nil {
+		return ch, fmt.Errorf("reconcile: %w", err)
+	}
+	ch.add(Changes{Foreign: seen.foreign})
+	if seen.debris {
+		swept, err := c.sweep(ctx)
+		ch.Swept = append(ch.Swept, swept...)
+		if err != nil {
+			return ch, fmt.Errorf("reconcile: %w", err)
+		}
+	}
+	_, found := c.align(doc, seen, fresh)
+	if found.Empty() && c.linkRight(doc) {
+		return ch, nil
+	}
+	found, err = c.store(ctx, seen, fresh)
+	if errors.Is(err, ErrReadOnly) {
+		found, err = c.keepInMemory(doc, seen, fresh, err), nil
+	}
+	ch.add(found)
+	if err != nil {
+		return ch, fmt.Errorf("reconcile: %w", err)
+	}
+	return ch, nil
+}
+
+// readUnlisted opens the archives that doc does not list.
+func (c *Catalog) readUnlisted(ctx context.Context, doc *document, seen *listing) ([]Entry, error) {
+	listed := make(map[string]struct{}, len(doc.entries))
+	for i := range doc.entries {
+		listed[doc.entries[i].File] = struct{}{}
+	}
+	var names []string
+	for _, name := range seen.names {
+		if _, ok := listed[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	fresh, foreign, err := c.readEntries(ctx, names)
+	seen.foreign = append(seen.foreign, foreign...)
+	return fresh, err
+}
+
+// align returns doc as the directory wants it, and the differences.
+func (c *Catalog) align(doc *document, seen listing, fresh []Entry) (*document, Changes) {
+	var ch Changes
+	out := &document{nextSeq: doc.nextSeq, state: doc.state.clone(), entries: make([]Entry, 0, len(doc.entries)+len(fresh))}
+	for _, e := range doc.entries {
+		size, ok := seen.sizes[e.File]
+		if !ok || size != e.ArchiveBytes {
+			size, ok = c.sizeNow(e) // another process may have been at work since the look
+		}
+		if !ok {
+			ch.Vanished = append(ch.Vanished, e)
+			continue
+		}
+		if size != e.ArchiveBytes && e.Verification.State != Failed {
+			e.Verification = failure(c.now(), fmt.Sprintf("the archive has %d bytes, not %d", size, e.ArchiveBytes))
+			ch.Resized = append(ch.Resized, e)
+		}
+		out.entries = append(out.entries, e)
+	}
+	for _, e := range fresh {
+		if _, there := c.sizeNow(e); !there || out.find(e.ID) >= 0 {
+			continue
+		}
+		inherit(&e, ch.Vanished)
+		ch.Added = append(ch.Added, e)
+	}
+	if len(ch.Added) > 0 {
+		out.merge(ch.Added)
+	}
+	return out, ch
+}
+
+// inherit gives a renamed archive the pin and note of its former entry.
+func inherit(e *Entry, vanished []Entry) {
+	for _, v := range vanished {
+		if v.Seq == e.Seq && v.ImageBLAKE3 == e.ImageBLAKE3 {
+			e.Pinned, e.Note = v.Pinned, v.Note
+		}
+	}
+}
+
+// sizeNow looks at one archive. Only a proven absence counts as one.
+func (c *Catalog) sizeNow(e Entry) (size int64, there bool) {
+	info, err := os.Lstat(c.Path(e))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, false
+	case err != nil:
+		return e.ArchiveBytes, true
+	case !info.Mode().IsRegular():
+		return -1, true
+	}
+	return info.Size(), true
+}
+
+// store aligns the present catalog under the lock and writes it.
+func (c *Catalog) store(ctx context.Context, seen listing, fresh []Entry) (ch Changes, err error) {
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return ch, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	doc, err := c.latest()
+	if err != nil {
+		return ch, err
+	}
+	doc, ch = c.align(doc, seen, fresh)
+	if err := c.write(doc); err != nil {
+		return Changes{}, err
+	}
+	return ch, c.link(doc, nil)
+}
+
+func (c *Catalog) keepInMemory(doc *document, seen listing, fresh []Entry, why error) Changes {
+	doc, ch := c.align(doc, seen, fresh)
+	if ch.Empty() {
+		return ch // only the link is wrong, which nobody can help
+	}
+	ch.Unsaved = why
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doc, c.stamp.unsaved = doc, true
+	return ch
+}
+
+// sweep removes leftovers, unless an operation runs to which they may belong,
+// or nothing can be removed. Writers of the catalog make temporary files too,
+// and are kept out.
+func (c *Catalog) sweep(ctx context.Context) (swept []string, err error) {
+	op, err := c.LockOperation(ctx, false, "sweep")
+	if errors.Is(err, ErrBusy) || errors.Is(err, ErrReadOnly) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, op.Unlock()) }()
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	swept, err = durable.Sweep(c.dir)
+	if errors.Is(explain(err), ErrReadOnly) {
+		err = nil
+	}
+	return swept, err
+}
+
+func failure(now time.Time, detail string) Verification {
+	at := now.UTC()
+	return Verification{State: Failed, At: &at, Detail: cut(detail, maxDetail)}
+}

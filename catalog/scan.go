@@ -1,0 +1,159 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+)
+
+// listing is what a look at the backup directory saw.
+type listing struct {
+	sizes   map[string]int64 // bytes of the files that may be archives of ours
+	names   []string         // the same files, sorted
+	foreign []Foreign        // those that cannot be
+	debris  bool             // temporary files, in use or left over
+}
+
+// scan lists the directory. A missing one is empty.
+func (c *Catalog) scan(ctx context.Context) (listing, error) {
+	l := listing{sizes: make(map[string]int64)}
+	files, err := os.ReadDir(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return l, fmt.Errorf("scan backup directory: %w", err)
+	}
+	for _, f := range files {
+		if err := context.Cause(ctx); err != nil {
+			return l, err
+		}
+		name := f.Name()
+		if strings.HasPrefix(name, durable.TempPrefix) {
+			l.debris = true
+			continue
+		}
+		if !c.looksLikeArchive(name) {
+			continue
+		}
+		info, err := f.Info()
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
+		case err != nil:
+			return l, fmt.Errorf("scan backup directory: %w", err)
+		case !info.Mode().IsRegular():
+			l.foreign = append(l.foreign, Foreign{name, fmt.Errorf("%w: not a regular file", ErrForeign)})
+		case !validID(strings.TrimSuffix(name, archive.Ext)):
+			l.foreign = append(l.foreign, Foreign{name, fmt.Errorf("%w: its name cannot be an id", ErrForeign)})
+		default:
+			l.sizes[name] = info.Size()
+			l.names = append(l.names, name)
+		}
+	}
+	return l, nil
+}
+
+func (c *Catalog) looksLikeArchive(name string) bool {
+	return strings.HasSuffix(name, archive.Ext) && name != c.linkName()
+}
+
+// anyArchive reports whether the directory holds anything that may be an archive.
+func (c *Catalog) anyArchive() (bool, error) {
+	files, err := os.ReadDir(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("scan backup directory: %w", err)
+	}
+	for _, f := range files {
+		if f.Type().IsRegular() && c.looksLikeArchive(f.Name()) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// readEntries opens the archives and makes entries of what they tell; Seq is a
+// claim. What is none of this database's is returned as foreign.
+func (c *Catalog) readEntries(ctx context.Context, names []string) (entries []Entry, foreign []Foreign, err error) {
+	for _, name := range names {
+		if err := context.Cause(ctx); err != nil {
+			return nil, nil, err
+		}
+		e, err := c.readEntry(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
+		case err != nil:
+			foreign = append(foreign, Foreign{name, err})
+		default:
+			entries = append(entries, e)
+		}
+	}
+	return entries, foreign, nil
+}
+
+func (c *Catalog) readEntry(name string) (Entry, error) {
+	r, err := archive.Open(filepath.Join(c.dir, name))
+	if err != nil {
+		return Entry{}, err
+	}
+	info := r.Info()
+	if err := r.Close(); err != nil {
+		return Entry{}, err
+	}
+	if !c.owns(info.Database) {
+		return Entry{}, fmt.Errorf("%w: it is one of %.80q", ErrForeign, info.Database)
+	}
+	e := NewEntry(strings.TrimSuffix(name, archive.Ext), info)
+	probe := e
+	probe.Seq = max(1, e.Seq)
+	if err := probe.validate(); err != nil {
+		return Entry{}, fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	return e, nil
+}
+
+// owns takes the name with and without its extension, and an archive that does
+// not tell whose it is.
+func (c *Catalog) owns(database string) bool {
+	return database == "" || database == c.base || strings.TrimSuffix(database, filepath.Ext(database)) == c.base
+}
+
+// NewEntry is the entry of the archive that info describes, unverified. Seq is
+// the one told by the archive, 0 when it tells none. What the archive tells of
+// no known kind counts as manual: such a backup is never pruned.
+func NewEntry(id string, info archive.Info) Entry {
+	e := Entry{
+		ID:            id,
+		File:          fileOf(id),
+		Seq:           info.Seq,
+		Kind:          Kind(info.Kind),
+		Trigger:       Trigger(info.Trigger),
+		CreatedAt:     info.CreatedAt,
+		DatabaseBytes: info.ImageBytes,
+		ArchiveBytes:  info.ArchiveBytes,
+		PageSize:      info.PageSize,
+		PageCount:     info.PageCount,
+		ImageBLAKE3:   info.ImageBLAKE3,
+		Verification:  Verification{State: Unverified},
+		Pinned:        info.Pinned,
+		Note:          cut(info.Note, maxNote),
+		DurationMS:    max(0, info.DurationMS),
+	}
+	if e.Kind != Auto {
+		e.Kind = Manual
+	}
+	if e.Seq > maxSeq {
+		e.Seq = 0
+	}
+	e.normalise()
+	return e
+}

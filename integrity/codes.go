@@ -1,0 +1,126 @@
+package integrity
+
+// Code names a kind of finding. Codes are stable: programs may branch on them.
+type Code string
+
+// gravity is what a finding of a kind means for the verdict, in rising order.
+type gravity int
+
+const (
+	remark    gravity = iota // nothing is wrong with the data
+	violation                // rows break rules of the schema
+	damage                   // the file is corrupt
+)
+
+// Every code there is. The table kinds gives each its weight.
+const (
+	// Remarks: findings of a healthy file.
+
+	CodeMore            Code = "more"             // the list was cut short
+	CodePartialPage     Code = "partial_page"     // bytes beyond the last whole page that no page owns
+	CodeTrailingPages   Code = "trailing_pages"   // whole pages past the header's count: SQLite ignores them
+	CodeHeaderReserved  Code = "header_reserved"  // bytes that SQLite keeps for the future are in use
+	CodeWALTornTail     Code = "wal_torn_tail"    // the log ends in frames of a transaction that was never committed
+	CodeWALIgnored      Code = "wal_ignored"      // the log's header is not valid, and nothing in it is missing from the database
+	CodeWALStray        Code = "wal_stray"        // a log lies beside a database that does not use one
+	CodeJournalHot      Code = "journal_hot"      // a transaction was cut off; SQLite undoes it at the next opening
+	CodeJournalIgnored  Code = "journal_ignored"  // a journal whose header is damaged, so that SQLite undoes nothing
+	CodeUncheckedModule Code = "unchecked_module" // a virtual table whose module this program does not have
+	CodeUncheckedRows   Code = "unchecked_rows"   // a table whose expressions cannot be evaluated here
+	CodeUncheckedRules  Code = "unchecked_rules"  // CHECK constraints, which SQLite ignores on read-only files
+
+	// Violations: the structure is sound, rules of the schema are broken.
+
+	CodeNull       Code = "null_violation"  // NULL in a NOT NULL column
+	CodeCheck      Code = "check_violation" // a CHECK constraint is false
+	CodeType       Code = "type_violation"  // a value of the wrong type (STRICT, affinity)
+	CodeForeignKey Code = "foreign_key"     // a row refers to a row that is not there
+	CodeFKMismatch Code = "fk_mismatch"     // a foreign key names no usable key of its parent table
+
+	// Damage: the file header and the file's size.
+
+	CodeHeaderMagic       Code = "header_magic"        // does not begin as an SQLite database does
+	CodeHeaderPageSize    Code = "header_page_size"    // not a power of two in 512..65536
+	CodeHeaderVersion     Code = "header_version"      // file format version neither 1 nor 2
+	CodeHeaderReservedLen Code = "header_usable_size"  // reserved space leaves less than 480 bytes of a page
+	CodeHeaderFractions   Code = "header_fractions"    // payload fractions are not 64, 32, 32
+	CodeHeaderSchema      Code = "header_schema"       // schema format above 4
+	CodeHeaderEncoding    Code = "header_encoding"     // text encoding not 1, 2 or 3
+	CodeHeaderFreelist    Code = "header_freelist"     // freelist head and count contradict each other or the size
+	CodeHeaderVacuum      Code = "header_largest_root" // largest root page past the end
+	CodeTruncated         Code = "truncated"           // pages are missing at the end
+
+	// Damage: the write-ahead log.
+
+	CodeWALHeader   Code = "wal_header"            // the log's header is damaged or of an unknown version
+	CodeWALLost     Code = "wal_lost_transactions" // committed transactions lie beyond a damaged frame
+	CodeWALPageSize Code = "wal_page_size"         // the log belongs to a database of another page size
+
+	// Damage: structure, as SQLite reports it.
+
+	CodeSchema       Code = "schema_malformed" // the schema cannot be read or parsed
+	CodePage         Code = "btree_page"       // a page is not what its place in a tree requires
+	CodeOrder        Code = "btree_order"      // rows out of order
+	CodeCell         Code = "btree_cell"       // cells overlap, leave the page, or free space does not add up
+	CodeDepth        Code = "btree_depth"      // branches of a tree end at different depths
+	CodePageTwice    Code = "page_used_twice"  // one page belongs to two places
+	CodePageNever    Code = "page_never_used"  // a page belongs to nothing
+	CodePageNumber   Code = "page_number"      // a reference to a page that cannot exist
+	CodeOverflow     Code = "overflow"         // a chain of overflow pages is too short, too long or broken
+	CodeFreelist     Code = "freelist"         // the list of free pages is damaged
+	CodePointerMap   Code = "pointer_map"      // the back references of an auto_vacuum database are wrong
+	CodeRecord       Code = "record"           // a row's bytes do not form a record
+	CodeFTS          Code = "fts_index"        // a full-text index disagrees with its content
+	CodeRTree        Code = "rtree"            // an R-tree's tables contradict each other
+	CodeVirtualTable Code = "virtual_table"    // another virtual table reports damage
+	CodeStructure    Code = "structure"        // damage that SQLite reported in words not known here
+	CodeUnreadable   Code = "unreadable"       // SQLite gave up with its code for corruption
+	CodeArchive      Code = "archive_damaged"  // the archive's bytes are not those that were stored
+
+	// Damage of indexes only: the tables are whole.
+
+	CodeIndexMissing   Code = "index_missing_row" // a row is not in an index
+	CodeIndexCount     Code = "index_count"       // an index has another number of entries than its table rows
+	CodeIndexDiffers   Code = "index_differs"     // an index entry disagrees with its row
+	CodeIndexNonunique Code = "index_nonunique"   // a UNIQUE index holds a key twice
+)
+
+type kind struct {
+	gravity  gravity
+	repair   string
+	onlyFull bool // quick_check cannot see it
+}
+
+// kinds lists every code that is not plain damage.
+var kinds = map[Code]kind{
+	CodeMore:            {gravity: remark},
+	CodePartialPage:     {gravity: remark},
+	CodeTrailingPages:   {gravity: remark},
+	CodeHeaderReserved:  {gravity: remark},
+	CodeWALTornTail:     {gravity: remark},
+	CodeWALIgnored:      {gravity: remark},
+	CodeWALStray:        {gravity: remark},
+	CodeJournalHot:      {gravity: remark},
+	CodeJournalIgnored:  {gravity: remark},
+	CodeUncheckedModule: {gravity: remark},
+	CodeUncheckedRows:   {gravity: remark},
+	CodeUncheckedRules:  {gravity: remark},
+
+	CodeNull:       {gravity: violation},
+	CodeCheck:      {gravity: violation},
+	CodeType:       {gravity: violation},
+	CodeForeignKey: {gravity: violation},
+	CodeFKMismatch: {gravity: violation},
+
+	CodeIndexMissing:   {gravity: damage, repair: RepairReindex, onlyFull: true},
+	CodeIndexCount:     {gravity: damage, repair: RepairReindex},
+	CodeIndexDiffers:   {gravity: damage, repair: RepairReindex, onlyFull: true},
+	CodeIndexNonunique: {gravity: damage, repair: RepairReindex, onlyFull: true},
+}
+
+func (c Code) kind() kind {
+	if k, ok := kinds[c]; ok {
+		return k
+	}
+	return kind{gravity: damage}
+}

@@ -1,0 +1,179 @@
+package integrity
+
+import (
+	"context"
+	"errors"
+
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// maxCopyForRules is the largest database, in bytes, that a quick check copies
+// only to have its CHECK constraints evaluated.
+const maxCopyForRules = 64 << 20
+
+// viaSQLite runs the levels above header by the way that leaves nothing behind:
+// in place where that creates no file, else on a private copy.
+func (l *liveCheck) viaSQLite(ctx context.Context, v view, t *tally) (*Level, error) {
+	switch {
+	case v.shm:
+		// A log in use, or one whose owner died: SQLite has all its files.
+		failed, err := l.inPlace(ctx, t, sqliteconn.Options{})
+		if sqliteconn.Classify(err) == sqliteconn.ClassPermission {
+			return l.onCopy(ctx, v, t)
+		}
+		return failed, err
+	case v.wal.size > 0:
+		return l.onCopy(ctx, v, t) // SQLite would build the log's index beside it
+	case v.usesWAL():
+		return l.immutable(ctx, v, t)
+	}
+	return l.rollbackMode(ctx, t)
+}
+
+// open opens the database and its read transaction; the lock comes with the first read.
+func (l *liveCheck) open(ctx context.Context, o sqliteconn.Options) (*sqliteconn.Conn, error) {
+	o.Hostile, o.BusyTimeout = true, poll
+	return begin(ctx, l.path, o)
+}
+
+func begin(ctx context.Context, path string, o sqliteconn.Options) (*sqliteconn.Conn, error) {
+	conn, err := sqliteconn.Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.Exec(ctx, "PRAGMA query_only=1; BEGIN"); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// inPlace adds to t only when the check could be made.
+func (l *liveCheck) inPlace(ctx context.Context, t *tally, o sqliteconn.Options) (_ *Level, err error) {
+	conn, err := l.open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	s := &sqlCheck{conn: conn, t: &tally{}}
+	failed, err := s.run(ctx, l.o.Level)
+	if err != nil {
+		return nil, err
+	}
+	t.merge(*s.t)
+	return failed, nil
+}
+
+// immutable checks a database that would use a log and has none: nobody is
+// connected, and the main file is all there is. That nobody came is proven afterwards.
+func (l *liveCheck) immutable(ctx context.Context, v view, t *tally) (_ *Level, err error) {
+	conn, err := l.open(ctx, sqliteconn.Options{Immutable: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	s := &sqlCheck{conn: conn, t: &tally{}}
+	rules, err := s.hasRules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if rules && l.o.Level >= LevelQuick {
+		if l.o.Level == LevelFull || v.main.size <= maxCopyForRules {
+			return l.onCopy(ctx, v, t)
+		}
+		s.t.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is large and not in use; a full check evaluates them on a copy")
+	}
+	failed, err := s.run(ctx, l.o.Level)
+	if merr := l.unchanged(v); merr != nil {
+		return nil, merr
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.merge(*s.t)
+	return failed, nil
+}
+
+// rollbackMode checks a database that has no log, under SQLite's shared lock. The
+// connection is read-only, so that it cannot roll a hot journal back. Where the
+// schema has CHECK constraints a second one evaluates them, which cannot
+// roll back either as long as the first one holds its lock.
+func (l *liveCheck) rollbackMode(ctx context.Context, t *tally) (_ *Level, err error) {
+	conn, err := l.open(ctx, sqliteconn.Options{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	s := &sqlCheck{conn: conn, t: &tally{}}
+	rules, err := s.hasRules(ctx)
+	if sqliteconn.Classify(err) == sqliteconn.ClassHotJournal {
+		return nil, errMoving // it was not there when we looked
+	}
+	if err != nil {
+		return nil, err
+	}
+	if rules && l.o.Level >= LevelQuick {
+		return l.inPlace(ctx, t, sqliteconn.Options{})
+	}
+	failed, err := s.run(ctx, l.o.Level)
+	if err != nil {
+		return nil, err
+	}
+	t.merge(*s.t)
+	return failed, nil
+}
+
+// hasRules reports whether the schema may have CHECK constraints. Damage found
+// on the way is left to the levels.
+func (s *sqlCheck) hasRules(ctx context.Context) (bool, error) {
+	n, err := s.conn.Int(ctx, "SELECT count(*) FROM sqlite_schema WHERE type='table' AND sql LIKE '%check%'")
+	switch sqliteconn.Classify(err) {
+	case sqliteconn.ClassCorrupt, sqliteconn.ClassNotADB:
+		return false, nil
+	}
+	if err != nil && inexpressible(err) {
+		return false, nil
+	}
+	return n > 0, err
+}
+
+// withJournal checks a database beside which a journal is in use. Either its
+// transaction is under way: then the shared lock says so, or waits. Or it was cut
+// off: then SQLite will undo it, and what it will have then is checked on a copy.
+func (l *liveCheck) withJournal(ctx context.Context, v view) (_ *tally, _ *Level, err error) {
+	t := &tally{}
+	if v.main.size == 0 {
+		t.verdict = Empty
+		return t, nil, nil
+	}
+	conn, err := l.open(ctx, sqliteconn.Options{ReadOnly: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	s := &sqlCheck{conn: conn, t: &tally{}}
+	_, err = conn.Int(ctx, "SELECT count(*) FROM sqlite_schema")
+	if sqliteconn.Classify(err) == sqliteconn.ClassHotJournal {
+		failed, err := l.onCopy(ctx, v, t)
+		return t, failed, err
+	}
+	if err = s.judge(err); err != nil {
+		return nil, nil, err
+	}
+	raw, err := l.raw(ctx, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.t.damaged() || raw.damaged() {
+		if err := l.unchanged(v); err != nil {
+			return nil, nil, err
+		}
+		if raw.damaged() {
+			return raw, failedHeader(raw), nil
+		}
+	}
+	if l.o.Level == LevelHeader {
+		return raw, nil, nil
+	}
+	failed, err := l.rollbackMode(ctx, raw)
+	return raw, failed, err
+}

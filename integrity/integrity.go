@@ -1,0 +1,129 @@
+package integrity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// DefaultLockWait is how long a check waits for a lock unless told.
+const DefaultLockWait = 5 * time.Second
+
+// Options of a check. The zero value is a quick check.
+type Options struct {
+	Level Level
+	// ScratchDir holds private copies where one is needed; "" is the system's
+	// directory for temporary files.
+	ScratchDir string
+	// LockWait is the longest wait for a lock, or for a database that changes
+	// faster than it can be read; 0 means DefaultLockWait. The context ends it earlier.
+	LockWait time.Duration
+}
+
+func (o Options) scratchDir() string {
+	if o.ScratchDir == "" {
+		return os.TempDir()
+	}
+	return o.ScratchDir
+}
+
+func (o Options) lockWait() time.Duration {
+	if o.LockWait <= 0 {
+		return DefaultLockWait
+	}
+	return o.LockWait
+}
+
+// Check judges the database at path, which other connections may be using and
+// which may be a symbolic link. It is read-only: the file, its sidecars and its
+// directory are afterwards as they were. A missing file is a verdict, not an
+// error; every error is a *CheckError.
+func Check(ctx context.Context, path string, o Options) (Report, error) {
+	start := time.Now()
+	real, err := locate(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return missing(path, real, o, start), nil
+	}
+	if err != nil {
+		return Report{}, err
+	}
+	l := &liveCheck{path: real, o: o, giveUp: start.Add(o.lockWait())}
+	t, failed, err := l.run(ctx)
+	if errors.Is(err, fs.ErrNotExist) { // it went away
+		return missing(path, real, o, start), nil
+	}
+	if err != nil {
+		return Report{}, named(path, err)
+	}
+	return t.report(path, o.Level, failed, start), nil
+}
+
+// locate resolves path to a regular file; fs.ErrNotExist when there is none.
+func locate(path string) (real string, err error) {
+	real, err = livefile.Resolve(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		return "", cannotRead(path, err)
+	}
+	fi, err := os.Stat(real)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return real, err
+	case err != nil:
+		return "", cannotRead(path, err)
+	case fi.IsDir():
+		return "", cannot(ErrCodeNotAFile, path, errors.New("it is a directory"))
+	case !fi.Mode().IsRegular():
+		return "", cannot(ErrCodeNotAFile, path, errors.New("it is not a regular file"))
+	}
+	return real, nil
+}
+
+func missing(path, real string, o Options, start time.Time) Report {
+	t := &tally{verdict: Missing}
+	if real != "" {
+		for _, name := range livefile.Sidecars(real) {
+			t.add(CodeWALStray, "%s lies there without its database", name)
+		}
+	}
+	return t.report(path, o.Level, nil, start)
+}
+
+// CheckTx runs the SQL levels (probe, quick, full) on conn inside the caller's
+// open read transaction, which stays open. The header level has no meaning there and
+// counts as probe. The report has no path. Every error is a *CheckError.
+//
+// On a read-only connection SQLite does not evaluate CHECK constraints; all that
+// concerns the structure is checked there as well.
+func CheckTx(ctx context.Context, conn *sqliteconn.Conn, o Options) (_ Report, err error) {
+	start := time.Now()
+	before, err := conn.Int(ctx, "PRAGMA cell_size_check")
+	if err != nil {
+		return Report{}, cannotRead("", err)
+	}
+	if before == 0 {
+		if err := conn.Exec(ctx, "PRAGMA cell_size_check=1"); err != nil {
+			return Report{}, cannotRead("", err)
+		}
+		defer func() {
+			// Whatever became of ctx, the caller's connection is handed back as it was.
+			if rerr := conn.Exec(context.WithoutCancel(ctx), "PRAGMA cell_size_check=0"); err == nil && rerr != nil {
+				err = cannotRead("", rerr)
+			}
+		}()
+	}
+	s := &sqlCheck{conn: conn, t: &tally{}}
+	failed, err := s.run(ctx, max(o.Level, LevelProbe))
+	if err != nil {
+		return Report{}, cannotRead("", fmt.Errorf("check: %w", err))
+	}
+	return s.t.report("", o.Level, failed, start), nil
+}

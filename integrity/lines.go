@@ -1,0 +1,80 @@
+package integrity
+
+import "strings"
+
+// rule maps a line of quick_check's or integrity_check's output to a code.
+type rule struct {
+	part   string // what the line contains
+	prefix bool   // the line begins with it
+	code   Code
+}
+
+// rules in order of precedence. The texts are those of SQLite's
+// sqlite3BtreeIntegrityCheck (btree.c), PRAGMA integrity_check (pragma.c) and the
+// xIntegrity methods of FTS5 and RTree, from version 3.41 on.
+var rules = []rule{
+	{part: "NULL value in ", prefix: true, code: CodeNull},
+	{part: "CHECK constraint failed in ", prefix: true, code: CodeCheck},
+	{part: "non-unique entry in index ", prefix: true, code: CodeIndexNonunique},
+	{part: "NUMERIC value in ", prefix: true, code: CodeType},
+	{part: "TEXT value in ", prefix: true, code: CodeType},
+	{part: "wrong # of entries in index ", prefix: true, code: CodeIndexCount},
+	{part: "rowid not at end-of-record for row ", prefix: true, code: CodeIndexDiffers},
+	{part: "row not in PRIMARY KEY order for ", prefix: true, code: CodeOrder},
+	{part: " missing from index ", code: CodeIndexMissing},
+	{part: " values differ from index ", code: CodeIndexDiffers},
+	{part: "In RTree ", prefix: true, code: CodeRTree},
+	{part: "inverted index for FTS", code: CodeFTS},
+	{part: "Rowid ", code: CodeOrder},
+	{part: "Freelist: ", prefix: true, code: CodeFreelist},
+	{part: "freelist leaf count too big", code: CodeFreelist},
+	{part: "overflow list length", code: CodeOverflow},
+	{part: ": never used", code: CodePageNever},
+	{part: ": pointer map referenced", code: CodePageTwice},
+	{part: "2nd reference to page ", code: CodePageTwice},
+	{part: "ptrmap", code: CodePointerMap},
+	{part: "ptr map entry", code: CodePointerMap},
+	{part: "max rootpage", code: CodePointerMap},
+	{part: "incremental_vacuum enabled", code: CodePointerMap},
+	{part: "invalid page number ", code: CodePageNumber},
+	{part: "Child page depth differs", code: CodeDepth},
+	{part: "Extends off end of page", code: CodeCell},
+	{part: "Multiple uses for byte ", code: CodeCell},
+	{part: "Fragmentation of ", code: CodeCell},
+	{part: "Offset ", code: CodeCell},
+	{part: "btreeInitPage() returns error", code: CodePage},
+	{part: "unable to get the page", code: CodePage},
+	{part: "failed to get page", code: CodePageNumber},
+}
+
+// classify names the kind of one line of a check's output.
+func classify(line string) Code {
+	for _, r := range rules {
+		if r.prefix && strings.HasPrefix(line, r.part) || !r.prefix && strings.Contains(line, r.part) {
+			return r.code
+		}
+	}
+	// "non-INTEGER value in t.c": the type stands in the middle.
+	if strings.HasPrefix(line, "non-") && strings.Contains(line, " value in ") {
+		return CodeType
+	}
+	return CodeStructure
+}
+
+// addLines files one row of a check's output, which can hold many lines.
+func (t *tally) addLines(row string) {
+	if row == "ok" {
+		return
+	}
+	// A virtual table's own report runs over several lines under one heading.
+	if strings.HasPrefix(row, "In RTree ") {
+		t.add(CodeRTree, "%s", strings.ReplaceAll(row, "\n", " "))
+		return
+	}
+	for line := range strings.SplitSeq(row, "\n") {
+		if line == "" || strings.HasPrefix(line, "*** in database ") {
+			continue
+		}
+		t.add(classify(line), "%s", line)
+	}
+}

@@ -1,0 +1,143 @@
+package integrity
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds of a report, whatever the file makes the engine say.
+const (
+	// MaxFindings is the largest number of findings a report keeps; a last one
+	// with CodeMore says that there were others.
+	MaxFindings = 100
+	// MaxMessage is the largest length of one finding's message in bytes.
+	MaxMessage = 500
+)
+
+// Finding is one thing that a check saw.
+type Finding struct {
+	// Code is stable; see the Code constants.
+	Code Code `json:"code"`
+	// Message is for a person; at most MaxMessage bytes.
+	Message string `json:"message"`
+	// Repair is RepairReindex where REINDEX mends the finding without losing a row.
+	Repair string `json:"repair,omitempty"`
+}
+
+// RepairReindex marks findings that SQLite's REINDEX mends.
+const RepairReindex = "reindex"
+
+// Report is the outcome of one check.
+type Report struct {
+	Path    string  `json:"path"`
+	Verdict Verdict `json:"verdict"`
+	// Level is the level that was asked for.
+	Level Level `json:"level"`
+	// FailedAt is the lowest level that proved damage; nil when none did.
+	// Deeper levels than it have not run.
+	FailedAt *Level `json:"failed_at"`
+	// Findings is never nil; at most MaxFindings+1.
+	Findings   []Finding `json:"findings"`
+	DurationMS int64     `json:"duration_ms"`
+}
+
+// Damaged reports whether the file as it stands is beyond use: corrupt or not a database.
+func (r Report) Damaged() bool { return r.Verdict == Corrupt || r.Verdict == NotADatabase }
+
+// MarshalJSON keeps "findings" an array where a caller made a Report without any.
+func (r Report) MarshalJSON() ([]byte, error) {
+	type plain Report
+	if r.Findings == nil {
+		r.Findings = []Finding{}
+	}
+	return json.Marshal(plain(r))
+}
+
+// tally gathers findings and the verdict they amount to.
+type tally struct {
+	findings []Finding
+	dropped  int
+	worst    gravity
+	// verdict overrides what worst gives: empty, missing, not_a_database.
+	verdict Verdict
+}
+
+// add files one finding under its code. Equal findings are kept once.
+func (t *tally) add(code Code, format string, args ...any) {
+	k := code.kind()
+	t.worst = max(t.worst, k.gravity)
+	f := Finding{Code: code, Message: bounded(fmt.Sprintf(format, args...)), Repair: k.repair}
+	for _, have := range t.findings {
+		if have == f {
+			return
+		}
+	}
+	if len(t.findings) >= MaxFindings {
+		t.dropped++
+		return
+	}
+	t.findings = append(t.findings, f)
+}
+
+// merge adds the findings of another tally.
+func (t *tally) merge(o tally) {
+	for _, f := range o.findings {
+		t.add(f.Code, "%s", f.Message)
+	}
+	t.dropped += o.dropped
+	t.worst = max(t.worst, o.worst)
+	if o.verdict != "" {
+		t.verdict = o.verdict
+	}
+}
+
+// damaged reports whether the findings prove damage, so that deeper levels need not run.
+func (t *tally) damaged() bool { return t.worst >= damage || t.verdict != "" }
+
+func (t *tally) report(path string, level Level, failed *Level, start time.Time) Report {
+	r := Report{
+		Path: path, Verdict: t.verdict, Level: level, FailedAt: failed,
+		Findings:   append([]Finding{}, t.findings...),
+		DurationMS: time.Since(start).Milliseconds(),
+	}
+	if t.dropped > 0 {
+		r.Findings = append(r.Findings, Finding{Code: CodeMore, Message: fmt.Sprintf("%d more findings are not listed", t.dropped)})
+	}
+	if r.Verdict != "" {
+		return r
+	}
+	switch t.worst {
+	case remark:
+		r.Verdict = Healthy
+	case violation:
+		r.Verdict = Violations
+	default:
+		r.Verdict = Corrupt
+	}
+	return r
+}
+
+// bounded makes text from a file fit to be shown: valid UTF-8, no control
+// characters, at most MaxMessage bytes.
+func bounded(s string) string {
+	if len(s) > 4*MaxMessage {
+		s = s[:4*MaxMessage]
+	}
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, s)
+	if len(s) <= MaxMessage {
+		return s
+	}
+	cut := MaxMessage - len("…")
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}

@@ -1,0 +1,281 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	seekable "github.com/SaveTheRbtz/zstd-seekable-format-go/pkg"
+	"github.com/klauspost/compress/zstd"
+)
+
+// smallArchive has every part, two digest-carrying shapes aside, in few bytes.
+func smallArchive(t testing.TB) (stored, image []byte) {
+	t.Helper()
+	image = crmImage(5*512, 512, 16)
+	stored, _ = pack(t, image, WriterOptions{PageSize: 512, FrameBytes: 1024, Workers: 1})
+	return stored, image
+}
+
+// prove opens and verifies b as a whole.
+func prove(b []byte) error {
+	r, err := NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return err
+	}
+	return r.Verify(context.Background(), CopyOptions{Workers: 1})
+}
+
+func isVerdict(err error) bool {
+	for _, e := range []error{ErrNotArchive, ErrTruncated, ErrDamaged, ErrVersion, ErrLimit} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// If this fails, there is a bit in an archive that may rot unnoticed.
+func TestEveryBitFlipIsFound(t *testing.T) {
+	stored, _ := smallArchive(t)
+	for i := range stored {
+		for bit := range 8 {
+			stored[i] ^= 1 << bit
+			err := prove(stored)
+			if !isVerdict(err) || errors.Is(err, ErrVersion) || errors.Is(err, ErrNotArchive) {
+				t.Errorf("byte %d of %d, bit %d: %v", i, len(stored), bit, err)
+			}
+			stored[i] ^= 1 << bit
+		}
+	}
+	if err := prove(stored); err != nil {
+		t.Errorf("unflipped: %v", err)
+	}
+}
+
+// If this fails, an interrupted copy of an archive passes for one.
+func TestEveryTruncationIsFoundAtOpen(t *testing.T) {
+	stored, _ := smallArchive(t)
+	for n := range stored {
+		_, err := NewReader(bytes.NewReader(stored[:n]), int64(n))
+		if !isVerdict(err) {
+			t.Errorf("%d of %d bytes: %v", n, len(stored), err)
+		}
+		if n >= 4 && n < len(stored)-1 && !errors.Is(err, ErrTruncated) {
+			t.Errorf("%d of %d bytes is not called cut short: %v", n, len(stored), err)
+		}
+	}
+}
+
+// If this fails, bytes can be slipped in or lost between the parts.
+func TestInsertedAndLostBytesAreFound(t *testing.T) {
+	stored, _ := smallArchive(t)
+	for i := 0; i <= len(stored); i++ {
+		for _, more := range []string{"\x00", "PK", string(stored[:20]), "\x50\x2a\x4d\x18\x00\x00\x00\x00"} {
+			b := append(append(bytes.Clone(stored[:i]), more...), stored[i:]...)
+			if err := prove(b); !isVerdict(err) {
+				t.Errorf("%q at %d: %v", more, i, err)
+			}
+		}
+		if i < len(stored) {
+			if err := prove(append(bytes.Clone(stored[:i]), stored[i+1:]...)); !isVerdict(err) {
+				t.Errorf("without byte %d: %v", i, err)
+			}
+		}
+	}
+}
+
+// If this fails, nobody learns which pages of a damaged backup are lost.
+func TestDamageNamesFrameAndPages(t *testing.T) {
+	image := crmImage(64*4096, 4096, 17)
+	stored, _ := pack(t, image, WriterOptions{PageSize: 4096, FrameBytes: 16 * 4096})
+	r := open(t, stored)
+	stored[r.offsets[2]+500] ^= 4
+	var got bytes.Buffer
+	err := r.CopyTo(context.Background(), &got, CopyOptions{})
+	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "frame 2 (pages 33 to 48)") {
+		t.Errorf("copy: %v", err)
+	}
+	if !bytes.Equal(got.Bytes(), image[:32*4096]) {
+		t.Errorf("%d bytes were written before the damage was found", got.Len())
+	}
+	p := make([]byte, 10)
+	if _, err := r.ReadAt(p, 40*4096); !errors.Is(err, ErrDamaged) {
+		t.Errorf("read of a damaged frame: %v", err)
+	}
+	if _, err := r.ReadAt(p, 10*4096); err != nil {
+		t.Errorf("read of a good frame: %v", err)
+	}
+}
+
+// rewrite takes an archive apart and puts it together again with another
+// metadata document, version, or data frames; all checksums are right.
+func rewrite(t *testing.T, stored []byte, version uint32, change func(doc map[string]any)) []byte {
+	t.Helper()
+	r := open(t, stored)
+	_, metaFrame, err := readMetadata(r.r, seekTable{off: int64(len(stored)) - seekTableBytes(r.meta.frames()+r.meta.digestFrames()+1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(r.meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := map[string]any{}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&doc); err != nil {
+		t.Fatal(err)
+	}
+	change(doc)
+	if raw, err = json.Marshal(doc); err != nil {
+		t.Fatal(err)
+	}
+	tableOff := len(stored) - int(seekTableBytes(r.meta.frames()+r.meta.digestFrames()+1))
+	out := bytes.Clone(stored[:tableOff-int(metaFrame)])
+	frame := appendMetadataFrame(nil, raw, version)
+	out = append(out, frame...)
+	table := bytes.Clone(stored[tableOff:])
+	last := len(table) - seekFooterBytes - seekEntryBytes
+	copy(table[last:], appendSeekEntry(nil, uint32(len(frame)), 0))
+	return append(out, table...)
+}
+
+// If this fails, an old program misreads the archives of a newer one, or a new
+// field makes old programs refuse archives of the same version.
+func TestVersions(t *testing.T) {
+	stored, _ := smallArchive(t)
+	same := func(map[string]any) {}
+	err := prove(rewrite(t, stored, 2, same))
+	if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "upgrade") || !strings.Contains(err.Error(), "format 2") {
+		t.Errorf("newer version: %v", err)
+	}
+	if err := prove(rewrite(t, stored, 2, func(d map[string]any) { clear(d); d["pages"] = "elsewhere" })); !errors.Is(err, ErrVersion) {
+		t.Errorf("newer version with another document: %v", err)
+	}
+	if err := prove(rewrite(t, stored, 0, same)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("version 0: %v", err)
+	}
+	if err := prove(rewrite(t, stored, FormatVersion, func(d map[string]any) {
+		d["compressed_by"] = []any{"x", 1}
+		d["facts"].(map[string]any)["weather"] = "fine"
+	})); err != nil {
+		t.Errorf("unknown fields: %v", err)
+	}
+}
+
+// If this fails, a file can make the program allocate without bound, loop, or
+// hand out an image that is not the one it names.
+func TestHostileMetadata(t *testing.T) {
+	stored, _ := smallArchive(t)
+	for _, c := range []struct {
+		field string
+		value any
+		want  error
+	}{
+		{"page_size", 0, ErrDamaged}, {"page_size", 513, ErrDamaged}, {"page_size", 1 << 30, ErrDamaged},
+		{"page_size", -512, ErrDamaged}, {"page_size", 1024, ErrDamaged}, {"page_size", "512", ErrDamaged},
+		{"page_count", -1, ErrDamaged}, {"page_count", 4, ErrDamaged}, {"page_count", 6, ErrDamaged},
+		{"page_count", 0, ErrDamaged}, {"page_count", maxPages, ErrLimit}, {"page_count", int64(1) << 62, ErrLimit},
+		{"page_count", 1e300, ErrDamaged},
+		{"frame_bytes", 0, ErrDamaged}, {"frame_bytes", -1024, ErrDamaged}, {"frame_bytes", 1000, ErrDamaged},
+		{"frame_bytes", 1 << 30, ErrLimit}, {"frame_bytes", 512, ErrDamaged}, {"frame_bytes", 2048, ErrDamaged},
+		{"image_blake3", strings.Repeat("0", 64), ErrDamaged}, {"image_blake3", "", ErrDamaged},
+		{"image_blake3", strings.Repeat("G", 64), ErrDamaged},
+		{"page_digests_blake3", strings.Repeat("0", 64), ErrDamaged},
+		{"frames_xxh3", strings.Repeat("0", 16), ErrDamaged}, {"frames_xxh3", nil, ErrDamaged},
+		{"facts", []int{1}, ErrDamaged},
+	} {
+		b := rewrite(t, stored, FormatVersion, func(d map[string]any) { d[c.field] = c.value })
+		if err := prove(b); !errors.Is(err, c.want) {
+			t.Errorf("%s %v: %v, want %v", c.field, c.value, err, c.want)
+		}
+	}
+}
+
+// foreignSeekable is a file that another program made in the same container.
+func foreignSeekable(t *testing.T) []byte {
+	t.Helper()
+	e, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w, err := seekable.NewWriter(&b, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(crmImage(8192, 512, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// If this fails, an ordinary file is reported as a damaged backup, or worse.
+func TestOtherFiles(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"text":      []byte(strings.Repeat("hello, world\n", 100)),
+		"database":  append([]byte("SQLite format 3\x00"), make([]byte, 4080)...),
+		"few bytes": []byte("hi"),
+		"zeros":     make([]byte, 4096),
+		"seekable":  foreignSeekable(t),
+	} {
+		_, err := NewReader(bytes.NewReader(b), int64(len(b)))
+		if !errors.Is(err, ErrNotArchive) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// If this fails, a cancelled or failed restore goes on, or leaks goroutines
+// (TestMain looks for them).
+func TestCopyToEndsEarly(t *testing.T) {
+	image := crmImage(64*4096, 4096, 18)
+	stored, _ := pack(t, image, WriterOptions{PageSize: 4096, FrameBytes: 4096})
+	r := open(t, stored)
+	stop := errors.New("user pressed a key")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	last := int64(0)
+	err := r.CopyTo(ctx, io.Discard, CopyOptions{Progress: func(n int64) {
+		if last = n; n == 10*4096 {
+			cancel(stop)
+		}
+	}})
+	if !errors.Is(err, stop) || last != 10*4096 {
+		t.Errorf("cancelled at frame 10: %v, went on to byte %d", err, last)
+	}
+	full := errors.New("no room")
+	if err := r.CopyTo(context.Background(), &failingWriter{10_000, full}, CopyOptions{}); !errors.Is(err, full) {
+		t.Errorf("full destination: %v", err)
+	}
+	if err := r.CopyTo(context.Background(), &failingWriter{10_000, nil}, CopyOptions{}); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("short write: %v", err)
+	}
+	short := fmt.Errorf("enough")
+	if err := r.PageDigests(context.Background(), func(pgno int64, _ uint64) error {
+		if pgno == 3 {
+			return short
+		}
+		return nil
+	}); err != short {
+		t.Errorf("page digests: %v", err)
+	}
+}
+
+// If this fails, a file that shrinks while it is read looks like bad memory.
+func TestFileThatShrinksIsTruncated(t *testing.T) {
+	stored, _ := smallArchive(t)
+	r := open(t, stored)
+	r.r = bytes.NewReader(stored[:100])
+	if err := r.Verify(context.Background(), CopyOptions{}); !errors.Is(err, ErrTruncated) {
+		t.Error(err)
+	}
+}

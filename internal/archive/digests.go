@@ -1,0 +1,187 @@
+package archive
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zeebo/blake3"
+	"github.com/zeebo/xxh3"
+
+	"example.com/snapd/internal/durable"
+)
+
+// spoolMemory is how many bytes of page digests are kept in memory before they
+// go to a scratch file: those of 2 GiB in pages of 4 KiB.
+const spoolMemory = 4 << 20
+
+// digestSpool collects page digests until the data frames are all written.
+type digestSpool struct {
+	dir    string // of the scratch file
+	limit  int    // bytes in memory
+	mem    []byte
+	file   *durable.ScratchFile // nil until the limit is passed
+	bytes  int64                // in the file
+	hasher *blake3.Hasher
+}
+
+func newDigestSpool(dir string) *digestSpool {
+	return &digestSpool{dir: dir, limit: spoolMemory, hasher: blake3.New()}
+}
+
+func (s *digestSpool) add(digests []byte) error {
+	s.hasher.Write(digests)
+	s.mem = append(s.mem, digests...)
+	if len(s.mem) < s.limit {
+		return nil
+	}
+	if s.file == nil {
+		f, err := durable.Scratch(s.dir, "digests")
+		if err != nil {
+			return fmt.Errorf("spool page digests: %w", err)
+		}
+		f.Unlink()
+		s.file = f
+	}
+	n, err := s.file.WriteAt(s.mem, s.bytes)
+	s.bytes += int64(n)
+	if err != nil {
+		return fmt.Errorf("spool page digests: %w", err)
+	}
+	s.mem = s.mem[:0]
+	return nil
+}
+
+// readAt fills p with digests from byte offset off; the file's come first.
+func (s *digestSpool) readAt(p []byte, off int64) error {
+	if off < s.bytes {
+		n := min(int64(len(p)), s.bytes-off)
+		if _, err := s.file.ReadAt(p[:n], off); err != nil {
+			return fmt.Errorf("read spooled page digests: %w", err)
+		}
+		p, off = p[n:], off+n
+	}
+	if len(p) > 0 {
+		copy(p, s.mem[off-s.bytes:])
+	}
+	return nil
+}
+
+func (s *digestSpool) sum() string { return hex.EncodeToString(s.hasher.Sum(nil)) }
+
+// writeFrames writes the digest frames of pages digests and calls wrote with
+// the size of each.
+func (s *digestSpool) writeFrames(w io.Writer, pages int64, wrote func(bytes int)) error {
+	buf := make([]byte, 0, digestFrameBytes(min(pages, digestsPerFrame)))
+	for first := int64(0); first < pages; first += digestsPerFrame {
+		n := int(min(pages-first, digestsPerFrame)) * xxh3Bytes
+		buf = appendSkipHeader(buf[:0], magicDigests, n+xxh3Bytes)
+		digests := buf[skipHeaderBytes : skipHeaderBytes+n]
+		if err := s.readAt(digests, first*xxh3Bytes); err != nil {
+			return err
+		}
+		buf = binary.LittleEndian.AppendUint64(buf[:skipHeaderBytes+n], xxh3.Hash(digests))
+		if _, err := w.Write(buf); err != nil {
+			return fmt.Errorf("write page digests: %w", err)
+		}
+		wrote(len(buf))
+	}
+	return nil
+}
+
+func (s *digestSpool) close() error {
+	if s.file == nil {
+		return nil
+	}
+	return s.file.Close()
+}
+
+// digestFrameBytes is the size of a whole digest frame for n pages.
+func digestFrameBytes(n int64) int64 { return skipHeaderBytes + n*xxh3Bytes + xxh3Bytes }
+
+// appendPageDigests appends the XXH3-64 of every page of image.
+func appendPageDigests(b, image []byte, pageSize int) []byte {
+	for len(image) > 0 {
+		b = binary.LittleEndian.AppendUint64(b, xxh3.Hash(image[:pageSize]))
+		image = image[pageSize:]
+	}
+	return b
+}
+
+// digestReader hands out the stored page digests in order, each digest frame
+// proven by its own checksum before any of it is handed out.
+type digestReader struct {
+	r      io.ReaderAt
+	off    int64 // of the next digest frame
+	left   int64 // pages in the digest frames not yet read
+	number int   // of the next digest frame
+	buf    []byte
+	ready  []byte // digests read and not yet handed out
+	hasher *blake3.Hasher
+}
+
+func newDigestReader(r io.ReaderAt, off, pages int64) *digestReader {
+	return &digestReader{r: r, off: off, left: pages, hasher: blake3.New()}
+}
+
+// next returns up to want digests, at least one unless there are none left.
+// The slice is good until the next call.
+func (d *digestReader) next(want int) ([]byte, error) {
+	if len(d.ready) == 0 && d.left > 0 {
+		if err := d.fill(); err != nil {
+			return nil, err
+		}
+	}
+	n := min(want*xxh3Bytes, len(d.ready))
+	out := d.ready[:n]
+	d.ready = d.ready[n:]
+	return out, nil
+}
+
+func (d *digestReader) fill() error {
+	pages := min(d.left, digestsPerFrame)
+	size := digestFrameBytes(pages)
+	if d.buf == nil {
+		d.buf = make([]byte, size)
+	}
+	b := d.buf[:size]
+	if err := readFull(d.r, b, d.off); err != nil {
+		return fmt.Errorf("read page digests: %w", err)
+	}
+	what := fmt.Sprintf("digest frame %d", d.number)
+	if err := checkSkipHeader(b, magicDigests, size-skipHeaderBytes, what); err != nil {
+		return err
+	}
+	d.ready = b[skipHeaderBytes : size-xxh3Bytes]
+	if xxh3.Hash(d.ready) != binary.LittleEndian.Uint64(b[size-xxh3Bytes:]) {
+		d.ready = nil
+		return fmt.Errorf("%w: %s: checksum", ErrDamaged, what)
+	}
+	d.hasher.Write(d.ready)
+	d.off += size
+	d.left -= pages
+	d.number++
+	return nil
+}
+
+// finish proves, after the last digest, that these were the archive's.
+func (d *digestReader) finish(want string) error {
+	if got := hex.EncodeToString(d.hasher.Sum(nil)); got != want {
+		return fmt.Errorf("%w: page digests: BLAKE3 is %s, recorded %s", ErrDamaged, got, want)
+	}
+	return nil
+}
+
+// readFull reads all of p; a file that has become shorter is ErrTruncated.
+func readFull(r io.ReaderAt, p []byte, off int64) error {
+	n, err := r.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %d bytes at %d", ErrTruncated, len(p), off)
+	}
+	return err
+}

@@ -1,0 +1,46 @@
+// Package archive reads and writes the .db.zst archive that holds one database
+// image: the seekable zstd format (zstd's contrib/seekable_format), with page
+// digests and metadata in skippable frames. Stock zstd -d turns an archive back
+// into the database. docs/archive-format.md has the byte tables.
+//
+// What an archive holds is proven by three kinds of digest: zstd's content
+// checksum in every frame, XXH3-64 for every page, and BLAKE3-256 for the whole
+// image, which is the one that is trusted. Memory is bounded by frames in
+// flight, plus eight bytes for every frame of the image (8 MiB for 1 TiB).
+package archive
+
+import (
+	"errors"
+	"hash"
+
+	"github.com/zeebo/blake3"
+)
+
+const (
+	// Ext is the file name extension of archives.
+	Ext = ".db.zst"
+	// FormatVersion is the version that is written, and the newest that is read.
+	FormatVersion = 1
+	// DefaultFrameBytes is how much of the image one frame holds.
+	DefaultFrameBytes = 1 << 20
+)
+
+// What callers branch on. Errors of reading the underlying file are neither of
+// these and are wrapped as they come.
+var (
+	// ErrNotArchive: the file is something else.
+	ErrNotArchive = errors.New("not a snapd archive")
+	// ErrTruncated: the file begins as an archive, and its end is missing.
+	ErrTruncated = errors.New("archive is cut short")
+	// ErrDamaged: a digest, checksum or structure is wrong; the message says
+	// what and where.
+	ErrDamaged = errors.New("archive is damaged")
+	// ErrVersion: a newer program wrote the file.
+	ErrVersion = errors.New("archive format is newer than this program")
+	// ErrLimit: a size is beyond what this program handles.
+	ErrLimit = errors.New("archive exceeds a limit")
+)
+
+// NewImageHash is the hash that identifies an image: BLAKE3-256, as b3sum
+// prints it in lower-case hex.
+func NewImageHash() hash.Hash { return blake3.New() }

@@ -1,0 +1,172 @@
+package archive
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Reader reads an archive. All methods but Close may be called concurrently.
+type Reader struct {
+	r       io.ReaderAt
+	closer  io.Closer // nil when the caller's
+	meta    metadata
+	info    Info
+	offsets []int64 // of every data frame, and the end of the last one
+	dec     *zstd.Decoder
+	cache   frameCache
+}
+
+// Open opens the archive at path and proves its structure: metadata, seek
+// table, and that the sizes add up to the file's. The frames' contents are
+// proven when they are read. Errors: ErrNotArchive, ErrTruncated, ErrDamaged,
+// ErrVersion, ErrLimit, or that of the file system.
+func Open(path string) (*Reader, error) {
+	// Before opening: a named pipe would wait for its writer.
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("open archive %s: %w: not a regular file", path, ErrNotArchive)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	st, err = f.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open archive: %w", err), f.Close())
+	}
+	r, err := NewReader(f, st.Size())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open archive %s: %w", path, err), f.Close())
+	}
+	r.closer = f
+	return r, nil
+}
+
+// NewReader is Open for the archive in the first size bytes of r, which the
+// caller closes. r.ReadAt is called concurrently.
+func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
+	table, err := readFooter(r, size)
+	if err != nil {
+		return nil, err
+	}
+	meta, metaFrame, err := readMetadata(r, table)
+	if err != nil {
+		return nil, err
+	}
+	if want := meta.frames() + meta.digestFrames() + 1; table.frames != want {
+		return nil, fmt.Errorf("%w: seek table has %d frames, metadata makes it %d", ErrDamaged, table.frames, want)
+	}
+	if table.descriptor != 0 {
+		return nil, fmt.Errorf("%w: seek table descriptor is %#02x", ErrDamaged, table.descriptor)
+	}
+	offsets, err := readSeekTable(r, table.off, meta, metaFrame)
+	if err != nil {
+		return nil, err
+	}
+	dec, err := zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(0),
+		zstd.WithDecoderMaxMemory(maxFrameBytes),
+		zstd.WithDecodeAllCapLimit(true))
+	if err != nil {
+		return nil, fmt.Errorf("make decoder: %w", err)
+	}
+	return &Reader{
+		r:       r,
+		meta:    meta,
+		info:    meta.info(size),
+		offsets: offsets,
+		dec:     dec,
+		cache:   newFrameCache(meta.FrameBytes, runtime.GOMAXPROCS(0)),
+	}, nil
+}
+
+// Info describes the archive.
+func (r *Reader) Info() Info { return r.info }
+
+// Close closes the file that Open opened; reads after it are errors. The
+// second time it does nothing.
+func (r *Reader) Close() error {
+	if r.closer == nil {
+		return nil
+	}
+	c := r.closer
+	r.closer = nil
+	if err := c.Close(); err != nil {
+		return fmt.Errorf("close archive: %w", err)
+	}
+	return nil
+}
+
+// readMetadata finds the metadata frame backwards from the seek table, and
+// returns its whole size as well.
+func readMetadata(r io.ReaderAt, table seekTable) (meta metadata, frame int64, err error) {
+	off := table.off
+	if off < skipHeaderBytes+int64(trailerBytes) {
+		return meta, 0, fmt.Errorf("%w: no room for metadata before the seek table", ErrNotArchive)
+	}
+	var t [trailerBytes]byte
+	if err := readFull(r, t[:], off-int64(len(t))); err != nil {
+		return meta, 0, fmt.Errorf("read metadata: %w", err)
+	}
+	sum, tail, magic := t[:blake3Bytes], t[blake3Bytes:blake3Bytes+8], t[blake3Bytes+8:]
+	if string(magic) != trailerMagic {
+		return meta, 0, trailerMissing(r, table)
+	}
+	n := int64(binary.LittleEndian.Uint32(tail))
+	version := binary.LittleEndian.Uint32(tail[4:])
+	frame = skipHeaderBytes + n + int64(trailerBytes)
+	if frame > off {
+		return meta, 0, fmt.Errorf("%w: metadata of %d bytes", ErrDamaged, n)
+	}
+	if n > maxMetadata {
+		return meta, 0, fmt.Errorf("%w: metadata of %d bytes, at most %d", ErrLimit, n, maxMetadata)
+	}
+	b := make([]byte, skipHeaderBytes+n)
+	if err := readFull(r, b, off-frame); err != nil {
+		return meta, 0, fmt.Errorf("read metadata: %w", err)
+	}
+	if err := checkSkipHeader(b, magicMetadata, frame-skipHeaderBytes, "metadata frame"); err != nil {
+		return meta, 0, err
+	}
+	doc := b[skipHeaderBytes:]
+	if got := trailerSum(doc, tail); string(got[:]) != string(sum) {
+		return meta, 0, fmt.Errorf("%w: metadata: checksum", ErrDamaged)
+	}
+	if version > FormatVersion {
+		return meta, 0, fmt.Errorf("%w: format %d, and this program reads up to %d: upgrade snapd, or use zstd -d", ErrVersion, version, FormatVersion)
+	}
+	if version == 0 {
+		return meta, 0, fmt.Errorf("%w: format version 0", ErrDamaged)
+	}
+	meta, err = decodeMetadata(doc)
+	return meta, frame, err
+}
+
+// trailerMissing tells another program's seekable file from an archive with a
+// damaged trailer, by the last frame before the seek table.
+func trailerMissing(r io.ReaderAt, table seekTable) error {
+	var b [seekEntryBytes]byte
+	last := table.off + skipHeaderBytes + (table.frames-1)*seekEntryBytes
+	if err := readFull(r, b[:], last); err != nil {
+		return fmt.Errorf("read seek table: %w", err)
+	}
+	at := table.off - int64(binary.LittleEndian.Uint32(b[:]))
+	if at >= 0 {
+		if err := readFull(r, b[:4], at); err != nil {
+			return fmt.Errorf("read metadata: %w", err)
+		}
+		if binary.LittleEndian.Uint32(b[:]) == magicMetadata {
+			return fmt.Errorf("%w: metadata: trailer", ErrDamaged)
+		}
+	}
+	return fmt.Errorf("%w: a seekable zstd file of another program", ErrNotArchive)
+}

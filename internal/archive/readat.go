@@ -1,0 +1,145 @@
+package archive
+
+import (
+	"container/list"
+	"fmt"
+	"io"
+	"sync"
+)
+
+const (
+	// cachedFrames and cachedBytes bound the frame cache: whichever is less,
+	// but always at least one frame.
+	cachedFrames = 8
+	cachedBytes  = 16 << 20
+)
+
+// ReadAt reads from the image, with the semantics of io.ReaderAt. Every frame
+// that it touches is proven by its content checksum only; CopyTo proves more.
+func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("read image: negative offset %d", off)
+	}
+	n := 0
+	for n < len(p) {
+		at := off + int64(n)
+		if at >= r.info.ImageBytes {
+			return n, io.EOF
+		}
+		i := at / int64(r.meta.FrameBytes)
+		image, err := r.cache.get(i, func() ([]byte, error) {
+			var b frameBuffers
+			return b.load(r, i)
+		})
+		if err != nil {
+			return n, err
+		}
+		n += copy(p[n:], image[at-i*int64(r.meta.FrameBytes):])
+	}
+	return n, nil
+}
+
+// frameBuffers are reused from frame to frame.
+type frameBuffers struct {
+	compressed []byte
+	image      []byte
+}
+
+// load reads and decompresses frame i; the result is good until the next load.
+func (b *frameBuffers) load(r *Reader, i int64) ([]byte, error) {
+	size := int(r.offsets[i+1] - r.offsets[i])
+	if cap(b.compressed) < size {
+		b.compressed = make([]byte, size)
+	}
+	b.compressed = b.compressed[:size]
+	if err := readFull(r.r, b.compressed, r.offsets[i]); err != nil {
+		return nil, fmt.Errorf("read %s: %w", r.where(i), err)
+	}
+	want := int(r.meta.frameImageBytes(i))
+	if err := checkZstdFrame(b.compressed, want); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, r.where(i), err)
+	}
+	if cap(b.image) < want {
+		b.image = make([]byte, 0, want)
+	}
+	image, err := r.dec.DecodeAll(b.compressed, b.image[:0:want])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, r.where(i), err)
+	}
+	if len(image) != want {
+		return nil, fmt.Errorf("%w: %s: %d bytes of image, not %d", ErrDamaged, r.where(i), len(image), want)
+	}
+	b.image = image
+	return image, nil
+}
+
+// where names frame i and its pages, for messages.
+func (r *Reader) where(i int64) string {
+	first := i * int64(r.meta.FrameBytes) / int64(r.meta.PageSize)
+	n := r.meta.frameImageBytes(i) / int64(r.meta.PageSize)
+	return fmt.Sprintf("frame %d (pages %d to %d)", i, first+1, first+n)
+}
+
+// frameCache keeps the most recently used frames decompressed. Whoever asks
+// for a frame that is being loaded waits for that load. Frames are never
+// written to after they were loaded, so an evicted one may still be read.
+type frameCache struct {
+	limit   int
+	loading chan struct{} // bounds the memory of concurrent loads
+
+	mu     sync.Mutex // guards what follows
+	recent *list.List // of *cachedFrame, most recent first
+	byID   map[int64]*list.Element
+}
+
+type cachedFrame struct {
+	id    int64
+	ready chan struct{} // closed when image and err are set
+	image []byte
+	err   error
+}
+
+func newFrameCache(frameBytes, loads int) frameCache {
+	return frameCache{
+		limit:   max(1, min(cachedFrames, cachedBytes/frameBytes)),
+		loading: make(chan struct{}, loads),
+		recent:  list.New(),
+		byID:    make(map[int64]*list.Element),
+	}
+}
+
+func (c *frameCache) get(id int64, load func() ([]byte, error)) ([]byte, error) {
+	c.mu.Lock()
+	if e, ok := c.byID[id]; ok {
+		c.recent.MoveToFront(e)
+		c.mu.Unlock()
+		f := e.Value.(*cachedFrame)
+		<-f.ready
+		return f.image, f.err
+	}
+	f := &cachedFrame{id: id, ready: make(chan struct{})}
+	e := c.recent.PushFront(f)
+	c.byID[id] = e
+	if c.recent.Len() > c.limit {
+		c.drop(c.recent.Back())
+	}
+	c.mu.Unlock()
+
+	c.loading <- struct{}{}
+	f.image, f.err = load()
+	<-c.loading
+	close(f.ready)
+	if f.err != nil { // so that the next read tries again
+		c.mu.Lock()
+		if c.byID[id] == e {
+			c.drop(e)
+		}
+		c.mu.Unlock()
+	}
+	return f.image, f.err
+}
+
+func (c *frameCache) drop(e *list.Element) {
+	c.recent.Remove(e)
+	delete(c.byID, e.Value.(*cachedFrame).id)
+}

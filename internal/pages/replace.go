@@ -1,0 +1,223 @@
+package pages
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// flushEvery is how many bytes of changed pages are written before the page
+// cache is emptied: what bounds the memory of a Replace.
+const flushEvery = 16 << 20
+
+// maxPages is SQLite's limit on pages in a database (SQLITE_MAX_PAGE_COUNT).
+const maxPages = 0xfffffffe
+
+// Replace makes the database equal to the image of pageCount pages, read from
+// image up to its end: an error at the end, such as a digest that does not agree,
+// counts. Only pages that differ are written; written is their number, page 1 always
+// among them. progress, which may be nil, gets the image bytes compared so far.
+//
+// Kept from the live database are the journal mode (bytes 18–19); set anew are the
+// change counter, version-valid-for and library version (24–27, 92–99) and the schema
+// cookie (40–43), which becomes higher than both, so that every other connection
+// notices. Page size and reserved bytes must agree, and the image must
+// have a page: else ErrPageSize, with nothing written. After any other error the
+// transaction can only be rolled back.
+//
+// In the rollback-journal modes a large replacement waits for readers, until ctx
+// ends, whenever it has to make room.
+func (t *WriteTx) Replace(ctx context.Context, image io.Reader, pageSize int, pageCount int64, progress func(done int64)) (written int64, err error) {
+	if t.state != writeOpen {
+		return 0, fmt.Errorf("replace %s: the transaction has ended", t.path)
+	}
+	if err := t.fits(pageSize, pageCount); err != nil {
+		return 0, err
+	}
+	first := make([]byte, pageSize)
+	if _, err := io.ReadFull(image, first); err != nil {
+		return 0, fmt.Errorf("replace %s: read page 1 of the image: %w", t.path, err)
+	}
+	head, cookie, err := t.newPage1(first, pageCount)
+	if err != nil {
+		return 0, err
+	}
+	t.state = writeBroken
+	r := replacement{t: t, image: image, pageSize: pageSize, pages: pageCount, progress: progress}
+	if err := r.run(ctx, head, cookie); err != nil {
+		if errors.Is(err, ctx.Err()) {
+			return r.written, fmt.Errorf("replace %s: %w", t.path, err)
+		}
+		return r.written, explain("replace", t.path, err)
+	}
+	t.state = writeOpen
+	return r.written, nil
+}
+
+func (t *WriteTx) fits(pageSize int, pageCount int64) error {
+	live := t.snap.info
+	switch {
+	case pageCount < 1:
+		return fmt.Errorf("replace %s: %w: the image is empty; replace the file instead", t.path, ErrPageSize)
+	case live.PageSize != pageSize:
+		return fmt.Errorf("replace %s: %w: %d bytes live, %d in the image; replace the file instead", t.path, ErrPageSize, live.PageSize, pageSize)
+	case pageCount > maxPages:
+		return fmt.Errorf("replace %s: the image claims %d pages, more than SQLite allows", t.path, pageCount)
+	}
+	return nil
+}
+
+// newPage1 returns the image's page 1 with what must be the live database's own,
+// and the schema cookie that is to come.
+func (t *WriteTx) newPage1(image []byte, pageCount int64) (page1 []byte, next uint32, err error) {
+	if image[hdrReserved] != t.page1[hdrReserved] {
+		return nil, 0, fmt.Errorf("replace %s: %w: %d bytes of each page are reserved live, %d in the image; replace the file instead",
+			t.path, ErrPageSize, t.page1[hdrReserved], image[hdrReserved])
+	}
+	page1 = bytes.Clone(image)
+	copy(page1[hdrWriteFormat:hdrWriteFormat+2], t.page1[hdrWriteFormat:])
+	copy(page1[hdrCookie:hdrCookie+4], t.page1[hdrCookie:])
+	// The pager will declare the count valid, whoever wrote the image.
+	binary.BigEndian.PutUint32(page1[hdrPageCount:], uint32(pageCount))
+	live, old := binary.BigEndian.Uint32(t.page1[hdrCookie:]), binary.BigEndian.Uint32(image[hdrCookie:])
+	next = max(live, old) + 1
+	for next == 0 || next == live || next == old { // after 2³²-1 schema changes
+		next++
+	}
+	return page1, next, nil
+}
+
+// replacement is one run of Replace.
+type replacement struct {
+	t         *WriteTx
+	image     io.Reader
+	pageSize  int
+	pages     int64
+	progress  func(int64)
+	insert    *sqliteconn.Stmt
+	written   int64
+	unflushed int64 // bytes
+}
+
+func (r *replacement) run(ctx context.Context, page1 []byte, cookie uint32) (err error) {
+	conn := r.t.conn
+	// With auto_vacuum=full, COMMIT would move pages about by pointer maps that
+	// the image need not have. In incremental mode it moves nothing; the pragma
+	// changes a field of page 1, which the image's own value then replaces.
+	if r.t.snap.info.AutoVacuum == "full" {
+		if err := conn.Exec(ctx, "PRAGMA auto_vacuum=INCREMENTAL"); err != nil {
+			return err
+		}
+	}
+	if r.insert, err = conn.Prepare("INSERT INTO sqlite_dbpage(pgno,data) VALUES(?,?)"); err != nil {
+		return err
+	}
+	defer r.insert.Close()
+	if err := r.rest(ctx); err != nil {
+		return err
+	}
+	if n, err := io.CopyN(io.Discard, r.image, 1); err == nil && n > 0 {
+		return fmt.Errorf("the image is longer than its %d pages", r.pages)
+	} else if !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the image: %w", err)
+	}
+	if err := r.write(ctx, 1, page1); err != nil {
+		return err
+	}
+	if r.pages < r.t.snap.info.PageCount {
+		// After all pages: SQLite forgets the truncation when one is written later.
+		if err := r.put(r.pages+1, nil); err != nil {
+			return err
+		}
+	}
+	// Last of all, and not as a part of page 1: a statement that meets a new cookie
+	// parses the schema again, from pages that this connection has half in memory.
+	return conn.Exec(ctx, fmt.Sprintf("PRAGMA schema_version=%d", int32(cookie)))
+}
+
+// rest compares and writes pages 2 and up.
+func (r *replacement) rest(ctx context.Context) error {
+	live, err := r.t.conn.Prepare("SELECT data FROM sqlite_dbpage ORDER BY pgno")
+	if err != nil {
+		return err
+	}
+	defer live.Close()
+	more, err := live.StepFast() // page 1
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	page := make([]byte, r.pageSize)
+	skip := lockPage(r.pageSize)
+	for pgno := int64(2); pgno <= r.pages; pgno++ {
+		if pgno%256 == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if _, err := io.ReadFull(r.image, page); err != nil {
+			return fmt.Errorf("read page %d of %d of the image: %w", pgno, r.pages, err)
+		}
+		if more {
+			if more, err = live.StepFast(); err != nil {
+				return err
+			}
+		}
+		if pgno != skip && (!more || !bytes.Equal(live.Blob(0), page)) {
+			if err := r.write(ctx, pgno, page); err != nil {
+				return err
+			}
+		}
+		if r.progress != nil && (pgno%256 == 0 || pgno == r.pages) {
+			r.progress(pgno * int64(r.pageSize))
+		}
+	}
+	return nil
+}
+
+func (r *replacement) write(ctx context.Context, pgno int64, page []byte) error {
+	if err := r.put(pgno, page); err != nil {
+		return err
+	}
+	r.written++
+	if r.unflushed += int64(len(page)); r.unflushed < flushEvery {
+		return nil
+	}
+	r.unflushed = 0
+	for {
+		err := r.t.conn.CacheFlush()
+		if err == nil || !isBusy(err) {
+			return err
+		}
+		switch waitErr := pause(ctx); {
+		case errors.Is(waitErr, context.DeadlineExceeded):
+			return err // the lock is what it was too late for
+		case waitErr != nil:
+			return waitErr
+		}
+	}
+}
+
+// put inserts one page; nil data makes pgno the first page that is cut off.
+func (r *replacement) put(pgno int64, data []byte) error {
+	r.insert.Reset()
+	err := r.insert.BindInt(1, pgno)
+	if data == nil {
+		err = errors.Join(err, r.insert.BindNull(2))
+	} else {
+		err = errors.Join(err, r.insert.BindBlob(2, data))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = r.insert.StepFast()
+	r.insert.Reset()
+	return err
+}

@@ -1,0 +1,173 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// WriteTx is one write transaction on a live database. Nobody else can write
+// while it is open; readers are welcome, in the rollback-journal modes until
+// Replace needs room or Commit begins.
+type WriteTx struct {
+	ctx    context.Context // BeginWrite's: how long Commit waits for readers
+	path   string
+	conn   *sqliteconn.Conn
+	before sidecars
+	snap   *Snapshot
+	page1  []byte
+	damage error
+	state  writeState
+}
+
+// writeState is how far a WriteTx has come.
+type writeState int
+
+const (
+	writeOpen   writeState = iota
+	writeBroken            // Replace failed halfway: only Rollback is left
+	writeEnded
+)
+
+// BeginWrite starts a write transaction (BEGIN IMMEDIATE) on the database at
+// path and waits for other writers as Begin waits for locks; the same ctx bounds
+// how long Commit waits. A pending rollback or WAL recovery is done by SQLite, as
+// for any writer. It opens damaged databases too where SQLite can at all: see Damage.
+func BeginWrite(ctx context.Context, path string) (*WriteTx, error) {
+	const op = "write"
+	for {
+		real, err := locate(op, path)
+		if err != nil {
+			return nil, err
+		}
+		t, err := attemptWrite(ctx, real)
+		if err == nil {
+			return t, nil
+		}
+		if !isBusy(err) {
+			return nil, explain(op, path, err)
+		}
+		if waitErr := pause(ctx); waitErr != nil {
+			return nil, cancelled(ctx, op, path, err)
+		}
+	}
+}
+
+func attemptWrite(ctx context.Context, real string) (*WriteTx, error) {
+	before, err := lookBeside(real)
+	if err != nil {
+		return nil, err
+	}
+	t := &WriteTx{ctx: ctx, path: real, before: before}
+	if t.conn, err = sqliteconn.Open(real, sqliteconn.Options{}); err != nil {
+		return nil, err
+	}
+	// Bounded memory: dirty pages leave the cache for the WAL or the file. And no
+	// checkpoint after the commit: that is for the database's owner.
+	if err = t.conn.Exec(ctx, "PRAGMA cache_spill=ON; PRAGMA wal_autocheckpoint=0"); err == nil {
+		err = t.start(ctx)
+	}
+	if sqliteconn.Classify(err) == sqliteconn.ClassCorrupt {
+		t.damage = explain("write", real, err)
+		err = t.startDamaged(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, t.end())
+	}
+	return t, nil
+}
+
+func (t *WriteTx) start(ctx context.Context) error {
+	if err := t.conn.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	info, page1, err := readInfo(ctx, t.conn)
+	if err != nil {
+		return err
+	}
+	t.page1 = page1
+	t.snap = &Snapshot{path: t.path, conn: t.conn, info: info, inWrite: true}
+	return nil
+}
+
+// startDamaged starts on a database whose schema cannot be parsed or whose file
+// is shorter than its header says. With writable_schema SQLite goes by the file's
+// size, and by what it understood of the schema from the second statement on.
+func (t *WriteTx) startDamaged(ctx context.Context) error {
+	if err := t.conn.Exec(ctx, "PRAGMA writable_schema=ON"); err != nil {
+		return err
+	}
+	_ = t.conn.Exec(ctx, "ROLLBACK") // fails when BEGIN was what failed
+	err := t.start(ctx)
+	if sqliteconn.Classify(err) == sqliteconn.ClassCorrupt {
+		_ = t.conn.Exec(ctx, "ROLLBACK") // as above
+		err = t.start(ctx)
+	}
+	return err
+}
+
+// Snapshot is the state before any Replace, in the same transaction: what is
+// copied from it is what Replace replaces. Its Close does nothing.
+func (t *WriteTx) Snapshot() *Snapshot { return t.snap }
+
+// Damage returns why SQLite called the database damaged when it was opened
+// (ErrCorrupt), or nil. Checks on the Snapshot's connection then tolerate a schema
+// that they would otherwise report.
+func (t *WriteTx) Damage() error { return t.damage }
+
+// Commit makes the replacement visible to everybody, atomically. Readers that are
+// in the way are waited for as BeginWrite says; after an error (ErrBusy, …) the
+// transaction is still open: try again or Rollback.
+func (t *WriteTx) Commit() error {
+	const op = "commit to"
+	switch t.state {
+	case writeBroken:
+		return fmt.Errorf("%s %s: the replacement is incomplete: roll back", op, t.path)
+	case writeEnded:
+		return fmt.Errorf("%s %s: the transaction has ended", op, t.path)
+	}
+	for {
+		err := t.conn.Exec(context.WithoutCancel(t.ctx), "COMMIT")
+		if err == nil {
+			break
+		}
+		if !isBusy(err) {
+			return explain(op, t.path, err)
+		}
+		if waitErr := pause(t.ctx); waitErr != nil {
+			return cancelled(t.ctx, op, t.path, err)
+		}
+	}
+	t.state = writeEnded
+	if err := t.end(); err != nil {
+		return fmt.Errorf("committed to %s, but: %w", t.path, err)
+	}
+	return nil
+}
+
+// Rollback ends the transaction and leaves the database as it was. After Commit
+// it does nothing, so that it can be deferred.
+func (t *WriteTx) Rollback() error {
+	if t.state == writeEnded {
+		return nil
+	}
+	t.state = writeEnded
+	// Some errors have made SQLite roll back already, and closing does it too.
+	if err := t.end(); err != nil {
+		return fmt.Errorf("roll back %s: %w", t.path, err)
+	}
+	return nil
+}
+
+// end closes the connection. If nobody had the database open when we came, the
+// WAL holds our transaction only, and SQLite folds it in as for any application
+// that closes; else the WAL is left to those who use it.
+func (t *WriteTx) end() error {
+	var err error
+	if t.before.wal < 0 {
+		err = t.conn.CheckpointOnClose()
+	}
+	return errors.Join(err, t.conn.Close())
+}

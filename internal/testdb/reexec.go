@@ -1,0 +1,133 @@
+package testdb
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	childEnv   = "SNAPD_TEST_CHILD"
+	childHello = "child runs"
+	childLife  = 5 * time.Minute
+)
+
+// RunChild runs the named function instead of the tests where this process was
+// started by Reexec, and exits: 0, or 1 with the error on standard error. In any
+// other process it returns at once. A package that uses Reexec calls it first in
+// its TestMain.
+func RunChild(functions map[string]func(args []string) error) {
+	name, isChild := os.LookupEnv(childEnv)
+	if !isChild {
+		return
+	}
+	function := functions[name]
+	if function == nil {
+		fmt.Fprintf(os.Stderr, "no function %q is given to testdb.RunChild\n", name)
+		os.Exit(1)
+	}
+	fmt.Println(childHello)
+	_, args, _ := strings.Cut(strings.Join(os.Args, "\x00"), "\x00--\x00")
+	var list []string
+	if args != "" {
+		list = strings.Split(args, "\x00")
+	}
+	if err := function(list); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// Child is the test binary running one function in another process.
+type Child struct {
+	t      testing.TB
+	name   string
+	cmd    *exec.Cmd
+	end    context.CancelFunc
+	lines  chan string // standard output; closed at its end
+	stderr bytes.Buffer
+	once   sync.Once
+	err    error
+}
+
+// Reexec starts the named function of TestMain's RunChild in a child process.
+// What it prints comes out of WaitLine, which is how a test knows when to kill
+// it. It is killed when the test ends, and after 5 minutes in any case.
+func Reexec(t testing.TB, name string, args ...string) *Child {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), childLife)
+	c := &Child{t: t, name: name, end: cancel, lines: make(chan string)}
+	// -test.run matches nothing, should the package have no RunChild.
+	c.cmd = exec.CommandContext(ctx, self, append([]string{"-test.run=^$", "--"}, args...)...)
+	c.cmd.Env = append(os.Environ(), childEnv+"="+name)
+	c.cmd.Stderr = &c.stderr
+	stdout, err := c.cmd.StdoutPipe()
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		cancel()
+		t.Fatalf("start child: %v", err)
+	}
+	go func() {
+		defer close(c.lines)
+		for s := bufio.NewScanner(stdout); s.Scan(); {
+			c.lines <- s.Text()
+		}
+	}()
+	t.Cleanup(c.Kill)
+	if line, ok := <-c.lines; !ok || line != childHello {
+		t.Fatalf("child %s did not start (does TestMain call testdb.RunChild?): %q %v", name, line, c.Wait())
+	}
+	return c
+}
+
+// PID is the child's process id.
+func (c *Child) PID() int { return c.cmd.Process.Pid }
+
+// WaitLine returns the next line the child prints that begins with prefix. It
+// fails the test when the child ends before.
+func (c *Child) WaitLine(prefix string) string {
+	c.t.Helper()
+	for line := range c.lines {
+		if strings.HasPrefix(line, prefix) {
+			return line
+		}
+	}
+	c.t.Fatalf("child %s ended before it printed %q: %v", c.name, prefix, c.Wait())
+	return ""
+}
+
+// Wait returns when the child has ended by itself; an error has what it wrote to
+// standard error.
+func (c *Child) Wait() error {
+	c.once.Do(func() {
+		for range c.lines {
+		}
+		if err := c.cmd.Wait(); err != nil {
+			c.err = fmt.Errorf("child %s: %w: %s", c.name, err, bytes.TrimSpace(c.stderr.Bytes()))
+		}
+		c.end()
+	})
+	return c.err
+}
+
+// Kill ends the child at once (SIGKILL) and returns when it is gone. It may be
+// called twice.
+func (c *Child) Kill() {
+	c.end()
+	_ = c.Wait() // killed is what was asked for
+}

@@ -1,0 +1,53 @@
+package testdb
+
+import (
+	"path/filepath"
+	"testing"
+
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// HotJournal returns the path of a database whose writer died in the middle of a
+// transaction: half of it is in the file, and the -journal beside it is needed to
+// take it back. It is whole again once SQLite has opened it for writing.
+func HotJournal(t testing.TB) (path string, sum int64) {
+	t.Helper()
+	v := Variant{Name: "hot-journal", PageSize: 1024, JournalMode: "delete", sql: itemsSQL + manyPages}
+	from := filepath.Join(t.TempDir(), "alive.db")
+	v.CreateAt(t, from)
+	c, err := sqliteconn.Open(from, sqliteconn.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// A cache of a few pages has to be spilled into the file before the commit.
+	script := `PRAGMA cache_size=5; BEGIN IMMEDIATE; UPDATE accounts SET balance = balance + 1;
+		UPDATE items SET data = zeroblob(500); UPDATE bulk SET data = randomblob(900)`
+	if err := c.Exec(t.Context(), script); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "data.db")
+	copyAside(t, from+"-journal", path+"-journal")
+	copyAside(t, from, path)
+	if err := c.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	CheckAtEnd(t, path)
+	return path, variantAccounts * variantOpening
+}
+
+// OverGiB returns the path of a database of some 1.1 GB, past the lock-byte page
+// at 1 GiB that SQLite never uses. Nearly all of it is zeros.
+func OverGiB(t testing.TB) string {
+	t.Helper()
+	v := Variant{Name: "over-1-gib", PageSize: 4096, JournalMode: "wal", sql: itemsSQL}
+	path := v.Create(t)
+	script := `PRAGMA journal_mode=off; PRAGMA synchronous=off; CREATE TABLE large(id INTEGER PRIMARY KEY, data BLOB);
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 11)
+		INSERT INTO large SELECT i, zeroblob(100000000) FROM n;
+		INSERT INTO items SELECT id+1000, name, data FROM items; PRAGMA journal_mode=wal`
+	if err := run(path, script, true); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

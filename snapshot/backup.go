@@ -1,0 +1,453 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/pages"
+)
+
+// Request says what kind of backup to make; see [Manual] and [Auto].
+type Request struct {
+	Kind    catalog.Kind
+	Trigger catalog.Trigger
+	Note    string
+	Pin     bool
+}
+
+// Manual asks for a backup that is kept until somebody deletes it.
+func Manual(note string) Request {
+	return Request{Kind: catalog.Manual, Trigger: catalog.TriggerManual, Note: note}
+}
+
+// Auto asks for an automatic backup, subject to retention. When the newest
+// verified backup provably still covers the database, none is made and that
+// one is returned.
+func Auto(trigger catalog.Trigger) Request {
+	return Request{Kind: catalog.Auto, Trigger: trigger}
+}
+
+// Backup takes a snapshot of the live database, stores it and proves it: the
+// stored bytes are read back and give the image's digest, and quick_check of
+// that image said ok. Only then is there an entry. In WAL mode writers never
+// wait; in rollback-journal modes they wait while the image is copied to a
+// private file.
+//
+// Errors: [ErrBusy], [ErrMissing], [ErrCorrupt] (a damaged database gives no
+// backup), [ErrNoSpace].
+func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
+	unlock, err := m.operate(ctx, "backup")
+	if err != nil {
+		return Backup{}, m.failed("backup", req.Trigger, explain(err))
+	}
+	defer unlock()
+	b, err := m.backup(ctx, req)
+	if err != nil {
+		return Backup{}, m.failed("backup", req.Trigger, explain(err))
+	}
+	return b, nil
+}
+
+// backup is Backup under the operation lock.
+func (m *Manager) backup(ctx context.Context, req Request) (Backup, error) {
+	print, err := livefile.TakeFingerprint(m.cfg.Database)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Backup{}, hint(fmt.Errorf("backup: %w: %s", ErrMissing, m.cfg.Database), "check the path; if the file was lost, run recover")
+	}
+	if err != nil {
+		return Backup{}, fmt.Errorf("backup: %w", err)
+	}
+	if req.Kind == catalog.Auto {
+		if b, ok := m.covering(print); ok {
+			return b, m.unchanged(req, b)
+		}
+	}
+	m.ev.emit(Event{Type: EventStarted, Operation: "backup", Trigger: string(req.Trigger)})
+	wait, cancel := m.lockContext(ctx)
+	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.ScratchDir})
+	cancel()
+	if err != nil {
+		return Backup{}, err
+	}
+	defer snap.Close()
+	if err := m.refuseEmptied(snap); err != nil {
+		return Backup{}, err
+	}
+	b, err := m.store(ctx, snap, req, &print)
+	if err != nil {
+		return Backup{}, err
+	}
+	if req.Kind == catalog.Auto {
+		if _, err := m.prune(ctx, m.cfg.Retention, false); err != nil {
+			return Backup{}, err
+		}
+	}
+	return b, nil
+}
+
+// refuseEmptied keeps a database that has become empty from covering up the
+// backups that hold its data: recovery would otherwise trust the empty one.
+func (m *Manager) refuseEmptied(snap *pages.Snapshot) error {
+	if snap.Info().PageCount > 0 {
+		return nil
+	}
+	all, err := m.candidates()
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	return hint(fmt.Errorf("backup: %w: %s has zero bytes, while %d backups hold data", ErrMissing, m.cfg.Database, len(all)),
+		"run recover to put the newest backup back")
+}
+
+// covering returns the newest verified backup if print proves that the
+// database has not changed since it was taken.
+func (m *Manager) covering(print livefile.Fingerprint) (Backup, bool) {
+	b, err := m.cat.Get("latest")
+	if err != nil || len(b.Source) == 0 {
+		return Backup{}, false
+	}
+	var then livefile.Fingerprint
+	if json.Unmarshal(b.Source, &then) != nil || !then.Unchanged(print) {
+		return Backup{}, false
+	}
+	return b, true
+}
+
+// unchanged tells that b still covers the database. A failure before is then
+// over; otherwise nothing is written: idle means idle.
+func (m *Manager) unchanged(req Request, b Backup) error {
+	m.ev.emit(Event{Type: EventUnchanged, Operation: "backup", Trigger: string(req.Trigger), Backup: b.ID,
+		Message: "database unchanged since " + b.ID})
+	state, err := m.cat.State()
+	if err != nil {
+		return err
+	}
+	if f, failed := newest(state.LastFailure); failed {
+		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
+			m.rememberState("success", func(s *catalog.State) { s.Succeeded(req.Trigger, m.now()) })
+		}
+	}
+	return nil
+}
+
+// store turns an open snapshot into a proven, listed backup. print, when not
+// nil, is the fingerprint from before the snapshot began: it lets an image
+// equal to the newest verified one be recognised and not stored again.
+func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, print *livefile.Fingerprint) (Backup, error) {
+	began := m.now()
+	src, err := m.source(ctx, snap, req)
+	if err != nil {
+		return Backup{}, err
+	}
+	defer src.close()
+	if src.report.Damaged() && req.Trigger != catalog.TriggerPreRestore {
+		return Backup{}, &CorruptError{What: "database " + m.cfg.Database, Report: src.report}
+	}
+	st, err := m.stage(ctx, src, req, began)
+	if err != nil {
+		return Backup{}, err
+	}
+	defer st.file.Discard()
+	if print != nil && req.Kind == catalog.Auto {
+		if b, ok, err := m.sameImage(ctx, req, st.info, *print); ok || err != nil {
+			return b, err
+		}
+	}
+	return m.publish(ctx, st, req, src.report, print)
+}
+
+// source is a snapshot's image with its verdict, ready to be compressed:
+// either the open transaction, or the private copy that let go of it.
+type source struct {
+	info   pages.Info
+	report integrity.Report
+	copyTo func(context.Context, *archive.Writer, func(int64)) error
+	close  func() error
+}
+
+// source checks the snapshot's image. In rollback-journal modes every writer
+// waits for our read lock, so the image is first spooled at copy speed.
+func (m *Manager) source(ctx context.Context, snap *pages.Snapshot, req Request) (*source, error) {
+	info := snap.Info()
+	if info.JournalMode == "wal" || req.Trigger == catalog.TriggerPreRestore {
+		m.phase(req, "check", 0)
+		report, err := integrity.CheckTx(ctx, snap.Conn(), integrity.Options{Level: integrity.LevelQuick})
+		if err != nil {
+			return nil, err
+		}
+		return &source{info, report, func(ctx context.Context, w *archive.Writer, p func(int64)) error {
+			return snap.CopyTo(ctx, w, p)
+		}, func() error { return nil }}, nil
+	}
+	if err := durable.Preflight(m.cfg.ScratchDir, info.Bytes()); err != nil {
+		return nil, fmt.Errorf("backup: spool: %w", err)
+	}
+	spool, err := durable.Scratch(m.cfg.ScratchDir, "spool")
+	if err != nil {
+		return nil, fmt.Errorf("backup: spool: %w", err)
+	}
+	src, err := m.spooled(ctx, snap, spool, req)
+	if err != nil {
+		return nil, errors.Join(err, spool.Close())
+	}
+	return src, nil
+}
+
+func (m *Manager) spooled(ctx context.Context, snap *pages.Snapshot, spool *durable.ScratchFile, req Request) (*source, error) {
+	info := snap.Info()
+	if err := snap.CopyTo(ctx, spool.File, m.phase(req, "spool", info.Bytes())); err != nil {
+		return nil, err
+	}
+	if err := snap.Close(); err != nil {
+		return nil, fmt.Errorf("backup: end snapshot: %w", err)
+	}
+	m.phase(req, "check", 0)
+	report, err := integrity.CheckCopy(ctx, spool.Name(), integrity.Options{Level: integrity.LevelQuick})
+	if err != nil {
+		return nil, err
+	}
+	report.Path = m.cfg.Database
+	return &source{info, report, func(ctx context.Context, w *archive.Writer, p func(int64)) error {
+		return feed(ctx, w, spool.File, info.Bytes(), p)
+	}, spool.Close}, nil
+}
+
+// staged is an archive that has been written, synced and read back, not yet named.
+type staged struct {
+	id   string
+	file *durable.File
+	info archive.Info
+	took time.Duration
+	at   time.Time
+}
+
+// stage compresses the image into a temp file and proves what was stored.
+func (m *Manager) stage(ctx context.Context, src *source, req Request, began time.Time) (_ *staged, err error) {
+	if err := durable.Preflight(m.cfg.Dir, m.estimate(src.info.Bytes())); err != nil {
+		return nil, fmt.Errorf("backup: %w", err)
+	}
+	id, path, err := m.cat.NewFile(req.Kind, began)
+	if err != nil {
+		return nil, fmt.Errorf("backup: %w", err)
+	}
+	file, err := durable.Create(path, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("backup: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, file.Discard())
+		}
+	}()
+	info, err := m.compress(ctx, src, file, req, began)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Sync(); err != nil {
+		return nil, fmt.Errorf("backup: %w", err)
+	}
+	if err := m.readBack(ctx, file, info, req); err != nil {
+		return nil, err
+	}
+	return &staged{id: id, file: file, info: info, took: m.now().Sub(began), at: began}, nil
+}
+
+func (m *Manager) compress(ctx context.Context, src *source, file *durable.File, req Request, began time.Time) (archive.Info, error) {
+	w, err := archive.NewWriter(file, archive.WriterOptions{
+		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workers(), ScratchDir: m.cfg.ScratchDir,
+	})
+	if err != nil {
+		return archive.Info{}, fmt.Errorf("backup: %w", err)
+	}
+	defer w.Abort()
+	if err := src.copyTo(ctx, w, m.phase(req, "compress", src.info.Bytes())); err != nil {
+		return archive.Info{}, err
+	}
+	facts := m.facts(src, req, began)
+	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
+		facts.Seq = tx.NextSeq()
+		return nil
+	})
+	if err != nil {
+		return archive.Info{}, err
+	}
+	info, err := w.Finish(facts)
+	if err != nil {
+		return archive.Info{}, fmt.Errorf("backup: %w", err)
+	}
+	return info, nil
+}
+
+// facts is what the archive keeps beside the image, enough to rebuild its entry.
+func (m *Manager) facts(src *source, req Request, began time.Time) archive.Facts {
+	i := src.info
+	f := archive.Facts{
+		Database: m.cfg.base(), Kind: string(req.Kind), Trigger: string(req.Trigger), Note: req.Note, Pinned: req.Pin,
+		CreatedAt: began, DurationMS: m.now().Sub(began).Milliseconds(),
+		JournalMode: i.JournalMode, UserVersion: i.UserVersion, ApplicationID: i.ApplicationID,
+		SchemaVersion: i.SchemaVersion, Encoding: i.Encoding, AutoVacuum: i.AutoVacuum, SQLiteVersion: i.SQLiteVersion,
+	}
+	if !src.report.Damaged() {
+		f.CheckLevel = src.report.Level.String()
+	}
+	return f
+}
+
+// readBack proves the stored bytes: every frame's checksum, every page's
+// digest, and the image's against what was written.
+func (m *Manager) readBack(ctx context.Context, file *durable.File, info archive.Info, req Request) error {
+	r, err := archive.NewReader(file, info.ArchiveBytes)
+	if err != nil {
+		return fmt.Errorf("backup: read back: %w", err)
+	}
+	defer r.Close()
+	if got := r.Info().ImageBLAKE3; got != info.ImageBLAKE3 {
+		return fmt.Errorf("backup: read back: %w: image digest %s, wrote %s", archive.ErrDamaged, got, info.ImageBLAKE3)
+	}
+	o := archive.CopyOptions{Workers: m.workers(), Progress: m.phase(req, "read back", info.ImageBytes)}
+	if err := r.Verify(ctx, o); err != nil {
+		return fmt.Errorf("backup: read back: %w", err)
+	}
+	return nil
+}
+
+// sameImage recognises that the image just staged is the newest verified
+// backup's, byte for byte: that backup then covers the database, and nothing
+// is stored twice.
+func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info, print livefile.Fingerprint) (Backup, bool, error) {
+	b, err := m.cat.Get("latest")
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && b.ImageBLAKE3 != info.ImageBLAKE3 {
+		return Backup{}, false, nil
+	}
+	if err != nil {
+		return Backup{}, false, err
+	}
+	raw, err := json.Marshal(print)
+	if err != nil {
+		return Backup{}, false, fmt.Errorf("backup: %w", err)
+	}
+	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
+		e, err := tx.Get(b.ID)
+		if err != nil {
+			return err
+		}
+		e.Source = raw
+		b = e
+		return tx.Put(e)
+	})
+	if err != nil {
+		return Backup{}, false, err
+	}
+	return b, true, m.unchanged(req, b)
+}
+
+// publish gives the staged archive its name and its entry.
+func (m *Manager) publish(ctx context.Context, st *staged, req Request, report integrity.Report, print *livefile.Fingerprint) (Backup, error) {
+	if err := st.file.CommitNew(); err != nil {
+		return Backup{}, fmt.Errorf("backup: %w", err)
+	}
+	e := catalog.NewEntry(st.id, st.info)
+	e.DurationMS = st.took.Milliseconds()
+	e.Verification = verdictOf(report, m.now())
+	if print != nil {
+		raw, err := json.Marshal(print)
+		if err != nil {
+			return Backup{}, fmt.Errorf("backup: %w", err)
+		}
+		e.Source = raw
+	}
+	// The archive is complete and durable: its entry is written even when the
+	// caller's context ends just now.
+	ctx = context.WithoutCancel(ctx)
+	err := m.cat.Update(ctx, func(tx *catalog.Tx) error {
+		if e.Usable() && req.Trigger != catalog.TriggerPreRestore {
+			tx.State().Succeeded(req.Trigger, m.now())
+		}
+		return tx.Put(e)
+	})
+	if err != nil {
+		return Backup{}, err
+	}
+	if err := m.cat.LinkLatest(); err != nil {
+		return Backup{}, err
+	}
+	m.ev.emit(Event{Type: EventBackedUp, Operation: "backup", Trigger: string(req.Trigger), Backup: e.ID,
+		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File})
+	return e, nil
+}
+
+// verdictOf is the proof of an archive whose image got report.
+func verdictOf(report integrity.Report, at time.Time) catalog.Verification {
+	v := catalog.Verification{State: catalog.Verified, Level: report.Level.String(), At: &at}
+	if report.Damaged() {
+		v.State = catalog.Failed
+	}
+	if report.Verdict != integrity.Healthy {
+		v.Detail = string(report.Verdict)
+		if len(report.Findings) > 0 {
+			v.Detail += ": " + report.Findings[0].Message
+		}
+	}
+	return v
+}
+
+// estimate guesses the stored size of an image from the newest backup's ratio.
+func (m *Manager) estimate(image int64) int64 {
+	if b, err := m.cat.Get("latest"); err == nil && b.DatabaseBytes > 0 {
+		return int64(float64(image) * min(1, 1.2*float64(b.ArchiveBytes)/float64(b.DatabaseBytes)))
+	}
+	return image / 2
+}
+
+// phase announces a phase of a backup and returns its meter.
+func (m *Manager) phase(req Request, name string, total int64) func(int64) {
+	return m.progress(Event{Operation: "backup", Trigger: string(req.Trigger), Phase: name, Total: total})
+}
+
+// progress announces a phase and returns its meter.
+func (m *Manager) progress(ev Event) func(int64) {
+	p := m.ev.meter(ev)
+	ev.Type = EventProgress
+	m.ev.emit(ev)
+	return p
+}
+
+// failed records, reports and returns err. A cancelled operation is no failure
+// of the protection and leaves no mark.
+func (m *Manager) failed(op string, trigger catalog.Trigger, err error) error {
+	m.ev.emit(Event{Type: EventFailed, Operation: op, Trigger: string(trigger), Err: err, Message: op + " failed"})
+	if op == "backup" && !errors.Is(err, context.Canceled) {
+		m.rememberFailure(trigger, err)
+	}
+	return err
+}
+
+// feed writes size bytes of r to w in order.
+func feed(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, progress func(int64)) error {
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < size; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(int64(len(buf)), size-off)
+		if _, err := r.ReadAt(buf[:n], off); err != nil {
+			return fmt.Errorf("backup: read the private copy: %w", err)
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return fmt.Errorf("backup: %w", err)
+		}
+		off += n
+		progress(off)
+	}
+	return nil
+}

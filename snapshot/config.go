@@ -1,0 +1,168 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/adhocore/gronx"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/livefile"
+)
+
+// Defaults of [Config].
+const (
+	DefaultInterval        = 12 * time.Hour
+	DefaultKeep            = 10
+	DefaultLockWait        = 30 * time.Second
+	DefaultMinSpacing      = time.Minute
+	DefaultShutdownTimeout = 10 * time.Minute
+)
+
+// OnMissing says what Recover does when the database file is missing or has
+// zero bytes while usable backups exist.
+type OnMissing string
+
+const (
+	MissingRestore OnMissing = "restore" // put the newest usable backup there; the default
+	MissingFail    OnMissing = "fail"    // return ErrMissing, touch nothing
+	MissingIgnore  OnMissing = "ignore"  // do nothing: the application will create it
+)
+
+// Config says what to protect and how. Zero values are the defaults.
+type Config struct {
+	// Database is the path of the SQLite file. Required. It need not exist yet.
+	Database string
+	// Dir is the backup directory; default "backups" beside the database.
+	// Made with mode 0700 at the first backup.
+	Dir string
+
+	// Interval between automatic backups; default 12 h, negative for none.
+	Interval time.Duration
+	// Cron, five fields in the process's time zone, replaces Interval.
+	Cron string
+	// Jitter delays each scheduled backup by a random time up to this much.
+	Jitter time.Duration
+	// OnChange makes a backup once the database has been quiet for this long
+	// after a change; 0 is off. MinSpacing (default 1 min) is the least time
+	// between two of them, so that a busy database is backed up steadily.
+	OnChange   time.Duration
+	MinSpacing time.Duration
+	// Retention of automatic backups; the zero value keeps the last 10.
+	Retention catalog.Policy
+	// OnMissing: default MissingRestore.
+	OnMissing OnMissing
+
+	// Compression is "fastest" (default), "default", "better" or "best".
+	Compression string
+	// Workers compress in parallel; default GOMAXPROCS-1, at least 1, which
+	// leaves the host a core.
+	Workers int
+	// LockWait bounds how long an operation waits for SQLite's locks and for
+	// another operation on the same directory; default 30 s.
+	LockWait time.Duration
+	// ShutdownTimeout bounds the final backup of Run; default 10 min.
+	ShutdownTimeout time.Duration
+	// ScratchDir holds private copies during work; default Dir.
+	ScratchDir string
+
+	// Logger gets one line per event; nil is silent.
+	Logger *slog.Logger
+	// OnEvent is called, one event at a time, with everything that happens.
+	// It must not call back into the Manager and should return quickly.
+	OnEvent func(Event)
+	// BeforeSwap and AfterSwap let a host close and reopen its pool around a
+	// restore that replaces the file. AfterSwap runs whenever BeforeSwap
+	// succeeded, also when the restore failed.
+	BeforeSwap func(context.Context) error
+	AfterSwap  func(context.Context) error
+
+	now func() time.Time // tests
+}
+
+// resolve validates and fills in the defaults.
+func (c *Config) resolve() error {
+	if c.Database == "" {
+		return fmt.Errorf("open: Config.Database is empty: name the SQLite file to protect")
+	}
+	if err := livefile.ForeignSQLite(); err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	path, err := livefile.Resolve(c.Database)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	c.Database = path
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return hint(fmt.Errorf("open: %s is not a regular file (%s)", path, st.Mode().Type()),
+			"name the SQLite file itself, for example data.db")
+	}
+	if c.Dir == "" {
+		c.Dir = filepath.Join(filepath.Dir(path), "backups")
+	}
+	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return fmt.Errorf("open: backup directory: %w", err)
+	}
+	if st, err := os.Stat(c.Dir); err == nil && !st.IsDir() {
+		return hint(fmt.Errorf("open: backup directory %s is a file", c.Dir), "choose a directory with --dir")
+	}
+	if c.Interval == 0 {
+		c.Interval = DefaultInterval
+	}
+	if c.Cron != "" && !gronx.IsValid(c.Cron) {
+		return hint(fmt.Errorf("open: %q is not a cron expression", c.Cron),
+			"use five fields, for example \"0 */6 * * *\"")
+	}
+	if c.OnMissing == "" {
+		c.OnMissing = MissingRestore
+	}
+	switch c.OnMissing {
+	case MissingRestore, MissingFail, MissingIgnore:
+	default:
+		return fmt.Errorf("open: on-missing %q: want restore, fail or ignore", c.OnMissing)
+	}
+	c.durations()
+	if c.ScratchDir == "" {
+		c.ScratchDir = c.Dir
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if _, ok := compressions[c.Compression]; !ok {
+		return fmt.Errorf("open: compression %q: want fastest, default, better or best", c.Compression)
+	}
+	return nil
+}
+
+var compressions = map[string]archive.Level{
+	"": archive.Fastest, "fastest": archive.Fastest, "default": archive.Default, "better": archive.Better, "best": archive.Best,
+}
+
+func (c *Config) durations() {
+	for _, d := range []struct {
+		v   *time.Duration
+		def time.Duration
+	}{{&c.LockWait, DefaultLockWait}, {&c.MinSpacing, DefaultMinSpacing}, {&c.ShutdownTimeout, DefaultShutdownTimeout}} {
+		if *d.v <= 0 {
+			*d.v = d.def
+		}
+	}
+}
+
+// base is the database's file name without its extension: data.db -> data.
+func (c *Config) base() string {
+	name := filepath.Base(c.Database)
+	if stem := strings.TrimSuffix(name, filepath.Ext(name)); stem != "" {
+		return stem
+	}
+	return name
+}

@@ -1,0 +1,206 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/pages"
+)
+
+// Names a caller meets again and again, under this package's name.
+type (
+	Backup   = catalog.Entry
+	Report   = integrity.Report
+	Policy   = catalog.Policy
+	Decision = catalog.Decision
+)
+
+// Manager protects one database. Its methods are safe for concurrent use, by
+// several Managers and several processes on the same backup directory too:
+// operations that write take turns.
+type Manager struct {
+	cfg Config
+	cat *catalog.Catalog
+	ev  events
+}
+
+// Open reads the catalog of the backup directory and brings it in line with
+// the files there. It finishes or undoes a restore that was cut short;
+// otherwise it touches no database, creates nothing and starts no goroutine.
+func Open(cfg Config) (*Manager, error) {
+	if err := cfg.resolve(); err != nil {
+		return nil, err
+	}
+	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.now}}
+	cat, err := catalog.Open(cfg.Dir, cfg.base())
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	m.cat = cat
+	if err := m.settle(context.Background()); err != nil {
+		return nil, fmt.Errorf("open: %w", explain(err))
+	}
+	return m, nil
+}
+
+// Database returns the resolved path of the database.
+func (m *Manager) Database() string { return m.cfg.Database }
+
+// Dir returns the absolute path of the backup directory.
+func (m *Manager) Dir() string { return m.cfg.Dir }
+
+// settle puts right what a crash left: a half-done restore, temp files, an
+// archive without its entry. While another operation holds the lock none of
+// that is debris, and it is left alone.
+func (m *Manager) settle(ctx context.Context) error {
+	pending, err := readIntent(m.cfg.Database)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(m.cfg.Dir); errors.Is(err, fs.ErrNotExist) && pending == nil {
+		return nil
+	}
+	if pending != nil {
+		if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+			return fmt.Errorf("backup directory: %w", err)
+		}
+	}
+	lock, err := m.cat.LockOperation(ctx, false, "settle")
+	if err != nil {
+		if errors.Is(err, catalog.ErrBusy) || errors.Is(err, fs.ErrPermission) || isReadOnlyFS(err) {
+			return nil // somebody works there, or nothing can be written: looking is all we can do
+		}
+		return err
+	}
+	defer lock.Unlock()
+	if pending != nil {
+		if err := m.finishRestore(ctx, pending); err != nil {
+			return err
+		}
+	}
+	return m.reconcile(ctx)
+}
+
+// reconcile sweeps leftovers and aligns the catalog; the caller holds the lock.
+func (m *Manager) reconcile(ctx context.Context) error {
+	if err := m.sweep(); err != nil {
+		return err
+	}
+	ch, err := m.cat.Reconcile(ctx)
+	if err != nil {
+		return err
+	}
+	m.reportChanges(ch)
+	return nil
+}
+
+// sweep removes what crashed operations left in the backup directory and, of
+// ours only, beside the database; the caller holds the lock, and no restore is pending.
+func (m *Manager) sweep() error {
+	if _, err := durable.Sweep(m.cfg.Dir); err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	if _, err := durable.SweepFor(filepath.Dir(m.cfg.Database), filepath.Base(m.cfg.Database)); err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	return nil
+}
+
+// reportChanges tells what reconciling or rebuilding did.
+func (m *Manager) reportChanges(ch catalog.Changes) {
+	for _, line := range ch.Lines() {
+		m.ev.emit(Event{Type: EventReconciled, Message: line})
+	}
+}
+
+// operate makes the backup directory, waits for the operation lock and sweeps
+// what a crash left. The returned function gives the lock back.
+func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err error) {
+	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+		return nil, hint(fmt.Errorf("%s: backup directory: %w", what, err), "choose a writable directory with --dir")
+	}
+	wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
+	defer cancel()
+	lock, err := m.cat.LockOperation(wait, true, what)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	done := func() {
+		if err := lock.Unlock(); err != nil {
+			m.ev.emit(Event{Type: EventWarning, Operation: what, Err: err, Message: "the operation lock could not be released"})
+		}
+	}
+	if pending, err := readIntent(m.cfg.Database); err != nil || pending != nil {
+		if err == nil {
+			err = m.finishRestore(ctx, pending)
+		}
+		if err != nil {
+			done()
+			return nil, err
+		}
+	}
+	if err := m.sweep(); err != nil {
+		done()
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return done, nil
+}
+
+// explain maps the errors of the packages below to this package's sentinels.
+func explain(err error) error {
+	if err == nil || errors.Is(err, ErrBusy) {
+		return err
+	}
+	var check *integrity.CheckError
+	busy := errors.Is(err, catalog.ErrBusy) || errors.Is(err, livefile.ErrBusy) || errors.Is(err, pages.ErrBusy) ||
+		errors.As(err, &check) && check.Code == integrity.ErrCodeBusy
+	switch {
+	case busy:
+		return &sentinelError{ErrBusy, err}
+	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrMissing):
+		return err
+	case errors.Is(err, pages.ErrMissing):
+		return &sentinelError{ErrMissing, err}
+	case errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive),
+		errors.Is(err, pages.ErrCorrupt), errors.Is(err, pages.ErrNotDatabase):
+		return &sentinelError{ErrCorrupt, err}
+	case durable.IsNoSpace(err) && !errors.Is(err, ErrNoSpace):
+		return hint(&sentinelError{ErrNoSpace, err}, "free some space, or choose another directory with --dir")
+	}
+	return err
+}
+
+// sentinelError is err, recognised as sentinel, with err's own words.
+type sentinelError struct{ sentinel, err error }
+
+func (e *sentinelError) Error() string   { return e.err.Error() }
+func (e *sentinelError) Unwrap() []error { return []error{e.sentinel, e.err} }
+
+// workers is the number of compressors: one core is left to the host.
+func (m *Manager) workers() int {
+	if m.cfg.Workers > 0 {
+		return m.cfg.Workers
+	}
+	return max(1, runtime.GOMAXPROCS(0)-1)
+}
+
+func (m *Manager) now() time.Time { return m.cfg.now().UTC() }
+
+// locked returns ctx bounded by the configured wait, for SQLite's locks.
+func (m *Manager) lockContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, m.cfg.LockWait)
+}

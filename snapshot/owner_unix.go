@@ -1,0 +1,26 @@
+//go:build unix
+
+package snapshot
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// chownLike gives path the owner in st, where this process may do that.
+func chownLike(path string, st fs.FileInfo) error {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	err := os.Chown(path, int(sys.Uid), int(sys.Gid))
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // not root: the file belongs to us, as everything we may write
+	}
+	return err
+}
+
+// isReadOnlyFS reports an error of a file system mounted read-only.
+func isReadOnlyFS(err error) bool { return errors.Is(err, syscall.EROFS) }

@@ -1,0 +1,131 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livefile"
+)
+
+// quarantineName returns a free path corrupted_<time>.db in the backup directory.
+func (m *Manager) quarantineName() (string, error) {
+	stem := filepath.Join(m.cfg.Dir, "corrupted_"+m.now().Format("20060102_150405"))
+	for n := 1; n < 1000; n++ {
+		name := stem + ".db"
+		if n > 1 {
+			name = fmt.Sprintf("%s_%d.db", stem, n)
+		}
+		if free(name) {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("quarantine: a thousand names like %s.db are taken", stem)
+}
+
+func free(name string) bool {
+	for _, suffix := range append([]string{""}, sidecarSuffixes...) {
+		if !isMissing(name + suffix) {
+			return false
+		}
+	}
+	return isMissing(reportPath(name))
+}
+
+// reportPath is where a quarantined database's report lies.
+func reportPath(quarantine string) string { return strings.TrimSuffix(quarantine, ".db") + ".json" }
+
+// preserve keeps the database and its -wal and -journal, whole, under the
+// quarantine's name: by a hard link, or a copy where the backup directory is on
+// another file system. The originals stay where they are.
+func (m *Manager) preserve(ctx context.Context, in *intent) error {
+	files := []*fileID{in.Replaced}
+	for i := range in.Sidecars {
+		if in.Sidecars[i].Suffix != "-shm" {
+			files = append(files, &in.Sidecars[i])
+		}
+	}
+	for _, id := range files {
+		if id == nil {
+			continue
+		}
+		from, to := m.cfg.Database+id.Suffix, in.Quarantine+id.Suffix
+		if isMissing(from) || !isMissing(to) {
+			continue // done before the crash that brought us here again
+		}
+		if err := m.keep(ctx, from, to, id.Bytes); err != nil {
+			return fmt.Errorf("quarantine %s: %w", from, err)
+		}
+	}
+	if err := durable.SyncDir(m.cfg.Dir); err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	return nil
+}
+
+func (m *Manager) keep(ctx context.Context, from, to string, bytes int64) error {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	if err := durable.Preflight(m.cfg.Dir, bytes); err != nil {
+		return err
+	}
+	src, err := livefile.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	return durable.CopyFile(ctx, src, bytes, to, 0o600)
+}
+
+// writeReport puts the check's report beside the quarantined database.
+func writeReport(quarantine string, report integrity.Report) error {
+	raw, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return fmt.Errorf("quarantine report: %w", err)
+	}
+	if err := durable.WriteFile(reportPath(quarantine), append(raw, '\n'), 0o600); err != nil {
+		return fmt.Errorf("quarantine report: %w", err)
+	}
+	return nil
+}
+
+// dressLike gives the staged file the mode and owner of the file it replaces,
+// or, where there is none, the owner of the directory.
+func dressLike(staged, target string) error {
+	st, err := os.Stat(target)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing {
+		st, err = os.Stat(filepath.Dir(target))
+	}
+	if err != nil {
+		return err
+	}
+	if !missing {
+		if err := os.Chmod(staged, st.Mode().Perm()); err != nil {
+			return err
+		}
+	}
+	return chownLike(staged, st)
+}
+
+// closeToOthers takes a quarantined database's rights from group and others,
+// once it is no longer the live file's other name.
+func closeToOthers(quarantine string) error {
+	if quarantine == "" {
+		return nil
+	}
+	for _, suffix := range append([]string{""}, sidecarSuffixes...) {
+		if err := os.Chmod(quarantine+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("quarantine: %w", err)
+		}
+	}
+	return nil
+}

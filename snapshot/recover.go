@@ -1,0 +1,232 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livefile"
+)
+
+// Action is what Recover did.
+type Action string
+
+const (
+	ActionNone     Action = "none"     // the database is usable, or there is nothing to restore
+	ActionRestored Action = "restored" // a backup took the damaged or missing database's place
+	ActionRepaired Action = "repaired" // reserved: the database itself was mended
+	ActionWaiting  Action = "waiting"  // damaged, but somebody has it open: nothing was touched
+)
+
+// Recovery is the outcome of [Manager.Recover].
+type Recovery struct {
+	Action      Action            `json:"action"`
+	Verdict     integrity.Verdict `json:"verdict"`
+	Restored    *string           `json:"restored"`    // backup id
+	Quarantined *string           `json:"quarantined"` // absolute path of the preserved database
+	Report      Report            `json:"-"`
+	// LosesSince is when the restored backup was taken: what was committed
+	// after that is only in the quarantined file.
+	LosesSince time.Time `json:"-"`
+}
+
+// Recover is the start-up decision: it checks the database, and only if that
+// proves it corrupt (or it is missing while usable backups exist) restores the
+// newest backup that passes its proof, the damaged file kept whole with its
+// report. Call it before the application opens the database.
+//
+// A check that could not be made (locked, no permission, an I/O error, out of
+// time) is an error, and nothing is touched. Errors: [ErrBusy], [ErrMissing]
+// (with OnMissing fail), [ErrNoUsableBackup], *integrity.CheckError.
+func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
+	unlock, err := m.operate(ctx, "recover")
+	if err != nil {
+		return Recovery{}, m.failed("recover", "", explain(err))
+	}
+	defer unlock()
+	rec, err := m.recover(ctx)
+	if err != nil {
+		if err = explain(err); errors.Is(err, ErrBusy) && rec.Verdict != "" {
+			rec.Action = ActionWaiting
+		}
+		return rec, m.failed("recover", "", err)
+	}
+	return rec, nil
+}
+
+func (m *Manager) recover(ctx context.Context) (Recovery, error) {
+	// Taken before the check: what is replaced later is what was judged.
+	still, err := m.stillAsNow()
+	if err != nil {
+		return Recovery{}, fmt.Errorf("recover: %w", err)
+	}
+	report, err := integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: integrity.LevelQuick,
+		ScratchDir: m.cfg.ScratchDir, LockWait: m.cfg.LockWait})
+	if err != nil {
+		return Recovery{}, err
+	}
+	m.rememberCheck(report)
+	rec := Recovery{Action: ActionNone, Verdict: report.Verdict, Report: report}
+	switch report.Verdict {
+	case integrity.Healthy:
+		m.ev.emit(Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database, Message: "database integrity check passed"})
+		return rec, nil
+	case integrity.Violations:
+		m.ev.emit(Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database, Message: "database integrity check passed"})
+		for _, f := range report.Findings {
+			m.ev.emit(Event{Type: EventWarning, Operation: "check", Path: m.cfg.Database, Message: "the application's rules are broken: " + f.Message})
+		}
+		return rec, nil
+	case integrity.Missing, integrity.Empty:
+		return rec, m.recoverMissing(ctx, still, &rec)
+	}
+	m.ev.emit(Event{Type: EventFailed, Operation: "check", Path: m.cfg.Database, Message: "database integrity check failed",
+		Err: &CorruptError{What: "database " + m.cfg.Database, Report: report}})
+	return rec, m.recoverDamaged(ctx, still, &rec)
+}
+
+// recoverMissing handles a database that is not there or has no bytes.
+func (m *Manager) recoverMissing(ctx context.Context, still stillFunc, rec *Recovery) error {
+	usable, err := m.candidates()
+	if err != nil {
+		return err
+	}
+	if len(usable) == 0 || m.cfg.OnMissing == MissingIgnore {
+		m.ev.emit(Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database,
+			Message: "there is no database yet; the application will create it"})
+		return nil
+	}
+	if m.cfg.OnMissing == MissingFail {
+		return hint(fmt.Errorf("recover: %w: %s, while %d backups exist", ErrMissing, m.cfg.Database, len(usable)),
+			"restore one of them, or start once with on-missing=ignore to begin with a new database")
+	}
+	quarantine := ""
+	if len(livefile.Sidecars(m.cfg.Database)) > 0 {
+		if quarantine, err = m.quarantineName(); err != nil {
+			return err
+		}
+	}
+	return m.restoreFirst(ctx, usable, &swap{quarantine: quarantine, still: still}, rec)
+}
+
+// recoverDamaged handles a database that is proven corrupt.
+func (m *Manager) recoverDamaged(ctx context.Context, still stillFunc, rec *Recovery) error {
+	usable, err := m.candidates()
+	if err != nil {
+		return err
+	}
+	damaged := &CorruptError{What: "database " + m.cfg.Database, Report: rec.Report}
+	if len(usable) == 0 {
+		return hint(fmt.Errorf("recover: %w: %w; the damaged file was left as it is", ErrNoUsableBackup, damaged),
+			"look for backups elsewhere, or try the sqlite3 shell's .recover on a copy of the file")
+	}
+	quarantine, err := m.quarantineName()
+	if err != nil {
+		return err
+	}
+	return m.restoreFirst(ctx, usable, &swap{quarantine: quarantine, still: still}, rec)
+}
+
+// candidates returns the backups that recovery may try, newest first. Backups
+// whose proof failed are out; those not yet proven (after a rebuild) are in,
+// because recovery proves each itself. An image without pages restores nothing.
+func (m *Manager) candidates() ([]Backup, error) {
+	all, err := m.cat.Entries()
+	if err != nil {
+		return nil, fmt.Errorf("recover: %w", err)
+	}
+	var usable []Backup
+	for _, e := range all {
+		if e.Verification.State != catalog.Failed && e.DatabaseBytes > 0 {
+			usable = append(usable, e)
+		}
+	}
+	return usable, nil
+}
+
+// restoreFirst puts the first candidate that passes its proof in place.
+func (m *Manager) restoreFirst(ctx context.Context, usable []Backup, s *swap, rec *Recovery) error {
+	if err := m.mustBeUnused(); err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	for _, e := range usable {
+		f, err := m.prepare(ctx, e)
+		if err != nil {
+			if !errors.Is(explain(err), ErrCorrupt) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersion) {
+				return fmt.Errorf("recover: %w", err)
+			}
+			m.ev.emit(Event{Type: EventWarning, Operation: "recover", Backup: e.ID, Err: err, Message: "this backup cannot be used; trying the next older"})
+			continue
+		}
+		s.staged, s.backup = f, e
+		return m.putBack(ctx, s, rec)
+	}
+	return hint(fmt.Errorf("recover: %w: none of %d backups passed its proof; the database was left as it is", ErrNoUsableBackup, len(usable)),
+		"run verify --all to see why, and look for copies of the backups elsewhere")
+}
+
+// prepare unpacks e beside the database and proves the image: its digests, and
+// quick_check. A backup that fails is marked in the catalog.
+func (m *Manager) prepare(ctx context.Context, e Backup) (_ *durable.File, err error) {
+	r, err := m.openArchive(e)
+	if err != nil {
+		return nil, m.condemn(ctx, e, err)
+	}
+	defer r.Close()
+	f, err := m.unpack(ctx, r, e, m.cfg.Database, 0o600)
+	if err != nil {
+		return nil, m.condemn(ctx, e, err)
+	}
+	report, err := integrity.CheckCopy(ctx, f.Name(), integrity.Options{Level: integrity.LevelQuick})
+	if err == nil {
+		err = m.remember(ctx, &e, verdictOf(report, m.now()))
+	}
+	if err == nil && report.Damaged() {
+		err = &CorruptError{What: "backup " + e.ID, Report: report}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Discard())
+	}
+	return f, nil
+}
+
+// condemn marks e failed where err proves it damaged, and returns err.
+func (m *Manager) condemn(ctx context.Context, e Backup, err error) error {
+	report, notProof := damagedReport(filepath.Join(m.cfg.Dir, e.File), integrity.LevelQuick, err)
+	if notProof != nil || errors.Is(err, archive.ErrVersion) {
+		return err
+	}
+	return errors.Join(err, m.remember(ctx, &e, verdictOf(report, m.now())))
+}
+
+// putBack swaps the proven image in and tells what happened.
+func (m *Manager) putBack(ctx context.Context, s *swap, rec *Recovery) error {
+	defer s.staged.Discard()
+	if s.quarantine != "" {
+		if err := writeReport(s.quarantine, rec.Report); err != nil {
+			return err
+		}
+	}
+	if err := m.swap(ctx, s); err != nil {
+		err = fmt.Errorf("recover: %w", err)
+		if s.quarantine != "" && isMissing(s.quarantine) {
+			err = errors.Join(err, durable.Remove(reportPath(s.quarantine)))
+		}
+		return err
+	}
+	rec.Action, rec.Restored, rec.LosesSince = ActionRestored, &s.backup.ID, s.backup.CreatedAt
+	if s.quarantine != "" {
+		rec.Quarantined = &s.quarantine
+		m.ev.emit(Event{Type: EventQuarantined, Operation: "recover", Path: s.quarantine,
+			Message: "the damaged database was kept as " + filepath.Base(s.quarantine)})
+	}
+	m.ev.emit(Event{Type: EventRestored, Operation: "recover", Backup: s.backup.ID, Path: m.cfg.Database,
+		Message: fmt.Sprintf("database recovered from %s, taken %s", s.backup.ID, s.backup.CreatedAt.UTC().Format(time.RFC3339))})
+	return m.checkRestored(ctx, s.backup)
+}

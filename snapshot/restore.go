@@ -1,0 +1,278 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/pages"
+)
+
+// Method is how a restore put the image in place.
+type Method string
+
+const (
+	Online Method = "online" // one write transaction beside open connections
+	Swap   Method = "swap"   // a proven file renamed over the database
+	File   Method = "file"   // written to another path
+)
+
+// RestoreOptions of [Manager.Restore]. The zero value restores over the
+// database, online where possible.
+type RestoreOptions struct {
+	// To writes the image to this path instead; the database is not touched.
+	To string
+	// Overwrite lets To replace an existing file.
+	Overwrite bool
+	// Offline demands the swap of the file even where the restore could go
+	// through a transaction. It is refused while somebody has the database open.
+	Offline bool
+	// Result, when not nil, receives what was done.
+	Result *RestoreResult
+}
+
+// RestoreResult says what a restore did.
+type RestoreResult struct {
+	Restored     string  `json:"restored"`
+	To           string  `json:"to"`
+	Method       Method  `json:"method"`
+	SafetyBackup *string `json:"safety_backup"` // restore it to undo; null where nothing was replaced
+	Quarantined  string  `json:"-"`             // where a damaged database was preserved
+	DurationMS   int64   `json:"duration_ms"`
+}
+
+// Restore puts the backup's image in place. The backup is proven first. Over
+// the database it goes through one write transaction that first takes a safety
+// backup and then writes the pages that differ, so that open connections of any
+// process stay good and no acknowledged commit is lost; readers see the old
+// state until it commits. Where the database is missing, damaged or has another
+// page size, and with Offline, a proven file is swapped in under an exclusive
+// lock, the damaged one kept in the backup directory. Either way the result is
+// the old database or the new one, whenever the process dies.
+//
+// Errors: [ErrNotFound], [ErrCorrupt] (the backup fails its proof), [ErrBusy]
+// (somebody holds the database; nothing changed), [ErrNoSpace], [ErrRefused].
+func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) error {
+	unlock, err := m.operate(ctx, "restore")
+	if err != nil {
+		return m.failed("restore", "", explain(err))
+	}
+	defer unlock()
+	began := m.now()
+	var res RestoreResult
+	if err := m.restore(ctx, id, o, &res); err != nil {
+		return m.failed("restore", "", explain(err))
+	}
+	res.DurationMS = m.now().Sub(began).Milliseconds()
+	if o.Result != nil {
+		*o.Result = res
+	}
+	m.ev.emit(Event{Type: EventRestored, Operation: "restore", Backup: res.Restored, Path: res.To,
+		Message: fmt.Sprintf("database restored from %s (%s)", res.Restored, res.Method)})
+	return nil
+}
+
+func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res *RestoreResult) error {
+	e, err := m.cat.Get(id)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	res.Restored = e.ID
+	m.ev.emit(Event{Type: EventStarted, Operation: "restore", Backup: e.ID})
+	if e, err = m.provenEntry(ctx, e); err != nil {
+		return err
+	}
+	r, err := m.openArchive(e)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	p := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
+	if err := r.Verify(ctx, archive.CopyOptions{Workers: m.workers(), Progress: p}); err != nil {
+		return fmt.Errorf("restore: backup %s: %w", e.ID, err)
+	}
+	if o.To != "" {
+		res.Method, res.To = File, o.To
+		return m.restoreFile(ctx, r, e, o)
+	}
+	res.To = m.cfg.Database
+	if !o.Offline {
+		done, err := m.restoreOnline(ctx, r, e, res)
+		if done || err != nil {
+			return err
+		}
+	}
+	res.Method = Swap
+	return m.restoreSwap(ctx, r, e, res)
+}
+
+// provenEntry makes sure that the image inside e passed quick_check. The
+// digests of the stored bytes are proven again while they are read.
+func (m *Manager) provenEntry(ctx context.Context, e Backup) (Backup, error) {
+	if e.Verification.State == catalog.Verified {
+		return e, nil
+	}
+	return m.verify(ctx, e, integrity.LevelQuick)
+}
+
+// restoreFile writes the image to a path that is not the database.
+func (m *Manager) restoreFile(ctx context.Context, r *archive.Reader, e Backup, o RestoreOptions) error {
+	target, err := livefile.Resolve(o.To)
+	if err != nil {
+		return fmt.Errorf("restore to %s: %w", o.To, err)
+	}
+	if err := m.acceptTarget(target, o); err != nil {
+		return err
+	}
+	f, err := m.unpack(ctx, r, e, target, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	commit := f.CommitNew
+	if o.Overwrite {
+		commit = f.Commit
+	}
+	if err := commit(); err != nil {
+		return fmt.Errorf("restore to %s: %w", o.To, err)
+	}
+	return nil
+}
+
+// acceptTarget refuses to write over what might be needed, and beside sidecars
+// that SQLite would replay onto the restored file.
+func (m *Manager) acceptTarget(target string, o RestoreOptions) error {
+	if target == m.cfg.Database {
+		return hint(fmt.Errorf("restore to %s: %w: that is the database itself", o.To, ErrRefused), "leave --to out to restore over the database")
+	}
+	st, err := os.Stat(target)
+	switch {
+	case err == nil && !st.Mode().IsRegular():
+		return hint(fmt.Errorf("restore to %s: %w: it exists and is no regular file", o.To, ErrRefused), "name a file that does not exist yet")
+	case err == nil && !o.Overwrite:
+		return hint(fmt.Errorf("restore to %s: %w: the file exists", o.To, ErrRefused), "name a file that does not exist, or allow overwriting")
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("restore to %s: %w", o.To, err)
+	}
+	if side := livefile.Sidecars(target); len(side) > 0 {
+		return hint(fmt.Errorf("restore to %s: %w: %s would be replayed onto the restored file", o.To, ErrRefused, side[0]),
+			"remove or rename it, or choose another path")
+	}
+	return nil
+}
+
+// unpack writes the image of r to a temp file made for target and proves its
+// digests on the way. The file is synced, not yet renamed.
+func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, target string, perm fs.FileMode) (_ *durable.File, err error) {
+	info := r.Info()
+	if err := durable.Preflight(filepath.Dir(target), info.ImageBytes); err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	f, err := durable.Create(target, perm)
+	if err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Discard())
+		}
+	}()
+	p := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "unpack", Total: info.ImageBytes})
+	if err := r.CopyTo(ctx, f, archive.CopyOptions{Workers: m.workers(), Progress: p}); err != nil {
+		return nil, fmt.Errorf("restore: backup %s: %w", e.ID, err)
+	}
+	if err := f.Sync(); err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	return f, nil
+}
+
+// restoreOnline restores through one write transaction of the live database.
+// done is false, with no error, where that cannot be: no database, one that
+// SQLite cannot open, or another page size.
+func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup, res *RestoreResult) (done bool, err error) {
+	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || e.DatabaseBytes == 0 {
+		return false, nil
+	}
+	wait, cancel := m.lockContext(ctx)
+	tx, err := pages.BeginWrite(wait, m.cfg.Database)
+	cancel()
+	switch {
+	case errors.Is(err, pages.ErrCorrupt), errors.Is(err, pages.ErrNotDatabase), errors.Is(err, pages.ErrMissing):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	defer tx.Rollback()
+	snap := tx.Snapshot()
+	if snap.Info().PageSize != e.PageSize {
+		return false, nil
+	}
+	safety, err := m.store(ctx, snap, Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true,
+		Note: "state before restoring " + e.ID}, nil)
+	if err != nil {
+		return false, fmt.Errorf("restore: safety backup: %w", err)
+	}
+	p := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "write", Total: e.DatabaseBytes})
+	if err := m.replace(ctx, tx, r, p); err != nil {
+		return false, err
+	}
+	if err := tx.Commit(); err != nil {
+		return false, fmt.Errorf("restore: commit: %w", err)
+	}
+	res.Method, res.SafetyBackup = Online, &safety.ID
+	return true, m.checkRestored(ctx, e)
+}
+
+// replace streams the image into the transaction, and fails unless the
+// archive's digests held to the end of the stream.
+func (m *Manager) replace(ctx context.Context, tx *pages.WriteTx, r *archive.Reader, p func(int64)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	info := r.Info()
+	pr, pw := io.Pipe()
+	proof := make(chan error, 1) // the goroutine ends when the stream is read, or pr closed
+	go func() {
+		err := r.CopyTo(ctx, pw, archive.CopyOptions{Workers: m.workers()})
+		pw.CloseWithError(err)
+		proof <- err
+	}()
+	_, err := tx.Replace(ctx, pr, info.PageSize, info.PageCount, p)
+	if err == nil {
+		_, err = io.Copy(io.Discard, pr) // to the end, where the proof is
+	}
+	pr.CloseWithError(context.Canceled)
+	if proven := <-proof; err == nil {
+		err = proven
+	}
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	return nil
+}
+
+// checkRestored checks the database after a restore took effect.
+func (m *Manager) checkRestored(ctx context.Context, e Backup) error {
+	report, err := integrity.Check(context.WithoutCancel(ctx), m.cfg.Database,
+		integrity.Options{Level: integrity.LevelQuick, ScratchDir: m.cfg.ScratchDir, LockWait: m.cfg.LockWait})
+	if err != nil {
+		// The restore stands; that it could not be looked at is worth saying, not undoing.
+		m.ev.emit(Event{Type: EventWarning, Operation: "restore", Backup: e.ID, Err: err,
+			Message: "the database was restored, but could not be checked afterwards"})
+		return nil
+	}
+	m.rememberCheck(report)
+	if report.Damaged() {
+		return &CorruptError{What: "the restored database", Report: report}
+	}
+	return nil
+}

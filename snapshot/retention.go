@@ -1,0 +1,158 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"example.com/snapd/catalog"
+)
+
+// Prune carries out the retention policy and returns every decision with its
+// reason. With dryRun nothing is removed. A nil policy is the Config's.
+func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Decision, error) {
+	p := m.cfg.Retention
+	if policy != nil {
+		p = *policy
+	}
+	if dryRun {
+		entries, err := m.cat.Entries()
+		if err != nil {
+			return nil, fmt.Errorf("prune: %w", err)
+		}
+		return catalog.Plan(entries, p, m.now()), nil
+	}
+	unlock, err := m.operate(ctx, "prune")
+	if err != nil {
+		return nil, m.failed("prune", "", explain(err))
+	}
+	defer unlock()
+	d, err := m.prune(ctx, p, false)
+	if err != nil {
+		return nil, m.failed("prune", "", explain(err))
+	}
+	return d, nil
+}
+
+// prune plans over the catalog as it stands and removes what the plan says.
+func (m *Manager) prune(ctx context.Context, p Policy, dryRun bool) ([]Decision, error) {
+	entries, err := m.cat.Entries()
+	if err != nil {
+		return nil, fmt.Errorf("prune: %w", err)
+	}
+	decisions := catalog.Plan(entries, p, m.now())
+	var drop []string
+	for _, d := range decisions {
+		if !d.Keep {
+			drop = append(drop, d.ID)
+		}
+	}
+	if dryRun || len(drop) == 0 {
+		return decisions, nil
+	}
+	return decisions, m.remove(ctx, drop, "removed old backup ")
+}
+
+// remove deletes backups. The entry goes first: a crash in between leaves an
+// archive without entry, which the next start lists again, never an entry
+// without archive.
+func (m *Manager) remove(ctx context.Context, ids []string, message string) error {
+	for _, id := range ids {
+		e, err := m.cat.Get(id)
+		if errors.Is(err, catalog.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := m.cat.Delete(ctx, e.ID); err != nil {
+			return fmt.Errorf("remove %s: %w", e.ID, err)
+		}
+		m.atPoint("deleted " + e.ID)
+		m.ev.emit(Event{Type: EventRemoved, Operation: "prune", Backup: e.ID, Message: message + e.File})
+	}
+	return nil
+}
+
+// Delete removes backups, manual ones too. A pinned one, and the last verified
+// one, is refused with [ErrRefused] unless force; then none of ids is removed.
+func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
+	unlock, err := m.operate(ctx, "delete")
+	if err != nil {
+		return m.failed("delete", "", explain(err))
+	}
+	defer unlock()
+	if err := m.mayDelete(ids, force); err != nil {
+		return err
+	}
+	if err := m.remove(ctx, ids, "deleted backup "); err != nil {
+		return m.failed("delete", "", explain(err))
+	}
+	return nil
+}
+
+func (m *Manager) mayDelete(ids []string, force bool) error {
+	going := map[string]bool{}
+	for _, id := range ids {
+		e, err := m.cat.Get(id)
+		if err != nil {
+			return fmt.Errorf("delete: %w", err)
+		}
+		if e.Pinned && !force {
+			return hint(fmt.Errorf("delete %s: %w: it is pinned", e.ID, ErrRefused), "unpin it first, or use --force")
+		}
+		going[e.ID] = true
+	}
+	if force {
+		return nil
+	}
+	entries, err := m.cat.Entries()
+	if err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	verified, left := 0, 0
+	for _, e := range entries {
+		if e.Verification.State == catalog.Verified {
+			verified++
+			if !going[e.ID] {
+				left++
+			}
+		}
+	}
+	if verified > 0 && left == 0 {
+		return hint(fmt.Errorf("delete: %w: no verified backup would be left", ErrRefused), "make a new backup first, or use --force")
+	}
+	return nil
+}
+
+// SetPinned exempts a backup from pruning, or lifts that.
+func (m *Manager) SetPinned(ctx context.Context, id string, pinned bool) (Backup, error) {
+	return m.edit(ctx, id, func(e *Backup) { e.Pinned = pinned })
+}
+
+// MaxNote is the largest note, in bytes.
+const MaxNote = 4096
+
+// SetNote replaces a backup's note.
+func (m *Manager) SetNote(ctx context.Context, id, note string) (Backup, error) {
+	if len(note) > MaxNote {
+		return Backup{}, fmt.Errorf("note: %d bytes; at most %d fit", len(note), MaxNote)
+	}
+	return m.edit(ctx, id, func(e *Backup) { e.Note = note })
+}
+
+func (m *Manager) edit(ctx context.Context, id string, change func(*Backup)) (Backup, error) {
+	found, err := m.cat.Get(id)
+	if err != nil {
+		return Backup{}, err
+	}
+	var e Backup
+	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
+		if e, err = tx.Get(found.ID); err != nil {
+			return err
+		}
+		change(&e)
+		return tx.Put(e)
+	})
+	return e, explain(err)
+}

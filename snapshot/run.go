@@ -1,0 +1,243 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/adhocore/gronx"
+
+	"example.com/snapd/catalog"
+)
+
+const (
+	// idlePoll bounds how long Run sleeps: timers stand still while a machine
+	// is suspended, and the wall clock may be set.
+	idlePoll = 30 * time.Second
+	// firstRetry after a failed backup; doubled up to lastRetry.
+	firstRetry = time.Minute
+	lastRetry  = time.Hour
+)
+
+// Run protects the database until ctx ends: a backup at start-up, then by the
+// schedule and, with OnChange, after changes, and a final one when ctx has
+// ended. A failed backup is an event and is tried again; Run goes on. It
+// returns nil after a final backup that succeeded, or [ErrBusy] at once where
+// another Run has this backup directory. Call Recover first.
+func (m *Manager) Run(ctx context.Context) error {
+	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+		return hint(fmt.Errorf("run: backup directory: %w", err), "choose a writable directory with --dir")
+	}
+	lock, err := m.cat.LockServe(ctx)
+	if err != nil {
+		return hint(explain(fmt.Errorf("run: %w", err)), "stop the other one, or give this one its own --dir")
+	}
+	defer lock.Unlock()
+	w, err := m.watch()
+	if err != nil {
+		m.ev.emit(Event{Type: EventWarning, Err: err, Message: "changes are looked for every half minute only"})
+	}
+	defer w.close()
+	s := &schedule{m: m, startup: true}
+	for ctx.Err() == nil {
+		s.turn(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		timer := time.NewTimer(s.sleep())
+		select {
+		case <-ctx.Done():
+		case <-w.changed():
+			s.changed()
+		case <-timer.C:
+			if w.poll() {
+				s.changed()
+			}
+		}
+		timer.Stop()
+	}
+	return m.finalBackup(ctx)
+}
+
+// finalBackup is the shutdown backup, with a time limit of its own.
+func (m *Manager) finalBackup(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.ShutdownTimeout)
+	defer cancel()
+	_, err := m.Backup(ctx, Auto(catalog.TriggerShutdown))
+	if errors.Is(err, ErrMissing) {
+		return nil // there never was, or is no longer, anything to back up; already reported
+	}
+	return err
+}
+
+// schedule decides when the next automatic backup is due. It belongs to the
+// goroutine of Run.
+type schedule struct {
+	m        *Manager
+	startup  bool      // the start-up backup is still to be made
+	next     time.Time // by interval or cron; zero for none
+	retry    time.Time // after a failure; zero for none
+	failures int
+	dirtyAt  time.Time // last change seen and not yet backed up; zero for none
+	lastAt   time.Time // last attempt, for the minimum spacing
+}
+
+// changed notes that the database was written to.
+func (s *schedule) changed() {
+	if s.m.cfg.OnChange > 0 {
+		s.dirtyAt = s.m.now()
+	}
+}
+
+// due returns the trigger that wants a backup at now, "" for none.
+func (s *schedule) due(now time.Time) catalog.Trigger {
+	reached := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	switch {
+	case s.startup && s.retry.IsZero():
+		return catalog.TriggerStartup
+	case reached(s.retry), s.retry.IsZero() && reached(s.next):
+		return catalog.TriggerSchedule
+	case s.retry.IsZero() && reached(s.changeDue()):
+		return catalog.TriggerChange
+	}
+	return ""
+}
+
+// changeDue is when the last change will have been quiet for long enough: at
+// the latest four spacings after the last backup, however busy the database is.
+func (s *schedule) changeDue() time.Time {
+	if s.dirtyAt.IsZero() {
+		return time.Time{}
+	}
+	due := s.dirtyAt.Add(s.m.cfg.OnChange)
+	if latest := s.lastAt.Add(4 * max(s.m.cfg.MinSpacing, s.m.cfg.OnChange)); !s.lastAt.IsZero() && due.After(latest) {
+		due = latest
+	}
+	if earliest := s.lastAt.Add(s.m.cfg.MinSpacing); due.Before(earliest) {
+		due = earliest
+	}
+	return due
+}
+
+// turn makes the backup that is due, if any.
+func (s *schedule) turn(ctx context.Context) {
+	now := s.m.now()
+	trigger := s.due(now)
+	if trigger == "" {
+		return
+	}
+	if _, err := os.Stat(s.m.cfg.Database); errors.Is(err, fs.ErrNotExist) {
+		s.absent(now)
+		return
+	}
+	if s.startup {
+		trigger = catalog.TriggerStartup
+	}
+	dirtyAt := s.dirtyAt
+	_, err := s.m.Backup(ctx, Auto(trigger))
+	if ctx.Err() != nil {
+		return
+	}
+	now = s.m.now()
+	s.lastAt = now
+	if err != nil {
+		s.failures++
+		s.retry = now.Add(min(lastRetry, firstRetry<<min(s.failures-1, 10)))
+		return
+	}
+	s.startup, s.failures, s.retry = false, 0, time.Time{}
+	if s.dirtyAt.Equal(dirtyAt) {
+		s.dirtyAt = time.Time{}
+	}
+	s.plan(now)
+}
+
+// absent waits for a database that the application has not created yet.
+func (s *schedule) absent(now time.Time) {
+	if s.retry.IsZero() {
+		s.m.ev.emit(Event{Type: EventWarning, Path: s.m.cfg.Database, Message: "there is no database yet; waiting for it"})
+	}
+	s.retry = now.Add(idlePoll)
+}
+
+// plan fixes the next scheduled backup.
+func (s *schedule) plan(now time.Time) {
+	s.next = s.m.nextRun(now)
+	if s.next.IsZero() {
+		return
+	}
+	if s.m.cfg.Jitter > 0 {
+		s.next = s.next.Add(rand.N(s.m.cfg.Jitter))
+	}
+	s.m.ev.emit(Event{Type: EventScheduled, Next: s.next, Message: "next automatic backup"})
+	s.m.rememberNext(s.next)
+}
+
+// nextRun is the time after from that the schedule names; zero for none.
+func (m *Manager) nextRun(from time.Time) time.Time {
+	if m.cfg.Cron != "" {
+		t, err := gronx.NextTickAfter(m.cfg.Cron, from.Local(), false)
+		if err != nil {
+			m.ev.emit(Event{Type: EventWarning, Err: err, Message: "the cron expression gives no next time; no backup is scheduled"})
+			return time.Time{}
+		}
+		return t.UTC()
+	}
+	if m.cfg.Interval > 0 {
+		return from.Add(m.cfg.Interval)
+	}
+	return time.Time{}
+}
+
+// rememberNext tells other processes when the next backup is due. Status rolls
+// a time that has passed forward, so an idle program need not write.
+func (m *Manager) rememberNext(next time.Time) {
+	state, err := m.cat.State()
+	if err == nil && state.NextRun != nil {
+		if latest, err := m.cat.Get("latest"); err == nil && latest.CreatedAt.Before(*state.NextRun) && m.rolled(*state.NextRun).Sub(next).Abs() < time.Minute {
+			return
+		}
+	}
+	m.rememberState("schedule", func(s *catalog.State) { s.NextRun = &next })
+}
+
+// rolled returns the first scheduled time at or after now that follows from t.
+func (m *Manager) rolled(t time.Time) time.Time {
+	now := m.now()
+	if !t.Before(now) {
+		return t
+	}
+	if m.cfg.Cron == "" && m.cfg.Interval > 0 {
+		return t.Add((now.Sub(t)/m.cfg.Interval + 1) * m.cfg.Interval)
+	}
+	return m.nextRun(now)
+}
+
+// rolledNext is rolled for a time that may be missing.
+func (m *Manager) rolledNext(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	next := m.rolled(*t)
+	return &next
+}
+
+// sleep is how long nothing can become due.
+func (s *schedule) sleep() time.Duration {
+	now := s.m.now()
+	wait := idlePoll
+	times := []time.Time{s.retry}
+	if s.retry.IsZero() {
+		times = []time.Time{s.next, s.changeDue()}
+	}
+	for _, t := range times {
+		if !t.IsZero() {
+			wait = min(wait, max(0, t.Sub(now)))
+		}
+	}
+	return wait
+}

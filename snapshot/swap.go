@@ -1,0 +1,380 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/pages"
+)
+
+// sidecarSuffixes in the order in which a swap removes them: the -shm is only
+// an index of the -wal and goes last.
+var sidecarSuffixes = []string{"-journal", "-wal", "-shm"}
+
+// swap puts a staged, proven, synced image in the database's place.
+type swap struct {
+	staged     *durable.File
+	backup     Backup
+	quarantine string // absolute path, "" to preserve nothing but what a safety backup holds
+	// still reports whether the database is still what was judged or saved; it
+	// is asked under the exclusive lock.
+	still stillFunc
+}
+
+// stillFunc reports whether the database is what it was when the function was made.
+type stillFunc func() (bool, error)
+
+// errMoved: the database changed between being saved and being locked.
+var errMoved = errors.New("the database changed meanwhile")
+
+// restoreSwap restores by replacing the file.
+func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, res *RestoreResult) (err error) {
+	if m.cfg.BeforeSwap != nil {
+		if err := m.cfg.BeforeSwap(ctx); err != nil {
+			return fmt.Errorf("restore: BeforeSwap: %w", err)
+		}
+	}
+	if m.cfg.AfterSwap != nil {
+		defer func() {
+			if e := m.cfg.AfterSwap(context.WithoutCancel(ctx)); e != nil {
+				err = errors.Join(err, fmt.Errorf("restore: AfterSwap: %w", e))
+			}
+		}()
+	}
+	if err := m.mustBeUnused(); err != nil {
+		return err
+	}
+	f, err := m.unpack(ctx, r, e, m.cfg.Database, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	const tries = 5 // a writer that commits between our copy and our lock five times in a row is in use
+	for range tries {
+		s, err := m.save(ctx, f, e, res)
+		if err != nil {
+			return err
+		}
+		if err = m.swap(ctx, s); err == nil {
+			res.Quarantined = s.quarantine
+			return m.checkRestored(ctx, e)
+		} else if !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+	return hint(&sentinelError{ErrBusy, fmt.Errorf("restore: %w, %d times", errMoved, tries)}, "stop whatever writes to the database, then try again")
+}
+
+// save keeps what the swap will replace: a sound database as a safety backup,
+// anything else whole in quarantine.
+func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, res *RestoreResult) (*swap, error) {
+	s := &swap{staged: f, backup: e}
+	var err error
+	if s.still, err = m.stillAsNow(); err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	st, err := os.Stat(m.cfg.Database)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
+		if len(livefile.Sidecars(m.cfg.Database)) > 0 {
+			s.quarantine, err = m.quarantineName()
+			return s, err
+		}
+		return s, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	wait, cancel := m.lockContext(ctx)
+	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.ScratchDir})
+	cancel()
+	if errors.Is(err, pages.ErrCorrupt) || errors.Is(err, pages.ErrNotDatabase) {
+		s.quarantine, err = m.quarantineName()
+		return s, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, err := m.store(ctx, snap, Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true,
+		Note: "state before restoring " + e.ID}, nil)
+	if err := errors.Join(err, snap.Close()); err != nil {
+		return nil, fmt.Errorf("restore: safety backup: %w", err)
+	}
+	if b.Verification.State != catalog.Verified {
+		// Damaged, though SQLite opens it: the pages are saved, and so is the file as it is.
+		if s.quarantine, err = m.quarantineName(); err != nil {
+			return nil, err
+		}
+	}
+	res.SafetyBackup = &b.ID
+	return s, nil
+}
+
+// stillAsNow returns a stillFunc for the database's present state.
+func (m *Manager) stillAsNow() (stillFunc, error) {
+	take := func() (livefile.Fingerprint, error) {
+		print, err := livefile.TakeFingerprint(m.cfg.Database)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil // the zero fingerprint stands for a missing file
+		}
+		return print, err
+	}
+	then, err := take()
+	if err != nil {
+		return nil, err
+	}
+	return func() (bool, error) {
+		now, err := take()
+		return err == nil && then.Same(now), err
+	}, nil
+}
+
+// mustBeUnused refuses a swap while somebody has the database open: an idle
+// connection holds no lock, and would go on writing to the file that was replaced.
+func (m *Manager) mustBeUnused() error {
+	users, known, err := livefile.Users(m.cfg.Database)
+	if err != nil {
+		return fmt.Errorf("who uses the database: %w", err)
+	}
+	if !known || len(users) == 0 {
+		return nil
+	}
+	u := users[0]
+	who := fmt.Sprintf("process %d (%s)", u.PID, u.Command)
+	if u.Own {
+		who = "a connection of this process"
+	}
+	return hint(&sentinelError{ErrBusy, fmt.Errorf("%s is open in %s: its file cannot be replaced safely", m.cfg.Database, who)},
+		"stop that process (or close that connection) and try again; a restore without --offline works beside open connections where the database is sound")
+}
+
+// swap replaces the database under an exclusive lock; see [intent] for what
+// makes it end old or new.
+func (m *Manager) swap(ctx context.Context, s *swap) error {
+	db := m.cfg.Database
+	unlock, err := m.lockOut(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if ok, err := s.still(); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	} else if !ok {
+		return errMoved
+	}
+	in, err := planSwap(db, s)
+	if err != nil {
+		return err
+	}
+	if err := dressLike(s.staged.Name(), db); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if err := in.write(db); err != nil {
+		return err
+	}
+	m.atPoint("intent written")
+	return m.carryOut(context.WithoutCancel(ctx), in)
+}
+
+// lockOut keeps everybody away from the database file until unlock: nobody has
+// it open, and SQLite gives nobody a lock. A file that is not there needs none.
+func (m *Manager) lockOut(ctx context.Context) (unlock func(), err error) {
+	if isMissing(m.cfg.Database) {
+		return func() {}, nil
+	}
+	wait, cancel := m.lockContext(ctx)
+	defer cancel()
+	release, err := livefile.LockExclusive(wait, m.cfg.Database)
+	if err != nil {
+		return nil, hint(err, "stop whatever uses the database, then try again")
+	}
+	unlock = func() {
+		if err := release(); err != nil {
+			m.ev.emit(Event{Type: EventWarning, Operation: "restore", Err: err, Message: "the database's exclusive lock could not be released"})
+		}
+	}
+	if err := m.mustBeUnused(); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+// planSwap writes down everything that the swap will touch.
+func planSwap(db string, s *swap) (*intent, error) {
+	in := &intent{Version: intentVersion, Backup: s.backup.ID, Target: filepath.Base(db), Staged: filepath.Base(s.staged.Name()),
+		Bytes: s.backup.DatabaseBytes, BLAKE3: s.backup.ImageBLAKE3, Quarantine: s.quarantine}
+	var err error
+	if in.Replaced, err = identify(db, ""); err != nil {
+		return nil, err
+	}
+	for _, suffix := range sidecarSuffixes {
+		id, err := identify(db, suffix)
+		if err != nil {
+			return nil, err
+		}
+		if id != nil {
+			in.Sidecars = append(in.Sidecars, *id)
+		}
+	}
+	return in, nil
+}
+
+// carryOut does, or goes on with, the steps of an intent. Each may have been
+// done before.
+func (m *Manager) carryOut(ctx context.Context, in *intent) error {
+	db := m.cfg.Database
+	staged := filepath.Join(filepath.Dir(db), in.Staged)
+	if in.Quarantine != "" {
+		if err := m.preserve(ctx, in); err != nil {
+			return err
+		}
+	}
+	m.atPoint("preserved")
+	for _, side := range in.Sidecars {
+		now, err := identify(db, side.Suffix)
+		if err != nil {
+			return err
+		}
+		if now == nil {
+			continue
+		}
+		if err := durable.Remove(db + side.Suffix); err != nil {
+			return fmt.Errorf("restore: %w", err)
+		}
+		m.atPoint("removed " + side.Suffix)
+	}
+	rename := durable.Rename
+	if in.Replaced == nil {
+		rename = durable.RenameNew // whatever appeared there since is not ours to replace
+	}
+	if err := rename(staged, db); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	m.atPoint("renamed")
+	if err := closeToOthers(in.Quarantine); err != nil {
+		return err
+	}
+	if err := durable.Remove(intentPath(db)); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	return nil
+}
+
+// finishRestore ends a swap that was cut short: goes on with it where the
+// staged image is whole and nobody has touched the database since, else undoes it.
+func (m *Manager) finishRestore(ctx context.Context, in *intent) error {
+	db := m.cfg.Database
+	unlock, err := m.lockOut(ctx)
+	if err != nil {
+		return fmt.Errorf("finish restore: %w", err)
+	}
+	defer unlock()
+	staged := filepath.Join(filepath.Dir(db), in.Staged)
+	whole, err := wholeImage(ctx, staged, in)
+	if err != nil {
+		return fmt.Errorf("finish restore: %w", err)
+	}
+	now, err := identify(db, "")
+	if err != nil {
+		return fmt.Errorf("finish restore: %w", err)
+	}
+	untouched := in.Replaced.is(now)
+	for _, suffix := range sidecarSuffixes {
+		side, err := identify(db, suffix)
+		if err != nil {
+			return fmt.Errorf("finish restore: %w", err)
+		}
+		// The -shm is an index that SQLite may rewrite; it holds no data.
+		untouched = untouched && (side == nil || suffix == "-shm" || in.names(side))
+	}
+	switch {
+	case whole && untouched:
+		if err := m.carryOut(ctx, in); err != nil {
+			return fmt.Errorf("finish restore: %w", err)
+		}
+		m.ev.emit(Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db,
+			Message: "a restore that was cut short has been finished"})
+		return nil
+	case !whole && !untouched && now != nil && now.Bytes == in.Bytes && isMissing(staged):
+		// The rename was done; only the intent was left.
+		return durable.Remove(intentPath(db))
+	}
+	return m.undoRestore(in, staged, untouched)
+}
+
+// undoRestore puts back what a cut-short swap had moved, and drops its image.
+func (m *Manager) undoRestore(in *intent, staged string, untouched bool) error {
+	db := m.cfg.Database
+	if untouched && in.Quarantine != "" {
+		for _, side := range in.Sidecars {
+			if side.Suffix == "-shm" || !isMissing(db+side.Suffix) || isMissing(in.Quarantine+side.Suffix) {
+				continue
+			}
+			if err := os.Link(in.Quarantine+side.Suffix, db+side.Suffix); err != nil {
+				return fmt.Errorf("undo restore: %w", err)
+			}
+		}
+	}
+	if err := errors.Join(durable.Remove(staged), durable.Remove(intentPath(db))); err != nil {
+		return fmt.Errorf("undo restore: %w", err)
+	}
+	m.ev.emit(Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db,
+		Message: "a restore that was cut short has been undone: the database is as it was before"})
+	return nil
+}
+
+// names reports whether side is one of the sidecars written down.
+func (in *intent) names(side *fileID) bool {
+	for i := range in.Sidecars {
+		if in.Sidecars[i].is(side) {
+			return true
+		}
+	}
+	return false
+}
+
+// wholeImage proves that the staged file is the image that the intent names.
+func wholeImage(ctx context.Context, staged string, in *intent) (bool, error) {
+	st, err := os.Lstat(staged)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (!st.Mode().IsRegular() || st.Size() != in.Bytes) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	f, err := os.Open(staged)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	h := archive.NewImageHash()
+	buf := make([]byte, 1<<20)
+	for {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		n, err := f.Read(buf)
+		h.Write(buf[:n])
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(h.Sum(nil)) == in.BLAKE3, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+}
+
+func isMissing(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}

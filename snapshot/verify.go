@@ -1,0 +1,106 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+)
+
+// Verify proves a stored backup again: the digests of the stored bytes, and a
+// check of the image inside at level (quick or full), unpacked to a private
+// file. The outcome is kept in the catalog. A damaged backup gives its entry
+// with state failed and [ErrCorrupt]; a backup whose file has gone, [ErrNotFound].
+func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) (Backup, error) {
+	unlock, err := m.operate(ctx, "verify")
+	if err != nil {
+		return Backup{}, m.failed("verify", "", explain(err))
+	}
+	defer unlock()
+	e, err := m.cat.Get(id)
+	if err != nil {
+		return Backup{}, fmt.Errorf("verify: %w", err)
+	}
+	e, err = m.verify(ctx, e, level)
+	if err != nil {
+		return e, m.failed("verify", "", explain(err))
+	}
+	m.ev.emit(Event{Type: EventVerified, Operation: "verify", Backup: e.ID, Message: "backup verified: " + e.ID})
+	return e, nil
+}
+
+// verify is Verify under the operation lock.
+func (m *Manager) verify(ctx context.Context, e Backup, level integrity.Level) (Backup, error) {
+	report, err := m.checkArchive(ctx, e, level)
+	if err != nil {
+		return e, err
+	}
+	if err := m.remember(ctx, &e, verdictOf(report, m.now())); err != nil {
+		return e, err
+	}
+	if report.Damaged() {
+		return e, &CorruptError{What: "backup " + e.ID, Report: report}
+	}
+	return e, nil
+}
+
+// checkArchive judges the stored backup e: its bytes against the catalog's
+// digest, then the image inside.
+func (m *Manager) checkArchive(ctx context.Context, e Backup, level integrity.Level) (integrity.Report, error) {
+	r, err := m.openArchive(e)
+	if err != nil {
+		return damagedReport(m.cat.Path(e), level, err)
+	}
+	defer r.Close()
+	m.progress(Event{Operation: "verify", Backup: e.ID, Phase: "read back", Total: e.DatabaseBytes})
+	return integrity.CheckArchive(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.ScratchDir})
+}
+
+// damagedReport makes a verdict of an error that proves an archive damaged,
+// and passes every other error on.
+func damagedReport(path string, level integrity.Level, err error) (integrity.Report, error) {
+	if !errors.Is(explain(err), ErrCorrupt) {
+		return integrity.Report{}, err
+	}
+	at := integrity.LevelHeader
+	return integrity.Report{Path: path, Verdict: integrity.Corrupt, Level: level, FailedAt: &at,
+		Findings: []integrity.Finding{{Code: "archive_damaged", Message: err.Error()}}}, nil
+}
+
+// openArchive opens a backup's file and ties it to its entry by the image digest.
+func (m *Manager) openArchive(e Backup) (*archive.Reader, error) {
+	r, err := archive.Open(m.cat.Path(e))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hint(fmt.Errorf("backup %s: its file has gone: %w", e.ID, ErrNotFound), "run rebuild, or choose another backup from list")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("backup %s: %w", e.ID, err)
+	}
+	if got := r.Info().ImageBLAKE3; got != e.ImageBLAKE3 {
+		r.Close()
+		return nil, fmt.Errorf("backup %s: %w: the archive's image digest %s is not the catalog's %s", e.ID, archive.ErrDamaged, got, e.ImageBLAKE3)
+	}
+	return r, nil
+}
+
+// remember keeps a verification in the catalog and in e, and moves the latest
+// link. Where the directory cannot be written the result stands all the same.
+func (m *Manager) remember(ctx context.Context, e *Backup, v catalog.Verification) error {
+	err := m.cat.Update(context.WithoutCancel(ctx), func(tx *catalog.Tx) error {
+		now, err := tx.Get(e.ID)
+		if err != nil {
+			return err
+		}
+		now.Verification = v
+		*e = now
+		return tx.Put(now)
+	})
+	if err != nil {
+		return fmt.Errorf("record verification: %w", err)
+	}
+	return m.cat.LinkLatest()
+}

@@ -1,0 +1,108 @@
+package snapshot
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// watcher tells when the database's files were written to. It watches their
+// directory: the files themselves come and go. A nil watcher never tells.
+type watcher struct {
+	fs    *fsnotify.Watcher
+	ch    chan struct{} // holds at most one pending notice
+	done  chan struct{} // closed when the goroutine has ended
+	names map[string]bool
+	db    string
+	seen  [2]stamp // of the file and its WAL, at the last poll
+}
+
+type stamp struct {
+	size, mtime int64
+}
+
+// watch starts watching when OnChange asks for it; its goroutine ends at close.
+// With an error the watcher still polls.
+func (m *Manager) watch() (*watcher, error) {
+	if m.cfg.OnChange <= 0 {
+		return nil, nil
+	}
+	base := filepath.Base(m.cfg.Database)
+	w := &watcher{ch: make(chan struct{}, 1), done: make(chan struct{}), db: m.cfg.Database,
+		names: map[string]bool{base: true, base + "-wal": true, base + "-journal": true}}
+	w.poll()
+	var err error
+	if w.fs, err = fsnotify.NewWatcher(); err == nil {
+		if err = w.fs.Add(filepath.Dir(m.cfg.Database)); err != nil {
+			w.fs.Close()
+			w.fs = nil
+		}
+	}
+	if err != nil {
+		close(w.done)
+		return w, fmt.Errorf("watch %s: %w", filepath.Dir(m.cfg.Database), err)
+	}
+	go w.run()
+	return w, nil
+}
+
+func (w *watcher) run() {
+	defer close(w.done)
+	for {
+		select {
+		case e, ok := <-w.fs.Events:
+			if !ok {
+				return
+			}
+			if !w.names[filepath.Base(e.Name)] || e.Op == fsnotify.Chmod {
+				continue
+			}
+		case _, ok := <-w.fs.Errors:
+			if !ok {
+				return
+			}
+			// Events were dropped: anything may have changed.
+		}
+		select {
+		case w.ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// changed delivers a notice per burst of writes.
+func (w *watcher) changed() <-chan struct{} {
+	if w == nil {
+		return nil
+	}
+	return w.ch
+}
+
+// poll reports whether sizes or times differ from the last poll: file systems
+// without notification, and lost watches, are noticed this way.
+func (w *watcher) poll() bool {
+	if w == nil {
+		return false
+	}
+	var now [2]stamp
+	for i, name := range []string{w.db, w.db + "-wal"} {
+		if st, err := os.Stat(name); err == nil {
+			now[i] = stamp{st.Size(), st.ModTime().UnixNano()}
+		}
+	}
+	differs := now != w.seen
+	w.seen = now
+	return differs
+}
+
+func (w *watcher) close() {
+	if w == nil {
+		return
+	}
+	if w.fs != nil {
+		w.fs.Close()
+	}
+	<-w.done
+}
