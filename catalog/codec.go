@@ -8,9 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
-
-	jsonx "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"unicode/utf8"
 )
 
 // The text of catalog.json is one JSON object; each backup stands on a line of
@@ -21,8 +19,10 @@ import (
 //	{"id":…}
 //	]}
 //
-// So every shorter text is visibly damaged, and what a damaged one still knows
-// can be told line by line (salvage).
+// So every shorter text is visibly damaged, what a damaged one still knows can
+// be told line by line (salvage), and one that we wrote ourselves can be read
+// without a general JSON parser (canonical.go). Any other layout of the same
+// JSON is read as well.
 const (
 	version    = 1
 	maxCatalog = 256 << 20 // bytes of catalog.json
@@ -31,38 +31,10 @@ const (
 
 // stored is the form of a document in catalog.json.
 type stored struct {
-	Version *int64         `json:"version"`
-	NextSeq uint64         `json:"next_seq"`
-	State   jsontext.Value `json:"state"`
-	Backups *storedEntries `json:"backups"`
-}
-
-// storedEntries checks each entry as it is read, so that a hostile text cannot
-// make millions of empty ones.
-type storedEntries []Entry
-
-func (l *storedEntries) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	tok, err := dec.ReadToken()
-	if err != nil {
-		return err
-	}
-	if tok.Kind() != '[' {
-		return errors.New("backups is not a list")
-	}
-	*l = storedEntries{}
-	for dec.PeekKind() != ']' {
-		var e Entry
-		if err := jsonx.UnmarshalDecode(dec, &e); err != nil {
-			return err
-		}
-		e.normalise()
-		if err := e.validate(); err != nil {
-			return err
-		}
-		*l = append(*l, e)
-	}
-	_, err = dec.ReadToken()
-	return err
+	Version *int64          `json:"version"`
+	NextSeq uint64          `json:"next_seq"`
+	State   json.RawMessage `json:"state"`
+	Backups json.RawMessage `json:"backups"`
 }
 
 // decode reads catalog.json's text. The error is ErrVersion or ErrDamaged.
@@ -70,28 +42,15 @@ func decode(text []byte) (*document, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrDamaged)
 	}
-	// The version decides how the rest is to be read, so it is looked at first.
-	if v, ok := peekVersion(text); ok && v > version {
-		return nil, fmt.Errorf("%w (%d, this program reads %d): upgrade this program", ErrVersion, v, version)
-	}
-	var s stored
-	if err := jsonx.Unmarshal(text, &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	switch {
-	case s.Version == nil || *s.Version != version:
-		return nil, fmt.Errorf("%w: no valid version", ErrDamaged)
-	case s.Backups == nil:
-		return nil, fmt.Errorf("%w: no list of backups", ErrDamaged)
-	case s.NextSeq < 1:
-		return nil, fmt.Errorf("%w: next_seq is missing", ErrDamaged)
-	case len(s.State) > maxState:
-		return nil, fmt.Errorf("%w: the state is longer than %d bytes", ErrDamaged, maxState)
-	}
-	d := &document{nextSeq: s.NextSeq, entries: *s.Backups}
-	if len(s.State) > 0 {
-		if err := jsonx.Unmarshal(s.State, &d.state); err != nil {
-			return nil, fmt.Errorf("%w: state: %w", ErrDamaged, err)
+	d, ok := decodeCanonical(text)
+	if !ok {
+		// The version decides how the rest is to be read, so it is looked at first.
+		if v, ok := peekVersion(text); ok && v > version {
+			return nil, fmt.Errorf("%w (%d, this program reads %d): upgrade this program", ErrVersion, v, version)
+		}
+		var err error
+		if d, err = decodeAny(text); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 	}
 	if err := d.validate(); err != nil {
@@ -100,29 +59,89 @@ func decode(text []byte) (*document, error) {
 	return d, nil
 }
 
+// decodeAny reads any JSON that means a catalog.
+func decodeAny(text []byte) (*document, error) {
+	if !utf8.Valid(text) {
+		return nil, errors.New("it is not UTF-8 text")
+	}
+	var s stored
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Version == nil || *s.Version != version:
+		return nil, errors.New("no valid version")
+	case s.NextSeq < 1:
+		return nil, errors.New("next_seq is missing")
+	}
+	state, err := decodeState(s.State)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := decodeEntries(s.Backups)
+	if err != nil {
+		return nil, err
+	}
+	return &document{nextSeq: s.NextSeq, state: state, entries: entries}, nil
+}
+
+func decodeState(text []byte) (s State, err error) {
+	if len(text) > maxState {
+		return s, fmt.Errorf("the state is longer than %d bytes", maxState)
+	}
+	if len(text) == 0 {
+		return s, nil
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("state: %w", err)
+	}
+	return s, nil
+}
+
+// decodeEntries checks each entry as it is read, so that a hostile text cannot
+// make millions of empty ones.
+func decodeEntries(text []byte) ([]Entry, error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('[') {
+		return nil, errors.New("no list of backups")
+	}
+	var entries []Entry
+	for dec.More() {
+		var e Entry
+		if err := dec.Decode(&e); err != nil {
+			return nil, err
+		}
+		e.normalise()
+		if err := e.compactSource(); err != nil {
+			return nil, err
+		}
+		if err := e.validate(); err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
 // peekVersion finds the version among the first members, without reading on.
 func peekVersion(text []byte) (int64, bool) {
-	dec := jsontext.NewDecoder(bytes.NewReader(text[:min(len(text), 4096)]))
-	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '{' {
+	dec := json.NewDecoder(bytes.NewReader(text[:min(len(text), 64<<10)]))
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
 		return 0, false
 	}
 	for {
-		name, err := dec.ReadToken()
-		if err != nil || name.Kind() != '"' {
+		name, err := dec.Token()
+		if _, ok := name.(string); err != nil || !ok {
 			return 0, false
 		}
-		if name.String() != "version" {
-			if err := dec.SkipValue(); err != nil {
-				return 0, false
-			}
-			continue
-		}
-		val, err := dec.ReadValue()
-		if err != nil {
+		var val json.RawMessage
+		if err := dec.Decode(&val); err != nil {
 			return 0, false
 		}
-		v, err := strconv.ParseInt(string(val), 10, 64)
-		return v, err == nil
+		if name == "version" {
+			v, err := strconv.ParseInt(string(val), 10, 64)
+			return v, err == nil
+		}
 	}
 }
 
@@ -131,29 +150,27 @@ func encode(d *document) ([]byte, error) {
 	if err := d.validate(); err != nil {
 		return nil, err
 	}
-	state, err := jsonx.Marshal(d.state, jsontext.AllowInvalidUTF8(true), jsonx.Deterministic(true))
+	state, err := json.Marshal(d.state)
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
 	if len(state) > maxState {
 		return nil, fmt.Errorf("state is longer than %d bytes", maxState)
 	}
-	buf := bytes.NewBuffer(make([]byte, 0, 1024+len(state)+1024*len(d.entries)))
-	fmt.Fprintf(buf, `{"version":%d,"next_seq":%d,"state":%s,"backups":[`, version, d.nextSeq, state)
+	text := make([]byte, 0, 1024+len(state)+800*len(d.entries))
+	text = fmt.Appendf(text, canonicalHead+"%d"+canonicalState+"%s"+canonicalBackups, d.nextSeq, state)
 	for i := range d.entries {
 		if i > 0 {
-			buf.WriteByte(',')
+			text = append(text, ',')
 		}
-		buf.WriteByte('\n')
-		if err := jsonx.MarshalWrite(buf, &d.entries[i]); err != nil {
-			return nil, fmt.Errorf("entry %q: %w", d.entries[i].ID, err)
-		}
+		text = append(text, '\n')
+		text = appendEntry(text, &d.entries[i])
 	}
-	buf.WriteString("\n]}")
-	if buf.Len() > maxCatalog {
-		return nil, fmt.Errorf("catalog would be %d bytes, more than %d: delete backups", buf.Len(), maxCatalog)
+	text = append(text, canonicalEnd...)
+	if len(text) > maxCatalog {
+		return nil, fmt.Errorf("catalog would be %d bytes, more than %d: delete backups", len(text), maxCatalog)
 	}
-	return buf.Bytes(), nil
+	return text, nil
 }
 
 var nextSeqMember = regexp.MustCompile(`"next_seq":\s*([0-9]{1,16})[,}\s]`)
@@ -175,11 +192,11 @@ func salvage(r io.Reader) *document {
 	}
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimRight(bytes.TrimSpace(line), ",")
-		if len(line) == 0 || line[0] != '{' || !json.Valid(line) {
+		if len(line) == 0 || line[0] != '{' {
 			continue
 		}
 		var e Entry
-		if jsonx.Unmarshal(line, &e) != nil {
+		if json.Unmarshal(line, &e) != nil {
 			continue
 		}
 		e.normalise()

@@ -68,6 +68,22 @@ func TestEncodeRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, ok := decodeCanonical(text); !ok {
+		t.Error("our own layout is not recognised: reading is slow")
+	}
+	var loose bytes.Buffer
+	if err := json.Indent(&loose, text, "", "\t"); err != nil {
+		t.Fatal(err)
+	}
+	if edited, err := decode(loose.Bytes()); err != nil || !reflect.DeepEqual(edited, back) {
+		t.Errorf("an edited catalog: %v", err)
+	}
+	for i := range d.entries {
+		want, err := json.Marshal(d.entries[i])
+		if got := appendEntry(nil, &d.entries[i]); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("entry written as\n%s\nwant\n%s %v", got, want, err)
+		}
+	}
 	d.nextSeq = 21
 	if !reflect.DeepEqual(back, d) {
 		t.Fatalf("read back\n%+v\nwant\n%+v", back, d)
@@ -83,7 +99,6 @@ func TestHostileCatalogsAreRefusedEarly(t *testing.T) {
 		"large state":   head + `"backups":[],"state":{"last_success":{"` + strings.Repeat("x", 2<<20) + `":{}}}}`,
 		"seq":           `{"version":1,"next_seq":18446744073709551615,"backups":[]}`,
 		"negative":      `{"version":-1,"next_seq":1,"backups":[]}`,
-		"member twice":  head + `"backups":[],"backups":[]}`,
 		"no list":       head + `"backups":{}}`,
 		"no seq":        `{"version":1,"backups":[]}`,
 	} {
@@ -106,6 +121,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(bytes.Replace(text, []byte("data_"), []byte("../"), 2))
 	}
 	f.Add([]byte(`{"version":2}`))
+	f.Add([]byte("{\"version\":1,\"next_seq\":1,\"state\":,\"backups\":[\n]}"))
 	f.Add([]byte(`{"version":1,"next_seq":1,"state":null,"backups":[]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		salvage(bytes.NewReader(text))
@@ -115,6 +131,12 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("neither damaged nor newer: %v", err)
 			}
 			return
+		}
+		if fast, ok := decodeCanonical(text); ok {
+			slow, err := decodeAny(text)
+			if err != nil || !bytes.Equal(mustEncode(t, fast), mustEncode(t, slow)) {
+				t.Fatalf("read in two ways, it has two meanings: %v", err)
+			}
 		}
 		for _, e := range d.entries {
 			if e.File != filepath.Base(e.File) || e.File != e.ID+".db.zst" {

@@ -1,7 +1,9 @@
 package catalog
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -74,6 +76,9 @@ func (d *document) newestFirst() []Entry {
 // put adds e, or replaces the entry with its id.
 func (d *document) put(e Entry) error {
 	e.normalise()
+	if err := e.compactSource(); err != nil {
+		return err
+	}
 	if i := d.find(e.ID); i >= 0 {
 		if e.Seq == 0 {
 			e.Seq = d.entries[i].Seq
@@ -126,9 +131,25 @@ func (e *Entry) normalise() {
 	if e.Verification.State == "" {
 		e.Verification.State = Unverified
 	}
-	if s := string(e.Source); s == "" || s == "null" || s == "{}" {
+	if s := string(e.Source); s == "" || s == "null" {
 		e.Source = nil
 	}
+}
+
+// compactSource brings Source onto one line, as the layout of the file demands.
+func (e *Entry) compactSource() error {
+	if e.Source == nil {
+		return nil
+	}
+	var one bytes.Buffer
+	if err := json.Compact(&one, e.Source); err != nil {
+		return fmt.Errorf("entry %.80q: source: %w", e.ID, err)
+	}
+	if !utf8.Valid(one.Bytes()) {
+		return fmt.Errorf("entry %.80q: source is not UTF-8", e.ID)
+	}
+	e.Source = one.Bytes()
+	return nil
 }
 
 // cut shortens s to at most n bytes, at a rune's boundary.
@@ -185,7 +206,10 @@ func (e *Entry) validateText() error {
 // validate checks what holds between the entries, and mends a nextSeq that is
 // too low, so that no number is ever given twice.
 func (d *document) validate() error {
-	slices.SortStableFunc(d.entries, func(a, b Entry) int { return cmp.Compare(a.Seq, b.Seq) })
+	bySeq := func(a, b Entry) int { return cmp.Compare(a.Seq, b.Seq) }
+	if !slices.IsSortedFunc(d.entries, bySeq) {
+		slices.SortStableFunc(d.entries, bySeq)
+	}
 	ids := make(map[string]struct{}, len(d.entries))
 	last := uint64(0)
 	for i := range d.entries {

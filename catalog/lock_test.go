@@ -56,6 +56,11 @@ func TestServeLock(t *testing.T) {
 		t.Fatal(running, err)
 	}
 	cmd := child(t, "serve", dir)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -47,7 +48,8 @@ func runChild(job string, args []string) error {
 			return err
 		}
 		fmt.Println("locked")
-		select {} // until it is killed
+		_, err := io.Copy(io.Discard, os.Stdin) // until it is killed
+		return err
 	case "add":
 		n, err := strconv.Atoi(args[2])
 		if err != nil {

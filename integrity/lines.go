@@ -25,6 +25,7 @@ var rules = []rule{
 	{part: " values differ from index ", code: CodeIndexDiffers},
 	{part: "In RTree ", prefix: true, code: CodeRTree},
 	{part: "inverted index for FTS", code: CodeFTS},
+	{part: "fts5: ", prefix: true, code: CodeFTS},
 	{part: "Rowid ", code: CodeOrder},
 	{part: "Freelist: ", prefix: true, code: CodeFreelist},
 	{part: "freelist leaf count too big", code: CodeFreelist},

@@ -14,6 +14,7 @@ import (
 type sqlCheck struct {
 	conn *sqliteconn.Conn
 	t    *tally
+	code textCoding // known once run has begun
 }
 
 // run checks up to level and returns the level that proved damage, if any. An
@@ -21,6 +22,11 @@ type sqlCheck struct {
 func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err error) {
 	if level < LevelProbe {
 		return nil, nil
+	}
+	if s.code, err = codingOf(ctx, s.conn); err != nil {
+		if err = s.judge(err); err != nil || s.t.damaged() {
+			return at(LevelProbe), err
+		}
 	}
 	if err := s.probe(ctx); err != nil || s.t.damaged() {
 		return at(LevelProbe), err
@@ -91,8 +97,8 @@ func (s *sqlCheck) judge(err error) error {
 // probe reads the whole schema and names what cannot be checked here.
 func (s *sqlCheck) probe(ctx context.Context) error {
 	err := s.conn.Each(ctx, "SELECT type, name, rootpage, substr(sql,1,2000) FROM sqlite_schema", func(st *sqliteconn.Stmt) error {
-		sql := st.Text(3)
-		if st.Text(0) != "table" || !isVirtual(sql) {
+		sql := s.code.text(st, 3)
+		if s.code.text(st, 0) != "table" || !isVirtual(sql) {
 			return nil
 		}
 		module := moduleOf(sql)
@@ -101,7 +107,7 @@ func (s *sqlCheck) probe(ctx context.Context) error {
 			return err
 		}
 		if n == 0 {
-			s.t.add(CodeUncheckedModule, "virtual table %s was not checked: this program does not have the module %s", st.Text(1), module)
+			s.t.add(CodeUncheckedModule, "virtual table %s was not checked: this program does not have the module %s", s.code.text(st, 1), module)
 		}
 		return nil
 	})
@@ -162,7 +168,7 @@ func quote(name string, q rune) string {
 // structure runs quick_check or integrity_check over the whole database, and
 // where some expression of the schema cannot be evaluated, table by table.
 func (s *sqlCheck) structure(ctx context.Context, pragma string) error {
-	whole := &sqlCheck{conn: s.conn, t: &tally{}}
+	whole := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
 	err := whole.pragma(ctx, fmt.Sprintf("PRAGMA %s(%d)", pragma, MaxFindings))
 	if err == nil || !inexpressible(err) {
 		s.t.merge(*whole.t)
@@ -173,7 +179,7 @@ func (s *sqlCheck) structure(ctx context.Context, pragma string) error {
 
 func (s *sqlCheck) pragma(ctx context.Context, sql string) error {
 	return s.conn.Each(ctx, sql, func(st *sqliteconn.Stmt) error {
-		s.t.addLines(st.Text(0))
+		s.t.addLines(s.code.text(st, 0))
 		return nil
 	})
 }
@@ -196,7 +202,7 @@ func inexpressible(err error) bool {
 func (s *sqlCheck) byTable(ctx context.Context, pragma string) error {
 	var tables []string
 	err := s.conn.Each(ctx, "SELECT name FROM sqlite_schema WHERE type='table' AND rootpage>0", func(st *sqliteconn.Stmt) error {
-		tables = append(tables, st.Text(0))
+		tables = append(tables, s.code.text(st, 0))
 		return nil
 	})
 	if err != nil {
@@ -291,7 +297,7 @@ var errEnough = errors.New("enough findings")
 func (s *sqlCheck) foreignKeys(ctx context.Context) error {
 	var tables []string
 	err := s.conn.Each(ctx, "SELECT DISTINCT m.name FROM sqlite_schema m, pragma_foreign_key_list(m.name) WHERE m.type='table' ORDER BY 1", func(st *sqliteconn.Stmt) error {
-		tables = append(tables, st.Text(0))
+		tables = append(tables, s.code.text(st, 0))
 		return nil
 	})
 	if err != nil {
@@ -304,7 +310,7 @@ func (s *sqlCheck) foreignKeys(ctx context.Context) error {
 			if !st.IsNull(1) {
 				row = fmt.Sprintf("row %d", st.Int(1))
 			}
-			s.t.add(CodeForeignKey, "%s of table %s refers to a row of %s that is not there (foreign key %d)", row, table, st.Text(2), st.Int(3))
+			s.t.add(CodeForeignKey, "%s of table %s refers to a row of %s that is not there (foreign key %d)", row, table, s.code.text(st, 2), st.Int(3))
 			if rows++; rows >= maxForeignKeys {
 				return errEnough
 			}

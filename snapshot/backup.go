@@ -74,7 +74,7 @@ func (m *Manager) backup(ctx context.Context, req Request) (Backup, error) {
 	}
 	m.ev.emit(Event{Type: EventStarted, Operation: "backup", Trigger: string(req.Trigger)})
 	wait, cancel := m.lockContext(ctx)
-	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.ScratchDir})
+	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir})
 	cancel()
 	if err != nil {
 		return Backup{}, err
@@ -189,10 +189,10 @@ func (m *Manager) source(ctx context.Context, snap *pages.Snapshot, req Request)
 			return snap.CopyTo(ctx, w, p)
 		}, func() error { return nil }}, nil
 	}
-	if err := durable.Preflight(m.cfg.ScratchDir, info.Bytes()); err != nil {
+	if err := durable.Preflight(m.cfg.Dir, info.Bytes()); err != nil {
 		return nil, fmt.Errorf("backup: spool: %w", err)
 	}
-	spool, err := durable.Scratch(m.cfg.ScratchDir, "spool")
+	spool, err := durable.Scratch(m.cfg.Dir, "spool")
 	if err != nil {
 		return nil, fmt.Errorf("backup: spool: %w", err)
 	}
@@ -264,7 +264,7 @@ func (m *Manager) stage(ctx context.Context, src *source, req Request, began tim
 
 func (m *Manager) compress(ctx context.Context, src *source, file *durable.File, req Request, began time.Time) (archive.Info, error) {
 	w, err := archive.NewWriter(file, archive.WriterOptions{
-		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workers(), ScratchDir: m.cfg.ScratchDir,
+		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workers(), ScratchDir: m.cfg.Dir,
 	})
 	if err != nil {
 		return archive.Info{}, fmt.Errorf("backup: %w", err)
@@ -422,11 +422,11 @@ func (m *Manager) progress(ev Event) func(int64) {
 	return p
 }
 
-// failed records, reports and returns err. A cancelled operation is no failure
-// of the protection and leaves no mark.
+// failed records, reports and returns err. An operation that was cancelled, or
+// that found another one at work, is no failure of the protection and leaves no mark.
 func (m *Manager) failed(op string, trigger catalog.Trigger, err error) error {
 	m.ev.emit(Event{Type: EventFailed, Operation: op, Trigger: string(trigger), Err: err, Message: op + " failed"})
-	if op == "backup" && !errors.Is(err, context.Canceled) {
+	if op == "backup" && !errors.Is(err, context.Canceled) && !errors.Is(err, catalog.ErrBusy) {
 		m.rememberFailure(trigger, err)
 	}
 	return err

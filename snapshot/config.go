@@ -69,8 +69,6 @@ type Config struct {
 	LockWait time.Duration
 	// ShutdownTimeout bounds the final backup of Run; default 10 min.
 	ShutdownTimeout time.Duration
-	// ScratchDir holds private copies during work; default Dir.
-	ScratchDir string
 
 	// Logger gets one line per event; nil is silent.
 	Logger *slog.Logger
@@ -128,9 +126,6 @@ func (c *Config) resolve() error {
 		return fmt.Errorf("open: on-missing %q: want restore, fail or ignore", c.OnMissing)
 	}
 	c.durations()
-	if c.ScratchDir == "" {
-		c.ScratchDir = c.Dir
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

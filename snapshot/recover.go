@@ -67,7 +67,7 @@ func (m *Manager) recover(ctx context.Context) (Recovery, error) {
 		return Recovery{}, fmt.Errorf("recover: %w", err)
 	}
 	report, err := integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: integrity.LevelQuick,
-		ScratchDir: m.cfg.ScratchDir, LockWait: m.cfg.LockWait})
+		ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait})
 	if err != nil {
 		return Recovery{}, err
 	}

@@ -204,17 +204,21 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 		return false, nil
 	}
 	wait, cancel := m.lockContext(ctx)
+	defer cancel()
 	tx, err := pages.BeginWrite(wait, m.cfg.Database)
-	cancel()
 	switch {
 	case errors.Is(err, pages.ErrCorrupt), errors.Is(err, pages.ErrNotDatabase), errors.Is(err, pages.ErrMissing):
 		return false, nil
 	case err != nil:
 		return false, err
 	}
-	defer tx.Rollback()
+	defer func() {
+		if e := tx.Rollback(); e != nil {
+			err = errors.Join(err, fmt.Errorf("restore: roll back: %w", e))
+		}
+	}()
 	snap := tx.Snapshot()
-	if snap.Info().PageSize != e.PageSize {
+	if tx.Damage() != nil || snap.Info().PageSize != e.PageSize {
 		return false, nil
 	}
 	safety, err := m.store(ctx, snap, Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true,
@@ -263,7 +267,7 @@ func (m *Manager) replace(ctx context.Context, tx *pages.WriteTx, r *archive.Rea
 // checkRestored checks the database after a restore took effect.
 func (m *Manager) checkRestored(ctx context.Context, e Backup) error {
 	report, err := integrity.Check(context.WithoutCancel(ctx), m.cfg.Database,
-		integrity.Options{Level: integrity.LevelQuick, ScratchDir: m.cfg.ScratchDir, LockWait: m.cfg.LockWait})
+		integrity.Options{Level: integrity.LevelQuick, ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait})
 	if err != nil {
 		// The restore stands; that it could not be looked at is worth saying, not undoing.
 		m.ev.emit(Event{Type: EventWarning, Operation: "restore", Backup: e.ID, Err: err,

@@ -51,7 +51,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		timer := time.NewTimer(s.sleep())
 		select {
 		case <-ctx.Done():
-		case <-w.changed():
+		case <-s.listen(w):
 			s.changed()
 		case <-timer.C:
 			if w.poll() {
@@ -92,6 +92,18 @@ func (s *schedule) changed() {
 		s.dirtyAt = s.m.now()
 	}
 }
+
+// listen is where changes are heard of: nowhere for a moment after one, so that
+// a busy writer does not wake Run at every commit. A notice in that time is kept.
+func (s *schedule) listen(w *watcher) <-chan struct{} {
+	if s.m.now().Sub(s.dirtyAt) < s.deaf() {
+		return nil
+	}
+	return w.changed()
+}
+
+// deaf is how long that moment is.
+func (s *schedule) deaf() time.Duration { return min(time.Second, s.m.cfg.OnChange/2) }
 
 // due returns the trigger that wants a backup at now, "" for none.
 func (s *schedule) due(now time.Time) catalog.Trigger {
@@ -238,6 +250,9 @@ func (s *schedule) sleep() time.Duration {
 		if !t.IsZero() {
 			wait = min(wait, max(0, t.Sub(now)))
 		}
+	}
+	if !s.dirtyAt.IsZero() && now.Sub(s.dirtyAt) < s.deaf() {
+		wait = min(wait, s.deaf()) // and then hear again
 	}
 	return wait
 }

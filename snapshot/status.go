@@ -128,12 +128,10 @@ func (m *Manager) Check(ctx context.Context, level integrity.Level) (Report, err
 	return report, nil
 }
 
+// look checks without the operation lock, so a private copy, where one is
+// needed, goes where no other operation sweeps: the system's temporary directory.
 func (m *Manager) look(ctx context.Context, level integrity.Level) (Report, error) {
-	scratch := m.cfg.ScratchDir
-	if st, err := os.Stat(scratch); err != nil || !st.IsDir() {
-		scratch = ""
-	}
-	return integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: level, ScratchDir: scratch, LockWait: m.cfg.LockWait})
+	return integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: level, LockWait: m.cfg.LockWait})
 }
 
 // Status says whether the data is safe, and why. It probes the database but

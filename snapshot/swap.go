@@ -95,7 +95,7 @@ func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, res *Rest
 		return nil, fmt.Errorf("restore: %w", err)
 	}
 	wait, cancel := m.lockContext(ctx)
-	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.ScratchDir})
+	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir})
 	cancel()
 	if errors.Is(err, pages.ErrCorrupt) || errors.Is(err, pages.ErrNotDatabase) {
 		s.quarantine, err = m.quarantineName()

@@ -57,7 +57,7 @@ func (m *Manager) checkArchive(ctx context.Context, e Backup, level integrity.Le
 	}
 	defer r.Close()
 	m.progress(Event{Operation: "verify", Backup: e.ID, Phase: "read back", Total: e.DatabaseBytes})
-	return integrity.CheckArchive(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.ScratchDir})
+	return integrity.CheckArchive(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir})
 }
 
 // damagedReport makes a verdict of an error that proves an archive damaged,

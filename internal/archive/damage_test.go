@@ -3,15 +3,19 @@ package archive
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
 	seekable "github.com/SaveTheRbtz/zstd-seekable-format-go/pkg"
 	"github.com/klauspost/compress/zstd"
+	"github.com/zeebo/xxh3"
 )
 
 // smallArchive has every part, two digest-carrying shapes aside, in few bytes.
@@ -195,6 +199,106 @@ func TestHostileMetadata(t *testing.T) {
 		if err := prove(b); !errors.Is(err, c.want) {
 			t.Errorf("%s %v: %v, want %v", c.field, c.value, err, c.want)
 		}
+	}
+}
+
+// If this fails, a digest that is no digest is shown, stored in the catalog and
+// compared with.
+func TestMalformedDigestsAreRefusedAtOpen(t *testing.T) {
+	stored, _ := smallArchive(t)
+	for field, n := range map[string]int{"image_blake3": 64, "page_digests_blake3": 64, "frames_xxh3": 16} {
+		for _, value := range []string{"", "00", strings.Repeat("0", n+1), strings.Repeat("A", n), strings.Repeat("/", n)} {
+			b := rewrite(t, stored, FormatVersion, func(d map[string]any) { d[field] = value })
+			if _, err := NewReader(bytes.NewReader(b), int64(len(b))); !errors.Is(err, ErrDamaged) {
+				t.Errorf("%s %q: %v", field, value, err)
+			}
+		}
+	}
+}
+
+// If this fails, page digests that do not belong to the image are believed, and
+// a comparison of two backups by them misses changed pages.
+func TestPageDigestsAreProvenAgainstTheImage(t *testing.T) {
+	stored, _ := smallArchive(t)
+	r := open(t, stored)
+	frame := stored[r.offsets[len(r.offsets)-1]:][:digestFrameBytes(5)]
+	digests := frame[skipHeaderBytes : len(frame)-xxh3Bytes]
+	digests[3*xxh3Bytes] ^= 1
+	binary.LittleEndian.PutUint64(frame[len(frame)-xxh3Bytes:], xxh3.Hash(digests))
+	h := NewImageHash()
+	h.Write(digests)
+	b := rewrite(t, stored, FormatVersion, func(d map[string]any) {
+		d["page_digests_blake3"] = hex.EncodeToString(h.Sum(nil))
+	})
+	if err := prove(b); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "digest of page 4") {
+		t.Error(err)
+	}
+}
+
+// If this fails, foreign bytes can ride inside an archive, or a frame's header
+// can make the decoder take other memory than the seek table says.
+func TestFrameIsExactlyOneZstdFrame(t *testing.T) {
+	image := crmImage(4096, 512, 19)
+	encode := func(o ...zstd.EOption) []byte {
+		e, err := zstd.NewWriter(nil, append(o, zstd.WithEncoderConcurrency(1))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		return e.EncodeAll(image, nil)
+	}
+	good := encode(zstd.WithSingleSegment(true))
+	var streamed bytes.Buffer
+	e, err := zstd.NewWriter(&streamed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Write(image); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(e.Flush(), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	skippable := appendSkipHeader(nil, 0x184D2A50, 0)
+	for _, c := range []struct {
+		name string
+		b    []byte
+		ok   bool
+	}{
+		{"as written", good, true},
+		{"with a window", encode(zstd.WithSingleSegment(false), zstd.WithWindowSize(1024)), true},
+		{"with a skippable frame after it", slices.Concat(good, skippable), false},
+		{"with a skippable frame before it", slices.Concat(skippable, good), false},
+		{"twice", slices.Concat(good, good), false},
+		{"without checksum", encode(zstd.WithEncoderCRC(false)), false},
+		{"without content size", streamed.Bytes(), false},
+		{"empty", nil, false},
+	} {
+		if err := checkZstdFrame(c.b, len(image)); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	for n := range good {
+		if checkZstdFrame(good[:n], len(image)) == nil {
+			t.Errorf("cut to %d of %d bytes it is accepted", n, len(good))
+		}
+	}
+	if checkZstdFrame(good, len(image)+1) == nil {
+		t.Error("another content size is accepted")
+	}
+
+	// The same within an archive: the rider is accounted for everywhere.
+	stored, _ := smallArchive(t)
+	r := open(t, stored)
+	end := r.offsets[len(r.offsets)-1]
+	b := slices.Concat(stored[:end], skippable, stored[end:])
+	entry := b[int64(len(b))-seekTableBytes(int64(r.info.Frames)+2)+skipHeaderBytes:][(r.info.Frames-1)*seekEntryBytes:]
+	binary.LittleEndian.PutUint32(entry, binary.LittleEndian.Uint32(entry)+uint32(len(skippable)))
+	b = rewrite(t, b, FormatVersion, func(d map[string]any) {
+		d["frames_xxh3"] = fmt.Sprintf("%016x", xxh3.Hash(b[:end+int64(len(skippable))]))
+	})
+	if err := prove(b); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "zstd frame: ends") {
+		t.Errorf("rider in an archive: %v", err)
 	}
 }
 

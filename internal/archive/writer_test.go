@@ -113,6 +113,11 @@ func TestAbort(t *testing.T) {
 		if err := goleak.Find(); err != nil {
 			t.Fatalf("after %d bytes: %v", n, err)
 		}
+		if f := w.spool.file; f != nil {
+			if _, err := f.Stat(); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("after %d bytes: the scratch file is still open: %v", n, err)
+			}
+		}
 		if left, err := os.ReadDir(w.o.ScratchDir); err != nil || len(left) > 0 {
 			t.Errorf("after %d bytes: scratch %v, %v", n, left, err)
 		}

@@ -365,14 +365,7 @@ func TestResolveAndSidecars(t *testing.T) {
 			}
 		}
 		for _, p := range []string{"two", "d/data.db", "d/../b/data.db", "one"} {
-			want := real
-			if p == "d/../b/data.db" { // lexical, as for every Go program
-				want = filepath.Join(dir, "b", "data.db")
-				if err := os.MkdirAll(filepath.Dir(want), 0o700); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got, err := Resolve(filepath.Join(dir, p)); err != nil || got != want {
+			if got, err := Resolve(dir + "/" + p); err != nil || got != real {
 				t.Errorf("%s: %s, %v", p, got, err)
 			}
 		}

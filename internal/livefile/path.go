@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // maxLinks is where a chain of symbolic links is called a loop; SQLite's own limit is 200.
@@ -16,16 +17,20 @@ const maxLinks = 100
 // real file, not beside the link. The file itself may be missing (also as the
 // target of a link), its directory may not.
 func Resolve(path string) (string, error) {
-	abs, err := filepath.Abs(path)
+	abs, err := absolute(path)
 	if err != nil {
 		return "", fmt.Errorf("resolve %s: %w", path, err)
 	}
 	for range maxLinks {
-		dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
+		dir, base := filepath.Split(abs)
+		if base == "" || base == "." || base == ".." { // a directory, or nothing at all
+			dir, base = abs, ""
+		}
+		dir, err := filepath.EvalSymlinks(dir)
 		if err != nil {
 			return "", fmt.Errorf("resolve %s: %w", path, err)
 		}
-		abs = filepath.Join(dir, filepath.Base(abs))
+		abs = filepath.Join(dir, base)
 		fi, err := os.Lstat(abs)
 		if errors.Is(err, fs.ErrNotExist) {
 			return abs, nil
@@ -41,11 +46,24 @@ func Resolve(path string) (string, error) {
 			return "", fmt.Errorf("resolve %s: %w", path, err)
 		}
 		if !filepath.IsAbs(target) {
-			target = filepath.Join(dir, target)
+			target = dir + string(filepath.Separator) + target
 		}
 		abs = target
 	}
 	return "", fmt.Errorf("resolve %s: more than %d symbolic links", path, maxLinks)
+}
+
+// absolute is filepath.Abs without its cleaning: "link/../x" lies beside what the
+// link points to, for the kernel as for SQLite.
+func absolute(path string) (string, error) {
+	if runtime.GOOS == "windows" {
+		return filepath.Abs(path)
+	}
+	if filepath.IsAbs(path) {
+		return path, nil
+	}
+	wd, err := os.Getwd()
+	return wd + string(filepath.Separator) + path, err
 }
 
 // Sidecars returns the paths of those of -wal, -shm and -journal that exist

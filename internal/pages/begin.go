@@ -106,7 +106,11 @@ func isBusy(err error) bool {
 // recover the WAL (codes 14, and 8 with its extensions).
 func refusedInPlace(err error) bool { return sqliteconn.Classify(err) == sqliteconn.ClassPermission }
 
-const sqliteProtocol = 15
+// Result codes (https://www.sqlite.org/rescode.html).
+const (
+	sqliteReadOnly = 8
+	sqliteProtocol = 15
+)
 
 // pause waits one poll, or returns why not.
 func pause(ctx context.Context) error {

@@ -67,6 +67,9 @@ func attemptWrite(ctx context.Context, real string) (*WriteTx, error) {
 	// Bounded memory: dirty pages leave the cache for the WAL or the file. And no
 	// checkpoint after the commit: that is for the database's owner.
 	if err = t.conn.Exec(ctx, "PRAGMA cache_spill=ON; PRAGMA wal_autocheckpoint=0"); err == nil {
+		err = t.mayWrite()
+	}
+	if err == nil {
 		err = t.start(ctx)
 	}
 	if sqliteconn.Classify(err) == sqliteconn.ClassCorrupt {
@@ -77,6 +80,15 @@ func attemptWrite(ctx context.Context, real string) (*WriteTx, error) {
 		return nil, errors.Join(err, t.end())
 	}
 	return t, nil
+}
+
+// mayWrite rejects a file that SQLite could open for reading only.
+func (t *WriteTx) mayWrite() error {
+	readOnly, err := t.conn.ReadOnly()
+	if err == nil && readOnly {
+		err = &sqliteconn.Error{Op: "open for writing", Code: sqliteReadOnly, Msg: "attempt to write a readonly database"}
+	}
+	return err
 }
 
 func (t *WriteTx) start(ctx context.Context) error {

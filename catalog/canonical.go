@@ -1,0 +1,273 @@
+package catalog
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// The catalog is read at the start of every command and written at the end of
+// every backup. With 10,000 backups encoding/json takes 40 ms for the one and
+// 18 ms for the other; writing and reading our own fixed layout takes a fraction.
+// A text in any other form is left to encoding/json, and a fuzz test holds the
+// two to the same meaning.
+const (
+	canonicalHead    = `{"version":1,"next_seq":`
+	canonicalState   = `,"state":`
+	canonicalBackups = `,"backups":[`
+	canonicalEnd     = "\n]}"
+)
+
+// appendEntry appends e's line, as json.Marshal would write it.
+func appendEntry(b []byte, e *Entry) []byte {
+	b = appendString(append(b, `{"id":`...), e.ID)
+	b = appendString(append(b, `,"file":`...), e.File)
+	b = strconv.AppendUint(append(b, `,"seq":`...), e.Seq, 10)
+	b = appendString(append(b, `,"kind":`...), string(e.Kind))
+	b = appendString(append(b, `,"trigger":`...), string(e.Trigger))
+	b = appendTime(append(b, `,"created_at":`...), &e.CreatedAt)
+	b = strconv.AppendInt(append(b, `,"database_bytes":`...), e.DatabaseBytes, 10)
+	b = strconv.AppendInt(append(b, `,"archive_bytes":`...), e.ArchiveBytes, 10)
+	b = strconv.AppendInt(append(b, `,"page_size":`...), int64(e.PageSize), 10)
+	b = strconv.AppendInt(append(b, `,"page_count":`...), e.PageCount, 10)
+	b = appendString(append(b, `,"image_blake3":`...), e.ImageBLAKE3)
+	b = appendString(append(b, `,"verification":{"state":`...), string(e.Verification.State))
+	b = appendString(append(b, `,"level":`...), e.Verification.Level)
+	b = appendTime(append(b, `,"at":`...), e.Verification.At)
+	b = appendString(append(b, `,"detail":`...), e.Verification.Detail)
+	b = strconv.AppendBool(append(b, `},"pinned":`...), e.Pinned)
+	b = appendString(append(b, `,"note":`...), e.Note)
+	b = strconv.AppendInt(append(b, `,"duration_ms":`...), e.DurationMS, 10)
+	if len(e.Source) > 0 {
+		b = append(append(b, `,"source":`...), e.Source...)
+	}
+	return append(b, '}')
+}
+
+func appendString(b []byte, s string) []byte {
+	if plain(s) {
+		return append(append(append(b, '"'), s...), '"')
+	}
+	quoted, err := json.Marshal(s)
+	if err != nil { // cannot be: every string has a JSON form
+		return append(b, `""`...)
+	}
+	return append(b, quoted...)
+}
+
+// plain tells strings that stand in JSON as they are.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
+}
+
+func appendTime(b []byte, t *time.Time) []byte {
+	if t == nil {
+		return append(b, "null"...)
+	}
+	b = t.AppendFormat(append(b, '"'), time.RFC3339Nano)
+	return append(b, '"')
+}
+
+// decodeCanonical reads a text that encode wrote; ok is false for any other.
+func decodeCanonical(text []byte) (d *document, ok bool) {
+	head, rest, found := strings.Cut(string(text), "\n")
+	if !found {
+		return nil, false
+	}
+	r := reader{rest: head, ok: true}
+	r.skip(canonicalHead)
+	d = &document{nextSeq: uint64(r.integer())}
+	r.skip(canonicalState)
+	state, found := strings.CutSuffix(r.rest, canonicalBackups)
+	if !r.ok || !found || d.nextSeq < 1 || state == "" || !utf8.ValidString(state) {
+		return nil, false
+	}
+	var err error
+	if d.state, err = decodeState([]byte(state)); err != nil {
+		return nil, false
+	}
+	lines, found := strings.CutSuffix("\n"+rest, canonicalEnd)
+	if !found {
+		return nil, false
+	}
+	lines = strings.TrimPrefix(lines, "\n")
+	if lines == "" {
+		return d, true
+	}
+	d.entries = make([]Entry, 0, strings.Count(lines, "\n")+1)
+	for more := true; more; {
+		var line string
+		line, lines, more = strings.Cut(lines, "\n")
+		if more {
+			if line, found = strings.CutSuffix(line, ","); !found {
+				return nil, false
+			}
+		}
+		r := reader{rest: line, ok: true}
+		e := r.entry()
+		if !r.ok {
+			return nil, false
+		}
+		e.normalise()
+		if e.validate() != nil {
+			return nil, false
+		}
+		d.entries = append(d.entries, e)
+	}
+	return d, true
+}
+
+// reader takes a line apart; once ok is false it stays so.
+type reader struct {
+	rest string
+	ok   bool
+}
+
+func (r *reader) entry() (e Entry) {
+	r.skip(`{"id":`)
+	e.ID = r.text()
+	r.skip(`,"file":`)
+	e.File = r.text()
+	r.skip(`,"seq":`)
+	e.Seq = uint64(r.integer())
+	r.skip(`,"kind":`)
+	e.Kind = Kind(r.text())
+	r.skip(`,"trigger":`)
+	e.Trigger = Trigger(r.text())
+	r.skip(`,"created_at":`)
+	if t := r.time(); t != nil {
+		e.CreatedAt = *t
+	} else {
+		r.ok = false
+	}
+	r.skip(`,"database_bytes":`)
+	e.DatabaseBytes = r.integer()
+	r.skip(`,"archive_bytes":`)
+	e.ArchiveBytes = r.integer()
+	r.skip(`,"page_size":`)
+	e.PageSize = int(min(r.integer(), 1<<30))
+	r.skip(`,"page_count":`)
+	e.PageCount = r.integer()
+	r.skip(`,"image_blake3":`)
+	e.ImageBLAKE3 = r.text()
+	r.verification(&e.Verification)
+	r.skip(`,"pinned":`)
+	e.Pinned = r.boolean()
+	r.skip(`,"note":`)
+	e.Note = r.text()
+	r.skip(`,"duration_ms":`)
+	e.DurationMS = r.integer()
+	r.source(&e)
+	return e
+}
+
+func (r *reader) verification(v *Verification) {
+	r.skip(`,"verification":{"state":`)
+	v.State = VerifyState(r.text())
+	r.skip(`,"level":`)
+	v.Level = r.text()
+	r.skip(`,"at":`)
+	v.At = r.time()
+	r.skip(`,"detail":`)
+	v.Detail = r.text()
+	r.skip(`}`)
+}
+
+// source takes the rest of the line.
+func (r *reader) source(e *Entry) {
+	if !r.ok || r.rest == "}" {
+		return
+	}
+	r.skip(`,"source":`)
+	raw, found := strings.CutSuffix(r.rest, "}")
+	if !r.ok || !found || !utf8.ValidString(raw) || !json.Valid([]byte(raw)) {
+		r.ok = false
+		return
+	}
+	e.Source = json.RawMessage(raw)
+}
+
+func (r *reader) skip(lit string) {
+	rest, found := strings.CutPrefix(r.rest, lit)
+	r.rest, r.ok = rest, r.ok && found
+}
+
+// integer reads one without sign, leading zeros, or more than 18 digits.
+func (r *reader) integer() (n int64) {
+	i := 0
+	for i < len(r.rest) && r.rest[i] >= '0' && r.rest[i] <= '9' && i < 18 {
+		n = 10*n + int64(r.rest[i]-'0')
+		i++
+	}
+	if i == 0 || i > 1 && r.rest[0] == '0' {
+		r.ok = false
+	}
+	r.rest = r.rest[i:]
+	return n
+}
+
+// text reads a string.
+func (r *reader) text() string {
+	if len(r.rest) == 0 || r.rest[0] != '"' {
+		r.ok = false
+		return ""
+	}
+	for i := 1; i < len(r.rest); i++ {
+		switch c := r.rest[i]; {
+		case c == '"':
+			s := r.rest[1:i]
+			r.rest = r.rest[i+1:]
+			return s
+		case c == '\\' || c < ' ' || c > '~':
+			return r.escaped()
+		}
+	}
+	r.ok = false
+	return ""
+}
+
+// escaped reads a string that is not plain.
+func (r *reader) escaped() (s string) {
+	for i := 1; i < len(r.rest); i++ {
+		switch r.rest[i] {
+		case '\\':
+			i++
+		case '"':
+			quoted := r.rest[:i+1]
+			r.rest = r.rest[i+1:]
+			r.ok = r.ok && utf8.ValidString(quoted) && json.Unmarshal([]byte(quoted), &s) == nil
+			return s
+		}
+	}
+	r.ok = false
+	return ""
+}
+
+// time reads a time, or null.
+func (r *reader) time() *time.Time {
+	if rest, found := strings.CutPrefix(r.rest, "null"); found {
+		r.rest = rest
+		return nil
+	}
+	var t time.Time
+	if err := t.UnmarshalText([]byte(r.text())); err != nil {
+		r.ok = false
+	}
+	return &t
+}
+
+func (r *reader) boolean() bool {
+	if rest, found := strings.CutPrefix(r.rest, "true"); found {
+		r.rest = rest
+		return true
+	}
+	r.skip("false")
+	return false
+}

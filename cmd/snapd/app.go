@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"example.com/snapd/internal/livefile"
+	"example.com/snapd/snapshot"
+)
+
+// app is one run of the program.
+type app struct {
+	globals
+	in      *os.File
+	out     io.Writer // standard output: the result, nothing else
+	console *console  // standard error: logs, progress, questions, errors
+	log     *slog.Logger
+	answers *bufio.Reader // over in, made with the first question
+
+	// seen is told every event of the Manager, one at a time; nil for nobody.
+	seen func(snapshot.Event)
+}
+
+func newApp(in, out, err *os.File) *app {
+	return &app{in: in, out: out, console: newConsole(err), log: slog.New(slog.DiscardHandler)}
+}
+
+// run executes one command line.
+func (a *app) run(ctx context.Context, args []string) error {
+	c, err := a.parse(args)
+	if errors.Is(err, errHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Before any database is opened; see livefile. Where the system has no such
+	// locks livefile keeps its descriptors open instead.
+	if err := livefile.UseOFDLocks(); err != nil && !errors.Is(err, livefile.ErrNoOFDLocks) {
+		return fmt.Errorf("choose the kind of file locks: %w", err)
+	}
+	_, serving := c.(*serveCmd)
+	a.log = a.logger(serving)
+	if !serving && !a.Quiet {
+		a.console.showProgress()
+	}
+	err = c.run(ctx, a)
+	if errors.Is(err, errHelp) {
+		return nil
+	}
+	return err
+}
+
+func (a *app) close() { a.console.close() }
+
+// logger writes to standard error. A one-shot command tells its failure
+// itself, as its last line: unless a level was asked for, log lines of failures
+// would say it twice, and only warnings are shown.
+func (a *app) logger(serving bool) *slog.Logger {
+	level := slog.LevelWarn
+	if serving {
+		level = slog.LevelInfo
+	}
+	if a.Quiet {
+		level = slog.LevelError
+	}
+	if a.LogLevel != "" {
+		if err := level.UnmarshalText([]byte(a.LogLevel)); err != nil {
+			level = slog.LevelInfo // the grammar allows only names that parse
+		}
+	}
+	o := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(a.console, o)
+	if a.LogFormat == "json" || a.LogFormat == "" && a.JSON {
+		h = slog.NewJSONHandler(a.console, o)
+	}
+	if !serving && a.LogLevel == "" {
+		h = belowError{h}
+	}
+	return slog.New(h)
+}
+
+// belowError passes on what is less than an error.
+type belowError struct{ slog.Handler }
+
+func (h belowError) Enabled(ctx context.Context, l slog.Level) bool {
+	return l < slog.LevelError && h.Handler.Enabled(ctx, l)
+}
+
+// open opens the Manager of --db and --dir; more, when not nil, adds to its
+// configuration.
+func (a *app) open(more func(*snapshot.Config)) (*snapshot.Manager, error) {
+	if a.DB == "" {
+		return nil, &usageError{"no database is named", "use --db PATH or set SNAPD_DB"}
+	}
+	cfg := snapshot.Config{Database: a.DB, Dir: a.Dir, Logger: a.log, OnEvent: a.event}
+	if more != nil {
+		more(&cfg)
+	}
+	return snapshot.Open(cfg)
+}
+
+func (a *app) event(ev snapshot.Event) {
+	a.console.event(ev)
+	if a.seen != nil {
+		a.seen(ev)
+	}
+}
+
+// result prints what a command found: doc as the one JSON document, or what
+// human writes; with --quiet nothing for people.
+func (a *app) result(doc any, human func(w io.Writer)) error {
+	a.console.endProgress()
+	if a.JSON {
+		enc := json.NewEncoder(a.out)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(doc); err != nil {
+			return fmt.Errorf("print result: %w", err)
+		}
+		return nil
+	}
+	if a.Quiet {
+		return nil
+	}
+	w := &sticky{w: a.out}
+	human(w)
+	if w.err != nil {
+		return fmt.Errorf("print result: %w", w.err)
+	}
+	return nil
+}
+
+// sticky keeps the first error of a writer, and writes nothing after it.
+type sticky struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sticky) Write(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.w.Write(p)
+	s.err = err
+	return n, err
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+const description = "Backs up an SQLite database while others use it, proves every backup, and puts a good one back when the database is damaged."
+
+// globals are the flags that every command takes.
+type globals struct {
+	Help      helpFlag   `short:"h" help:"Show help; after a command, that command's."`
+	DB        string     `name:"db" env:"SNAPD_DB" placeholder:"PATH" help:"The SQLite database to protect ($SNAPD_DB)."`
+	Dir       string     `env:"SNAPD_DIR" placeholder:"DIR" help:"Where the backups are; default: backups beside the database ($SNAPD_DIR)."`
+	JSON      bool       `name:"json" help:"One JSON document on standard output, errors as JSON on standard error."`
+	Quiet     bool       `short:"q" help:"Say nothing but errors."`
+	LogFormat string     `enum:",text,json" default:"" placeholder:"text|json" help:"Format of log lines on standard error; default: text, with --json json."`
+	LogLevel  string     `enum:",debug,info,warn,error" default:"" placeholder:"LEVEL" help:"debug, info, warn or error; default: info for serve, warn for the others."`
+	Config    configFile `placeholder:"FILE" help:"TOML file with settings named like the long flags of serve. Flags and environment win."`
+}
+
+// grammar is the whole command line.
+type grammar struct {
+	globals
+
+	Serve   serveCmd   `cmd:"" help:"Protect the database: check, recover if it is damaged, back up by schedule until stopped."`
+	Backup  backupCmd  `cmd:"" help:"Make one backup now; kept until deleted."`
+	List    listCmd    `cmd:"" help:"List the backups, newest first."`
+	Stats   statsCmd   `cmd:"" help:"How many backups there are and how large they are."`
+	Status  statusCmd  `cmd:"" help:"Is the data protected, and if not, why? Exit 0: protected, 3: not."`
+	Check   checkCmd   `cmd:"" help:"Is a database, or an archive, whole? Exit 3: corrupt."`
+	Verify  verifyCmd  `cmd:"" help:"Prove stored backups again."`
+	Restore restoreCmd `cmd:"" help:"Put a backup in the database's place, or write it to another file."`
+	Recover recoverCmd `cmd:"" help:"Check the database, and restore the newest good backup if it is damaged or missing."`
+	Prune   pruneCmd   `cmd:"" help:"Remove the automatic backups that the retention rules no longer keep."`
+	Delete  deleteCmd  `cmd:"" help:"Delete backups for good."`
+	Pin     pinCmd     `cmd:"" help:"Exempt a backup from pruning."`
+	Unpin   unpinCmd   `cmd:"" help:"Let pruning have a backup again."`
+	Rebuild rebuildCmd `cmd:"" help:"Make the catalog anew from the archives."`
+	Demo    demoCmd    `cmd:"" help:"See all of it on a sample database, in a fresh directory."`
+	Version versionCmd `cmd:"" help:"Print versions."`
+	HelpCmd helpCmd    `cmd:"" name:"help" help:"Show help."`
+}
+
+// command is what every command of the grammar is.
+type command interface {
+	run(ctx context.Context, a *app) error
+}
+
+// errHelp: help was shown, and nothing else is to be done.
+var errHelp = errors.New("help was shown")
+
+type helpFlag bool
+
+// IgnoreDefault keeps the parser from treating help as a value to reset.
+func (helpFlag) IgnoreDefault() {}
+
+// BeforeReset shows help before anything else about the line is judged.
+func (helpFlag) BeforeReset(ctx *kong.Context) error {
+	if err := ctx.PrintUsage(false); err != nil {
+		return fmt.Errorf("print help: %w", err)
+	}
+	return errHelp
+}
+
+type helpCmd struct {
+	Command []string `arg:"" optional:"" help:"Of which command."`
+}
+
+func (c *helpCmd) run(_ context.Context, a *app) error {
+	_, err := a.parse(append(slices.Clone(c.Command), "--help"))
+	return err
+}
+
+// parse reads the command line into a and returns the command.
+func (a *app) parse(args []string) (command, error) {
+	var g grammar
+	parser, err := kong.New(&g, kong.Name("snapd"), kong.Description(description), kong.NoDefaultHelp(),
+		kong.Writers(a.out, a.console), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
+	if err != nil {
+		return nil, fmt.Errorf("command line: %w", err)
+	}
+	// Errors of the line itself are told in the form that was asked for.
+	a.JSON = wantsJSON(args)
+	parsed, err := parser.Parse(args)
+	if errors.Is(err, errHelp) {
+		return nil, errHelp
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return nil, usage
+	}
+	if err != nil {
+		return nil, &usageError{err.Error(), usageHint(args)}
+	}
+	a.globals = g.globals
+	c, ok := parsed.Selected().Target.Addr().Interface().(command)
+	if !ok {
+		return nil, fmt.Errorf("command line: %s does nothing", parsed.Command())
+	}
+	return c, nil
+}
+
+func usageHint(args []string) string {
+	if len(args) == 0 {
+		return "snapd help lists the commands, and snapd demo shows them at work"
+	}
+	return "see snapd help"
+}
+
+func wantsJSON(args []string) bool {
+	for _, arg := range args {
+		if arg == "--" {
+			return false
+		}
+		if arg == "--json" || strings.HasPrefix(arg, "--json=") && arg != "--json=false" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"example.com/snapd/snapshot"
+)
+
+// Exit statuses; they are a contract with scripts.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitCorrupt = 3 // the database or a backup; status: at risk or unprotected
+	exitMissing = 4 // no such backup or file
+	exitBusy    = 5
+	exitRefused = 6
+)
+
+// usageError is a command line that makes no sense.
+type usageError struct{ message, hint string }
+
+func (e *usageError) Error() string { return e.message }
+
+// refusal is something not done for safety's sake. It matches snapshot.ErrRefused.
+type refusal struct{ message, hint string }
+
+func (e *refusal) Error() string        { return e.message }
+func (e *refusal) Is(target error) bool { return target == snapshot.ErrRefused }
+
+// outcome is a result, already printed, that has an exit status of its own: a
+// corrupt database is what check was asked to find, no failure of check.
+type outcome struct {
+	status  int
+	message string // for standard error when --quiet suppressed the result
+}
+
+func (e *outcome) Error() string { return e.message }
+
+// codeOf returns the stable word for err.
+func codeOf(err error) string {
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return "usage"
+	}
+	code := snapshot.Code(err)
+	if code == "failed" && errors.Is(err, fs.ErrNotExist) {
+		return "missing"
+	}
+	return code
+}
+
+// statusOf maps an error to the exit status of DESIGN's contract.
+func statusOf(err error) int {
+	var result *outcome
+	if errors.As(err, &result) {
+		return result.status
+	}
+	if err == nil {
+		return exitDone
+	}
+	return statusOfCode(codeOf(err))
+}
+
+func statusOfCode(code string) int {
+	switch code {
+	case "usage":
+		return exitUsage
+	case "corrupt", "no_usable_backup":
+		return exitCorrupt
+	case "not_found", "missing":
+		return exitMissing
+	case "busy":
+		return exitBusy
+	case "refused":
+		return exitRefused
+	}
+	return exitFailed
+}
+
+func hintOf(err error) string {
+	var usage *usageError
+	var no *refusal
+	switch {
+	case errors.As(err, &usage):
+		return usage.hint
+	case errors.As(err, &no):
+		return no.hint
+	}
+	return snapshot.Hint(err)
+}
+
+// errorDocument is the JSON form of an error.
+type errorDocument struct {
+	Error errorBody `json:"error"`
+}
+
+type errorBody struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
+// report tells err on standard error, in one line or as JSON, and returns the
+// exit status.
+func (a *app) report(ctx context.Context, err error) int {
+	var result *outcome
+	if err == nil || errors.As(err, &result) && (!a.Quiet || a.JSON) {
+		return statusOf(err)
+	}
+	body := errorBody{Code: codeOf(err), Message: oneLine(err.Error()), Hint: oneLine(hintOf(err))}
+	if body.Code == "cancelled" && ctx.Err() != nil {
+		body.Message, body.Hint = "interrupted", ""
+	}
+	if a.JSON {
+		raw, merr := json.Marshal(errorDocument{body})
+		if merr != nil {
+			raw = []byte(`{"error":{"code":"failed","message":"the error cannot be encoded","hint":""}}`)
+		}
+		fmt.Fprintf(a.console, "%s\n", raw)
+		return statusOf(err)
+	}
+	line := "snapd: " + body.Message
+	if body.Hint != "" {
+		line += "; " + body.Hint
+	}
+	fmt.Fprintln(a.console, line)
+	return statusOf(err)
+}
+
+// oneLine keeps joined errors, and text taken from files, on one line.
+func oneLine(s string) string {
+	s = strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/adhocore/gronx"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/snapshot"
+)
+
+// retention is how many automatic backups stay; shared by the commands that prune.
+type retention struct {
+	Keep        int `default:"10" placeholder:"N" help:"Keep the newest N automatic backups (${default})."`
+	KeepHourly  int `placeholder:"N" help:"Also keep the newest one of each of N hours."`
+	KeepDaily   int `placeholder:"N" help:"Also keep the newest one of each of N days."`
+	KeepWeekly  int `placeholder:"N" help:"Also keep the newest one of each of N weeks."`
+	KeepMonthly int `placeholder:"N" help:"Also keep the newest one of each of N months."`
+	KeepYearly  int `placeholder:"N" help:"Also keep the newest one of each of N years."`
+}
+
+func (r retention) all() []int {
+	return []int{r.Keep, r.KeepHourly, r.KeepDaily, r.KeepWeekly, r.KeepMonthly, r.KeepYearly}
+}
+
+// Validate is called by the parser.
+func (r retention) Validate() error {
+	for _, n := range r.all() {
+		if n < 0 {
+			return fmt.Errorf("--keep and its kin count backups: %d is not a number from 0", n)
+		}
+	}
+	return nil
+}
+
+// nothing reports that no rule keeps anything.
+func (r retention) nothing() bool {
+	for _, n := range r.all() {
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// policy maps 0, which in a Policy stands for the default, to "none by this rule".
+func (r retention) policy() snapshot.Policy {
+	p := snapshot.Policy{Last: r.Keep, Hourly: r.KeepHourly, Daily: r.KeepDaily, Weekly: r.KeepWeekly,
+		Monthly: r.KeepMonthly, Yearly: r.KeepYearly}
+	if r.Keep == 0 {
+		p.Last = catalog.None
+	}
+	return p
+}
+
+// schedule is when automatic backups are made. status takes it too: whether a
+// backup is overdue depends on what was promised.
+type schedule struct {
+	Interval time.Duration `default:"12h" placeholder:"DURATION" help:"Time between automatic backups (${default}); 0 for none."`
+	Cron     string        `placeholder:"EXPR" help:"Five cron fields, in local time, instead of --interval."`
+}
+
+// Validate is called by the parser.
+func (s schedule) Validate() error {
+	if s.Interval < 0 {
+		return fmt.Errorf("--interval %s is negative; use 0 for no scheduled backups", s.Interval)
+	}
+	if s.Cron != "" && !gronx.IsValid(s.Cron) {
+		return fmt.Errorf("--cron %q is not a cron expression; use five fields, for example \"0 */6 * * *\"", s.Cron)
+	}
+	return nil
+}
+
+func (s schedule) apply(cfg *snapshot.Config) {
+	cfg.Interval, cfg.Cron = s.Interval, s.Cron
+	if s.Interval == 0 {
+		cfg.Interval = -1 // Config's own zero is the default
+	}
+}
+
+// level is how deep a check looks; the grammar's enum has made sure of the name.
+func level(name string) (integrity.Level, error) {
+	l, err := integrity.ParseLevel(name)
+	if err != nil {
+		return 0, &usageError{err.Error(), ""}
+	}
+	return l, nil
+}

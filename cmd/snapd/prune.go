@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"example.com/snapd/snapshot"
+)
+
+type pruneCmd struct {
+	DryRun bool `help:"Only print the plan and its reasons."`
+	retention
+}
+
+func (c *pruneCmd) run(ctx context.Context, a *app) error {
+	m, err := a.open(nil)
+	if err != nil {
+		return err
+	}
+	policy := c.policy()
+	decisions, err := m.Prune(ctx, &policy, c.DryRun)
+	if err != nil {
+		return err
+	}
+	if decisions == nil {
+		decisions = []snapshot.Decision{}
+	}
+	doc := struct {
+		Decisions []snapshot.Decision `json:"decisions"`
+	}{decisions}
+	return a.result(doc, func(w io.Writer) { c.print(w, decisions) })
+}
+
+func (c *pruneCmd) print(w io.Writer, decisions []snapshot.Decision) {
+	keep, remove := 0, "removed"
+	if c.DryRun {
+		remove = "remove"
+	}
+	table(w, func(row func(...string)) {
+		for _, d := range decisions {
+			what := remove
+			if d.Keep {
+				keep++
+				what = "keep"
+			}
+			row(what, d.ID, d.Reason)
+		}
+	})
+	gone := len(decisions) - keep
+	if c.DryRun {
+		fmt.Fprintf(w, "would remove %d and keep %d\n", gone, keep)
+	} else {
+		fmt.Fprintf(w, "removed %d, kept %d\n", gone, keep)
+	}
+	if c.nothing() {
+		fmt.Fprintln(w, "no rule keeps an automatic backup; the newest verified one stays whatever the rules say")
+	}
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"example.com/snapd/snapshot"
+)
+
+type restoreCmd struct {
+	ID      string `arg:"" optional:"" help:"The backup; latest is the newest verified one."`
+	At      string `placeholder:"TIME" help:"Instead of ID: the newest verified one taken at or before this time."`
+	To      string `placeholder:"PATH" help:"Write it to this new file; the database is not touched."`
+	Offline bool   `help:"Swap the file instead of restoring through a transaction; refused while anybody has the database open."`
+	Yes     bool   `short:"y" help:"Do not ask."`
+}
+
+func (c *restoreCmd) run(ctx context.Context, a *app) error {
+	if (c.ID == "") == (c.At == "") {
+		return &usageError{"name one backup: an ID, latest, or --at TIME", "see snapd list"}
+	}
+	if c.To != "" && c.Offline {
+		return &usageError{"--to and --offline exclude each other", "--offline is about the database itself"}
+	}
+	at, err := c.time()
+	if err != nil {
+		return err
+	}
+	m, err := a.open(nil)
+	if err != nil {
+		return err
+	}
+	b, err := c.choose(m, at)
+	if err != nil {
+		return err
+	}
+	if c.To == "" && !c.Yes {
+		if err := confirmRestore(ctx, a, m, b); err != nil {
+			return err
+		}
+	}
+	var done snapshot.RestoreResult
+	if err := m.Restore(ctx, b.ID, snapshot.RestoreOptions{To: c.To, Offline: c.Offline, Result: &done}); err != nil {
+		return err
+	}
+	return a.result(done, func(w io.Writer) { printRestored(w, a, m, done) })
+}
+
+// timeLayouts of --at. Those without a zone are local time.
+var timeLayouts = []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04"}
+
+func (c *restoreCmd) time() (time.Time, error) {
+	if c.At == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range timeLayouts {
+		if t, err := time.ParseInLocation(layout, c.At, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, &usageError{fmt.Sprintf("--at %q is not a time", c.At),
+		`write 2025-10-31T12:00:00Z, or "2025-10-31 13:00" for local time`}
+}
+
+func (c *restoreCmd) choose(m *snapshot.Manager, at time.Time) (snapshot.Backup, error) {
+	if c.At != "" {
+		return m.At(at)
+	}
+	b, err := m.Find(c.ID)
+	if err != nil {
+		return b, fmt.Errorf("restore %s: %w", c.ID, err)
+	}
+	return b, nil
+}
+
+// confirmRestore asks twice: first about what will be lost, then for the
+// database's name.
+func confirmRestore(ctx context.Context, a *app, m *snapshot.Manager, b snapshot.Backup) error {
+	if !a.attended() {
+		return unattended("restoring over " + m.Database())
+	}
+	fate := "Its present state is saved first, as a backup of its own."
+	if st, err := os.Stat(m.Database()); errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
+		fate = "There is no database there now."
+	}
+	fmt.Fprintf(a.console, "Restoring %s over %s.\nAll changes since %s (%s) will be gone from the database. %s\n",
+		b.ID, m.Database(), when(b.CreatedAt), ago(b.CreatedAt), fate)
+	if err := a.consent(ctx, "Go on?"); err != nil {
+		return err
+	}
+	name := filepath.Base(m.Database())
+	return a.retype(ctx, fmt.Sprintf("Type the database's file name (%s) to restore:", name), name)
+}
+
+func printRestored(w io.Writer, a *app, m *snapshot.Manager, done snapshot.RestoreResult) {
+	fmt.Fprintf(w, "restored %s to %s (%s, %s)\n", done.Restored, done.To, done.Method, millis(done.DurationMS))
+	if done.Quarantined != "" {
+		fmt.Fprintf(w, "the damaged database was kept as %s\n", done.Quarantined)
+	}
+	if done.SafetyBackup != nil {
+		fmt.Fprintf(w, "the state before it was saved; to undo: %s\n", a.commandLine(m, "restore", *done.SafetyBackup))
+	}
+}
+
+// commandLine is what a person types to run snapd on the same database.
+func (a *app) commandLine(m *snapshot.Manager, args ...string) string {
+	line := "snapd --db " + shellQuote(a.DB)
+	if a.Dir != "" && a.Dir != filepath.Join(filepath.Dir(m.Database()), "backups") {
+		line += " --dir " + shellQuote(a.Dir)
+	}
+	for _, arg := range args {
+		line += " " + shellQuote(arg)
+	}
+	return line
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"example.com/snapd/snapshot"
+)
+
+type statusCmd struct {
+	schedule
+}
+
+func (c *statusCmd) run(ctx context.Context, a *app) error {
+	m, err := a.open(c.apply)
+	if err != nil {
+		return err
+	}
+	s, err := m.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.result(s, func(w io.Writer) { printStatus(w, m, s) }); err != nil {
+		return err
+	}
+	if s.State != snapshot.Protected {
+		return &outcome{exitCorrupt, fmt.Sprintf("%s: %s", s.State, s.Reason)}
+	}
+	return nil
+}
+
+func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
+	fmt.Fprintf(w, "%s: %s\n", strings.ReplaceAll(string(s.State), "_", " "), s.Reason)
+	verdict := "could not be checked"
+	if s.Database.Verdict != nil {
+		verdict = string(*s.Database.Verdict)
+	}
+	window, next, drill := "no verified backup", "none: no serve is running", "never"
+	if s.LossWindow != nil {
+		window = duration(time.Duration(*s.LossWindow) * time.Second)
+		if s.Covered {
+			window = "nothing: unchanged since that backup"
+		}
+	}
+	if s.NextRun != nil {
+		next = fmt.Sprintf("%s (%s)", when(*s.NextRun), ago(*s.NextRun))
+	}
+	if d := s.LastDrill; d != nil {
+		drill = fmt.Sprintf("%s of %s: %s in %s", ago(d.At), d.ID, d.Verdict, millis(d.DurationMS))
+	}
+	table(w, func(row func(...string)) {
+		row("database", fmt.Sprintf("%s, %s, %s", s.Database.Path, size(s.Database.Bytes), verdict))
+		row("backups", m.Dir())
+		row("newest verified", text(s.NewestVerified, "none"))
+		row("would be lost", window)
+		row("next backup", next)
+		row("last drill", drill)
+	})
+}

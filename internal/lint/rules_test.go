@@ -1,0 +1,157 @@
+package lint
+
+import (
+	"bytes"
+	"go/ast"
+	"go/format"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Limits in lines. A file has one subject; a function fits on a page.
+const (
+	maxFile     = 500
+	maxFunction = 80
+)
+
+// A file or function that grew past its limit has more than one subject.
+func TestFilesAndFunctionsAreShort(t *testing.T) {
+	for _, s := range sources(t) {
+		if n := bytes.Count(s.text, []byte("\n")); n > maxFile {
+			t.Errorf("%s: %d lines, at most %d", s.path, n, maxFile)
+		}
+		if s.isTest() {
+			continue // tables
+		}
+		for _, d := range s.ast.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
+				from, to := s.fset.Position(f.Pos()), s.fset.Position(f.End())
+				if n := to.Line - from.Line + 1; n > maxFunction {
+					t.Errorf("%s:%d: %s has %d lines, at most %d", s.path, from.Line, f.Name.Name, n, maxFunction)
+				}
+			}
+		}
+	}
+}
+
+func TestFilesAreFormatted(t *testing.T) {
+	for _, s := range sources(t) {
+		want, err := format.Source(s.text)
+		if err != nil {
+			t.Errorf("%s: %v", s.path, err)
+		} else if !bytes.Equal(want, s.text) {
+			t.Errorf("%s: not formatted; make fmt", s.path)
+		}
+	}
+}
+
+// Every package says what it is for.
+func TestPackagesAreDescribed(t *testing.T) {
+	described := make(map[string]bool)
+	for _, s := range sources(t) {
+		if !s.isTest() {
+			described[s.dir()] = described[s.dir()] || s.ast.Doc != nil
+		}
+	}
+	for dir, ok := range described {
+		if !ok {
+			t.Errorf("%s: no file has a package comment", dir)
+		}
+	}
+}
+
+// forbidden are names that only one place may use: a plan must be pure, what
+// makes a file durable is done in one package.
+var forbidden = []struct {
+	pkg, name string
+	calls     bool   // only calls: naming the function as a default clock is fine
+	in        string // the room where it is forbidden, "" for everywhere
+	except    string
+	why       string
+}{
+	{"time", "Now", true, "catalog", "", "the plan is pure, the catalog has one clock"},
+	{"time", "Since", true, "catalog", "", "the plan is pure, the catalog has one clock"},
+	{"os", "Rename", false, "", "internal/durable", "durable.Rename syncs both directories"},
+	{"os", "Symlink", false, "", "internal/durable", "durable.Symlink replaces atomically"},
+	{"syscall", "Flock", false, "", "", "gofrs/flock is portable"},
+	{"http", "DefaultServeMux", false, "", "", "a host's mux is not ours"},
+	{"http", "ListenAndServe", false, "", "", "it has no timeouts"},
+	{"log", "Fatal", false, "", "", "main maps errors to exit codes"},
+	{"log", "Fatalf", false, "", "", "main maps errors to exit codes"},
+}
+
+func TestOnlyOnePlaceDoesIt(t *testing.T) {
+	for _, s := range sources(t) {
+		if room, _ := floorOf(s.dir()); s.isTest() || room == "bench" || s.dir() == "internal/testdb" {
+			continue
+		}
+		for _, f := range forbidden {
+			inside := f.in == "" || s.dir() == f.in || strings.HasPrefix(s.dir(), f.in+"/")
+			if !inside || s.dir() == f.except {
+				continue
+			}
+			for _, line := range s.uses(f.pkg, f.name, f.calls) {
+				t.Errorf("%s:%d: %s.%s: %s", s.path, line, f.pkg, f.name, f.why)
+			}
+		}
+	}
+}
+
+// unfinished marks are spelled apart so that this file does not find itself.
+var unfinished = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
+
+// What is left to do belongs in an issue, where somebody sees it.
+func TestNothingIsLeftForLater(t *testing.T) {
+	top := root(t)
+	walk(t, func(name string, d fs.DirEntry) {
+		switch filepath.Ext(name) {
+		case ".go", ".md", ".js", ".css", ".html", ".mod", "":
+		default:
+			return
+		}
+		info, err := d.Info()
+		if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
+			return // the built program, above all
+		}
+		text, err := os.ReadFile(filepath.Join(top, filepath.FromSlash(name)))
+		if err != nil {
+			t.Error(err)
+		}
+		for i, line := range bytes.Split(text, []byte("\n")) {
+			if mark := unfinished.Find(line); mark != nil {
+				t.Errorf("%s:%d: %s", name, i+1, mark)
+			}
+		}
+	})
+}
+
+// The engine is C translated for one version of libc, and breaks in strange ways
+// with any other: its authors say that the versions must be equal.
+func TestLibcIsTheOneTheEngineWasMadeFor(t *testing.T) {
+	gomod := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("go", args...)
+		cmd.Dir = root(t)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go %s: %v", strings.Join(args, " "), err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	engine, err := os.ReadFile(gomod("list", "-m", "-f", "{{.GoMod}}", "modernc.org/sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := regexp.MustCompile(`(?m)modernc\.org/libc (v\S+)`).FindSubmatch(engine)
+	if want == nil {
+		t.Fatal("the engine's go.mod names no libc")
+	}
+	if got := gomod("list", "-m", "-f", "{{.Version}}", "modernc.org/libc"); got != string(want[1]) {
+		t.Errorf("modernc.org/libc %s is selected, modernc.org/sqlite wants %s: go get modernc.org/libc@%s", got, want[1], want[1])
+	}
+}
