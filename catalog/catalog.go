@@ -135,10 +135,10 @@ func (c *Catalog) view() (*document, error) {
 	return doc, errors.Join(err, unlock())
 }
 
-// latest is view for a writer, who holds the lock: what could not be mended on
+// viewLocked is view for a writer, who holds the lock: what could not be mended on
 // disk is an error, so that a damaged file is never overwritten before a copy
 // of it is safe.
-func (c *Catalog) latest() (*document, error) {
+func (c *Catalog) viewLocked() (*document, error) {
 	c.mu.Lock()
 	if c.stamp.unsaved {
 		c.stamp = stamp{}
@@ -192,11 +192,11 @@ func (c *Catalog) loadMissing() (*document, error) {
 	if c.doc != nil && c.stamp.info == nil && c.stamp.unsaved {
 		return c.doc, nil
 	}
-	any, err := c.anyArchive()
+	archives, err := c.anyArchive()
 	if err != nil {
 		return nil, err
 	}
-	if any {
+	if archives {
 		return nil, errLost
 	}
 	fresh := newDocument()

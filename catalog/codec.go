@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,10 @@ const (
 	version    = 1
 	maxCatalog = 256 << 20 // bytes of catalog.json
 	maxState   = 1 << 20   // bytes of the state in it
+
+	// maxLine is more than an entry's line can have: a note and a source at
+	// their limits, escaped, and the rest.
+	maxLine = 6*maxNote + maxSource + 64<<10
 )
 
 // stored is the form of a document in catalog.json.
@@ -46,10 +51,12 @@ func decode(text []byte) (*document, error) {
 	if !ok {
 		// The version decides how the rest is to be read, so it is looked at first.
 		if v, ok := peekVersion(text); ok && v > version {
-			return nil, fmt.Errorf("%w (%d, this program reads %d): upgrade this program", ErrVersion, v, version)
+			return nil, newerVersion(v)
 		}
 		var err error
-		if d, err = decodeAny(text); err != nil {
+		if d, err = decodeAny(text); errors.Is(err, ErrVersion) {
+			return nil, err
+		} else if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 	}
@@ -59,10 +66,21 @@ func decode(text []byte) (*document, error) {
 	return d, nil
 }
 
+func newerVersion(v int64) error {
+	return fmt.Errorf("%w (%d, this program reads %d): upgrade this program", ErrVersion, v, version)
+}
+
 // decodeAny reads any JSON that means a catalog.
 func decodeAny(text []byte) (*document, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("it is not UTF-8 text")
+	}
+	// A newer version may give every other member another type.
+	var only struct {
+		Version *int64 `json:"version"`
+	}
+	if err := json.Unmarshal(text, &only); err == nil && only.Version != nil && *only.Version > version {
+		return nil, newerVersion(*only.Version)
 	}
 	var s stored
 	if err := json.Unmarshal(text, &s); err != nil {
@@ -177,35 +195,51 @@ var nextSeqMember = regexp.MustCompile(`"next_seq":\s*([0-9]{1,16})[,}\s]`)
 
 // salvage collects what a damaged text still tells line by line: entries, for
 // their pins and notes, and the highest number seen. It is a hint, no more: the
-// entries themselves come from the archives.
-func salvage(r io.Reader) *document {
+// entries themselves come from the archives. It holds one line at a time.
+func salvage(text io.Reader) *document {
 	d := newDocument()
 	seen := make(map[string]struct{})
-	text, err := io.ReadAll(io.LimitReader(r, maxCatalog))
-	if err != nil {
-		return d // what cannot be read cannot help; the archives have the rest
+	lines := bufio.NewReaderSize(io.LimitReader(text, maxCatalog), maxLine)
+	cutOff := false // the line is longer than maxLine: none of ours
+	for first := true; ; first = false {
+		line, more, err := lines.ReadLine()
+		if err != nil {
+			return d // at the end, or what cannot be read cannot help: the archives have the rest
+		}
+		if first {
+			d.salvageNextSeq(line)
+		}
+		if whole := !more && !cutOff; whole {
+			d.salvageEntry(line, seen)
+		}
+		cutOff = more
 	}
-	if m := nextSeqMember.FindSubmatch(text[:min(len(text), 4096)]); m != nil {
-		if n, err := strconv.ParseUint(string(m[1]), 10, 64); err == nil && n <= maxSeq {
-			d.nextSeq = max(d.nextSeq, n)
-		}
+}
+
+func (d *document) salvageNextSeq(line []byte) {
+	m := nextSeqMember.FindSubmatch(line)
+	if m == nil {
+		return
 	}
-	for line := range bytes.Lines(text) {
-		line = bytes.TrimRight(bytes.TrimSpace(line), ",")
-		if len(line) == 0 || line[0] != '{' {
-			continue
-		}
-		var e Entry
-		if json.Unmarshal(line, &e) != nil {
-			continue
-		}
-		e.normalise()
-		if _, twice := seen[e.ID]; twice || e.validate() != nil {
-			continue
-		}
-		seen[e.ID] = struct{}{}
-		d.entries = append(d.entries, e)
-		d.nextSeq = max(d.nextSeq, min(e.Seq+1, maxSeq))
+	if n, err := strconv.ParseUint(string(m[1]), 10, 64); err == nil && n <= maxSeq {
+		d.nextSeq = max(d.nextSeq, n)
 	}
-	return d
+}
+
+func (d *document) salvageEntry(line []byte, seen map[string]struct{}) {
+	line = bytes.TrimRight(bytes.TrimSpace(line), ",")
+	if len(line) == 0 || line[0] != '{' {
+		return
+	}
+	var e Entry
+	if json.Unmarshal(line, &e) != nil {
+		return
+	}
+	e.normalise()
+	if _, twice := seen[e.ID]; twice || e.validate() != nil {
+		return
+	}
+	seen[e.ID] = struct{}{}
+	d.entries = append(d.entries, e)
+	d.nextSeq = max(d.nextSeq, min(e.Seq+1, maxSeq))
 }

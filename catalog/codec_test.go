@@ -118,6 +118,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(bytes.ToUpper(text))
 		f.Add(bytes.Replace(text, []byte(":00Z"), []byte(":00+23:59"), 1))
 		f.Add(bytes.Replace(text, []byte("2025"), []byte("9999"), 1))
+		f.Add(bytes.Replace(text, []byte(`"next_seq":`), []byte(`"next_seq":0`), 1))
 		f.Add(bytes.Replace(text, []byte("data_"), []byte("../"), 2))
 	}
 	f.Add([]byte(`{"version":2}`))
@@ -160,8 +161,8 @@ func FuzzDecode(f *testing.F) {
 // Lost: a change, when a sweep by the holder of the operation lock takes the
 // temporary file away; and a full disk must leave the old catalog.
 func TestWriteErrors(t *testing.T) {
-	real := replaceFile
-	t.Cleanup(func() { replaceFile = real })
+	durably := replaceFile
+	t.Cleanup(func() { replaceFile = durably })
 	c, err := Open(t.TempDir(), "data")
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +172,7 @@ func TestWriteErrors(t *testing.T) {
 		if calls++; calls == 1 {
 			return fmt.Errorf("rename: %w", fs.ErrNotExist)
 		}
-		return real(path, data, perm)
+		return durably(path, data, perm)
 	}
 	next := func(tx *Tx) error { tx.NextSeq(); return nil }
 	if err := c.Update(t.Context(), next); err != nil || calls != 2 {
@@ -198,8 +199,7 @@ func TestDamagedCatalogStaysUntilCopied(t *testing.T) {
 	if err := os.WriteFile(c.file(), bad, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// A clock that names a file in a directory that does not exist cannot be
-	// had; all names being taken can.
+	// All names for the copy are taken.
 	fixed := time.Date(2025, 10, 31, 12, 0, 0, 0, time.UTC)
 	c.now = func() time.Time { return fixed }
 	stem := c.file() + ".damaged-20251031_120000"
@@ -225,6 +225,21 @@ func TestDamagedCatalogStaysUntilCopied(t *testing.T) {
 	}
 	if text, err := os.ReadFile(c.file()); err != nil || !bytes.Equal(text, bad) {
 		t.Fatalf("the damaged catalog is now %q, %v", text, err)
+	}
+}
+
+// Lost: a newer program's catalog, wherever in it the version stands.
+func TestNewerVersionIsRecognised(t *testing.T) {
+	long := strings.Repeat("x", 100<<10)
+	for _, text := range []string{
+		`{"version":2`,
+		`{"next_seq":"two","version":2,"backups":{}}`,
+		`{"note":"` + long + `","next_seq":"two","version":2}`,
+		`{"version":2,"note":"` + long,
+	} {
+		if _, err := decode([]byte(text)); !errors.Is(err, ErrVersion) || errors.Is(err, ErrDamaged) {
+			t.Errorf("%.60s…: %v", text, err)
+		}
 	}
 }
 

@@ -103,6 +103,22 @@ func TestPinsSurviveDamage(t *testing.T) {
 	}
 }
 
+// Lost: the pins in a directory that was put, damaged, where a service had
+// found none.
+func TestDamagedDirectoryAppears(t *testing.T) {
+	dir, want := three(t)
+	text := readFile(t, filepath.Join(dir, "catalog.json"))
+	c := open(t, t.TempDir())
+	entries(t, c)
+	for _, e := range want {
+		write(t, c.Path(e), readFile(t, filepath.Join(dir, e.File)))
+	}
+	write(t, filepath.Join(c.Dir(), "catalog.json"), text[:len(text)-3])
+	if got := entries(t, c); ids(got) != ids(want) || got[0].Note == "" || !got[1].Pinned {
+		t.Fatalf("%+v", got)
+	}
+}
+
 // Lost: what a running service knows, when the file is damaged or deleted under it.
 func TestDamageUnderARunningCatalog(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, path string){
@@ -222,5 +238,41 @@ func TestRebuild(t *testing.T) {
 	}
 	if got := linkedTo(t, dir); got != "" {
 		t.Errorf("latest links to the unverified %s", got)
+	}
+}
+
+// Lost: a mended catalog must reach the disk also when it says what the last
+// good one did.
+func TestMendedCatalogIsWritten(t *testing.T) {
+	c := open(t, t.TempDir())
+	e := backup(t, c, catalog.Auto, catalog.Unverified, start)
+	if _, err := c.Rebuild(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(c.Dir(), "catalog.json"), []byte("{"))
+	if got := ids(entries(t, c)); got != e.ID {
+		t.Fatal(got)
+	}
+	if ch := open(t, c.Dir()).TakeChanges(); !ch.Empty() {
+		t.Fatalf("still damaged: %v", ch.Lines())
+	}
+}
+
+// Lost: another process's change, on a file system that gives two versions the
+// same number, size and time.
+func TestVersionsWithTheSameStamp(t *testing.T) {
+	dir, want := three(t)
+	c := open(t, dir)
+	path := filepath.Join(dir, "catalog.json")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, bytes.Replace(readFile(t, path), []byte("before"), []byte("BEFORE"), 1))
+	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if e := get(t, c, want[0].ID); !strings.HasPrefix(e.Note, "BEFORE") {
+		t.Fatalf("note %q", e.Note)
 	}
 }

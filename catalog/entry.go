@@ -48,21 +48,21 @@ type Verification struct {
 // Entry is one backup as the catalog knows it. Values handed out share memory
 // with the catalog through At and Source: replace those, never write into them.
 type Entry struct {
-	ID            string       `json:"id"`             // File without archive.Ext
-	File          string       `json:"file"`           // plain name inside the backup directory
-	Seq           uint64       `json:"seq"`            // order of the backups, from 1; never reused
-	Kind          Kind         `json:"kind"`           //
-	Trigger       Trigger      `json:"trigger"`        //
+	ID            string       `json:"id"`   // File without archive.Ext
+	File          string       `json:"file"` // plain name inside the backup directory
+	Seq           uint64       `json:"seq"`  // order of the backups, from 1; never reused
+	Kind          Kind         `json:"kind"`
+	Trigger       Trigger      `json:"trigger"`
 	CreatedAt     time.Time    `json:"created_at"`     // UTC
 	DatabaseBytes int64        `json:"database_bytes"` // bytes of the image
 	ArchiveBytes  int64        `json:"archive_bytes"`  // bytes of File
 	PageSize      int          `json:"page_size"`      // bytes; 0 for an empty database
-	PageCount     int64        `json:"page_count"`     //
-	ImageBLAKE3   string       `json:"image_blake3"`   // BLAKE3-256 of the image, hex
-	Verification  Verification `json:"verification"`   //
-	Pinned        bool         `json:"pinned"`         // exempt from pruning until unpinned
-	Note          string       `json:"note"`           //
-	DurationMS    int64        `json:"duration_ms"`    // milliseconds that taking it took
+	PageCount     int64        `json:"page_count"`
+	ImageBLAKE3   string       `json:"image_blake3"` // BLAKE3-256 of the image, hex
+	Verification  Verification `json:"verification"`
+	Pinned        bool         `json:"pinned"` // exempt from pruning until unpinned
+	Note          string       `json:"note"`
+	DurationMS    int64        `json:"duration_ms"` // milliseconds that taking it took
 
 	// Source is a fingerprint of the live database's files at the time of the
 	// backup, opaque to the catalog. It is no part of the public form.

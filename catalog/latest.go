@@ -22,7 +22,7 @@ func (c *Catalog) LinkLatest() (err error) {
 		return fmt.Errorf("link latest: %w", err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	doc, err := c.latest()
+	doc, err := c.viewLocked()
 	if err != nil {
 		return fmt.Errorf("link latest: %w", err)
 	}
@@ -40,7 +40,7 @@ func (c *Catalog) Delete(ctx context.Context, ids ...string) (err error) {
 		return fmt.Errorf("delete backup: %w", err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	doc, err := c.latest()
+	doc, err := c.viewLocked()
 	if err != nil {
 		return fmt.Errorf("delete backup: %w", err)
 	}

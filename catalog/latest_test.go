@@ -114,3 +114,15 @@ func TestHardLinkedLatestIsNoBackup(t *testing.T) {
 		t.Fatalf("the hard link was replaced: %v %v", info, err)
 	}
 }
+
+// Lost: the link, when the process died between the entry and the link.
+func TestReconcileMendsTheLink(t *testing.T) {
+	c := open(t, t.TempDir())
+	e := backup(t, c, catalog.Auto, catalog.Verified, start)
+	if ch := reconcile(t, c); !ch.Empty() {
+		t.Fatal(ch.Lines())
+	}
+	if got := linkedTo(t, c.Dir()); got != e.File {
+		t.Fatalf("link to %q", got)
+	}
+}

@@ -164,7 +164,10 @@ func (pl *planner) decideVerified(e *Entry, isNewest bool) (bool, string) {
 // outside tells why a verified backup goes.
 func (pl *planner) outside() string {
 	why := fmt.Sprintf("older than the newest %d automatic backups", pl.last)
-	if pl.last <= 0 {
+	switch {
+	case pl.last == 1:
+		why = "older than the newest automatic backup"
+	case pl.last <= 0:
 		why = "no automatic backups are kept by number"
 	}
 	if len(pl.periods) > 0 {

@@ -19,12 +19,12 @@ const DefaultLast = 10
 // for Last and None for the others; Unlimited and None say so explicitly.
 // Periods are those of UTC, weeks those of ISO 8601.
 type Policy struct {
-	Last    int `json:"last"`    // the newest ones
-	Hourly  int `json:"hourly"`  // the newest one of each of so many hours that have any
-	Daily   int `json:"daily"`   //
-	Weekly  int `json:"weekly"`  //
-	Monthly int `json:"monthly"` //
-	Yearly  int `json:"yearly"`  //
+	Last    int `json:"last"`   // the newest ones
+	Hourly  int `json:"hourly"` // the newest one of each of so many hours that have any
+	Daily   int `json:"daily"`
+	Weekly  int `json:"weekly"`
+	Monthly int `json:"monthly"`
+	Yearly  int `json:"yearly"`
 }
 
 // Decision is what Plan says about one backup, and why.

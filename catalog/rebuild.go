@@ -28,7 +28,7 @@ func (c *Catalog) Rebuild(ctx context.Context) (ch Changes, err error) {
 		return ch, fmt.Errorf("rebuild catalog: %w", err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	prior, err := c.latest() // one that had to be mended is rebuilt already; once more does no harm
+	prior, err := c.viewLocked() // one that had to be mended is rebuilt already; once more does no harm
 	if err != nil {
 		return ch, fmt.Errorf("rebuild catalog: %w", err)
 	}
@@ -134,26 +134,38 @@ func (c *Catalog) mendInMemory(cause, why error) (*document, error) {
 	return doc, nil
 }
 
-// remake rebuilds in memory. What the last good version, or else the damaged
-// text, still tells is used.
+// remake rebuilds in memory, with what the last good version and the damaged
+// text still tell.
 func (c *Catalog) remake(cause error) (*document, Changes, error) {
 	// Not bounded by a caller's patience: it can only be cut short, not done in part.
 	found, err := c.gather(context.Background())
 	if err != nil {
 		return nil, Changes{}, errors.Join(cause, err)
 	}
-	c.mu.Lock()
-	prior := c.doc
-	c.mu.Unlock()
-	if prior == nil {
-		prior, err = c.salvageFile()
-	}
+	prior, err := c.salvageFile()
 	if err != nil {
 		return nil, Changes{}, errors.Join(cause, err)
 	}
+	c.mu.Lock()
+	if c.doc != nil {
+		prior = c.doc.over(prior)
+	}
+	c.mu.Unlock()
 	doc, ch := c.compose(prior, found)
 	ch.Reason = cause.Error()
 	return doc, ch, nil
+}
+
+// over returns d, with the entries that only other has.
+func (d *document) over(other *document) *document {
+	out := d.clone()
+	out.nextSeq = max(out.nextSeq, other.nextSeq)
+	for _, e := range other.entries {
+		if d.find(e.ID) < 0 {
+			out.entries = append(out.entries, e)
+		}
+	}
+	return out
 }
 
 func (c *Catalog) salvageFile() (*document, error) {
@@ -197,7 +209,8 @@ func (c *Catalog) setAside() (string, error) {
 	return "", fmt.Errorf("too many files %s_N: remove some", stem)
 }
 
-// sameText reports whether the file at path, if any, holds what r does.
+// sameText reports whether the file at path, if any, holds what r does: one
+// copy of a damage is enough, however often it is met.
 func sameText(r io.ReaderAt, size int64, path string) (bool, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

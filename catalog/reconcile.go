@@ -138,7 +138,7 @@ func (c *Catalog) store(ctx context.Context, seen listing, fresh []Entry) (ch Ch
 		return ch, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	doc, err := c.latest()
+	doc, err := c.viewLocked()
 	if err != nil {
 		return ch, err
 	}

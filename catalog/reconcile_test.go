@@ -40,8 +40,12 @@ func TestReconcileFindsAnArchiveWithoutEntry(t *testing.T) {
 		e.ImageBLAKE3 != info.ImageBLAKE3 || e.ArchiveBytes != info.ArchiveBytes || e.DatabaseBytes != 512 || e.DurationMS != 7 {
 		t.Fatalf("entry %+v", e)
 	}
+	before, _ := os.Stat(filepath.Join(c.Dir(), "catalog.json"))
 	if ch := reconcile(t, c); !ch.Empty() {
 		t.Fatalf("again: %v", ch.Lines())
+	}
+	if after, err := os.Stat(filepath.Join(c.Dir(), "catalog.json")); err != nil || !os.SameFile(before, after) {
+		t.Fatalf("written although nothing changed: %v", err)
 	}
 }
 

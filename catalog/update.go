@@ -28,7 +28,7 @@ func (c *Catalog) Update(ctx context.Context, fn func(tx *Tx) error) (err error)
 		return fmt.Errorf("update catalog: %w", err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	doc, err := c.latest()
+	doc, err := c.viewLocked()
 	if err != nil {
 		return fmt.Errorf("update catalog: %w", err)
 	}

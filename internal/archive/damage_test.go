@@ -185,7 +185,7 @@ func TestHostileMetadata(t *testing.T) {
 		{"page_size", 0, ErrDamaged}, {"page_size", 513, ErrDamaged}, {"page_size", 1 << 30, ErrDamaged},
 		{"page_size", -512, ErrDamaged}, {"page_size", 1024, ErrDamaged}, {"page_size", "512", ErrDamaged},
 		{"page_count", -1, ErrDamaged}, {"page_count", 4, ErrDamaged}, {"page_count", 6, ErrDamaged},
-		{"page_count", 0, ErrDamaged}, {"page_count", maxPages, ErrLimit}, {"page_count", int64(1) << 62, ErrLimit},
+		{"page_count", 0, ErrDamaged}, {"page_count", int64(maxPages), ErrLimit}, {"page_count", int64(1) << 62, ErrLimit},
 		{"page_count", 1e300, ErrDamaged},
 		{"frame_bytes", 0, ErrDamaged}, {"frame_bytes", -1024, ErrDamaged}, {"frame_bytes", 1000, ErrDamaged},
 		{"frame_bytes", 1 << 30, ErrLimit}, {"frame_bytes", 512, ErrDamaged}, {"frame_bytes", 2048, ErrDamaged},

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 )
@@ -20,6 +22,11 @@ func FuzzOpen(f *testing.F) {
 		f.Add(stored[:len(stored)*2/3], false)
 		f.Add(append(bytes.Clone(stored[:len(stored)/2]), stored[len(stored)/2+1:]...), true)
 	}
+	first, err := os.ReadFile(filepath.Join("testdata", "v1"+Ext))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(first, true)
 	f.Add([]byte("SQLite format 3\x00"), false)
 	f.Fuzz(func(t *testing.T, b []byte, repair bool) {
 		if repair {

@@ -235,6 +235,28 @@ func (f *flakyReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	return f.b.ReadAt(p, off)
 }
 
+// If this fails, archives of the first release can no longer be restored. The
+// file is never regenerated: a change that needs that needs a new version.
+func TestFirstReleaseStaysReadable(t *testing.T) {
+	const blake3 = "ae3de4a52e5db0f50589009de7118571b2c2352b2d8e756e2080ede634998f2c"
+	r, err := Open(filepath.Join("testdata", "v1"+Ext))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	image := NewImageHash()
+	if err := r.CopyTo(context.Background(), image, CopyOptions{}); err != nil {
+		t.Error(err)
+	}
+	want := Info{
+		FormatVersion: 1, PageSize: 512, PageCount: 9, ImageBytes: 9 * 512, ImageBLAKE3: blake3,
+		FrameBytes: 2048, Frames: 3, ArchiveBytes: 2873, Facts: testFacts,
+	}
+	if got := hex.EncodeToString(image.Sum(nil)); got != blake3 || !reflect.DeepEqual(r.Info(), want) {
+		t.Errorf("image %s, %+v, want %+v", got, r.Info(), want)
+	}
+}
+
 // If this fails, Open either blocks on a pipe, or calls a directory an archive.
 func TestOpenOfFiles(t *testing.T) {
 	dir := t.TempDir()

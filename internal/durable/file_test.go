@@ -60,6 +60,9 @@ func TestCommitReplacesAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFile(t, target, "new")
+	if err := f.Commit(); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("second commit: %v", err)
+	}
 	if err := errors.Join(f.Discard(), f.Discard()); err != nil {
 		t.Errorf("discard after commit: %v", err)
 	}

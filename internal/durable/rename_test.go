@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -53,6 +54,9 @@ func TestSymlinkFallsBackToHardLink(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantFile(t, link, name)
+		if got := names(t, dir); slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, TempPrefix) }) {
+			t.Errorf("left behind: %v", got)
+		}
 	}
 	if st, err := os.Lstat(link); err != nil || !st.Mode().IsRegular() {
 		t.Errorf("link is %v, %v", st.Mode(), err)
@@ -92,6 +96,18 @@ func TestRenameAndRemove(t *testing.T) {
 	if !slices.Equal(synced, []string{other, dir}) {
 		t.Errorf("synced %v", synced)
 	}
+	third := filepath.Join(dir, "third")
+	if err := WriteFile(third, []byte("c"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := RenameNew(third, to); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("rename onto an existing file that must not be replaced: %v", err)
+	}
+	wantFile(t, to, "a")
+	if err := errors.Join(RenameNew(third, third+"2"), Rename(third+"2", third)); err != nil {
+		t.Error(err)
+	}
+	wantFile(t, third, "c")
 	if err := Rename(from, to); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("rename of nothing: %v", err)
 	}
