@@ -85,7 +85,15 @@ type State struct {
 	LastFailure map[Trigger]Outcome `json:"last_failure,omitempty"`
 	LastCheck   *CheckOutcome       `json:"last_check,omitempty"`
 	LastDrill   *DrillOutcome       `json:"last_drill,omitempty"`
+	LastRestore *RestoreOutcome     `json:"last_restore,omitempty"`
 	NextRun     *time.Time          `json:"next_run,omitempty"`
+}
+
+// RestoreOutcome is the last restore over the live database.
+type RestoreOutcome struct {
+	ID  string    `json:"id"` // the backup that was restored
+	At  time.Time `json:"at"`
+	Seq uint64    `json:"seq"` // the highest number then in use: later backups are of what became of it
 }
 
 // Outcome is how the last backup of one trigger went.

@@ -29,12 +29,14 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	t := &tally{}
-	failed, err := checkPrivate(ctx, real, o.Level, t)
-	if err != nil {
-		return Report{}, cannotRead(path, err)
-	}
-	return t.report(path, o.Level, failed, start), nil
+	return inTime(ctx, path, func() (Report, error) {
+		t := &tally{}
+		failed, err := checkPrivate(ctx, real, o.Level, t)
+		if err != nil {
+			return Report{}, cannotRead(path, err)
+		}
+		return t.report(path, o.Level, failed, start), nil
+	})
 }
 
 // checkPrivate runs all levels on a file of our own, and removes the sidecars that
@@ -104,7 +106,7 @@ func rollBack(ctx context.Context, path string, t *tally) error {
 	if err != nil || fi.Size() == 0 {
 		return err
 	}
-	roll, err := prepareJournal(path, fi.Size(), t)
+	roll, err := judgeJournal(path, fi.Size(), t)
 	if err != nil || !roll {
 		return err
 	}
@@ -127,21 +129,20 @@ func rollBack(ctx context.Context, path string, t *tally) error {
 // without its padding (SQLite file format §3).
 const journalHeaderSize = 28
 
+// maxGrowth is how many times larger a rollback may make a file.
+const maxGrowth = 16
+
 var journalMagic = []byte{0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7}
 
-// prepareJournal makes the journal of a private copy safe to roll back and
-// reports whether SQLite would roll it back.
-//
-// A journal can name a super-journal, the file that ties the journals of several
-// databases together: SQLite deletes that file after the rollback, whatever it is,
-// so the name is taken out here. And its first page count makes SQLite extend the
-// file: one that the bytes at hand cannot fill is damage.
-func prepareJournal(path string, size int64, t *tally) (roll bool, err error) {
-	f, err := os.OpenFile(path+"-journal", os.O_RDWR, 0)
+// judgeJournal reports whether SQLite would roll anything back from the journal
+// of a database of the given size, in bytes. The journal's page count makes SQLite
+// extend the file: one that is out of all proportion is refused.
+func judgeJournal(path string, size int64, t *tally) (roll bool, err error) {
+	f, err := os.Open(path + "-journal")
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer f.Close()
 	fi, err := f.Stat()
 	if err != nil {
 		return false, err
@@ -152,47 +153,16 @@ func prepareJournal(path string, size int64, t *tally) (roll bool, err error) {
 	}
 	if !bytes.HasPrefix(h[:], journalMagic) {
 		t.add(CodeJournalIgnored, "the journal's header is damaged: SQLite rolls nothing back from it")
-		return false, os.Remove(path + "-journal") // it could still name a super-journal
+		return false, nil
 	}
 	t.add(CodeJournalHot, "a transaction was cut off: its journal has %d bytes, and SQLite undoes it at the next opening; the database was checked as it is then", fi.Size())
 	pages, pageSize := int64(binary.BigEndian.Uint32(h[16:])), int64(binary.BigEndian.Uint32(h[24:]))
-	if pageSize >= 512 && pageSize <= 65536 && pages > (size+fi.Size())/pageSize {
-		t.add(CodeTruncated, "the journal says that the database had %d pages of %d bytes: the files hold only %d bytes", pages, pageSize, size+fi.Size())
-		return false, nil
+	// A transaction that gives free pages back to the file system need not have
+	// put them into its journal, so the file may well have been larger.
+	if room := maxGrowth*(size+fi.Size()) + 1<<30; pages*pageSize > room {
+		return false, cannot(ErrCodeLimit, path, fmt.Errorf("rolling back the journal would make a file of %d bytes out of %d", pages*pageSize, size))
 	}
-	super, err := superJournal(f, fi.Size())
-	if err != nil || super == "" {
-		return err == nil, err
-	}
-	if _, err := os.Lstat(super); errors.Is(err, fs.ErrNotExist) {
-		// The transaction over all databases was committed: SQLite drops the journal.
-		return false, os.Remove(path + "-journal")
-	}
-	_, err = f.WriteAt(make([]byte, len(journalMagic)), fi.Size()-int64(len(journalMagic)))
-	return err == nil, err
-}
-
-// superJournal returns the name at the end of a journal, "" when there is none.
-func superJournal(f io.ReaderAt, size int64) (string, error) {
-	const trailer = 16 // length of the name, checksum, magic
-	if size < journalHeaderSize+trailer {
-		return "", nil
-	}
-	var b [trailer]byte
-	if err := readAt(f, b[:], size-trailer); err != nil {
-		return "", err
-	}
-	const maxName = 1 << 16
-	n := int64(binary.BigEndian.Uint32(b[:]))
-	if !bytes.Equal(b[8:], journalMagic) || n == 0 || n > maxName || n > size-trailer {
-		return "", nil
-	}
-	name := make([]byte, n)
-	if err := readAt(f, name, size-trailer-n); err != nil {
-		return "", err
-	}
-	name, _, _ = bytes.Cut(name, []byte{0})
-	return string(name), nil
+	return true, nil
 }
 
 // onCopy checks a private copy of the database and the sidecars that belong to
@@ -226,7 +196,7 @@ func (l *liveCheck) onCopy(ctx context.Context, v view, t *tally) (_ *Level, err
 }
 
 func (l *liveCheck) copyTo(ctx context.Context, v view, scratch *durable.ScratchFile) error {
-	main, err := livefile.Open(l.path)
+	main, err := l.openMain()
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,9 @@ type CheckError struct {
 }
 
 func (e *CheckError) Error() string {
+	if e.Path == "" {
+		return fmt.Sprintf("check: %v", e.Err)
+	}
 	return fmt.Sprintf("check %s: %v", e.Path, e.Err)
 }
 

@@ -17,11 +17,13 @@ func (l *liveCheck) viaSQLite(ctx context.Context, v view, t *tally) (*Level, er
 	switch {
 	case v.shm:
 		// A log in use, or one whose owner died: SQLite has all its files.
-		failed, err := l.inPlace(ctx, t, sqliteconn.Options{})
-		if sqliteconn.Classify(err) == sqliteconn.ClassPermission {
-			return l.onCopy(ctx, v, t)
+		for _, o := range []sqliteconn.Options{{}, {ReadOnly: true}} {
+			failed, err := l.inPlace(ctx, t, o)
+			if sqliteconn.Classify(err) != sqliteconn.ClassPermission {
+				return failed, err
+			}
 		}
-		return failed, err
+		return l.onCopy(ctx, v, t)
 	case v.wal.size > 0:
 		return l.onCopy(ctx, v, t) // SQLite would build the log's index beside it
 	case v.usesWAL():

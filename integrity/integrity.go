@@ -44,6 +44,10 @@ func (o Options) lockWait() time.Duration {
 // which may be a symbolic link. It is read-only: the file, its sidecars and its
 // directory are afterwards as they were. A missing file is a verdict, not an
 // error; every error is a *CheckError.
+//
+// It returns within a second after ctx ends. Where a crafted schema keeps SQLite
+// inside one function call, the work goes on behind until that call returns, and so
+// does the shared lock on the file.
 func Check(ctx context.Context, path string, o Options) (Report, error) {
 	start := time.Now()
 	real, err := locate(path)
@@ -53,15 +57,49 @@ func Check(ctx context.Context, path string, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	l := &liveCheck{path: real, o: o, giveUp: start.Add(o.lockWait())}
-	t, failed, err := l.run(ctx)
-	if errors.Is(err, fs.ErrNotExist) { // it went away
-		return missing(path, real, o, start), nil
+	return inTime(ctx, path, func() (Report, error) {
+		l := &liveCheck{path: real, o: o, giveUp: start.Add(o.lockWait())}
+		t, failed, err := l.run(ctx)
+		if errors.Is(err, errGone) {
+			return missing(path, real, o, start), nil
+		}
+		if err != nil {
+			return Report{}, named(path, err)
+		}
+		return t.report(path, o.Level, failed, start), nil
+	})
+}
+
+// grace is how long a cancelled check may take to end by itself.
+const grace = 500 * time.Millisecond
+
+// inTime runs check and returns at the latest grace after ctx ended. SQLite can be
+// interrupted between the steps of a statement, but not inside one call of a
+// function: instr of two crafted strings takes hours. Then check is left behind;
+// it closes and removes what it uses when that call returns.
+func inTime(ctx context.Context, path string, check func() (Report, error)) (Report, error) {
+	type outcome struct {
+		rep Report
+		err error
 	}
-	if err != nil {
-		return Report{}, named(path, err)
+	done := make(chan outcome, 1)
+	go func() {
+		rep, err := check()
+		done <- outcome{rep, err}
+	}()
+	select {
+	case o := <-done:
+		return o.rep, o.err
+	case <-ctx.Done():
 	}
-	return t.report(path, o.Level, failed, start), nil
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	select {
+	case o := <-done:
+		return o.rep, o.err
+	case <-t.C:
+		return Report{}, cannot(ErrCodeCancelled, path, fmt.Errorf("an expression of the schema does not come to an end: %w", ctx.Err()))
+	}
 }
 
 // locate resolves path to a regular file; fs.ErrNotExist when there is none.
@@ -123,7 +161,7 @@ func CheckTx(ctx context.Context, conn *sqliteconn.Conn, o Options) (_ Report, e
 	s := &sqlCheck{conn: conn, t: &tally{}}
 	failed, err := s.run(ctx, max(o.Level, LevelProbe))
 	if err != nil {
-		return Report{}, cannotRead("", fmt.Errorf("check: %w", err))
+		return Report{}, cannotRead("", err)
 	}
 	return s.t.report("", o.Level, failed, start), nil
 }

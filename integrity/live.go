@@ -16,11 +16,15 @@ import (
 const (
 	// poll is how often a lock or a moving file is looked at again; it also bounds
 	// how long SQLite itself waits, because its waiting cannot be interrupted.
-	poll = 50 * time.Millisecond
+	poll = 25 * time.Millisecond
 	// clockTick is the coarsest step in which common file systems stamp writes: a
 	// file that was stamped this long ago and is written again gets another stamp.
 	clockTick = 20 * time.Millisecond
 )
+
+// errGone says that the database file is not there (any more). It is apart from
+// fs.ErrNotExist, which a missing scratch directory gives as well.
+var errGone = errors.New("the database file is gone")
 
 // errMoving says that the files changed while they were read: look again.
 var errMoving = errors.New("the database changes faster than it can be read")
@@ -34,17 +38,23 @@ type liveCheck struct {
 
 // run repeats attempts until one was not disturbed by somebody else.
 func (l *liveCheck) run(ctx context.Context) (*tally, *Level, error) {
+	var waiting error // why the last attempt came to nothing
 	for {
 		t, failed, err := l.attempt(ctx)
-		if err == nil || !transient(err) {
-			return t, failed, err
+		if err == nil {
+			return t, failed, nil
 		}
-		if !time.Now().Before(l.giveUp) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if waiting != nil && errors.Is(err, context.DeadlineExceeded) {
+			return nil, nil, cannot(ErrCodeBusy, l.path, fmt.Errorf("%w (%w)", waiting, err))
+		}
+		if !transient(err) {
+			return nil, nil, err
+		}
+		waiting = err
+		if !time.Now().Before(l.giveUp) {
 			return nil, nil, cannot(ErrCodeBusy, l.path, err)
 		}
-		if err := pause(ctx); err != nil {
-			continue // the next attempt ends with the context's error
-		}
+		pause(ctx)
 	}
 }
 
@@ -56,14 +66,13 @@ func transient(err error) bool {
 		errors.As(err, &e) && e.Primary() == protocol
 }
 
-func pause(ctx context.Context) error {
+// pause waits one poll, or until ctx ends.
+func pause(ctx context.Context) {
 	t := time.NewTimer(poll)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
 	case <-t.C:
-		return nil
 	}
 }
 
@@ -125,7 +134,7 @@ type stamp struct {
 
 func (l *liveCheck) look() (v view, err error) {
 	v.takenAt = time.Now()
-	main, err := livefile.Open(l.path)
+	main, err := l.openMain()
 	if err != nil {
 		return v, err
 	}
@@ -155,6 +164,14 @@ func (l *liveCheck) look() (v view, err error) {
 	v.shm = shm.present
 	v.journal, err = journalPending(l.path)
 	return v, err
+}
+
+func (l *liveCheck) openMain() (*livefile.File, error) {
+	f, err := livefile.Open(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errGone
+	}
+	return f, err
 }
 
 func stampOf(path string) (stamp, error) {
@@ -205,7 +222,7 @@ func (v *view) settled() bool {
 
 // raw is the header level on the files as they lie there.
 func (l *liveCheck) raw(ctx context.Context, v view) (*tally, error) {
-	main, err := livefile.Open(l.path)
+	main, err := l.openMain()
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package integrity
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -59,27 +60,34 @@ func (r Report) MarshalJSON() ([]byte, error) {
 // tally gathers findings and the verdict they amount to.
 type tally struct {
 	findings []Finding
-	dropped  int
+	more     bool // findings were left out
 	worst    gravity
+	quick    bool // some damage is such as quick_check sees
 	// verdict overrides what worst gives: empty, missing, not_a_database.
 	verdict Verdict
 }
 
-// add files one finding under its code. Equal findings are kept once.
+// add files one finding under its code. Equal findings are kept once; where there
+// is no room, a graver one takes the place of a lighter one.
 func (t *tally) add(code Code, format string, args ...any) {
 	k := code.kind()
 	t.worst = max(t.worst, k.gravity)
+	t.quick = t.quick || k.gravity >= damage && !k.onlyFull
 	f := Finding{Code: code, Message: bounded(fmt.Sprintf(format, args...)), Repair: k.repair}
-	for _, have := range t.findings {
-		if have == f {
+	if slices.Contains(t.findings, f) {
+		return
+	}
+	if len(t.findings) < MaxFindings {
+		t.findings = append(t.findings, f)
+		return
+	}
+	t.more = true
+	for i := len(t.findings) - 1; i >= 0; i-- {
+		if t.findings[i].Code.kind().gravity < k.gravity {
+			t.findings[i] = f
 			return
 		}
 	}
-	if len(t.findings) >= MaxFindings {
-		t.dropped++
-		return
-	}
-	t.findings = append(t.findings, f)
 }
 
 // merge adds the findings of another tally.
@@ -87,8 +95,9 @@ func (t *tally) merge(o tally) {
 	for _, f := range o.findings {
 		t.add(f.Code, "%s", f.Message)
 	}
-	t.dropped += o.dropped
+	t.more = t.more || o.more
 	t.worst = max(t.worst, o.worst)
+	t.quick = t.quick || o.quick
 	if o.verdict != "" {
 		t.verdict = o.verdict
 	}
@@ -103,8 +112,8 @@ func (t *tally) report(path string, level Level, failed *Level, start time.Time)
 		Findings:   append([]Finding{}, t.findings...),
 		DurationMS: time.Since(start).Milliseconds(),
 	}
-	if t.dropped > 0 {
-		r.Findings = append(r.Findings, Finding{Code: CodeMore, Message: fmt.Sprintf("%d more findings are not listed", t.dropped)})
+	if t.more {
+		r.Findings = append(r.Findings, Finding{Code: CodeMore, Message: fmt.Sprintf("there is more: only %d findings are listed", MaxFindings)})
 	}
 	if r.Verdict != "" {
 		return r

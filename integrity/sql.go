@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"example.com/snapd/internal/sqliteconn"
@@ -15,6 +16,7 @@ type sqlCheck struct {
 	conn *sqliteconn.Conn
 	t    *tally
 	code textCoding // known once run has begun
+	rows int        // that quick_check or integrity_check has given
 }
 
 // run checks up to level and returns the level that proved damage, if any. An
@@ -60,11 +62,8 @@ func at(l Level) *Level { return &l }
 // failedAt tells the level that proves the damage found: quick_check would have
 // found all but what only a comparison of rows with index entries shows.
 func (t *tally) failedAt() *Level {
-	for _, f := range t.findings {
-		k := f.Code.kind()
-		if k.gravity >= damage && !k.onlyFull {
-			return at(LevelQuick)
-		}
+	if t.quick {
+		return at(LevelQuick)
 	}
 	return at(LevelFull)
 }
@@ -167,18 +166,29 @@ func quote(name string, q rune) string {
 
 // structure runs quick_check or integrity_check over the whole database, and
 // where some expression of the schema cannot be evaluated, table by table.
+//
+// SQLite stops after as many lines as it is asked for. It reports the trees first
+// and rows afterwards, table by table, so that the violations in one table could
+// hide a broken index of the next: then the check is made again without a limit.
 func (s *sqlCheck) structure(ctx context.Context, pragma string) error {
-	whole := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
-	err := whole.pragma(ctx, fmt.Sprintf("PRAGMA %s(%d)", pragma, MaxFindings))
-	if err == nil || !inexpressible(err) {
+	for _, limit := range []int{MaxFindings, math.MaxInt32} {
+		whole := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
+		err := whole.pragma(ctx, fmt.Sprintf("PRAGMA %s(%d)", pragma, limit))
+		if err != nil && inexpressible(err) {
+			return s.byTable(ctx, pragma)
+		}
+		if err == nil && whole.rows >= limit && !whole.t.damaged() {
+			continue
+		}
 		s.t.merge(*whole.t)
 		return s.judge(err)
 	}
-	return s.byTable(ctx, pragma)
+	return nil // there are fewer than MaxInt32 lines
 }
 
 func (s *sqlCheck) pragma(ctx context.Context, sql string) error {
 	return s.conn.Each(ctx, sql, func(st *sqliteconn.Stmt) error {
+		s.rows++
 		s.t.addLines(s.code.text(st, 0))
 		return nil
 	})
@@ -258,12 +268,15 @@ func (s *sqlCheck) accountFree(ctx context.Context, used int64) error {
 		facts[p] = v
 	}
 	reserved := int64(0)
-	lock := lockBytePage(int(facts["page_size"]))
-	if facts["page_count"] >= lock {
+	if facts["page_count"] >= lockBytePage(int(facts["page_size"])) {
 		reserved++
 	}
 	if facts["auto_vacuum"] != 0 {
-		reserved += pointerMapPages(facts["page_count"], facts["page_size"], lock)
+		unusable, err := s.reservedBytes(ctx)
+		if err != nil {
+			return s.judge(err)
+		}
+		reserved += pointerMapPages(facts["page_count"], facts["page_size"]-unusable)
 	}
 	switch rest := facts["page_count"] - facts["freelist_count"] - reserved - used; {
 	case rest > 0:
@@ -274,17 +287,25 @@ func (s *sqlCheck) accountFree(ctx context.Context, used int64) error {
 	return nil
 }
 
-// pointerMapPages counts the pointer map pages of an auto_vacuum database
-// (SQLite file format §1.8). Reserved space per page makes fewer entries; it is
-// taken as zero, which SQLite itself always writes.
-func pointerMapPages(pages, pageSize, lock int64) (n int64) {
-	for p := int64(2); p <= pages; p += pageSize/5 + 1 {
-		if p == lock {
-			p++
+// reservedBytes returns how many bytes at the end of every page are not SQLite's.
+func (s *sqlCheck) reservedBytes(ctx context.Context) (n int64, err error) {
+	err = s.conn.Each(ctx, "SELECT data FROM sqlite_dbpage WHERE pgno=1", func(st *sqliteconn.Stmt) error {
+		if b := st.Blob(0); len(b) >= headerSize {
+			n = int64(b[20])
 		}
-		n++
+		return nil
+	})
+	return n, err
+}
+
+// pointerMapPages counts the pointer map pages of an auto_vacuum database: the
+// first is page 2, and each is followed by the pages that it has entries of five
+// bytes for (SQLite file format §1.8).
+func pointerMapPages(pages, usable int64) int64 {
+	if pages < 2 {
+		return 0
 	}
-	return n
+	return (pages-2)/(usable/5+1) + 1
 }
 
 // maxForeignKeys bounds the rows that one foreign_key_check is asked for.

@@ -87,7 +87,7 @@ func (l *loader) transaction(ctx context.Context, db *sql.DB) (done bool, err er
 			begin = size
 		}
 		done = size >= l.target
-		if done || l.ids.note-indexed >= 500 || l.target-size < nearTarget {
+		if done || size-begin >= txBytes || l.ids.note-indexed >= 500 || l.target-size < nearTarget {
 			if _, err := in.search.ExecContext(rows, indexed); err != nil {
 				return false, fmt.Errorf("index notes: %w", err)
 			}

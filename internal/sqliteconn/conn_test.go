@@ -187,3 +187,39 @@ func TestClassify(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+// A restore into a file that may not be written must be refused at the start:
+// SQLite itself would quietly begin a read transaction.
+func TestReadOnlyIsTold(t *testing.T) {
+	path := makeDB(t, "x.db", "CREATE TABLE t(a)")
+	for _, want := range []bool{true, false} {
+		c, err := Open(path, Options{ReadOnly: want})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.ReadOnly(); err != nil || got != want {
+			t.Errorf("read-only %v, want %v, %v", got, want, err)
+		}
+		if err := errors.Join(c.Exec(t.Context(), "BEGIN IMMEDIATE"), c.CacheFlush(), c.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Text is UTF-8 also in a UTF-16 database: finding messages and facts come through it.
+func TestTextOfUTF16(t *testing.T) {
+	path := makeDB(t, "x.db", "PRAGMA encoding='UTF-16be'; CREATE TABLE t(a); INSERT INTO t VALUES('grüße 数据')")
+	c, err := Open(path, Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, sql := range []string{"SELECT a FROM t", "SELECT a FROM (SELECT a, count(*) OVER () FROM t)"} {
+		if got, err := c.Text(t.Context(), sql); err != nil || got != "grüße 数据" {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if got, err := c.Text(t.Context(), "PRAGMA encoding"); err != nil || got != "UTF-16be" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

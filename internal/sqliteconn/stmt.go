@@ -160,8 +160,15 @@ func (s *Stmt) Int(i int) int64 {
 	return int64(sqlite3.Xsqlite3_column_int64(s.c.tls, s.p, int32(i)))
 }
 
-// Text returns column i as text, copied.
-func (s *Stmt) Text(i int) string { return string(s.Blob(i)) }
+// Text returns column i as UTF-8 text, copied, whatever the database's encoding.
+func (s *Stmt) Text(i int) string {
+	p := sqlite3.Xsqlite3_column_text(s.c.tls, s.p, int32(i))
+	n := sqlite3.Xsqlite3_column_bytes(s.c.tls, s.p, int32(i))
+	if p == 0 || n <= 0 {
+		return ""
+	}
+	return string(unsafe.Slice((*byte)(pointer(p)), int(n)))
+}
 
 // Blob returns column i's bytes, borrowed: valid until the next Step, Reset or Close.
 func (s *Stmt) Blob(i int) []byte {

@@ -1,0 +1,105 @@
+package integrity
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// seedCorpus gives f the start of every fixture and the whole of its log.
+func seedCorpus(f *testing.F, add func(db, wal []byte)) {
+	all, err := filepath.Glob(filepath.Join(corpus, "*.db"))
+	if err != nil || len(all) == 0 {
+		f.Fatal("no fixtures")
+	}
+	for _, name := range all {
+		db, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		wal, err := os.ReadFile(name + "-wal")
+		if err != nil && !os.IsNotExist(err) {
+			f.Fatal(err)
+		}
+		add(db, wal)
+	}
+}
+
+// Whatever the first bytes are, judging them neither fails nor calls a file
+// without SQLite's magic a database.
+func FuzzHeader(f *testing.F) {
+	seedCorpus(f, func(db, _ []byte) { f.Add(db[:min(len(db), headerSize)], int64(len(db))) })
+	f.Fuzz(func(t *testing.T, head []byte, size int64) {
+		head = head[:min(len(head), headerSize)]
+		if size < int64(len(head)) || len(head) < headerSize {
+			size = int64(len(head))
+		}
+		tl := &tally{}
+		if err := (&files{main: bytes.NewReader(head), size: size}).judge(t.Context(), tl); err != nil {
+			t.Fatal(err)
+		}
+		rep := tl.report("", LevelHeader, failedHeader(tl), time.Now())
+		isDB := bytes.HasPrefix(head, []byte(magic)) || len(head) < headerSize && bytes.HasPrefix([]byte(magic), head[:min(len(head), 16)])
+		if isDB == (rep.Verdict == NotADatabase) && size > 0 {
+			t.Fatalf("%q: %+v", head, rep)
+		}
+	})
+}
+
+// The walk over a log's checksums finds the same last commit as SQLite does.
+func FuzzWAL(f *testing.F) {
+	seedCorpus(f, func(db, wal []byte) {
+		if len(wal) > 0 {
+			f.Add(db, wal)
+		}
+	})
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, db, wal []byte) {
+		if len(db) > 1<<17 || len(wal) > 1<<17 {
+			return
+		}
+		h := header{}
+		copy(h.raw[:], db)
+		w, err := walkWAL(t.Context(), bytes.NewReader(wal), int64(len(wal)), h.pageSize())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.commitFrame > w.frames || w.commitFrame < 0 || w.commitFrame > 0 && int64(len(w.committed)) != w.commitFrame {
+			t.Fatalf("%+v", w)
+		}
+		if err := (&files{main: bytes.NewReader(db), size: int64(len(db)), wal: bytes.NewReader(wal), walSize: int64(len(wal))}).judge(t.Context(), &tally{}); err != nil {
+			t.Fatal(err)
+		}
+		if !h.magic() || h.pageSize() == 0 {
+			return
+		}
+		if pages, ok := sqlitePages(t, dir, db, wal); ok && w.commitFrame > 0 && pages != int64(w.pages) {
+			t.Fatalf("SQLite sees %d pages, the walk %d", pages, w.pages)
+		}
+	})
+}
+
+// sqlitePages asks SQLite for the size of the image, in pages.
+func sqlitePages(t *testing.T, dir string, db, wal []byte) (int64, bool) {
+	path := filepath.Join(dir, "f.db")
+	for suffix, b := range map[string][]byte{"": db, "-wal": wal} {
+		if err := os.WriteFile(path+suffix, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer os.Remove(path + "-shm")
+	c, err := sqliteconn.Open(path, sqliteconn.Options{Hostile: true})
+	if err != nil {
+		return 0, false
+	}
+	defer c.Close()
+	if _, err := c.Int(t.Context(), "SELECT count(*) FROM sqlite_schema"); err != nil {
+		return 0, false
+	}
+	pages, err := c.Int(t.Context(), "PRAGMA page_count")
+	return pages, err == nil
+}
