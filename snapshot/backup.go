@@ -46,6 +46,9 @@ func Auto(trigger catalog.Trigger) Request {
 // Errors: [ErrBusy], [ErrMissing], [ErrCorrupt] (a damaged database gives no
 // backup), [ErrNoSpace].
 func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
+	if err := checkNote(req.Note); err != nil {
+		return Backup{}, fmt.Errorf("backup: %w", err)
+	}
 	unlock, err := m.operate(ctx, "backup")
 	if err != nil {
 		return Backup{}, m.failed("backup", req.Trigger, explain(err))
@@ -55,7 +58,7 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 	if err != nil {
 		return Backup{}, m.failed("backup", req.Trigger, explain(err))
 	}
-	return b, nil
+	return b.Public(), nil
 }
 
 // backup is Backup under the operation lock.
@@ -109,10 +112,37 @@ func (m *Manager) refuseEmptied(snap *pages.Snapshot) error {
 		"run recover to put the newest backup back")
 }
 
-// covering returns the newest verified backup if print proves that the
-// database has not changed since it was taken.
+// head returns the verified backup that the live database descends from: the
+// one restored last, until a newer backup is taken, else the newest. Right after
+// a restore the newest is the safety backup of the state that was given up.
+func (m *Manager) head() (Backup, error) {
+	latest, err := m.cat.Get("latest")
+	if err != nil {
+		return Backup{}, err
+	}
+	state, err := m.cat.State()
+	if err != nil {
+		return Backup{}, err
+	}
+	if r := state.LastRestore; r != nil && latest.Seq <= r.Seq {
+		if b, err := m.cat.Get(r.ID); err == nil && b.Usable() {
+			return b, nil
+		}
+	}
+	return latest, nil
+}
+
+// rememberRestore keeps what the live database now descends from.
+func (m *Manager) rememberRestore(e Backup) {
+	m.remembering("restore", func(tx *catalog.Tx) {
+		tx.State().LastRestore = &catalog.RestoreOutcome{ID: e.ID, At: m.now(), Seq: tx.HighestSeq()}
+	})
+}
+
+// covering returns the backup that the database descends from if print proves
+// that it has not changed since.
 func (m *Manager) covering(print livefile.Fingerprint) (Backup, bool) {
-	b, err := m.cat.Get("latest")
+	b, err := m.head()
 	if err != nil || len(b.Source) == 0 {
 		return Backup{}, false
 	}
@@ -150,7 +180,7 @@ func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, 
 		return Backup{}, err
 	}
 	defer src.close()
-	if src.report.Damaged() && req.Trigger != catalog.TriggerPreRestore {
+	if src.report.Damaged() {
 		return Backup{}, &CorruptError{What: "database " + m.cfg.Database, Report: src.report}
 	}
 	st, err := m.stage(ctx, src, req, began)
@@ -158,6 +188,7 @@ func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, 
 		return Backup{}, err
 	}
 	defer st.file.Discard()
+	m.atPoint("staged")
 	if print != nil && req.Kind == catalog.Auto {
 		if b, ok, err := m.sameImage(ctx, req, st.info, *print); ok || err != nil {
 			return b, err
@@ -208,6 +239,7 @@ func (m *Manager) spooled(ctx context.Context, snap *pages.Snapshot, spool *dura
 	if err := snap.CopyTo(ctx, spool.File, m.phase(req, "spool", info.Bytes())); err != nil {
 		return nil, err
 	}
+	m.atPoint("spooled")
 	if err := snap.Close(); err != nil {
 		return nil, fmt.Errorf("backup: end snapshot: %w", err)
 	}
@@ -253,6 +285,7 @@ func (m *Manager) stage(ctx context.Context, src *source, req Request, began tim
 	if err != nil {
 		return nil, err
 	}
+	m.atPoint("compressed")
 	if err := file.Sync(); err != nil {
 		return nil, fmt.Errorf("backup: %w", err)
 	}
@@ -321,11 +354,10 @@ func (m *Manager) readBack(ctx context.Context, file *durable.File, info archive
 	return nil
 }
 
-// sameImage recognises that the image just staged is the newest verified
-// backup's, byte for byte: that backup then covers the database, and nothing
-// is stored twice.
+// sameImage recognises that the image just staged is the head's, byte for byte:
+// that backup then covers the database, and nothing is stored twice.
 func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info, print livefile.Fingerprint) (Backup, bool, error) {
-	b, err := m.cat.Get("latest")
+	b, err := m.head()
 	if errors.Is(err, catalog.ErrNotFound) || err == nil && b.ImageBLAKE3 != info.ImageBLAKE3 {
 		return Backup{}, false, nil
 	}
@@ -356,6 +388,7 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 	if err := st.file.CommitNew(); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
+	m.atPoint("archive named")
 	e := catalog.NewEntry(st.id, st.info)
 	e.DurationMS = st.took.Milliseconds()
 	e.Verification = verdictOf(report, m.now())
@@ -378,9 +411,11 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 	if err != nil {
 		return Backup{}, err
 	}
+	m.atPoint("entry written")
 	if err := m.cat.LinkLatest(); err != nil {
 		return Backup{}, err
 	}
+	m.atPoint("latest linked")
 	m.ev.emit(Event{Type: EventBackedUp, Operation: "backup", Trigger: string(req.Trigger), Backup: e.ID,
 		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File})
 	return e, nil

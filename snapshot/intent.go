@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"example.com/snapd/integrity"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livefile"
 )
@@ -29,6 +30,11 @@ type intent struct {
 	// Quarantine is the absolute path that preserves Replaced; "" when a safety
 	// backup does. Sidecars are preserved as Quarantine plus their suffix.
 	Quarantine string `json:"quarantine,omitempty"`
+	// Report is the quarantine's: here, so that a swap that is finished after a
+	// crash leaves the quarantine whole.
+	Report *integrity.Report `json:"report,omitempty"`
+	// StagedID is the staged file's, and so the database's once it was renamed.
+	StagedID livefile.ID `json:"staged_id"`
 }
 
 // fileID recognises a file that was not written to since.
@@ -40,6 +46,10 @@ type fileID struct {
 }
 
 const intentVersion = 1
+
+// maxIntent bounds an intent file; a report in it has up to a hundred findings
+// of 500 bytes, which JSON may have to escape.
+const maxIntent = 1 << 20
 
 // intentPath is where the intent of a database's swap lies.
 func intentPath(database string) string {
@@ -96,7 +106,7 @@ func readIntent(database string) (*intent, error) {
 		return hint(fmt.Errorf("restore intent %s is unusable: %s", path, why),
 			"a restore was cut short; look at the files beside the database, then remove the intent file")
 	}
-	if !st.Mode().IsRegular() || st.Size() > 1<<16 {
+	if !st.Mode().IsRegular() || st.Size() > maxIntent {
 		return nil, bad("not a small regular file")
 	}
 	raw, err := os.ReadFile(path)

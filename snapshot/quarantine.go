@@ -46,6 +46,12 @@ func reportPath(quarantine string) string { return strings.TrimSuffix(quarantine
 // quarantine's name: by a hard link, or a copy where the backup directory is on
 // another file system. The originals stay where they are.
 func (m *Manager) preserve(ctx context.Context, in *intent) error {
+	if in.Report != nil && isMissing(reportPath(in.Quarantine)) {
+		if err := writeReport(in.Quarantine, *in.Report); err != nil {
+			return err
+		}
+		m.atPoint("report written")
+	}
 	files := []*fileID{in.Replaced}
 	for i := range in.Sidecars {
 		if in.Sidecars[i].Suffix != "-shm" {
@@ -63,6 +69,7 @@ func (m *Manager) preserve(ctx context.Context, in *intent) error {
 		if err := m.keep(ctx, from, to, id.Bytes); err != nil {
 			return fmt.Errorf("quarantine %s: %w", from, err)
 		}
+		m.atPoint("kept " + from[len(m.cfg.Database):])
 	}
 	if err := durable.SyncDir(m.cfg.Dir); err != nil {
 		return fmt.Errorf("quarantine: %w", err)
@@ -85,6 +92,57 @@ func (m *Manager) keep(ctx context.Context, from, to string, bytes int64) error 
 	return durable.CopyFile(ctx, src, bytes, to, 0o600)
 }
 
+// release undoes preserve: the database stays in use. Where nobody has touched
+// it, what was preserved lies in its own place again, and the quarantine goes.
+// Otherwise the quarantine stays, but no longer as another name of the live file,
+// whose sidecars SQLite would look for in the wrong place.
+func (m *Manager) release(ctx context.Context, in *intent, untouched bool) error {
+	if in.Quarantine == "" {
+		return nil
+	}
+	if !untouched {
+		return m.part(ctx, in)
+	}
+	for _, side := range in.Sidecars {
+		if side.Suffix == "-shm" || isMissing(in.Quarantine+side.Suffix) || !isMissing(m.cfg.Database+side.Suffix) {
+			continue
+		}
+		if err := durable.Rename(in.Quarantine+side.Suffix, m.cfg.Database+side.Suffix); err != nil {
+			return err
+		}
+	}
+	for _, suffix := range append([]string{""}, sidecarSuffixes...) {
+		if err := durable.Remove(in.Quarantine + suffix); err != nil {
+			return err
+		}
+	}
+	return durable.Remove(reportPath(in.Quarantine))
+}
+
+// part makes the quarantined database a file of its own.
+func (m *Manager) part(ctx context.Context, in *intent) error {
+	kept, err := identify(in.Quarantine, "")
+	if err != nil {
+		return err
+	}
+	now, err := identify(m.cfg.Database, "")
+	if err != nil {
+		return err
+	}
+	if kept == nil || now == nil || kept.ID != now.ID {
+		return nil
+	}
+	if err := durable.Preflight(m.cfg.Dir, now.Bytes); err != nil {
+		return err
+	}
+	src, err := livefile.Open(m.cfg.Database)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	return durable.CopyFile(ctx, src, now.Bytes, in.Quarantine, 0o600)
+}
+
 // writeReport puts the check's report beside the quarantined database.
 func writeReport(quarantine string, report integrity.Report) error {
 	raw, err := json.MarshalIndent(report, "", "  ")
@@ -95,6 +153,14 @@ func writeReport(quarantine string, report integrity.Report) error {
 		return fmt.Errorf("quarantine report: %w", err)
 	}
 	return nil
+}
+
+// tellQuarantined says where a swap has kept what it replaced, if it has.
+func (m *Manager) tellQuarantined(operation string, s *swap) {
+	if s.quarantine != "" {
+		m.ev.emit(Event{Type: EventQuarantined, Operation: operation, Path: s.quarantine,
+			Message: "the damaged database was kept as " + filepath.Base(s.quarantine)})
+	}
 }
 
 // dressLike gives the staged file the mode and owner of the file it replaces,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -133,7 +134,8 @@ func (m *Manager) recoverDamaged(ctx context.Context, still stillFunc, rec *Reco
 	return m.restoreFirst(ctx, usable, &swap{quarantine: quarantine, still: still}, rec)
 }
 
-// candidates returns the backups that recovery may try, newest first. Backups
+// candidates returns the backups that recovery may try, newest first; before
+// them the one restored last, where nothing was backed up since. Backups
 // whose proof failed are out; those not yet proven (after a rebuild) are in,
 // because recovery proves each itself. An image without pages restores nothing.
 func (m *Manager) candidates() ([]Backup, error) {
@@ -141,10 +143,20 @@ func (m *Manager) candidates() ([]Backup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
+	state, err := m.cat.State()
+	if err != nil {
+		return nil, fmt.Errorf("recover: %w", err)
+	}
 	var usable []Backup
 	for _, e := range all {
 		if e.Verification.State != catalog.Failed && e.DatabaseBytes > 0 {
 			usable = append(usable, e)
+		}
+	}
+	if r := state.LastRestore; r != nil && len(all) > 0 && all[0].Seq <= r.Seq {
+		if i := slices.IndexFunc(usable, func(e Backup) bool { return e.ID == r.ID }); i > 0 {
+			restored := usable[i]
+			usable = slices.Insert(slices.Delete(usable, i, i+1), 0, restored)
 		}
 	}
 	return usable, nil
@@ -165,6 +177,7 @@ func (m *Manager) restoreFirst(ctx context.Context, usable []Backup, s *swap, re
 			continue
 		}
 		s.staged, s.backup = f, e
+		m.atPoint("unpacked")
 		return m.putBack(ctx, s, rec)
 	}
 	return hint(fmt.Errorf("recover: %w: none of %d backups passed its proof; the database was left as it is", ErrNoUsableBackup, len(usable)),
@@ -208,24 +221,16 @@ func (m *Manager) condemn(ctx context.Context, e Backup, err error) error {
 // putBack swaps the proven image in and tells what happened.
 func (m *Manager) putBack(ctx context.Context, s *swap, rec *Recovery) error {
 	defer s.staged.Discard()
-	if s.quarantine != "" {
-		if err := writeReport(s.quarantine, rec.Report); err != nil {
-			return err
-		}
-	}
+	s.report = &rec.Report
 	if err := m.swap(ctx, s); err != nil {
-		err = fmt.Errorf("recover: %w", err)
-		if s.quarantine != "" && isMissing(s.quarantine) {
-			err = errors.Join(err, durable.Remove(reportPath(s.quarantine)))
-		}
-		return err
+		return fmt.Errorf("recover: %w", err)
 	}
+	m.rememberRestore(s.backup)
 	rec.Action, rec.Restored, rec.LosesSince = ActionRestored, &s.backup.ID, s.backup.CreatedAt
 	if s.quarantine != "" {
 		rec.Quarantined = &s.quarantine
-		m.ev.emit(Event{Type: EventQuarantined, Operation: "recover", Path: s.quarantine,
-			Message: "the damaged database was kept as " + filepath.Base(s.quarantine)})
 	}
+	m.tellQuarantined("recover", s)
 	m.ev.emit(Event{Type: EventRestored, Operation: "recover", Backup: s.backup.ID, Path: m.cfg.Database,
 		Message: fmt.Sprintf("database recovered from %s, taken %s", s.backup.ID, s.backup.CreatedAt.UTC().Format(time.RFC3339))})
 	return m.checkRestored(ctx, s.backup)

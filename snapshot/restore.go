@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
@@ -93,12 +95,12 @@ func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res 
 	}
 	r, err := m.openArchive(e)
 	if err != nil {
-		return err
+		return m.condemn(ctx, e, err)
 	}
 	defer r.Close()
 	p := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
 	if err := r.Verify(ctx, archive.CopyOptions{Workers: m.workers(), Progress: p}); err != nil {
-		return fmt.Errorf("restore: backup %s: %w", e.ID, err)
+		return m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
 	}
 	if o.To != "" {
 		res.Method, res.To = File, o.To
@@ -154,6 +156,12 @@ func (m *Manager) acceptTarget(target string, o RestoreOptions) error {
 	if target == m.cfg.Database {
 		return hint(fmt.Errorf("restore to %s: %w: that is the database itself", o.To, ErrRefused), "leave --to out to restore over the database")
 	}
+	if slices.Contains(sidecarSuffixes, strings.TrimPrefix(target, m.cfg.Database)) {
+		return hint(fmt.Errorf("restore to %s: %w: SQLite would take it for a part of the database", o.To, ErrRefused), "choose another path")
+	}
+	if dir, err := livefile.Resolve(m.cfg.Dir); err == nil && dir == filepath.Dir(target) {
+		return hint(fmt.Errorf("restore to %s: %w: the backup directory is for backups only", o.To, ErrRefused), "choose another directory")
+	}
 	st, err := os.Stat(target)
 	switch {
 	case err == nil && !st.Mode().IsRegular():
@@ -203,9 +211,7 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || e.DatabaseBytes == 0 {
 		return false, nil
 	}
-	wait, cancel := m.lockContext(ctx)
-	defer cancel()
-	tx, err := pages.BeginWrite(wait, m.cfg.Database)
+	tx, err := pages.BeginWrite(ctx, m.cfg.Database, m.cfg.LockWait)
 	switch {
 	case errors.Is(err, pages.ErrCorrupt), errors.Is(err, pages.ErrNotDatabase), errors.Is(err, pages.ErrMissing):
 		return false, nil
@@ -223,6 +229,9 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 	}
 	safety, err := m.store(ctx, snap, Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true,
 		Note: "state before restoring " + e.ID}, nil)
+	if isDamage(err) {
+		return false, nil // it must be kept whole, which only a swap does
+	}
 	if err != nil {
 		return false, fmt.Errorf("restore: safety backup: %w", err)
 	}
@@ -230,11 +239,20 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 	if err := m.replace(ctx, tx, r, p); err != nil {
 		return false, err
 	}
-	if err := tx.Commit(); err != nil {
+	m.atPoint("pages replaced")
+	if err := tx.Commit(ctx); err != nil {
 		return false, fmt.Errorf("restore: commit: %w", err)
 	}
+	m.atPoint("committed")
+	m.rememberRestore(e)
 	res.Method, res.SafetyBackup = Online, &safety.ID
 	return true, m.checkRestored(ctx, e)
+}
+
+// isDamage reports whether err says that the live database is damaged.
+func isDamage(err error) bool {
+	var damaged *CorruptError
+	return errors.As(err, &damaged) || errors.Is(err, pages.ErrCorrupt) || errors.Is(err, pages.ErrNotDatabase)
 }
 
 // replace streams the image into the transaction, and fails unless the

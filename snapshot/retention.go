@@ -53,9 +53,8 @@ func (m *Manager) prune(ctx context.Context, p Policy, dryRun bool) ([]Decision,
 	return decisions, m.remove(ctx, drop, "removed old backup ")
 }
 
-// remove deletes backups. The entry goes first: a crash in between leaves an
-// archive without entry, which the next start lists again, never an entry
-// without archive.
+// remove deletes backups, one after the other. A crash within one leaves an
+// entry without archive, which the next start drops.
 func (m *Manager) remove(ctx context.Context, ids []string, message string) error {
 	for _, id := range ids {
 		e, err := m.cat.Get(id)
@@ -135,10 +134,17 @@ const MaxNote = 4096
 
 // SetNote replaces a backup's note.
 func (m *Manager) SetNote(ctx context.Context, id, note string) (Backup, error) {
-	if len(note) > MaxNote {
-		return Backup{}, fmt.Errorf("note: %d bytes; at most %d fit", len(note), MaxNote)
+	if err := checkNote(note); err != nil {
+		return Backup{}, err
 	}
 	return m.edit(ctx, id, func(e *Backup) { e.Note = note })
+}
+
+func checkNote(note string) error {
+	if len(note) > MaxNote {
+		return hint(fmt.Errorf("the note has %d bytes, and at most %d fit", len(note), MaxNote), "shorten the note")
+	}
+	return nil
 }
 
 func (m *Manager) edit(ctx context.Context, id string, change func(*Backup)) (Backup, error) {
@@ -154,5 +160,5 @@ func (m *Manager) edit(ctx context.Context, id string, change func(*Backup)) (Ba
 		change(&e)
 		return tx.Put(e)
 	})
-	return e, explain(err)
+	return e.Public(), explain(err)
 }

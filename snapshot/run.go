@@ -142,12 +142,12 @@ func (s *schedule) turn(ctx context.Context) {
 	if trigger == "" {
 		return
 	}
-	if _, err := os.Stat(s.m.cfg.Database); errors.Is(err, fs.ErrNotExist) {
-		s.absent(now)
-		return
-	}
 	if s.startup {
 		trigger = catalog.TriggerStartup
+	}
+	if _, err := os.Stat(s.m.cfg.Database); errors.Is(err, fs.ErrNotExist) {
+		s.absent(ctx, now, trigger)
+		return
 	}
 	dirtyAt := s.dirtyAt
 	_, err := s.m.Backup(ctx, Auto(trigger))
@@ -168,10 +168,15 @@ func (s *schedule) turn(ctx context.Context) {
 	s.plan(now)
 }
 
-// absent waits for a database that the application has not created yet.
-func (s *schedule) absent(now time.Time) {
+// absent waits for a database that the application has not created yet, or that
+// went away: where there are backups, that is a failure, told once.
+func (s *schedule) absent(ctx context.Context, now time.Time, trigger catalog.Trigger) {
 	if s.retry.IsZero() {
-		s.m.ev.emit(Event{Type: EventWarning, Path: s.m.cfg.Database, Message: "there is no database yet; waiting for it"})
+		if had, err := s.m.candidates(); err == nil && len(had) == 0 {
+			s.m.ev.emit(Event{Type: EventWarning, Path: s.m.cfg.Database, Message: "there is no database yet; waiting for it"})
+		} else if _, err := s.m.Backup(ctx, Auto(trigger)); err == nil {
+			return // it has just come back
+		}
 	}
 	s.retry = now.Add(idlePoll)
 }

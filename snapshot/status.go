@@ -274,10 +274,14 @@ func (m *Manager) rememberCheck(r Report) {
 // rememberState keeps something beside the entries. That it could not be kept
 // is said, and does not change the outcome of what is being remembered.
 func (m *Manager) rememberState(what string, change func(*catalog.State)) {
+	m.remembering(what, func(tx *catalog.Tx) { change(tx.State()) })
+}
+
+func (m *Manager) remembering(what string, change func(*catalog.Tx)) {
 	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.LockWait)
 	defer cancel()
 	err := m.cat.Update(ctx, func(tx *catalog.Tx) error {
-		change(tx.State())
+		change(tx)
 		return nil
 	})
 	if err != nil && !errors.Is(err, catalog.ErrNoDirectory) && !errors.Is(err, catalog.ErrReadOnly) && !errors.Is(err, fs.ErrNotExist) {

@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livefile"
 	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/sqliteconn"
 )
 
 // sidecarSuffixes in the order in which a swap removes them: the -shm is only
@@ -25,7 +27,8 @@ var sidecarSuffixes = []string{"-journal", "-wal", "-shm"}
 type swap struct {
 	staged     *durable.File
 	backup     Backup
-	quarantine string // absolute path, "" to preserve nothing but what a safety backup holds
+	quarantine string            // absolute path, "" to preserve nothing but what a safety backup holds
+	report     *integrity.Report // goes with the quarantine; nil where nothing could be said
 	// still reports whether the database is still what was judged or saved; it
 	// is asked under the exclusive lock.
 	still stillFunc
@@ -54,11 +57,15 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 	if err := m.mustBeUnused(); err != nil {
 		return err
 	}
+	if err := m.foldIn(ctx); err != nil {
+		return err
+	}
 	f, err := m.unpack(ctx, r, e, m.cfg.Database, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Discard()
+	m.atPoint("unpacked")
 	const tries = 5 // a writer that commits between our copy and our lock five times in a row is in use
 	for range tries {
 		s, err := m.save(ctx, f, e, res)
@@ -66,13 +73,43 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 			return err
 		}
 		if err = m.swap(ctx, s); err == nil {
+			m.rememberRestore(e)
 			res.Quarantined = s.quarantine
+			m.tellQuarantined("restore", s)
 			return m.checkRestored(ctx, e)
 		} else if !errors.Is(err, errMoved) {
 			return err
 		}
 	}
 	return hint(&sentinelError{ErrBusy, fmt.Errorf("restore: %w, %d times", errMoved, tries)}, "stop whatever writes to the database, then try again")
+}
+
+// foldIn has SQLite do what it would at the application's next start: roll back
+// a transaction that a crash cut short, and bring a -wal that a crash left into
+// the file. Nobody has the database open. Without sidecars the swap is one rename,
+// and whoever opens the database after a crash in the middle of it finds the old
+// state or the new one, even before Open has tidied up. A database that SQLite
+// calls damaged stays as it is: it will be quarantined.
+func (m *Manager) foldIn(ctx context.Context) error {
+	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || len(livefile.Sidecars(m.cfg.Database)) == 0 {
+		return nil // who comes next looks at the file too, and says what is wrong with it
+	}
+	c, err := sqliteconn.Open(m.cfg.Database, sqliteconn.Options{BusyTimeout: m.cfg.LockWait})
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	err = errors.Join(c.CheckpointOnClose(), c.Exec(ctx, "BEGIN IMMEDIATE; ROLLBACK"), c.Close())
+	switch sqliteconn.Classify(err) {
+	case sqliteconn.ClassCorrupt, sqliteconn.ClassNotADB:
+		return nil
+	case sqliteconn.ClassBusy:
+		return &sentinelError{ErrBusy, fmt.Errorf("restore: %w", err)}
+	}
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	m.atPoint("folded in")
+	return nil
 }
 
 // save keeps what the swap will replace: a sound database as a safety backup,
@@ -86,8 +123,7 @@ func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, res *Rest
 	st, err := os.Stat(m.cfg.Database)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
 		if len(livefile.Sidecars(m.cfg.Database)) > 0 {
-			s.quarantine, err = m.quarantineName()
-			return s, err
+			return s, m.saveWhole(ctx, s)
 		}
 		return s, nil
 	}
@@ -97,26 +133,36 @@ func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, res *Rest
 	wait, cancel := m.lockContext(ctx)
 	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir})
 	cancel()
-	if errors.Is(err, pages.ErrCorrupt) || errors.Is(err, pages.ErrNotDatabase) {
-		s.quarantine, err = m.quarantineName()
-		return s, err
+	if isDamage(err) {
+		return s, m.saveWhole(ctx, s)
 	}
 	if err != nil {
 		return nil, err
 	}
 	b, err := m.store(ctx, snap, Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true,
 		Note: "state before restoring " + e.ID}, nil)
-	if err := errors.Join(err, snap.Close()); err != nil {
-		return nil, fmt.Errorf("restore: safety backup: %w", err)
+	closed := snap.Close()
+	if closed == nil && isDamage(err) {
+		return s, m.saveWhole(ctx, s)
 	}
-	if b.Verification.State != catalog.Verified {
-		// Damaged, though SQLite opens it: the pages are saved, and so is the file as it is.
-		if s.quarantine, err = m.quarantineName(); err != nil {
-			return nil, err
-		}
+	if err := errors.Join(err, closed); err != nil {
+		return nil, fmt.Errorf("restore: safety backup: %w", err)
 	}
 	res.SafetyBackup = &b.ID
 	return s, nil
+}
+
+// saveWhole has the swap keep the files as they are, with what a check says of them.
+func (m *Manager) saveWhole(ctx context.Context, s *swap) (err error) {
+	if s.quarantine, err = m.quarantineName(); err != nil {
+		return err
+	}
+	report, err := m.look(ctx, integrity.LevelQuick)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	s.report = &report
+	return nil
 }
 
 // stillAsNow returns a stillFunc for the database's present state.
@@ -213,7 +259,13 @@ func (m *Manager) lockOut(ctx context.Context) (unlock func(), err error) {
 func planSwap(db string, s *swap) (*intent, error) {
 	in := &intent{Version: intentVersion, Backup: s.backup.ID, Target: filepath.Base(db), Staged: filepath.Base(s.staged.Name()),
 		Bytes: s.backup.DatabaseBytes, BLAKE3: s.backup.ImageBLAKE3, Quarantine: s.quarantine}
+	if s.quarantine != "" {
+		in.Report = s.report
+	}
 	var err error
+	if in.StagedID, err = livefile.Identify(s.staged.Name()); err != nil {
+		return nil, err
+	}
 	if in.Replaced, err = identify(db, ""); err != nil {
 		return nil, err
 	}
@@ -267,6 +319,7 @@ func (m *Manager) carryOut(ctx context.Context, in *intent) error {
 	if err := durable.Remove(intentPath(db)); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
+	m.atPoint("intent removed")
 	return nil
 }
 
@@ -305,31 +358,34 @@ func (m *Manager) finishRestore(ctx context.Context, in *intent) error {
 		m.ev.emit(Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db,
 			Message: "a restore that was cut short has been finished"})
 		return nil
-	case !whole && !untouched && now != nil && now.Bytes == in.Bytes && isMissing(staged):
-		// The rename was done; only the intent was left.
+	case now != nil && now.ID == in.StagedID:
+		// The rename was done, and the application may have written since.
+		if err := closeToOthers(in.Quarantine); err != nil {
+			return fmt.Errorf("finish restore: %w", err)
+		}
 		return durable.Remove(intentPath(db))
 	}
-	return m.undoRestore(in, staged, untouched)
+	return m.undoRestore(ctx, in, staged, untouched)
 }
 
 // undoRestore puts back what a cut-short swap had moved, and drops its image.
-func (m *Manager) undoRestore(in *intent, staged string, untouched bool) error {
+// What somebody has written to the database since stays.
+func (m *Manager) undoRestore(ctx context.Context, in *intent, staged string, untouched bool) error {
 	db := m.cfg.Database
-	if untouched && in.Quarantine != "" {
-		for _, side := range in.Sidecars {
-			if side.Suffix == "-shm" || !isMissing(db+side.Suffix) || isMissing(in.Quarantine+side.Suffix) {
-				continue
-			}
-			if err := os.Link(in.Quarantine+side.Suffix, db+side.Suffix); err != nil {
-				return fmt.Errorf("undo restore: %w", err)
-			}
+	message := "a restore that was cut short has been undone: the database is as it was before"
+	if !untouched {
+		message = "a restore that was cut short has been given up, because the database was used meanwhile; what it held before is in the newest pre-restore backup"
+		if in.Quarantine != "" {
+			message = "a restore that was cut short has been given up, because the database was used meanwhile; what was preserved is " + in.Quarantine
 		}
+	}
+	if err := m.release(ctx, in, untouched); err != nil {
+		return fmt.Errorf("undo restore: %w", err)
 	}
 	if err := errors.Join(durable.Remove(staged), durable.Remove(intentPath(db))); err != nil {
 		return fmt.Errorf("undo restore: %w", err)
 	}
-	m.ev.emit(Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db,
-		Message: "a restore that was cut short has been undone: the database is as it was before"})
+	m.ev.emit(Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db, Message: message})
 	return nil
 }
 

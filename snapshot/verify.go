@@ -27,10 +27,10 @@ func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) 
 	}
 	e, err = m.verify(ctx, e, level)
 	if err != nil {
-		return e, m.failed("verify", "", explain(err))
+		return e.Public(), m.failed("verify", "", explain(err))
 	}
 	m.ev.emit(Event{Type: EventVerified, Operation: "verify", Backup: e.ID, Message: "backup verified: " + e.ID})
-	return e, nil
+	return e.Public(), nil
 }
 
 // verify is Verify under the operation lock.

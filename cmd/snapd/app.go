@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 
@@ -103,7 +104,11 @@ func (a *app) open(more func(*snapshot.Config)) (*snapshot.Manager, error) {
 	if more != nil {
 		more(&cfg)
 	}
-	return snapshot.Open(cfg)
+	m, err := snapshot.Open(cfg)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &noSuchFile{err} // the directory of the database
+	}
+	return m, err
 }
 
 func (a *app) event(ev snapshot.Event) {

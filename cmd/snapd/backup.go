@@ -11,7 +11,7 @@ import (
 
 type backupCmd struct {
 	Note string `placeholder:"TEXT" help:"Why this backup was made."`
-	Pin  bool   `help:"Exempt it from pruning; of use with --auto."`
+	Pin  bool   `help:"Exempt it from pruning, and from delete without --force."`
 	Auto bool   `help:"Make it an automatic one, subject to retention: for cron. An unchanged database needs none."`
 	retention
 }

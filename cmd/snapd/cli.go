@@ -15,8 +15,8 @@ const description = "Backs up an SQLite database while others use it, proves eve
 // globals are the flags that every command takes.
 type globals struct {
 	Help      helpFlag   `short:"h" help:"Show help; after a command, that command's."`
-	DB        string     `name:"db" env:"SNAPD_DB" placeholder:"PATH" help:"The SQLite database to protect ($SNAPD_DB)."`
-	Dir       string     `env:"SNAPD_DIR" placeholder:"DIR" help:"Where the backups are; default: backups beside the database ($SNAPD_DIR)."`
+	DB        string     `name:"db" env:"SNAPD_DB" placeholder:"PATH" help:"The SQLite database to protect."`
+	Dir       string     `env:"SNAPD_DIR" placeholder:"DIR" help:"Where the backups are; default: backups beside the database."`
 	JSON      bool       `name:"json" help:"One JSON document on standard output, errors as JSON on standard error."`
 	Quiet     bool       `short:"q" help:"Say nothing but errors."`
 	LogFormat string     `enum:",text,json" default:"" placeholder:"text|json" help:"Format of log lines on standard error; default: text, with --json json."`

@@ -35,7 +35,7 @@ func (configFile) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 	}
 	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		for _, env := range flag.Envs {
-			if _, set := os.LookupEnv(env); set {
+			if os.Getenv(env) != "" {
 				return nil, nil
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"example.com/snapd/snapshot"
@@ -33,6 +32,14 @@ type refusal struct{ message, hint string }
 func (e *refusal) Error() string        { return e.message }
 func (e *refusal) Is(target error) bool { return target == snapshot.ErrRefused }
 
+// noSuchFile is a path given by the user at which there is nothing. It matches
+// snapshot.ErrMissing.
+type noSuchFile struct{ err error }
+
+func (e *noSuchFile) Error() string        { return e.err.Error() }
+func (e *noSuchFile) Unwrap() error        { return e.err }
+func (e *noSuchFile) Is(target error) bool { return target == snapshot.ErrMissing }
+
 // outcome is a result, already printed, that has an exit status of its own: a
 // corrupt database is what check was asked to find, no failure of check.
 type outcome struct {
@@ -48,11 +55,7 @@ func codeOf(err error) string {
 	if errors.As(err, &usage) {
 		return "usage"
 	}
-	code := snapshot.Code(err)
-	if code == "failed" && errors.Is(err, fs.ErrNotExist) {
-		return "missing"
-	}
-	return code
+	return snapshot.Code(err)
 }
 
 // statusOf maps an error to the exit status of DESIGN's contract.

@@ -29,7 +29,12 @@ func when(t time.Time) string {
 }
 
 // ago is how long ago t was, or in how long it will be.
-func ago(t time.Time) string { return humanize.RelTime(t, time.Now(), "ago", "from now") }
+func ago(t time.Time) string {
+	if s := humanize.RelTime(t, time.Now(), "ago", "from now"); s != "now" {
+		return s
+	}
+	return "just now"
+}
 
 // duration is one for people: three digits are plenty.
 func duration(d time.Duration) string {
@@ -93,15 +98,4 @@ func text(s *string, none string) string {
 		return none
 	}
 	return *s
-}
-
-// shellQuote quotes s for a POSIX shell where it needs that.
-func shellQuote(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(`/\.:_-+=,@%`, r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

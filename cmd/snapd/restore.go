@@ -107,15 +107,3 @@ func printRestored(w io.Writer, a *app, m *snapshot.Manager, done snapshot.Resto
 		fmt.Fprintf(w, "the state before it was saved; to undo: %s\n", a.commandLine(m, "restore", *done.SafetyBackup))
 	}
 }
-
-// commandLine is what a person types to run snapd on the same database.
-func (a *app) commandLine(m *snapshot.Manager, args ...string) string {
-	line := "snapd --db " + shellQuote(a.DB)
-	if a.Dir != "" && a.Dir != filepath.Join(filepath.Dir(m.Database()), "backups") {
-		line += " --dir " + shellQuote(a.Dir)
-	}
-	for _, arg := range args {
-		line += " " + shellQuote(arg)
-	}
-	return line
-}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync/atomic"
@@ -18,6 +19,14 @@ type serveCmd struct {
 	OnChange time.Duration `default:"0" placeholder:"DURATION" help:"Also back up once the database has been quiet for this long after a change; 0 is off."`
 }
 
+// Validate is called by the parser; the embedded ones hide each other.
+func (c *serveCmd) Validate() error {
+	if c.OnChange < 0 {
+		return fmt.Errorf("--on-change %s is negative; use 0 for no backups after changes", c.OnChange)
+	}
+	return errors.Join(c.schedule.Validate(), c.retention.Validate())
+}
+
 func (c *serveCmd) configure(cfg *snapshot.Config) {
 	c.schedule.apply(cfg)
 	c.missing.apply(cfg)
@@ -25,9 +34,6 @@ func (c *serveCmd) configure(cfg *snapshot.Config) {
 }
 
 func (c *serveCmd) run(ctx context.Context, a *app) error {
-	if c.OnChange < 0 {
-		return &usageError{"--on-change is negative", "use 0 for no backups after changes"}
-	}
 	m, err := a.open(c.configure)
 	if err != nil {
 		return err

@@ -29,10 +29,12 @@ type Fingerprint struct {
 // FileMark is the evidence of one file; the zero value is a missing file.
 type FileMark struct {
 	Present bool  `json:"present"`
-	Size    int64 `json:"size,omitempty"` // bytes
-	MTime   int64 `json:"mtime,omitempty"`
-	CTime   int64 `json:"ctime,omitempty"` // Unix nanoseconds, as MTime; 0 where there is none
-	ID      ID    `json:"id,omitzero"`
+	Size    int64 `json:"size,omitempty"`  // bytes
+	MTime   int64 `json:"mtime,omitempty"` // Unix nanoseconds
+	// CTime is the main file's change time, as MTime; 0 where there is none. Not of
+	// the others: SQLite running as root renews their owner at every opening.
+	CTime int64 `json:"ctime,omitempty"`
+	ID    ID    `json:"id,omitzero"`
 	// Head holds, in hex, the bytes that change with the content: of the main
 	// file change counter and version-valid-for (bytes 24–27, 92–95), of the WAL
 	// its header with the salts (0–31), of a journal its header (0–27).
@@ -55,6 +57,9 @@ func TakeFingerprint(path string) (Fingerprint, error) {
 	defer f.Close()
 	if fp.Main, err = mark(real, f.d.File, 100); err != nil {
 		return Fingerprint{}, err
+	}
+	if fi, err := f.d.Stat(); err == nil {
+		fp.Main.CTime = changeTime(fi)
 	}
 	if len(fp.Main.Head) == 200 {
 		fp.Main.Head = fp.Main.Head[48:56] + fp.Main.Head[184:192]
@@ -95,8 +100,7 @@ func mark(path string, f *os.File, headLen int64) (FileMark, error) {
 		return FileMark{}, fmt.Errorf("fingerprint: read %s: %w", path, err)
 	}
 	return FileMark{
-		Present: true, Size: fi.Size(), MTime: fi.ModTime().UnixNano(), CTime: changeTime(fi),
-		ID: id, Head: hex.EncodeToString(head),
+		Present: true, Size: fi.Size(), MTime: fi.ModTime().UnixNano(), ID: id, Head: hex.EncodeToString(head),
 	}, nil
 }
 

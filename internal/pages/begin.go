@@ -14,9 +14,9 @@ import (
 const (
 	// lockPoll is how often a lock that somebody holds is tried again.
 	lockPoll = 10 * time.Millisecond
-	// maxRefusals is how often SQLite may refuse to open in place before a private
-	// copy is made: a connection that closes at the same instant deletes files
-	// under us and makes it refuse once.
+	// maxRefusals is how often in a row SQLite may refuse to read in place before a
+	// private copy is made: a connection that closes or commits at the same instant
+	// deletes files under us and makes it refuse once.
 	maxRefusals = 3
 	// maxMoving is how many private copies may be spoilt by changes during the copy.
 	maxMoving = 20
@@ -40,11 +40,13 @@ func Begin(ctx context.Context, path string, o Options) (*Snapshot, error) {
 		}
 		switch {
 		case errors.Is(err, errMoving):
+			refused = 0
 			if moved++; moved >= maxMoving {
 				return nil, fmt.Errorf("%s %s: %w; SQLite cannot read it in place and it is being written: "+
 					"give this program the right to write to its directory: %w", op, path, ErrPermission, err)
 			}
 		case isBusy(err):
+			refused = 0
 		case refusedInPlace(err) && refused < maxRefusals:
 			refused++
 		default:
@@ -72,9 +74,6 @@ func attempt(ctx context.Context, real string, o Options, inPlaceRefused bool) (
 		return beginPrivate(ctx, real, o)
 	}
 	c, info, err := begin(ctx, real, sqliteconn.Options{ReadOnly: true, Hostile: true})
-	if sqliteconn.Classify(err) == sqliteconn.ClassHotJournal {
-		return beginPrivate(ctx, real, o)
-	}
 	if err != nil {
 		return nil, errors.Join(err, before.tidy(real))
 	}
@@ -103,8 +102,11 @@ func isBusy(err error) bool {
 }
 
 // refusedInPlace: SQLite could not create or open -wal or -shm, or may not
-// recover the WAL (codes 14, and 8 with its extensions).
-func refusedInPlace(err error) bool { return sqliteconn.Classify(err) == sqliteconn.ClassPermission }
+// recover the WAL (codes 14, and 8 with its extensions), or not roll back (776).
+func refusedInPlace(err error) bool {
+	class := sqliteconn.Classify(err)
+	return class == sqliteconn.ClassPermission || class == sqliteconn.ClassHotJournal
+}
 
 // Result codes (https://www.sqlite.org/rescode.html).
 const (

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"example.com/snapd/internal/livefile"
 )
 
 // A process that died leaves a WAL with commits in it, with or without its
@@ -50,9 +53,17 @@ c.execute("INSERT INTO t VALUES(2)"); ready(); sys.stdin.read()
 c.execute("INSERT INTO t VALUES(3)")
 print(c.execute("SELECT sum(a) FROM t").fetchone()[0])`)
 	before := state(t, dir)
+	mark, err := livefile.TakeFingerprint(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark.TakenAt = mark.TakenAt.Add(time.Minute) // as if looked at long after the last write
 	_, image := take(t, db)
 	if after := state(t, dir); after != before {
 		t.Errorf("before\n%safter\n%s", before, after)
+	}
+	if now, err := livefile.TakeFingerprint(db); err != nil || !mark.Unchanged(now) {
+		t.Errorf("our own reading passes for a change, so that nothing is ever idle: %+v %+v %v", mark, now, err)
 	}
 	if got := p.finish(); got != "5" {
 		t.Errorf("the application went on with %s, want 5", got)
@@ -106,6 +117,28 @@ ready(); sys.stdin.read()`)
 	_, image := take(t, db)
 	if after := state(t, dir); after != before {
 		t.Errorf("before\n%safter\n%s", before, after)
+	}
+	// The owner comes back and commits while we copy: half old, half new is no image.
+	aside := filepath.Join(t.TempDir(), "aside.db")
+	for _, suffix := range []string{"", "-journal"} {
+		data, err := os.ReadFile(db + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(aside+suffix, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	times := 0
+	copied = func() {
+		if times++; times == 1 {
+			shell(t, aside, "UPDATE account SET balance=balance+1")
+		}
+	}
+	defer func() { copied = func() {} }()
+	_, moved := take(t, aside)
+	if got := shell(t, restored(t, moved), "SELECT sum(balance) FROM account"); got != "40400" || times != 1 {
+		t.Errorf("sum %s after %d copies, want the state after the commit", got, times)
 	}
 	// The owner's own library is the judge: it rolls back in place now.
 	if got := shell(t, db, "SELECT sum(balance) FROM account"); got != "40000" {
@@ -176,7 +209,7 @@ func TestLocked(t *testing.T) {
 	p := python(t, db, `c.execute("BEGIN EXCLUSIVE"); ready(); sys.stdin.readline(); c.execute("COMMIT"); print("done"); sys.stdin.read()`)
 	for name, begin := range map[string]func(context.Context) error{
 		"read":  func(ctx context.Context) error { _, err := Begin(ctx, db, Options{}); return err },
-		"write": func(ctx context.Context) error { _, err := BeginWrite(ctx, db); return err },
+		"write": func(ctx context.Context) error { _, err := BeginWrite(ctx, db, 300*time.Millisecond); return err },
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		err := begin(ctx)
@@ -225,3 +258,42 @@ func TestCopyIsCancelled(t *testing.T) {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// An application that opens and closes its WAL database all the time makes SQLite
+// create and delete the -wal under our feet, and us under its: no commit may get
+// lost, and neither side may see an error.
+func TestBesideAnApplicationThatComesAndGoes(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "data.db")
+	shell(t, db, "PRAGMA journal_mode=wal; CREATE TABLE t(a)")
+	p := python(t, db, `
+import select
+c.close(); ready(); n = 0
+while n < 50 or not select.select([sys.stdin], [], [], 0)[0]:
+    c = sqlite3.connect(db, isolation_level=None, timeout=30)
+    c.execute("PRAGMA synchronous=off"); c.execute("INSERT INTO t VALUES(?)", (n,)); n += 1
+    c.close()
+print(n)`)
+	var snapshots sync.WaitGroup
+	for range 3 {
+		snapshots.Go(func() {
+			for range 60 {
+				s, err := Begin(t.Context(), db, Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n, err := s.Conn().Int(t.Context(), "SELECT count(*) FROM t")
+				m, err2 := s.Conn().Int(t.Context(), "SELECT ifnull(max(a)+1,0) FROM t")
+				if err := errors.Join(err, err2, s.CopyTo(t.Context(), discard{}, nil), s.Close()); err != nil || n != m {
+					t.Errorf("%d rows of %d: %v", n, m, err)
+					return
+				}
+			}
+		})
+	}
+	snapshots.Wait()
+	n := p.finish()
+	if got := shell(t, db, "SELECT count(*) FROM t; PRAGMA integrity_check"); got != n+"\nok" {
+		t.Errorf("%s, want %s rows", got, n)
+	}
+}

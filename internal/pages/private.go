@@ -22,6 +22,9 @@ var errMoving = errors.New("the database changed while it was being copied")
 // kernel's timer, 10 ms at most): a file stamped this long ago and written again gets another stamp.
 const clockTick = 20 * time.Millisecond
 
+// copied is called between the copy and the second look: where tests put a writer.
+var copied = func() {}
+
 // beginPrivate copies the database with its -wal or -journal to a private file,
 // lets SQLite recover the copy, and pins that. errMoving when somebody wrote meanwhile.
 func beginPrivate(ctx context.Context, real string, o Options) (_ *Snapshot, err error) {
@@ -51,6 +54,7 @@ func beginPrivate(ctx context.Context, real string, o Options) (_ *Snapshot, err
 	if err := copyAll(ctx, real, scratch, mark); err != nil {
 		return nil, err
 	}
+	copied()
 	again, err := livefile.TakeFingerprint(real)
 	if err != nil {
 		return nil, err

@@ -66,6 +66,8 @@ func (t *WriteTx) fits(pageSize int, pageCount int64) error {
 		return fmt.Errorf("replace %s: %w: the image is empty; replace the file instead", t.path, ErrPageSize)
 	case live.PageSize != pageSize:
 		return fmt.Errorf("replace %s: %w: %d bytes live, %d in the image; replace the file instead", t.path, ErrPageSize, live.PageSize, pageSize)
+	case pageSize < 512 || len(t.page1) != pageSize:
+		return fmt.Errorf("replace %s: %w: there is no page 1 of %d bytes", t.path, ErrPageSize, pageSize)
 	case pageCount > maxPages:
 		return fmt.Errorf("replace %s: the image claims %d pages, more than SQLite allows", t.path, pageCount)
 	}
@@ -191,12 +193,14 @@ func (r *replacement) write(ctx context.Context, pgno int64, page []byte) error 
 		return nil
 	}
 	r.unflushed = 0
+	wait, cancel := context.WithTimeout(ctx, r.t.wait)
+	defer cancel()
 	for {
 		err := r.t.conn.CacheFlush()
 		if err == nil || !isBusy(err) {
 			return err
 		}
-		switch waitErr := pause(ctx); {
+		switch waitErr := pause(wait); {
 		case errors.Is(waitErr, context.DeadlineExceeded):
 			return err // the lock is what it was too late for
 		case waitErr != nil:

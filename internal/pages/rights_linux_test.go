@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // asNobody runs fn with the file rights of the user "nobody" (65534). Only root
@@ -133,7 +134,7 @@ func TestNoRights(t *testing.T) {
 	})
 	openTo(t, dir, 0o644, 0o755)
 	asNobody(t, func() {
-		if _, err := BeginWrite(t.Context(), db); !errors.Is(err, ErrPermission) {
+		if _, err := BeginWrite(t.Context(), db, time.Minute); !errors.Is(err, ErrPermission) {
 			t.Errorf("unwritable: %v", err)
 		}
 	})

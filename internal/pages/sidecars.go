@@ -32,7 +32,7 @@ func (b sidecars) wouldLeaveForeign() bool { return b.wal < 0 || b.shm < 0 }
 // tidy removes what SQLite created beside the database for our reading, unless
 // somebody else uses it by now. Our connection is closed.
 func (b sidecars) tidy(real string) error {
-	if !b.wouldLeaveForeign() {
+	if b.wal > 0 && b.shm >= 0 {
 		return nil
 	}
 	now, err := lookBeside(real)
@@ -40,7 +40,9 @@ func (b sidecars) tidy(real string) error {
 		return err
 	}
 	switch {
-	case b.wal < 0 && now.wal == 0:
+	case b.wal <= 0 && now.wal == 0:
+		// An empty one that was there before is most likely another snapshot's, which
+		// has ended since, or was killed; it holds nothing.
 		return removeEmptyWAL(real)
 	case b.wal > 0 && b.shm < 0 && now.shm >= 0:
 		return removeIndex(real)

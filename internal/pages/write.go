@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"example.com/snapd/internal/sqliteconn"
 )
@@ -12,14 +13,15 @@ import (
 // while it is open; readers are welcome, in the rollback-journal modes until
 // Replace needs room or Commit begins.
 type WriteTx struct {
-	ctx    context.Context // BeginWrite's: how long Commit waits for readers
-	path   string
-	conn   *sqliteconn.Conn
-	before sidecars
-	snap   *Snapshot
-	page1  []byte
-	damage error
-	state  writeState
+	wait    time.Duration // how long one lock is waited for
+	path    string
+	conn    *sqliteconn.Conn
+	before  sidecars
+	snap    *Snapshot
+	page1   []byte
+	damage  error
+	closing error // from closing the connection
+	state   writeState
 }
 
 // writeState is how far a WriteTx has come.
@@ -32,11 +34,13 @@ const (
 )
 
 // BeginWrite starts a write transaction (BEGIN IMMEDIATE) on the database at
-// path and waits for other writers as Begin waits for locks; the same ctx bounds
-// how long Commit waits. A pending rollback or WAL recovery is done by SQLite, as
-// for any writer. It opens damaged databases too where SQLite can at all: see Damage.
-func BeginWrite(ctx context.Context, path string) (*WriteTx, error) {
+// path. Each wait for others' locks, here, in Replace and in Commit, lasts until
+// its ctx ends or for at most wait, then ErrBusy. A pending rollback or WAL
+// recovery is done by SQLite, as for any writer. It opens damaged databases too where SQLite can at all: see Damage.
+func BeginWrite(ctx context.Context, path string, wait time.Duration) (*WriteTx, error) {
 	const op = "write"
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	for {
 		real, err := locate(op, path)
 		if err != nil {
@@ -44,6 +48,7 @@ func BeginWrite(ctx context.Context, path string) (*WriteTx, error) {
 		}
 		t, err := attemptWrite(ctx, real)
 		if err == nil {
+			t.wait = wait
 			return t, nil
 		}
 		if !isBusy(err) {
@@ -60,7 +65,7 @@ func attemptWrite(ctx context.Context, real string) (*WriteTx, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &WriteTx{ctx: ctx, path: real, before: before}
+	t := &WriteTx{path: real, before: before}
 	if t.conn, err = sqliteconn.Open(real, sqliteconn.Options{}); err != nil {
 		return nil, err
 	}
@@ -130,9 +135,9 @@ func (t *WriteTx) Snapshot() *Snapshot { return t.snap }
 func (t *WriteTx) Damage() error { return t.damage }
 
 // Commit makes the replacement visible to everybody, atomically. Readers that are
-// in the way are waited for as BeginWrite says; after an error (ErrBusy, …) the
+// in the way are waited for as BeginWrite says, within ctx; after an error (ErrBusy, …) the
 // transaction is still open: try again or Rollback.
-func (t *WriteTx) Commit() error {
+func (t *WriteTx) Commit(ctx context.Context) error {
 	const op = "commit to"
 	switch t.state {
 	case writeBroken:
@@ -140,35 +145,34 @@ func (t *WriteTx) Commit() error {
 	case writeEnded:
 		return fmt.Errorf("%s %s: the transaction has ended", op, t.path)
 	}
+	ctx, cancel := context.WithTimeout(ctx, t.wait)
+	defer cancel()
 	for {
-		err := t.conn.Exec(context.WithoutCancel(t.ctx), "COMMIT")
+		err := t.conn.Exec(context.WithoutCancel(ctx), "COMMIT")
 		if err == nil {
 			break
 		}
 		if !isBusy(err) {
 			return explain(op, t.path, err)
 		}
-		if waitErr := pause(t.ctx); waitErr != nil {
-			return cancelled(t.ctx, op, t.path, err)
+		if waitErr := pause(ctx); waitErr != nil {
+			return cancelled(ctx, op, t.path, err)
 		}
 	}
 	t.state = writeEnded
-	if err := t.end(); err != nil {
-		return fmt.Errorf("committed to %s, but: %w", t.path, err)
-	}
+	t.closing = t.end() // told by Rollback: the commit stands
 	return nil
 }
 
-// Rollback ends the transaction and leaves the database as it was. After Commit
-// it does nothing, so that it can be deferred.
+// Rollback ends the transaction and leaves the database as it was. Defer it: after
+// Commit it changes nothing, and its error is only that of closing the connection.
 func (t *WriteTx) Rollback() error {
-	if t.state == writeEnded {
-		return nil
+	if t.state != writeEnded {
+		t.state = writeEnded
+		t.closing = t.end() // closing rolls back
 	}
-	t.state = writeEnded
-	// Some errors have made SQLite roll back already, and closing does it too.
-	if err := t.end(); err != nil {
-		return fmt.Errorf("roll back %s: %w", t.path, err)
+	if t.closing != nil {
+		return fmt.Errorf("close %s: %w", t.path, t.closing)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // RequireTool returns the path of a program that a test compares us with. Where
@@ -52,4 +53,19 @@ func shellPath(path string) string {
 		return "./" + path
 	}
 	return path
+}
+
+// SoakTime is how long a soak that goes by time runs: SNAPD_SOAK, as make soak
+// sets it, or a minute.
+func SoakTime(t testing.TB) time.Duration {
+	t.Helper()
+	text := os.Getenv("SNAPD_SOAK")
+	if text == "" {
+		return time.Minute
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		t.Fatalf("SNAPD_SOAK=%q: want a time like 5m", text)
+	}
+	return d
 }

@@ -1,0 +1,110 @@
+# make test   everything that has to hold before a change lands (what CI runs)
+# make lint   vet, staticcheck, tidiness, the house's rules
+# make build  ./snapd
+# make bench  benchmarks                         BENCH=regexp  BENCHTIME=1s
+# make soak   backups beside writers, for a time  SOAK=5m
+# make fuzz   every fuzz target in turn           FUZZTIME=30s
+# make fmt    format the sources
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := test
+
+GO          ?= go
+# Nothing here needs a C compiler, and nothing may come to need one.
+export CGO_ENABLED := 0
+
+# A tool that users of the library must not find among their modules: it is run
+# by version, never required in go.mod.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+PLATFORMS   := linux/arm64 darwin/arm64 windows/amd64
+TOOLS       := sqlite3 zstd python3
+TESTFLAGS   ?= -count=1 -timeout 10m
+BENCH       ?= .
+BENCHTIME   ?= 1s
+SOAK        ?= 5m
+FUZZTIME    ?= 30s
+
+say = @printf '\n== %s (%s)\n' "$(1)" "$$(date -u +%T)"
+
+.PHONY: test tools lint vet staticcheck tidy rules cross unit build bench soak fuzz fmt clean
+
+test: tools lint build cross unit
+
+# The foreign programs that the tests compare us with.
+tools:
+	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing+=" $$tool"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		printf '== installing%s\n' "$$missing"; export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -qq update; apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
+	else \
+		printf 'missing:%s\nthe tests need them; install them, on Debian with\n  sudo apt-get install%s\n' "$$missing" "$$missing" >&2; \
+		exit 1; \
+	fi
+
+lint: vet staticcheck tidy rules
+
+vet:
+	$(call say,go vet)
+	@$(GO) vet ./...
+	@$(GO) vet -tags soak ./...
+
+staticcheck:
+	$(call say,staticcheck)
+	@$(GO) run $(STATICCHECK) ./...
+
+tidy:
+	$(call say,go mod tidy -diff)
+	@$(GO) mod tidy -diff
+	@$(GO) mod verify
+
+rules:
+	$(call say,rules of the house)
+	@$(GO) test -count=1 ./internal/lint
+
+# Vet type-checks the tests of the platform too.
+cross:
+	@for platform in $(PLATFORMS); do \
+		printf '\n== build and vet for %s (%s)\n' "$$platform" "$$(date -u +%T)"; \
+		export GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+		$(GO) build ./...; $(GO) vet ./...; \
+	done
+
+unit:
+	$(call say,go test)
+	@$(GO) test -vet=off $(TESTFLAGS) ./...
+
+build:
+	$(call say,./snapd)
+	@$(GO) build -trimpath -o snapd$$($(GO) env GOEXE) ./cmd/snapd
+
+bench:
+	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
+
+# Soaks are the tests in files named soak_test.go or …_soak_test.go. Some exist only
+# with the build tag, others do more when SNAPD_SOAK is set; that is also how long
+# those run that go by time (testdb.SoakTime). All end by themselves.
+soak: tools
+	@$(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \
+		tests=$$(cat "$$dir"/soak_test.go "$$dir"/*_soak_test.go 2>/dev/null | sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' | paste -sd '|' || true); \
+		if [ -z "$$tests" ]; then continue; fi; \
+		printf '\n== soak %s: %s (%s)\n' "$$dir" "$$tests" "$$(date -u +%T)"; \
+		SNAPD_SOAK=$(SOAK) $(GO) test -tags soak -count=1 -v -run "^($$tests)\$$" -timeout 60m "$$dir" </dev/null; \
+	done
+
+fuzz:
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+			printf '\n== %s %s\n' "$$package" "$$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+fmt:
+	@$(GO) fmt ./...
+
+clean:
+	@rm -f snapd snapd.exe

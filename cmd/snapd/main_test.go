@@ -1,0 +1,40 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain makes this test binary the program itself when it is started as snapd.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"snapd": main})
+}
+
+// TestScripts are the promises of the command line: what is printed where, and
+// with which exit status.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata",
+		RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("SNAPD_DB", "")
+			env.Setenv("SNAPD_DIR", "")
+			env.Setenv("TZ", "UTC")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":        exits,
+			"json":         jsonCmd,
+			"sql":          sqlCmd,
+			"hold":         hold,
+			"noise":        noise,
+			"cut":          cut,
+			"newer":        newer,
+			"database":     database,
+			"await":        await,
+			"sigterm":      sigterm,
+			"unprivileged": unprivileged,
+		},
+	})
+}

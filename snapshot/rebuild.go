@@ -1,0 +1,25 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+
+	"example.com/snapd/catalog"
+)
+
+// Rebuild makes the catalog anew from the archives in the backup directory and
+// returns what it found. All backups are unverified afterwards, until Verify
+// proves them; sequence numbers go on. Errors: [ErrBusy], [ErrVersion].
+func (m *Manager) Rebuild(ctx context.Context) (catalog.Changes, error) {
+	unlock, err := m.operate(ctx, "rebuild")
+	if err != nil {
+		return catalog.Changes{}, m.failed("rebuild", "", explain(err))
+	}
+	defer unlock()
+	ch, err := m.cat.Rebuild(ctx)
+	if err != nil {
+		return ch, m.failed("rebuild", "", explain(fmt.Errorf("rebuild: %w", err)))
+	}
+	m.reportChanges(ch)
+	return ch, nil
+}

@@ -1,0 +1,547 @@
+package snapshot_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/samplecrm"
+	"example.com/snapd/internal/testdb"
+	"example.com/snapd/snapshot"
+)
+
+// recovers fails the test unless Recover restores the backup with that id.
+func (b *bench) recovers(id string) snapshot.Recovery {
+	b.t.Helper()
+	rec, err := b.m.Recover(b.t.Context())
+	if err != nil {
+		b.t.Fatalf("recover: %v", err)
+	}
+	if rec.Action != snapshot.ActionRestored || rec.Restored == nil || *rec.Restored != id {
+		b.t.Fatalf("recover did %+v, want %s restored", rec, id)
+	}
+	b.sound()
+	b.noDebris()
+	return rec
+}
+
+// sound lets the C shell judge the database.
+func (b *bench) sound() {
+	b.t.Helper()
+	testdb.ShellIntegrity(b.t, b.m.Database())
+}
+
+// Lost: a good database, replaced by an older backup.
+func TestRecoverLeavesHealthyDatabaseAlone(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		t.Run(mode, func(t *testing.T) {
+			b := newBench(t, mode)
+			b.auto()
+			b.mark("newer than the backup")
+			before := b.beside()
+			rec, err := b.m.Recover(t.Context())
+			if err != nil || rec.Action != snapshot.ActionNone || rec.Verdict != integrity.Healthy || rec.Restored != nil || rec.Quarantined != nil {
+				t.Errorf("recover: %+v %v", rec, err)
+			}
+			if after := b.beside(); after != before {
+				t.Errorf("recover changed a healthy database:\n%s\nbefore:\n%s", after, before)
+			}
+			if seen := b.rec.of(snapshot.EventChecked); len(seen) != 1 || seen[0].Message != "database integrity check passed" {
+				t.Errorf("events %+v", seen)
+			}
+			wantKeys(t, rec, "action", "verdict", "restored", "quarantined")
+		})
+	}
+}
+
+// Lost: rows, restored away because the application broke a rule of its own.
+func TestRecoverLeavesViolationsAlone(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		t.Run(mode, func(t *testing.T) {
+			b := newBench(t, mode)
+			b.auto()
+			violate(t, b)
+			before := b.beside()
+			rec, err := b.m.Recover(t.Context())
+			if err != nil || rec.Action != snapshot.ActionNone || rec.Verdict != integrity.Violations {
+				t.Errorf("recover: %+v %v", rec, err)
+			}
+			if after := b.beside(); after != before {
+				t.Errorf("the database was touched:\n%s\nbefore:\n%s", after, before)
+			}
+			if len(b.rec.of(snapshot.EventWarning)) == 0 {
+				t.Error("nobody is told of the violations")
+			}
+			if s := b.status(); *s.Database.Verdict != integrity.Violations || s.State != snapshot.Protected {
+				t.Errorf("status %+v", s)
+			}
+		})
+	}
+}
+
+// damages are the ways a database is proven unusable.
+var damages = map[string]struct {
+	verdict integrity.Verdict
+	do      func(t *testing.T, path string)
+}{
+	"page zeroed":   {integrity.Corrupt, func(t *testing.T, path string) { testdb.ZeroPage(t, path, 4) }},
+	"page of noise": {integrity.Corrupt, func(t *testing.T, path string) {
+		testdb.Overwrite(t, path, 7*4096, bytes.Repeat([]byte("noise..."), 512))
+	}},
+	"cut short":     {integrity.Corrupt, func(t *testing.T, path string) { testdb.CutAt(t, path, -3*4096) }},
+	"cut in a page": {integrity.Corrupt, func(t *testing.T, path string) { testdb.CutAt(t, path, -5000) }},
+	"header lost":   {integrity.NotADatabase, func(t *testing.T, path string) { testdb.OverwriteHeader(t, path, make([]byte, 100)) }},
+	"a text file": {integrity.NotADatabase, func(t *testing.T, path string) {
+		testdb.Damaged(t, path)
+		writeFile(t, path, []byte(strings.Repeat("this is no database\n", 100)))
+	}},
+}
+
+// Lost: the data, when the database is damaged; or the damaged file, which may
+// hold newer rows than any backup.
+func TestRecoverDamagedDatabase(t *testing.T) {
+	for name, d := range damages {
+		for _, mode := range []string{"wal", "delete"} {
+			t.Run(mode+"/"+name, func(t *testing.T) {
+				b := newBench(t, mode)
+				b.auto()
+				b.mark("saved")
+				newest := b.auto()
+				d.do(t, b.m.Database())
+				broken := readFile(t, b.m.Database())
+				rec := b.recovers(newest.ID)
+				if rec.Verdict != d.verdict || !rec.LosesSince.Equal(newest.CreatedAt) {
+					t.Errorf("recovery %+v, want verdict %s, losing what came after %v", rec, d.verdict, newest.CreatedAt)
+				}
+				if got := b.marked(); got != "saved" {
+					t.Errorf("mark %q", got)
+				}
+				checkQuarantine(t, b, rec, broken)
+				if s := b.status(); s.State != snapshot.Protected || *s.Database.Verdict != integrity.Healthy {
+					t.Errorf("status %+v", s)
+				}
+				if again, err := b.m.Recover(t.Context()); err != nil || again.Action != snapshot.ActionNone {
+					t.Errorf("a second recover: %+v %v", again, err)
+				}
+			})
+		}
+	}
+}
+
+// checkQuarantine holds the preserved file to its name, content, rights and report.
+func checkQuarantine(t *testing.T, b *bench, rec snapshot.Recovery, broken []byte) {
+	t.Helper()
+	if rec.Quarantined == nil {
+		t.Fatal("nothing was quarantined")
+	}
+	kept := *rec.Quarantined
+	if filepath.Dir(kept) != b.m.Dir() || !regexp.MustCompile(`^corrupted_\d{8}_\d{6}\.db$`).MatchString(filepath.Base(kept)) {
+		t.Errorf("quarantined as %s", kept)
+	}
+	if !bytes.Equal(readFile(t, kept), broken) {
+		t.Error("the quarantined file is not the damaged one")
+	}
+	report := strings.TrimSuffix(kept, ".db") + ".json"
+	for _, name := range []string{kept, report} {
+		if st, err := os.Stat(name); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", name, st.Mode(), err)
+		}
+	}
+	var told integrity.Report
+	if err := json.Unmarshal(readFile(t, report), &told); err != nil {
+		t.Fatal(err)
+	}
+	if told.Path != b.m.Database() || told.Verdict != rec.Verdict || len(told.Findings) == 0 {
+		t.Errorf("report %+v", told)
+	}
+	events := b.rec.of(snapshot.EventQuarantined)
+	if len(events) != 1 || events[0].Path != kept {
+		t.Errorf("quarantine events %+v", events)
+	}
+}
+
+// Lost: the commits in the log of a damaged database; or the restored database,
+// when that log is replayed onto it.
+func TestQuarantineKeepsTheLog(t *testing.T) {
+	i := slices.IndexFunc(testdb.Variants(), func(v testdb.Variant) bool { return v.Unfolded })
+	b := benchOn(t, testdb.Variants()[i].Create(t))
+	good := b.auto()
+	wal := b.m.Database() + "-wal"
+	if size(t, wal) == 0 {
+		t.Fatal("there is no log: this test shows nothing")
+	}
+	testdb.Overwrite(t, b.m.Database(), 0, make([]byte, 4096))
+	testdb.Overwrite(t, wal, 0, make([]byte, 4096)) // else it would bring page 1 back
+	broken, log := readFile(t, b.m.Database()), readFile(t, wal)
+	rec := b.recovers(good.ID)
+	checkQuarantine(t, b, rec, broken)
+	if !bytes.Equal(readFile(t, *rec.Quarantined+"-wal"), log) {
+		t.Error("the quarantined log is another one")
+	}
+	if _, err := os.Stat(wal); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old log lies beside the restored database: %v", err)
+	}
+	out := filepath.Join(t.TempDir(), "out.db")
+	writeFile(t, out, stockImage(t, b.m.ArchivePath(good)))
+	if !bytes.Equal(readFile(t, out), readFile(t, b.m.Database())) {
+		t.Error("the restored database is not the backup's image")
+	}
+}
+
+// Lost: the application's access to its own database after a recovery.
+func TestRecoveredFileKeepsModeAndOwner(t *testing.T) {
+	for name, do := range map[string]func(b *bench){
+		"damaged": (*bench).damage,
+		"emptied": func(b *bench) {
+			if err := os.Truncate(b.m.Database(), 0); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "delete")
+			good := b.auto()
+			do(b)
+			if err := os.Chmod(b.m.Database(), 0o640); err != nil {
+				t.Fatal(err)
+			}
+			root := os.Geteuid() == 0
+			if root {
+				if err := os.Chown(b.m.Database(), 1234, 2345); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				t.Log("NOT TESTED: the owner, which only root can give away")
+			}
+			b.recovers(good.ID)
+			if st, err := os.Stat(b.m.Database()); err != nil || st.Mode().Perm() != 0o640 {
+				t.Errorf("mode %v %v", st.Mode(), err)
+			}
+			if uid, gid, ok := ownerOf(t, b.m.Database()); root && ok && (uid != 1234 || gid != 2345) {
+				t.Errorf("owner %d:%d", uid, gid)
+			}
+		})
+	}
+}
+
+// Lost: the data of a database file that went away, or what OnMissing promises.
+func TestRecoverMissingDatabase(t *testing.T) {
+	for _, state := range []string{"missing", "empty"} {
+		for _, backups := range []bool{true, false} {
+			for _, on := range []snapshot.OnMissing{"", snapshot.MissingRestore, snapshot.MissingFail, snapshot.MissingIgnore} {
+				name := state + "/no backups/" + string(on)
+				if backups {
+					name = state + "/backups/" + string(on)
+				}
+				t.Run(name, func(t *testing.T) { recoverMissing(t, state, backups, on) })
+			}
+		}
+	}
+}
+
+func recoverMissing(t *testing.T, state string, backups bool, on snapshot.OnMissing) {
+	b := newBench(t, "wal", func(c *snapshot.Config) { c.OnMissing = on })
+	id := ""
+	if backups {
+		b.mark("saved")
+		id = b.auto().ID
+	}
+	if err := os.Remove(b.m.Database()); err != nil {
+		t.Fatal(err)
+	}
+	if state == "empty" {
+		writeFile(t, b.m.Database(), nil)
+	}
+	testdb.Damaged(t, b.m.Database())
+	before := b.beside()
+	if backups && (on == "" || on == snapshot.MissingRestore) {
+		if rec := b.recovers(id); string(rec.Verdict) != state || rec.Quarantined != nil || b.marked() != "saved" {
+			t.Errorf("recovery %+v, mark %q", rec, b.marked())
+		}
+		return
+	}
+	rec, err := b.m.Recover(t.Context())
+	if string(rec.Verdict) != state || rec.Action != snapshot.ActionNone || rec.Restored != nil {
+		t.Errorf("recovery %+v", rec)
+	}
+	if backups && on == snapshot.MissingFail {
+		if !errors.Is(err, snapshot.ErrMissing) || snapshot.Hint(err) == "" {
+			t.Errorf("got %v, hint %q", err, snapshot.Hint(err))
+		}
+	} else if err != nil {
+		t.Error(err)
+	}
+	if after := b.beside(); after != before {
+		t.Errorf("something was touched:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// Lost: the restored database, when an orphan log or journal of the lost one is
+// replayed onto it; or the commits in that log.
+func TestRecoverMissingWithOrphans(t *testing.T) {
+	for _, suffix := range []string{"-wal", "-journal"} {
+		t.Run(suffix, func(t *testing.T) {
+			b := newBench(t, "wal")
+			b.mark("saved")
+			good := b.auto()
+			if err := os.Remove(b.m.Database()); err != nil {
+				t.Fatal(err)
+			}
+			orphan := []byte(strings.Repeat("commits of the lost database ", 500))
+			writeFile(t, b.m.Database()+suffix, orphan)
+			rec := b.recovers(good.ID)
+			kept := glob(t, b.m.Dir(), "corrupted_*.db"+suffix)
+			if len(kept) != 1 || !bytes.Equal(readFile(t, filepath.Join(b.m.Dir(), kept[0])), orphan) {
+				t.Errorf("the orphan was not kept: %v", kept)
+			}
+			if left := glob(t, filepath.Dir(b.m.Database()), "data.db-*"); len(left) > 0 || b.marked() != "saved" {
+				t.Errorf("beside the restored database: %v; mark %q", left, b.marked())
+			}
+			if rec.Quarantined == nil || filepath.Base(*rec.Quarantined)+suffix != kept[0] {
+				t.Errorf("recovery %+v tells nothing of %v", rec, kept)
+			}
+		})
+	}
+}
+
+// Lost: everything, when a backup that is damaged itself takes the place of a
+// damaged database, or stands in the way of an older good one.
+func TestRecoverTriesOlderBackups(t *testing.T) {
+	b := newBench(t, "wal")
+	var made []snapshot.Backup
+	for _, name := range []string{"first", "second", "third"} {
+		b.mark(name)
+		made = append(made, b.auto())
+	}
+	b.damageArchive(made[2])
+	if err := os.Remove(b.m.ArchivePath(made[1])); err != nil { // after Open looked
+		t.Fatal(err)
+	}
+	b.damage()
+	b.recovers(made[0].ID)
+	if got := b.marked(); got != "first" {
+		t.Errorf("mark %q", got)
+	}
+	bad, err := b.m.Find(made[2].ID)
+	if err != nil || bad.Verification.State != catalog.Failed || bad.Verification.Detail == "" {
+		t.Errorf("the damaged backup still counts: %+v %v", bad.Verification, err)
+	}
+	if b.latest() != made[0].File {
+		t.Errorf("latest is %s", b.latest())
+	}
+	if len(b.rec.of(snapshot.EventWarning)) < 2 {
+		t.Errorf("warnings: %+v", b.rec.of(snapshot.EventWarning))
+	}
+}
+
+// Lost: the damaged original, the only thing left to save rows from.
+func TestRecoverWithoutUsableBackup(t *testing.T) {
+	for _, made := range []int{0, 1, 3} {
+		for _, mode := range []string{"wal", "delete"} {
+			t.Run(mode, func(t *testing.T) {
+				b := newBench(t, mode)
+				for range made {
+					b.mark("x")
+					b.damageArchive(b.manual())
+				}
+				b.damage()
+				before := b.beside()
+				for range 2 {
+					rec, err := b.m.Recover(t.Context())
+					if !errors.Is(err, snapshot.ErrNoUsableBackup) || snapshot.Code(err) != "no_usable_backup" || snapshot.Hint(err) == "" {
+						t.Errorf("got %v (code %s, hint %q)", err, snapshot.Code(err), snapshot.Hint(err))
+					}
+					if rec.Action != snapshot.ActionNone || rec.Verdict != integrity.Corrupt {
+						t.Errorf("recovery %+v", rec)
+					}
+				}
+				if after := b.beside(); after != before {
+					t.Errorf("the original was touched:\n%s\nbefore:\n%s", after, before)
+				}
+				if kept := glob(t, b.m.Dir(), "corrupted_*"); len(kept) > 0 {
+					t.Errorf("quarantined although nothing was restored: %v", kept)
+				}
+				b.noDebris()
+			})
+		}
+	}
+}
+
+// Lost: recovery after the catalog was lost together with the database.
+func TestRecoverFromUnverifiedBackups(t *testing.T) {
+	for name, lose := range map[string]func(b *bench){
+		"rebuilt": func(b *bench) {
+			if _, err := b.m.Rebuild(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"catalog gone": func(b *bench) {
+			if err := os.Remove(filepath.Join(b.m.Dir(), "catalog.json")); err != nil {
+				t.Fatal(err)
+			}
+			b.reopen()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "wal")
+			b.mark("older")
+			older := b.auto()
+			b.mark("newer")
+			b.damageArchive(b.auto())
+			lose(b)
+			if s := b.status(); s.State != snapshot.Unprotected || b.latest() != "" {
+				t.Errorf("unproven backups count: %+v, latest %q", s, b.latest())
+			}
+			b.damage()
+			b.recovers(older.ID)
+			if e, err := b.m.Find(older.ID); err != nil || e.Verification.State != catalog.Verified || b.latest() != older.File {
+				t.Errorf("the proof was not remembered: %+v %v, latest %q", e.Verification, err, b.latest())
+			}
+		})
+	}
+}
+
+// Lost: a database that is only locked, taken for a damaged one.
+func TestRecoverLockedDatabase(t *testing.T) {
+	for name, c := range map[string]struct{ mode, lock string }{
+		"rollback mode": {"delete", "BEGIN EXCLUSIVE"},
+		"wal":           {"wal", "PRAGMA locking_mode=EXCLUSIVE; BEGIN IMMEDIATE; UPDATE accounts SET balance = balance"},
+	} {
+		for _, damaged := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				b := newBench(t, c.mode, func(c *snapshot.Config) { c.LockWait = 150 * time.Millisecond })
+				b.auto()
+				// Broken first: a connection reads its first page anew only when it begins.
+				if damaged {
+					testdb.ZeroPage(t, b.m.Database(), 9)
+				}
+				app := shell(t, b.m.Database(), c.lock)
+				before := b.beside()
+				rec, err := b.m.Recover(t.Context())
+				// With its log's index in memory, a connection in WAL mode leaves the files readable.
+				seenHealthy := !damaged && c.mode == "wal" && err == nil && rec.Action == snapshot.ActionNone
+				if !seenHealthy && (!errors.Is(err, snapshot.ErrBusy) || snapshot.Code(err) != "busy") {
+					t.Errorf("got %v, did %+v", err, rec)
+				}
+				if after := b.beside(); after != before || len(glob(t, b.m.Dir(), "corrupted_*")) > 0 {
+					t.Errorf("something was touched:\n%s\nbefore:\n%s", after, before)
+				}
+				app()
+			})
+		}
+	}
+}
+
+// shell has the C shell run sql in a process that then keeps the database open
+// until the returned function is called.
+func shell(t *testing.T, path, sql string) (end func()) {
+	t.Helper()
+	cmd := exec.Command(testdb.RequireTool(t, "sqlite3"), "-batch", path)
+	cmd.Env = append(os.Environ(), "HOME="+os.DevNull)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	end = func() {
+		if !ended {
+			ended = true
+			in.Close()
+			cmd.Wait()
+		}
+	}
+	t.Cleanup(end)
+	if _, err := io.WriteString(in, sql+";\n.print ready\n.system echo ready\n"); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); ; {
+		if !lines.Scan() {
+			t.Fatal("the shell ended")
+		}
+		if lines.Text() == "ready" {
+			go io.Copy(io.Discard, out)
+			return end
+		}
+	}
+}
+
+// Lost: commits of an application that goes on with a file that was replaced
+// under it.
+func TestRecoverWaitsForOpenConnections(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("NOT TESTED: only Linux tells who has a file open")
+	}
+	for _, who := range []string{"another process", "this process"} {
+		for _, mode := range []string{"wal", "delete"} {
+			t.Run(who+"/"+mode, func(t *testing.T) {
+				b := newBench(t, mode)
+				good := b.auto()
+				end := func() {}
+				if who == "another process" {
+					end = shell(t, b.m.Database(), "SELECT count(*) FROM accounts")
+				} else {
+					app, err := samplecrm.Open(b.m.Database(), "")
+					if err == nil {
+						err = app.Ping()
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					end = func() { app.Close() }
+				}
+				b.damage()
+				before := b.beside()
+				rec, err := b.m.Recover(t.Context())
+				if !errors.Is(err, snapshot.ErrBusy) || rec.Action != snapshot.ActionWaiting || rec.Verdict != integrity.Corrupt || snapshot.Hint(err) == "" {
+					t.Errorf("got %v (hint %q), did %+v", err, snapshot.Hint(err), rec)
+				}
+				if after := b.beside(); after != before || len(glob(t, b.m.Dir(), "corrupted_*")) > 0 {
+					t.Errorf("something was touched:\n%s\nbefore:\n%s", after, before)
+				}
+				b.noDebris()
+				end()
+				b.recovers(good.ID)
+			})
+		}
+	}
+}
+
+// Lost: a database replaced because somebody stopped the check.
+func TestRecoverCancelled(t *testing.T) {
+	b := newBench(t, "delete")
+	b.auto()
+	b.damage()
+	before := b.beside()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	rec, err := b.m.Recover(ctx)
+	if err == nil || snapshot.Code(err) != "cancelled" || rec.Restored != nil {
+		t.Errorf("got %v (code %s), did %+v", err, snapshot.Code(err), rec)
+	}
+	if b.beside() != before {
+		t.Error("something was touched")
+	}
+}

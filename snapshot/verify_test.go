@@ -1,0 +1,129 @@
+package snapshot_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/testdb"
+	"example.com/snapd/snapshot"
+)
+
+// Lost: the knowledge that a stored backup is still good.
+func TestVerifyGoodBackup(t *testing.T) {
+	for _, level := range []integrity.Level{integrity.LevelQuick, integrity.LevelFull} {
+		later(t, func(t *testing.T) {
+			b := newBench(t, "wal")
+			e := b.manual()
+			sleepHours(5)
+			before := b.archives()
+			v, err := b.m.Verify(t.Context(), "latest", level)
+			if err != nil || v.ID != e.ID || v.Verification.State != catalog.Verified || v.Verification.Level != level.String() {
+				t.Errorf("verify at %s: %+v %v", level, v, err)
+			}
+			if v.Verification.At == nil || v.Verification.At.Sub(*e.Verification.At) < minutes(299) {
+				t.Errorf("proven at %v, made at %v", v.Verification.At, e.Verification.At)
+			}
+			if b.archives() != before {
+				t.Error("verifying changed the archives")
+			}
+			b.noDebris()
+			wantBackupKeys(t, v)
+			b.reopen()
+			if found, err := b.m.Find(e.ID); err != nil || found.Verification.Level != level.String() {
+				t.Errorf("not remembered: %+v %v", found.Verification, err)
+			}
+			if n := len(b.rec.of(snapshot.EventVerified)); n != 1 {
+				t.Errorf("%d verified events", n)
+			}
+		})
+	}
+}
+
+// Lost: the truth about a backup that rotted on the disk.
+func TestVerifyDamagedBackup(t *testing.T) {
+	for name, spoil := range map[string]func(b *bench, older, e snapshot.Backup){
+		"a byte flipped":   func(b *bench, _, e snapshot.Backup) { b.damageArchive(e) },
+		"the last byte":    func(b *bench, _, e snapshot.Backup) { testdb.FlipByte(b.t, b.m.ArchivePath(e), -1) },
+		"metadata flipped": func(b *bench, _, e snapshot.Backup) { testdb.FlipByte(b.t, b.m.ArchivePath(e), -200) },
+		"cut short":        func(b *bench, _, e snapshot.Backup) { testdb.CutAt(b.t, b.m.ArchivePath(e), -100) },
+		"bytes appended":   func(b *bench, _, e snapshot.Backup) { testdb.Append(b.t, b.m.ArchivePath(e), []byte("x")) },
+		"emptied":          func(b *bench, _, e snapshot.Backup) { testdb.CutAt(b.t, b.m.ArchivePath(e), 0) },
+		"another backup's": func(b *bench, older, e snapshot.Backup) {
+			writeFile(b.t, b.m.ArchivePath(e), readFile(b.t, b.m.ArchivePath(older)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "wal")
+			made := b.several(2)
+			older, e := made[0], made[1]
+			good := readFile(t, b.m.ArchivePath(e))
+			spoil(b, older, e)
+			got, err := b.m.Verify(t.Context(), e.ID, integrity.LevelQuick)
+			if !errors.Is(err, snapshot.ErrCorrupt) || snapshot.Code(err) != "corrupt" {
+				t.Errorf("verify: %v (code %s)", err, snapshot.Code(err))
+			}
+			if got.ID != e.ID || got.Verification.State != catalog.Failed || got.Verification.Detail == "" {
+				t.Errorf("entry %+v", got)
+			}
+			if b.latest() != older.File {
+				t.Errorf("latest still is %s", b.latest())
+			}
+			if s := b.status(); s.NewestVerified == nil || *s.NewestVerified != older.ID {
+				t.Errorf("status %+v", s)
+			}
+			if len(b.rec.of(snapshot.EventFailed)) != 1 {
+				t.Errorf("events %+v", b.rec.of(snapshot.EventFailed))
+			}
+			b.noDebris()
+
+			writeFile(t, b.m.ArchivePath(e), good)
+			if got, err = b.m.Verify(t.Context(), e.ID, integrity.LevelQuick); err != nil || got.Verification.State != catalog.Verified || b.latest() != e.File {
+				t.Errorf("the same backup, whole again: %+v %v, latest %s", got.Verification, err, b.latest())
+			}
+		})
+	}
+}
+
+// Lost: the difference between a sound archive and a sound database inside.
+func TestVerifyLooksInside(t *testing.T) {
+	b := newBench(t, "delete")
+	good := b.manual()
+	image := readFile(t, b.m.Database())
+	clear(image[3*4096 : 4*4096])
+	const id = "data_backup_MANUAL_20300101_000000"
+	packArchive(t, filepath.Join(b.m.Dir(), id+".db.zst"), image, good.Seq+1)
+	b.reopen()
+	var damaged *snapshot.CorruptError
+	e, err := b.m.Verify(t.Context(), id, integrity.LevelQuick)
+	if !errors.Is(err, snapshot.ErrCorrupt) || !errors.As(err, &damaged) || e.Verification.State != catalog.Failed {
+		t.Errorf("a corrupt image: %+v %v", e, err)
+	}
+	if b.latest() != good.File {
+		t.Errorf("latest is %s", b.latest())
+	}
+}
+
+// Lost: a good backup, condemned because it could not be looked at.
+func TestVerifyThatCouldNotBeMade(t *testing.T) {
+	b := newBench(t, "wal")
+	e := b.manual()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.m.Verify(ctx, e.ID, integrity.LevelQuick); err == nil || snapshot.Code(err) != "cancelled" {
+		t.Errorf("cancelled: %v (code %s)", err, snapshot.Code(err))
+	}
+	if found, err := b.m.Find(e.ID); err != nil || found.Verification.State != catalog.Verified {
+		t.Errorf("condemned: %+v %v", found.Verification, err)
+	}
+	if err := os.Remove(b.m.ArchivePath(e)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.m.Verify(t.Context(), e.ID, integrity.LevelQuick); !errors.Is(err, snapshot.ErrNotFound) || snapshot.Hint(err) == "" {
+		t.Errorf("a file that has gone: %v (hint %q)", err, snapshot.Hint(err))
+	}
+}
