@@ -79,7 +79,7 @@ unit:
 
 build:
 	$(call say,./snapd)
-	@$(GO) build -trimpath -o snapd$$($(GO) env GOEXE) ./cmd/snapd
+	@$(GO) build -o snapd$$($(GO) env GOEXE) ./cmd/snapd
 
 bench:
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...

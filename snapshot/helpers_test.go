@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
@@ -407,3 +409,5 @@ func packArchive(t testing.TB, path string, image []byte, seq uint64) {
 	}
 	writeFile(t, path, out.Bytes())
 }
+
+func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

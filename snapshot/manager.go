@@ -137,7 +137,10 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("%s: %w", what, err)
+		if err = fmt.Errorf("%s: %w", what, err); errors.Is(err, catalog.ErrReadOnly) {
+			err = hint(err, "make the backup directory writable for this user, or choose another one with --dir")
+		}
+		return nil, err
 	}
 	done := func() {
 		if err := lock.Unlock(); err != nil {
@@ -178,7 +181,7 @@ func explain(err error) error {
 	case errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive),
 		errors.Is(err, pages.ErrCorrupt), errors.Is(err, pages.ErrNotDatabase):
 		return &sentinelError{ErrCorrupt, err}
-	case durable.IsNoSpace(err) && !errors.Is(err, ErrNoSpace):
+	case durable.IsNoSpace(err):
 		return hint(&sentinelError{ErrNoSpace, err}, "free some space, or choose another directory with --dir")
 	}
 	return err

@@ -99,7 +99,7 @@ var damages = map[string]struct {
 	verdict integrity.Verdict
 	do      func(t *testing.T, path string)
 }{
-	"page zeroed":   {integrity.Corrupt, func(t *testing.T, path string) { testdb.ZeroPage(t, path, 4) }},
+	"page zeroed": {integrity.Corrupt, func(t *testing.T, path string) { testdb.ZeroPage(t, path, 4) }},
 	"page of noise": {integrity.Corrupt, func(t *testing.T, path string) {
 		testdb.Overwrite(t, path, 7*4096, bytes.Repeat([]byte("noise..."), 512))
 	}},
@@ -234,86 +234,6 @@ func TestRecoveredFileKeepsModeAndOwner(t *testing.T) {
 			}
 			if uid, gid, ok := ownerOf(t, b.m.Database()); root && ok && (uid != 1234 || gid != 2345) {
 				t.Errorf("owner %d:%d", uid, gid)
-			}
-		})
-	}
-}
-
-// Lost: the data of a database file that went away, or what OnMissing promises.
-func TestRecoverMissingDatabase(t *testing.T) {
-	for _, state := range []string{"missing", "empty"} {
-		for _, backups := range []bool{true, false} {
-			for _, on := range []snapshot.OnMissing{"", snapshot.MissingRestore, snapshot.MissingFail, snapshot.MissingIgnore} {
-				name := state + "/no backups/" + string(on)
-				if backups {
-					name = state + "/backups/" + string(on)
-				}
-				t.Run(name, func(t *testing.T) { recoverMissing(t, state, backups, on) })
-			}
-		}
-	}
-}
-
-func recoverMissing(t *testing.T, state string, backups bool, on snapshot.OnMissing) {
-	b := newBench(t, "wal", func(c *snapshot.Config) { c.OnMissing = on })
-	id := ""
-	if backups {
-		b.mark("saved")
-		id = b.auto().ID
-	}
-	if err := os.Remove(b.m.Database()); err != nil {
-		t.Fatal(err)
-	}
-	if state == "empty" {
-		writeFile(t, b.m.Database(), nil)
-	}
-	testdb.Damaged(t, b.m.Database())
-	before := b.beside()
-	if backups && (on == "" || on == snapshot.MissingRestore) {
-		if rec := b.recovers(id); string(rec.Verdict) != state || rec.Quarantined != nil || b.marked() != "saved" {
-			t.Errorf("recovery %+v, mark %q", rec, b.marked())
-		}
-		return
-	}
-	rec, err := b.m.Recover(t.Context())
-	if string(rec.Verdict) != state || rec.Action != snapshot.ActionNone || rec.Restored != nil {
-		t.Errorf("recovery %+v", rec)
-	}
-	if backups && on == snapshot.MissingFail {
-		if !errors.Is(err, snapshot.ErrMissing) || snapshot.Hint(err) == "" {
-			t.Errorf("got %v, hint %q", err, snapshot.Hint(err))
-		}
-	} else if err != nil {
-		t.Error(err)
-	}
-	if after := b.beside(); after != before {
-		t.Errorf("something was touched:\n%s\nbefore:\n%s", after, before)
-	}
-}
-
-// Lost: the restored database, when an orphan log or journal of the lost one is
-// replayed onto it; or the commits in that log.
-func TestRecoverMissingWithOrphans(t *testing.T) {
-	for _, suffix := range []string{"-wal", "-journal"} {
-		t.Run(suffix, func(t *testing.T) {
-			b := newBench(t, "wal")
-			b.mark("saved")
-			good := b.auto()
-			if err := os.Remove(b.m.Database()); err != nil {
-				t.Fatal(err)
-			}
-			orphan := []byte(strings.Repeat("commits of the lost database ", 500))
-			writeFile(t, b.m.Database()+suffix, orphan)
-			rec := b.recovers(good.ID)
-			kept := glob(t, b.m.Dir(), "corrupted_*.db"+suffix)
-			if len(kept) != 1 || !bytes.Equal(readFile(t, filepath.Join(b.m.Dir(), kept[0])), orphan) {
-				t.Errorf("the orphan was not kept: %v", kept)
-			}
-			if left := glob(t, filepath.Dir(b.m.Database()), "data.db-*"); len(left) > 0 || b.marked() != "saved" {
-				t.Errorf("beside the restored database: %v; mark %q", left, b.marked())
-			}
-			if rec.Quarantined == nil || filepath.Base(*rec.Quarantined)+suffix != kept[0] {
-				t.Errorf("recovery %+v tells nothing of %v", rec, kept)
 			}
 		})
 	}

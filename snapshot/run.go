@@ -222,10 +222,10 @@ func (m *Manager) rememberNext(next time.Time) {
 	m.rememberState("schedule", func(s *catalog.State) { s.NextRun = &next })
 }
 
-// rolled returns the first scheduled time at or after now that follows from t.
+// rolled returns the first scheduled time after now that follows from t.
 func (m *Manager) rolled(t time.Time) time.Time {
 	now := m.now()
-	if !t.Before(now) {
+	if t.After(now) {
 		return t
 	}
 	if m.cfg.Cron == "" && m.cfg.Interval > 0 {

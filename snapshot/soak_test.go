@@ -127,8 +127,10 @@ func TestSoakBackupsBesideWriters(t *testing.T) {
 				for _, e := range r.Errors {
 					t.Errorf("writer: %s", e)
 				}
-				if mode == "wal" && r.LongestWait > 2*time.Second {
-					t.Errorf("in WAL mode a writer waited for %v", r.LongestWait)
+				// The two wait for each other; that they never wait for a backup is
+				// what TestSoakWALWriterMeetsNoLock proves.
+				if r.LongestWait > 10*time.Second {
+					t.Errorf("a writer waited for %v", r.LongestWait)
 				}
 			}
 			t.Logf("%d backups in %v, slowest %v, %d different states", count, took, slowest, len(different))

@@ -14,7 +14,7 @@ import (
 )
 
 // size is a number of bytes for people.
-func size(bytes int64) string { return humanize.IBytes(uint64(max(0, bytes))) }
+func size(bytes int64) string { return humanize.Bytes(uint64(max(0, bytes))) }
 
 // utc is a point in time for people, to the second.
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }

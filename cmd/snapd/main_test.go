@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 			"database":     database,
 			"await":        await,
 			"sigterm":      sigterm,
+			"until":        until,
 			"unprivileged": unprivileged,
 		},
 	})

@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -148,6 +150,24 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("%d files like %s after 20 s, want %d", len(names), args[0], want)
+		}
+	}
+}
+
+// until runs snapd again and again, until its standard output matches:
+// until REGEXP ARG…. Commands that go on by themselves are not for it.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP ARG…")
+	}
+	want := regexp.MustCompile(args[0])
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := ts.Exec("snapd", args[1:]...)
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("snapd %s never matched %s: %v", strings.Join(args[1:], " "), want, err)
 		}
 	}
 }

@@ -29,6 +29,7 @@ const (
 func Begin(ctx context.Context, path string, o Options) (*Snapshot, error) {
 	const op = "snapshot"
 	refused, moved := 0, 0
+	var held error // the last refusal for somebody's lock
 	for {
 		real, err := locate(op, path)
 		if err != nil {
@@ -46,7 +47,9 @@ func Begin(ctx context.Context, path string, o Options) (*Snapshot, error) {
 					"give this program the right to write to its directory: %w", op, path, ErrPermission, err)
 			}
 		case isBusy(err):
-			refused = 0
+			refused, held = 0, err
+		case ctx.Err() != nil && held != nil:
+			return nil, cancelled(ctx, op, path, held) // the time ran out inside an attempt
 		case refusedInPlace(err) && refused < maxRefusals:
 			refused++
 		default:

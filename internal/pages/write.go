@@ -41,6 +41,7 @@ func BeginWrite(ctx context.Context, path string, wait time.Duration) (*WriteTx,
 	const op = "write"
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	var held error // the last refusal for somebody's lock
 	for {
 		real, err := locate(op, path)
 		if err != nil {
@@ -51,7 +52,12 @@ func BeginWrite(ctx context.Context, path string, wait time.Duration) (*WriteTx,
 			t.wait = wait
 			return t, nil
 		}
-		if !isBusy(err) {
+		switch {
+		case isBusy(err):
+			held = err
+		case ctx.Err() != nil && held != nil:
+			return nil, cancelled(ctx, op, path, held) // the time ran out inside an attempt
+		default:
 			return nil, explain(op, path, err)
 		}
 		if waitErr := pause(ctx); waitErr != nil {

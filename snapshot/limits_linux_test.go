@@ -1,0 +1,243 @@
+package snapshot_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/testdb"
+	"example.com/snapd/snapshot"
+)
+
+// unprivileged runs fn without the rights of root, whom no mode keeps out. The
+// rights to files belong to the thread on Linux.
+func unprivileged(t *testing.T, fn func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		fn()
+		return
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const nobody = 65534
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETFSUID, nobody, 0, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	defer unix.RawSyscall(unix.SYS_SETFSUID, 0, 0, 0)
+	fn()
+}
+
+// reachable lets everybody through the directories above dir.
+func reachable(t *testing.T, dir string) {
+	t.Helper()
+	for dir = filepath.Dir(dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func chmod(t *testing.T, mode fs.FileMode, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Lost: the reason why no backup is made; or the list of those there are, where
+// the directory is mounted read-only.
+func TestUnwritableBackupDirectory(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		b := newBench(t, "delete")
+		reachable(t, b.m.Database())
+		chmod(t, 0o644, b.m.Database())
+		id := ""
+		if made {
+			b.mark("saved")
+			id = b.auto().ID
+			files, err := filepath.Glob(filepath.Join(b.m.Dir(), "*.*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			chmod(t, 0o644, append(files, filepath.Join(b.m.Dir(), id+".db.zst"))...)
+			chmod(t, 0o555, b.m.Dir())
+			t.Cleanup(func() { os.Chmod(b.m.Dir(), 0o700) })
+		}
+		before := b.beside() + b.stored()
+		unprivileged(t, func() {
+			b.reopen()
+			calls := map[string]error{"run": b.m.Run(t.Context()), "recover": second(b.m.Recover(t.Context())),
+				"backup": second(b.m.Backup(t.Context(), snapshot.Manual("")))}
+			for what, err := range calls {
+				if code := snapshot.Code(err); err == nil || code != "permission" && code != "read_only" ||
+					snapshot.Hint(err) == "" || !strings.Contains(err.Error(), b.m.Dir()) {
+					t.Errorf("%s: %v (code %s, hint %q)", what, err, code, snapshot.Hint(err))
+				}
+			}
+			if !made {
+				return
+			}
+			if got := b.ids(); !slices.Equal(got, []string{id}) {
+				t.Errorf("listed %v", got)
+			}
+			if got := b.markIn(id); got != "saved" {
+				t.Errorf("looked in and found %q", got)
+			}
+			b.wants(snapshot.Protected, "")
+		})
+		if now := b.beside() + b.stored(); now != before {
+			t.Errorf("something was changed:\n%s\nbefore:\n%s", now, before)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// Lost: a database that may only be read, though reading is all a backup needs.
+func TestReadOnlyDatabase(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		path := filepath.Join(t.TempDir(), "data.db")
+		makeDatabase(t, path, mode)
+		reachable(t, path)
+		chmod(t, 0o644, path)
+		dir := filepath.Join(t.TempDir(), "backups")
+		if err := os.Mkdir(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		reachable(t, dir)
+		chmod(t, 0o777, dir)
+		before := testdb.DirListing(t, filepath.Dir(path))
+		unprivileged(t, func() {
+			b := benchOn(t, path, func(c *snapshot.Config) { c.Dir = dir })
+			e := b.manual()
+			if b.ids()[0] != e.ID || b.markIn(e.ID) == "" {
+				t.Errorf("backup %+v", e)
+			}
+		})
+		if now := testdb.DirListing(t, filepath.Dir(path)); now != before {
+			t.Errorf("%s: something was changed:\n%s\nbefore:\n%s", mode, now, before)
+		}
+	}
+}
+
+// Lost: a good database, replaced because it may not be read.
+func TestRecoverUnreadableDatabase(t *testing.T) {
+	for what, hide := range map[string]func(path string) (undo func()){
+		"file": func(path string) func() {
+			chmod(t, 0o600, path)
+			return func() {}
+		},
+		"directory": func(path string) func() {
+			chmod(t, 0o600, filepath.Dir(path))
+			return func() { chmod(t, 0o755, filepath.Dir(path)) }
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "backups")
+			if err := os.Mkdir(dir, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			b := newBench(t, "delete", func(c *snapshot.Config) { c.Dir = dir })
+			b.auto()
+			reachable(t, b.m.Database())
+			reachable(t, dir)
+			chmod(t, 0o777, dir)
+			files, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range files {
+				if f.Type().IsRegular() {
+					chmod(t, 0o666, filepath.Join(dir, f.Name()))
+				}
+			}
+			// A file that this process has never had open.
+			image := readFile(t, b.m.Database())
+			if err := os.Rename(b.m.Database(), filepath.Join(t.TempDir(), "first.db")); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, b.m.Database(), image)
+			before := b.beside()
+			undo := hide(b.m.Database())
+			unprivileged(t, func() {
+				rec, err := b.m.Recover(t.Context())
+				if snapshot.Code(err) != "permission" || rec.Action == snapshot.ActionRestored {
+					t.Errorf("recover: %+v %v (code %s)", rec, err, snapshot.Code(err))
+				}
+				if _, err := b.m.Backup(t.Context(), snapshot.Manual("")); snapshot.Code(err) != "permission" {
+					t.Errorf("backup: %v (code %s)", err, snapshot.Code(err))
+				}
+			})
+			undo()
+			if now := b.beside(); now != before || len(glob(t, dir, "corrupted_*")) > 0 {
+				t.Errorf("something was touched:\n%s\nbefore:\n%s", now, before)
+			}
+		})
+	}
+}
+
+// Lost: old backups, or the disk's last bytes, to a backup that does not fit.
+func TestFullDisk(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		t.Run(mode, func(t *testing.T) {
+			disk := filepath.Join(t.TempDir(), "disk")
+			if err := os.Mkdir(disk, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Mount("none", disk, "tmpfs", 0, "size=9m,mode=0700"); err != nil {
+				t.Skipf("NOT TESTED: a full disk: mounting one needs root (%v)", err)
+			}
+			t.Cleanup(func() {
+				if err := unix.Unmount(disk, 0); err != nil {
+					t.Error(err)
+				}
+			})
+			b := newBench(t, mode, func(c *snapshot.Config) { c.Dir = disk })
+			made := b.several(2)
+			before, latest := b.archives(), b.latest()
+			// The estimate goes by how well the last backup compressed: random
+			// bytes pass it in WAL mode, and fill the disk.
+			b.exec("CREATE TABLE noise(x); INSERT INTO noise VALUES(randomblob(5000000)), (randomblob(6000000))")
+			for _, req := range []snapshot.Request{snapshot.Manual(""), snapshot.Auto("schedule")} {
+				_, err := b.m.Backup(t.Context(), req)
+				if !errors.Is(err, snapshot.ErrNoSpace) || snapshot.Code(err) != "no_space" || snapshot.Hint(err) == "" {
+					t.Errorf("backup: %v (code %s, hint %q)", err, snapshot.Code(err), snapshot.Hint(err))
+				}
+				t.Logf("%v", err)
+			}
+			if now := b.archives(); now != before || b.latest() != latest {
+				t.Errorf("the old backups changed:\n%s\nbefore:\n%s", now, before)
+			}
+			b.noDebris()
+			free, err := durable.FreeSpace(disk)
+			if err != nil || free < 8<<20 {
+				t.Errorf("%d bytes free afterwards, %v", free, err)
+			}
+			for _, e := range made {
+				if _, err := b.m.Verify(t.Context(), e.ID, 0); err != nil {
+					t.Errorf("verify %s: %v", e.ID, err)
+				}
+			}
+			b.wants(snapshot.AtRisk, "space")
+			// Neither can a safety backup be taken: then nothing may be restored.
+			err = b.m.Restore(t.Context(), made[0].ID, snapshot.RestoreOptions{})
+			if !errors.Is(err, snapshot.ErrNoSpace) || testdb.ShellQuery(t, b.m.Database(), "SELECT count(*) FROM noise") != "2" {
+				t.Errorf("restore without a safety backup: %v", err)
+			}
+			b.noDebris()
+			b.exec("DROP TABLE noise; VACUUM")
+			b.auto()
+			b.wants(snapshot.Protected, "")
+		})
+	}
+}
