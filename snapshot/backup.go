@@ -76,6 +76,9 @@ func (m *Manager) backup(ctx context.Context, req Request) (Backup, error) {
 		}
 	}
 	m.ev.emit(Event{Type: EventStarted, Operation: "backup", Trigger: string(req.Trigger)})
+	if err := m.damagedFiles(ctx); err != nil {
+		return Backup{}, err
+	}
 	wait, cancel := m.lockContext(ctx)
 	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir})
 	cancel()
@@ -96,6 +99,20 @@ func (m *Manager) backup(ctx context.Context, req Request) (Backup, error) {
 		}
 	}
 	return b, nil
+}
+
+// damagedFiles returns a [CorruptError] where a look at the files proves damage
+// that no SQL tells of: SQLite pads a file that is cut short, and drops
+// the commits beyond a damaged frame of a -wal. Anything less than a proof is nil:
+// what SQLite makes of the database is checked later. It is called without
+// a lock held, which a waiting writer would make it wait for.
+func (m *Manager) damagedFiles(ctx context.Context) error {
+	report, err := integrity.Check(ctx, m.cfg.Database,
+		integrity.Options{Level: integrity.LevelHeader, LockWait: min(m.cfg.LockWait, 2*time.Second)})
+	if err != nil || !report.Damaged() {
+		return nil
+	}
+	return &CorruptError{What: "database " + m.cfg.Database, Report: report}
 }
 
 // refuseEmptied keeps a database that has become empty from covering up the
@@ -460,7 +477,11 @@ func (m *Manager) progress(ev Event) func(int64) {
 // failed records, reports and returns err. An operation that was cancelled, or
 // that found another one at work, is no failure of the protection and leaves no mark.
 func (m *Manager) failed(op string, trigger catalog.Trigger, err error) error {
-	m.ev.emit(Event{Type: EventFailed, Operation: op, Trigger: string(trigger), Err: err, Message: op + " failed"})
+	message := op + " failed"
+	if errors.Is(err, context.Canceled) {
+		message = op + " was interrupted; nothing was changed"
+	}
+	m.ev.emit(Event{Type: EventFailed, Operation: op, Trigger: string(trigger), Err: err, Message: message})
 	if op == "backup" && !errors.Is(err, context.Canceled) && !errors.Is(err, catalog.ErrBusy) {
 		m.rememberFailure(trigger, err)
 	}

@@ -2,7 +2,9 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -107,7 +109,10 @@ func (c *Config) resolve() error {
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
 		return fmt.Errorf("open: backup directory: %w", err)
 	}
-	if st, err := os.Stat(c.Dir); err == nil && !st.IsDir() {
+	switch st, err := os.Stat(c.Dir); {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return hint(fmt.Errorf("open: backup directory: %w", err), "choose another directory with --dir")
+	case err == nil && !st.IsDir():
 		return hint(fmt.Errorf("open: backup directory %s is a file", c.Dir), "choose a directory with --dir")
 	}
 	if c.Interval == 0 {

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -73,6 +74,9 @@ func (e *events) record(ev Event) {
 		level = slog.LevelWarn
 	case EventFailed:
 		level = slog.LevelError
+		if errors.Is(ev.Err, context.Canceled) {
+			level = slog.LevelInfo // somebody wanted it
+		}
 	}
 	var attrs []slog.Attr
 	for _, a := range []struct{ k, v string }{{"operation", ev.Operation}, {"trigger", ev.Trigger}, {"backup", ev.Backup}, {"path", ev.Path}} {

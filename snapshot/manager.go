@@ -128,7 +128,7 @@ func (m *Manager) reportChanges(ch catalog.Changes) {
 // what a crash left. The returned function gives the lock back.
 func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err error) {
 	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
-		return nil, hint(fmt.Errorf("%s: backup directory: %w", what, err), "choose a writable directory with --dir")
+		return nil, hint(fmt.Errorf("%s: backup directory: %w", what, err), "choose a writable directory, with --dir")
 	}
 	wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
 	defer cancel()

@@ -167,7 +167,7 @@ func (m *Manager) acceptTarget(target string, o RestoreOptions) error {
 	case err == nil && !st.Mode().IsRegular():
 		return hint(fmt.Errorf("restore to %s: %w: it exists and is no regular file", o.To, ErrRefused), "name a file that does not exist yet")
 	case err == nil && !o.Overwrite:
-		return hint(fmt.Errorf("restore to %s: %w: the file exists", o.To, ErrRefused), "name a file that does not exist, or allow overwriting")
+		return hint(fmt.Errorf("restore to %s: %w: the file exists", o.To, ErrRefused), "name a file that does not exist")
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("restore to %s: %w", o.To, err)
 	}
@@ -210,6 +210,9 @@ func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, targe
 func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup, res *RestoreResult) (done bool, err error) {
 	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || e.DatabaseBytes == 0 {
 		return false, nil
+	}
+	if m.damagedFiles(ctx) != nil {
+		return false, nil // it must be kept whole, which only a swap does
 	}
 	tx, err := pages.BeginWrite(ctx, m.cfg.Database, m.cfg.LockWait)
 	switch {

@@ -63,6 +63,15 @@ func (m *Manager) Run(ctx context.Context) error {
 	return m.finalBackup(ctx)
 }
 
+// RunningIn tells which process has a Run on this backup directory, "" for none.
+func (m *Manager) RunningIn() (holder string, err error) {
+	h, running, err := m.cat.ServeRunning()
+	if err != nil || !running {
+		return "", err
+	}
+	return h.String(), nil
+}
+
 // finalBackup is the shutdown backup, with a time limit of its own.
 func (m *Manager) finalBackup(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.ShutdownTimeout)

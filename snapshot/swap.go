@@ -88,11 +88,18 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 // a transaction that a crash cut short, and bring a -wal that a crash left into
 // the file. Nobody has the database open. Without sidecars the swap is one rename,
 // and whoever opens the database after a crash in the middle of it finds the old
-// state or the new one, even before Open has tidied up. A database that SQLite
-// calls damaged stays as it is: it will be quarantined.
+// state or the new one, even before Open has tidied up. A damaged database stays
+// as it is: it will be quarantined.
 func (m *Manager) foldIn(ctx context.Context) error {
 	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || len(livefile.Sidecars(m.cfg.Database)) == 0 {
 		return nil // who comes next looks at the file too, and says what is wrong with it
+	}
+	report, err := m.look(ctx, integrity.LevelQuick)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if report.Damaged() {
+		return nil // a damaged -wal would be dropped: it stays, for the quarantine
 	}
 	c, err := sqliteconn.Open(m.cfg.Database, sqliteconn.Options{BusyTimeout: m.cfg.LockWait})
 	if err != nil {
@@ -129,6 +136,9 @@ func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, res *Rest
 	}
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
+	}
+	if m.damagedFiles(ctx) != nil {
+		return s, m.saveWhole(ctx, s)
 	}
 	wait, cancel := m.lockContext(ctx)
 	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir})

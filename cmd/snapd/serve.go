@@ -38,6 +38,11 @@ func (c *serveCmd) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if holder, err := m.RunningIn(); err != nil {
+		return err
+	} else if holder != "" {
+		return fmt.Errorf("%w: %s already protects %s", snapshot.ErrBusy, holder, m.Dir())
+	}
 	a.log.Info("protecting database", "path", m.Database(), "backups", m.Dir())
 	rec, err := m.Recover(ctx)
 	if err != nil {

@@ -1,0 +1,225 @@
+package snapshot_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/samplecrm"
+	"example.com/snapd/internal/testdb"
+	"example.com/snapd/snapshot"
+)
+
+const (
+	manualNote = "the one to restore"
+	keepOne    = 1
+)
+
+var operations = map[string]func(context.Context, *snapshot.Manager) error{
+	"open": func(context.Context, *snapshot.Manager) error { return nil },
+	"backup": func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.Backup(ctx, snapshot.Manual("made beside crashes"))
+		return err
+	},
+	"prune": func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.Prune(ctx, &snapshot.Policy{Last: keepOne}, false)
+		return err
+	},
+	"delete": func(ctx context.Context, m *snapshot.Manager) error {
+		id, err := restoreID(m)
+		if err != nil {
+			return err
+		}
+		return m.Delete(ctx, []string{"latest", id}, true)
+	},
+	"recover": func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.Recover(ctx)
+		return err
+	},
+	"restore online":  func(ctx context.Context, m *snapshot.Manager) error { return restoreManual(ctx, m, false) },
+	"restore offline": func(ctx context.Context, m *snapshot.Manager) error { return restoreManual(ctx, m, true) },
+}
+
+func restoreManual(ctx context.Context, m *snapshot.Manager, offline bool) error {
+	id, err := restoreID(m)
+	if err != nil {
+		return err
+	}
+	return m.Restore(ctx, id, snapshot.RestoreOptions{Offline: offline})
+}
+
+// restoreID finds the manual backup of the scenario.
+func restoreID(m *snapshot.Manager) (string, error) {
+	all, err := m.Backups()
+	for _, b := range all {
+		if b.Note == manualNote {
+			return b.ID, err
+		}
+	}
+	return "", errors.Join(err, errors.New("the manual backup is gone"))
+}
+
+// scenario is a directory before an operation: data.db and its backups, three
+// automatic ones of different states, and a manual one of a state in between.
+type scenario struct {
+	name, op, mode string
+	// damage changes data.db after the last backup; nil leaves it healthy.
+	damage func(t *testing.T, db string)
+
+	dir      string // the template; every crash happens in a copy
+	before   map[string]string
+	ids      []string // of the backups, newest first
+	live     string   // dump of the database as it was; "" where it cannot be read
+	manual   string   // hash of the image of the manual backup
+	newest   string   // hash of the image of the newest one
+	restored string   // dump of what a restore or recovery puts there
+}
+
+// killedWriter leaves a -wal with commits and an -shm, as after a power cut.
+func killedWriter(t *testing.T, db string) {
+	w := testdb.StartPythonWriter(t, db)
+	w.WaitCommits(5)
+	w.Kill()
+}
+
+// hotJournal leaves half a transaction in the file, and the -journal that takes it back.
+func hotJournal(t *testing.T, db string) {
+	p := startPython(t, db, "5")
+	for _, statement := range []string{"PRAGMA cache_size=5", "BEGIN IMMEDIATE",
+		"UPDATE notes SET body = body || 'torn'", "UPDATE activities SET body = body || 'torn'"} {
+		if got := p.ask(statement); got != "" {
+			t.Fatal(got)
+		}
+	}
+	p.kill()
+	if st, err := os.Stat(db + "-journal"); err != nil || st.Size() == 0 {
+		t.Fatalf("no hot journal: %v", err)
+	}
+}
+
+func crashScenarios() []*scenario {
+	header := func(t *testing.T, db string) { testdb.OverwriteHeader(t, db, make([]byte, 100)) }
+	return []*scenario{
+		{name: "backup", op: "backup", mode: "wal"},
+		{name: "backup rollback mode", op: "backup", mode: "delete"},
+		{name: "prune", op: "prune", mode: "wal"},
+		{name: "delete", op: "delete", mode: "wal"},
+		{name: "restore online", op: "restore online", mode: "wal"},
+		{name: "restore online rollback mode", op: "restore online", mode: "delete"},
+		{name: "restore online after a crash of the application", op: "restore online", mode: "wal", damage: killedWriter},
+		{name: "restore offline", op: "restore offline", mode: "delete"},
+		{name: "restore offline with a WAL", op: "restore offline", mode: "wal", damage: killedWriter},
+		{name: "restore offline with a hot journal", op: "restore offline", mode: "delete", damage: hotJournal},
+		{name: "recover corrupt", op: "recover", mode: "delete", damage: header},
+		{name: "recover corrupt with a WAL", op: "recover", mode: "wal", damage: func(t *testing.T, db string) {
+			killedWriter(t, db)
+			header(t, db)
+		}},
+		{name: "recover missing", op: "recover", mode: "wal", damage: func(t *testing.T, db string) {
+			testdb.Damaged(t, db)
+			must(t, os.Remove(db))
+		}},
+		{name: "recover missing with an orphan WAL", op: "recover", mode: "wal", damage: func(t *testing.T, db string) {
+			killedWriter(t, db)
+			testdb.Damaged(t, db)
+			must(t, os.Remove(db))
+			must(t, os.Remove(db+"-shm"))
+		}},
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// prepare makes the template.
+func (s *scenario) prepare(t *testing.T) {
+	t.Helper()
+	testdb.RequireTool(t, "sqlite3")
+	testdb.RequireTool(t, "zstd")
+	s.dir = t.TempDir()
+	db := filepath.Join(s.dir, "data.db")
+	must(t, samplecrm.Create(t.Context(), db, samplecrm.Options{Seed: 1, JournalMode: s.mode}))
+	m := openManager(t, db)
+	change := func() {
+		testdb.ShellQuery(t, db, "INSERT INTO notes(contact_id, author, body, created_at) SELECT contact_id, author, body||'x', created_at FROM notes LIMIT 5")
+	}
+	for i := range 4 {
+		req := snapshot.Auto(catalog.TriggerSchedule)
+		if i == 1 {
+			req = snapshot.Manual(manualNote)
+		}
+		b, err := m.Backup(t.Context(), req)
+		must(t, err)
+		s.ids = slices.Insert(s.ids, 0, b.ID)
+		image := filepath.Join(t.TempDir(), "image.db")
+		unzstd(t, m.ArchivePath(b), image)
+		if i == 1 {
+			s.manual = testdb.FileHash(t, image)
+		}
+		if s.newest = testdb.FileHash(t, image); i == 1 && s.op != "recover" || i == 3 && s.op == "recover" {
+			s.restored = dump(t, image)
+		}
+		change()
+	}
+	if s.damage != nil {
+		s.damage(t, db)
+	}
+	s.before = dbFiles(t, db)
+	if s.op != "recover" {
+		s.live = contents(t, db)
+	}
+}
+
+// copy makes a directory to crash in and returns its database's path.
+func (s *scenario) copy(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "work")
+	command(t, "cp", "-a", s.dir, dir)
+	return filepath.Join(dir, "data.db")
+}
+
+func command(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %q: %v: %s", name, args, err, out)
+	}
+}
+
+func unzstd(t testing.TB, archive, to string) {
+	t.Helper()
+	command(t, testdb.RequireTool(t, "zstd"), "-q", "-d", "-f", archive, "-o", to)
+}
+
+func dump(t testing.TB, db string) string {
+	t.Helper()
+	return testdb.ShellQuery(t, db, ".dump")
+}
+
+func openManager(t testing.TB, db string) *snapshot.Manager {
+	t.Helper()
+	m, err := snapshot.Open(snapshot.Config{Database: db})
+	must(t, err)
+	return m
+}
+
+// dbFiles gives the hashes of the database and of those sidecars that hold data:
+// a process that is killed while it reads a WAL database leaves an empty one.
+func dbFiles(t testing.TB, db string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, suffix := range []string{"", "-wal", "-journal"} {
+		if st, err := os.Lstat(db + suffix); err == nil && (st.Size() > 0 || suffix == "") {
+			files[suffix] = testdb.FileHash(t, db+suffix)
+		}
+	}
+	return files
+}

@@ -1,0 +1,70 @@
+package snapshot_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/testdb"
+	"example.com/snapd/snapshot"
+)
+
+// Lost: good backups, to verified ones of a corrupt database; or what is left of
+// such a database, to a restore. The fixtures are those of package integrity.
+func TestCorruptFixtures(t *testing.T) {
+	wants, err := filepath.Glob(filepath.Join("..", "testdata", "corrupt", "*.want"))
+	if err != nil || len(wants) < 50 {
+		t.Fatalf("%d fixtures, %v", len(wants), err)
+	}
+	for _, want := range wants {
+		fixture := strings.TrimSuffix(want, ".want") + ".db"
+		t.Run(filepath.Base(fixture), func(t *testing.T) { checkFixture(t, fixture) })
+	}
+}
+
+func checkFixture(t *testing.T, fixture string) {
+	path := filepath.Join(t.TempDir(), "data.db")
+	testdb.Damaged(t, path)
+	makeDatabase(t, path, "delete")
+	b := benchOn(t, path)
+	good := b.manual()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	laid := map[string][]byte{}
+	for _, suffix := range []string{"", "-wal", "-journal"} {
+		raw, err := os.ReadFile(fixture + suffix)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, path+suffix, raw)
+		laid[suffix] = raw
+	}
+	report, err := b.m.Check(t.Context(), integrity.LevelQuick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !report.Damaged() {
+		return // what no quick check sees, no backup can refuse
+	}
+	if e, err := b.m.Backup(t.Context(), snapshot.Manual("")); !errors.Is(err, snapshot.ErrCorrupt) {
+		t.Errorf("a backup (%s, %v) of what a check calls %s: %v", e.Verification.State, err, report.Verdict, report.Findings)
+	}
+	if b.latest() != good.File || len(b.ids()) != 1 {
+		t.Errorf("latest %s of %v", b.latest(), b.ids())
+	}
+	res := b.restores(good.ID, snapshot.RestoreOptions{})
+	for suffix, raw := range laid {
+		if res.Quarantined == "" || !bytes.Equal(readFile(t, res.Quarantined+suffix), raw) {
+			t.Errorf("the damaged database%s was not kept as it was (%q)", suffix, res.Quarantined)
+		}
+	}
+}
