@@ -314,7 +314,7 @@ func (m *Manager) stage(ctx context.Context, src *source, req Request, began tim
 
 func (m *Manager) compress(ctx context.Context, src *source, file *durable.File, req Request, began time.Time) (archive.Info, error) {
 	w, err := archive.NewWriter(file, archive.WriterOptions{
-		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workers(), ScratchDir: m.cfg.Dir,
+		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workersFor(req), ScratchDir: m.cfg.Dir,
 	})
 	if err != nil {
 		return archive.Info{}, fmt.Errorf("backup: %w", err)
@@ -364,7 +364,7 @@ func (m *Manager) readBack(ctx context.Context, file *durable.File, info archive
 	if got := r.Info().ImageBLAKE3; got != info.ImageBLAKE3 {
 		return fmt.Errorf("backup: read back: %w: image digest %s, wrote %s", archive.ErrDamaged, got, info.ImageBLAKE3)
 	}
-	o := archive.CopyOptions{Workers: m.workers(), Progress: m.phase(req, "read back", info.ImageBytes)}
+	o := archive.CopyOptions{Workers: m.workersFor(req), Progress: m.phase(req, "read back", info.ImageBytes)}
 	if err := r.Verify(ctx, o); err != nil {
 		return fmt.Errorf("backup: read back: %w", err)
 	}

@@ -63,7 +63,8 @@ type Config struct {
 
 	// Compression is "fastest" (default), "default", "better" or "best".
 	Compression string
-	// Workers compress in parallel; default GOMAXPROCS-1, at least 1, which
+	// Workers compress and decompress in parallel; default GOMAXPROCS for what
+	// somebody waits for, and one less, at least 1, for automatic backups, which
 	// leaves the host a core.
 	Workers int
 	// LockWait bounds how long an operation waits for SQLite's locks and for

@@ -193,11 +193,30 @@ type sentinelError struct{ sentinel, err error }
 func (e *sentinelError) Error() string   { return e.err.Error() }
 func (e *sentinelError) Unwrap() []error { return []error{e.sentinel, e.err} }
 
-// workers is the number of compressors: one core is left to the host.
+// workers is the number of goroutines that compress or decompress for an
+// automatic backup: one core is left to the host.
 func (m *Manager) workers() int {
 	if m.cfg.Workers > 0 {
 		return m.cfg.Workers
 	}
+	return max(1, runtime.GOMAXPROCS(0)-1)
+}
+
+// allWorkers is the number for what somebody waits for.
+func (m *Manager) allWorkers() int {
+	if m.cfg.Workers > 0 {
+		return m.cfg.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// workersFor chooses between them.
+func (m *Manager) workersFor(req Request) int {
+	if req.Kind == catalog.Auto && req.Trigger != catalog.TriggerPreRestore {
+		return m.workers()
+	}
+	return m.allWorkers()
+}
 	return max(1, runtime.GOMAXPROCS(0)-1)
 }
 

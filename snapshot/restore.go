@@ -99,7 +99,7 @@ func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res 
 	}
 	defer r.Close()
 	p := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
-	if err := r.Verify(ctx, archive.CopyOptions{Workers: m.workers(), Progress: p}); err != nil {
+	if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
 		return m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
 	}
 	if o.To != "" {
@@ -195,7 +195,7 @@ func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, targe
 		}
 	}()
 	p := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "unpack", Total: info.ImageBytes})
-	if err := r.CopyTo(ctx, f, archive.CopyOptions{Workers: m.workers(), Progress: p}); err != nil {
+	if err := r.CopyTo(ctx, f, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
 		return nil, fmt.Errorf("restore: backup %s: %w", e.ID, err)
 	}
 	if err := f.Sync(); err != nil {
@@ -240,7 +240,8 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 	}
 	p := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "write", Total: e.DatabaseBytes})
 	if err := m.replace(ctx, tx, r, p); err != nil {
-		return false, err
+		// Nothing was changed: what was saved is the database as it stands.
+		return false, errors.Join(err, m.cat.Delete(context.WithoutCancel(ctx), safety.ID))
 	}
 	m.atPoint("pages replaced")
 	if err := tx.Commit(ctx); err != nil {
@@ -267,7 +268,7 @@ func (m *Manager) replace(ctx context.Context, tx *pages.WriteTx, r *archive.Rea
 	pr, pw := io.Pipe()
 	proof := make(chan error, 1) // the goroutine ends when the stream is read, or pr closed
 	go func() {
-		err := r.CopyTo(ctx, pw, archive.CopyOptions{Workers: m.workers()})
+		err := r.CopyTo(ctx, pw, archive.CopyOptions{Workers: m.allWorkers()})
 		pw.CloseWithError(err)
 		proof <- err
 	}()
