@@ -193,11 +193,11 @@ type sentinelError struct{ sentinel, err error }
 func (e *sentinelError) Error() string   { return e.err.Error() }
 func (e *sentinelError) Unwrap() []error { return []error{e.sentinel, e.err} }
 
-// workers is the number of goroutines that compress or decompress for an
-// automatic backup: one core is left to the host.
-func (m *Manager) workers() int {
-	if m.cfg.Workers > 0 {
-		return m.cfg.Workers
+// workersFor is the number of goroutines that compress and read back a backup:
+// automatic ones leave a core to the host.
+func (m *Manager) workersFor(req Request) int {
+	if n := m.allWorkers(); req.Kind != catalog.Auto || req.Trigger == catalog.TriggerPreRestore || m.cfg.Workers > 0 {
+		return n
 	}
 	return max(1, runtime.GOMAXPROCS(0)-1)
 }
@@ -210,19 +210,9 @@ func (m *Manager) allWorkers() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// workersFor chooses between them.
-func (m *Manager) workersFor(req Request) int {
-	if req.Kind == catalog.Auto && req.Trigger != catalog.TriggerPreRestore {
-		return m.workers()
-	}
-	return m.allWorkers()
-}
-	return max(1, runtime.GOMAXPROCS(0)-1)
-}
-
 func (m *Manager) now() time.Time { return m.cfg.now().UTC() }
 
-// locked returns ctx bounded by the configured wait, for SQLite's locks.
+// lockContext returns ctx bounded by the configured wait, for SQLite's locks.
 func (m *Manager) lockContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, m.cfg.LockWait)
 }
