@@ -115,78 +115,6 @@ func (m *Manager) damagedFiles(ctx context.Context) error {
 	return &CorruptError{What: "database " + m.cfg.Database, Report: report}
 }
 
-// refuseEmptied keeps a database that has become empty from covering up the
-// backups that hold its data: recovery would otherwise trust the empty one.
-func (m *Manager) refuseEmptied(snap *pages.Snapshot) error {
-	if snap.Info().PageCount > 0 {
-		return nil
-	}
-	all, err := m.candidates()
-	if err != nil || len(all) == 0 {
-		return err
-	}
-	return hint(fmt.Errorf("backup: %w: %s has zero bytes, while %d backups hold data", ErrMissing, m.cfg.Database, len(all)),
-		"run recover to put the newest backup back")
-}
-
-// head returns the verified backup that the live database descends from: the
-// one restored last, until a newer backup is taken, else the newest. Right after
-// a restore the newest is the safety backup of the state that was given up.
-func (m *Manager) head() (Backup, error) {
-	latest, err := m.cat.Get("latest")
-	if err != nil {
-		return Backup{}, err
-	}
-	state, err := m.cat.State()
-	if err != nil {
-		return Backup{}, err
-	}
-	if r := state.LastRestore; r != nil && latest.Seq <= r.Seq {
-		if b, err := m.cat.Get(r.ID); err == nil && b.Usable() {
-			return b, nil
-		}
-	}
-	return latest, nil
-}
-
-// rememberRestore keeps what the live database now descends from.
-func (m *Manager) rememberRestore(e Backup) {
-	m.remembering("restore", func(tx *catalog.Tx) {
-		tx.State().LastRestore = &catalog.RestoreOutcome{ID: e.ID, At: m.now(), Seq: tx.HighestSeq()}
-	})
-}
-
-// covering returns the backup that the database descends from if print proves
-// that it has not changed since.
-func (m *Manager) covering(print livefile.Fingerprint) (Backup, bool) {
-	b, err := m.head()
-	if err != nil || len(b.Source) == 0 {
-		return Backup{}, false
-	}
-	var then livefile.Fingerprint
-	if json.Unmarshal(b.Source, &then) != nil || !then.Unchanged(print) {
-		return Backup{}, false
-	}
-	return b, true
-}
-
-// unchanged tells that b still covers the database. A failure before is then
-// over; otherwise nothing is written: idle means idle.
-func (m *Manager) unchanged(req Request, b Backup) error {
-	m.ev.emit(Event{Type: EventUnchanged, Operation: "backup", Trigger: string(req.Trigger), Backup: b.ID,
-		Message: "database unchanged since " + b.ID})
-	state, err := m.cat.State()
-	if err != nil {
-		return err
-	}
-	if f, failed := newest(state.LastFailure); failed {
-		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
-			m.rememberState("success", func(s *catalog.State) { s.Succeeded(req.Trigger, m.now()) })
-		}
-	}
-	return nil
-}
-
 // store turns an open snapshot into a proven, listed backup. print, when not
 // nil, is the fingerprint from before the snapshot began: it lets an image
 // equal to the newest verified one be recognised and not stored again.
@@ -369,35 +297,6 @@ func (m *Manager) readBack(ctx context.Context, file *durable.File, info archive
 		return fmt.Errorf("backup: read back: %w", err)
 	}
 	return nil
-}
-
-// sameImage recognises that the image just staged is the head's, byte for byte:
-// that backup then covers the database, and nothing is stored twice.
-func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info, print livefile.Fingerprint) (Backup, bool, error) {
-	b, err := m.head()
-	if errors.Is(err, catalog.ErrNotFound) || err == nil && b.ImageBLAKE3 != info.ImageBLAKE3 {
-		return Backup{}, false, nil
-	}
-	if err != nil {
-		return Backup{}, false, err
-	}
-	raw, err := json.Marshal(print)
-	if err != nil {
-		return Backup{}, false, fmt.Errorf("backup: %w", err)
-	}
-	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
-		e, err := tx.Get(b.ID)
-		if err != nil {
-			return err
-		}
-		e.Source = raw
-		b = e
-		return tx.Put(e)
-	})
-	if err != nil {
-		return Backup{}, false, err
-	}
-	return b, true, m.unchanged(req, b)
 }
 
 // publish gives the staged archive its name and its entry.

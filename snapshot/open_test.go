@@ -69,7 +69,7 @@ func TestTextFileAsDatabase(t *testing.T) {
 	text := []byte(strings.Repeat("Dear customer, this is no database.\n", 300))
 	writeFile(t, path, text)
 	b := benchOn(t, path)
-	if _, err := b.m.Backup(t.Context(), snapshot.Manual("")); !errors.Is(err, snapshot.ErrCorrupt) || !strings.Contains(err.Error(), "not a database") {
+	if _, err := b.m.Backup(t.Context(), snapshot.Manual("")); !errors.Is(err, snapshot.ErrCorrupt) || !strings.Contains(err.Error(), "begins with text") {
 		t.Errorf("backup: %v", err)
 	}
 	if rec, err := b.m.Recover(t.Context()); !errors.Is(err, snapshot.ErrNoUsableBackup) || rec.Verdict != integrity.NotADatabase {

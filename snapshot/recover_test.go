@@ -419,7 +419,7 @@ func TestRecoverWaitsForOpenConnections(t *testing.T) {
 			t.Run(who+"/"+mode, func(t *testing.T) {
 				b := newBench(t, mode)
 				good := b.auto()
-				end := func() {}
+				var end func()
 				if who == "another process" {
 					end = shell(t, b.m.Database(), "SELECT count(*) FROM accounts")
 				} else {

@@ -36,9 +36,8 @@ type WriterOptions struct {
 // one goroutine, and calls the destination's Write from another one, between
 // the first Write and the return of Finish or Abort. It holds Workers+2 frames.
 type Writer struct {
-	dst  io.Writer
-	o    WriterOptions
-	meta metadata
+	dst io.Writer
+	o   WriterOptions
 
 	current *frameJob // being filled by Write; nil when none
 	total   int64     // image bytes taken by Write
