@@ -134,11 +134,11 @@ func TestReadOnlyDatabase(t *testing.T) {
 func TestRecoverUnreadableDatabase(t *testing.T) {
 	for what, hide := range map[string]func(path string) (undo func()){
 		"file": func(path string) func() {
-			chmod(t, 0o600, path)
-			return func() {}
+			chmod(t, 0, path)
+			return func() { chmod(t, 0o600, path) }
 		},
 		"directory": func(path string) func() {
-			chmod(t, 0o600, filepath.Dir(path))
+			chmod(t, 0, filepath.Dir(path))
 			return func() { chmod(t, 0o755, filepath.Dir(path)) }
 		},
 	} {
