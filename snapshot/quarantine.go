@@ -158,9 +158,21 @@ func writeReport(quarantine string, report integrity.Report) error {
 // tellQuarantined says where a swap has kept what it replaced, if it has.
 func (m *Manager) tellQuarantined(operation string, s *swap) {
 	if s.quarantine != "" {
-		m.ev.emit(Event{Type: EventQuarantined, Operation: operation, Path: s.quarantine,
-			Message: "the damaged database was kept as " + filepath.Base(s.quarantine)})
+		kept := quarantined(s.quarantine)
+		m.ev.emit(Event{Type: EventQuarantined, Operation: operation, Path: kept,
+			Message: "what was replaced is kept as " + filepath.Base(kept)})
 	}
+}
+
+// quarantined is the file that stands for what was kept: the database, or its
+// first sidecar where that was all there was.
+func quarantined(quarantine string) string {
+	for _, suffix := range []string{"", "-wal", "-journal"} {
+		if !isMissing(quarantine + suffix) {
+			return quarantine + suffix
+		}
+	}
+	return quarantine
 }
 
 // dressLike gives the staged file the mode and owner of the file it replaces,

@@ -228,7 +228,8 @@ func (m *Manager) putBack(ctx context.Context, s *swap, rec *Recovery) error {
 	m.rememberRestore(s.backup)
 	rec.Action, rec.Restored, rec.LosesSince = ActionRestored, &s.backup.ID, s.backup.CreatedAt
 	if s.quarantine != "" {
-		rec.Quarantined = &s.quarantine
+		kept := quarantined(s.quarantine)
+		rec.Quarantined = &kept
 	}
 	m.tellQuarantined("recover", s)
 	m.ev.emit(Event{Type: EventRestored, Operation: "recover", Backup: s.backup.ID, Path: m.cfg.Database,

@@ -74,7 +74,9 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 		}
 		if err = m.swap(ctx, s); err == nil {
 			m.rememberRestore(e)
-			res.Quarantined = s.quarantine
+			if s.quarantine != "" {
+				res.Quarantined = quarantined(s.quarantine)
+			}
 			m.tellQuarantined("restore", s)
 			return m.checkRestored(ctx, e)
 		} else if !errors.Is(err, errMoved) {
