@@ -87,6 +87,14 @@ type State struct {
 	LastDrill   *DrillOutcome       `json:"last_drill,omitempty"`
 	LastRestore *RestoreOutcome     `json:"last_restore,omitempty"`
 	NextRun     *time.Time          `json:"next_run,omitempty"`
+	Schedule    *Schedule           `json:"schedule,omitempty"` // of the serve that runs, or that died
+	Database    string              `json:"database,omitempty"` // path, from the backup directory where that can be, of the database whose backups these are
+}
+
+// Schedule is when automatic backups are made: by Cron where that is set.
+type Schedule struct {
+	Interval time.Duration `json:"interval_ns,omitempty"`
+	Cron     string        `json:"cron,omitempty"`
 }
 
 // RestoreOutcome is the last restore over the live database.

@@ -119,6 +119,9 @@ func (c *Config) resolve() error {
 	if c.Interval == 0 {
 		c.Interval = DefaultInterval
 	}
+	if c.Interval > 0 && c.Interval < time.Second {
+		return hint(fmt.Errorf("open: an interval of %s would only push good backups out", c.Interval), "use at least 1s, for example 12h")
+	}
 	if c.Cron != "" && !gronx.IsValid(c.Cron) {
 		return hint(fmt.Errorf("open: %q is not a cron expression", c.Cron),
 			"use five fields, for example \"0 */6 * * *\"")

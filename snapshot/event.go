@@ -42,6 +42,8 @@ type Event struct {
 	Message   string
 	Next      time.Time
 	Err       error
+
+	loud bool // logged as a warning
 }
 
 // events hands events to the logger and to the host, one at a time.
@@ -72,6 +74,10 @@ func (e *events) record(ev Event) {
 		level = slog.LevelDebug
 	case EventWarning, EventRestoreReset, EventQuarantined:
 		level = slog.LevelWarn
+	case EventReconciled:
+		if ev.loud {
+			level = slog.LevelWarn
+		}
 	case EventFailed:
 		level = slog.LevelError
 		if errors.Is(ev.Err, context.Canceled) {

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/durable"
@@ -92,8 +94,14 @@ func (in *intent) write(database string) error {
 	return nil
 }
 
-// readIntent returns the intent beside the database, nil when there is none.
-func readIntent(database string) (*intent, error) {
+// quarantineForm is what quarantineName makes.
+var quarantineForm = regexp.MustCompile(`^corrupted_[0-9]{8}_[0-9]{6}(_[0-9]{1,3})?\.db$`)
+
+// readIntent returns the intent beside the database, nil when there is none. The
+// directory may belong to somebody with fewer rights: an intent of another
+// owner's, or one that names files that no swap of ours would, is not followed.
+func (m *Manager) readIntent() (*intent, error) {
+	database := m.cfg.Database
 	path := intentPath(database)
 	st, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -109,6 +117,9 @@ func readIntent(database string) (*intent, error) {
 	if !st.Mode().IsRegular() || st.Size() > maxIntent {
 		return nil, bad("not a small regular file")
 	}
+	if !ownedByUs(st) {
+		return nil, bad("it belongs to another user")
+	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("restore intent: %w", err)
@@ -122,6 +133,16 @@ func readIntent(database string) (*intent, error) {
 		return nil, bad(fmt.Sprintf("version %d; this program knows %d", in.Version, intentVersion))
 	case in.Target != filepath.Base(database) || in.Staged != filepath.Base(in.Staged) || !durable.IsTempFor(in.Staged, in.Target):
 		return nil, bad("it names other files")
+	case in.Quarantine != "" && !quarantineForm.MatchString(filepath.Base(in.Quarantine)):
+		return nil, bad("its quarantine is none of ours")
+	case in.Quarantine != "" && filepath.Dir(in.Quarantine) != m.cfg.Dir:
+		return nil, hint(fmt.Errorf("a restore was cut short that used the backup directory %s", filepath.Dir(in.Quarantine)),
+			"use that directory (--dir) once, so that it can be finished")
+	}
+	for _, side := range in.Sidecars {
+		if !slices.Contains(sidecarSuffixes, side.Suffix) {
+			return nil, bad("it names other files")
+		}
 	}
 	return &in, nil
 }

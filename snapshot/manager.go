@@ -48,6 +48,9 @@ func Open(cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	m.cat = cat
+	if err := m.mine(); err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
 	if err := m.settle(context.Background()); err != nil {
 		return nil, fmt.Errorf("open: %w", explain(err))
 	}
@@ -64,7 +67,7 @@ func (m *Manager) Dir() string { return m.cfg.Dir }
 // archive without its entry. While another operation holds the lock none of
 // that is debris, and it is left alone.
 func (m *Manager) settle(ctx context.Context) error {
-	pending, err := readIntent(m.cfg.Database)
+	pending, err := m.readIntent()
 	if err != nil {
 		return err
 	}
@@ -84,8 +87,17 @@ func (m *Manager) settle(ctx context.Context) error {
 		return err
 	}
 	defer lock.Unlock()
+	if pending, err = m.readIntent(); err != nil { // again, now that nobody else works on it
+		return err
+	}
 	if pending != nil {
-		if err := m.finishRestore(ctx, pending); err != nil {
+		err := m.finishRestore(ctx, pending)
+		if errors.Is(explain(err), ErrBusy) {
+			m.ev.emit(Event{Type: EventWarning, Operation: "restore", Backup: pending.Backup, Err: err,
+				Message: "a restore that was cut short cannot be finished while the database is in use"})
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -119,8 +131,10 @@ func (m *Manager) sweep() error {
 
 // reportChanges tells what reconciling or rebuilding did.
 func (m *Manager) reportChanges(ch catalog.Changes) {
+	// A catalog that was lost, and backups that are gone or cut, want somebody's eye.
+	loud := ch.Reason != "" || ch.SetAside != "" || len(ch.Vanished) > 0 || len(ch.Resized) > 0 || ch.Unsaved != nil
 	for _, line := range ch.Lines() {
-		m.ev.emit(Event{Type: EventReconciled, Message: line})
+		m.ev.emit(Event{Type: EventReconciled, Message: line, loud: loud})
 	}
 }
 
@@ -147,7 +161,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 			m.ev.emit(Event{Type: EventWarning, Operation: what, Err: err, Message: "the operation lock could not be released"})
 		}
 	}
-	if pending, err := readIntent(m.cfg.Database); err != nil || pending != nil {
+	if pending, err := m.readIntent(); err != nil || pending != nil {
 		if err == nil {
 			err = m.finishRestore(ctx, pending)
 		}
@@ -156,7 +170,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 			return nil, err
 		}
 	}
-	if err := m.sweep(); err != nil {
+	if err := errors.Join(m.sweep(), m.claim(ctx)); err != nil {
 		done()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}

@@ -22,5 +22,11 @@ func chownLike(path string, st fs.FileInfo) error {
 	return err
 }
 
+// ownedByUs reports whether this process's user owns the file.
+func ownedByUs(st fs.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && int(sys.Uid) == os.Geteuid()
+}
+
 // isReadOnlyFS reports an error of a file system mounted read-only.
 func isReadOnlyFS(err error) bool { return errors.Is(err, syscall.EROFS) }

@@ -158,9 +158,12 @@ func writeReport(quarantine string, report integrity.Report) error {
 // tellQuarantined says where a swap has kept what it replaced, if it has.
 func (m *Manager) tellQuarantined(operation string, s *swap) {
 	if s.quarantine != "" {
-		kept := quarantined(s.quarantine)
+		kept, what := quarantined(s.quarantine), "the damaged database"
+		if kept != s.quarantine {
+			what = "an orphan log"
+		}
 		m.ev.emit(Event{Type: EventQuarantined, Operation: operation, Path: kept,
-			Message: "what was replaced is kept as " + filepath.Base(kept)})
+			Message: what + " was kept as " + filepath.Base(kept)})
 	}
 }
 

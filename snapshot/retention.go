@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"example.com/snapd/catalog"
 )
@@ -81,47 +82,51 @@ func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 		return m.failed("delete", "", explain(err))
 	}
 	defer unlock()
-	if err := m.mayDelete(ids, force); err != nil {
+	going, err := m.mayDelete(ids, force)
+	if err != nil {
 		return err
 	}
-	if err := m.remove(ctx, ids, "deleted backup "); err != nil {
+	if err := m.remove(ctx, going, "deleted backup "); err != nil {
 		return m.failed("delete", "", explain(err))
 	}
 	return nil
 }
 
-func (m *Manager) mayDelete(ids []string, force bool) error {
-	going := map[string]bool{}
+// mayDelete resolves ids once and for all: "latest" names another backup after
+// each deletion.
+func (m *Manager) mayDelete(ids []string, force bool) (going []string, err error) {
 	for _, id := range ids {
 		e, err := m.cat.Get(id)
 		if err != nil {
-			return fmt.Errorf("delete: %w", err)
+			return nil, fmt.Errorf("delete: %w", err)
 		}
 		if e.Pinned && !force {
-			return hint(fmt.Errorf("delete %s: %w: it is pinned", e.ID, ErrRefused), "unpin it first, or use --force")
+			return nil, hint(fmt.Errorf("delete %s: %w: it is pinned", e.ID, ErrRefused), "unpin it first, or use --force")
 		}
-		going[e.ID] = true
+		if !slices.Contains(going, e.ID) {
+			going = append(going, e.ID)
+		}
 	}
 	if force {
-		return nil
+		return going, nil
 	}
 	entries, err := m.cat.Entries()
 	if err != nil {
-		return fmt.Errorf("delete: %w", err)
+		return nil, fmt.Errorf("delete: %w", err)
 	}
 	verified, left := 0, 0
 	for _, e := range entries {
-		if e.Verification.State == catalog.Verified {
+		if e.Usable() {
 			verified++
-			if !going[e.ID] {
+			if !slices.Contains(going, e.ID) {
 				left++
 			}
 		}
 	}
 	if verified > 0 && left == 0 {
-		return hint(fmt.Errorf("delete: %w: no verified backup would be left", ErrRefused), "make a new backup first, or use --force")
+		return nil, hint(fmt.Errorf("delete: %w: no verified backup would be left", ErrRefused), "make a new backup first, or use --force")
 	}
-	return nil
+	return going, nil
 }
 
 // SetPinned exempts a backup from pruning, or lifts that.

@@ -32,7 +32,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 		return hint(fmt.Errorf("run: backup directory: %w", err), "choose a writable directory with --dir")
 	}
-	lock, err := m.cat.LockServe(ctx)
+	lock, err := m.cat.LockServe(context.WithoutCancel(ctx))
 	if err != nil {
 		return hint(explain(fmt.Errorf("run: %w", err)), "stop the other one, or give this one its own --dir")
 	}
@@ -60,7 +60,10 @@ func (m *Manager) Run(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
-	return m.finalBackup(ctx)
+	err = m.finalBackup(ctx)
+	// Who stops it knows; who kills it leaves the schedule, and Status tells when it is missed.
+	m.rememberState("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
+	return err
 }
 
 // RunningIn tells which process has a Run on this backup directory, "" for none.
@@ -99,6 +102,9 @@ type schedule struct {
 func (s *schedule) changed() {
 	if s.m.cfg.OnChange > 0 {
 		s.dirtyAt = s.m.now()
+	}
+	if s.failures == 0 {
+		s.retry = time.Time{} // it only waited for a database to appear
 	}
 }
 
@@ -223,12 +229,14 @@ func (m *Manager) nextRun(from time.Time) time.Time {
 // a time that has passed forward, so an idle program need not write.
 func (m *Manager) rememberNext(next time.Time) {
 	state, err := m.cat.State()
-	if err == nil && state.NextRun != nil {
+	if err == nil && state.NextRun != nil && state.Schedule != nil && *state.Schedule == (catalog.Schedule{Interval: m.cfg.Interval, Cron: m.cfg.Cron}) {
 		if latest, err := m.cat.Get("latest"); err == nil && latest.CreatedAt.Before(*state.NextRun) && m.rolled(*state.NextRun).Sub(next).Abs() < time.Minute {
 			return
 		}
 	}
-	m.rememberState("schedule", func(s *catalog.State) { s.NextRun = &next })
+	m.rememberState("schedule", func(s *catalog.State) {
+		s.NextRun, s.Schedule = &next, &catalog.Schedule{Interval: m.cfg.Interval, Cron: m.cfg.Cron}
+	})
 }
 
 // rolled returns the first scheduled time after now that follows from t.

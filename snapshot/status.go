@@ -120,7 +120,7 @@ func (m *Manager) Stats() (Stats, error) {
 // Check judges the live database at level and remembers the outcome. It takes
 // no operation lock: checking disturbs nobody.
 func (m *Manager) Check(ctx context.Context, level integrity.Level) (Report, error) {
-	report, err := m.look(ctx, level)
+	report, err := m.look(ctx, level, m.cfg.LockWait)
 	if err != nil {
 		return report, explain(err)
 	}
@@ -130,9 +130,12 @@ func (m *Manager) Check(ctx context.Context, level integrity.Level) (Report, err
 
 // look checks without the operation lock, so a private copy, where one is
 // needed, goes where no other operation sweeps: the system's temporary directory.
-func (m *Manager) look(ctx context.Context, level integrity.Level) (Report, error) {
-	return integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: level, LockWait: m.cfg.LockWait})
+func (m *Manager) look(ctx context.Context, level integrity.Level, wait time.Duration) (Report, error) {
+	return integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: level, LockWait: wait})
 }
+
+// statusPatience is how long Status waits for somebody's lock.
+const statusPatience = 2 * time.Second
 
 // Status says whether the data is safe, and why. It probes the database but
 // changes nothing.
@@ -145,7 +148,7 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	if st, err := os.Stat(m.cfg.Database); err == nil {
 		s.Database.Bytes = st.Size()
 	}
-	report, checkErr := m.look(ctx, integrity.LevelProbe)
+	report, checkErr := m.look(ctx, integrity.LevelProbe, min(m.cfg.LockWait, statusPatience))
 	if ctx.Err() != nil {
 		return Status{}, ctx.Err()
 	}
@@ -158,6 +161,9 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	latest, err := m.cat.Get("latest")
 	if errors.Is(err, ErrNotFound) {
 		s.State, s.Reason = Unprotected, "there is no verified backup"
+		if all, err := m.cat.Entries(); err == nil && len(all) > 0 {
+			s.Reason = fmt.Sprintf("there is no verified backup; verify --all proves those that are stored (%d)", len(all))
+		}
 		return s, nil
 	}
 	if err != nil {
@@ -184,7 +190,8 @@ func worse(probe integrity.Verdict, state catalog.State) *integrity.Verdict {
 	if f, ok := newest(state.LastFailure); ok && f.Code == "corrupt" && f.At.After(at) {
 		last, at = integrity.Corrupt, f.At
 	}
-	if s, ok := newest(state.LastSuccess); ok && s.At.After(at) {
+	// A backup's success speaks for the structure, not for the application's rules.
+	if s, ok := newest(state.LastSuccess); ok && s.At.After(at) && last != integrity.Violations {
 		return &probe
 	}
 	if probe == integrity.Healthy && last != "" && last != integrity.Missing && last != integrity.Empty {
@@ -207,6 +214,9 @@ func newest(all map[catalog.Trigger]catalog.Outcome) (catalog.Outcome, bool) {
 // judge decides between protected and at risk.
 func (m *Manager) judge(s Status, latest Backup, state catalog.State, checkErr error) (Protection, string) {
 	age := humanize.RelTime(latest.CreatedAt, m.now(), "ago", "from now")
+	if age == "now" {
+		age = "just now"
+	}
 	if checkErr != nil {
 		return AtRisk, "the database could not be checked: " + checkErr.Error()
 	}
@@ -226,7 +236,7 @@ func (m *Manager) judge(s Status, latest Backup, state catalog.State, checkErr e
 	if s.Covered {
 		return Protected, fmt.Sprintf("the database is unchanged since the verified backup taken %s", age)
 	}
-	if due, late := m.overdue(latest); late {
+	if due, late := m.overdue(latest, state.Schedule); late {
 		return AtRisk, fmt.Sprintf("a backup was due %s; the newest verified one was taken %s",
 			humanize.RelTime(due, m.now(), "ago", "from now"), age)
 	}
@@ -236,17 +246,22 @@ func (m *Manager) judge(s Status, latest Backup, state catalog.State, checkErr e
 // grace is how long after its due time a backup counts as overdue.
 const grace = 10 * time.Minute
 
-// overdue reports whether the schedule wanted a backup that was not made.
-func (m *Manager) overdue(latest Backup) (due time.Time, late bool) {
+// overdue reports whether the schedule wanted a backup that was not made: that of
+// the serve that runs, or died, else the configured one.
+func (m *Manager) overdue(latest Backup, kept *catalog.Schedule) (due time.Time, late bool) {
+	interval, cron := m.cfg.Interval, m.cfg.Cron
+	if kept != nil {
+		interval, cron = kept.Interval, kept.Cron
+	}
 	switch {
-	case m.cfg.Cron != "":
-		tick, err := gronx.PrevTickBefore(m.cfg.Cron, m.now().Local(), true)
+	case cron != "":
+		tick, err := gronx.PrevTickBefore(cron, m.now().Local(), true)
 		if err != nil || !latest.CreatedAt.Before(tick) {
 			return time.Time{}, false
 		}
 		due = tick
-	case m.cfg.Interval > 0:
-		due = latest.CreatedAt.Add(m.cfg.Interval)
+	case interval > 0:
+		due = latest.CreatedAt.Add(interval)
 	default:
 		return time.Time{}, false
 	}

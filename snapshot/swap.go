@@ -96,7 +96,7 @@ func (m *Manager) foldIn(ctx context.Context) error {
 	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || len(livefile.Sidecars(m.cfg.Database)) == 0 {
 		return nil // who comes next looks at the file too, and says what is wrong with it
 	}
-	report, err := m.look(ctx, integrity.LevelQuick)
+	report, err := m.look(ctx, integrity.LevelQuick, m.cfg.LockWait)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
@@ -169,7 +169,7 @@ func (m *Manager) saveWhole(ctx context.Context, s *swap) (err error) {
 	if s.quarantine, err = m.quarantineName(); err != nil {
 		return err
 	}
-	report, err := m.look(ctx, integrity.LevelQuick)
+	report, err := m.look(ctx, integrity.LevelQuick, m.cfg.LockWait)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}

@@ -62,7 +62,9 @@ func (a *app) close() { a.console.close() }
 
 // logger writes to standard error. A one-shot command tells its failure
 // itself, as its last line: unless a level was asked for, log lines of failures
-// would say it twice, and only warnings are shown.
+// would say it twice, and only warnings are shown. serve ends so when it could
+// not recover the database: that line too is left out, unless it is the only one
+// in the form that was asked for.
 func (a *app) logger(serving bool) *slog.Logger {
 	level := slog.LevelWarn
 	if serving {
@@ -71,18 +73,23 @@ func (a *app) logger(serving bool) *slog.Logger {
 	if a.Quiet {
 		level = slog.LevelError
 	}
-	if a.LogLevel != "" {
-		if err := level.UnmarshalText([]byte(a.LogLevel)); err != nil {
+	if a.LogLevel != nil {
+		if err := level.UnmarshalText([]byte(*a.LogLevel)); err != nil {
 			level = slog.LevelInfo // the grammar allows only names that parse
 		}
 	}
 	o := &slog.HandlerOptions{Level: level}
 	var h slog.Handler = slog.NewTextHandler(a.console, o)
-	if a.LogFormat == "json" || a.LogFormat == "" && a.JSON {
+	asJSON := text(a.LogFormat, "") == "json" || a.LogFormat == nil && a.JSON
+	if asJSON {
 		h = slog.NewJSONHandler(a.console, o)
 	}
-	if !serving && a.LogLevel == "" {
+	switch {
+	case a.LogLevel != nil: // everything of that level was asked for
+	case !serving:
 		h = belowError{h}
+	case asJSON == a.JSON:
+		h = butRecover{h}
 	}
 	return slog.New(h)
 }
@@ -92,6 +99,21 @@ type belowError struct{ slog.Handler }
 
 func (h belowError) Enabled(ctx context.Context, l slog.Level) bool {
 	return l < slog.LevelError && h.Handler.Enabled(ctx, l)
+}
+
+// butRecover passes on all but the failure of Recover, with which serve ends.
+type butRecover struct{ slog.Handler }
+
+func (h butRecover) Handle(ctx context.Context, r slog.Record) error {
+	fatal := false
+	r.Attrs(func(attr slog.Attr) bool {
+		fatal = r.Level >= slog.LevelError && attr.Key == "operation" && attr.Value.String() == "recover"
+		return !fatal
+	})
+	if fatal {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
 }
 
 // open opens the Manager of --db and --dir; more, when not nil, adds to its

@@ -43,11 +43,12 @@ func (c *checkCmd) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	whole := a.judge(lvl)
 	var sum tally
 	reports := []any{}
 	for _, path := range paths {
 		a.console.progress("check "+path, 0, 0)
-		report, err := checkPath(ctx, path, lvl)
+		report, err := whole(ctx, path)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -63,6 +64,26 @@ func (c *checkCmd) run(ctx context.Context, a *app) error {
 		return err
 	}
 	return sum.outcome()
+}
+
+// judge returns what checks one path: the --db through its Manager, which
+// remembers the verdict for status, and everything else by itself. Where no
+// Manager can be opened, the verdict still can be had.
+func (a *app) judge(l integrity.Level) func(context.Context, string) (integrity.Report, error) {
+	own, err := livefile.Resolve(a.DB)
+	if a.DB == "" || err != nil {
+		own = ""
+	}
+	return func(ctx context.Context, path string) (integrity.Report, error) {
+		if is, err := livefile.Resolve(path); own != "" && err == nil && is == own && !isArchive(path) {
+			if m, err := a.open(nil); err == nil {
+				report, err := m.Check(ctx, l)
+				report.Path = path // as it was named
+				return report, err
+			}
+		}
+		return checkPath(ctx, path, l)
+	}
 }
 
 // checkPath judges a database or an archive.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -19,8 +20,8 @@ type globals struct {
 	Dir       string     `env:"SNAPD_DIR" placeholder:"DIR" help:"Where the backups are; default: backups beside the database."`
 	JSON      bool       `name:"json" help:"One JSON document on standard output, errors as JSON on standard error."`
 	Quiet     bool       `short:"q" help:"Say nothing but errors."`
-	LogFormat string     `enum:",text,json" default:"" placeholder:"text|json" help:"Format of log lines on standard error; default: text, with --json json."`
-	LogLevel  string     `enum:",debug,info,warn,error" default:"" placeholder:"LEVEL" help:"debug, info, warn or error; default: info for serve, warn for the others."`
+	LogFormat *string    `enum:"text,json" placeholder:"text|json" help:"Format of log lines on standard error; default: text, with --json json."`
+	LogLevel  *string    `enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error; default: info for serve, warn for the others."`
 	Config    configFile `placeholder:"FILE" help:"TOML file with settings named like the long flags of serve. Flags and environment win."`
 }
 
@@ -91,12 +92,11 @@ func (a *app) parse(args []string) (command, error) {
 	if errors.Is(err, errHelp) {
 		return nil, errHelp
 	}
-	var usage *usageError
-	if errors.As(err, &usage) {
-		return nil, usage
+	if err == nil {
+		err = noneEmpty(parsed)
 	}
 	if err != nil {
-		return nil, &usageError{err.Error(), usageHint(args)}
+		return nil, misread(err)
 	}
 	a.globals = g.globals
 	c, ok := parsed.Selected().Target.Addr().Interface().(command)
@@ -106,11 +106,65 @@ func (a *app) parse(args []string) (command, error) {
 	return c, nil
 }
 
-func usageHint(args []string) string {
-	if len(args) == 0 {
-		return "snapd help lists the commands, and snapd demo shows them at work"
+// misread is what a person is told about a line that the parser refused.
+func misread(err error) error {
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return usage
 	}
-	return "see snapd help"
+	var refused *kong.ParseError
+	if !errors.As(err, &refused) || refused.Context == nil {
+		return &usageError{err.Error(), "see snapd help"}
+	}
+	if chosen := refused.Context.Selected(); chosen != nil {
+		return &usageError{err.Error(), "see snapd help " + chosen.Name}
+	}
+	const all = "snapd help lists the commands"
+	if name, ok := strings.CutPrefix(err.Error(), "unexpected argument "); ok {
+		meant := ""
+		if i := strings.LastIndex(name, ", did you mean "); i >= 0 {
+			name, meant = name[:i], name[i:]
+		}
+		return &usageError{fmt.Sprintf("unknown command %q%s", name, meant), all}
+	}
+	if len(refused.Context.Args) == 0 {
+		return &usageError{err.Error(), all + ", and snapd demo shows them at work"}
+	}
+	return &usageError{err.Error(), all}
+}
+
+// noneEmpty refuses texts that were given and are empty: an unset variable of a
+// script would otherwise choose the default, which may be the live database. A
+// note may well be empty.
+func noneEmpty(line *kong.Context) error {
+	for _, part := range line.Path {
+		switch {
+		case part.Flag != nil && !part.Resolved && part.Flag.Name != "note" && part.Flag.Target.Kind() == reflect.String &&
+			part.Flag.Target.Len() == 0:
+			return emptyArgument("--" + part.Flag.Name)
+		case part.Positional != nil && hasEmpty(part.Positional.Target):
+			return emptyArgument(part.Positional.Summary())
+		}
+	}
+	return nil
+}
+
+func hasEmpty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.String:
+		return v.Len() == 0
+	case reflect.Slice:
+		for i := range v.Len() {
+			if hasEmpty(v.Index(i)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func emptyArgument(name string) error {
+	return &usageError{name + " is empty", "give it a value or leave it out; a variable that is not set looks like this"}
 }
 
 func wantsJSON(args []string) bool {

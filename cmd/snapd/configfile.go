@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/BurntSushi/toml"
 	"github.com/alecthomas/kong"
@@ -22,15 +25,23 @@ const maxConfig = 1 << 20
 // given neither on the command line nor by the environment.
 func (configFile) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 	path, _ := ctx.FlagValue(trace.Flag).(configFile)
+	if path == "" {
+		return emptyArgument("--config")
+	}
 	values, err := readConfig(string(path))
 	if err != nil {
 		return err
 	}
 	known := settings(ctx.Model)
-	for key := range values {
-		if !slices.Contains(known, key) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		flag, ok := known[key]
+		if !ok {
 			return &usageError{fmt.Sprintf("configuration %s: unknown key %q", path, key),
-				"known are " + strings.Join(known, ", ")}
+				"known are " + strings.Join(slices.Sorted(maps.Keys(known)), ", ")}
+		}
+		if _, isText := values[key].(string); !isText && flag.Target.Type() == reflect.TypeFor[time.Duration]() {
+			return &usageError{fmt.Sprintf("configuration %s: %s = %v has no unit", path, key, values[key]),
+				fmt.Sprintf("write a text with one: %s = \"12h\"", key)}
 		}
 	}
 	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
@@ -47,8 +58,14 @@ func (configFile) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 // readConfig returns the file's values, each a string, a number or a boolean.
 func readConfig(path string) (map[string]any, error) {
 	st, err := os.Stat(path)
-	if err == nil && (!st.Mode().IsRegular() || st.Size() > maxConfig) {
-		err = fmt.Errorf("%s is not a file of at most %d bytes", path, maxConfig)
+	switch {
+	case err != nil:
+	case st.IsDir():
+		err = fmt.Errorf("%s is a directory", path)
+	case !st.Mode().IsRegular():
+		err = fmt.Errorf("%s is no ordinary file", path)
+	case st.Size() > maxConfig:
+		err = fmt.Errorf("%s has %s; at most %s are read", path, size(st.Size()), size(maxConfig))
 	}
 	var raw []byte
 	if err == nil {
@@ -65,27 +82,27 @@ func readConfig(path string) (map[string]any, error) {
 		switch v.(type) {
 		case string, bool, int64:
 		default:
-			return nil, &usageError{fmt.Sprintf("configuration %s: %q is neither a text, a whole number nor a boolean", path, key), ""}
+			return nil, &usageError{fmt.Sprintf("configuration %s: %q is neither a text, a whole number nor a boolean", path, key),
+				"write one line for each setting, for example keep-daily = 7"}
 		}
 	}
 	return values, nil
 }
 
-// settings are the keys that a configuration file may have.
-func settings(app *kong.Application) []string {
-	var names []string
+// settings are the flags whose names a configuration file may have as keys.
+func settings(app *kong.Application) map[string]*kong.Flag {
+	known := map[string]*kong.Flag{}
 	for _, f := range app.Flags {
 		if f.Name != "help" && f.Name != "config" {
-			names = append(names, f.Name)
+			known[f.Name] = f
 		}
 	}
 	for _, c := range app.Children {
 		if c.Name == "serve" {
 			for _, f := range c.Flags {
-				names = append(names, f.Name)
+				known[f.Name] = f
 			}
 		}
 	}
-	slices.Sort(names)
-	return names
+	return known
 }

@@ -52,13 +52,15 @@ func (c *demoCmd) run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() {
-		if c.Clean {
+		left, rerr := os.ReadDir(dir)
+		switch {
+		case c.Clean, rerr == nil && len(left) == 0: // interrupted at once
 			err = errors.Join(err, tidy())
-		} else if err != nil {
+		case err != nil:
 			fmt.Fprintf(a.console, "the demo's files are in %s\n", dir)
 		}
 	}()
-	if a.LogLevel == "" {
+	if a.LogLevel == nil {
 		a.log = slog.New(slog.DiscardHandler) // the demo tells its story itself
 	}
 	began := time.Now()

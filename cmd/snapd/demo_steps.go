@@ -242,7 +242,7 @@ func (d *demo) status(ctx context.Context, crm *liveCRM) error {
 	}
 	d.say("%s: %s", s.State, s.Reason)
 	for _, b := range all {
-		d.say("%-36s %-11s %8s  %s  %s", b.ID, b.Trigger, size(b.ArchiveBytes), b.Verification.State, short(b.Note, 60))
+		d.say("%-35s %-11s %8s  %s  %s", b.ID, b.Trigger, size(b.ArchiveBytes), b.Verification.State, short(b.Note, 28)) // 100 columns
 	}
 	kept, err := filepath.Glob(filepath.Join(d.m.Dir(), "corrupted_*.db"))
 	if err != nil {

@@ -40,6 +40,15 @@ func (e *noSuchFile) Error() string        { return e.err.Error() }
 func (e *noSuchFile) Unwrap() error        { return e.err }
 func (e *noSuchFile) Is(target error) bool { return target == snapshot.ErrMissing }
 
+// hinted adds to an error what the person who reads it can do.
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (e *hinted) Error() string { return e.err.Error() }
+func (e *hinted) Unwrap() error { return e.err }
+
 // outcome is a result, already printed, that has an exit status of its own: a
 // corrupt database is what check was asked to find, no failure of check.
 type outcome struct {
@@ -89,7 +98,10 @@ func statusOfCode(code string) int {
 func hintOf(err error) string {
 	var usage *usageError
 	var no *refusal
+	var advised *hinted
 	switch {
+	case errors.As(err, &advised):
+		return advised.hint
 	case errors.As(err, &usage):
 		return usage.hint
 	case errors.As(err, &no):

@@ -67,6 +67,9 @@ func (s schedule) Validate() error {
 	if s.Interval < 0 {
 		return fmt.Errorf("--interval %s is negative; use 0 for no scheduled backups", s.Interval)
 	}
+	if s.Interval > 0 && s.Interval < time.Second {
+		return fmt.Errorf("--interval %s would only push good backups out; use at least 1s, for example 12h", s.Interval)
+	}
 	if s.Cron != "" && !gronx.IsValid(s.Cron) {
 		return fmt.Errorf("--cron %q is not a cron expression; use five fields, for example \"0 */6 * * *\"", s.Cron)
 	}

@@ -41,18 +41,17 @@ func (c *serveCmd) run(ctx context.Context, a *app) error {
 	if holder, err := m.RunningIn(); err != nil {
 		return err
 	} else if holder != "" {
-		return fmt.Errorf("%w: %s already protects %s", snapshot.ErrBusy, holder, m.Dir())
+		return &hinted{fmt.Errorf("%w: %s already protects %s", snapshot.ErrBusy, holder, m.Dir()),
+			"stop the other one, or give this one its own --dir"}
 	}
 	a.log.Info("protecting database", "path", m.Database(), "backups", m.Dir())
 	rec, err := m.Recover(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			a.log.Info("stopped before the first backup")
-			return c.result(a, m)
-		}
+	switch {
+	case err == nil:
+		c.announce(a, m, rec)
+	case ctx.Err() == nil:
 		return err
-	}
-	c.announce(a, m, rec)
+	} // else Run is left with the shutdown backup
 	// The place for the HTTP server: started here with m, ended before the
 	// shutdown backup that Run makes once ctx has ended.
 	if err := m.Run(ctx); err != nil {

@@ -14,6 +14,12 @@ type statusCmd struct {
 	schedule
 }
 
+// Help is what the parser adds to the help of status.
+func (statusCmd) Help() string {
+	return "Whether a backup is overdue is judged by the schedule of the serve that protects the database, or died doing so. " +
+		"--interval and --cron say what was promised where none is known: when backups are made by cron, for example."
+}
+
 func (c *statusCmd) run(ctx context.Context, a *app) error {
 	m, err := a.open(c.apply)
 	if err != nil {
