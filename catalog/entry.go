@@ -99,9 +99,9 @@ type Schedule struct {
 
 // RestoreOutcome is the last restore over the live database.
 type RestoreOutcome struct {
-	ID  string    `json:"id"` // the backup that was restored
-	At  time.Time `json:"at"`
-	Seq uint64    `json:"seq"` // the highest number then in use: later backups are of what became of it
+	ID     string    `json:"id"` // the backup that was restored
+	At     time.Time `json:"at"`
+	Newest string    `json:"newest"` // id of the newest backup then: later ones are of what became of it
 }
 
 // Outcome is how the last backup of one trigger went.

@@ -48,9 +48,6 @@ func (t *Tx) NextSeq() uint64 {
 	return seq
 }
 
-// HighestSeq returns the last number that NextSeq gave out, 0 for none.
-func (t *Tx) HighestSeq() uint64 { return t.doc.nextSeq - 1 }
-
 // Put adds e, or replaces the entry with its ID. A Seq of 0, or one that
 // another entry has meanwhile, is replaced by the next number.
 func (t *Tx) Put(e Entry) error { return t.doc.put(e) }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
@@ -24,8 +25,8 @@ func (m *Manager) head() (Backup, error) {
 	if err != nil {
 		return Backup{}, err
 	}
-	if r := state.LastRestore; r != nil && latest.Seq <= r.Seq {
-		if b, err := m.cat.Get(r.ID); err == nil && b.Usable() {
+	if m.nothingSince(state) {
+		if b, err := m.cat.Get(state.LastRestore.ID); err == nil && b.Usable() {
 			return b, nil
 		}
 	}
@@ -40,10 +41,16 @@ func (m *Manager) covering(print livefile.Fingerprint) (Backup, bool) {
 		return Backup{}, false
 	}
 	var then livefile.Fingerprint
-	if json.Unmarshal(b.Source, &then) != nil || !then.Unchanged(print) {
+	if json.Unmarshal(b.Source, &then) != nil || !then.Unchanged(print) || !m.present(b) {
 		return Backup{}, false
 	}
 	return b, true
+}
+
+// present reports whether a backup's archive is there, of the right size.
+func (m *Manager) present(b Backup) bool {
+	st, err := os.Lstat(m.cat.Path(b))
+	return err == nil && st.Mode().IsRegular() && st.Size() == b.ArchiveBytes
 }
 
 // sameImage recognises that the image just staged is the head's, byte for byte:
@@ -92,10 +99,20 @@ func (m *Manager) unchanged(req Request, b Backup) error {
 	return nil
 }
 
+// nothingSince reports whether there was a restore, and no backup since.
+func (m *Manager) nothingSince(state catalog.State) bool {
+	all, err := m.cat.Entries()
+	return err == nil && state.LastRestore != nil && len(all) > 0 && all[0].ID == state.LastRestore.Newest
+}
+
 // rememberRestore keeps what the live database now descends from.
 func (m *Manager) rememberRestore(e Backup) {
 	m.remembering("restore", func(tx *catalog.Tx) {
-		tx.State().LastRestore = &catalog.RestoreOutcome{ID: e.ID, At: m.now(), Seq: tx.HighestSeq()}
+		r := &catalog.RestoreOutcome{ID: e.ID, At: m.now()}
+		if all := tx.Entries(); len(all) > 0 {
+			r.Newest = all[0].ID
+		}
+		tx.State().LastRestore = r
 	})
 }
 

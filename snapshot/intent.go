@@ -67,6 +67,9 @@ func identify(database, suffix string) (*fileID, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at %s: %w", database+suffix, err)
 	}
+	if !st.Mode().IsRegular() {
+		return nil, hint(fmt.Errorf("%w: %s is no regular file", ErrRefused, database+suffix), "SQLite would not use it either: move it away")
+	}
 	id, err := livefile.Identify(database + suffix)
 	if err != nil {
 		return nil, err

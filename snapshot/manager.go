@@ -170,7 +170,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 			return nil, err
 		}
 	}
-	if err := errors.Join(m.sweep(), m.claim(ctx)); err != nil {
+	if err := errors.Join(m.claim(ctx), m.reconcile(ctx)); err != nil {
 		done()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
@@ -188,6 +188,8 @@ func explain(err error) error {
 	switch {
 	case busy:
 		return &sentinelError{ErrBusy, err}
+	case errors.Is(err, ErrNotFound) && Hint(err) == "":
+		return hint(err, "list shows the backups that there are")
 	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrMissing):
 		return err
 	case errors.Is(err, pages.ErrMissing):

@@ -43,8 +43,7 @@ func free(name string) bool {
 func reportPath(quarantine string) string { return strings.TrimSuffix(quarantine, ".db") + ".json" }
 
 // preserve keeps the database and its -wal and -journal, whole, under the
-// quarantine's name: by a hard link, or a copy where the backup directory is on
-// another file system. The originals stay where they are.
+// quarantine's name. The originals stay where they are.
 func (m *Manager) preserve(ctx context.Context, in *intent) error {
 	if in.Report != nil && isMissing(reportPath(in.Quarantine)) {
 		if err := writeReport(in.Quarantine, *in.Report); err != nil {
@@ -78,11 +77,14 @@ func (m *Manager) preserve(ctx context.Context, in *intent) error {
 }
 
 func (m *Manager) keep(ctx context.Context, from, to string, bytes int64) error {
-	if os.Link(from, to) == nil {
+	// A log is linked: it loses its other name soon. The database is copied where
+	// there is room, so that what was replaced can be retired.
+	room := durable.Preflight(m.cfg.Dir, bytes)
+	if (from != m.cfg.Database || room != nil) && os.Link(from, to) == nil {
 		return nil
 	}
-	if err := durable.Preflight(m.cfg.Dir, bytes); err != nil {
-		return err
+	if room != nil {
+		return room
 	}
 	src, err := livefile.Open(from)
 	if err != nil {
@@ -204,6 +206,9 @@ func closeToOthers(quarantine string) error {
 		return nil
 	}
 	for _, suffix := range append([]string{""}, sidecarSuffixes...) {
+		if isMissing(quarantine + suffix) {
+			continue
+		}
 		if err := os.Chmod(quarantine+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("quarantine: %w", err)
 		}

@@ -153,8 +153,8 @@ func (m *Manager) candidates() ([]Backup, error) {
 			usable = append(usable, e)
 		}
 	}
-	if r := state.LastRestore; r != nil && len(all) > 0 && all[0].Seq <= r.Seq {
-		if i := slices.IndexFunc(usable, func(e Backup) bool { return e.ID == r.ID }); i > 0 {
+	if m.nothingSince(state) {
+		if i := slices.IndexFunc(usable, func(e Backup) bool { return e.ID == state.LastRestore.ID }); i > 0 {
 			restored := usable[i]
 			usable = slices.Insert(slices.Delete(usable, i, i+1), 0, restored)
 		}

@@ -264,8 +264,8 @@ func TestRecoverTriesOlderBackups(t *testing.T) {
 	if b.latest() != made[0].File {
 		t.Errorf("latest is %s", b.latest())
 	}
-	if len(b.rec.of(snapshot.EventWarning)) < 2 {
-		t.Errorf("warnings: %+v", b.rec.of(snapshot.EventWarning))
+	if told := b.rec.of(snapshot.EventWarning, snapshot.EventReconciled); len(told) < 2 {
+		t.Errorf("told: %+v", told)
 	}
 }
 

@@ -92,6 +92,7 @@ type schedule struct {
 	m        *Manager
 	startup  bool      // the start-up backup is still to be made
 	next     time.Time // by interval or cron; zero for none
+	planned  time.Time // when next was fixed
 	retry    time.Time // after a failure; zero for none
 	failures int
 	dirtyAt  time.Time // last change seen and not yet backed up; zero for none
@@ -153,6 +154,9 @@ func (s *schedule) changeDue() time.Time {
 // turn makes the backup that is due, if any.
 func (s *schedule) turn(ctx context.Context) {
 	now := s.m.now()
+	if now.Before(s.planned) {
+		s.plan(now) // the clock was set back: the next time would be far off
+	}
 	trigger := s.due(now)
 	if trigger == "" {
 		return
@@ -198,7 +202,7 @@ func (s *schedule) absent(ctx context.Context, now time.Time, trigger catalog.Tr
 
 // plan fixes the next scheduled backup.
 func (s *schedule) plan(now time.Time) {
-	s.next = s.m.nextRun(now)
+	s.next, s.planned = s.m.nextRun(now), now
 	if s.next.IsZero() {
 		return
 	}

@@ -169,6 +169,10 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
+	if !m.present(latest) {
+		s.State, s.Reason = AtRisk, "the archive of the newest verified backup, "+latest.File+", is gone or was changed"
+		return s, nil
+	}
 	age := max(0, m.now().Sub(latest.CreatedAt))
 	seconds := int64(age / time.Second)
 	s.NewestVerified, s.LossWindow = &latest.ID, &seconds
@@ -235,6 +239,9 @@ func (m *Manager) judge(s Status, latest Backup, state catalog.State, checkErr e
 	}
 	if s.Covered {
 		return Protected, fmt.Sprintf("the database is unchanged since the verified backup taken %s", age)
+	}
+	if latest.CreatedAt.After(m.now().Add(grace)) {
+		return AtRisk, fmt.Sprintf("the newest verified backup is dated %s: the clock was or is wrong, and its age is not known", latest.CreatedAt.Format(time.RFC3339))
 	}
 	if due, late := m.overdue(latest, state.Schedule); late {
 		return AtRisk, fmt.Sprintf("a backup was due %s; the newest verified one was taken %s",

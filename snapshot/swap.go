@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
@@ -317,6 +318,11 @@ func (m *Manager) carryOut(ctx context.Context, in *intent) error {
 		}
 		m.atPoint("removed " + side.Suffix)
 	}
+	old, err := openReplaced(db, in)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	defer old.close()
 	rename := durable.Rename
 	if in.Replaced == nil {
 		rename = durable.RenameNew // whatever appeared there since is not ours to replace
@@ -325,6 +331,12 @@ func (m *Manager) carryOut(ctx context.Context, in *intent) error {
 		return fmt.Errorf("restore: %w", err)
 	}
 	m.atPoint("renamed")
+	if err := old.retire(); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if err := m.waitForLateComers(ctx, in); err != nil {
+		return err
+	}
 	if err := closeToOthers(in.Quarantine); err != nil {
 		return err
 	}
@@ -333,6 +345,34 @@ func (m *Manager) carryOut(ctx context.Context, in *intent) error {
 	}
 	m.atPoint("intent removed")
 	return nil
+}
+
+// waitForLateComers waits, with everybody locked out, for those who opened the
+// replaced file in the instant before the rename, where it lives on as the
+// quarantine and so could not be made unusable: they would write a -wal for the
+// old file beside the new one.
+func (m *Manager) waitForLateComers(ctx context.Context, in *intent) error {
+	if in.Quarantine == "" || isMissing(in.Quarantine) {
+		return nil
+	}
+	ctx, cancel := m.lockContext(ctx)
+	defer cancel()
+	for {
+		users, known, err := livefile.Users(in.Quarantine)
+		if err != nil {
+			return fmt.Errorf("who uses the replaced database: %w", err)
+		}
+		if !known || len(users) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			m.ev.emit(Event{Type: EventWarning, Operation: "restore", Path: in.Quarantine,
+				Message: fmt.Sprintf("process %d (%s) opened the database while it was being replaced: restart it", users[0].PID, users[0].Command)})
+			return nil
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // finishRestore ends a swap that was cut short: goes on with it where the
@@ -369,6 +409,7 @@ func (m *Manager) finishRestore(ctx context.Context, in *intent) error {
 		}
 		m.ev.emit(Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db,
 			Message: "a restore that was cut short has been finished"})
+		m.rememberRestore(Backup{ID: in.Backup})
 		return nil
 	case now != nil && now.ID == in.StagedID:
 		// The rename was done, and the application may have written since.

@@ -23,7 +23,7 @@ func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) 
 	defer unlock()
 	e, err := m.cat.Get(id)
 	if err != nil {
-		return Backup{}, fmt.Errorf("verify: %w", err)
+		return Backup{}, explain(fmt.Errorf("verify: %w", err))
 	}
 	e, err = m.verify(ctx, e, level)
 	if err != nil {

@@ -60,6 +60,7 @@ func createTemp(dir, base string, perm fs.FileMode) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
+		markAlive(f)
 		if perm.Perm() == 0o600 {
 			return f, nil
 		}

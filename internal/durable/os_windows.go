@@ -49,3 +49,7 @@ func freeSpace(dir string) (uint64, error) {
 	}
 	return free, nil
 }
+
+// An open file cannot be removed here, which is mark enough.
+func markAlive(*os.File)  {}
+func isAlive(string) bool { return false }

@@ -38,9 +38,10 @@ func stem(base string) string {
 
 // Sweep removes the leftovers of crashed runs from dir and returns their names.
 // Only regular files go: a symbolic link or directory of such a name was not
-// left by a crash, and is neither followed nor removed. The caller holds the
-// lock that keeps others from working in dir. A missing dir is empty. On an
-// error the rest is still swept.
+// left by a crash, and is neither followed nor removed. What somebody, of this
+// process or another, still works on stays; where that cannot be told (Windows
+// refuses to remove it anyway) the caller holds the lock that keeps others from
+// working in dir. A missing dir is empty. On an error the rest is still swept.
 func Sweep(dir string) (removed []string, err error) {
 	return sweep(dir, func(name string) bool { return strings.HasPrefix(name, TempPrefix) })
 }
@@ -68,6 +69,15 @@ func IsTempFor(name, base string) bool {
 	return strings.Trim(rest, "0123456789abcdef") == ""
 }
 
+// inUse reports whether somebody works on the temporary file, or on the one that
+// name is a sidecar of.
+func inUse(dir, name string) bool {
+	for _, s := range sidecars {
+		name = strings.TrimSuffix(name, s)
+	}
+	return isAlive(filepath.Join(dir, name))
+}
+
 func sweep(dir string, ours func(name string) bool) (removed []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,7 +88,7 @@ func sweep(dir string, ours func(name string) bool) (removed []string, err error
 	}
 	var errs []error
 	for _, e := range entries {
-		if !ours(e.Name()) || !e.Type().IsRegular() {
+		if !ours(e.Name()) || !e.Type().IsRegular() || inUse(dir, e.Name()) {
 			continue
 		}
 		err := os.Remove(filepath.Join(dir, e.Name()))

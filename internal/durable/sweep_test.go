@@ -36,6 +36,12 @@ func TestSweep(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, keep[4])); err != nil {
 		t.Fatal(err)
 	}
+	alive := names(t, dir)
+	if removed, err := Sweep(dir); err != nil || len(removed) > 0 || !slices.Equal(names(t, dir), alive) {
+		t.Fatalf("swept what somebody works on: %v, %v", removed, err)
+	}
+	abandon(t, crashed.f)
+	abandon(t, scratch.File)
 	removed, err := Sweep(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -81,6 +87,7 @@ func TestSweepFor(t *testing.T) {
 	}
 	f := writeTemp(t, filepath.Join(dir, "data.db"), "x")
 	ours = append(ours, filepath.Base(f.Name()))
+	abandon(t, f.f)
 	removed, err := SweepFor(dir, "data.db")
 	slices.Sort(ours)
 	if err != nil || !slices.Equal(removed, ours) {

@@ -1,0 +1,58 @@
+//go:build unix
+
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// replaced is the file that a swap takes the name from.
+type replaced struct{ f *os.File }
+
+// openReplaced opens it, before the rename, for retire. Nobody in this process
+// has a lock on it that closing a descriptor could drop: the caller has them all
+// locked out.
+func openReplaced(db string, in *intent) (*replaced, error) {
+	if in.Replaced == nil || in.Replaced.Bytes == 0 {
+		return &replaced{}, nil
+	}
+	f, err := os.OpenFile(db, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrPermission) || isReadOnlyFS(err) {
+		return &replaced{}, nil // nobody writes to that
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the replaced database: %w", err)
+	}
+	return &replaced{f}, nil
+}
+
+// retire makes the file unusable once it has no name left. Somebody who opened
+// it in the instant before the rename waits for our lock, and would then, on a
+// file that is no longer the database, make a -wal with the new database's name:
+// SQLite now tells them that it is no database, and they open the new one.
+func (r *replaced) retire() error {
+	if r.f == nil {
+		return nil
+	}
+	st, err := r.f.Stat()
+	if err != nil {
+		return fmt.Errorf("retire the replaced database: %w", err)
+	}
+	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || sys.Nlink != 0 {
+		return nil // it lives on under another name, as the quarantine
+	}
+	if _, err := r.f.WriteAt([]byte("replaced by a restore; open it again"), 0); err != nil {
+		return fmt.Errorf("retire the replaced database: %w", err)
+	}
+	return nil
+}
+
+func (r *replaced) close() {
+	if r.f != nil {
+		r.f.Close() // what matters was written, or reported
+	}
+}
