@@ -63,7 +63,7 @@ func (d *document) get(id string) (Entry, error) {
 	if !validID(id) {
 		return Entry{}, fmt.Errorf("%.80q is no backup id: %w; an id is a name from the list of backups, not a path", id, ErrNotFound)
 	}
-	return Entry{}, fmt.Errorf("%q: %w; see the list of backups", id, ErrNotFound)
+	return Entry{}, fmt.Errorf("%q: %w", id, ErrNotFound)
 }
 
 // newestFirst returns a copy of the entries.

@@ -101,8 +101,11 @@ func (c *Config) resolve() error {
 	}
 	c.Database = path
 	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
-		return hint(fmt.Errorf("open: %s is not a regular file (%s)", path, st.Mode().Type()),
-			"name the SQLite file itself, for example data.db")
+		what := "no regular file"
+		if st.IsDir() {
+			what = "a directory"
+		}
+		return hint(fmt.Errorf("open: %s is %s", path, what), "name the SQLite file itself, for example data.db")
 	}
 	if c.Dir == "" {
 		c.Dir = filepath.Join(filepath.Dir(path), "backups")

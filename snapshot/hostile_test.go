@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
 	"example.com/snapd/internal/livefile"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
@@ -191,5 +192,21 @@ func TestSidecarThatIsALink(t *testing.T) {
 	}
 	if err == nil || snapshot.Hint(err) == "" && !errors.Is(err, snapshot.ErrRefused) {
 		t.Errorf("recover beside a link: %v", err)
+	}
+}
+
+// Lost: the knowledge of damage, when a look that cannot see it says healthy.
+func TestShallowCheckTakesNothingBack(t *testing.T) {
+	b := newBench(t, "wal")
+	b.auto()
+	b.damage()
+	if r, err := b.m.Check(t.Context(), integrity.LevelQuick); err != nil || !r.Damaged() {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if r, err := b.m.Check(t.Context(), integrity.LevelHeader); err != nil || r.Damaged() {
+		t.Fatalf("the header shows it too: %+v, %v", r, err)
+	}
+	if st := b.status(); st.State != snapshot.AtRisk {
+		t.Errorf("%+v", st)
 	}
 }

@@ -282,8 +282,15 @@ func (m *Manager) rememberFailure(trigger catalog.Trigger, cause error) {
 	})
 }
 
-// rememberCheck keeps the outcome of a check of the live database.
+// rememberCheck keeps the outcome of a check of the live database. A shallow look
+// that saw nothing does not take back what a deeper one found.
 func (m *Manager) rememberCheck(r Report) {
+	if last, err := m.cat.State(); err == nil && last.LastCheck != nil && r.Verdict == integrity.Healthy {
+		deeper, err := integrity.ParseLevel(last.LastCheck.Level)
+		if err == nil && deeper > r.Level && last.LastCheck.Verdict != string(r.Verdict) && last.LastCheck.Verdict != string(integrity.Missing) {
+			return
+		}
+	}
 	if last, err := m.cat.State(); err == nil && last.LastCheck != nil && r.Verdict == integrity.Healthy &&
 		last.LastCheck.Verdict == string(r.Verdict) && m.now().Sub(last.LastCheck.At) < time.Minute {
 		return // nothing new: no write

@@ -127,8 +127,11 @@ func (a *app) open(more func(*snapshot.Config)) (*snapshot.Manager, error) {
 		more(&cfg)
 	}
 	m, err := snapshot.Open(cfg)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = &noSuchFile{err} // the directory of the database
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = advised(&noSuchFile{err}, "is --db right? Its directory must exist")
+	case err != nil && codeOf(err) == "failed":
+		err = advised(err, "are --db and --dir right?")
 	}
 	return m, err
 }

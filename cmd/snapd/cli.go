@@ -143,7 +143,7 @@ func noneEmpty(line *kong.Context) error {
 			part.Flag.Target.Len() == 0:
 			return emptyArgument("--" + part.Flag.Name)
 		case part.Positional != nil && hasEmpty(part.Positional.Target):
-			return emptyArgument(part.Positional.Summary())
+			return emptyArgument("<" + part.Positional.Name + ">")
 		}
 	}
 	return nil

@@ -95,13 +95,39 @@ func statusOfCode(code string) int {
 	return exitFailed
 }
 
+// advice is what can be done about an error that does not say so itself, by code.
+var advice = map[string]string{
+	"busy":          "nothing was changed; try again when it is free",
+	"corrupt":       "snapd recover puts the newest good backup in its place",
+	"not_found":     "snapd list shows what there is",
+	"missing":       "is the path right?",
+	"permission":    "run snapd as a user who may read and write the database and the backup directory",
+	"newer_version": "a newer snapd reads it; nothing was changed",
+	"read_only":     "make the backup directory writable, or choose another one with --dir",
+}
+
+// advised adds a hint to an error that has none of its own.
+func advised(err error, hint string) error {
+	if err == nil || ownHint(err) != "" {
+		return err
+	}
+	return &hinted{err, hint}
+}
+
 func hintOf(err error) string {
+	if own := ownHint(err); own != "" {
+		return own
+	}
+	return advice[codeOf(err)]
+}
+
+func ownHint(err error) string {
 	var usage *usageError
 	var no *refusal
-	var advised *hinted
+	var with *hinted
 	switch {
-	case errors.As(err, &advised):
-		return advised.hint
+	case errors.As(err, &with):
+		return with.hint
 	case errors.As(err, &usage):
 		return usage.hint
 	case errors.As(err, &no):

@@ -50,6 +50,9 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 	}
 	var done snapshot.RestoreResult
 	if err := m.Restore(ctx, b.ID, snapshot.RestoreOptions{To: c.To, Offline: c.Offline, Result: &done}); err != nil {
+		if codeOf(err) == "corrupt" {
+			err = advised(err, "choose another backup; snapd verify --all proves which are good")
+		}
 		return err
 	}
 	return a.result(done, func(w io.Writer) { printRestored(w, a, m, done) })

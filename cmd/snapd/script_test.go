@@ -72,6 +72,9 @@ func outputs(ts *testscript.TestScript, args []string, status int, stdout, stder
 			ts.Fatalf("want exactly {error:{code,message,hint}}, got %s", last)
 		}
 	}
+	if doc["error"]["hint"] == "" {
+		ts.Fatalf("an error that does not say what to do: %s", last)
+	}
 }
 
 func oneDocument(ts *testscript.TestScript, text string) any {

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -50,11 +51,22 @@ func openSQL(ts *testscript.TestScript, file string) *sql.DB {
 	return db
 }
 
+// held are the locks taken by hold, by absolute path.
+var held sync.Map
+
 // hold keeps a database open until the script ends: hold open FILE, or with its
-// write lock taken, hold locked FILE.
+// write lock taken, hold locked FILE; hold free FILE gives that lock back.
 func hold(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: hold open|locked FILE")
+		ts.Fatalf("usage: hold open|locked|free FILE")
+	}
+	if args[0] == "free" {
+		db, ok := held.LoadAndDelete(ts.MkAbs(args[1]))
+		if !ok {
+			ts.Fatalf("%s is not held", args[1])
+		}
+		ts.Check(db.(*sql.DB).Close())
+		return
 	}
 	if args[0] == "open" {
 		f, err := os.Open(ts.MkAbs(args[1])) // damaged files cannot be opened any better
@@ -66,6 +78,7 @@ func hold(ts *testscript.TestScript, neg bool, args []string) {
 	db.SetMaxOpenConns(1)
 	_, err := db.Exec("PRAGMA locking_mode=exclusive; BEGIN EXCLUSIVE")
 	ts.Check(err)
+	held.Store(ts.MkAbs(args[1]), db)
 	ts.Defer(func() { db.Close() })
 }
 

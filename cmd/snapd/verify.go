@@ -18,7 +18,7 @@ type verifyCmd struct {
 
 func (c *verifyCmd) run(ctx context.Context, a *app) error {
 	if c.All && len(c.ID) > 0 {
-		return &usageError{"--all and ids exclude each other", ""}
+		return &usageError{"--all and ids exclude each other", "name the backups, or prove --all"}
 	}
 	lvl, err := level(c.Level)
 	if err != nil {

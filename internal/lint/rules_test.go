@@ -78,7 +78,7 @@ var forbidden = []struct {
 	{"time", "Since", true, "catalog", "", "the plan is pure, the catalog has one clock"},
 	{"os", "Rename", false, "", "internal/durable", "durable.Rename syncs both directories"},
 	{"os", "Symlink", false, "", "internal/durable", "durable.Symlink replaces atomically"},
-	{"syscall", "Flock", false, "", "", "gofrs/flock is portable"},
+	{"syscall", "Flock", false, "", "internal/durable", "gofrs/flock is portable; durable marks a descriptor that it has, which that cannot"},
 	{"http", "DefaultServeMux", false, "", "", "a host's mux is not ours"},
 	{"http", "ListenAndServe", false, "", "", "it has no timeouts"},
 	{"log", "Fatal", false, "", "", "main maps errors to exit codes"},

@@ -1,0 +1,20 @@
+//go:build unix
+
+package catalog
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+// openPlain: see openRegular.
+const openPlain = syscall.O_NONBLOCK | syscall.O_NOFOLLOW
+
+// ownerOf returns the user that a file belongs to.
+func ownerOf(info fs.FileInfo) (uid int, known bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return int(st.Uid), true
+}
