@@ -161,7 +161,7 @@ func needsMending(err error) bool { return errors.Is(err, ErrDamaged) || errors.
 func (c *Catalog) load() (*document, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	info, err := os.Stat(c.file())
+	info, err := os.Lstat(c.file())
 	if errors.Is(err, fs.ErrNotExist) {
 		return c.loadMissing()
 	}
@@ -215,7 +215,7 @@ func (s stamp) same(info fs.FileInfo) bool {
 
 // read returns the file's text and what Stat says about that very file.
 func (c *Catalog) read() ([]byte, fs.FileInfo, error) {
-	f, err := os.Open(c.file())
+	f, err := openRegular(c.file(), os.O_RDONLY)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -223,9 +223,6 @@ func (c *Catalog) read() ([]byte, fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s is not a regular file: move it away", c.file())
 	}
 	if info.Size() > maxCatalog {
 		return nil, nil, fmt.Errorf("%s: %w: %d bytes are more than the limit of %d", c.file(), ErrDamaged, info.Size(), maxCatalog)

@@ -14,6 +14,9 @@ type Changes struct {
 	Foreign  []Foreign // files that look like archives and are none of ours; left alone
 	Swept    []string  // leftovers of crashed runs that were removed
 
+	// Exposed says how others could meddle with the backups, "" when they could not.
+	Exposed string
+
 	// Unsaved says why the outcome is in memory only, nil when it is stored.
 	Unsaved error
 }
@@ -57,6 +60,9 @@ func (ch Changes) Lines() []string {
 	for _, name := range ch.Swept {
 		say("removed leftover %s", name)
 	}
+	if ch.Exposed != "" {
+		say("%s", ch.Exposed)
+	}
 	if ch.Unsaved != nil {
 		say("changes to the catalog could not be stored: %v", ch.Unsaved)
 	}
@@ -77,6 +83,9 @@ func (ch *Changes) add(o Changes) {
 	ch.Swept = append(ch.Swept, o.Swept...)
 	for _, f := range o.Foreign {
 		ch.addForeign(f)
+	}
+	if o.Exposed != "" {
+		ch.Exposed = o.Exposed
 	}
 	if o.Unsaved != nil {
 		ch.Unsaved = o.Unsaved

@@ -22,6 +22,9 @@ var (
 	ErrBase = errors.New("unusable database name")
 	// ErrCursor: a cursor that Page did not make.
 	ErrCursor = errors.New("invalid cursor")
+	// ErrUnsafe: a file of the catalog, or the backup directory, is a symbolic link,
+	// a pipe or the like, which others may have put there. Nothing is written.
+	ErrUnsafe = errors.New("refused for safety")
 	// ErrForeign: a file named like a backup that is none of this database.
 	ErrForeign = errors.New("not a backup of this database")
 )

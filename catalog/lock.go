@@ -48,7 +48,7 @@ func (h Holder) String() string {
 // LockOperation takes the lock that lets one operation at a time write in the
 // backup directory; purpose ("backup") is what others are told meanwhile. With
 // wait it waits until ctx ends. Errors: ErrBusy, which names the holder, with
-// ctx's cause; ErrReadOnly; ErrNoDirectory.
+// ctx's cause; ErrReadOnly; ErrNoDirectory; ErrUnsafe.
 func (c *Catalog) LockOperation(ctx context.Context, wait bool, purpose string) (*Lock, error) {
 	fl, err := c.take(ctx, operationLock, wait)
 	if errors.Is(err, ErrBusy) {
@@ -57,12 +57,12 @@ func (c *Catalog) LockOperation(ctx context.Context, wait bool, purpose string) 
 	if err != nil {
 		return nil, fmt.Errorf("lock backup directory: %w", err)
 	}
-	c.sign(operationLock, purpose)
+	c.sign(fl, purpose)
 	return &Lock{fl: fl}, nil
 }
 
 // LockServe takes the lock of the one service per backup directory. Errors:
-// ErrBusy, which names the holder; ErrReadOnly; ErrNoDirectory.
+// ErrBusy, which names the holder; ErrReadOnly; ErrNoDirectory; ErrUnsafe.
 func (c *Catalog) LockServe(ctx context.Context) (*Lock, error) {
 	pause, cancel := context.WithTimeout(ctx, askPause)
 	defer cancel()
@@ -76,13 +76,17 @@ func (c *Catalog) LockServe(ctx context.Context) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock for serving: %w", err)
 	}
-	c.sign(serveLock, "serve")
+	c.sign(fl, "serve")
 	return &Lock{fl: fl}, nil
 }
 
 // ServeRunning tells whether a service runs on the directory, and whose.
 func (c *Catalog) ServeRunning() (holder Holder, running bool, err error) {
-	fl := flock.New(filepath.Join(c.dir, serveLock), flock.SetFlag(os.O_RDONLY))
+	path := filepath.Join(c.dir, serveLock)
+	if err := checkRegular(os.Lstat(path)); errors.Is(err, ErrUnsafe) {
+		return Holder{}, false, fmt.Errorf("ask for a running service: %w", named(path, err))
+	}
+	fl := flock.New(path, flock.SetFlag(os.O_RDONLY|openPlain))
 	got, err := fl.TryRLock()
 	if errors.Is(err, fs.ErrNotExist) {
 		return Holder{}, false, nil
@@ -104,7 +108,7 @@ func (l *Lock) Unlock() error {
 	}
 	// A stale name in the file is not believed once the lock is free; clearing
 	// it is for people who look.
-	_ = os.Truncate(l.fl.Path(), 0)
+	_ = rewriteLock(l.fl, nil)
 	return release(l.fl)
 }
 
@@ -144,7 +148,14 @@ func (c *Catalog) take(ctx context.Context, name string, wait bool) (*flock.Floc
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	fl := flock.New(filepath.Join(c.dir, name), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
+	if err := c.checkLink(); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(c.dir, name)
+	if err := checkRegular(os.Lstat(path)); errors.Is(err, ErrUnsafe) {
+		return nil, named(path, err)
+	}
+	fl := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|openPlain), flock.SetPermissions(0o600))
 	for {
 		got, err := fl.TryLock()
 		if errors.Is(err, fs.ErrNotExist) {
@@ -170,16 +181,16 @@ func (c *Catalog) take(ctx context.Context, name string, wait bool) (*flock.Floc
 // sign writes who holds the lock into its file. It is a courtesy for the error
 // message of others: on a full disk, or where a locked file cannot be written,
 // the lock is as good without.
-func (c *Catalog) sign(name, purpose string) {
+func (c *Catalog) sign(fl *flock.Flock, purpose string) {
 	text, err := json.Marshal(Holder{PID: os.Getpid(), Purpose: purpose, Since: c.now().UTC().Truncate(time.Second)})
 	if err == nil {
-		_ = os.WriteFile(filepath.Join(c.dir, name), append(text, '\n'), 0o600)
+		_ = rewriteLock(fl, append(text, '\n'))
 	}
 }
 
 // holder reads who signed a lock file; zero when that cannot be told.
 func (c *Catalog) holder(name string) Holder {
-	f, err := os.Open(filepath.Join(c.dir, name))
+	f, err := openRegular(filepath.Join(c.dir, name), os.O_RDONLY)
 	if err != nil {
 		return Holder{}
 	}

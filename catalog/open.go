@@ -29,7 +29,7 @@ func openRegular(path string, flag int) (*os.File, error) {
 // checkRegular takes what Lstat or Stat returned.
 func checkRegular(info fs.FileInfo, err error) error {
 	if err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%w: it is not a regular file (%s); move it away", ErrUnsafe, info.Mode().Type())
+		return fmt.Errorf("%w: it is not a regular file; move it away", ErrUnsafe)
 	}
 	return err
 }

@@ -126,7 +126,7 @@ func (c *Catalog) mendInMemory(cause, why error) (*document, error) {
 	}
 	ch.Unsaved = why
 	s := stamp{unsaved: true}
-	if s.info, err = os.Stat(c.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if s.info, err = os.Lstat(c.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	c.adopt(doc, s)
@@ -169,7 +169,7 @@ func (d *document) over(other *document) *document {
 }
 
 func (c *Catalog) salvageFile() (*document, error) {
-	f, err := os.Open(c.file())
+	f, err := openRegular(c.file(), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return newDocument(), nil
 	}
@@ -183,7 +183,7 @@ func (c *Catalog) salvageFile() (*document, error) {
 // setAside keeps a durable copy of catalog.json; the file itself stays until
 // it is replaced, so that a crash in between loses nothing.
 func (c *Catalog) setAside() (string, error) {
-	f, err := os.Open(c.file())
+	f, err := openRegular(c.file(), os.O_RDONLY)
 	if err != nil {
 		return "", err
 	}

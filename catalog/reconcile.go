@@ -16,7 +16,7 @@ import (
 // an archive of another size than its entry's makes it failed, leftovers of
 // crashed runs are removed unless an operation runs, and the link to the newest
 // verified backup is put right. Files that are no archives of this database
-// are only told of. Nothing is written when nothing changed. In a directory
+// are only told of; so is a directory that others can write in. Nothing is written when nothing changed. In a directory
 // that cannot be written the outcome is kept in memory (Changes.Unsaved).
 //
 // The leftovers are told from files in use by the operation lock: whoever
@@ -28,6 +28,7 @@ func (c *Catalog) Reconcile(ctx context.Context) (Changes, error) {
 		return Changes{}, fmt.Errorf("reconcile: %w", err)
 	}
 	ch := c.TakeChanges()
+	ch.Exposed = c.exposure()
 	seen, err := c.scan(ctx)
 	if err != nil {
 		return ch, fmt.Errorf("reconcile: %w", err)
@@ -108,10 +109,11 @@ func (c *Catalog) align(doc *document, seen listing, fresh []Entry) (*document, 
 	return out, ch
 }
 
-// inherit gives a renamed archive the pin and note of its former entry.
+// inherit gives a renamed archive the pin and note of its former entry. The
+// number tells nothing: the entry's may have been pushed up from the archive's.
 func inherit(e *Entry, vanished []Entry) {
 	for _, v := range vanished {
-		if v.Seq == e.Seq && v.ImageBLAKE3 == e.ImageBLAKE3 {
+		if v.CreatedAt.Equal(e.CreatedAt) && v.Kind == e.Kind && v.ImageBLAKE3 == e.ImageBLAKE3 && v.ArchiveBytes == e.ArchiveBytes {
 			e.Pinned, e.Note = v.Pinned, v.Note
 		}
 	}

@@ -97,7 +97,8 @@ func TestReconcileOrdersCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	reconcile(t, c)
-	if e := get(t, c, "renamed"); e.Usable() {
+	// The copy has pushed its number up, which must not cost the pin.
+	if e := get(t, c, "renamed"); e.Usable() || !e.Pinned || e.Note != "mine" {
 		t.Fatalf("renamed: %+v", e)
 	}
 }

@@ -21,6 +21,7 @@ const (
 	CodeTrailingPages   Code = "trailing_pages"   // whole pages past the header's count: SQLite ignores them
 	CodeHeaderReserved  Code = "header_reserved"  // bytes that SQLite keeps for the future are in use
 	CodeWALTornTail     Code = "wal_torn_tail"    // the log ends in frames of a transaction that was never committed
+	CodeWALStaleTail    Code = "wal_stale_tail"   // the log ends in what a failed writer left; its commit was never acknowledged
 	CodeWALIgnored      Code = "wal_ignored"      // the log's header is not valid, and nothing in it is missing from the database
 	CodeWALStray        Code = "wal_stray"        // a log lies beside a database that does not use one
 	CodeJournalHot      Code = "journal_hot"      // a transaction was cut off; SQLite undoes it at the next opening
@@ -98,6 +99,7 @@ var kinds = map[Code]kind{
 	CodeTrailingPages:   {gravity: remark},
 	CodeHeaderReserved:  {gravity: remark},
 	CodeWALTornTail:     {gravity: remark},
+	CodeWALStaleTail:    {gravity: remark},
 	CodeWALIgnored:      {gravity: remark},
 	CodeWALStray:        {gravity: remark},
 	CodeJournalHot:      {gravity: remark},

@@ -31,7 +31,7 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 	}
 	return inTime(ctx, path, func() (Report, error) {
 		t := &tally{}
-		failed, err := checkPrivate(ctx, real, o.Level, t)
+		failed, err := checkPrivate(ctx, real, nil, o.Level, t)
 		if err != nil {
 			return Report{}, cannotRead(path, err)
 		}
@@ -40,8 +40,8 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 }
 
 // checkPrivate runs all levels on a file of our own, and removes the sidecars that
-// SQLite makes on the way.
-func checkPrivate(ctx context.Context, path string, level Level, t *tally) (failed *Level, err error) {
+// SQLite makes on the way. index is that of the original.
+func checkPrivate(ctx context.Context, path string, index *walIndex, level Level, t *tally) (failed *Level, err error) {
 	had := livefile.Sidecars(path)
 	defer func() {
 		for _, suffix := range []string{"-wal", "-shm"} {
@@ -56,7 +56,7 @@ func checkPrivate(ctx context.Context, path string, level Level, t *tally) (fail
 	if err := rollBack(ctx, path, t); err != nil {
 		return nil, err
 	}
-	if err := rawPrivate(ctx, path, t); err != nil {
+	if err := rawPrivate(ctx, path, index, t); err != nil {
 		return nil, err
 	}
 	if t.damaged() || level == LevelHeader {
@@ -72,7 +72,7 @@ func checkPrivate(ctx context.Context, path string, level Level, t *tally) (fail
 }
 
 // rawPrivate is the header level on a file of our own, which may be opened and closed.
-func rawPrivate(ctx context.Context, path string, t *tally) error {
+func rawPrivate(ctx context.Context, path string, index *walIndex, t *tally) error {
 	main, err := os.Open(path)
 	if err != nil {
 		return err
@@ -82,8 +82,8 @@ func rawPrivate(ctx context.Context, path string, t *tally) error {
 	if err != nil {
 		return err
 	}
-	f := &files{main: main, size: fi.Size()}
-	wal, err := os.Open(path + "-wal")
+	f := &files{main: main, size: fi.Size(), index: index}
+	wal, err := livefile.OpenSidecar(path + "-wal")
 	if err == nil {
 		defer wal.Close()
 		if fi, err = wal.Stat(); err != nil {
@@ -138,7 +138,7 @@ var journalMagic = []byte{0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7}
 // of a database of the given size, in bytes. The journal's page count makes SQLite
 // extend the file: one that is out of all proportion is refused.
 func judgeJournal(path string, size int64, t *tally) (roll bool, err error) {
-	f, err := os.Open(path + "-journal")
+	f, err := livefile.OpenSidecar(path + "-journal")
 	if err != nil {
 		return false, err
 	}
@@ -187,7 +187,7 @@ func (l *liveCheck) onCopy(ctx context.Context, v view, t *tally) (_ *Level, err
 		return nil, err
 	}
 	own := &tally{}
-	failed, err := checkPrivate(ctx, scratch.Name(), l.o.Level, own)
+	failed, err := checkPrivate(ctx, scratch.Name(), l.index, l.o.Level, own)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (l *liveCheck) copyTo(ctx context.Context, v view, scratch *durable.Scratch
 }
 
 func copySidecar(ctx context.Context, from, to string, n int64) (err error) {
-	src, err := os.Open(from)
+	src, err := livefile.OpenSidecar(from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errMoving
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livefile"
 	"example.com/snapd/internal/sqliteconn"
 )
 
@@ -90,6 +91,8 @@ func errorCode(err error) string {
 		return ErrCodeCancelled
 	case errors.Is(err, fs.ErrPermission):
 		return ErrCodePermission
+	case errors.Is(err, livefile.ErrNotRegular):
+		return ErrCodeNotAFile
 	case durable.IsNoSpace(err):
 		return ErrCodeNoSpace
 	case errors.As(err, &e):

@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
+
+	"example.com/snapd/internal/livefile"
 )
 
 // files is a database as bytes: the main file and its log.
@@ -19,6 +20,9 @@ type files struct {
 	size    int64 // bytes of main
 	wal     io.ReaderAt
 	walSize int64 // bytes of wal; 0 when there is none
+	// index was read before the log was, so that it cannot be ahead of what is seen
+	// of a sound one; nil for none.
+	index *walIndex
 }
 
 // lockBytePage is the page at 1 GiB that SQLite never uses nor writes
@@ -136,10 +140,10 @@ func (f *files) judgeWAL(t *tally, main, image *header, walk *walWalk) error {
 		t.add(CodeWALTornTail, "the log has %d bytes, less than its header: SQLite ignores it", f.walSize)
 	case !walk.valid:
 		t.add(CodeWALIgnored, "the log's header is damaged; it holds no committed transaction")
-	case walk.lostCommits > 0:
-		t.add(CodeWALLost, "the checksum of frame %d of the log is wrong, and at least %d committed transactions lie beyond it: SQLite will drop them", walk.badFrame, walk.lostCommits)
-	case walk.tail:
-		t.add(CodeWALTornTail, "the log goes on after its last commit (frame %d) with a transaction that was not finished: SQLite ignores it", walk.commitFrame)
+	default:
+		if err := f.judgeTail(t, walk); err != nil {
+			return err
+		}
 	}
 	if walk.commitFrame == 0 {
 		return nil
@@ -151,6 +155,29 @@ func (f *files) judgeWAL(t *tally, main, image *header, walk *walWalk) error {
 	}
 	if !image.wal() {
 		t.add(CodeWALStray, "a log with committed transactions lies beside a database that does not use one: it may belong to another database")
+	}
+	return nil
+}
+
+// judgeTail judges what follows the last provable commit of a log with a good header.
+func (f *files) judgeTail(t *tally, walk *walWalk) error {
+	state, err := f.index.tail(walk, f.wal)
+	if err != nil {
+		return err
+	}
+	switch {
+	case state == tailLost && walk.lostCommits == 0:
+		t.add(CodeWALLost, "the log is good up to its frame %d, and those who use the database committed up to frame %d: what they wrote since is damaged or gone", walk.commitFrame, f.index.mxFrame)
+	case walk.lostCommits > 0 && state == tailStale:
+		t.add(CodeWALStaleTail, "what lies beyond frame %d of the log was written by a transaction that failed; its commit was never acknowledged, and SQLite ignores it", walk.badFrame-1)
+	case walk.lostCommits > 0:
+		hint := ""
+		if state == tailUnknown && walk.badFrame == walk.commitFrame+1 {
+			hint = "; or they are what a writer that failed left behind, never acknowledged: without the log's index (-shm) the two cannot be told apart"
+		}
+		t.add(CodeWALLost, "the checksum of frame %d of the log is wrong, and at least %d committed transactions lie beyond it: SQLite will drop them%s", walk.badFrame, walk.lostCommits, hint)
+	case walk.tail:
+		t.add(CodeWALTornTail, "the log goes on after its last commit (frame %d) with a transaction that was not finished: SQLite ignores it", walk.commitFrame)
 	}
 	return nil
 }
@@ -203,7 +230,7 @@ func looksLike(b []byte) string {
 // may belong to a transaction, one under way or one that was cut off: SQLite
 // tells by the first byte (SQLite file format §3), which a finished one zeroes.
 func journalPending(path string) (bool, error) {
-	f, err := os.Open(path + "-journal")
+	f, err := livefile.OpenSidecar(path + "-journal")
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -31,7 +31,8 @@ var errMoving = errors.New("the database changes faster than it can be read")
 
 // liveCheck judges a database that others may be using.
 type liveCheck struct {
-	path   string // resolved
+	path   string    // resolved
+	index  *walIndex // of this attempt, read before the files; nil for none
 	o      Options
 	giveUp time.Time // end of waiting for locks
 }
@@ -81,6 +82,15 @@ func (l *liveCheck) attempt(ctx context.Context) (*tally, *Level, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
+	if err := livefile.CheckSidecars(l.path); errors.Is(err, livefile.ErrNotRegular) {
+		return nil, nil, &CheckError{Code: ErrCodeNotAFile, Path: l.path, Err: err,
+			Hint: "move it away; SQLite does not open a database beside which such a thing lies"}
+	} else if err != nil {
+		return nil, nil, err
+	}
+	if err := l.readIndex(); err != nil {
+		return nil, nil, err
+	}
 	before, err := l.look()
 	if err != nil {
 		return nil, nil, err
@@ -103,6 +113,16 @@ func (l *liveCheck) attempt(ctx context.Context) (*tally, *Level, error) {
 	}
 	failed, err := l.viaSQLite(ctx, before, t)
 	return t, failed, err
+}
+
+// readIndex reads the index of a log that holds something.
+func (l *liveCheck) readIndex() error {
+	l.index = nil
+	wal, err := stampOf(l.path + "-wal")
+	if err == nil && wal.size > 0 {
+		l.index, err = readWALIndex(l.path)
+	}
+	return err
 }
 
 // failedHeader is the header level for damage; empty and missing files have not failed.
@@ -187,7 +207,7 @@ func stampOf(path string) (stamp, error) {
 
 // readStart fills b with the start of a file; what the file lacks stays zero.
 func readStart(path string, b []byte) error {
-	f, err := os.Open(path)
+	f, err := livefile.OpenSidecar(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -231,9 +251,9 @@ func (l *liveCheck) raw(ctx context.Context, v view) (*tally, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &files{main: main, size: size}
+	f := &files{main: main, size: size, index: l.index}
 	if v.wal.size > 0 {
-		wal, err := os.Open(l.path + "-wal")
+		wal, err := livefile.OpenSidecar(l.path + "-wal")
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, errMoving
 		}
@@ -252,9 +272,11 @@ func (l *liveCheck) raw(ctx context.Context, v view) (*tally, error) {
 
 // confirm makes sure that damage seen in the files was not a commit or a
 // checkpoint under way: nothing may have changed since before, and no writer may
-// hold the file. Where there is no log index, nobody who uses a log is there.
+// hold the file. Where there is no log index, or nobody uses it, nobody who uses a
+// log is there; SQLite would then make the index anew, up to the damage, and with it
+// the proof would be gone that there was more.
 func (l *liveCheck) confirm(ctx context.Context, before view) error {
-	if before.main.size > 0 && (!before.usesWAL() || before.shm) {
+	if before.main.size > 0 && (!before.usesWAL() || before.shm && !indexIdle(l.path)) {
 		conn, err := sqliteconn.Open(l.path, sqliteconn.Options{ReadOnly: true, Hostile: true, BusyTimeout: poll})
 		if err != nil {
 			return err

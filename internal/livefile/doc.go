@@ -14,9 +14,9 @@
 // can be opened by nobody again, and keeping it would keep its disk space.
 // With OFD locks, which belong to the descriptor they were set through, Close closes.
 //
-// The rule concerns the database file alone. Its -wal and -journal carry no
-// locks and may be opened freely; its -shm carries POSIX locks whatever mode is
-// chosen and must be opened by SQLite only.
+// A database's -wal and -journal carry no locks: OpenSidecar opens them and Close
+// closes. Its -shm carries POSIX locks whatever mode is chosen, so the descriptor
+// that OpenIndex opens is kept like those of a database file, with OFD locks too.
 //
 // All functions are safe for concurrent use.
 package livefile

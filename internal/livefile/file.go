@@ -25,12 +25,21 @@ type File struct {
 type descriptor struct {
 	*os.File
 	id   ID
+	use  use
 	keep bool // may not be closed while its file can be opened by anybody
-	lock bool // opened by LockExclusive, not to be shared with readers
 	refs int  // users of it
 }
 
-// held has every descriptor of a database file that this package has open.
+// use is what a descriptor serves; descriptors are shared only within one use.
+type use int
+
+const (
+	reading  use = iota
+	locking      // LockExclusive's: one user at a time
+	indexing     // of a -shm
+)
+
+// held has every descriptor of a database file or a -shm that this package has open.
 var held struct {
 	sync.Mutex
 	all []*descriptor
@@ -39,52 +48,62 @@ var held struct {
 // Open opens the database file at path for reading. Only regular files are
 // opened (ErrNotRegular); a missing one is fs.ErrNotExist.
 func Open(path string) (*File, error) {
-	d, err := acquire(path, os.O_RDONLY, false)
+	real, err := Resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	d, err := acquire(real, os.O_RDONLY, reading)
 	if err != nil {
 		return nil, err
 	}
 	return &File{d: d}, nil
 }
 
-// acquire returns a descriptor of path's file: a kept one that fits, or a new one.
-func acquire(path string, flag int, lock bool) (*descriptor, error) {
-	real, err := Resolve(path)
-	if err != nil {
-		return nil, err
-	}
+// acquire returns a descriptor of the file at the resolved path real: a kept one
+// that fits, or a new one.
+func acquire(real string, flag int, why use) (*descriptor, error) {
 	held.Lock()
 	defer held.Unlock()
 	dropDeleted()
-	fi, err := os.Stat(real)
+	fi, err := regular(real)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
-	}
-	if !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("open %s: %w", real, ErrNotRegular)
 	}
 	id, err := idOf(real, fi)
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range held.all {
-		if d.keep && d.id == id && d.lock == lock && (!lock || d.refs == 0) {
+		if d.keep && d.id == id && d.use == why && (why != locking || d.refs == 0) {
 			d.refs++
 			return d, nil
 		}
 	}
-	f, err := os.OpenFile(real, flag, 0)
+	f, err := os.OpenFile(real, flag|openPlain, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	d := &descriptor{File: f, id: id, keep: !closeIsHarmless(), lock: lock, refs: 1}
+	d := &descriptor{File: f, id: id, use: why, keep: mustKeep(why), refs: 1}
 	held.all = append(held.all, d)
 	if fi, err = f.Stat(); err == nil { // the path may have got another file since
 		d.id, err = idOf(real, fi)
+	}
+	if err == nil && !fi.Mode().IsRegular() {
+		d.keep = false // no lock of SQLite's is on such a thing
+		err = notRegular(real)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open: %w", err), d.release())
 	}
 	return d, nil
+}
+
+// mustKeep reports whether closing a descriptor would drop SQLite's locks.
+func mustKeep(why use) bool {
+	if why == indexing {
+		return !locksPerHandle // OFD locking leaves the locks on a -shm as they are
+	}
+	return !closeIsHarmless()
 }
 
 // release gives up one use of d and closes it where that is harmless; held is locked.

@@ -75,7 +75,7 @@ func TakeFingerprint(path string) (Fingerprint, error) {
 
 // sidecarMark opens a -wal or -journal, on which nobody holds locks.
 func sidecarMark(path string, head int64) (FileMark, error) {
-	f, err := os.Open(path)
+	f, err := OpenSidecar(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return FileMark{}, nil
 	}

@@ -19,7 +19,11 @@ const (
 )
 
 func tryLockExclusive(_ context.Context, path string) (unlock func() error, err error) {
-	d, err := acquire(path, os.O_RDWR, true)
+	real, err := Resolve(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	d, err := acquire(real, os.O_RDWR, locking)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}

@@ -74,7 +74,7 @@ func Sidecars(path string) []string {
 		return nil
 	}
 	var found []string
-	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+	for _, suffix := range sidecarSuffixes {
 		if _, err := os.Lstat(real + suffix); err == nil {
 			found = append(found, real+suffix)
 		}

@@ -22,7 +22,8 @@ var (
 	ErrCorrupt = errors.New("the database is damaged")
 	// ErrMissing: there is no such file; wraps fs.ErrNotExist.
 	ErrMissing = errors.New("the database file does not exist")
-	// ErrNotFile: the path names a directory, a device or the like.
+	// ErrNotFile: the path, or that of a -wal, -shm or -journal, names a directory, a
+	// device, a pipe or the like.
 	ErrNotFile = errors.New("not a regular file")
 	// ErrPermission: the operating system does not let us read or write it.
 	ErrPermission = errors.New("no permission")
@@ -47,6 +48,9 @@ func explain(op, path string, err error) error {
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s %s: %w; see the rights of the file and its directory: %w", op, path, ErrPermission, err)
+	}
+	if errors.Is(err, livefile.ErrNotRegular) {
+		return fmt.Errorf("%s %s: %w: %w", op, path, ErrNotFile, err)
 	}
 	return fmt.Errorf("%s %s: %w", op, path, err)
 }
@@ -96,6 +100,11 @@ func regular(real string) error {
 	}
 	if !fi.Mode().IsRegular() {
 		return fmt.Errorf("%s: %w; give the path of the database file itself", real, ErrNotFile)
+	}
+	if err := livefile.CheckSidecars(real); errors.Is(err, livefile.ErrNotRegular) {
+		return fmt.Errorf("%w: %w", ErrNotFile, err)
+	} else if err != nil {
+		return err
 	}
 	wal, err := os.Stat(real + "-wal")
 	if fi.Size() == 0 && err == nil && wal.Size() > 0 {

@@ -96,7 +96,7 @@ func copyAll(ctx context.Context, real string, scratch *durable.ScratchFile, mar
 }
 
 func copySidecar(ctx context.Context, from, to string, n int64) (err error) {
-	src, err := os.Open(from)
+	src, err := livefile.OpenSidecar(from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errMoving
 	}

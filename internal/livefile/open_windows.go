@@ -1,0 +1,4 @@
+package livefile
+
+// openPlain: pipes and sockets have no names among the files here.
+const openPlain = 0
