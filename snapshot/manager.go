@@ -45,7 +45,7 @@ func Open(cfg Config) (*Manager, error) {
 	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.now}}
 	cat, err := catalog.Open(cfg.Dir, cfg.base())
 	if err != nil {
-		return nil, fmt.Errorf("open: %w", err)
+		return nil, fmt.Errorf("open: %w", explain(err))
 	}
 	m.cat = cat
 	if err := m.mine(); err != nil {
@@ -132,7 +132,7 @@ func (m *Manager) sweep() error {
 // reportChanges tells what reconciling or rebuilding did.
 func (m *Manager) reportChanges(ch catalog.Changes) {
 	// A catalog that was lost, and backups that are gone or cut, want somebody's eye.
-	loud := ch.Reason != "" || ch.SetAside != "" || len(ch.Vanished) > 0 || len(ch.Resized) > 0 || ch.Unsaved != nil
+	loud := ch.Reason != "" || ch.SetAside != "" || len(ch.Vanished) > 0 || len(ch.Resized) > 0 || ch.Unsaved != nil || ch.Exposed != ""
 	for _, line := range ch.Lines() {
 		m.ev.emit(Event{Type: EventReconciled, Message: line, loud: loud})
 	}
@@ -188,6 +188,12 @@ func explain(err error) error {
 	switch {
 	case busy:
 		return &sentinelError{ErrBusy, err}
+	case errors.Is(err, livefile.ErrNotRegular), errors.Is(err, catalog.ErrUnsafe):
+		err = &sentinelError{ErrRefused, err}
+		if Hint(err) == "" {
+			err = hint(err, "move away what the message names: only regular files of the database and of this program belong there")
+		}
+		return err
 	case errors.Is(err, ErrNotFound) && Hint(err) == "":
 		return hint(err, "list shows the backups that there are")
 	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrMissing):
