@@ -180,7 +180,10 @@ func (l *liveCheck) onCopy(ctx context.Context, v view, t *tally) (_ *Level, err
 		return nil, fmt.Errorf("private copy: %w", err)
 	}
 	defer func() { err = errors.Join(err, scratch.Close()) }()
-	if err := l.copyTo(ctx, v, scratch); err != nil {
+	sizes := livefile.Sizes{Main: v.main.size, WAL: v.wal.size, Journal: v.journalFile.size}
+	if err := livefile.CopyTo(ctx, l.path, sizes, scratch.File); errors.Is(err, livefile.ErrMoving) {
+		return nil, errMoving
+	} else if err != nil {
 		return nil, fmt.Errorf("private copy: %w", err)
 	}
 	if err := l.unchanged(v); err != nil {
@@ -193,60 +196,4 @@ func (l *liveCheck) onCopy(ctx context.Context, v view, t *tally) (_ *Level, err
 	}
 	t.merge(*own)
 	return failed, nil
-}
-
-func (l *liveCheck) copyTo(ctx context.Context, v view, scratch *durable.ScratchFile) error {
-	main, err := l.openMain()
-	if err != nil {
-		return err
-	}
-	defer main.Close()
-	if err := copyN(ctx, scratch, main, v.main.size); err != nil {
-		return err
-	}
-	for suffix, s := range map[string]stamp{"-wal": v.wal, "-journal": v.journalFile} {
-		if s.size == 0 {
-			continue
-		}
-		if err := copySidecar(ctx, l.path+suffix, scratch.Name()+suffix, s.size); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func copySidecar(ctx context.Context, from, to string, n int64) (err error) {
-	src, err := livefile.OpenSidecar(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return errMoving
-	}
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, dst.Close()) }()
-	return copyN(ctx, dst, src, n)
-}
-
-// copyN copies the first n bytes of src.
-func copyN(ctx context.Context, dst io.Writer, src io.ReaderAt, n int64) error {
-	buf := make([]byte, min(n, 1<<20))
-	for off := int64(0); off < n; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		k := min(n-off, int64(len(buf)))
-		if err := readAt(src, buf[:k], off); err != nil {
-			return err
-		}
-		if _, err := dst.Write(buf[:k]); err != nil {
-			return err
-		}
-		off += k
-	}
-	return nil
 }

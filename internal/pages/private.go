@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,7 +15,7 @@ import (
 )
 
 // errMoving says that the database was changed while it was being copied.
-var errMoving = errors.New("the database changed while it was being copied")
+var errMoving = livefile.ErrMoving
 
 // clockTick is the coarsest step in which common file systems stamp writes (the
 // kernel's timer, 10 ms at most): a file stamped this long ago and written again gets another stamp.
@@ -51,7 +50,7 @@ func beginPrivate(ctx context.Context, real string, o Options) (_ *Snapshot, err
 			err = errors.Join(err, scratch.Close())
 		}
 	}()
-	if err := copyAll(ctx, real, scratch, mark); err != nil {
+	if err := livefile.CopyTo(ctx, real, livefile.Sizes{Main: mark.Main.Size, WAL: mark.WAL.Size, Journal: mark.Journal.Size}, scratch.File); err != nil {
 		return nil, err
 	}
 	copied()
@@ -73,66 +72,6 @@ func beginPrivate(ctx context.Context, real string, o Options) (_ *Snapshot, err
 func settled(m livefile.Fingerprint) bool {
 	limit := m.TakenAt.Add(-clockTick).UnixNano()
 	return m.Main.MTime < limit && m.WAL.MTime < limit && m.Journal.MTime < limit
-}
-
-func copyAll(ctx context.Context, real string, scratch *durable.ScratchFile, mark livefile.Fingerprint) error {
-	main, err := livefile.Open(real)
-	if err != nil {
-		return err
-	}
-	defer main.Close()
-	if err := copyN(ctx, scratch, main, mark.Main.Size); err != nil {
-		return fmt.Errorf("private copy of %s: %w", real, err)
-	}
-	for suffix, m := range map[string]livefile.FileMark{"-wal": mark.WAL, "-journal": mark.Journal} {
-		if !m.Present {
-			continue
-		}
-		if err := copySidecar(ctx, real+suffix, scratch.Name()+suffix, m.Size); err != nil {
-			return fmt.Errorf("private copy of %s: %w", real+suffix, err)
-		}
-	}
-	return nil
-}
-
-func copySidecar(ctx context.Context, from, to string, n int64) (err error) {
-	src, err := livefile.OpenSidecar(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return errMoving
-	}
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, dst.Close()) }()
-	return copyN(ctx, dst, src, n)
-}
-
-// copyN copies the first n bytes of src, a batch at a time.
-func copyN(ctx context.Context, dst io.Writer, src io.ReaderAt, n int64) error {
-	buf := make([]byte, copyBatch)
-	for off := int64(0); off < n; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		want := min(n-off, int64(len(buf)))
-		got, err := src.ReadAt(buf[:want], off)
-		if int64(got) < want {
-			if errors.Is(err, io.EOF) {
-				return errMoving // it shrank
-			}
-			return err
-		}
-		if _, err := dst.Write(buf[:got]); err != nil {
-			return err
-		}
-		off += int64(got)
-	}
-	return nil
 }
 
 // ignoreEOF drops the error of a read past the end.
