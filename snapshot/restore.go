@@ -98,10 +98,6 @@ func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res 
 		return m.condemn(ctx, e, err)
 	}
 	defer r.Close()
-	p := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
-	if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
-		return m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
-	}
 	if o.To != "" {
 		res.Method, res.To = File, o.To
 		return m.restoreFile(ctx, r, e, o)
@@ -137,7 +133,7 @@ func (m *Manager) restoreFile(ctx context.Context, r *archive.Reader, e Backup, 
 	}
 	f, err := m.unpack(ctx, r, e, target, 0o600)
 	if err != nil {
-		return err
+		return m.condemn(ctx, e, err)
 	}
 	defer f.Discard()
 	commit := f.CommitNew
@@ -213,6 +209,11 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 	}
 	if m.damagedFiles(ctx) != nil {
 		return false, nil // it must be kept whole, which only a swap does
+	}
+	// Proven before anybody is held up by our transaction; a swap proves while it unpacks.
+	prove := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
+	if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: prove}); err != nil {
+		return false, m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
 	}
 	tx, err := pages.BeginWrite(ctx, m.cfg.Database, m.cfg.LockWait)
 	switch {

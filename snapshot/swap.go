@@ -58,15 +58,15 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 	if err := m.mustBeUnused(); err != nil {
 		return err
 	}
-	if err := m.foldIn(ctx); err != nil {
-		return err
-	}
 	f, err := m.unpack(ctx, r, e, m.cfg.Database, 0o600)
 	if err != nil {
-		return err
+		return m.condemn(ctx, e, err)
 	}
 	defer f.Discard()
 	m.atPoint("unpacked")
+	if err := m.foldIn(ctx); err != nil {
+		return err
+	}
 	const tries = 5 // a writer that commits between our copy and our lock five times in a row is in use
 	for range tries {
 		s, err := m.save(ctx, f, e, res)
