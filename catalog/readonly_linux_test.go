@@ -4,31 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/testdb"
 )
-
-// asNobody runs fn without the rights of root, which no directory is read-only
-// to. File system rights belong to the thread on Linux.
-func asNobody(t *testing.T, fn func()) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		fn()
-		return
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	const nobody = 65534
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETFSUID, nobody, 0, 0); errno != 0 {
-		t.Fatal(errno)
-	}
-	defer unix.RawSyscall(unix.SYS_SETFSUID, 0, 0, 0)
-	fn()
-}
 
 // unwritable makes the directory and its files readable by all, writable by nobody.
 func unwritable(t *testing.T, dir string) {
@@ -72,7 +52,7 @@ func TestUnwritableDirectory(t *testing.T) {
 					t.Fatal(err)
 				}
 				unwritable(t, dir)
-				asNobody(t, func() { checkUnwritable(t, dir, want[:2]) })
+				testdb.AsNobody(t, func() { checkUnwritable(t, dir, want[:2]) })
 				if len(asides(t, dir)) != 0 {
 					t.Error("something was written")
 				}

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,24 +15,6 @@ import (
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
-
-// unprivileged runs fn without the rights of root, whom no mode keeps out. The
-// rights to files belong to the thread on Linux.
-func unprivileged(t *testing.T, fn func()) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		fn()
-		return
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	const nobody = 65534
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETFSUID, nobody, 0, 0); errno != 0 {
-		t.Fatal(errno)
-	}
-	defer unix.RawSyscall(unix.SYS_SETFSUID, 0, 0, 0)
-	fn()
-}
 
 // reachable lets everybody through the directories above dir.
 func reachable(t *testing.T, dir string) {
@@ -74,7 +55,7 @@ func TestUnwritableBackupDirectory(t *testing.T) {
 			t.Cleanup(func() { os.Chmod(b.m.Dir(), 0o700) })
 		}
 		before := b.beside() + b.stored()
-		unprivileged(t, func() {
+		testdb.AsNobody(t, func() {
 			b.reopen()
 			calls := map[string]error{"run": b.m.Run(t.Context()), "recover": second(b.m.Recover(t.Context())),
 				"backup": second(b.m.Backup(t.Context(), snapshot.Manual("")))}
@@ -117,7 +98,7 @@ func TestReadOnlyDatabase(t *testing.T) {
 		reachable(t, dir)
 		chmod(t, 0o777, dir)
 		before := testdb.DirListing(t, filepath.Dir(path))
-		unprivileged(t, func() {
+		testdb.AsNobody(t, func() {
 			b := benchOn(t, path, func(c *snapshot.Config) { c.Dir = dir })
 			e := b.manual()
 			if b.ids()[0] != e.ID || b.markIn(e.ID) == "" {
@@ -169,7 +150,7 @@ func TestRecoverUnreadableDatabase(t *testing.T) {
 			writeFile(t, b.m.Database(), image)
 			before := b.beside()
 			undo := hide(b.m.Database())
-			unprivileged(t, func() {
+			testdb.AsNobody(t, func() {
 				rec, err := b.m.Recover(t.Context())
 				if snapshot.Code(err) != "permission" || rec.Action == snapshot.ActionRestored {
 					t.Errorf("recover: %+v %v (code %s)", rec, err, snapshot.Code(err))

@@ -4,35 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
-	"syscall"
 	"testing"
 	"time"
-)
 
-// asNobody runs fn with the file rights of the user "nobody" (65534). Only root
-// can become somebody else; for anybody else fn runs with its own rights, which
-// must be limited as well.
-func asNobody(t *testing.T, fn func()) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		fn()
-		return
-	}
-	// A thread's own: Go keeps it out of the pool when the goroutine ends locked,
-	// and is given it back restored here.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := errors.Join(syscall.Setfsgid(65534), syscall.Setfsuid(65534)); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := errors.Join(syscall.Setfsuid(0), syscall.Setfsgid(0)); err != nil {
-			panic(err)
-		}
-	}()
-	fn()
-}
+	"example.com/snapd/internal/testdb"
+)
 
 // openTo lets nobody reach the files under dir, to read only.
 func openTo(t *testing.T, dir string, fileMode, dirMode os.FileMode) {
@@ -92,7 +68,7 @@ func TestReadOnlyRights(t *testing.T) {
 			openTo(t, dir, c.fileMode, c.dirMode)
 			before := state(t, dir)
 			var image []byte
-			asNobody(t, func() {
+			testdb.AsNobody(t, func() {
 				if f, err := os.OpenFile(db, os.O_WRONLY, 0); err == nil && c.fileMode&0o222 == 0 {
 					f.Close()
 					t.Fatal("the rights do not bind: the test proves nothing")
@@ -127,13 +103,13 @@ func TestNoRights(t *testing.T) {
 	db := filepath.Join(dir, "data.db")
 	shell(t, db, "CREATE TABLE t(a)")
 	openTo(t, dir, 0o600, 0o755)
-	asNobody(t, func() {
+	testdb.AsNobody(t, func() {
 		if _, err := Begin(t.Context(), db, Options{}); !errors.Is(err, ErrPermission) {
 			t.Errorf("unreadable: %v", err)
 		}
 	})
 	openTo(t, dir, 0o644, 0o755)
-	asNobody(t, func() {
+	testdb.AsNobody(t, func() {
 		if _, err := BeginWrite(t.Context(), db, time.Minute); !errors.Is(err, ErrPermission) {
 			t.Errorf("unwritable: %v", err)
 		}

@@ -1,0 +1,33 @@
+package testdb
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+)
+
+// AsNobody runs fn with the file rights of the user "nobody" (65534), whom modes
+// keep out, as they do not root. Only root can become somebody else; for anybody
+// else fn runs with its own rights, which must be limited as well. Rights to
+// files belong to the thread: what fn starts in other goroutines keeps root's.
+func AsNobody(t testing.TB, fn func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		fn()
+		return
+	}
+	const nobody = 65534
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := errors.Join(syscall.Setfsgid(nobody), syscall.Setfsuid(nobody)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(syscall.Setfsuid(0), syscall.Setfsgid(0)); err != nil {
+			t.Errorf("take the rights back: %v", err)
+		}
+	}()
+	fn()
+}
