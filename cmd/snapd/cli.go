@@ -81,7 +81,7 @@ func (c *helpCmd) run(_ context.Context, a *app) error {
 // parse reads the command line into a and returns the command.
 func (a *app) parse(args []string) (command, error) {
 	var g grammar
-	parser, err := kong.New(&g, kong.Name("snapd"), kong.Description(description), kong.NoDefaultHelp(),
+	parser, err := kong.New(&g, kong.Name("snapd"), kong.Description(description), kong.NoDefaultHelp(), rawText,
 		kong.Writers(a.out, a.console), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 	if err != nil {
 		return nil, fmt.Errorf("command line: %w", err)
