@@ -2,35 +2,31 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-
-	"example.com/snapd/integrity"
-	"example.com/snapd/internal/archive"
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/snapshot"
+	"time"
 )
 
 type checkCmd struct {
-	Path  []string `arg:"" optional:"" help:"Databases or archives; default: the --db."`
-	Level string   `enum:"header,probe,quick,full" default:"quick" placeholder:"LEVEL" help:"header, probe, quick or full (${default})."`
+	Path    []string      `arg:"" optional:"" help:"Databases or archives, after -- if their names begin with -; default: the --db."`
+	Level   string        `enum:"header,probe,quick,full" default:"quick" placeholder:"LEVEL" help:"header, probe, quick or full (${default})."`
+	Strict  bool          `help:"Exit 3 also where rows break rules of the schema (violations)."`
+	JUnit   string        `name:"junit" placeholder:"FILE" help:"Also write the outcome to FILE as JUnit XML, for CI systems."`
+	Timeout time.Duration `default:"10m" placeholder:"DURATION" help:"Longest time for one file (${default}); 0 for no bound."`
 }
 
-// uncheckable is the report of a check that could not be made.
-type uncheckable struct {
-	Path    string     `json:"path"`
-	Verdict *string    `json:"verdict"` // null
-	Error   checkError `json:"error"`
+// Validate is called by the parser.
+func (c *checkCmd) Validate() error {
+	if c.Timeout < 0 {
+		return fmt.Errorf("--timeout %s is negative; use 0 for no bound", c.Timeout)
+	}
+	return nil
 }
 
-type checkError struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
+// run checks one file after the other. Two at a time took no less time (measured:
+// the engine's own locks are for the whole process), and a file's verdict would come
+// to depend on the memory and the time that others leave it.
 func (c *checkCmd) run(ctx context.Context, a *app) error {
 	paths := c.Path
 	if len(paths) == 0 {
@@ -43,144 +39,69 @@ func (c *checkCmd) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	whole := a.judge(lvl)
-	var sum tally
-	reports := []any{}
-	for _, path := range paths {
-		a.console.progress("check "+path, 0, 0)
-		report, err := whole(ctx, path)
+	if c.JUnit != "" {
+		if err := mayBecomeReport(c.JUnit); err != nil {
+			return err
+		}
+	}
+	started := time.Now()
+	judge := a.judge(lvl)
+	all := make([]checked, 0, len(paths))
+	for i, path := range paths {
+		a.console.progress(phaseOf(path, i, len(paths)), 0, 0)
+		one := checkOne(ctx, path, c.Timeout, judge)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		sum.add(path, report, err)
-		if err != nil {
-			reports = append(reports, uncheckable{Path: path, Error: checkError{codeOf(err), oneLine(err.Error())}})
-			continue
-		}
-		reports = append(reports, report)
+		one.level = lvl
+		all = append(all, one)
 	}
-	err = a.result(map[string]any{"reports": reports}, func(w io.Writer) { printReports(w, reports) })
+	return c.tell(a, all, started)
+}
+
+// tell gives the outcome out in every form that was asked for.
+func (c *checkCmd) tell(a *app, all []checked, started time.Time) error {
+	took := time.Since(started)
+	err := a.result(map[string]any{"reports": all}, func(w io.Writer) { printChecks(w, all, took) })
+	if c.JUnit != "" {
+		suite := junitSuite(all, c.Strict, started, took)
+		err = errors.Join(err, suite.write(c.JUnit))
+	}
 	if err != nil {
 		return err
+	}
+	sum := tally{}
+	for _, one := range all {
+		sum.add(one, c.Strict)
 	}
 	return sum.outcome()
 }
 
-// judge returns what checks one path: the --db through its Manager, which
-// remembers the verdict for status, and everything else by itself. Where no
-// Manager can be opened, the verdict still can be had.
-func (a *app) judge(l integrity.Level) func(context.Context, string) (integrity.Report, error) {
-	own, err := livefile.Resolve(a.DB)
-	if a.DB == "" || err != nil {
-		own = ""
+// phaseOf is what the progress bar says.
+func phaseOf(path string, i, n int) string {
+	s := "check " + short(visible(path), 60)
+	if n > 1 {
+		s += fmt.Sprintf(" (%d of %d)", i+1, n)
 	}
-	return func(ctx context.Context, path string) (integrity.Report, error) {
-		if is, err := livefile.Resolve(path); own != "" && err == nil && is == own && !isArchive(path) {
-			if m, err := a.open(nil); err == nil {
-				report, err := m.Check(ctx, l)
-				report.Path = path // as it was named
-				return report, err
-			}
-		}
-		return checkPath(ctx, path, l)
-	}
+	return s
 }
 
-// checkPath judges a database or an archive.
-func checkPath(ctx context.Context, path string, l integrity.Level) (integrity.Report, error) {
-	o := integrity.Options{Level: l}
-	if !isArchive(path) {
-		return integrity.Check(ctx, path, o)
-	}
-	r, err := archive.Open(path)
-	switch {
-	case errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive):
-		at := integrity.LevelHeader
-		return integrity.Report{Path: path, Verdict: integrity.Corrupt, Level: l, FailedAt: &at,
-			Findings: []integrity.Finding{{Code: integrity.CodeArchive, Message: oneLine(err.Error())}}}, nil
-	case err != nil:
-		return integrity.Report{}, fmt.Errorf("check %s: %w", path, err)
-	}
-	defer r.Close()
-	return integrity.CheckArchive(ctx, r, path, o)
-}
+// tally has, by exit status, what is wrong with the first file that asks for it.
+type tally map[int]string
 
-// isArchive tells archives by their name or, read through livefile because it
-// may be a live database, their first bytes: a zstd frame, or a skippable one.
-func isArchive(path string) bool {
-	f, err := livefile.Open(path)
-	if err != nil {
-		return false // the check of a database says what is wrong with it
-	}
-	defer f.Close()
-	if strings.HasSuffix(path, ".zst") {
-		return true
-	}
-	var magic [4]byte
-	if _, err := f.ReadAt(magic[:], 0); err != nil {
-		return false
-	}
-	// RFC 8878 §3.1.1 and §3.1.2.
-	m := binary.LittleEndian.Uint32(magic[:])
-	return m == 0xFD2FB528 || m&^0xF == 0x184D2A50
-}
-
-// tally sums up what several checks mean for the exit status.
-type tally struct {
-	corrupt, missing, failed, busy int
-	first                          string // what is wrong with the first bad one
-}
-
-func (t *tally) add(path string, r integrity.Report, err error) {
-	what := ""
-	switch {
-	case err != nil && codeOf(err) == "busy":
-		t.busy++
-		what = oneLine(err.Error())
-	case err != nil:
-		t.failed++
-		what = oneLine(err.Error())
-	case r.Damaged():
-		t.corrupt++
-		what = (&snapshot.CorruptError{What: path, Report: r}).Error()
-	case r.Verdict == integrity.Missing:
-		t.missing++
-		what = path + " is missing"
-	}
-	if t.first == "" {
-		t.first = what
+func (t tally) add(c checked, strict bool) {
+	status := c.status(strict)
+	if _, have := t[status]; !have && status != exitDone {
+		t[status] = c.trouble()
 	}
 }
 
 // outcome: damage outweighs what could not be checked, and that what is not there.
-func (t *tally) outcome() error {
-	switch {
-	case t.corrupt > 0:
-		return &outcome{exitCorrupt, t.first}
-	case t.failed > 0:
-		return &outcome{exitFailed, t.first}
-	case t.busy > 0:
-		return &outcome{exitBusy, t.first}
-	case t.missing > 0:
-		return &outcome{exitMissing, t.first}
-	}
-	return nil
-}
-
-func printReports(w io.Writer, reports []any) {
-	for _, any := range reports {
-		switch r := any.(type) {
-		case uncheckable:
-			fmt.Fprintf(w, "%s: could not be checked: %s\n", r.Path, r.Error.Message)
-		case integrity.Report:
-			fmt.Fprintf(w, "%s: %s (%s check, %s)\n", r.Path, strings.ReplaceAll(string(r.Verdict), "_", " "), r.Level, millis(r.DurationMS))
-			for _, f := range r.Findings {
-				mend := ""
-				if f.Repair != "" {
-					mend = "; SQLite's REINDEX mends it"
-				}
-				fmt.Fprintf(w, "  %s: %s%s\n", f.Code, f.Message, mend)
-			}
+func (t tally) outcome() error {
+	for _, status := range []int{exitCorrupt, exitFailed, exitBusy, exitMissing} {
+		if message, ok := t[status]; ok {
+			return &outcome{status, message}
 		}
 	}
+	return nil
 }

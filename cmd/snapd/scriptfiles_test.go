@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
@@ -109,6 +110,31 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 		n += st.Size()
 	}
 	ts.Check(os.Truncate(name, n))
+}
+
+// appendTo adds text to the end of a file: append FILE TEXT.
+func appendTo(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: append FILE TEXT")
+	}
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY|os.O_APPEND, 0)
+	ts.Check(err)
+	_, err = f.WriteString(args[1])
+	ts.Check(errors.Join(err, f.Close()))
+}
+
+// slow makes a database whose check takes long, row by row: a rule of its schema
+// computes something large for each. slow FILE.
+func slow(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: slow FILE")
+	}
+	sqlCmd(ts, false, []string{args[0], "PRAGMA journal_mode=wal; CREATE TABLE t(a CHECK(length(replace(hex(zeroblob(20000)), '0', 'ab')) > a));" +
+		"PRAGMA ignore_check_constraints=1;" +
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200000) INSERT INTO t SELECT i % 10 FROM n"})
+	// One that was written this moment is first waited for.
+	old := time.Now().Add(-time.Hour)
+	ts.Check(os.Chtimes(ts.MkAbs(args[0]), old, old))
 }
 
 // newer makes an archive one of a format version that does not exist yet: the

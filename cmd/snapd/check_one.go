@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/livefile"
+)
+
+// checked is what came of one path.
+type checked struct {
+	path    string
+	level   integrity.Level  // that was asked for
+	report  integrity.Report // where failure is nil
+	failure *checkError      // the check could not be made
+	hint    string           // what to do about that
+	took    time.Duration
+}
+
+type checkError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// MarshalJSON gives the report, or what stands in its place where there is none.
+func (c checked) MarshalJSON() ([]byte, error) {
+	if c.failure == nil {
+		return json.Marshal(c.report)
+	}
+	return json.Marshal(struct {
+		Path    string      `json:"path"`
+		Verdict *string     `json:"verdict"` // null
+		Error   *checkError `json:"error"`
+	}{c.path, nil, c.failure})
+}
+
+// checkOne judges path; no bound where limit is 0.
+func checkOne(ctx context.Context, path string, limit time.Duration, judge judgement) checked {
+	c := checked{path: path}
+	own, cancel := ctx, context.CancelFunc(func() {})
+	if limit > 0 {
+		own, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	start := time.Now()
+	report, err := judge(own, path)
+	c.report, c.took = report, time.Since(start)
+	if err == nil {
+		return c
+	}
+	c.failure, c.hint = &checkError{codeOfCheck(err), oneLine(err.Error())}, hintOf(err)
+	if c.failure.Code == integrity.ErrCodeCancelled && own.Err() != nil && ctx.Err() == nil {
+		c.failure = &checkError{"timeout", fmt.Sprintf("check %s: no verdict after %s", path, limit)}
+		c.hint = "--timeout allows it more time"
+	}
+	return c
+}
+
+// codeOfCheck is codeOf, but for a check's own code: whoever waited for a lock
+// until the time was up is kept by the lock.
+func codeOfCheck(err error) string {
+	var failed *integrity.CheckError
+	if errors.As(err, &failed) {
+		return failed.Code
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return integrity.ErrCodeCancelled
+	}
+	return codeOf(err)
+}
+
+// judgement checks one path.
+type judgement func(ctx context.Context, path string) (integrity.Report, error)
+
+// judge returns what checks one path: the --db through its Manager, which
+// remembers the verdict for status, and everything else by itself. Where no
+// Manager can be opened, the verdict still can be had.
+func (a *app) judge(l integrity.Level) judgement {
+	own, err := livefile.Resolve(a.DB)
+	if a.DB == "" || err != nil {
+		own = ""
+	}
+	return func(ctx context.Context, path string) (integrity.Report, error) {
+		if is, err := livefile.Resolve(path); own != "" && err == nil && is == own && !isArchive(path) {
+			if m, err := a.open(nil); err == nil {
+				report, err := m.Check(ctx, l)
+				report.Path = path // as it was named
+				return report, err
+			}
+		}
+		return checkPath(ctx, path, l)
+	}
+}
+
+// checkPath judges a database or an archive.
+func checkPath(ctx context.Context, path string, l integrity.Level) (integrity.Report, error) {
+	o := integrity.Options{Level: l}
+	if !isArchive(path) {
+		return integrity.Check(ctx, path, o)
+	}
+	r, err := archive.Open(path)
+	switch {
+	case errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive):
+		at := integrity.LevelHeader
+		return integrity.Report{Path: path, Verdict: integrity.Corrupt, Level: l, FailedAt: &at,
+			Findings: []integrity.Finding{{Code: integrity.CodeArchive, Message: oneLine(err.Error())}}}, nil
+	case err != nil:
+		return integrity.Report{}, fmt.Errorf("check %s: %w", path, err)
+	}
+	defer r.Close()
+	return integrity.CheckArchive(ctx, r, path, o)
+}
+
+// isArchive tells archives by their name or, read through livefile because it
+// may be a live database, their first bytes: a zstd frame, or a skippable one.
+func isArchive(path string) bool {
+	f, err := livefile.Open(path)
+	if err != nil {
+		return false // the check of a database says what is wrong with it
+	}
+	defer f.Close()
+	if strings.HasSuffix(path, ".zst") {
+		return true
+	}
+	var magic [4]byte
+	if _, err := f.ReadAt(magic[:], 0); err != nil {
+		return false
+	}
+	// RFC 8878 §3.1.1 and §3.1.2.
+	m := binary.LittleEndian.Uint32(magic[:])
+	return m == 0xFD2FB528 || m&^0xF == 0x184D2A50
+}
+
+// remarks are the codes that a healthy file may have, violations those of broken
+// rules; every other code is damage.
+var (
+	remarks = []integrity.Code{integrity.CodeMore, integrity.CodePartialPage, integrity.CodeTrailingPages,
+		integrity.CodeHeaderReserved, integrity.CodeWALTornTail, integrity.CodeWALStaleTail, integrity.CodeWALIgnored,
+		integrity.CodeWALStray, integrity.CodeJournalHot, integrity.CodeJournalIgnored, integrity.CodeUncheckedModule,
+		integrity.CodeUncheckedRows, integrity.CodeUncheckedRules}
+	violations = []integrity.Code{integrity.CodeNull, integrity.CodeCheck, integrity.CodeType, integrity.CodeForeignKey,
+		integrity.CodeFKMismatch}
+)
+
+// decisive is the first finding that the verdict rests on: a report may begin with
+// remarks. Where there is none it is the first finding, ok false without any.
+func (c checked) decisive() (f integrity.Finding, ok bool) {
+	if len(c.report.Findings) == 0 {
+		return f, false
+	}
+	i := slices.IndexFunc(c.report.Findings, func(f integrity.Finding) bool {
+		light := slices.Contains(remarks, f.Code) || c.report.Damaged() && slices.Contains(violations, f.Code)
+		return !light
+	})
+	return c.report.Findings[max(i, 0)], true
+}
+
+// status is the exit status that one file asks for.
+func (c checked) status(strict bool) int {
+	switch {
+	case c.failure != nil && c.failure.Code == integrity.ErrCodeBusy:
+		return exitBusy
+	case c.failure != nil:
+		return exitFailed
+	case c.report.Damaged(), strict && c.report.Verdict == integrity.Violations:
+		return exitCorrupt
+	case c.report.Verdict == integrity.Missing:
+		return exitMissing
+	}
+	return exitDone
+}
+
+// trouble says in one line what is wrong.
+func (c checked) trouble() string {
+	if c.failure != nil {
+		return visible(c.failure.Message)
+	}
+	name := visible(c.path)
+	switch c.report.Verdict {
+	case integrity.Missing:
+		return name + " is missing"
+	case integrity.Violations:
+		name += " breaks rules of its schema"
+	default:
+		name += " is damaged: " + string(c.report.Verdict)
+	}
+	if f, ok := c.decisive(); ok {
+		name += fmt.Sprintf(": %s (%s)", visible(f.Message), f.Code)
+	}
+	return name
+}
