@@ -30,7 +30,7 @@ func (r *Reader) CopyTo(ctx context.Context, w io.Writer, o CopyOptions) error {
 	}
 	p := r.startDecoding(o.Workers)
 	defer p.stop()
-	digests := newDigestReader(r.r, r.offsets[len(r.offsets)-1], r.meta.PageCount)
+	digests := newDigestReader(r.r, r.digestsAt(), r.meta.PageCount)
 	image, stored := NewImageHash(), xxh3.New()
 	for i := range r.meta.frames() {
 		if err := context.Cause(ctx); err != nil {
@@ -76,7 +76,7 @@ func (r *Reader) Verify(ctx context.Context, o CopyOptions) error {
 // from 1, without decompressing anything. When it returns an error, or fn
 // does, digests handed out so far may not be the archive's.
 func (r *Reader) PageDigests(ctx context.Context, fn func(pgno int64, xxh3 uint64) error) error {
-	digests := newDigestReader(r.r, r.offsets[len(r.offsets)-1], r.meta.PageCount)
+	digests := newDigestReader(r.r, r.digestsAt(), r.meta.PageCount)
 	for pgno := int64(1); pgno <= r.meta.PageCount; {
 		if err := context.Cause(ctx); err != nil {
 			return fmt.Errorf("read page digests: %w", err)
@@ -95,8 +95,8 @@ func (r *Reader) PageDigests(ctx context.Context, fn func(pgno int64, xxh3 uint6
 }
 
 // comparePages compares the digests made from frame i with the stored ones.
-func (r *Reader) comparePages(stored *digestReader, i int64, made []byte) error {
-	pgno := i*int64(r.meta.FrameBytes)/int64(r.meta.PageSize) + 1
+func (r *Reader) comparePages(stored digestSource, i int64, made []byte) error {
+	pgno := r.firstPage(i) + 1
 	for len(made) > 0 {
 		want, err := stored.next(len(made) / xxh3Bytes)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/zeebo/blake3"
 	"github.com/zeebo/xxh3"
@@ -110,6 +111,32 @@ func appendPageDigests(b, image []byte, pageSize int) []byte {
 	return b
 }
 
+// A digestSource hands out stored page digests in order: up to want, at least
+// one unless there are none left. The slice is good until the next call.
+type digestSource interface {
+	next(want int) ([]byte, error)
+}
+
+// digestCursor hands out page digests from any page on, without proving them.
+type digestCursor struct {
+	r     io.ReaderAt
+	start int64 // of the first digest frame
+	page  int64 // pages before the next digest
+	buf   []byte
+}
+
+func (d *digestCursor) next(want int) ([]byte, error) {
+	frame, at := d.page/digestsPerFrame, d.page%digestsPerFrame
+	n := min(int64(want), digestsPerFrame-at)
+	d.page += n
+	d.buf = slices.Grow(d.buf[:0], int(n)*xxh3Bytes)[:n*xxh3Bytes]
+	off := d.start + frame*digestFrameBytes(digestsPerFrame) + skipHeaderBytes + at*xxh3Bytes
+	if err := readFull(d.r, d.buf, off); err != nil {
+		return nil, fmt.Errorf("read page digests: %w", err)
+	}
+	return d.buf, nil
+}
+
 // digestReader hands out the stored page digests in order, each digest frame
 // proven by its own checksum before any of it is handed out.
 type digestReader struct {
@@ -126,8 +153,7 @@ func newDigestReader(r io.ReaderAt, off, pages int64) *digestReader {
 	return &digestReader{r: r, off: off, left: pages, hasher: blake3.New()}
 }
 
-// next returns up to want digests, at least one unless there are none left.
-// The slice is good until the next call.
+// next: see digestSource.
 func (d *digestReader) next(want int) ([]byte, error) {
 	if len(d.ready) == 0 && d.left > 0 {
 		if err := d.fill(); err != nil {

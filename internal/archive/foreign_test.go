@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,6 +53,45 @@ func TestStockZstd(t *testing.T) {
 			}
 		})
 	}
+}
+
+// If this fails, who has only zstd gets a wrong database from a rotten archive
+// without an error.
+func TestStockZstdOfFlippedBits(t *testing.T) {
+	path, err := exec.LookPath("zstd")
+	if err != nil {
+		missing(t, "zstd")
+	}
+	for _, s := range subjects(t) {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			for _, at := range headerBits(s) {
+				b := bytes.Clone(s.stored)
+				b[at/8] ^= 1 << (at % 8)
+				cmd := exec.Command(path, "-dc")
+				cmd.Stdin = bytes.NewReader(b)
+				if got, err := cmd.Output(); err == nil && !bytes.Equal(got, s.image) {
+					t.Errorf("byte %d, bit %d: %d other bytes and no error", at/8, at%8, len(got))
+				}
+			}
+		})
+	}
+}
+
+// headerBits are the bits in which a decoder may be led astray, and some others:
+// those of the frames' headers, ends and first block.
+func headerBits(s *subject) (bits []int) {
+	parts := s.parts()
+	for at := range 8 * len(s.stored) {
+		i, exact := slices.BinarySearch(parts, at/8)
+		if !exact {
+			i--
+		}
+		if at/8-parts[i] < 10 || parts[i+1]-at/8 <= 4 || at%499 == 0 {
+			bits = append(bits, at)
+		}
+	}
+	return bits
 }
 
 // If this fails, the seek table is not the seekable format's, and tools of

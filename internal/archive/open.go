@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -20,6 +21,9 @@ type Reader struct {
 	offsets []int64 // of every data frame, and the end of the last one
 	dec     *zstd.Decoder
 	cache   frameCache
+
+	proving sync.Mutex // guards proven
+	proven  bool       // the page digests are those that meta names
 }
 
 // Open opens the archive at path and proves its structure: metadata, seek
