@@ -95,11 +95,13 @@ soak: tools
 		SNAPD_SOAK=$(SOAK) $(GO) test -tags soak -count=1 -v -run "^($$tests)\$$" -timeout 60m "$$dir" </dev/null; \
 	done
 
+# Go would spend a minute on making each interesting input smaller, and with it all
+# of a short run.
 fuzz:
 	@for package in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
 			printf '\n== %s %s\n' "$$package" "$$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x "$$package"; \
 		done; \
 	done
 
