@@ -2,6 +2,7 @@
 # make lint   vet, staticcheck, tidiness, the house's rules
 # make build  ./snapd
 # make bench  benchmarks                         BENCH=regexp  BENCHTIME=1s
+#             SNAPD_BENCH_BYTES=1GiB for larger databases; ./bench/checkcost compares programs
 # make soak   backups beside writers, for a time  SOAK=5m
 # make fuzz   every fuzz target in turn           FUZZTIME=30s
 # make fmt    format the sources

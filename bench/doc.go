@@ -1,0 +1,6 @@
+// Package bench measures what this project costs beside what users would
+// otherwise run. SNAPD_BENCH_BYTES is the size of the databases ("1GiB"; 64 MiB
+// unless set). Programs as a whole are compared by the commands below this directory:
+//
+//	go run ./bench/checkcost -size 1GiB -rounds 5
+package bench
