@@ -100,10 +100,13 @@ func (c checked) findings() []string {
 
 func findingLine(f integrity.Finding) string {
 	s := string(f.Code) + ": " + visible(f.Message)
-	if f.Repair == integrity.RepairReindex {
-		s += "; SQLite's REINDEX mends it"
+	switch f.Repair {
+	case "":
+		return s
+	case integrity.RepairReindex:
+		return s + "; SQLite's REINDEX mends it"
 	}
-	return s
+	return s + "; snapd recover can mend it"
 }
 
 // countVerdicts lists how many files there are of each verdict.
