@@ -116,6 +116,8 @@ type CheckOutcome struct {
 	At      time.Time `json:"at"`
 	Level   string    `json:"level"`
 	Verdict string    `json:"verdict"`
+	// Mendable: the damage that was found may be mended without a backup.
+	Mendable bool `json:"mendable,omitempty"`
 }
 
 // DrillOutcome is the last restore drill.

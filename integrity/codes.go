@@ -114,6 +114,13 @@ var kinds = map[Code]kind{
 	CodeForeignKey: {gravity: violation},
 	CodeFKMismatch: {gravity: violation},
 
+	// What is derived from the tables can be made anew, see Mend.
+	CodeHeaderFreelist: {gravity: damage, repair: RepairRebuild},
+	CodeHeaderVacuum:   {gravity: damage, repair: RepairRebuild},
+	CodeFreelist:       {gravity: damage, repair: RepairRebuild},
+	CodePointerMap:     {gravity: damage, repair: RepairRebuild},
+	CodeFTS:            {gravity: damage, repair: RepairRebuild},
+
 	CodeIndexMissing:   {gravity: damage, repair: RepairReindex, onlyFull: true},
 	CodeIndexCount:     {gravity: damage, repair: RepairReindex},
 	CodeIndexDiffers:   {gravity: damage, repair: RepairReindex, onlyFull: true},

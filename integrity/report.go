@@ -24,12 +24,19 @@ type Finding struct {
 	Code Code `json:"code"`
 	// Message is for a person; at most MaxMessage bytes.
 	Message string `json:"message"`
-	// Repair is RepairReindex where REINDEX mends the finding without losing a row.
+	// Repair says how the finding can be mended without losing a row: RepairReindex,
+	// RepairRebuild, or "" for not at all.
 	Repair string `json:"repair,omitempty"`
 }
 
-// RepairReindex marks findings that SQLite's REINDEX mends.
-const RepairReindex = "reindex"
+const (
+	// RepairReindex marks findings that SQLite's REINDEX mends.
+	RepairReindex = "reindex"
+	// RepairRebuild marks damage to what is derived from the tables (the tree of an
+	// index, the list of free pages, back references): REINDEX alone fails on it,
+	// Mend makes it anew.
+	RepairRebuild = "rebuild"
+)
 
 // Report is the outcome of one check.
 type Report struct {
@@ -67,13 +74,17 @@ type tally struct {
 	verdict Verdict
 }
 
-// add files one finding under its code. Equal findings are kept once; where there
-// is no room, a graver one takes the place of a lighter one.
+// add files a finding under its code.
 func (t *tally) add(code Code, format string, args ...any) {
-	k := code.kind()
+	t.file(Finding{Code: code, Message: bounded(fmt.Sprintf(format, args...)), Repair: code.kind().repair})
+}
+
+// file keeps a finding. Equal ones are kept once; where there is no room, a graver
+// one takes the place of a lighter one.
+func (t *tally) file(f Finding) {
+	k := f.Code.kind()
 	t.worst = max(t.worst, k.gravity)
 	t.quick = t.quick || k.gravity >= damage && !k.onlyFull
-	f := Finding{Code: code, Message: bounded(fmt.Sprintf(format, args...)), Repair: k.repair}
 	if slices.Contains(t.findings, f) {
 		return
 	}
@@ -93,7 +104,7 @@ func (t *tally) add(code Code, format string, args ...any) {
 // merge adds the findings of another tally.
 func (t *tally) merge(o tally) {
 	for _, f := range o.findings {
-		t.add(f.Code, "%s", f.Message)
+		t.file(f)
 	}
 	t.more = t.more || o.more
 	t.worst = max(t.worst, o.worst)

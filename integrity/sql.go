@@ -44,7 +44,7 @@ func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err err
 		return nil, err
 	}
 	if s.t.damaged() {
-		return s.t.failedAt(), nil
+		return s.t.failedAt(), s.nameTrees(ctx)
 	}
 	if level == LevelFull {
 		if err := s.foreignKeys(ctx); err != nil {

@@ -36,6 +36,7 @@ type walWalk struct {
 
 	frames      int64 // whole frames that the file has room for
 	commitFrame int64 // frames up to and including the last provable commit; 0 for none
+	commits     int64 // provable ones
 	pages       uint32
 	page1       int64 // offset of the last committed copy of page 1 in the log; 0 for none
 	// committed has the number of each provable frame's page, in order.
@@ -47,8 +48,22 @@ type walWalk struct {
 	// lostCommits counts commit marks in frames of this generation beyond badFrame.
 	lostCommits int64
 	// lost has the offset of the newest copy of each page in frames that a bad
-	// log header keeps SQLite from seeing.
-	lost map[uint32]int64
+	// log header keeps SQLite from seeing; lostPages is the database's size after them.
+	lost      map[uint32]int64
+	lostPages uint32
+	// pending has the numbers of the pages in the good frames after commitFrame, up to
+	// the end or badFrame; beyond has what comes from badFrame on, in order: copies of
+	// pages that SQLite will not see.
+	pending []uint32
+	beyond  []logFrame
+}
+
+// logFrame is a frame of a log.
+type logFrame struct {
+	n      int64  // from 1
+	pgno   uint32 // 0 when the frame names no page
+	commit uint32 // size of the database in pages, where the frame ends a transaction; else 0
+	known  bool   // its checksum holds, at least from the frame before it on
 }
 
 // walSum is the log's running checksum (§4.2).
@@ -132,17 +147,18 @@ func walkWAL(ctx context.Context, r io.ReaderAt, size int64, hint int) (*walWalk
 // walkFrames follows the chain of checksums from the header, and beyond a break
 // in it looks for more frames of the same generation.
 func (w *walWalk) walkFrames(ctx context.Context, r io.ReaderAt, sum walSum) error {
-	var pending []uint32
 	var page1 int64
+	end := 0 // of what in beyond is of this generation
 	// computed is what the first bad frame's checksum should have been: the chain
 	// goes on from it when only the stored checksum is damaged.
 	computed := sum
-	return w.each(ctx, r, func(n, off int64, frame []byte) {
+	err := w.each(ctx, r, func(n, off int64, frame []byte) {
 		pgno, commit := binary.BigEndian.Uint32(frame), binary.BigEndian.Uint32(frame[4:])
 		if !bytes.Equal(frame[8:16], w.header[16:24]) || pgno == 0 {
 			if w.badFrame == 0 {
 				w.badFrame = n
 			}
+			w.beyond = appendFrame(w.beyond, logFrame{n: n, pgno: pgno})
 			sum.set(frame[16:])
 			computed = sum
 			return
@@ -156,28 +172,42 @@ func (w *walWalk) walkFrames(ctx context.Context, r io.ReaderAt, sum walSum) err
 		if w.badFrame != 0 || intact {
 			computed = sum
 		}
-		switch {
-		case !intact && w.badFrame == 0:
+		if !intact && w.badFrame == 0 {
 			w.badFrame = n
+		}
+		switch {
 		case w.badFrame != 0:
 			if intact && commit != 0 {
 				w.lostCommits++
 			}
+			w.beyond = appendFrame(w.beyond, logFrame{n, pgno, commit, intact})
+			end = len(w.beyond)
 		default:
 			if pgno == 1 {
 				page1 = off + walFrameSize
 			}
-			if len(w.committed)+len(pending) < maxTracked {
-				pending = append(pending, pgno)
+			if len(w.committed)+len(w.pending) < maxTracked {
+				w.pending = append(w.pending, pgno)
 			} else {
 				w.untracked = true
 			}
 			if commit != 0 {
-				w.committed, pending = append(w.committed, pending...), pending[:0]
+				w.committed, w.pending = append(w.committed, w.pending...), w.pending[:0]
+				w.commits++
 				w.commitFrame, w.pages, w.page1, w.tail = n, commit, page1, false
 			}
 		}
 	})
+	w.beyond = w.beyond[:end]
+	return err
+}
+
+// appendFrame bounds what is remembered of a damaged log.
+func appendFrame(all []logFrame, f logFrame) []logFrame {
+	if len(all) >= maxSalvaged {
+		return all
+	}
+	return append(all, f)
 }
 
 // salvage reads the frames of a log whose header SQLite will not accept. The
@@ -213,6 +243,7 @@ func (w *walWalk) salvage(ctx context.Context, r io.ReaderAt, big bool) error {
 		pending[pgno] = off + walFrameSize
 		if commit != 0 {
 			w.lostCommits++
+			w.lostPages = commit
 			for p, o := range pending {
 				w.lost[p] = o
 			}

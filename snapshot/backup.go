@@ -89,7 +89,11 @@ func (m *Manager) backup(ctx context.Context, req Request) (Backup, error) {
 	if err := m.refuseEmptied(snap); err != nil {
 		return Backup{}, err
 	}
-	b, err := m.store(ctx, snap, req, &print)
+	from := &origin{Fingerprint: print}
+	if at, ok := snap.Conn().LogPosition(); ok {
+		from.Log = &at
+	}
+	b, err := m.store(ctx, snap, req, from)
 	if err != nil {
 		return Backup{}, err
 	}
@@ -112,13 +116,21 @@ func (m *Manager) damagedFiles(ctx context.Context) error {
 	if err != nil || !report.Damaged() {
 		return nil
 	}
+	return m.corrupt(report)
+}
+
+// corrupt is the error for a live database that was proven damaged, which Status
+// must know of.
+func (m *Manager) corrupt(report Report) error {
+	report.Path = m.cfg.Database
+	m.rememberCheck(report)
 	return &CorruptError{What: "database " + m.cfg.Database, Report: report}
 }
 
-// store turns an open snapshot into a proven, listed backup. print, when not
-// nil, is the fingerprint from before the snapshot began: it lets an image
-// equal to the newest verified one be recognised and not stored again.
-func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, print *livefile.Fingerprint) (Backup, error) {
+// store turns an open snapshot into a proven, listed backup. from, when not nil, has
+// the fingerprint from before the snapshot began: it lets an image equal to the newest
+// verified one be recognised and not stored again.
+func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, from *origin) (Backup, error) {
 	began := m.now()
 	src, err := m.source(ctx, snap, req)
 	if err != nil {
@@ -126,7 +138,7 @@ func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, 
 	}
 	defer src.close()
 	if src.report.Damaged() {
-		return Backup{}, &CorruptError{What: "database " + m.cfg.Database, Report: src.report}
+		return Backup{}, m.corrupt(src.report)
 	}
 	st, err := m.stage(ctx, src, req, began)
 	if err != nil {
@@ -134,12 +146,12 @@ func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, 
 	}
 	defer st.file.Discard()
 	m.atPoint("staged")
-	if print != nil && req.Kind == catalog.Auto {
-		if b, ok, err := m.sameImage(ctx, req, st.info, *print); ok || err != nil {
+	if from != nil && req.Kind == catalog.Auto {
+		if b, ok, err := m.sameImage(ctx, req, st.info, *from); ok || err != nil {
 			return b, err
 		}
 	}
-	return m.publish(ctx, st, req, src.report, print)
+	return m.publish(ctx, st, req, src.report, from)
 }
 
 // source is a snapshot's image with its verdict, ready to be compressed:
@@ -300,7 +312,7 @@ func (m *Manager) readBack(ctx context.Context, file *durable.File, info archive
 }
 
 // publish gives the staged archive its name and its entry.
-func (m *Manager) publish(ctx context.Context, st *staged, req Request, report integrity.Report, print *livefile.Fingerprint) (Backup, error) {
+func (m *Manager) publish(ctx context.Context, st *staged, req Request, report integrity.Report, from *origin) (Backup, error) {
 	if err := st.file.CommitNew(); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
@@ -308,8 +320,8 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 	e := catalog.NewEntry(st.id, st.info)
 	e.DurationMS = st.took.Milliseconds()
 	e.Verification = verdictOf(report, m.now())
-	if print != nil {
-		raw, err := json.Marshal(print)
+	if from != nil {
+		raw, err := json.Marshal(from)
 		if err != nil {
 			return Backup{}, fmt.Errorf("backup: %w", err)
 		}

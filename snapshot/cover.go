@@ -11,7 +11,23 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/livefile"
 	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/sqliteconn"
 )
+
+// origin is what an entry keeps of the live database it was taken from.
+type origin struct {
+	livefile.Fingerprint
+	// Log is how far into the log the backup reaches; nil without one.
+	Log *sqliteconn.LogPosition `json:"log,omitempty"`
+}
+
+// originOf returns what e keeps of its origin, the zero value where it keeps nothing.
+func originOf(e Backup) (o origin) {
+	if json.Unmarshal(e.Source, &o) != nil {
+		return origin{}
+	}
+	return o
+}
 
 // head returns the verified backup that the live database descends from: the
 // one restored last, until a newer backup is taken, else the newest. Right after
@@ -37,11 +53,7 @@ func (m *Manager) head() (Backup, error) {
 // that it has not changed since.
 func (m *Manager) covering(print livefile.Fingerprint) (Backup, bool) {
 	b, err := m.head()
-	if err != nil || len(b.Source) == 0 {
-		return Backup{}, false
-	}
-	var then livefile.Fingerprint
-	if json.Unmarshal(b.Source, &then) != nil || !then.Unchanged(print) || !m.present(b) {
+	if err != nil || !originOf(b).Unchanged(print) || !m.present(b) {
 		return Backup{}, false
 	}
 	return b, true
@@ -55,7 +67,7 @@ func (m *Manager) present(b Backup) bool {
 
 // sameImage recognises that the image just staged is the head's, byte for byte:
 // that backup then covers the database, and nothing is stored twice.
-func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info, print livefile.Fingerprint) (Backup, bool, error) {
+func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info, from origin) (Backup, bool, error) {
 	b, err := m.head()
 	if errors.Is(err, catalog.ErrNotFound) || err == nil && b.ImageBLAKE3 != info.ImageBLAKE3 {
 		return Backup{}, false, nil
@@ -63,7 +75,7 @@ func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info,
 	if err != nil {
 		return Backup{}, false, err
 	}
-	raw, err := json.Marshal(print)
+	raw, err := json.Marshal(from)
 	if err != nil {
 		return Backup{}, false, fmt.Errorf("backup: %w", err)
 	}

@@ -19,6 +19,7 @@ const (
 	EventUnchanged    EventType = "unchanged"     // no backup needed: Backup still covers the database
 	EventVerified     EventType = "verified"      // a stored backup was proven again
 	EventRestored     EventType = "restored"      // a restore or a recovery ended well
+	EventRepaired     EventType = "repaired"      // the database was mended from what it holds
 	EventQuarantined  EventType = "quarantined"   // a corrupt database was preserved at Path
 	EventRemoved      EventType = "removed"       // a backup was pruned or deleted
 	EventReconciled   EventType = "reconciled"    // the catalog was brought in line with the directory
@@ -72,7 +73,7 @@ func (e *events) record(ev Event) {
 		return
 	case EventStarted, EventScheduled, EventUnchanged:
 		level = slog.LevelDebug
-	case EventWarning, EventRestoreReset, EventQuarantined:
+	case EventWarning, EventRestoreReset, EventQuarantined, EventRepaired:
 		level = slog.LevelWarn
 	case EventReconciled:
 		if ev.loud {

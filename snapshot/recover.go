@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -21,7 +22,7 @@ type Action string
 const (
 	ActionNone     Action = "none"     // the database is usable, or there is nothing to restore
 	ActionRestored Action = "restored" // a backup took the damaged or missing database's place
-	ActionRepaired Action = "repaired" // reserved: the database itself was mended
+	ActionRepaired Action = "repaired" // the database was mended from what it holds itself, no backup was needed
 	ActionWaiting  Action = "waiting"  // damaged, but somebody has it open: nothing was touched
 )
 
@@ -31,16 +32,20 @@ type Recovery struct {
 	Verdict     integrity.Verdict `json:"verdict"`
 	Restored    *string           `json:"restored"`    // backup id
 	Quarantined *string           `json:"quarantined"` // absolute path of the preserved database
-	Report      Report            `json:"-"`
+	// Mended says what a repair did; nil after any other action.
+	Mended *integrity.Mending `json:"mended,omitempty"`
+	Report Report             `json:"-"`
 	// LosesSince is when the restored backup was taken: what was committed
 	// after that is only in the quarantined file.
 	LosesSince time.Time `json:"-"`
 }
 
-// Recover is the start-up decision: it checks the database, and only if that
-// proves it corrupt (or it is missing while usable backups exist) restores the
-// newest backup that passes its proof, the damaged file kept whole with its
-// report. Call it before the application opens the database.
+// Recover is the start-up decision: it checks the database, and acts only if that
+// proves it corrupt, or it is missing while usable backups exist. Where the damage is
+// confined to what can be made anew from sound tables, or to the end of the log, it
+// mends a copy and swaps that in; else, or where that would lose more, it restores the
+// newest backup that passes its proof. The damaged file is kept whole with its report.
+// Call it before the application opens the database.
 //
 // A check that could not be made (locked, no permission, an I/O error, out of
 // time) is an error, and nothing is touched. Errors: [ErrBusy], [ErrMissing]
@@ -99,6 +104,9 @@ func (m *Manager) recoverMissing(ctx context.Context, still stillFunc, rec *Reco
 		return err
 	}
 	if len(usable) == 0 || m.cfg.OnMissing == MissingIgnore {
+		if err := m.keepOrphans(ctx, rec); err != nil {
+			return err
+		}
 		m.ev.emit(Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database,
 			Message: "there is no database yet; the application will create it"})
 		return nil
@@ -116,10 +124,54 @@ func (m *Manager) recoverMissing(ctx context.Context, still stillFunc, rec *Reco
 	return m.restoreFirst(ctx, usable, &swap{quarantine: quarantine, still: still}, rec)
 }
 
+// keepOrphans copies a log or journal whose database is gone or empty: SQLite
+// deletes it when the application creates the database anew.
+func (m *Manager) keepOrphans(ctx context.Context, rec *Recovery) error {
+	var orphans []string
+	for _, suffix := range []string{"-wal", "-journal"} {
+		if st, err := os.Lstat(m.cfg.Database + suffix); err == nil && st.Mode().IsRegular() && st.Size() > 0 {
+			orphans = append(orphans, suffix)
+		}
+	}
+	if len(orphans) == 0 {
+		return nil
+	}
+	quarantine, err := m.quarantineName()
+	if err != nil {
+		return err
+	}
+	for _, suffix := range orphans {
+		if err := copyOf(ctx, m.cfg.Database+suffix, quarantine+suffix); err != nil {
+			return fmt.Errorf("recover: keep %s: %w", m.cfg.Database+suffix, err)
+		}
+	}
+	m.tellQuarantined("recover", &swap{quarantine: quarantine})
+	kept := quarantined(quarantine)
+	rec.Quarantined = &kept
+	return nil
+}
+
+// copyOf makes to a durable copy of a file that SQLite has no locks on.
+func copyOf(ctx context.Context, from, to string) error {
+	src, err := livefile.OpenSidecar(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	st, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	return durable.CopyFile(ctx, src, st.Size(), to, 0o600)
+}
+
 // recoverDamaged handles a database that is proven corrupt.
 func (m *Manager) recoverDamaged(ctx context.Context, still stillFunc, rec *Recovery) error {
 	usable, err := m.candidates()
 	if err != nil {
+		return err
+	}
+	if done, err := m.repair(ctx, still, usable, rec); done || err != nil {
 		return err
 	}
 	damaged := &CorruptError{What: "database " + m.cfg.Database, Report: rec.Report}

@@ -36,6 +36,8 @@ type Status struct {
 	Covered        bool                  `json:"covered"`             // the database is provably unchanged since then
 	NextRun        *time.Time            `json:"next_run"`            // null while no serve runs
 	LastDrill      *catalog.DrillOutcome `json:"last_drill"`
+	// Recovery is what Recover would do; null where nothing is wrong with the database.
+	Recovery *RecoveryPlan `json:"recovery"`
 }
 
 // DatabaseStatus is what Status says of the live file. Verdict is of a probe,
@@ -155,6 +157,7 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	if checkErr == nil {
 		s.Database.Verdict = worse(report.Verdict, state)
 	}
+	s.Recovery = m.recoveryFor(s.Database.Verdict, report, state)
 	if _, running, err := m.cat.ServeRunning(); err == nil && running {
 		s.NextRun = m.rolledNext(state.NextRun)
 	}
@@ -296,7 +299,7 @@ func (m *Manager) rememberCheck(r Report) {
 		return // nothing new: no write
 	}
 	m.rememberState("check", func(s *catalog.State) {
-		s.LastCheck = &catalog.CheckOutcome{At: m.now(), Level: r.Level.String(), Verdict: string(r.Verdict)}
+		s.LastCheck = &catalog.CheckOutcome{At: m.now(), Level: r.Level.String(), Verdict: string(r.Verdict), Mendable: r.Mendable()}
 	})
 }
 

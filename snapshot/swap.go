@@ -2,10 +2,8 @@ package snapshot
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -409,7 +407,9 @@ func (m *Manager) finishRestore(ctx context.Context, in *intent) error {
 		}
 		m.ev.emit(Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db,
 			Message: "a restore that was cut short has been finished"})
-		m.rememberRestore(Backup{ID: in.Backup})
+		if in.Backup != "" { // else a repair
+			m.rememberRestore(Backup{ID: in.Backup})
+		}
 		return nil
 	case now != nil && now.ID == in.StagedID:
 		// The rename was done, and the application may have written since.
@@ -466,21 +466,8 @@ func wholeImage(ctx context.Context, staged string, in *intent) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	h := archive.NewImageHash()
-	buf := make([]byte, 1<<20)
-	for {
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
-		n, err := f.Read(buf)
-		h.Write(buf[:n])
-		if errors.Is(err, io.EOF) {
-			return hex.EncodeToString(h.Sum(nil)) == in.BLAKE3, nil
-		}
-		if err != nil {
-			return false, err
-		}
-	}
+	sum, err := hashImage(ctx, f)
+	return sum == in.BLAKE3, err
 }
 
 func isMissing(path string) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"example.com/snapd/integrity"
 	"example.com/snapd/snapshot"
 )
 
@@ -17,12 +18,16 @@ func (c missing) apply(cfg *snapshot.Config) { cfg.OnMissing = snapshot.OnMissin
 
 type recoverCmd struct {
 	missing
+	DryRun bool `help:"Only say what would be done, why, and what each way out would lose. A repair is tried on a private copy; nothing is changed."`
 }
 
 func (c *recoverCmd) run(ctx context.Context, a *app) error {
 	m, err := a.open(c.apply)
 	if err != nil {
 		return err
+	}
+	if c.DryRun {
+		return c.plan(ctx, a, m)
 	}
 	rec, err := m.Recover(ctx)
 	if err != nil && rec.Action != snapshot.ActionWaiting {
@@ -36,19 +41,64 @@ func (c *recoverCmd) run(ctx context.Context, a *app) error {
 	return perr
 }
 
+// plan exits as the recovery would.
+func (c *recoverCmd) plan(ctx context.Context, a *app, m *snapshot.Manager) error {
+	p, err := m.PlanRecovery(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.result(p, func(w io.Writer) { printPlan(w, m, p) }); err != nil {
+		return err
+	}
+	gone := p.Verdict == integrity.Missing || p.Verdict == integrity.Empty
+	switch {
+	case p.Action == snapshot.ActionWaiting:
+		return &outcome{exitBusy, p.Reason}
+	case p.Action == snapshot.ActionNone && p.Report.Damaged():
+		return &outcome{exitCorrupt, p.Reason}
+	case p.Action == snapshot.ActionNone && gone && len(p.Options) == 0 && c.OnMissing == string(snapshot.MissingFail):
+		return &outcome{exitMissing, p.Reason}
+	}
+	return nil
+}
+
 func printRecovery(w io.Writer, m *snapshot.Manager, rec snapshot.Recovery) {
 	switch rec.Action {
 	case snapshot.ActionNone:
 		fmt.Fprintf(w, "%s: %s; nothing to do\n", m.Database(), rec.Verdict)
 	case snapshot.ActionWaiting:
 		fmt.Fprintf(w, "%s: %s; waiting until nobody has it open\n", m.Database(), rec.Verdict)
+	case snapshot.ActionRepaired:
+		fmt.Fprintf(w, "%s was %s; it was mended: %s\n", m.Database(), rec.Verdict, rec.Mended.Summary())
 	default:
 		fmt.Fprintf(w, "%s was %s; restored %s\n", m.Database(), rec.Verdict, text(rec.Restored, "it"))
-		if rec.Quarantined != nil {
-			fmt.Fprintf(w, "the damaged database was kept as %s\n", *rec.Quarantined)
-		}
-		if !rec.LosesSince.IsZero() {
-			fmt.Fprintf(w, "changes since %s (%s) are not in it\n", when(rec.LosesSince), ago(rec.LosesSince))
-		}
 	}
+	if rec.Quarantined != nil {
+		what := "the damaged database"
+		if rec.Action == snapshot.ActionNone {
+			what = "an orphan log"
+		}
+		fmt.Fprintf(w, "%s was kept as %s\n", what, *rec.Quarantined)
+	}
+	if !rec.LosesSince.IsZero() {
+		fmt.Fprintf(w, "changes since %s (%s) are not in it\n", when(rec.LosesSince), ago(rec.LosesSince))
+	}
+}
+
+func printPlan(w io.Writer, m *snapshot.Manager, p snapshot.RecoveryPlan) {
+	fmt.Fprintf(w, "%s: %s; recover would do: %s\n", m.Database(), p.Verdict, p.Action)
+	fmt.Fprintf(w, "why: %s\n", oneLine(p.Reason))
+	if len(p.Options) == 0 {
+		return
+	}
+	table(w, func(row func(...string)) {
+		row("WAY OUT", "BACKUP", "PROVEN", "LOSES")
+		for _, o := range p.Options {
+			proven := "when taken"
+			if o.Proven {
+				proven = "yes"
+			}
+			row(string(o.Action), text(o.Backup, "-"), proven, oneLine(o.Loses))
+		}
+	})
 }

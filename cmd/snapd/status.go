@@ -64,5 +64,11 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 		row("would be lost", window)
 		row("next backup", next)
 		row("last drill", drill)
+		if r := s.Recovery; r != nil {
+			row("recover would do", fmt.Sprintf("%s: %s", r.Action, oneLine(r.Reason)))
+			for _, o := range r.Options {
+				row("", fmt.Sprintf("%s %s loses %s", o.Action, text(o.Backup, "without a backup"), oneLine(o.Loses)))
+			}
+		}
 	})
 }

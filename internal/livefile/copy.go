@@ -19,7 +19,10 @@ type Sizes struct{ Main, WAL, Journal int64 }
 // an empty private file, and beside it. It takes no lock: who needs one committed
 // state compares fingerprints from before and after. Errors: ErrMoving, the
 // context's, fs.ErrExist for a sidecar of dst.
-func CopyTo(ctx context.Context, real string, n Sizes, dst *os.File) error {
+func CopyTo(ctx context.Context, real string, n Sizes, dst interface {
+	io.Writer
+	Name() string
+}) error {
 	main, err := Open(real)
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", real, err)

@@ -1,0 +1,166 @@
+package integrity
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"example.com/snapd/internal/livefile"
+)
+
+// foldLog brings into the private database at path what the checksums of its log
+// prove, as a checkpoint would, and removes the log.
+//
+// A log that is damaged in the middle is proven up to the damage. SQLite would lay
+// that part over the file. But a checkpoint may have copied later frames there
+// before the damage happened; then the file alone is the newer state, and laying
+// older pages over it would make a mixture that no check needs to notice.
+//
+// cut says that the log is known to have held more than it proves: from its frames, or
+// from the index of those who used it.
+func foldLog(ctx context.Context, path string, cut bool, m *Mending) (err error) {
+	log, err := livefile.OpenSidecar(path + "-wal")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	main, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, main.Close()) }()
+	f := &folding{main: main, log: log, cut: cut}
+	if err := f.read(ctx); err != nil {
+		return err
+	}
+	if err := f.fold(ctx, m); err != nil {
+		return err
+	}
+	return removeSidecars(path)
+}
+
+// folding is a database and its log while the one is brought into the other.
+type folding struct {
+	main, log *os.File
+	size      int64 // bytes of main
+	pageSize  int   // bytes
+	walk      *walWalk
+	cut       bool
+	reached   int64 // newest frame of which the file has the page, if it is ahead of the proven ones
+}
+
+func (f *folding) read(ctx context.Context) error {
+	var h header
+	fi, err := f.main.Stat()
+	if err != nil {
+		return err
+	}
+	f.size = fi.Size()
+	if f.size >= headerSize {
+		if err := readAt(f.main, h.raw[:], 0); err != nil {
+			return err
+		}
+	}
+	if fi, err = f.log.Stat(); err != nil {
+		return err
+	}
+	if f.walk, err = walkWAL(ctx, f.log, fi.Size(), h.pageSize()); err != nil {
+		return err
+	}
+	f.pageSize = f.walk.pageSize
+	if f.pageSize != 0 && h.magic() && h.pageSize() != f.pageSize && f.walk.lostCommits+f.walk.commitFrame > 0 {
+		return notMendable("the log belongs to a database of another page size")
+	}
+	if f.walk.untracked {
+		return notMendable("the log is too large to be judged page by page")
+	}
+	return nil
+}
+
+func (f *folding) fold(ctx context.Context, m *Mending) error {
+	w := f.walk
+	if w.valid {
+		m.LogSalts = hex.EncodeToString(w.header[16:24])
+	}
+	if !w.valid && w.lostCommits > 0 {
+		m.Kept = w.lostCommits
+		return f.apply(ctx, w.lostPages, func(yield func(uint32, int64) error) error {
+			for pgno, off := range w.lost {
+				if err := yield(pgno, off); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	s, err := stand(ctx, f.main, f.size, f.log, w)
+	if err != nil {
+		return err
+	}
+	if s.ahead(w) {
+		m.Kept, m.Dropped, m.LogFrame = w.commits, 0, s.frame
+		for _, b := range w.beyond {
+			switch {
+			case b.commit == 0 || !b.known:
+			case b.n <= s.frame:
+				m.Kept++
+			default:
+				m.Dropped++
+			}
+		}
+		return nil
+	}
+	if w.lostCommits > 0 && s.mixed > 0 {
+		return notMendable("a checkpoint had begun to copy the damaged part of the log, so that the file is a mixture of two states")
+	}
+	m.Kept, m.Dropped, m.LogFrame = w.commits, w.lostCommits, w.commitFrame
+	if f.cut {
+		m.Dropped = max(1, m.Dropped)
+	}
+	if w.commitFrame == 0 {
+		return nil
+	}
+	return f.apply(ctx, w.pages, func(yield func(uint32, int64) error) error {
+		for i, pgno := range w.committed {
+			if err := yield(pgno, w.pageAt(int64(i)+1)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// apply writes logged pages into the database, in order, and gives it its size.
+func (f *folding) apply(ctx context.Context, pages uint32, each func(func(pgno uint32, off int64) error) error) error {
+	have := f.size / int64(f.pageSize)
+	if int64(pages) > have+f.walk.frames+1 {
+		return notMendable("the log says that the database has %d pages, and most of them are nowhere", pages)
+	}
+	page := make([]byte, f.pageSize)
+	err := each(func(pgno uint32, off int64) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if pgno == 0 || pgno > pages {
+			return nil // beyond the end that a later commit gave the database
+		}
+		if err := readAt(f.log, page, off); err != nil {
+			return err
+		}
+		_, err := f.main.WriteAt(page, (int64(pgno)-1)*int64(f.pageSize))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("fold the log in: %w", err)
+	}
+	if err := f.main.Truncate(int64(pages) * int64(f.pageSize)); err != nil {
+		return fmt.Errorf("fold the log in: %w", err)
+	}
+	return nil
+}

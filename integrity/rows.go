@@ -1,0 +1,167 @@
+package integrity
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/zeebo/blake3"
+
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// digests has the number of rows of every table and the BLAKE3 of their stored
+// values in the order of the table's own tree, by the table's name.
+type digests map[string]rowsDigest
+
+type rowsDigest struct {
+	rows int64
+	sum  [32]byte
+}
+
+// same is an error unless both have the same tables with the same rows.
+func (d digests) same(o digests) error {
+	if len(d) != len(o) {
+		return notMendable("there were %d tables before and are %d afterwards", len(d), len(o))
+	}
+	for name, was := range d {
+		if is, ok := o[name]; !ok || is != was {
+			return notMendable("table %s had %d rows and has %d, or other ones, afterwards", name, was.rows, is.rows)
+		}
+	}
+	return nil
+}
+
+func digestsOf(ctx context.Context, path string) (_ digests, err error) {
+	conn, err := openPrivate(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	d, err := tableDigests(ctx, conn)
+	return d, damageAs(err)
+}
+
+// tableDigests reads every row of every table without the help of an index.
+func tableDigests(ctx context.Context, conn *sqliteconn.Conn) (digests, error) {
+	s := &sqlCheck{conn: conn, t: &tally{}}
+	var err error
+	if s.code, err = codingOf(ctx, conn); err != nil {
+		return nil, err
+	}
+	type table struct {
+		name  string
+		rowid bool
+	}
+	tables := []table{{"sqlite_schema", false}}
+	err = conn.Each(ctx, "SELECT l.name, NOT l.wr FROM pragma_table_list l JOIN sqlite_schema m ON m.name=l.name AND m.type='table' WHERE l.schema='main' AND m.rootpage>0", func(st *sqliteconn.Stmt) error {
+		tables = append(tables, table{s.code.text(st, 0), st.Int(1) != 0})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	indexed, err := s.fullTextTables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := digests{}
+	for _, t := range tables {
+		if ofFullText(t.name, indexed) {
+			continue
+		}
+		columns, err := s.storedColumns(ctx, t.name)
+		if err != nil {
+			return nil, err
+		}
+		if t.rowid {
+			columns = append(columns, "_rowid_")
+		}
+		if d[t.name], err = s.rowsOf(ctx, t.name, columns); err != nil {
+			return nil, fmt.Errorf("read table %s: %w", t.name, err)
+		}
+	}
+	return d, nil
+}
+
+// fullTextTables returns the names of the FTS5 tables.
+func (s *sqlCheck) fullTextTables(ctx context.Context) (names []string, err error) {
+	if s.code, err = codingOf(ctx, s.conn); err != nil {
+		return nil, err
+	}
+	err = s.conn.Each(ctx, "SELECT name, substr(sql,1,2000) FROM sqlite_schema WHERE type='table' AND rootpage=0", func(st *sqliteconn.Stmt) error {
+		if sql := s.code.text(st, 1); isVirtual(sql) && strings.EqualFold(moduleOf(sql), "fts5") {
+			names = append(names, s.code.text(st, 0))
+		}
+		return nil
+	})
+	return names, err
+}
+
+// ofFullText reports whether a table holds what FTS5 derives from the content: the
+// index itself and the sizes of documents (https://www.sqlite.org/fts5.html §9).
+func ofFullText(name string, indexed []string) bool {
+	for _, t := range indexed {
+		if rest, ok := strings.CutPrefix(name, t); ok && (rest == "_data" || rest == "_idx" || rest == "_docsize") {
+			return true
+		}
+	}
+	return false
+}
+
+// storedColumns returns the columns that are in the table's records, quoted: virtual
+// generated ones are computed. The trees of the schema move.
+func (s *sqlCheck) storedColumns(ctx context.Context, name string) (columns []string, err error) {
+	err = s.conn.Each(ctx, "SELECT name FROM pragma_table_xinfo("+quote(name, '\'')+") WHERE hidden IN (0,3)", func(st *sqliteconn.Stmt) error {
+		if c := s.code.text(st, 0); name != "sqlite_schema" || c != "rootpage" {
+			columns = append(columns, quote(c, '"'))
+		}
+		return nil
+	})
+	if err == nil && len(columns) == 0 {
+		columns = []string{"1"}
+	}
+	return columns, err
+}
+
+func (s *sqlCheck) rowsOf(ctx context.Context, name string, columns []string) (d rowsDigest, err error) {
+	h := blake3.New()
+	var b []byte
+	order := ""
+	if name == "sqlite_schema" {
+		order = " ORDER BY type, name, tbl_name, sql" // VACUUM writes tables before indexes
+	}
+	err = s.conn.Each(ctx, "SELECT "+strings.Join(columns, ",")+" FROM "+quote(name, '"')+" NOT INDEXED"+order, func(st *sqliteconn.Stmt) error {
+		d.rows++
+		for i := range len(columns) {
+			if b = appendValue(b[:0], st, i); len(b) > 0 {
+				h.Write(b)
+			}
+			if k := st.Type(i); k == sqliteconn.Text || k == sqliteconn.Blob {
+				h.Write(st.Blob(i))
+			}
+		}
+		return nil
+	})
+	copy(d.sum[:], h.Sum(nil))
+	return d, err
+}
+
+// appendValue appends what tells column i of the row from any other value, but for
+// the bytes of a text or blob.
+func appendValue(b []byte, st *sqliteconn.Stmt, i int) []byte {
+	k := st.Type(i)
+	b = append(b, byte(k))
+	switch k {
+	case sqliteconn.Integer:
+		b = binary.BigEndian.AppendUint64(b, uint64(st.Int(i)))
+	case sqliteconn.Real:
+		b = binary.BigEndian.AppendUint64(b, math.Float64bits(st.Float(i)))
+	case sqliteconn.Text, sqliteconn.Blob:
+		b = binary.BigEndian.AppendUint64(b, uint64(len(st.Blob(i))))
+	}
+	return b
+}

@@ -1,0 +1,218 @@
+package integrity
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+)
+
+// standing is how far the database file has got in its log, by comparison of the
+// pages. Checkpoints copy pages of committed frames into the file; the file can so
+// be ahead of what a damaged log still proves.
+type standing struct {
+	// frame ends a transaction of which, and of all before it, the file has every page
+	// as the log has it; it lies beyond the last provable commit. 0 for none.
+	frame int64
+	// beyond counts the provable pages that the file has in a later copy, which are
+	// older in SQLite's eyes.
+	beyond int
+	// mixed counts the pages that the file has as a frame beyond the last provable
+	// commit has them, while no provable frame would put them right.
+	mixed int
+}
+
+// ahead reports whether the file is the newer state, on proof: a transaction was
+// committed beyond what the log proves, or more than one page says so. A single page
+// may have been put back to what it was by a transaction that was never finished.
+func (s standing) ahead(w *walWalk) bool {
+	return s.frame > 0 && (w.lostCommits > 0 || s.beyond > 1)
+}
+
+// stand compares the file at main, of the given size in bytes, with its log.
+func stand(ctx context.Context, main io.ReaderAt, size int64, log io.ReaderAt, w *walWalk) (standing, error) {
+	if len(w.pending)+len(w.beyond) == 0 || w.untracked {
+		return standing{}, nil
+	}
+	c := &comparing{main: main, log: log, size: size, walk: w, a: make([]byte, w.pageSize), b: make([]byte, w.pageSize),
+		pages: map[uint32]*comparedPage{}, wrong: map[uint32]bool{}}
+	if err := c.provable(ctx); err != nil {
+		return standing{}, fmt.Errorf("compare log and database: %w", err)
+	}
+	if err := c.after(ctx); err != nil {
+		return standing{}, fmt.Errorf("compare log and database: %w", err)
+	}
+	return c.follow(), nil
+}
+
+// comparing looks for the standing of a database file in its log.
+type comparing struct {
+	main, log io.ReaderAt
+	size      int64 // bytes of main
+	walk      *walWalk
+	a, b      []byte // one page each
+
+	pages  map[uint32]*comparedPage
+	frames []comparedFrame // those beyond the last provable commit
+	// wrong has the pages that the file has otherwise than the frames so far say.
+	wrong map[uint32]bool
+	// early counts the pages that the file has as a frame says which is yet to come.
+	early int
+}
+
+// comparedPage is a page that the log has copies of.
+type comparedPage struct {
+	provable bool // a provable frame has it
+	behind   bool // the file has it otherwise than the newest provable frame
+	reached  bool // some frame so far has it
+	later    bool // the file has it as some frame beyond the provable ones
+}
+
+type comparedFrame struct {
+	logFrame
+	same bool // the file has the page as this frame does, or did before it was damaged
+}
+
+// provable compares the newest provable copy of each page.
+func (c *comparing) provable(ctx context.Context) error {
+	newest := map[uint32]int64{}
+	for i, pgno := range c.walk.committed {
+		newest[pgno] = int64(i) + 1
+	}
+	for pgno, n := range newest {
+		same, err := c.equal(ctx, pgno, n)
+		if err != nil {
+			return err
+		}
+		c.pages[pgno] = &comparedPage{provable: true, reached: true, behind: !same}
+		if !same {
+			c.wrong[pgno] = true
+		}
+	}
+	return nil
+}
+
+// after compares every frame beyond the provable ones.
+func (c *comparing) after(ctx context.Context) error {
+	for i, pgno := range c.walk.pending {
+		c.frames = append(c.frames, comparedFrame{logFrame: logFrame{n: c.walk.commitFrame + int64(i) + 1, pgno: pgno, known: true}})
+	}
+	for _, f := range c.walk.beyond {
+		c.frames = append(c.frames, comparedFrame{logFrame: f})
+	}
+	for i := range c.frames {
+		f := &c.frames[i]
+		page := c.pages[f.pgno]
+		if page == nil {
+			page = &comparedPage{}
+			c.pages[f.pgno] = page
+		}
+		var err error
+		if f.same, err = c.equal(ctx, f.pgno, f.n); err == nil && !f.known && !f.same {
+			f.same, err = c.fits(f.pgno, f.n)
+		}
+		if err != nil {
+			return err
+		}
+		page.later = page.later || f.same
+	}
+	for _, p := range c.pages {
+		if p.later && !p.reached {
+			c.early++
+		}
+	}
+	return nil
+}
+
+// follow goes through the frames beyond the provable ones and finds the last end of
+// a transaction that the file agrees with.
+func (c *comparing) follow() standing {
+	s := standing{mixed: c.early}
+	for _, p := range c.pages {
+		if p.behind && p.later {
+			s.beyond++
+		}
+	}
+	for i, f := range c.frames {
+		page := c.pages[f.pgno]
+		if !page.reached {
+			page.reached = true
+			if page.later {
+				c.early--
+			}
+		}
+		// What a damaged frame said is not known: the file may have it.
+		if delete(c.wrong, f.pgno); f.known && !f.same {
+			c.wrong[f.pgno] = true
+		}
+		if end := i == len(c.frames)-1; (f.commit > 0 || end) && c.early == 0 && c.agrees(f.commit) {
+			s.frame = f.n
+		}
+	}
+	return s
+}
+
+// agrees reports whether all pages are right, but for those beyond the end of a
+// database of so many pages; 0 is not known.
+func (c *comparing) agrees(pages uint32) bool {
+	const most = 1000 // more than that are no leftovers of a database that shrank
+	if len(c.wrong) > most {
+		return false
+	}
+	for pgno := range c.wrong {
+		if pages == 0 || pgno <= pages {
+			return false
+		}
+	}
+	return true
+}
+
+// equal reports whether the file has page pgno as frame n of the log has it.
+func (c *comparing) equal(ctx context.Context, pgno uint32, n int64) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	ps := int64(c.walk.pageSize)
+	at := (int64(pgno) - 1) * ps
+	if pgno == 0 || at+ps > c.size {
+		return false, nil
+	}
+	if err := readAt(c.main, c.a, at); err != nil {
+		return false, err
+	}
+	if err := readAt(c.log, c.b, c.walk.pageAt(n)); err != nil {
+		return false, err
+	}
+	return bytes.Equal(c.a, c.b), nil
+}
+
+// fits reports whether the page that equal has just read from the file is what the
+// damaged frame n held: put in its place it gives the checksum that the frame states.
+func (c *comparing) fits(pgno uint32, n int64) (bool, error) {
+	ps := int64(c.walk.pageSize)
+	if pgno == 0 || int64(pgno)*ps > c.size {
+		return false, nil
+	}
+	var before [8]byte
+	var head [walFrameSize]byte
+	at, from := c.walk.pageAt(n)-walFrameSize, int64(walHeaderSize-len(before))
+	if n > 1 {
+		from = c.walk.pageAt(n-1) - int64(len(before))
+	}
+	if err := readAt(c.log, before[:], from); err != nil {
+		return false, err
+	}
+	if err := readAt(c.log, head[:], at); err != nil {
+		return false, err
+	}
+	sum := walSum{big: c.walk.header[3]&1 == 1} // the magic's lowest bit
+	sum.set(before[:])
+	sum.add(head[:8])
+	sum.add(c.a)
+	return sum.equals(head[16:]), nil
+}
+
+// pageAt returns where the page of frame n, counted from 1, lies in the log.
+func (w *walWalk) pageAt(n int64) int64 {
+	return walHeaderSize + (n-1)*int64(walFrameSize+w.pageSize) + walFrameSize
+}
