@@ -67,7 +67,7 @@ func (f *files) judge(ctx context.Context, t *tally) error {
 	}
 	pages := f.judgeSize(t, &image, walk)
 	image.judge(t, pages)
-	return f.judgeWAL(t, &main, &image, walk)
+	return f.judgeWAL(ctx, t, &main, &image, walk)
 }
 
 // judgeSize applies the size rule and returns the image's size in pages, 0 when unknown.
@@ -120,7 +120,7 @@ func missingPages(have, pages, lockByte int64, walk *walWalk) int64 {
 	return missing
 }
 
-func (f *files) judgeWAL(t *tally, main, image *header, walk *walWalk) error {
+func (f *files) judgeWAL(ctx context.Context, t *tally, main, image *header, walk *walWalk) error {
 	switch {
 	case f.walSize == 0:
 		return nil
@@ -141,7 +141,7 @@ func (f *files) judgeWAL(t *tally, main, image *header, walk *walWalk) error {
 	case !walk.valid:
 		t.add(CodeWALIgnored, "the log's header is damaged; it holds no committed transaction")
 	default:
-		if err := f.judgeTail(t, walk); err != nil {
+		if err := f.judgeTail(ctx, t, walk); err != nil {
 			return err
 		}
 	}
@@ -160,10 +160,17 @@ func (f *files) judgeWAL(t *tally, main, image *header, walk *walWalk) error {
 }
 
 // judgeTail judges what follows the last provable commit of a log with a good header.
-func (f *files) judgeTail(t *tally, walk *walWalk) error {
+func (f *files) judgeTail(ctx context.Context, t *tally, walk *walWalk) error {
 	state, err := f.index.tail(walk, f.wal)
 	if err != nil {
 		return err
+	}
+	// Those who use the log know how far it goes.
+	var s standing
+	if f.index == nil || !f.index.inUse {
+		if s, err = stand(ctx, f.main, f.size, f.wal, walk); err != nil {
+			return err
+		}
 	}
 	switch {
 	case state == tailLost && walk.lostCommits == 0:
@@ -172,10 +179,15 @@ func (f *files) judgeTail(t *tally, walk *walWalk) error {
 		t.add(CodeWALStaleTail, "what lies beyond frame %d of the log was written by a transaction that failed; its commit was never acknowledged, and SQLite ignores it", walk.badFrame-1)
 	case walk.lostCommits > 0:
 		hint := ""
+		if s.ahead(walk) {
+			hint = "; the database file has what they wrote, and SQLite would lay older pages over it"
+		}
 		if state == tailUnknown && walk.badFrame == walk.commitFrame+1 {
 			hint = "; or they are what a writer that failed left behind, never acknowledged: without the log's index (-shm) the two cannot be told apart"
 		}
 		t.add(CodeWALLost, "the checksum of frame %d of the log is wrong, and at least %d committed transactions lie beyond it: SQLite will drop them%s", walk.badFrame, walk.lostCommits, hint)
+	case s.beyond > 1:
+		t.add(CodeWALBehind, "the log is good up to its frame %d, and the database file has %d pages as later frames have them: SQLite would lay older pages over newer ones", walk.commitFrame, s.beyond)
 	case walk.tail:
 		t.add(CodeWALTornTail, "the log goes on after its last commit (frame %d) with a transaction that was not finished: SQLite ignores it", walk.commitFrame)
 	}

@@ -68,7 +68,7 @@ func (r Report) Mendable() bool {
 	for _, f := range r.Findings {
 		switch {
 		case f.Code.kind().gravity < damage:
-		case f.Repair != "", f.Code == CodeWALLost:
+		case f.Repair != "", f.Code == CodeWALLost, f.Code == CodeWALBehind:
 			hope = true
 		case f.Code == CodePageNever, f.Code == CodeUnreadable: // may follow from the others
 		default:

@@ -116,7 +116,7 @@ func (f *folding) fold(ctx context.Context, m *Mending) error {
 		}
 		return nil
 	}
-	if w.lostCommits > 0 && s.mixed > 0 {
+	if w.lostCommits > 0 && s.mixed > 0 || w.lostCommits == 0 && s.beyond > 1 {
 		return notMendable("a checkpoint had begun to copy the damaged part of the log, so that the file is a mixture of two states")
 	}
 	m.Kept, m.Dropped, m.LogFrame = w.commits, w.lostCommits, w.commitFrame

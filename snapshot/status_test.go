@@ -157,9 +157,9 @@ func TestStatusReasons(t *testing.T) {
 // Lost: programs that read the figures.
 func TestStatusAndStatsForms(t *testing.T) {
 	b := newBench(t, "wal")
-	form := wantKeys(t, b.status(), "state", "reason", "database", "newest_verified", "loss_window_seconds", "covered", "next_run", "last_drill")
+	form := wantKeys(t, b.status(), "state", "reason", "database", "newest_verified", "loss_window_seconds", "covered", "next_run", "last_drill", "recovery")
 	wantKeys(t, form["database"], "path", "bytes", "verdict")
-	for _, name := range []string{"newest_verified", "loss_window_seconds", "next_run", "last_drill"} {
+	for _, name := range []string{"newest_verified", "loss_window_seconds", "next_run", "last_drill", "recovery"} {
 		if form[name] != nil {
 			t.Errorf("%s is %v, want null", name, form[name])
 		}
