@@ -175,6 +175,8 @@ func (f *files) judgeTail(ctx context.Context, t *tally, walk *walWalk) error {
 	switch {
 	case state == tailLost && walk.lostCommits == 0:
 		t.add(CodeWALLost, "the log is good up to its frame %d, and those who use the database committed up to frame %d: what they wrote since is damaged or gone", walk.commitFrame, f.index.mxFrame)
+	case walk.lostCommits > 0 && s.complete(walk):
+		t.add(CodeWALIgnored, "frame %d of the log is damaged; all that it held is in the database already", walk.badFrame)
 	case walk.lostCommits > 0 && state == tailStale:
 		t.add(CodeWALStaleTail, "what lies beyond frame %d of the log was written by a transaction that failed; its commit was never acknowledged, and SQLite ignores it", walk.badFrame-1)
 	case walk.lostCommits > 0:

@@ -107,7 +107,7 @@ func (f *folding) fold(ctx context.Context, m *Mending) error {
 		m.Kept, m.Dropped, m.LogFrame = w.commits, 0, s.frame
 		for _, b := range w.beyond {
 			switch {
-			case b.commit == 0 || !b.known:
+			case b.commit == 0:
 			case b.n <= s.frame:
 				m.Kept++
 			default:

@@ -17,6 +17,9 @@ type standing struct {
 	// beyond counts the provable pages that the file has in a later copy, which are
 	// older in SQLite's eyes.
 	beyond int
+	// unsure counts the pages of which the newest copy up to frame is damaged, so that
+	// it is not known whether the file has it.
+	unsure int
 	// mixed counts the pages that the file has as a frame beyond the last provable
 	// commit has them, while no provable frame would put them right.
 	mixed int
@@ -29,13 +32,27 @@ func (s standing) ahead(w *walWalk) bool {
 	return s.frame > 0 && (w.lostCommits > 0 || s.beyond > 1)
 }
 
+// complete reports whether SQLite's view of the database is all that was ever
+// committed, though it ignores what lies beyond the damage: the file has it.
+func (s standing) complete(w *walWalk) bool {
+	if s.frame == 0 || s.unsure > 0 || s.beyond > 0 {
+		return false
+	}
+	for _, f := range w.beyond {
+		if f.commit > 0 && f.n > s.frame {
+			return false
+		}
+	}
+	return true
+}
+
 // stand compares the file at main, of the given size in bytes, with its log.
 func stand(ctx context.Context, main io.ReaderAt, size int64, log io.ReaderAt, w *walWalk) (standing, error) {
 	if len(w.pending)+len(w.beyond) == 0 || w.untracked {
 		return standing{}, nil
 	}
 	c := &comparing{main: main, log: log, size: size, walk: w, a: make([]byte, w.pageSize), b: make([]byte, w.pageSize),
-		pages: map[uint32]*comparedPage{}, wrong: map[uint32]bool{}}
+		pages: map[uint32]*comparedPage{}, wrong: map[uint32]bool{}, unsure: map[uint32]bool{}}
 	if err := c.provable(ctx); err != nil {
 		return standing{}, fmt.Errorf("compare log and database: %w", err)
 	}
@@ -54,8 +71,9 @@ type comparing struct {
 
 	pages  map[uint32]*comparedPage
 	frames []comparedFrame // those beyond the last provable commit
-	// wrong has the pages that the file has otherwise than the frames so far say.
-	wrong map[uint32]bool
+	// wrong has the pages that the file has otherwise than the frames so far say, unsure
+	// those of which the last frame so far is damaged.
+	wrong, unsure map[uint32]bool
 	// early counts the pages that the file has as a frame says which is yet to come.
 	early int
 }
@@ -141,12 +159,17 @@ func (c *comparing) follow() standing {
 				c.early--
 			}
 		}
-		// What a damaged frame said is not known: the file may have it.
-		if delete(c.wrong, f.pgno); f.known && !f.same {
+		delete(c.wrong, f.pgno)
+		delete(c.unsure, f.pgno)
+		switch {
+		case f.same:
+		case f.known:
 			c.wrong[f.pgno] = true
+		default:
+			c.unsure[f.pgno] = true
 		}
 		if end := i == len(c.frames)-1; (f.commit > 0 || end) && c.early == 0 && c.agrees(f.commit) {
-			s.frame = f.n
+			s.frame, s.unsure = f.n, len(c.unsure)
 		}
 	}
 	return s

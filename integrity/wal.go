@@ -45,7 +45,8 @@ type walWalk struct {
 
 	tail     bool  // frames of this generation, or a part of one, after the last commit
 	badFrame int64 // first frame, counted from 1, whose checksum fails; 0 for none
-	// lostCommits counts commit marks in frames of this generation beyond badFrame.
+	// lostCommits counts commit marks in frames of this generation beyond badFrame,
+	// whether or not their checksums hold.
 	lostCommits int64
 	// lost has the offset of the newest copy of each page in frames that a bad
 	// log header keeps SQLite from seeing; lostPages is the database's size after them.
@@ -177,7 +178,9 @@ func (w *walWalk) walkFrames(ctx context.Context, r io.ReaderAt, sum walSum) err
 		}
 		switch {
 		case w.badFrame != 0:
-			if intact && commit != 0 {
+			// The salts alone say that a frame is of this generation: what lay before it
+			// may be damaged in more than one place.
+			if n > w.badFrame && commit != 0 && pgno <= commit {
 				w.lostCommits++
 			}
 			w.beyond = appendFrame(w.beyond, logFrame{n, pgno, commit, intact})

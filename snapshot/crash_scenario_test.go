@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"example.com/snapd/catalog"
@@ -70,6 +72,7 @@ type scenario struct {
 	name, op, mode string
 	// damage changes data.db after the last backup; nil leaves it healthy.
 	damage func(t *testing.T, db string)
+	mended bool // recovery mends what is damaged: nothing is lost
 
 	dir      string // the template; every crash happens in a copy
 	before   map[string]string
@@ -102,6 +105,24 @@ func hotJournal(t *testing.T, db string) {
 	}
 }
 
+// loseIndexRoot zeroes the root page of an index, which costs no row.
+func loseIndexRoot(t *testing.T, db string) {
+	t.Helper()
+	root, err := strconv.ParseInt(strings.TrimSpace(testdb.ShellQuery(t, db,
+		"SELECT rootpage FROM sqlite_schema WHERE type='index' AND rootpage>0 AND sql IS NOT NULL ORDER BY name LIMIT 1")), 10, 64)
+	must(t, err)
+	testdb.ZeroPage(t, db, root)
+}
+
+// breakLog damages a page in the middle of the log.
+func breakLog(t *testing.T, db string) {
+	t.Helper()
+	frame := testdb.PageSize(t, db) + 24
+	middle := (size(t, db+"-wal") - 32) / frame / 2
+	testdb.FlipByte(t, db+"-wal", 32+middle*frame+500)
+	testdb.Damaged(t, db)
+}
+
 func crashScenarios() []*scenario {
 	header := func(t *testing.T, db string) { testdb.OverwriteHeader(t, db, make([]byte, 100)) }
 	return []*scenario{
@@ -119,6 +140,12 @@ func crashScenarios() []*scenario {
 		{name: "recover corrupt with a WAL", op: "recover", mode: "wal", damage: func(t *testing.T, db string) {
 			killedWriter(t, db)
 			header(t, db)
+		}},
+		{name: "recover by a repair", op: "recover", mode: "delete", mended: true, damage: loseIndexRoot},
+		{name: "recover by a repair of the log", op: "recover", mode: "wal", mended: true, damage: func(t *testing.T, db string) {
+			killedWriter(t, db)
+			must(t, os.Remove(db+"-shm"))
+			breakLog(t, db)
 		}},
 		{name: "recover missing", op: "recover", mode: "wal", damage: func(t *testing.T, db string) {
 			testdb.Damaged(t, db)
@@ -174,6 +201,14 @@ func (s *scenario) prepare(t *testing.T) {
 		s.damage(t, db)
 	}
 	s.before = dbFiles(t, db)
+	if s.mended {
+		whole := s.copy(t)
+		rec, err := openManager(t, whole).Recover(t.Context())
+		if err != nil || rec.Action != snapshot.ActionRepaired {
+			t.Fatalf("recover: %+v %v", rec, err)
+		}
+		s.newest = testdb.FileHash(t, whole)
+	}
 	if s.op != "recover" {
 		s.live = contents(t, db)
 	}

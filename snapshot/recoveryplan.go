@@ -23,6 +23,9 @@ type RecoveryPlan struct {
 	// taken first; never nil. Action none with damage and without options: nothing helps.
 	Options []RecoveryOption `json:"options"`
 	Report  Report           `json:"-"`
+	// Err is the error that Recover would end with, nil where it would do what Action
+	// says: matches ErrNoUsableBackup, ErrMissing, ErrBusy.
+	Err error `json:"-"`
 }
 
 // RecoveryOption is one way to a usable database, and its price.
@@ -115,6 +118,7 @@ func (m *Manager) plan(verdict integrity.Verdict, options []RecoveryOption, usab
 			return p
 		case m.cfg.OnMissing == MissingFail:
 			p.Reason = "the database is missing while backups exist, which is an error here (on-missing fail)"
+			p.Err = fmt.Errorf("recover: %w: %s, while %d backups exist", ErrMissing, m.cfg.Database, len(usable))
 			return p
 		}
 	}
@@ -124,6 +128,7 @@ func (m *Manager) plan(verdict integrity.Verdict, options []RecoveryOption, usab
 	}
 	if len(p.Options) == 0 {
 		p.Reason = "the database is " + string(verdict) + " and no backup is usable: it would be left as it is"
+		p.Err = fmt.Errorf("recover: %w: %s", ErrNoUsableBackup, p.Reason)
 		return p
 	}
 	p.Action = p.Options[0].Action
@@ -136,7 +141,7 @@ func (m *Manager) plan(verdict integrity.Verdict, options []RecoveryOption, usab
 		p.Reason = "the newest backup that passes its proof would take the database's place"
 	}
 	if err := m.mustBeUnused(); err != nil {
-		p.Action, p.Reason = ActionWaiting, err.Error()
+		p.Action, p.Reason, p.Err = ActionWaiting, err.Error(), fmt.Errorf("recover: %w", err)
 	}
 	return p
 }

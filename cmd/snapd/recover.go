@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"example.com/snapd/integrity"
 	"example.com/snapd/snapshot"
 )
 
@@ -50,16 +49,7 @@ func (c *recoverCmd) plan(ctx context.Context, a *app, m *snapshot.Manager) erro
 	if err := a.result(p, func(w io.Writer) { printPlan(w, m, p) }); err != nil {
 		return err
 	}
-	gone := p.Verdict == integrity.Missing || p.Verdict == integrity.Empty
-	switch {
-	case p.Action == snapshot.ActionWaiting:
-		return &outcome{exitBusy, p.Reason}
-	case p.Action == snapshot.ActionNone && p.Report.Damaged():
-		return &outcome{exitCorrupt, p.Reason}
-	case p.Action == snapshot.ActionNone && gone && len(p.Options) == 0 && c.OnMissing == string(snapshot.MissingFail):
-		return &outcome{exitMissing, p.Reason}
-	}
-	return nil
+	return p.Err
 }
 
 func printRecovery(w io.Writer, m *snapshot.Manager, rec snapshot.Recovery) {
