@@ -8,8 +8,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/zeebo/blake3"
-
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/sqliteconn"
 )
 
@@ -128,7 +127,7 @@ func (s *sqlCheck) storedColumns(ctx context.Context, name string) (columns []st
 }
 
 func (s *sqlCheck) rowsOf(ctx context.Context, name string, columns []string) (d rowsDigest, err error) {
-	h := blake3.New()
+	h := archive.NewImageHash()
 	var b []byte
 	order := ""
 	if name == "sqlite_schema" {
