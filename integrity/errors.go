@@ -78,7 +78,7 @@ func errorCode(err error) string {
 		return ErrCodeIO
 	case sqliteconn.ClassNoMemory:
 		return ErrCodeNoMemory
-	case sqliteconn.ClassTooBig:
+	case sqliteconn.ClassTooBig, sqliteconn.ClassBudget:
 		return ErrCodeLimit
 	case sqliteconn.ClassPermission:
 		return ErrCodePermission

@@ -126,8 +126,11 @@ func (l *liveCheck) rollbackMode(ctx context.Context, t *tally) (_ *Level, err e
 
 // hasRules reports whether the schema may have CHECK constraints. Damage found
 // on the way is left to the levels.
-func (s *sqlCheck) hasRules(ctx context.Context) (bool, error) {
-	n, err := s.conn.Int(ctx, "SELECT count(*) FROM sqlite_schema WHERE type='table' AND sql LIKE '%check%'")
+func (s *sqlCheck) hasRules(ctx context.Context) (_ bool, err error) {
+	var tables []string
+	if s.code, err = codingOf(ctx, s.conn); err == nil {
+		tables, err = s.tables(ctx, "check")
+	}
 	switch sqliteconn.Classify(err) {
 	case sqliteconn.ClassCorrupt, sqliteconn.ClassNotADB:
 		return false, nil
@@ -135,7 +138,7 @@ func (s *sqlCheck) hasRules(ctx context.Context) (bool, error) {
 	if err != nil && inexpressible(err) {
 		return false, nil
 	}
-	return n > 0, err
+	return len(tables) > 0, err
 }
 
 // withJournal checks a database beside which a journal is in use. Either its

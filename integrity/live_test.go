@@ -191,7 +191,7 @@ const hostile = `CREATE TABLE t(a); INSERT INTO t VALUES(1),(2),(3),(4),(5),(6),
 
 // A deadline ends a check within a second, also inside one long step of quick_check.
 func TestDeadlineInsideCheck(t *testing.T) {
-	path := makeDB(t, "x.db", fmt.Sprintf(hostile, "replace(hex(zeroblob(4000000)),'00','ab')||a"))
+	path := makeDB(t, "x.db", fmt.Sprintf(hostile, "replace(hex(zeroblob(200000)),'00','ab')||a"))
 	c := connect(t, path)
 	if err := c.Exec(t.Context(), "PRAGMA ignore_check_constraints=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000) INSERT INTO u SELECT 'x' FROM n"); err != nil {
 		t.Fatal(err)
@@ -210,19 +210,17 @@ func TestDeadlineInsideCheck(t *testing.T) {
 	}
 }
 
-// Neither does a single function call that SQLite cannot be interrupted in.
-func TestDeadlineInsideFunction(t *testing.T) {
-	path := makeDB(t, "x.db", fmt.Sprintf(hostile, "instr(hex(zeroblob(700000))||a, hex(zeroblob(300000))||'1')||'x'"))
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
+// A single function call, in which SQLite cannot be interrupted, does not take
+// hours because it was given two crafted strings.
+func TestCostlyFunction(t *testing.T) {
+	path := makeDB(t, "x.db", fmt.Sprintf(hostile, "instr(hex(zeroblob(250000))||a, hex(zeroblob(100000))||'1')||'x'"))
 	start := time.Now()
-	_, err := Check(ctx, path, Options{})
-	var e *CheckError
-	if !errors.As(err, &e) || e.Code != ErrCodeCancelled {
-		t.Errorf("%v", err)
+	rep, err := Check(t.Context(), path, Options{})
+	if err != nil || rep.Verdict != Healthy || len(rep.Findings) != 1 || rep.Findings[0].Code != CodeUncheckedRows {
+		t.Errorf("%+v, %v", rep, err)
 	}
-	if d := time.Since(start); d > 1100*time.Millisecond {
-		t.Errorf("ended %v after the start, the deadline was 100 ms", d)
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("ended %v after the start", d)
 	}
 }
 

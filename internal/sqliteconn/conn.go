@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -25,19 +26,27 @@ type Options struct {
 	Immutable bool
 	// Hostile switches on everything that keeps a crafted file from running its
 	// schema's code at our expense: defensive, no trusted schema, cell size
-	// checks, no memory mapping, values limited to MaxValue.
+	// checks, no memory mapping, values limited to what the file can hold and to
+	// MaxValue, functions that cost more than their arguments' sizes limited.
 	Hostile bool
 	// BusyTimeout is how long a single lock is waited for inside SQLite; 0 means not at all.
 	BusyTimeout time.Duration
 }
 
-// MaxValue is the largest string or blob, in bytes, that a Hostile connection builds.
-const MaxValue = 16 << 20
+// MaxValue is the largest string or blob, in bytes, that a Hostile connection
+// builds; a small file's connection builds none larger than the file, which holds no
+// larger one, or than minValue.
+const (
+	MaxValue = 16 << 20
+	minValue = 1 << 20
+)
 
 // Conn is one connection. See the package documentation for concurrency.
 type Conn struct {
-	tls *libc.TLS
-	db  uintptr
+	tls    *libc.TLS
+	db     uintptr
+	meter  meter
+	broken error // the engine crashed: it is not called any more
 }
 
 // URI returns the SQLite URI of path with the given query, every special
@@ -81,7 +90,7 @@ func Open(path string, o Options) (*Conn, error) {
 		c.tls.Close()
 		return nil, err
 	}
-	if err := c.configure(o); err != nil {
+	if err := c.configure(o, path); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -116,7 +125,7 @@ func (c *Conn) open(uri, path string, flags int32) error {
 	return e
 }
 
-func (c *Conn) configure(o Options) error {
+func (c *Conn) configure(o Options, path string) error {
 	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, int32(o.BusyTimeout.Milliseconds()))
 	if err := c.config(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
 		return err
@@ -130,9 +139,23 @@ func (c *Conn) configure(o Options) error {
 	if err := c.config(sqlite3.SQLITE_DBCONFIG_TRUSTED_SCHEMA, false); err != nil {
 		return err
 	}
-	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, MaxValue)
+	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, valueLimit(path))
 	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+	if err := c.wrapCostly(); err != nil {
+		return err
+	}
 	return c.Exec(context.Background(), "PRAGMA cell_size_check=1; PRAGMA mmap_size=0")
+}
+
+// valueLimit is the value limit for a file with its sidecars.
+func valueLimit(path string) int32 {
+	size := int64(0)
+	for _, suffix := range []string{"", "-wal", "-journal"} {
+		if fi, err := os.Stat(path + suffix); err == nil {
+			size += fi.Size()
+		}
+	}
+	return int32(min(max(size, minValue), MaxValue))
 }
 
 // config sets one boolean SQLITE_DBCONFIG_* switch.
@@ -160,10 +183,13 @@ func (c *Conn) CheckpointOnClose() error {
 
 // Close closes the connection; statements must have been closed. It may be called twice.
 func (c *Conn) Close() error {
-	if c.db == 0 {
+	if c.db == 0 || c.broken != nil {
 		return nil
 	}
-	rc := sqlite3.Xsqlite3_close(c.tls, c.db)
+	rc, err := c.run("close", func() int32 { return sqlite3.Xsqlite3_close(c.tls, c.db) })
+	if err != nil {
+		return err
+	}
 	if rc != sqlite3.SQLITE_OK {
 		return c.fail("close", rc)
 	}
@@ -181,26 +207,6 @@ func (c *Conn) fail(op string, rc int32) error {
 		msg = libc.GoString(sqlite3.Xsqlite3_errmsg(c.tls, c.db))
 	}
 	return &Error{Op: op, Code: int(code), Msg: msg}
-}
-
-// watch interrupts the running statement when ctx ends. The returned function
-// ends the watch and does not return while an interrupt is being delivered.
-func (c *Conn) watch(ctx context.Context) (end func()) {
-	if ctx.Done() == nil {
-		return func() {}
-	}
-	delivered := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(delivered)
-		tls := libc.NewTLS()
-		defer tls.Close()
-		sqlite3.Xsqlite3_interrupt(tls, c.db)
-	})
-	return func() {
-		if !stop() {
-			<-delivered
-		}
-	}
 }
 
 // pointer turns an engine address into a pointer.

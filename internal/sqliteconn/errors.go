@@ -38,6 +38,8 @@ const (
 	ClassTooBig                   // 18: a value passed the size limit
 	ClassPermission               // 3, 8, 14, 23: cannot open or may not
 	ClassFull                     // 13: no space
+	ClassBudget                   // a statement passed the budget of Limit
+	ClassCrashed                  // 2: SQLite itself failed; the connection is lost
 )
 
 // Classify maps err, wherever a *Error is in its chain, to what it proves.
@@ -45,6 +47,10 @@ const (
 func Classify(err error) Class {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return ClassInterrupted
+	}
+	var over *BudgetError
+	if errors.As(err, &over) {
+		return ClassBudget
 	}
 	var e *Error
 	if !errors.As(err, &e) {
@@ -72,6 +78,8 @@ func Classify(err error) Class {
 		return ClassPermission
 	case sqlite3.SQLITE_FULL:
 		return ClassFull
+	case sqlite3.SQLITE_INTERNAL:
+		return ClassCrashed
 	}
 	return ClassOther
 }

@@ -20,11 +20,15 @@ type Stmt struct {
 
 // Prepare compiles the first statement of sql.
 func (c *Conn) Prepare(sql string) (*Stmt, error) {
-	s, _, err := c.prepare(sql)
+	s, _, err := c.prepare(context.Background(), sql)
 	return s, err
 }
 
-func (c *Conn) prepare(sql string) (s *Stmt, tail string, err error) {
+// prepare is interrupted when ctx ends: with the first statement SQLite reads the schema.
+func (c *Conn) prepare(ctx context.Context, sql string) (s *Stmt, tail string, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, "", err
+	}
 	zSQL, err := libc.CString(sql)
 	if err != nil {
 		return nil, "", fmt.Errorf("prepare: %w", err)
@@ -36,7 +40,15 @@ func (c *Conn) prepare(sql string) (s *Stmt, tail string, err error) {
 	}
 	defer libc.Xfree(c.tls, out)
 	pTail := out + unsafe.Sizeof(uintptr(0))
-	if rc := sqlite3.Xsqlite3_prepare_v2(c.tls, c.db, zSQL, -1, out, pTail); rc != sqlite3.SQLITE_OK {
+	end := c.watch(ctx)
+	rc, err := c.run(sql, func() int32 { return sqlite3.Xsqlite3_prepare_v2(c.tls, c.db, zSQL, -1, out, pTail) })
+	end()
+	switch {
+	case err != nil:
+		return nil, "", err
+	case rc&0xff == sqlite3.SQLITE_INTERRUPT:
+		return nil, "", c.interrupted(ctx, sql)
+	case rc != sqlite3.SQLITE_OK:
 		return nil, "", c.fail(sql, rc)
 	}
 	tail = sql[*(*uintptr)(pointer(pTail))-zSQL:]
@@ -51,7 +63,7 @@ func (c *Conn) prepare(sql string) (s *Stmt, tail string, err error) {
 // statement is interrupted and the context's error returned.
 func (c *Conn) Exec(ctx context.Context, sql string) error {
 	for strings.TrimSpace(sql) != "" {
-		s, tail, err := c.prepare(sql)
+		s, tail, err := c.prepare(ctx, sql)
 		if err != nil {
 			return err
 		}
@@ -76,7 +88,7 @@ func (c *Conn) Exec(ctx context.Context, sql string) error {
 
 // Each runs sql and calls fn for each row until fn or the engine fails.
 func (c *Conn) Each(ctx context.Context, sql string, fn func(*Stmt) error) error {
-	s, err := c.Prepare(sql)
+	s, _, err := c.prepare(ctx, sql)
 	if err != nil {
 		return err
 	}
@@ -131,26 +143,30 @@ func (s *Stmt) Step(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	end := s.c.watch(ctx)
-	rc := sqlite3.Xsqlite3_step(s.c.tls, s.p)
+	rc, err := s.c.run(s.sql, s.step)
 	end()
-	return s.stepped(ctx, rc)
+	return s.stepped(ctx, rc, err)
 }
 
 // StepFast is Step without a watch on ctx, for statements whose single steps
 // are short (reading one page): the caller looks at its context between steps.
 func (s *Stmt) StepFast() (more bool, err error) {
-	return s.stepped(context.Background(), sqlite3.Xsqlite3_step(s.c.tls, s.p))
+	rc, err := s.c.run(s.sql, s.step)
+	return s.stepped(context.Background(), rc, err)
 }
 
-func (s *Stmt) stepped(ctx context.Context, rc int32) (bool, error) {
-	switch rc {
-	case sqlite3.SQLITE_ROW:
+func (s *Stmt) step() int32 { return sqlite3.Xsqlite3_step(s.c.tls, s.p) }
+
+func (s *Stmt) stepped(ctx context.Context, rc int32, err error) (bool, error) {
+	switch {
+	case err != nil:
+		return false, err
+	case rc == sqlite3.SQLITE_ROW:
 		return true, nil
-	case sqlite3.SQLITE_DONE:
+	case rc == sqlite3.SQLITE_DONE:
 		return false, nil
-	}
-	if err := ctx.Err(); err != nil && rc&0xff == sqlite3.SQLITE_INTERRUPT {
-		return false, fmt.Errorf("%s: %w", s.sql, err)
+	case rc&0xff == sqlite3.SQLITE_INTERRUPT:
+		return false, s.c.interrupted(ctx, s.sql)
 	}
 	return false, s.c.fail(s.sql, rc)
 }
@@ -218,12 +234,16 @@ func (s *Stmt) bound(rc int32) error {
 }
 
 // Reset makes the statement ready to run again; bindings stay.
-func (s *Stmt) Reset() { sqlite3.Xsqlite3_reset(s.c.tls, s.p) }
+func (s *Stmt) Reset() {
+	// Its result repeats the last step's; a crash is remembered.
+	_, _ = s.c.run(s.sql, func() int32 { return sqlite3.Xsqlite3_reset(s.c.tls, s.p) })
+}
 
 // Close ends the statement. It may be called twice.
 func (s *Stmt) Close() {
-	if s.p != 0 {
-		sqlite3.Xsqlite3_finalize(s.c.tls, s.p)
-		s.p = 0
+	if s.p != 0 && s.c.broken == nil {
+		// Its result repeats the last step's; a crash is remembered.
+		_, _ = s.c.run(s.sql, func() int32 { return sqlite3.Xsqlite3_finalize(s.c.tls, s.p) })
 	}
+	s.p = 0
 }

@@ -1,0 +1,99 @@
+package integrity
+
+import (
+	"context"
+	"fmt"
+
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// account reads every page of every tree without evaluating anything (dbstat)
+// and compares the sum with the size of the database.
+func (s *sqlCheck) account(ctx context.Context) error {
+	s.conn.Limit(s.cost.budget())
+	err := s.accountTrees(ctx)
+	s.conn.Limit(sqliteconn.Budget{})
+	if err != nil && sqliteconn.Classify(err) == sqliteconn.ClassBudget {
+		s.t.add(CodeUncheckedRows, "the pages of the trees were not counted: %s", reason(err))
+		return nil
+	}
+	return s.judge(err)
+}
+
+func (s *sqlCheck) accountTrees(ctx context.Context) error {
+	size, err := s.conn.Int(ctx, "PRAGMA page_count")
+	if err != nil {
+		return err
+	}
+	// Trees that share pages can have more branches than anybody can count: one
+	// page more than there are is proof enough.
+	var pages, distinct, bad int64
+	err = s.conn.Each(ctx, fmt.Sprintf("SELECT count(*), count(DISTINCT pageno), count(CASE WHEN pagetype='corrupted' THEN 1 END) FROM (SELECT pageno, pagetype FROM dbstat LIMIT %d)", size+1), func(st *sqliteconn.Stmt) error {
+		pages, distinct, bad = st.Int(0), st.Int(1), st.Int(2)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if bad > 0 {
+		s.t.add(CodePage, "%d pages are not what their places in the trees require", bad)
+	}
+	if pages != distinct {
+		s.t.add(CodePageTwice, "%d pages belong to two places", pages-distinct)
+	}
+	if pages > size {
+		return nil
+	}
+	return s.accountFree(ctx, distinct)
+}
+
+// accountFree compares used, free and reserved pages with the size.
+func (s *sqlCheck) accountFree(ctx context.Context, used int64) error {
+	facts := map[string]int64{}
+	for _, p := range []string{"page_count", "page_size", "freelist_count", "auto_vacuum"} {
+		v, err := s.conn.Int(ctx, "PRAGMA "+p)
+		if err != nil {
+			return err
+		}
+		facts[p] = v
+	}
+	reserved := int64(0)
+	if facts["page_count"] >= lockBytePage(int(facts["page_size"])) {
+		reserved++
+	}
+	if facts["auto_vacuum"] != 0 {
+		unusable, err := s.reservedBytes(ctx)
+		if err != nil {
+			return err
+		}
+		reserved += pointerMapPages(facts["page_count"], facts["page_size"]-unusable)
+	}
+	switch rest := facts["page_count"] - facts["freelist_count"] - reserved - used; {
+	case rest > 0:
+		s.t.add(CodePageNever, "%d pages belong to nothing", rest)
+	case rest < 0:
+		s.t.add(CodeFreelist, "%d pages more are in use or free than the database has", -rest)
+	}
+	return nil
+}
+
+// reservedBytes returns how many bytes at the end of every page are not SQLite's.
+func (s *sqlCheck) reservedBytes(ctx context.Context) (n int64, err error) {
+	err = s.conn.Each(ctx, "SELECT data FROM sqlite_dbpage WHERE pgno=1", func(st *sqliteconn.Stmt) error {
+		if b := st.Blob(0); len(b) >= headerSize {
+			n = int64(b[20])
+		}
+		return nil
+	})
+	return n, err
+}
+
+// pointerMapPages counts the pointer map pages of an auto_vacuum database: the
+// first is page 2, and each is followed by the pages that it has entries of five
+// bytes for (SQLite file format §1.8).
+func pointerMapPages(pages, usable int64) int64 {
+	if pages < 2 {
+		return 0
+	}
+	return (pages-2)/(usable/5+1) + 1
+}

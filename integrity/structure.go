@@ -1,0 +1,197 @@
+package integrity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// structure runs quick_check or integrity_check over the whole database, and
+// where some expression of the schema cannot be evaluated, or takes more than its
+// share, as much of it as can be had.
+func (s *sqlCheck) structure(ctx context.Context, pragma string) error {
+	whole, err := s.whole(ctx, pragma)
+	s.t.merge(*whole)
+	if err == nil || !unfinished(err) {
+		return s.judge(err)
+	}
+	if whole.unmendable() && sqliteconn.Classify(err) == sqliteconn.ClassBudget {
+		return nil // a damaged tree that never ends; more of the same is not worth the time
+	}
+	return s.piecemeal(ctx, pragma)
+}
+
+// whole runs a check of everything within its budget and returns what it found
+// until it ended or failed.
+//
+// SQLite stops after as many lines as it is asked for. It reports the trees first
+// and rows afterwards, table by table, so that the violations in one table could
+// hide a broken index of the next: then the check is made again without a limit.
+func (s *sqlCheck) whole(ctx context.Context, pragma string) (found *tally, err error) {
+	for _, limit := range []int{MaxFindings, math.MaxInt32} {
+		whole := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
+		s.conn.Limit(s.cost.budget())
+		err = whole.pragma(ctx, fmt.Sprintf("PRAGMA %s(%d)", pragma, limit))
+		s.conn.Limit(sqliteconn.Budget{})
+		found = whole.t
+		if err != nil || whole.rows < limit || found.damaged() {
+			break
+		}
+	}
+	return found, err
+}
+
+// unmendable reports whether REINDEX would not mend all that was found.
+func (t *tally) unmendable() bool {
+	return slices.ContainsFunc(t.findings, func(f Finding) bool { return f.Code.kind().gravity >= damage && f.Repair == "" })
+}
+
+func (s *sqlCheck) pragma(ctx context.Context, sql string) error {
+	return s.conn.Each(ctx, sql, func(st *sqliteconn.Stmt) error {
+		s.rows++
+		s.t.addLines(s.code.text(st, 0))
+		return nil
+	})
+}
+
+// inexpressible reports whether err is about an expression in the schema (a
+// function or collation of the application's, a value past the limit, a
+// function that fails on the data), not about the database.
+func inexpressible(err error) bool {
+	switch sqliteconn.Classify(err) {
+	case sqliteconn.ClassOther, sqliteconn.ClassTooBig:
+		var e *sqliteconn.Error
+		return errors.As(err, &e)
+	}
+	return false
+}
+
+// unfinished reports whether err cut a check off that may succeed in part.
+func unfinished(err error) bool {
+	return inexpressible(err) || sqliteconn.Classify(err) == sqliteconn.ClassBudget
+}
+
+// reason is the engine's own word for why a check was cut off.
+func reason(err error) string {
+	var e *sqliteconn.Error
+	if errors.As(err, &e) {
+		return e.Msg
+	}
+	var over *sqliteconn.BudgetError
+	if errors.As(err, &over) {
+		return over.Error()
+	}
+	return err.Error()
+}
+
+// piecemeal makes up for a whole check that was cut off: the same without CHECK
+// constraints, which are then evaluated where they can be, and where that is cut
+// off as well, table by table.
+func (s *sqlCheck) piecemeal(ctx context.Context, pragma string) error {
+	if !s.cost.rules {
+		return s.byTable(ctx, pragma)
+	}
+	var whole *tally
+	err := s.withoutRules(ctx, func() (err error) {
+		whole, err = s.whole(ctx, pragma)
+		return err
+	})
+	if err != nil && unfinished(err) {
+		return s.byTable(ctx, pragma)
+	}
+	s.t.merge(*whole)
+	if err := s.judge(err); err != nil || s.t.damaged() {
+		return err
+	}
+	return s.rulesByTable(ctx)
+}
+
+// withoutRules runs check with CHECK constraints switched off.
+func (s *sqlCheck) withoutRules(ctx context.Context, check func() error) error {
+	if err := s.conn.Exec(ctx, "PRAGMA ignore_check_constraints=1"); err != nil {
+		return err
+	}
+	err := check()
+	// Whatever became of ctx, the connection goes on as it was.
+	return errors.Join(err, s.conn.Exec(context.WithoutCancel(ctx), "PRAGMA ignore_check_constraints=0"))
+}
+
+// rulesByTable evaluates the CHECK constraints of each table by itself.
+func (s *sqlCheck) rulesByTable(ctx context.Context) error {
+	tables, err := s.tables(ctx, "check")
+	if err != nil {
+		return s.judge(err)
+	}
+	share := s.cost.share()
+	for _, name := range tables {
+		err := share.run(s.conn, func() error { return s.table(ctx, "quick_check", name) })
+		if err != nil && unfinished(err) {
+			s.t.add(CodeUncheckedRows, "the CHECK constraints of table %s were not evaluated: %s", name, reason(err))
+			continue
+		}
+		if err := s.judge(err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tables names the tables that have pages and the keyword, in lower case, in their SQL.
+func (s *sqlCheck) tables(ctx context.Context, keyword string) (names []string, err error) {
+	err = s.conn.Each(ctx, "SELECT name, sql FROM sqlite_schema WHERE type='table' AND rootpage>0 ORDER BY 1", func(st *sqliteconn.Stmt) error {
+		if strings.Contains(strings.ToLower(s.code.text(st, 1)), keyword) {
+			names = append(names, s.code.text(st, 0))
+		}
+		return nil
+	})
+	return names, err
+}
+
+func (s *sqlCheck) table(ctx context.Context, pragma, name string) error {
+	return s.pragma(ctx, fmt.Sprintf("PRAGMA %s(%s)", pragma, quote(name, '"')))
+}
+
+// byTable checks each table by itself, so that one that cannot be checked does
+// not hide the others. What that misses (free pages, pages used by two tables or
+// by none) is made up for by accounting.
+func (s *sqlCheck) byTable(ctx context.Context, pragma string) error {
+	tables, err := s.tables(ctx, "")
+	if err != nil {
+		return s.judge(err)
+	}
+	share := s.cost.share()
+	for _, name := range append(tables, "sqlite_schema") {
+		err := share.run(s.conn, func() error { return s.table(ctx, pragma, name) })
+		if err != nil && unfinished(err) {
+			s.t.add(CodeUncheckedRows, "the rows of table %s were not checked: %s", name, reason(err))
+			err = s.lesser(ctx, share, pragma, name)
+		}
+		if err := s.judge(err); err != nil {
+			return err
+		}
+	}
+	return s.account(ctx)
+}
+
+// lesser makes the checks of a table that evaluate less: without its CHECK
+// constraints, and without comparing its rows with its indexes.
+func (s *sqlCheck) lesser(ctx context.Context, share *share, pragma, name string) error {
+	pragmas := []string{pragma}
+	if pragma != "quick_check" {
+		pragmas = append(pragmas, "quick_check")
+	}
+	return s.withoutRules(ctx, func() error {
+		for _, p := range pragmas {
+			err := share.run(s.conn, func() error { return s.table(ctx, p, name) })
+			if err == nil || !unfinished(err) {
+				return err
+			}
+		}
+		return nil // the remark stands
+	})
+}
