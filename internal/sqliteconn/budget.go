@@ -56,6 +56,9 @@ func (c *Conn) Limit(b Budget) {
 	now := time.Now()
 	c.meter.budget, c.meter.over, c.meter.steps = b, nil, 0
 	c.meter.start, c.meter.looked = now, now
+	if c.maxValue > 0 {
+		sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, c.maxValue) // fit may have lowered it
+	}
 	if b == (Budget{}) {
 		sqlite3.Xsqlite3_progress_handler(c.tls, c.db, 0, 0, 0)
 		return
@@ -64,7 +67,7 @@ func (c *Conn) Limit(b Budget) {
 		c.meter.memory = residentMemory()
 	}
 	c.meter.tick = func(*libc.TLS, uintptr) int32 {
-		if c.meter.exhausted() {
+		if c.meter.exhausted(tickSteps) {
 			return 1
 		}
 		return 0
@@ -72,15 +75,15 @@ func (c *Conn) Limit(b Budget) {
 	sqlite3.Xsqlite3_progress_handler(c.tls, c.db, tickSteps, *(*uintptr)(unsafe.Pointer(&c.meter.tick)), 0)
 }
 
-// exhausted reports whether the running statement has to end. The context is
+// exhausted counts steps and reports whether the running statement has to end. The context is
 // looked at as well: SQLite forgets an interrupt that comes while it compiles.
-func (m *meter) exhausted() bool {
+func (m *meter) exhausted(steps int64) bool {
 	select {
 	case <-m.done:
 		return true
 	default:
 	}
-	m.steps += tickSteps
+	m.steps += steps
 	now := time.Now()
 	switch b := m.budget; {
 	case m.over != nil:
@@ -133,4 +136,50 @@ func (c *Conn) interrupted(ctx context.Context, op string) error {
 // Spent is what was used since Limit was called; its Memory is not told.
 func (c *Conn) Spent() Budget {
 	return Budget{Steps: c.meter.steps, Time: time.Since(c.meter.start)}
+}
+
+// The engine looks at the budget where a program jumps, not in between, and one
+// expression can fill thousands of registers without a jump. So before a program
+// runs, the size of a value is limited to what its registers and instructions allow.
+const (
+	// fitMemory is what the registers of a program may hold together, in bytes.
+	fitMemory = 64 << 20
+	// fitWork is how many bytes the instructions may copy in one pass, and
+	// functionWork how many copies a function is worth.
+	fitWork      = 4 << 30
+	functionWork = 16
+	// fitLeast is the smallest limit; a program that needs a smaller one has a
+	// schema of megabytes.
+	fitLeast = 1 << 10
+)
+
+// fit limits values to what the program of a statement allows. It needs a
+// connection with a limit of its own.
+func (c *Conn) fit(stmt uintptr) {
+	if c.maxValue == 0 || c.meter.budget.Memory == 0 {
+		return
+	}
+	v := (*sqlite3.TVdbe)(pointer(stmt))
+	registers, work := make(map[int32]struct{}), int64(0)
+	for _, op := range unsafe.Slice((*sqlite3.TVdbeOp)(pointer(v.FaOp)), v.FnOp) {
+		switch op.Fopcode {
+		case sqlite3.OP_Function, sqlite3.OP_PureFunc:
+			work += functionWork
+		case sqlite3.OP_Column:
+			if op.Fp5&(sqlite3.OPFLAG_TYPEOFARG|sqlite3.OPFLAG_LENGTHARG) != 0 {
+				continue // the value itself is not read
+			}
+			work++
+		case sqlite3.OP_Concat, sqlite3.OP_Cast:
+			work++
+		default:
+			continue
+		}
+		registers[op.Fp3] = struct{}{}
+	}
+	limit := int64(c.maxValue)
+	if work > 0 {
+		limit = min(limit, fitMemory/int64(len(registers)), fitWork/work)
+	}
+	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, int32(max(limit, fitLeast)))
 }

@@ -47,6 +47,9 @@ type Conn struct {
 	db     uintptr
 	meter  meter
 	broken error // the engine crashed: it is not called any more
+
+	maxValue int32     // a Hostile connection's value limit in bytes
+	wrappers []wrapper // kept here: the engine has their addresses
 }
 
 // URI returns the SQLite URI of path with the given query, every special
@@ -139,7 +142,8 @@ func (c *Conn) configure(o Options, path string) error {
 	if err := c.config(sqlite3.SQLITE_DBCONFIG_TRUSTED_SCHEMA, false); err != nil {
 		return err
 	}
-	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, valueLimit(path))
+	c.maxValue = valueLimit(path)
+	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, c.maxValue)
 	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_ATTACHED, 0)
 	if err := c.wrapCostly(); err != nil {
 		return err

@@ -25,6 +25,8 @@ const (
 	// bytes times arguments: SQLite keeps several copies of a document, and four
 	// documents for each statement.
 	maxJSON = 8 << 20
+	// watchedSize is the size of all arguments, in bytes, from which on a call may take long.
+	watchedSize = 4 << 10
 )
 
 // costly is a function that is wrapped, in the form with args arguments; -1 stands for any number.
@@ -102,15 +104,8 @@ type original struct {
 // wrapper is a function as SQLite calls it.
 type wrapper func(tls *libc.TLS, ctx uintptr, argc int32, argv uintptr)
 
-// wrapped is a costly function ready to be registered.
-type wrapped struct {
-	costly
-	original
-	fn wrapper
-}
-
-// wrappers finds the originals, once: they are the same on every connection.
-var wrappers = sync.OnceValues(func() (list []wrapped, err error) {
+// originals finds those of costlyFunctions, once: they are the same on every connection.
+var originals = sync.OnceValues(func() (list []original, err error) {
 	c := &Conn{tls: libc.NewTLS()}
 	if err := c.open(":memory:", ":memory:", sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_CREATE); err != nil {
 		c.tls.Close()
@@ -122,7 +117,7 @@ var wrappers = sync.OnceValues(func() (list []wrapped, err error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, wrapped{costly: f, original: o, fn: o.guarded(f)})
+		list = append(list, o)
 	}
 	return list, nil
 })
@@ -153,41 +148,47 @@ func (c *Conn) original(f costly) (o original, err error) {
 	return o, fmt.Errorf("no function in the program of %s", st.sql)
 }
 
-// guarded calls the original where its arguments allow it.
-func (o original) guarded(f costly) wrapper {
+// guarded calls the original where its arguments allow it and the budget is not
+// used up: between functions that follow one another in an expression the engine
+// does not look at it.
+func (c *Conn) guarded(f costly, o original) wrapper {
 	code := *(*wrapper)(unsafe.Pointer(&o.code)) // the engine's function pointers are Go function values
 	return func(tls *libc.TLS, ctx uintptr, argc int32, argv uintptr) {
 		var room [8]int64
-		sizes := room[:0]
+		sizes, total := room[:0], int64(0)
 		for _, arg := range unsafe.Slice((*uintptr)(pointer(argv)), argc) {
 			n := int64(0)
 			switch sqlite3.Xsqlite3_value_type(tls, arg) {
 			case sqlite3.SQLITE_TEXT, sqlite3.SQLITE_BLOB:
 				n = int64(sqlite3.Xsqlite3_value_bytes(tls, arg))
 			}
-			sizes = append(sizes, n)
+			sizes, total = append(sizes, n), total+n
 		}
-		if f.within(sizes) {
+		switch {
+		case !f.within(sizes):
+			sqlite3.Xsqlite3_result_error_toobig(tls, ctx)
+		case total > watchedSize && c.meter.exhausted(0):
+			sqlite3.Xsqlite3_result_error_code(tls, ctx, sqlite3.SQLITE_INTERRUPT)
+		default:
 			code(tls, ctx, argc, argv)
-			return
 		}
-		sqlite3.Xsqlite3_result_error_toobig(tls, ctx)
 	}
 }
 
 // wrapCostly puts the wrappers in the place of the functions.
 func (c *Conn) wrapCostly() error {
-	list, err := wrappers()
+	list, err := originals()
 	if err != nil {
 		return fmt.Errorf("wrap functions: %w", err)
 	}
-	for i := range list {
-		f := &list[i]
+	c.wrappers = make([]wrapper, len(list))
+	for i, f := range costlyFunctions() {
+		c.wrappers[i] = c.guarded(f, list[i])
 		name, err := libc.CString(f.name)
 		if err != nil {
 			return fmt.Errorf("wrap functions: %w", err)
 		}
-		rc := sqlite3.Xsqlite3_create_function_v2(c.tls, c.db, name, f.args, sqlite3.SQLITE_UTF8|f.flags, f.userData, *(*uintptr)(unsafe.Pointer(&f.fn)), 0, 0, 0)
+		rc := sqlite3.Xsqlite3_create_function_v2(c.tls, c.db, name, f.args, sqlite3.SQLITE_UTF8|list[i].flags, list[i].userData, *(*uintptr)(unsafe.Pointer(&c.wrappers[i])), 0, 0, 0)
 		libc.Xfree(c.tls, name)
 		if rc != sqlite3.SQLITE_OK {
 			return c.fail("wrap function "+f.name, rc)

@@ -56,6 +56,7 @@ func (c *Conn) prepare(ctx context.Context, sql string) (s *Stmt, tail string, e
 	if p == 0 {
 		return nil, tail, nil // only white space or a comment
 	}
+	c.fit(p)
 	return &Stmt{c: c, sql: sql, p: p}, tail, nil
 }
 

@@ -1,0 +1,174 @@
+package integrity
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/snapd/internal/testdb"
+)
+
+func TestMain(m *testing.M) {
+	testdb.RunChild(map[string]func([]string) error{"check": checkInChild})
+	os.Exit(m.Run())
+}
+
+// The bounds that every file is to be judged within, whatever is in it.
+const (
+	boundTime   = 10 * time.Second
+	boundMemory = 256 << 20 // bytes resident at the peak
+)
+
+// childReport is what a child says of its check.
+type childReport struct {
+	Report
+	Err    string // code of the CheckError
+	Detail string
+	HWM    int64 // bytes
+	MS     int64
+}
+
+// checkInChild is the check as a program would run it, one file in a process.
+func checkInChild(args []string) error {
+	level, err := ParseLevel(args[1])
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	if len(args) > 2 {
+		limit, err := time.ParseDuration(args[2])
+		if err != nil {
+			return err
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	start := time.Now()
+	rep, err := Check(ctx, args[0], Options{Level: level, ScratchDir: filepath.Dir(filepath.Dir(args[0]))})
+	r := childReport{Report: rep, MS: time.Since(start).Milliseconds()}
+	if e := (*CheckError)(nil); errors.As(err, &e) {
+		r.Err, r.Detail = e.Code, e.Error()
+	} else if err != nil {
+		return fmt.Errorf("not a CheckError: %w", err)
+	}
+	if r.HWM, err = peakMemory(); err != nil {
+		return err
+	}
+	type plain childReport
+	line, err := json.Marshal(map[string]any{"verdict": r.Verdict, "findings": r.Findings, "err": r.Err, "detail": r.Detail, "hwm": r.HWM, "ms": r.MS})
+	fmt.Printf("report %s\n", line)
+	return err
+}
+
+// peakMemory is the largest resident size that this process had.
+func peakMemory() (int64, error) {
+	f, err := os.Open("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if v, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, errors.New("no VmHWM in /proc/self/status")
+}
+
+func inChild(t *testing.T, path string, level Level, args ...string) childReport {
+	t.Helper()
+	child := testdb.Reexec(t, "check", append([]string{path, level.String()}, args...)...)
+	line := child.WaitLine("report ")
+	if err := child.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var r struct {
+		Verdict     Verdict
+		Findings    []Finding
+		Err, Detail string
+		HWM, MS     int64
+	}
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(line, "report ")), &r); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	return childReport{Report: Report{Verdict: r.Verdict, Findings: r.Findings}, Err: r.Err, Detail: r.Detail, HWM: r.HWM, MS: r.MS}
+}
+
+// No crafted file makes a check hang, take the machine's memory or leave a trace: one
+// that did would take down the program that only wanted to know whether its data is whole.
+func TestHostile(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("reads /proc/self/status")
+	}
+	for _, trick := range tricks() {
+		t.Run(trick.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "files", "x.db")
+			if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			trick.build(t, path)
+			entries, err := os.ReadDir(filepath.Dir(path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				age(t, filepath.Join(filepath.Dir(path), e.Name()))
+			}
+			age(t, filepath.Dir(path))
+			before := stamps(t, dir)
+			levels := []Level{LevelFull}
+			if trick.levels {
+				levels = []Level{LevelHeader, LevelProbe, LevelQuick, LevelFull}
+			}
+			for _, level := range levels {
+				r := inChild(t, path, level)
+				t.Logf("%v: %s%s in %d ms, %d MiB: %.300v %.300s", level, r.Verdict, r.Err, r.MS, r.HWM>>20, r.Findings, r.Detail)
+				if r.MS > boundTime.Milliseconds() || r.HWM > boundMemory {
+					t.Errorf("%v: %d ms, %d MiB", level, r.MS, r.HWM>>20)
+				}
+				if level == LevelFull && trick.verdict != "" && trick.verdict != r.Verdict {
+					t.Errorf("verdict %q, want %q", r.Verdict, trick.verdict)
+				}
+				if r.Err != "" && r.Err != trick.err {
+					t.Errorf("%v: error %s, want %q", level, r.Err, trick.err)
+				}
+			}
+			if after := stamps(t, dir); !maps.Equal(before, after) {
+				t.Errorf("the check left traces: %v, then %v", before, after)
+			}
+		})
+	}
+}
+
+// stamps is what a write to any file or directory below dir changes.
+func stamps(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	m := map[string]string{}
+	err := filepath.Walk(filepath.Join(dir, "files"), func(path string, fi os.FileInfo, err error) error {
+		if err == nil {
+			m[path] = fmt.Sprint(fi.ModTime(), fi.Size(), fi.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 {
+		t.Errorf("left in the scratch directory: %v, %v", left, err)
+	}
+	return m
+}
