@@ -17,7 +17,7 @@ const (
 	canonicalHead    = `{"version":1,"next_seq":`
 	canonicalState   = `,"state":`
 	canonicalBackups = `,"backups":[`
-	canonicalEnd     = "\n]}"
+	canonicalEnd     = "\n]" // then the sum
 )
 
 // appendEntry appends e's line, as json.Marshal would write it.
@@ -75,7 +75,7 @@ func appendTime(b []byte, t *time.Time) []byte {
 	return append(b, '"')
 }
 
-// decodeCanonical reads a text that encode wrote; ok is false for any other.
+// decodeCanonical reads a text that encode wrote, up to its sum; ok is false for any other.
 func decodeCanonical(text []byte) (d *document, ok bool) {
 	head, rest, found := strings.Cut(string(text), "\n")
 	if !found {

@@ -1,12 +1,16 @@
 package catalog
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Changes is what bringing the catalog in line with its directory found.
 type Changes struct {
-	Rebuilt  bool   // the catalog was made anew from the archives
-	Reason   string // why, when nobody asked for it
-	SetAside string // path of the copy of a damaged catalog.json
+	Rebuilt  bool     // the catalog was made anew from the archives
+	Reason   string   // why, when nobody asked for it
+	SetAside string   // path of the copy of a damaged catalog.json
+	Pinned   []string // ids of backups pinned because the damaged catalog.json no longer told whether they were
 
 	Added    []Entry   // archives that had no entry; unverified
 	Vanished []Entry   // entries dropped because their archive is gone
@@ -41,7 +45,10 @@ func (ch Changes) Lines() []string {
 		}
 	}
 	if ch.SetAside != "" {
-		say("damaged catalog kept as %s; pins and notes that it no longer told are lost", ch.SetAside)
+		say("damaged catalog kept as %s; notes that it no longer told are lost", ch.SetAside)
+	}
+	if len(ch.Pinned) > 0 {
+		say("pinned, as the damaged catalog no longer told whether they were; unpin what need not be kept: %s", strings.Join(ch.Pinned, ", "))
 	}
 	if !ch.Rebuilt {
 		for _, e := range ch.Added {
@@ -77,6 +84,7 @@ func (ch *Changes) add(o Changes) {
 	if o.SetAside != "" {
 		ch.SetAside = o.SetAside
 	}
+	ch.Pinned = append(ch.Pinned, o.Pinned...)
 	ch.Added = append(ch.Added, o.Added...)
 	ch.Vanished = append(ch.Vanished, o.Vanished...)
 	ch.Resized = append(ch.Resized, o.Resized...)

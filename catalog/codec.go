@@ -18,7 +18,7 @@ import (
 //	{"version":1,"next_seq":3,"state":{…},"backups":[
 //	{"id":…},
 //	{"id":…}
-//	]}
+//	],"sum":"0123abcd"}
 //
 // So every shorter text is visibly damaged, what a damaged one still knows can
 // be told line by line (salvage), and one that we wrote ourselves can be read
@@ -40,6 +40,7 @@ type stored struct {
 	NextSeq uint64          `json:"next_seq"`
 	State   json.RawMessage `json:"state"`
 	Backups json.RawMessage `json:"backups"`
+	Sum     string          `json:"sum"` // sum.go
 }
 
 // decode reads catalog.json's text. The error is ErrVersion or ErrDamaged.
@@ -47,21 +48,43 @@ func decode(text []byte) (*document, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrDamaged)
 	}
-	d, ok := decodeCanonical(text)
+	body, sum := cutSum(text)
+	var d *document
+	ok := false
+	if sum == "" || sumFits(sum, body) {
+		d, ok = decodeCanonical(body)
+	}
 	if !ok {
 		// The version decides how the rest is to be read, so it is looked at first.
 		if v, ok := peekVersion(text); ok && v > version {
+			if versionDamaged(body, sum) {
+				return nil, fmt.Errorf("%w: the version's number", ErrDamaged)
+			}
 			return nil, newerVersion(v)
 		}
 		var err error
-		if d, err = decodeAny(text); errors.Is(err, ErrVersion) {
+		if d, err = decodeOther(text, body); errors.Is(err, ErrVersion) {
 			return nil, err
 		} else if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
+	} else if err := d.validate(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return d, nil
+}
+
+// decodeOther reads a text that is not as we wrote it. It has to mean what its sum is of.
+func decodeOther(text, body []byte) (*document, error) {
+	d, sum, err := decodeAny(text)
+	if err != nil {
+		return nil, err
 	}
 	if err := d.validate(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return nil, err
+	}
+	if sum != "" && !sumFits(sum, body) && !d.means(sum) {
+		return nil, errors.New("its checksum is wrong")
 	}
 	return d, nil
 }
@@ -70,37 +93,37 @@ func newerVersion(v int64) error {
 	return fmt.Errorf("%w (%d, this program reads %d): upgrade this program", ErrVersion, v, version)
 }
 
-// decodeAny reads any JSON that means a catalog.
-func decodeAny(text []byte) (*document, error) {
+// decodeAny reads any JSON that means a catalog, and the sum that it claims.
+func decodeAny(text []byte) (*document, string, error) {
 	if !utf8.Valid(text) {
-		return nil, errors.New("it is not UTF-8 text")
+		return nil, "", errors.New("it is not UTF-8 text")
 	}
 	// A newer version may give every other member another type.
 	var only struct {
 		Version *int64 `json:"version"`
 	}
 	if err := json.Unmarshal(text, &only); err == nil && only.Version != nil && *only.Version > version {
-		return nil, newerVersion(*only.Version)
+		return nil, "", newerVersion(*only.Version)
 	}
 	var s stored
 	if err := json.Unmarshal(text, &s); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	switch {
 	case s.Version == nil || *s.Version != version:
-		return nil, errors.New("no valid version")
+		return nil, "", errors.New("no valid version")
 	case s.NextSeq < 1:
-		return nil, errors.New("next_seq is missing")
+		return nil, "", errors.New("next_seq is missing")
 	}
 	state, err := decodeState(s.State)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	entries, err := decodeEntries(s.Backups)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return &document{nextSeq: s.NextSeq, state: state, entries: entries}, nil
+	return &document{nextSeq: s.NextSeq, state: state, entries: entries}, s.Sum, nil
 }
 
 func decodeState(text []byte) (s State, err error) {
@@ -184,7 +207,7 @@ func encode(d *document) ([]byte, error) {
 		text = append(text, '\n')
 		text = appendEntry(text, &d.entries[i])
 	}
-	text = append(text, canonicalEnd...)
+	text = appendSum(append(text, canonicalEnd...))
 	if len(text) > maxCatalog {
 		return nil, fmt.Errorf("catalog would be %d bytes, more than %d: delete backups", len(text), maxCatalog)
 	}
@@ -239,6 +262,8 @@ func (d *document) salvageEntry(line []byte, seen map[string]struct{}) {
 	if _, twice := seen[e.ID]; twice || e.validate() != nil {
 		return
 	}
+	// The damage may be in this very line, and no pin may be lost to it.
+	e.Pinned = !bytes.Contains(line, []byte(`"pinned":false`))
 	seen[e.ID] = struct{}{}
 	d.entries = append(d.entries, e)
 	d.nextSeq = max(d.nextSeq, min(e.Seq+1, maxSeq))

@@ -142,26 +142,75 @@ func (c *Catalog) remake(cause error) (*document, Changes, error) {
 	if err != nil {
 		return nil, Changes{}, errors.Join(cause, err)
 	}
-	prior, err := c.salvageFile()
+	salvaged, err := c.salvageFile()
 	if err != nil {
 		return nil, Changes{}, errors.Join(cause, err)
 	}
+	doc, ch := c.reassemble(cause, salvaged, found)
+	return doc, ch, nil
+}
+
+// reassemble makes a document of what was found and salvaged, after cause.
+func (c *Catalog) reassemble(cause error, salvaged *document, found gathered) (*document, Changes) {
+	salvaged.correct(found.entries)
+	prior := salvaged
 	c.mu.Lock()
 	if c.doc != nil {
 		prior = c.doc.over(prior)
 	}
 	c.mu.Unlock()
+	var pinned []string
+	if errors.Is(cause, ErrDamaged) {
+		pinned = pinUnknown(prior, found.entries)
+	}
 	doc, ch := c.compose(prior, found)
-	ch.Reason = cause.Error()
-	return doc, ch, nil
+	ch.Reason, ch.Pinned = cause.Error(), pinned
+	return doc, ch
 }
 
-// over returns d, with the entries that only other has.
+// correct takes the numbers from the archives, whose digests prove them, where
+// they tell any: in a damaged text one may have become another.
+func (d *document) correct(found []Entry) {
+	told := make(map[string]uint64, len(found))
+	for i := range found {
+		told[found[i].ID] = found[i].Seq
+	}
+	for i := range d.entries {
+		if seq := told[d.entries[i].ID]; seq > 0 {
+			d.entries[i].Seq = seq
+		}
+	}
+}
+
+// pinUnknown pins the automatic backups of which a damaged catalog no longer tells
+// whether they were: retention must never delete a pinned one.
+func pinUnknown(prior *document, found []Entry) (ids []string) {
+	known := make(map[string]bool, len(prior.entries))
+	for i := range prior.entries {
+		known[prior.entries[i].ID] = true
+	}
+	for i := range found {
+		e := &found[i]
+		if e.Kind == Auto && !e.Pinned && !known[e.ID] {
+			e.Pinned = true
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
+}
+
+// over returns d, with the entries and pins that only other has.
 func (d *document) over(other *document) *document {
 	out := d.clone()
 	out.nextSeq = max(out.nextSeq, other.nextSeq)
+	at := make(map[string]int, len(d.entries))
+	for i := range d.entries {
+		at[d.entries[i].ID] = i
+	}
 	for _, e := range other.entries {
-		if d.find(e.ID) < 0 {
+		if i, both := at[e.ID]; both {
+			out.entries[i].Pinned = out.entries[i].Pinned || e.Pinned
+		} else {
 			out.entries = append(out.entries, e)
 		}
 	}
