@@ -60,24 +60,31 @@ const (
 
 	// Damage: structure, as SQLite reports it.
 
-	CodeSchema       Code = "schema_malformed" // the schema cannot be read or parsed
-	CodePage         Code = "btree_page"       // a page is not what its place in a tree requires
-	CodeOrder        Code = "btree_order"      // rows out of order
-	CodeCell         Code = "btree_cell"       // cells overlap, leave the page, or free space does not add up
-	CodeDepth        Code = "btree_depth"      // branches of a tree end at different depths
-	CodePageTwice    Code = "page_used_twice"  // one page belongs to two places
-	CodePageNever    Code = "page_never_used"  // a page belongs to nothing
-	CodePageNumber   Code = "page_number"      // a reference to a page that cannot exist
-	CodeOverflow     Code = "overflow"         // a chain of overflow pages is too short, too long or broken
-	CodeFreelist     Code = "freelist"         // the list of free pages is damaged
-	CodePointerMap   Code = "pointer_map"      // the back references of an auto_vacuum database are wrong
-	CodeRecord       Code = "record"           // a row's bytes do not form a record
-	CodeFTS          Code = "fts_index"        // a full-text index disagrees with its content
-	CodeRTree        Code = "rtree"            // an R-tree's tables contradict each other
-	CodeVirtualTable Code = "virtual_table"    // another virtual table reports damage
-	CodeStructure    Code = "structure"        // damage that SQLite reported in words not known here
-	CodeUnreadable   Code = "unreadable"       // SQLite gave up with its code for corruption
-	CodeArchive      Code = "archive_damaged"  // the archive's bytes are not those that were stored
+	CodeSchema          Code = "schema_malformed" // the schema cannot be read or parsed
+	CodeSchemaTable     Code = "schema_table"     // the pages that hold the schema are damaged
+	CodeSchemaRoot      Code = "schema_rootpage"  // a table or index begins at a page that cannot be its first
+	CodeSchemaOrphan    Code = "schema_orphan"    // an index or trigger whose table is gone
+	CodeSchemaDuplicate Code = "schema_duplicate" // two objects of one name
+	CodeSchemaIndex     Code = "schema_index"     // the index of a constraint is not in the schema
+	CodeShadow          Code = "shadow_table"     // a virtual table has lost a table that its data is in
+	CodePage            Code = "btree_page"       // a page is not what its place in a tree requires
+	CodeOrder           Code = "btree_order"      // rows out of order
+	CodeKeyOrder        Code = "key_order"        // rows of a table without rowids are out of order
+	CodeCell            Code = "btree_cell"       // cells overlap, leave the page, or free space does not add up
+	CodeDepth           Code = "btree_depth"      // branches of a tree end at different depths
+	CodePageTwice       Code = "page_used_twice"  // one page belongs to two places
+	CodePageNever       Code = "page_never_used"  // a page belongs to nothing
+	CodePageNumber      Code = "page_number"      // a reference to a page that cannot exist
+	CodeOverflow        Code = "overflow"         // a chain of overflow pages is too short, too long or broken
+	CodeFreelist        Code = "freelist"         // the list of free pages is damaged
+	CodePointerMap      Code = "pointer_map"      // the back references of an auto_vacuum database are wrong
+	CodeRecord          Code = "record"           // a row's bytes do not form a record
+	CodeFTS             Code = "fts_index"        // a full-text index disagrees with its content
+	CodeRTree           Code = "rtree"            // an R-tree's tables contradict each other
+	CodeVirtualTable    Code = "virtual_table"    // another virtual table reports damage
+	CodeStructure       Code = "structure"        // damage that SQLite reported in words not known here
+	CodeUnreadable      Code = "unreadable"       // SQLite gave up with its code for corruption
+	CodeArchive         Code = "archive_damaged"  // the archive's bytes are not those that were stored
 
 	// Damage of indexes only: the tables are whole.
 
@@ -121,6 +128,8 @@ var kinds = map[Code]kind{
 	CodeFreelist:       {gravity: damage, repair: RepairRebuild},
 	CodePointerMap:     {gravity: damage, repair: RepairRebuild},
 	CodeFTS:            {gravity: damage, repair: RepairRebuild},
+
+	CodeKeyOrder: {gravity: damage, onlyFull: true},
 
 	CodeIndexMissing:   {gravity: damage, repair: RepairReindex, onlyFull: true},
 	CodeIndexCount:     {gravity: damage, repair: RepairReindex},

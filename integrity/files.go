@@ -67,7 +67,32 @@ func (f *files) judge(ctx context.Context, t *tally) error {
 	}
 	pages := f.judgeSize(t, &image, walk)
 	image.judge(t, pages)
+	if err := f.judgeSchemaRoot(t, walk); err != nil {
+		return err
+	}
 	return f.judgeWAL(ctx, t, &main, &image, walk)
+}
+
+// judgeSchemaRoot looks at the byte after the header, the type of page 1: the
+// schema's table has rowids, whatever is in it.
+func (f *files) judgeSchemaRoot(t *tally, walk *walWalk) error {
+	var kind [1]byte
+	var err error
+	switch {
+	case walk.page1 != 0:
+		err = readAt(f.wal, kind[:], walk.page1+headerSize)
+	case f.size > headerSize:
+		err = readAt(f.main, kind[:], headerSize)
+	default:
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read page 1: %w", err)
+	}
+	if kind[0] != tableInterior && kind[0] != tableLeaf {
+		t.add(CodeSchemaTable, "page 1 does not hold the schema's table: its type is %d", kind[0])
+	}
+	return nil
 }
 
 // judgeSize applies the size rule and returns the image's size in pages, 0 when unknown.
@@ -124,6 +149,8 @@ func (f *files) judgeWAL(ctx context.Context, t *tally, main, image *header, wal
 	switch {
 	case f.walSize == 0:
 		return nil
+	case !walk.valid && walk.summed() && walk.version != walVersion:
+		t.add(CodeWALHeader, "the log's format version is %d: only %d is known, and SQLite will not open the database beside it", walk.version, walVersion)
 	case !walk.valid && walk.lostCommits > 0:
 		same, err := f.holds(walk)
 		if err != nil {
@@ -134,8 +161,6 @@ func (f *files) judgeWAL(ctx context.Context, t *tally, main, image *header, wal
 		} else {
 			t.add(CodeWALLost, "the log's header is damaged: SQLite will ignore %d committed transactions in it", walk.lostCommits)
 		}
-	case !walk.valid && walk.version != walVersion && walk.pageSize != 0 && binary.BigEndian.Uint32(walk.header[:])&^1 == walMagic:
-		t.add(CodeWALHeader, "the log's format version is %d: only %d is known, and SQLite will not open the database beside it", walk.version, walVersion)
 	case !walk.valid && f.walSize < walHeaderSize:
 		t.add(CodeWALTornTail, "the log has %d bytes, less than its header: SQLite ignores it", f.walSize)
 	case !walk.valid:
@@ -157,6 +182,15 @@ func (f *files) judgeWAL(ctx context.Context, t *tally, main, image *header, wal
 		t.add(CodeWALStray, "a log with committed transactions lies beside a database that does not use one: it may belong to another database")
 	}
 	return nil
+}
+
+// summed reports whether the log's header names a page size and has its right
+// checksum: SQLite ignores a log whose header has not, whatever else it says.
+func (w *walWalk) summed() bool {
+	m := binary.BigEndian.Uint32(w.header[:])
+	sum := walSum{big: m&1 == 1}
+	sum.add(w.header[:24])
+	return m&^1 == walMagic && w.pageSize != 0 && sum.equals(w.header[24:])
 }
 
 // judgeTail judges what follows the last provable commit of a log with a good header.

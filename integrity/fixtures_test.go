@@ -98,7 +98,7 @@ func traces(t *testing.T, dir string) map[string]string {
 // broken database; a false alarm, that it throws away a sound one.
 func TestFixtures(t *testing.T) {
 	all, err := filepath.Glob(filepath.Join(corpus, "*.want"))
-	if err != nil || len(all) < 50 {
+	if err != nil || len(all) == 0 {
 		t.Fatalf("%d fixtures, %v", len(all), err)
 	}
 	for _, file := range all {
@@ -145,7 +145,7 @@ func judgeReport(t *testing.T, rep Report, w want) {
 	if expect.code != "" && !slices.ContainsFunc(rep.Findings, func(f Finding) bool { return string(f.Code) == expect.code }) {
 		t.Errorf("%v: no finding %s: %v", rep.Level, expect.code, rep.Findings)
 	}
-	if expect.verdict == string(Healthy) && expect.code == "" && len(rep.Findings) != 0 {
+	if w.verdict == string(Healthy) && expect.code == "" && len(rep.Findings) != 0 {
 		t.Errorf("%v: findings about a sound file: %v", rep.Level, rep.Findings)
 	}
 	if rep.Damaged() != (rep.FailedAt != nil) {

@@ -38,8 +38,9 @@ func FuzzHeader(f *testing.F) {
 		if size < int64(len(head)) || len(head) < headerSize {
 			size = int64(len(head))
 		}
+		page1 := bytes.NewReader(append(bytes.Clone(head), tableLeaf)) // with the byte behind the header
 		tl := &tally{}
-		if err := (&files{main: bytes.NewReader(head), size: size}).judge(t.Context(), tl); err != nil {
+		if err := (&files{main: page1, size: size}).judge(t.Context(), tl); err != nil {
 			t.Fatal(err)
 		}
 		rep := tl.report("", LevelHeader, failedHeader(tl), time.Now())

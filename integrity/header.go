@@ -82,7 +82,28 @@ func (h *header) judgeReferences(t *tally, pages int64) {
 	case head == 1:
 		t.add(CodeHeaderFreelist, "the list of free pages begins at page 1, which is never free")
 	}
-	if root := h.u32(52); pages > 0 && int64(root) > pages {
+	root := h.u32(52)
+	switch {
+	case pages > 0 && int64(root) > pages:
 		t.add(CodeHeaderVacuum, "the largest root page is %d, and the database has %d pages", root, pages)
+	case h.pointerMap(root):
+		t.add(CodeHeaderVacuum, "the largest root page is %d, which is a pointer map page", root)
+	case root == 0 && h.u32(64) != 0:
+		t.add(CodeHeaderVacuum, "incremental vacuum is on in a database that keeps no pointer map")
 	}
+	if root != 0 && h.pointerMap(head) {
+		t.add(CodeHeaderFreelist, "the list of free pages begins at page %d, which is a pointer map page", head)
+	}
+}
+
+// pointerMap reports whether page n is a pointer map page of a database that has
+// them: the first is page 2, and each is followed by the pages that it has entries of
+// five bytes for (§1.8). One that would fall on the lock-byte page comes after it.
+func (h *header) pointerMap(n uint32) bool {
+	size := h.pageSize()
+	usable := size - int(h.raw[20])
+	if n < 2 || usable < 480 || int64(n) == lockBytePage(size) {
+		return false
+	}
+	return (int(n)-2)%(usable/5+1) == 0
 }

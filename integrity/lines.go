@@ -1,6 +1,10 @@
 package integrity
 
-import "strings"
+import (
+	"strings"
+
+	"example.com/snapd/internal/sqliteconn"
+)
 
 // rule maps a line of quick_check's or integrity_check's output to a code.
 type rule struct {
@@ -20,7 +24,7 @@ var rules = []rule{
 	{part: "TEXT value in ", prefix: true, code: CodeType},
 	{part: "wrong # of entries in index ", prefix: true, code: CodeIndexCount},
 	{part: "rowid not at end-of-record for row ", prefix: true, code: CodeIndexDiffers},
-	{part: "row not in PRIMARY KEY order for ", prefix: true, code: CodeOrder},
+	{part: "row not in PRIMARY KEY order for ", prefix: true, code: CodeKeyOrder},
 	{part: " missing from index ", code: CodeIndexMissing},
 	{part: " values differ from index ", code: CodeIndexDiffers},
 	{part: "In RTree ", prefix: true, code: CodeRTree},
@@ -43,6 +47,10 @@ var rules = []rule{
 	{part: "Multiple uses for byte ", code: CodeCell},
 	{part: "Fragmentation of ", code: CodeCell},
 	{part: "Offset ", code: CodeCell},
+	{part: "free space corruption", code: CodeCell},
+	{part: "Bad cell header size", code: CodeRecord},
+	// The message of the one opcode that takes a row's record apart.
+	{part: "database disk image is malformed", prefix: true, code: CodeRecord},
 	{part: "btreeInitPage() returns error", code: CodePage},
 	{part: "unable to get the page", code: CodePage},
 	{part: "failed to get page", code: CodePageNumber},
@@ -76,6 +84,53 @@ func (t *tally) addLines(row string) {
 		if line == "" || strings.HasPrefix(line, "*** in database ") {
 			continue
 		}
-		t.add(classify(line), "%s", line)
+		if code := classify(line); code == CodeRecord && line == "database disk image is malformed" {
+			t.add(code, "the bytes of a row do not form a record (%s)", line)
+		} else {
+			t.add(code, "%s", line)
+		}
 	}
+}
+
+// vtabCorrupt and indexCorrupt are SQLite's extended result codes for damage in the
+// tables of a virtual table and for an index that lacks a row (rescode.html).
+const (
+	vtabCorrupt  = 267
+	indexCorrupt = 779
+)
+
+// addError files an error with which SQLite gave up because of damage.
+func (t *tally) addError(e *sqliteconn.Error) {
+	switch {
+	case strings.HasPrefix(e.Msg, "malformed database schema"):
+		why := ""
+		if strings.HasSuffix(e.Msg, ")") {
+			why = " - the row of this name in the schema is not one that SQLite writes"
+		}
+		t.add(schemaCode(e.Msg), "%s%s", e.Msg, why)
+	case e.Code == vtabCorrupt && strings.Contains(e.Msg, "RTree"):
+		t.add(CodeRTree, "%s", e.Msg)
+	case e.Code == vtabCorrupt && strings.HasPrefix(e.Msg, "fts5"):
+		t.add(CodeFTS, "%s", e.Msg)
+	case e.Code == vtabCorrupt:
+		t.add(CodeVirtualTable, "SQLite gave up in a virtual table: %s (code %d)", e.Msg, e.Code)
+	case e.Code == indexCorrupt:
+		t.add(CodeIndexMissing, "SQLite gave up in an index: %s (code %d)", e.Msg, e.Code)
+	default:
+		t.add(CodeUnreadable, "SQLite gave up: %s (code %d)", e.Msg, e.Code)
+	}
+}
+
+// schemaCode names the kind of a message "malformed database schema (NAME) - WHY"
+// (SQLite, prepare.c: corruptSchema, and the parser's messages).
+func schemaCode(msg string) Code {
+	switch _, why, _ := strings.Cut(msg, ") - "); {
+	case strings.HasPrefix(why, "invalid rootpage"):
+		return CodeSchemaRoot
+	case strings.HasPrefix(why, "orphan index"), strings.HasPrefix(why, "no such table: "):
+		return CodeSchemaOrphan
+	case strings.HasSuffix(why, " already exists"), strings.HasPrefix(why, "there is already "):
+		return CodeSchemaDuplicate
+	}
+	return CodeSchema
 }

@@ -90,6 +90,11 @@ func (r Report) Mendable() bool {
 func Mend(ctx context.Context, path string, r Report, o Options) (_ Mending, err error) {
 	m := Mending{Indexes: []string{}}
 	defer func() { err = errors.Join(err, removeSidecars(path)) }()
+	for _, f := range r.Findings {
+		if f.Code == CodeWALHeader {
+			return m, notMendable("%s", f.Message) // what such a log holds is not known
+		}
+	}
 	t := &tally{}
 	if err := rollBack(ctx, path, t); err != nil {
 		return m, cannotMend(path, err)

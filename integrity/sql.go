@@ -26,10 +26,13 @@ func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err err
 	}
 	if s.code, err = codingOf(ctx, s.conn); err != nil {
 		if err = s.judge(err); err != nil || s.t.damaged() {
-			return at(LevelProbe), err
+			return at(LevelProbe), errors.Join(err, s.explain(ctx, LevelProbe))
 		}
 	}
 	if err := s.probe(ctx); err != nil || s.t.damaged() {
+		return at(LevelProbe), errors.Join(err, s.explain(ctx, LevelProbe))
+	}
+	if err := s.schemaRules(ctx); err != nil || s.t.damaged() {
 		return at(LevelProbe), err
 	}
 	if level < LevelQuick {
@@ -42,8 +45,11 @@ func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err err
 	if err := s.structure(ctx, pragma); err != nil {
 		return nil, err
 	}
+	if err := s.complete(ctx); err != nil {
+		return nil, err
+	}
 	if s.t.damaged() {
-		return s.t.failedAt(), s.nameTrees(ctx)
+		return s.t.failedAt(), errors.Join(s.explain(ctx, LevelQuick), s.nameTrees(ctx))
 	}
 	if level == LevelFull {
 		if err := s.foreignKeys(ctx); err != nil {
@@ -84,11 +90,7 @@ func (s *sqlCheck) judge(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	if strings.HasPrefix(e.Msg, "malformed database schema") {
-		s.t.add(CodeSchema, "%s", e.Msg)
-	} else {
-		s.t.add(CodeUnreadable, "SQLite gave up: %s (code %d)", e.Msg, e.Code)
-	}
+	s.t.addError(e)
 	return nil
 }
 

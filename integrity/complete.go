@@ -1,0 +1,217 @@
+package integrity
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// complete makes up for a whole check that SQLite made only in part: it takes the
+// list of root pages that it is about to check for one of a single table when the
+// list begins with 0, as it does where the first of the tables in memory is a view or
+// a virtual table. It then looks neither at free pages nor for pages that belong to
+// nothing (pragma.c and btree.c: bPartial; all versions to date).
+func (s *sqlCheck) complete(ctx context.Context) error {
+	if s.t.damaged() {
+		return nil
+	}
+	s.conn.Limit(s.cost.budget())
+	defer s.conn.Limit(sqliteconn.Budget{})
+	partial, err := s.partial(ctx)
+	if err == nil && partial {
+		err = s.pragma(ctx, "PRAGMA quick_check(sqlite_schema)") // and the list of free pages
+	}
+	switch {
+	case err != nil && unfinished(err):
+		return nil // then the whole check failed as well, and what stands in for it does the accounts
+	case err != nil || !partial:
+		return s.judge(err)
+	case s.t.damaged():
+		return nil
+	}
+	err = s.pageUse(ctx)
+	if sqliteconn.Classify(err) == sqliteconn.ClassBudget {
+		s.t.add(CodeUncheckedRows, "the pages of the trees were not counted: %s", reason(err))
+		return nil
+	}
+	return s.judge(err)
+}
+
+// pageUse gives every page its owner: a tree, the list of free pages, or none.
+func (s *sqlCheck) pageUse(ctx context.Context) error {
+	pages, err := s.conn.Int(ctx, "PRAGMA page_count")
+	if err != nil {
+		return err
+	}
+	var h header
+	if err := s.page(ctx, 1, h.raw[:]); err != nil {
+		return err
+	}
+	taken := make([]uint64, pages/64+1)
+	// take reports whether page n was not taken yet.
+	take := func(n int64) bool {
+		bit := uint64(1) << (n % 64)
+		free := taken[n/64]&bit == 0
+		taken[n/64] |= bit
+		return free
+	}
+	// One row more than there are pages proves that some page has two owners.
+	err = s.conn.Each(ctx, fmt.Sprintf("SELECT pageno, name FROM dbstat LIMIT %d", pages+1), func(st *sqliteconn.Stmt) error {
+		if n := st.Int(0); n < 1 || n > pages {
+			s.t.add(CodePageNumber, "the tree of %s has page %d, and the database has %d pages", s.code.text(st, 1), n, pages)
+		} else if !take(n) {
+			s.t.add(CodePageTwice, "page %d of the tree of %s belongs to something else as well", n, s.code.text(st, 1))
+		}
+		return nil
+	})
+	if err != nil || s.t.damaged() {
+		return err
+	}
+	if err := s.takeFree(ctx, int64(h.u32(32)), pages, take); err != nil {
+		return err
+	}
+	for n := int64(1); n <= pages; n++ {
+		reserved := n == lockBytePage(h.pageSize()) || h.u32(52) != 0 && h.pointerMap(uint32(n))
+		switch lost := take(n); {
+		case reserved && !lost:
+			s.t.add(CodePageTwice, "page %d is in use, and SQLite keeps it for itself", n)
+		case lost && !reserved:
+			s.t.add(CodePageNever, "page %d belongs to nothing", n)
+		}
+	}
+	return nil
+}
+
+// takeFree takes the pages of the list of free pages (SQLite file format §1.5).
+func (s *sqlCheck) takeFree(ctx context.Context, trunk, pages int64, take func(int64) bool) error {
+	free := func(n int64) bool {
+		if n >= 1 && n <= pages && take(n) {
+			return true
+		}
+		s.t.add(CodeFreelist, "the list of free pages has page %d, which is in use, listed twice or past the end", n)
+		return false
+	}
+	b := make([]byte, 65536)
+	for trunk != 0 && free(trunk) {
+		if err := s.page(ctx, trunk, b); err != nil {
+			return err
+		}
+		leaves := int64(binary.BigEndian.Uint32(b[4:]))
+		for i := range min(leaves, int64(len(b)/4-2)) {
+			if !free(int64(binary.BigEndian.Uint32(b[8+4*i:]))) {
+				return nil
+			}
+		}
+		trunk = int64(binary.BigEndian.Uint32(b))
+	}
+	return nil
+}
+
+// page fills b with the start of page n; what the page lacks is zero.
+func (s *sqlCheck) page(ctx context.Context, n int64, b []byte) error {
+	clear(b)
+	return s.conn.Each(ctx, fmt.Sprintf("SELECT data FROM sqlite_dbpage WHERE pgno=%d", n), func(st *sqliteconn.Stmt) error {
+		copy(b, st.Blob(0))
+		return nil
+	})
+}
+
+// partial asks the compiled check for the first root page that it will look at.
+func (s *sqlCheck) partial(ctx context.Context) (partial bool, err error) {
+	err = s.conn.Each(ctx, "EXPLAIN PRAGMA quick_check(1)", func(st *sqliteconn.Stmt) error {
+		if strings.ReplaceAll(st.Text(1), "\x00", "") != "IntegrityCk" {
+			return nil
+		}
+		partial = strings.HasPrefix(strings.ReplaceAll(st.Text(5), "\x00", ""), "[0,")
+		return errEnough
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return partial, err
+}
+
+// explain finds out more where SQLite only said that it gave up.
+func (s *sqlCheck) explain(ctx context.Context, level Level) error {
+	if level == LevelProbe {
+		s.t.rename(CodeUnreadable, CodeSchemaTable, "the table that holds the schema cannot be read")
+		return nil
+	}
+	s.conn.Limit(s.cost.budget())
+	defer s.conn.Limit(sqliteconn.Budget{})
+	for _, f := range s.t.findings {
+		var err error
+		switch f.Code {
+		case CodeUnreadable:
+			err = s.explainPages(ctx)
+		case CodeVirtualTable:
+			err = s.explainModules(ctx)
+		}
+		var e *sqliteconn.Error
+		if err != nil && !errors.As(err, &e) && !unfinished(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// explainPages names pages that are of another kind than the root of their tree.
+func (s *sqlCheck) explainPages(ctx context.Context) error {
+	size, err := s.conn.Int(ctx, "PRAGMA page_count")
+	if err != nil {
+		return err
+	}
+	var tree string
+	var kind byte
+	return s.conn.Each(ctx, fmt.Sprintf("SELECT t.name, t.pageno, t.path='/', %s FROM (SELECT name, pageno, path FROM dbstat WHERE pagetype IN ('leaf','internal') LIMIT %d) t CROSS JOIN sqlite_dbpage d ON d.pgno=t.pageno", pageKind, size+1), func(st *sqliteconn.Stmt) error {
+		b := st.Blob(3)
+		if len(b) != 1 {
+			return nil
+		}
+		switch k := b[0] & 7; { // 5 in all pages of tables with rowids, 2 in all others
+		case st.Int(2) != 0:
+			tree, kind = s.code.text(st, 0), k
+		case k != kind:
+			s.t.add(CodePage, "page %d lies in the tree of %s and belongs to one of another kind", st.Int(1), tree)
+		}
+		return nil
+	})
+}
+
+// explainModules names the virtual tables that SQLite cannot check by themselves either.
+func (s *sqlCheck) explainModules(ctx context.Context) error {
+	_, modules, err := s.objects(ctx)
+	if err != nil {
+		return err
+	}
+	for name, module := range modules {
+		err := s.conn.Exec(ctx, "PRAGMA quick_check("+quote(name, '"')+")")
+		if sqliteconn.Classify(err) != sqliteconn.ClassCorrupt {
+			continue
+		}
+		var e *sqliteconn.Error
+		errors.As(err, &e)
+		code := CodeVirtualTable
+		switch module = strings.ToLower(module); {
+		case strings.HasPrefix(module, "rtree"), module == "geopoly":
+			code = CodeRTree
+		case module == "fts5":
+			code = CodeFTS
+		}
+		s.t.add(code, "virtual table %s cannot be read: %s", name, e.Msg)
+	}
+	return nil
+}
+
+// rename gives findings of one code another one, and says so.
+func (t *tally) rename(from, to Code, why string) {
+	for i := range t.findings {
+		if f := &t.findings[i]; f.Code == from {
+			f.Code, f.Message = to, bounded(why+": "+f.Message)
+		}
+	}
+}

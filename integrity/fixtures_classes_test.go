@@ -1,0 +1,203 @@
+package integrity
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"example.com/snapd/integrity/internal/fixtures"
+	"example.com/snapd/internal/testdb"
+)
+
+// The collection keeps its breadth: a class that somebody removes because it is
+// inconvenient would be a class of damage that nothing watches any more. It also stays small.
+func TestFixtureClasses(t *testing.T) {
+	all, err := fixtures.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const wanted, most = 110, 6 << 20
+	damaged, sound, bytes := 0, 0, 0
+	for i, f := range all {
+		if i > 0 && all[i-1].Name == f.Name {
+			t.Errorf("two fixtures are called %s", f.Name)
+		}
+		bytes += len(f.DB) + len(f.WAL) + len(f.Journal)
+		if f.Want.Verdict == string(Healthy) {
+			sound++
+		} else {
+			damaged++
+		}
+		if f.Want.Verdict == string(Corrupt) && (f.Want.Level == "" || f.Want.Code == "") {
+			t.Errorf("%s: which level must see it, and under which code?", f.Name)
+		}
+		if c := Code(f.Want.Code); c == CodeStructure || c == CodeUnreadable {
+			t.Errorf("%s: code %s tells a person nothing", f.Name, c)
+		}
+	}
+	if damaged < wanted || sound < 60 {
+		t.Errorf("%d damaged and %d sound fixtures", damaged, sound)
+	}
+	if bytes > most {
+		t.Errorf("the fixtures have %d bytes, at most %d", bytes, most)
+	}
+}
+
+// notInFixtures are codes that no small file alone can make a check give, with the
+// test that makes them, or the reason why there is none.
+var notInFixtures = map[Code]string{
+	CodeWALStaleTail:   "TestStaleTail: needs the log's index of a running machine",
+	CodeWALBehind:      "TestMendLogAfterCheckpoint: needs a checkpoint that was cut off",
+	CodeUncheckedRules: "only of databases above 64 MiB that nobody has open",
+	CodeArchive:        "TestArchive: of archives only",
+	CodeStructure:      "for words of versions of SQLite to come",
+}
+
+// Every code is produced by something: one that nothing gives is a promise to those
+// who branch on it that nobody keeps, or a class that lost its fixture.
+func TestEveryCodeIsProduced(t *testing.T) {
+	produced := map[Code]bool{}
+	files, err := filepath.Glob(filepath.Join(corpus, "*.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, db := range files {
+		rep, err := Check(t.Context(), stage(t, db), Options{Level: LevelFull})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range rep.Findings {
+			produced[f.Code] = true
+		}
+	}
+	for _, c := range declaredCodes(t) {
+		reason := notInFixtures[c]
+		switch {
+		case !produced[c] && reason == "":
+			t.Errorf("no fixture gives code %s", c)
+		case produced[c] && reason != "":
+			t.Errorf("a fixture gives code %s, which is listed as impossible: %s", c, reason)
+		}
+	}
+}
+
+// declaredCodes reads the constants of type Code in codes.go.
+func declaredCodes(t *testing.T) (codes []Code) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "codes.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		v, ok := n.(*ast.ValueSpec)
+		if !ok || len(v.Values) != 1 {
+			return true
+		}
+		if name, ok := v.Type.(*ast.Ident); ok && name.Name == "Code" {
+			s, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			codes = append(codes, Code(s))
+		}
+		return true
+	})
+	if len(codes) < 50 {
+		t.Fatalf("%d codes in codes.go", len(codes))
+	}
+	return codes
+}
+
+// newerThan is the first version of the C shell that can read a fixture.
+var newerThan = map[string]string{"sound_fts5_contentless_delete": "3.43"}
+
+// The C library's own shell, which shares no code of ours, finds nothing wrong with
+// the controls: a control that is not sound would teach us to call damage healthy.
+func TestControlsAreSoundToTheShell(t *testing.T) {
+	testdb.RequireTool(t, "sqlite3")
+	files, err := filepath.Glob(filepath.Join(corpus, "*.want"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := ""
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".want")
+		w := readWant(t, file)
+		if w.verdict != string(Healthy) || w.code != "" && !strings.HasPrefix(name, "sound_") {
+			continue
+		}
+		path := stage(t, strings.TrimSuffix(file, ".want")+".db")
+		if version == "" {
+			version = testdb.ShellQuery(t, path, "SELECT sqlite_version()")
+		}
+		if need := newerThan[name]; need != "" && older(version, need) {
+			t.Logf("%s: the shell is %s and cannot read it", name, version)
+			continue
+		}
+		if got := testdb.ShellQuery(t, path, "PRAGMA integrity_check"); got != "ok" {
+			t.Errorf("%s: sqlite3 says %s", name, got)
+		}
+	}
+}
+
+// older compares the first two numbers of versions.
+func older(a, b string) bool {
+	var v [2][2]int
+	for i, s := range []string{a, b} {
+		fmt.Sscanf(s, "%d.%d", &v[i][0], &v[i][1])
+	}
+	return slices.Compare(v[0][:], v[1][:]) < 0
+}
+
+// The page at 1 GiB, which SQLite locks bytes of and never stores anything in, is
+// found in use; a sound database that is as large is not. Both files are sparse.
+func TestLockBytePageInUse(t *testing.T) {
+	const pageSize, lockPage = 65536, 1<<30/65536 + 1
+	const rows = "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, zeroblob(60000)),(2, zeroblob(60000)),(3, zeroblob(60000))"
+	for _, used := range []bool{false, true} {
+		path := makeDB(t, "x.db", fmt.Sprintf("PRAGMA page_size=%d; %s", pageSize, rows))
+		db, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages := len(db) / pageSize
+		root, leaf := db[pageSize:2*pageSize], slices.Clone(db[2*pageSize:3*pageSize])
+		if root[0] != tableInterior || leaf[0] != tableLeaf {
+			t.Fatalf("page types %d and %d", root[0], leaf[0])
+		}
+		// Page 3 moves to the lock-byte page or the one behind it; everything between
+		// is free, listed on trunk pages as SQLite does it.
+		to := uint32(lockPage + 1)
+		if used {
+			to = lockPage
+		}
+		sparse := newSparse(t, path, pageSize, lockPage+1)
+		sparse.relink(root, 3, to)
+		sparse.write(2, root)
+		sparse.write(to, leaf)
+		free := []uint32{3}
+		for n := uint32(pages + 1); n <= lockPage+1; n++ {
+			if n != lockPage && n != to {
+				free = append(free, n)
+			}
+		}
+		sparse.finish(db[:pageSize], free)
+		rep, err := Check(t.Context(), path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if used != rep.Damaged() || !used && len(rep.Findings) > 0 {
+			t.Errorf("in use %v: %s %v", used, rep.Verdict, rep.Findings)
+		}
+		if used && rep.Findings[0].Code != CodePageNumber && rep.Findings[0].Code != CodePageTwice {
+			t.Errorf("in use: %v", rep.Findings)
+		}
+	}
+}
