@@ -127,7 +127,7 @@ func (c *Catalog) lock(ctx context.Context) (unlock func() error, err error) {
 	select {
 	case c.turn <- struct{}{}:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("the catalog is being written: %w: %w", ErrBusy, context.Cause(ctx))
+		return nil, fmt.Errorf("the catalog is being written: %w", ended(ctx))
 	}
 	fl, err := c.take(ctx, lockName, true)
 	if err != nil {
@@ -172,10 +172,19 @@ func (c *Catalog) take(ctx context.Context, name string, wait bool) (*flock.Floc
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx)), release(fl))
+			return nil, errors.Join(ended(ctx), release(fl))
 		case <-time.After(retryLock):
 		}
 	}
+}
+
+// ended is why waiting for a lock ended: ErrBusy when the time was up, but not when
+// somebody called it off.
+func ended(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
+	}
+	return context.Cause(ctx)
 }
 
 // sign writes who holds the lock into its file. It is a courtesy for the error

@@ -144,6 +144,14 @@ func TestUpdateGivesUpWithItsContext(t *testing.T) {
 		if err := a.Update(ctx, func(*catalog.Tx) error { return nil }); !errors.Is(err, catalog.ErrBusy) {
 			t.Errorf("another goroutine's update: %v", err)
 		}
+		// Called off is not busy: nobody is to be told to try again.
+		off, callOff := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Millisecond, callOff)
+		for _, c := range []*catalog.Catalog{a, b} {
+			if err := c.Update(off, func(*catalog.Tx) error { return nil }); errors.Is(err, catalog.ErrBusy) || !errors.Is(err, context.Canceled) {
+				t.Errorf("an update that was called off: %v", err)
+			}
+		}
 		return nil
 	})
 }

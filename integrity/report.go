@@ -47,7 +47,8 @@ type Report struct {
 	// FailedAt is the lowest level that proved damage; nil when none did.
 	// Deeper levels than it have not run.
 	FailedAt *Level `json:"failed_at"`
-	// Findings is never nil; at most MaxFindings+1.
+	// Findings is never nil; at most MaxFindings+1. Damage comes before broken rules,
+	// and these before remarks.
 	Findings   []Finding `json:"findings"`
 	DurationMS int64     `json:"duration_ms"`
 }
@@ -123,6 +124,7 @@ func (t *tally) report(path string, level Level, failed *Level, start time.Time)
 		Findings:   append([]Finding{}, t.findings...),
 		DurationMS: time.Since(start).Milliseconds(),
 	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(b.Code.kind().gravity - a.Code.kind().gravity) })
 	if t.more {
 		r.Findings = append(r.Findings, Finding{Code: CodeMore, Message: fmt.Sprintf("there is more: only %d findings are listed", MaxFindings)})
 	}

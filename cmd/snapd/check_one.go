@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -139,28 +138,12 @@ func isArchive(path string) bool {
 	return m == 0xFD2FB528 || m&^0xF == 0x184D2A50
 }
 
-// remarks are the codes that a healthy file may have, violations those of broken
-// rules; every other code is damage.
-var (
-	remarks = []integrity.Code{integrity.CodeMore, integrity.CodePartialPage, integrity.CodeTrailingPages,
-		integrity.CodeHeaderReserved, integrity.CodeWALTornTail, integrity.CodeWALStaleTail, integrity.CodeWALIgnored,
-		integrity.CodeWALStray, integrity.CodeJournalHot, integrity.CodeJournalIgnored, integrity.CodeUncheckedModule,
-		integrity.CodeUncheckedRows, integrity.CodeUncheckedRules}
-	violations = []integrity.Code{integrity.CodeNull, integrity.CodeCheck, integrity.CodeType, integrity.CodeForeignKey,
-		integrity.CodeFKMismatch}
-)
-
-// decisive is the first finding that the verdict rests on: a report may begin with
-// remarks. Where there is none it is the first finding, ok false without any.
+// decisive is the finding that the verdict rests on, ok false without any.
 func (c checked) decisive() (f integrity.Finding, ok bool) {
 	if len(c.report.Findings) == 0 {
 		return f, false
 	}
-	i := slices.IndexFunc(c.report.Findings, func(f integrity.Finding) bool {
-		light := slices.Contains(remarks, f.Code) || c.report.Damaged() && slices.Contains(violations, f.Code)
-		return !light
-	})
-	return c.report.Findings[max(i, 0)], true
+	return c.report.Findings[0], true // the gravest come first
 }
 
 // status is the exit status that one file asks for.

@@ -166,9 +166,9 @@ func (a *app) report(ctx context.Context, err error) int {
 		fmt.Fprintf(a.console, "%s\n", raw)
 		return statusOf(err)
 	}
-	line := "snapd: " + body.Message
+	line := "snapd: " + visible(body.Message)
 	if body.Hint != "" {
-		line += "; " + body.Hint
+		line += "; " + visible(body.Hint)
 	}
 	fmt.Fprintln(a.console, line)
 	return statusOf(err)
