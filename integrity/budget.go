@@ -27,10 +27,13 @@ const (
 	readRate      = 1 << 20
 	// maxMemory is how much the process may grow, in bytes, while expressions are evaluated.
 	maxMemory = 96 << 20
+	// maxMapped is the largest number of pages that a bit each is kept for unasked: 64 MiB.
+	maxMapped = 1 << 29
 )
 
 // cost is what the schema tells about what a check costs.
 type cost struct {
+	pages       int64 // of the image
 	size        int64 // of the image, in bytes
 	rules       bool  // there may be CHECK constraints
 	expressions bool  // there may be any expression that a check evaluates, or foreign code
@@ -60,7 +63,7 @@ func (s *sqlCheck) measure(ctx context.Context) error {
 		return s.judge(err)
 	}
 	size, err := s.conn.Int(ctx, "PRAGMA page_size")
-	s.cost.size = pages * size
+	s.cost.pages, s.cost.size = pages, pages*size
 	return s.judge(err)
 }
 

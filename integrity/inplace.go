@@ -11,12 +11,18 @@ import (
 // only to have its CHECK constraints evaluated.
 const maxCopyForRules = 64 << 20
 
+// maxCopyForIndex is the largest database with its log, in bytes, that is copied only
+// so that an index which nobody uses any more is not written to.
+const maxCopyForIndex = 64 << 20
+
 // viaSQLite runs the levels above header by the way that leaves nothing behind:
 // in place where that creates no file, else on a private copy.
 func (l *liveCheck) viaSQLite(ctx context.Context, v view, t *tally) (*Level, error) {
 	switch {
+	case v.shm && v.main.size+v.wal.size <= maxCopyForIndex && indexIdle(l.path):
+		return l.onCopy(ctx, v, t) // its owner died; SQLite would write the index anew
 	case v.shm:
-		// A log in use, or one whose owner died: SQLite has all its files.
+		// A log in use: SQLite has all its files.
 		for _, o := range []sqliteconn.Options{{}, {ReadOnly: true}} {
 			failed, err := l.inPlace(ctx, t, o)
 			if sqliteconn.Classify(err) != sqliteconn.ClassPermission {

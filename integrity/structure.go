@@ -15,6 +15,13 @@ import (
 // where some expression of the schema cannot be evaluated, or takes more than its
 // share, as much of it as can be had.
 func (s *sqlCheck) structure(ctx context.Context, pragma string) error {
+	if s.cost.pages > maxMapped {
+		// SQLite keeps a bit for every page. A file that only claims to be so large has
+		// pages that belong to nothing, and counting finds that without.
+		if err := s.account(ctx); err != nil || s.t.damaged() {
+			return err
+		}
+	}
 	whole, err := s.whole(ctx, pragma)
 	s.t.merge(*whole)
 	if err == nil || !unfinished(err) {

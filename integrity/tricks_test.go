@@ -101,7 +101,7 @@ func tricks() []trick {
 	} {
 		list = append(list, trick{name: "check_" + name, build: inCheck(expr, 2000)})
 	}
-	list = append(list, moreTricks()...)
+	list = append(append(list, moreTricks()...), fileTricks()...)
 	return list
 }
 
