@@ -67,32 +67,10 @@ func (f *files) judge(ctx context.Context, t *tally) error {
 	}
 	pages := f.judgeSize(t, &image, walk)
 	image.judge(t, pages)
-	if err := f.judgeSchemaRoot(t, walk); err != nil {
+	if err := f.judgePage1(t, &image, walk); err != nil {
 		return err
 	}
 	return f.judgeWAL(ctx, t, &main, &image, walk)
-}
-
-// judgeSchemaRoot looks at the byte after the header, the type of page 1: the
-// schema's table has rowids, whatever is in it.
-func (f *files) judgeSchemaRoot(t *tally, walk *walWalk) error {
-	var kind [1]byte
-	var err error
-	switch {
-	case walk.page1 != 0:
-		err = readAt(f.wal, kind[:], walk.page1+headerSize)
-	case f.size > headerSize:
-		err = readAt(f.main, kind[:], headerSize)
-	default:
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read page 1: %w", err)
-	}
-	if kind[0] != tableInterior && kind[0] != tableLeaf {
-		t.add(CodeSchemaTable, "page 1 does not hold the schema's table: its type is %d", kind[0])
-	}
-	return nil
 }
 
 // judgeSize applies the size rule and returns the image's size in pages, 0 when unknown.

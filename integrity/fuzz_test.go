@@ -38,7 +38,7 @@ func FuzzHeader(f *testing.F) {
 		if size < int64(len(head)) || len(head) < headerSize {
 			size = int64(len(head))
 		}
-		page1 := bytes.NewReader(append(bytes.Clone(head), tableLeaf)) // with the byte behind the header
+		page1 := bytes.NewReader(append(bytes.Clone(head), append([]byte{tableLeaf}, make([]byte, 65536)...)...))
 		tl := &tally{}
 		if err := (&files{main: page1, size: size}).judge(t.Context(), tl); err != nil {
 			t.Fatal(err)
