@@ -81,15 +81,21 @@ func (c *cost) time(rate int64) time.Duration {
 }
 
 // share is the budget of one run over everything, divided between the tables as
-// they come: each may use half of what is left, so that none leaves nothing.
+// they come: each may use half of what is left, so that none leaves nothing. The
+// last crumbs are not worth a try.
 type share struct {
 	left sqliteconn.Budget
 }
+
+const leastShare = 10 * time.Millisecond
 
 func (c *cost) share() *share { return &share{c.budget()} }
 
 func (s *share) run(conn *sqliteconn.Conn, check func() error) error {
 	b := s.left
+	if b.Time < leastShare {
+		return &sqliteconn.BudgetError{Budget: b, Spent: "time, together with the tables before it"}
+	}
 	b.Steps, b.Time = max(b.Steps/2, 1), max(b.Time/2, 1)
 	conn.Limit(b)
 	err := check()

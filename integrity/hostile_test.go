@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"example.com/snapd/internal/testdb"
 )
 
@@ -23,7 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The bounds that every file is to be judged within, whatever is in it.
+// The bounds that every file is to be judged within, whatever is in it. The time is
+// the processor's: how long that takes depends on who else wants it.
 const (
 	boundTime   = 10 * time.Second
 	boundMemory = 256 << 20 // bytes resident at the peak
@@ -35,7 +38,8 @@ type childReport struct {
 	Err    string // code of the CheckError
 	Detail string
 	HWM    int64 // bytes
-	MS     int64
+	MS     int64 // by the clock
+	CPU    int64 // milliseconds of processor time of the whole process
 }
 
 // checkInChild is the check as a program would run it, one file in a process.
@@ -54,6 +58,7 @@ func checkInChild(args []string) error {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	before := goleak.IgnoreCurrent()
 	start := time.Now()
 	rep, err := Check(ctx, args[0], Options{Level: level, ScratchDir: filepath.Dir(filepath.Dir(args[0]))})
 	r := childReport{Report: rep, MS: time.Since(start).Milliseconds()}
@@ -65,8 +70,13 @@ func checkInChild(args []string) error {
 	if r.HWM, err = peakMemory(); err != nil {
 		return err
 	}
-	type plain childReport
-	line, err := json.Marshal(map[string]any{"verdict": r.Verdict, "findings": r.Findings, "err": r.Err, "detail": r.Detail, "hwm": r.HWM, "ms": r.MS})
+	if r.CPU, err = processorTime(); err != nil {
+		return err
+	}
+	if err := goleak.Find(before); err != nil {
+		return fmt.Errorf("the check goes on behind: %w", err)
+	}
+	line, err := json.Marshal(map[string]any{"verdict": r.Verdict, "findings": r.Findings, "err": r.Err, "detail": r.Detail, "hwm": r.HWM, "ms": r.MS, "cpu": r.CPU})
 	fmt.Printf("report %s\n", line)
 	return err
 }
@@ -87,6 +97,25 @@ func peakMemory() (int64, error) {
 	return 0, errors.New("no VmHWM in /proc/self/status")
 }
 
+// processorTime is what this process has used, in milliseconds.
+func processorTime() (int64, error) {
+	b, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(b), ") ") // the program's name may hold spaces
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0, fmt.Errorf("/proc/self/stat: %q", b)
+	}
+	user, err := strconv.ParseInt(f[11], 10, 64) // proc(5): utime, stime in hundredths of a second
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(f[12], 10, 64)
+	return 10 * (user + system), err
+}
+
 func inChild(t *testing.T, path string, level Level, args ...string) childReport {
 	t.Helper()
 	child := testdb.Reexec(t, "check", append([]string{path, level.String()}, args...)...)
@@ -95,15 +124,15 @@ func inChild(t *testing.T, path string, level Level, args ...string) childReport
 		t.Fatal(err)
 	}
 	var r struct {
-		Verdict     Verdict
-		Findings    []Finding
-		Err, Detail string
-		HWM, MS     int64
+		Verdict      Verdict
+		Findings     []Finding
+		Err, Detail  string
+		HWM, MS, CPU int64
 	}
 	if err := json.Unmarshal([]byte(strings.TrimPrefix(line, "report ")), &r); err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}
-	return childReport{Report: Report{Verdict: r.Verdict, Findings: r.Findings}, Err: r.Err, Detail: r.Detail, HWM: r.HWM, MS: r.MS}
+	return childReport{Report: Report{Verdict: r.Verdict, Findings: r.Findings}, Err: r.Err, Detail: r.Detail, HWM: r.HWM, MS: r.MS, CPU: r.CPU}
 }
 
 // No crafted file makes a check hang, take the machine's memory or leave a trace: one
@@ -114,6 +143,7 @@ func TestHostile(t *testing.T) {
 	}
 	for _, trick := range tricks() {
 		t.Run(trick.name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			path := filepath.Join(dir, "files", "x.db")
 			if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
@@ -135,15 +165,26 @@ func TestHostile(t *testing.T) {
 			}
 			for _, level := range levels {
 				r := inChild(t, path, level)
-				t.Logf("%v: %s%s in %d ms, %d MiB: %.300v %.300s", level, r.Verdict, r.Err, r.MS, r.HWM>>20, r.Findings, r.Detail)
-				if r.MS > boundTime.Milliseconds() || r.HWM > boundMemory {
-					t.Errorf("%v: %d ms, %d MiB", level, r.MS, r.HWM>>20)
+				t.Logf("%v: %s%s in %d ms (%d of the processor), %d MiB: %.300v %.300s", level, r.Verdict, r.Err, r.MS, r.CPU, r.HWM>>20, r.Findings, r.Detail)
+				if r.CPU > boundTime.Milliseconds() || r.HWM > boundMemory {
+					t.Errorf("%v: %d ms, %d MiB", level, r.CPU, r.HWM>>20)
 				}
 				if level == LevelFull && trick.verdict != "" && trick.verdict != r.Verdict {
 					t.Errorf("verdict %q, want %q", r.Verdict, trick.verdict)
 				}
+				if trick.whole && partial(r.Report) {
+					t.Errorf("%v: left unchecked: %v", level, r.Findings)
+				}
 				if r.Err != "" && r.Err != trick.err {
 					t.Errorf("%v: error %s, want %q", level, r.Err, trick.err)
+				}
+			}
+			if trick.deadline {
+				const limit = time.Second
+				r := inChild(t, path, LevelFull, limit.String())
+				t.Logf("within %v: %s%s in %d ms", limit, r.Verdict, r.Err, r.MS)
+				if r.MS > (limit+time.Second).Milliseconds() || r.Err != "" && r.Err != ErrCodeCancelled {
+					t.Errorf("with a deadline of %v: %d ms, %s", limit, r.MS, r.Detail)
 				}
 			}
 			if after := stamps(t, dir); !maps.Equal(before, after) {

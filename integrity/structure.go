@@ -148,15 +148,22 @@ func (s *sqlCheck) rulesByTable(ctx context.Context) error {
 	return nil
 }
 
-// tables names the tables that have pages and the keyword, in lower case, in their SQL.
+// tables names the tables that have pages and the keyword, in lower case, in their
+// SQL: first those that have no expressions, which no crafted one shall hide.
 func (s *sqlCheck) tables(ctx context.Context, keyword string) (names []string, err error) {
+	var evaluated []string
 	err = s.conn.Each(ctx, "SELECT name, sql FROM sqlite_schema WHERE type='table' AND rootpage>0 ORDER BY 1", func(st *sqliteconn.Stmt) error {
-		if strings.Contains(strings.ToLower(s.code.text(st, 1)), keyword) {
-			names = append(names, s.code.text(st, 0))
+		name, sql := s.code.text(st, 0), s.code.text(st, 1)
+		switch {
+		case !strings.Contains(strings.ToLower(sql), keyword):
+		case word.MatchString(sql):
+			evaluated = append(evaluated, name)
+		default:
+			names = append(names, name)
 		}
 		return nil
 	})
-	return names, err
+	return append(names, evaluated...), err
 }
 
 func (s *sqlCheck) table(ctx context.Context, pragma, name string) error {
@@ -172,7 +179,7 @@ func (s *sqlCheck) byTable(ctx context.Context, pragma string) error {
 		return s.judge(err)
 	}
 	share := s.cost.share()
-	for _, name := range append(tables, "sqlite_schema") {
+	for _, name := range append([]string{"sqlite_schema"}, tables...) {
 		err := share.run(s.conn, func() error { return s.table(ctx, pragma, name) })
 		if err != nil && unfinished(err) {
 			s.t.add(CodeUncheckedRows, "the rows of table %s were not checked: %s", name, reason(err))

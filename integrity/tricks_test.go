@@ -3,6 +3,7 @@ package integrity
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,6 +15,9 @@ type trick struct {
 	verdict Verdict // at full; "" for any
 	err     string  // code of the CheckError that may be the answer
 	levels  bool    // run every level, not only full
+
+	deadline bool // run with a deadline, too: the check takes longer
+	whole    bool // an honest database, of which nothing may be left unchecked
 }
 
 // script makes the database with SQL. Its rows get past CHECK constraints.
@@ -99,9 +103,9 @@ func tricks() []trick {
 		"instr_line":   strings.Repeat("instr(hex(zeroblob(4000)||a)||'x', hex(zeroblob(2000)||a)||'y')+", 900) + "1",
 		"collation":    "a COLLATE nosuch = 'x'",
 	} {
-		list = append(list, trick{name: "check_" + name, build: inCheck(expr, 2000)})
+		list = append(list, trick{name: "check_" + name, build: inCheck(expr, 2000), deadline: name == "instr_line" || name == "strftime"})
 	}
-	list = append(append(list, moreTricks()...), fileTricks()...)
+	list = slices.Concat(list, moreTricks(), fileTricks(), bigTricks())
 	return list
 }
 
@@ -117,13 +121,13 @@ func moreTricks() []trick {
 	return []trick{
 		{name: "load", build: afterwards("load_extension('/tmp/none')"), verdict: Corrupt},
 		{name: "readfile", build: afterwards("readfile('/etc/passwd')||writefile('/tmp/none','x')||edit(a)"), verdict: Healthy},
-		{name: "generated", build: script("CREATE TABLE u(a, b AS (" + slow + ") NOT NULL)" + rows(500)), verdict: Healthy},
+		{name: "generated", deadline: true, build: script("CREATE TABLE u(a, b AS (" + slow + ") NOT NULL)" + rows(500)), verdict: Healthy},
 		{name: "generated_stored_index", build: script("CREATE TABLE u(a, b AS (a||'x')); CREATE INDEX i ON u(b)" + rows(200000)), verdict: Healthy},
 		{name: "index_expression", build: script("CREATE TABLE u(a); CREATE INDEX i ON u(" + slow + ")" + rows(500)), verdict: Healthy},
 		{name: "index_partial", build: script("CREATE TABLE u(a); CREATE INDEX i ON u(a) WHERE " + slow + ">3" + rows(500)), verdict: Healthy},
-		{name: "check_many_tables", build: script(strings.ReplaceAll(wide(200, "CREATE TABLE u%d(a CHECK("+slow+">0));"), "));", "));") + "CREATE TABLE u(a);" + rows(10) + wide(200, "INSERT INTO u%d SELECT a FROM u;")), verdict: Healthy},
+		{name: "check_many_tables", deadline: true, build: script(strings.ReplaceAll(wide(200, "CREATE TABLE u%d(a CHECK("+slow+">0));"), "));", "));") + "CREATE TABLE u(a);" + rows(10) + wide(200, "INSERT INTO u%d SELECT a FROM u;")), verdict: Healthy},
 		{name: "columns_missing", build: script("CREATE TABLE u(a)" + rows(100000) + "PRAGMA writable_schema=1; UPDATE sqlite_schema SET sql='CREATE TABLE u(a" + wide(1999, ",c%d INT DEFAULT 1") + ")'")},
-		{name: "columns_index", build: script("CREATE TABLE u(" + wide(1990, "c%d,") + ");" + strings.Repeat("", 1) + indexes(60, wide(1990, "c%d,"))), verdict: Healthy},
+		{name: "columns_index", build: script("CREATE TABLE u(" + wide(1990, "c%d,") + ");" + indexes(60, wide(1990, "c%d,"))), verdict: Healthy},
 		{name: "fts5_view", build: script("CREATE VIEW v AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT i, i AS x FROM n; CREATE VIRTUAL TABLE f USING fts5(x, content=v, content_rowid=i)")},
 		{name: "fts5_dbpage", build: script("CREATE VIRTUAL TABLE f USING fts5(data, content=sqlite_dbpage, content_rowid=pgno)")},
 		{name: "fts5_structure", build: script("CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f VALUES('a b c'); UPDATE f_data SET block=unhex('00000000ffffffff7fffffff7fffffff7f') WHERE id=10")},
@@ -134,15 +138,28 @@ func moreTricks() []trick {
 		{name: "rtree_fan", build: script("CREATE VIRTUAL TABLE r USING rtree(id,x,y); INSERT INTO r VALUES(1,0,1); DELETE FROM r_node; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<41) INSERT INTO r_node SELECT i, unhex(printf('%04x0033',CASE WHEN i=1 THEN 40 ELSE 0 END)||replace(hex(zeroblob(51)),'00',printf('%016x',i+1)||'0000000000000000'))||zeroblob(400) FROM n")},
 		{name: "rtree_huge_node", build: script("CREATE VIRTUAL TABLE r USING rtree(id,x,y); INSERT INTO r VALUES(1,0,1); UPDATE r_node SET data=unhex('0000ffff')||zeroblob(900000)")},
 		{name: "virtual_internal", build: script("PRAGMA writable_schema=1; INSERT INTO sqlite_schema VALUES('table','s','s',0,'CREATE VIRTUAL TABLE s USING dbstat(main)'),('table','p','p',0,'CREATE VIRTUAL TABLE p USING sqlite_dbpage'),('table','z','z',0,'CREATE VIRTUAL TABLE z USING zipfile(''/etc/passwd'')'),('table','c','c',0,'CREATE VIRTUAL TABLE c USING csv(filename=''/etc/passwd'')'),('table','v','v',0,'CREATE VIRTUAL TABLE v USING fts5vocab(f,row)')")},
-		{name: "views", build: script("CREATE TABLE u(a); PRAGMA writable_schema=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<100000) INSERT INTO sqlite_schema SELECT 'view','f'||i,'f'||i,0,'CREATE VIEW f'||i||' AS SELECT a,a+1,a+2,a+3 FROM u WHERE a>1' FROM n"), verdict: Healthy, levels: true},
-		{name: "triggers", build: script("CREATE TABLE u(a); PRAGMA writable_schema=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<100000) INSERT INTO sqlite_schema SELECT 'trigger','f'||i,'u',0,'CREATE TRIGGER f'||i||' AFTER INSERT ON u BEGIN INSERT INTO u VALUES(new.a+1); DELETE FROM u; END' FROM n"), verdict: Healthy},
-		{name: "tables_one_root", build: script("CREATE TABLE u(a); PRAGMA writable_schema=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<50000) INSERT INTO sqlite_schema SELECT 'table','f'||i,'f'||i,2,'CREATE TABLE f'||i||'(a,b,c,d)' FROM n"), verdict: Corrupt},
+		{name: "views", build: script("CREATE TABLE u(a); PRAGMA writable_schema=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<100000) INSERT INTO sqlite_schema SELECT 'view','f'||i,'f'||i,0,'CREATE VIEW f'||i||' AS SELECT a,a+1,a+2,a+3 FROM u WHERE a>1' FROM n"), verdict: Healthy, deadline: true},
+		{name: "triggers", deadline: true, build: script("CREATE TABLE u(a); PRAGMA writable_schema=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<30000) INSERT INTO sqlite_schema SELECT 'trigger','f'||i,'u',0,'CREATE TRIGGER f'||i||' AFTER INSERT ON u BEGIN INSERT INTO u VALUES(new.a+1); DELETE FROM u; END' FROM n"), verdict: Healthy},
+		{name: "tables_one_root", deadline: true, build: script("CREATE TABLE u(a); PRAGMA writable_schema=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<20000) INSERT INTO sqlite_schema SELECT 'table','f'||i,'f'||i,2,'CREATE TABLE f'||i||'(a,b,c,d)' FROM n"), verdict: Corrupt},
 		{name: "tables", build: script("PRAGMA page_size=512; BEGIN;" + wide(3000, "CREATE TABLE t%d(a PRIMARY KEY,b NOT NULL,c);") + "COMMIT"), verdict: Healthy},
 		{name: "views_nested", build: script("CREATE TABLE u(a); CREATE VIEW v0 AS SELECT a FROM u;" + nestedViews(100)), verdict: Healthy},
 		{name: "view_itself", build: script("PRAGMA writable_schema=1; INSERT INTO sqlite_schema VALUES('view','v','v',0,'CREATE VIEW v AS SELECT * FROM v,v,v')"), verdict: Healthy},
 		{name: "sql_megabyte", build: script("CREATE TABLE u(a CHECK(a NOT IN (" + strings.TrimSuffix(strings.Repeat("'abcdefgh',", 100000), ",") + ")))" + rows(100)), verdict: Healthy},
 		{name: "sql_megabyte_and", build: script("CREATE TABLE u(a CHECK(" + strings.TrimSuffix(strings.Repeat("a<>3 AND ", 900), " AND ") + "))" + rows(50000)), verdict: Healthy},
-		{name: "sql_checks", build: script("CREATE TABLE u(a" + strings.Repeat(" CHECK(a<>3 AND a<>4 AND a<>5)", 30000) + ")" + rows(500)), verdict: Healthy},
+		{name: "sql_checks", deadline: true, build: script("CREATE TABLE u(a" + strings.Repeat(" CHECK(a<>3 AND a<>4 AND a<>5)", 10000) + ")" + rows(500)), verdict: Healthy},
+	}
+}
+
+// bigTricks are honest: large values must not make a check give up.
+func bigTricks() []trick {
+	const fill = "INSERT INTO u VALUES(randomblob(40000000), hex(randomblob(20000000)))"
+	return []trick{
+		{name: "big_plain", build: script("CREATE TABLE u(a NOT NULL, b TEXT NOT NULL);" + fill), verdict: Healthy, whole: true},
+		{name: "big_strict", build: script("CREATE TABLE u(a BLOB NOT NULL, b TEXT NOT NULL) STRICT;" + fill), verdict: Healthy, whole: true},
+		{name: "big_generated", build: script("CREATE TABLE u(a NOT NULL, b TEXT NOT NULL, c AS (substr(b,1,10)), d AS (length(a)) NOT NULL CHECK(d>0));" + fill), verdict: Healthy, whole: true},
+		{name: "big_check", build: script("CREATE TABLE u(a NOT NULL CHECK(a<>x'00'), b TEXT NOT NULL CHECK(b LIKE '%a%'));" + fill), verdict: Healthy},
+		{name: "big_index", build: script("CREATE TABLE u(a NOT NULL, b TEXT NOT NULL); CREATE INDEX i ON u(a); CREATE INDEX j ON u(b);" + fill), verdict: Healthy},
+		{name: "documents", build: script("CREATE TABLE u(a, b TEXT NOT NULL CHECK(json_valid(b) AND b LIKE '%a%'), c AS (json_extract(b,'$[1]'))); CREATE INDEX i ON u(c); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<20) INSERT INTO u SELECT 1, '[\"a\"'||replace(hex(zeroblob(500000)),'00',',11')||']' FROM n"), verdict: Healthy, whole: true},
 	}
 }
 

@@ -147,7 +147,7 @@ const (
 	// fitWork is how many bytes the instructions may copy in one pass, and
 	// functionWork how many copies a function is worth.
 	fitWork      = 4 << 30
-	functionWork = 16
+	functionWork = 32
 	// fitLeast is the smallest limit; a program that needs a smaller one has a
 	// schema of megabytes.
 	fitLeast = 1 << 10
