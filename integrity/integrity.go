@@ -45,9 +45,11 @@ func (o Options) lockWait() time.Duration {
 // directory are afterwards as they were. A missing file is a verdict, not an
 // error; every error is a *CheckError.
 //
-// It returns within a second after ctx ends. Where a crafted schema keeps SQLite
-// inside one function call, the work goes on behind until that call returns, and so
-// does the shared lock on the file.
+// It returns within a second after ctx ends, and without a deadline after a time in
+// proportion to the file's size: what a crafted schema wants evaluated beyond that is
+// left out, with a finding that says so. Should SQLite be inside one long function call
+// when ctx ends, the work goes on behind until that call returns, and so does the
+// shared lock on the file.
 func Check(ctx context.Context, path string, o Options) (Report, error) {
 	start := time.Now()
 	real, err := locate(path)
@@ -75,8 +77,8 @@ const grace = 500 * time.Millisecond
 
 // inTime runs check and returns at the latest grace after ctx ended. SQLite can be
 // interrupted between the steps of a statement, but not inside one call of a
-// function: instr of two crafted strings takes hours. Then check is left behind;
-// it closes and removes what it uses when that call returns.
+// function, which sqliteconn keeps short, or of a virtual table. Then check is left
+// behind; it closes and removes what it uses when that call returns.
 func inTime(ctx context.Context, path string, check func() (Report, error)) (Report, error) {
 	type outcome struct {
 		rep Report
