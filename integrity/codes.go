@@ -95,9 +95,8 @@ const (
 )
 
 type kind struct {
-	gravity  gravity
-	repair   string
-	onlyFull bool // quick_check cannot see it
+	gravity gravity
+	repair  string
 }
 
 // kinds lists every code that is not plain damage.
@@ -129,12 +128,20 @@ var kinds = map[Code]kind{
 	CodePointerMap:     {gravity: damage, repair: RepairRebuild},
 	CodeFTS:            {gravity: damage, repair: RepairRebuild},
 
-	CodeKeyOrder: {gravity: damage, onlyFull: true},
-
-	CodeIndexMissing:   {gravity: damage, repair: RepairReindex, onlyFull: true},
+	CodeIndexMissing:   {gravity: damage, repair: RepairReindex},
 	CodeIndexCount:     {gravity: damage, repair: RepairReindex},
-	CodeIndexDiffers:   {gravity: damage, repair: RepairReindex, onlyFull: true},
-	CodeIndexNonunique: {gravity: damage, repair: RepairReindex, onlyFull: true},
+	CodeIndexDiffers:   {gravity: damage, repair: RepairReindex},
+	CodeIndexNonunique: {gravity: damage, repair: RepairReindex},
+}
+
+// ofTrees reports whether findings of the code are about pages and trees, whatever
+// the rows in them say.
+func (c Code) ofTrees() bool {
+	switch c {
+	case CodePage, CodeOrder, CodeCell, CodeDepth, CodePageTwice, CodePageNever, CodePageNumber, CodeOverflow, CodeFreelist, CodePointerMap:
+		return true
+	}
+	return false
 }
 
 func (c Code) kind() kind {

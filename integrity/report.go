@@ -70,7 +70,6 @@ type tally struct {
 	findings []Finding
 	more     bool // findings were left out
 	worst    gravity
-	quick    bool // some damage is such as quick_check sees
 	// verdict overrides what worst gives: empty, missing, not_a_database.
 	verdict Verdict
 }
@@ -85,7 +84,6 @@ func (t *tally) add(code Code, format string, args ...any) {
 func (t *tally) file(f Finding) {
 	k := f.Code.kind()
 	t.worst = max(t.worst, k.gravity)
-	t.quick = t.quick || k.gravity >= damage && !k.onlyFull
 	if slices.Contains(t.findings, f) {
 		return
 	}
@@ -109,7 +107,6 @@ func (t *tally) merge(o tally) {
 	}
 	t.more = t.more || o.more
 	t.worst = max(t.worst, o.worst)
-	t.quick = t.quick || o.quick
 	if o.verdict != "" {
 		t.verdict = o.verdict
 	}

@@ -16,6 +16,8 @@ type sqlCheck struct {
 	code textCoding // known once run has begun
 	rows int        // that quick_check or integrity_check has given
 	cost cost       // known once probe has run
+	// piecewise says that tables had to be checked one by one, and not all of them whole.
+	piecewise bool
 }
 
 // run checks up to level and returns the level that proved damage, if any. An
@@ -48,29 +50,41 @@ func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err err
 	if err := s.complete(ctx); err != nil {
 		return nil, err
 	}
-	if s.t.damaged() {
-		return s.t.failedAt(), errors.Join(s.explain(ctx, LevelQuick), s.nameTrees(ctx))
-	}
-	if level == LevelFull {
+	if level == LevelFull && !s.t.damaged() {
 		if err := s.foreignKeys(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if s.t.damaged() {
-		return at(LevelFull), nil
+	if s.piecewise && !s.t.damaged() {
+		if err := s.skeleton(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return nil, nil
+	if !s.t.damaged() {
+		return nil, nil
+	}
+	if failed, err = s.failedAt(ctx, level); err != nil {
+		return nil, err
+	}
+	return failed, errors.Join(s.explain(ctx, LevelQuick), s.nameTrees(ctx))
 }
 
 func at(l Level) *Level { return &l }
 
-// failedAt tells the level that proves the damage found: quick_check would have
-// found all but what only a comparison of rows with index entries shows.
-func (t *tally) failedAt() *Level {
-	if t.quick {
-		return at(LevelQuick)
+// failedAt tells the lowest level that proves the damage that was found at level.
+func (s *sqlCheck) failedAt(ctx context.Context, level Level) (*Level, error) {
+	if level < LevelFull || s.piecewise {
+		return at(LevelQuick), nil
 	}
-	return at(LevelFull)
+	again := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code, cost: s.cost}
+	err := again.structure(ctx, "quick_check")
+	if err == nil {
+		err = again.complete(ctx)
+	}
+	if err != nil || again.t.damaged() {
+		return at(LevelQuick), err
+	}
+	return at(LevelFull), nil
 }
 
 // judge turns an error of the engine into a finding where it proves damage, and

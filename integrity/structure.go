@@ -171,8 +171,7 @@ func (s *sqlCheck) table(ctx context.Context, pragma, name string) error {
 }
 
 // byTable checks each table by itself, so that one that cannot be checked does
-// not hide the others. What that misses (free pages, pages used by two tables or
-// by none) is made up for by accounting.
+// not hide the others. What that misses is made up for by the skeleton.
 func (s *sqlCheck) byTable(ctx context.Context, pragma string) error {
 	tables, err := s.tables(ctx, "")
 	if err != nil {
@@ -189,7 +188,43 @@ func (s *sqlCheck) byTable(ctx context.Context, pragma string) error {
 			return err
 		}
 	}
-	return s.account(ctx)
+	s.piecewise = true
+	return nil
+}
+
+// maxUnknown bounds the names of the application's that are stubbed.
+const maxUnknown = 100
+
+// skeleton checks the trees of everything without evaluating anything: all
+// functions and collations are stubs, which also spoils the connection for any other
+// check. Where even that cannot be had, pages are only counted.
+func (s *sqlCheck) skeleton(ctx context.Context) error {
+	if err := s.conn.StubFunctions(ctx); err != nil {
+		return s.judge(err)
+	}
+	bare := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
+	err := s.withoutRules(ctx, func() (err error) {
+		for range maxUnknown {
+			bare.t = &tally{}
+			s.conn.Limit(s.cost.budget())
+			err = bare.pragma(ctx, fmt.Sprintf("PRAGMA quick_check(%d)", math.MaxInt32))
+			s.conn.Limit(sqliteconn.Budget{})
+			stubbed, serr := s.conn.StubUnknown(err)
+			if !stubbed || serr != nil {
+				return errors.Join(err, serr)
+			}
+		}
+		return err
+	})
+	for _, f := range bare.t.findings {
+		if f.Code.ofTrees() {
+			s.t.file(f)
+		}
+	}
+	if err != nil && unfinished(err) {
+		return s.account(ctx)
+	}
+	return s.judge(err)
 }
 
 // lesser makes the checks of a table that evaluate less: without its CHECK

@@ -20,6 +20,15 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s (sqlite code %d)", e.Op, e.Msg, e.Code)
 }
 
+// asError returns the *Error in err's chain, nil for none.
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
+}
+
 // Primary returns the low byte of the result code: the code without its extension.
 func (e *Error) Primary() int { return e.Code & 0xff }
 
