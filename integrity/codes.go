@@ -26,6 +26,7 @@ const (
 	CodeWALStray        Code = "wal_stray"        // a log lies beside a database that does not use one
 	CodeJournalHot      Code = "journal_hot"      // a transaction was cut off; SQLite undoes it at the next opening
 	CodeJournalIgnored  Code = "journal_ignored"  // a journal whose header is damaged, so that SQLite undoes nothing
+	CodeIndexImprecise  Code = "index_imprecise"  // another version of SQLite computed an indexed number with other last digits
 	CodeUncheckedModule Code = "unchecked_module" // a virtual table whose module this program does not have
 	CodeUncheckedRows   Code = "unchecked_rows"   // a table whose expressions cannot be evaluated here
 	CodeUncheckedRules  Code = "unchecked_rules"  // CHECK constraints, which SQLite ignores on read-only files
@@ -111,6 +112,7 @@ var kinds = map[Code]kind{
 	CodeWALStray:        {gravity: remark},
 	CodeJournalHot:      {gravity: remark},
 	CodeJournalIgnored:  {gravity: remark},
+	CodeIndexImprecise:  {gravity: remark},
 	CodeUncheckedModule: {gravity: remark},
 	CodeUncheckedRows:   {gravity: remark},
 	CodeUncheckedRules:  {gravity: remark},

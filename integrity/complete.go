@@ -32,10 +32,13 @@ func (s *sqlCheck) complete(ctx context.Context) error {
 		return s.judge(err)
 	case s.t.damaged():
 		return nil
+	case s.shadowed:
+		s.notCounted("the schema has a table or view of the engine's own name dbstat")
+		return nil
 	}
 	err = s.pageUse(ctx)
 	if sqliteconn.Classify(err) == sqliteconn.ClassBudget {
-		s.t.add(CodeUncheckedRows, "the pages of the trees were not counted: %s", reason(err))
+		s.notCounted(reason(err))
 		return nil
 	}
 	return s.judge(err)
@@ -161,6 +164,9 @@ func (s *sqlCheck) explain(ctx context.Context, level Level) error {
 
 // explainPages names pages that are of another kind than the root of their tree.
 func (s *sqlCheck) explainPages(ctx context.Context) error {
+	if s.shadowed {
+		return nil
+	}
 	size, err := s.conn.Int(ctx, "PRAGMA page_count")
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
@@ -155,8 +156,14 @@ func judgeJournal(path string, size int64, t *tally) (roll bool, err error) {
 		t.add(CodeJournalIgnored, "the journal's header is damaged: SQLite rolls nothing back from it")
 		return false, nil
 	}
+	pages, sector, pageSize := int64(binary.BigEndian.Uint32(h[16:])), binary.BigEndian.Uint32(h[20:]), int64(binary.BigEndian.Uint32(h[24:]))
+	// SQLite takes such a header for the journal's end (pager.c, readJournalHdr); a page
+	// size of 0 is the database's.
+	if !powerOfTwo(uint32(pageSize), 512) && pageSize != 0 || !powerOfTwo(sector, 32) {
+		t.add(CodeJournalIgnored, "the journal's header names sectors of %d and pages of %d bytes: SQLite rolls nothing back from it", sector, pageSize)
+		return false, nil
+	}
 	t.add(CodeJournalHot, "a transaction was cut off: its journal has %d bytes, and SQLite undoes it at the next opening; the database was checked as it is then", fi.Size())
-	pages, pageSize := int64(binary.BigEndian.Uint32(h[16:])), int64(binary.BigEndian.Uint32(h[24:]))
 	// A transaction that gives free pages back to the file system need not have
 	// put them into its journal, so the file may well have been larger.
 	if room := maxGrowth*(size+fi.Size()) + 1<<30; pages*pageSize > room {
@@ -164,6 +171,9 @@ func judgeJournal(path string, size int64, t *tally) (roll bool, err error) {
 	}
 	return true, nil
 }
+
+// powerOfTwo reports whether n is one, from least to 65536.
+func powerOfTwo(n, least uint32) bool { return n >= least && n <= 65536 && bits.OnesCount32(n) == 1 }
 
 // onCopy checks a private copy of the database and the sidecars that belong to
 // its image. errMoving when somebody wrote while it was made.

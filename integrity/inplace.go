@@ -25,7 +25,7 @@ func (l *liveCheck) viaSQLite(ctx context.Context, v view, t *tally) (*Level, er
 		// A log in use: SQLite has all its files.
 		for _, o := range []sqliteconn.Options{{}, {ReadOnly: true}} {
 			failed, err := l.inPlace(ctx, t, o)
-			if sqliteconn.Classify(err) != sqliteconn.ClassPermission {
+			if !errors.Is(err, errReadOnly) && sqliteconn.Classify(err) != sqliteconn.ClassPermission {
 				return failed, err
 			}
 		}
@@ -35,7 +35,7 @@ func (l *liveCheck) viaSQLite(ctx context.Context, v view, t *tally) (*Level, er
 	case v.usesWAL():
 		return l.immutable(ctx, v, t)
 	}
-	return l.rollbackMode(ctx, t)
+	return l.rollbackMode(ctx, v, t)
 }
 
 // open opens the database and its read transaction; the lock comes with the first read.
@@ -63,9 +63,15 @@ func (l *liveCheck) inPlace(ctx context.Context, t *tally, o sqliteconn.Options)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	s := &sqlCheck{conn: conn, t: &tally{}}
+	if only, err := conn.ReadOnly(); err != nil || only && !o.ReadOnly {
+		return nil, errors.Join(err, errReadOnly)
+	}
 	failed, err := s.run(ctx, l.o.Level)
 	if err != nil {
 		return nil, err
+	}
+	if o.ReadOnly && s.cost.rules && l.o.Level >= LevelQuick {
+		s.t.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is in use, and its file may not be written")
 	}
 	t.merge(*s.t)
 	return failed, nil
@@ -105,7 +111,7 @@ func (l *liveCheck) immutable(ctx context.Context, v view, t *tally) (_ *Level, 
 // connection is read-only, so that it cannot roll a hot journal back. Where the
 // schema has CHECK constraints a second one evaluates them, which cannot
 // roll back either as long as the first one holds its lock.
-func (l *liveCheck) rollbackMode(ctx context.Context, t *tally) (_ *Level, err error) {
+func (l *liveCheck) rollbackMode(ctx context.Context, v view, t *tally) (_ *Level, err error) {
 	conn, err := l.open(ctx, sqliteconn.Options{ReadOnly: true})
 	if err != nil {
 		return nil, err
@@ -119,15 +125,36 @@ func (l *liveCheck) rollbackMode(ctx context.Context, t *tally) (_ *Level, err e
 	if err != nil {
 		return nil, err
 	}
-	if rules && l.o.Level >= LevelQuick {
-		return l.inPlace(ctx, t, sqliteconn.Options{})
+	if !rules || l.o.Level < LevelQuick {
+		failed, err := s.run(ctx, l.o.Level)
+		if err == nil {
+			t.merge(*s.t)
+		}
+		return failed, err
 	}
+	failed, err := l.inPlace(ctx, t, sqliteconn.Options{})
+	if errors.Is(err, errReadOnly) {
+		return l.withoutRights(ctx, v, t, s)
+	}
+	return failed, err
+}
+
+// errReadOnly says that a connection that was to evaluate CHECK constraints may not
+// write to the file: SQLite then leaves them out without a word.
+var errReadOnly = errors.New("the file may not be written")
+
+// withoutRights has the CHECK constraints of a file that may not be written
+// evaluated on a copy, or says that they were not. s reads the file.
+func (l *liveCheck) withoutRights(ctx context.Context, v view, t *tally, s *sqlCheck) (*Level, error) {
+	if l.o.Level == LevelFull || v.main.size <= maxCopyForRules {
+		return l.onCopy(ctx, v, t)
+	}
+	s.t.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is large, and its file may not be written; a full check evaluates them on a copy")
 	failed, err := s.run(ctx, l.o.Level)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		t.merge(*s.t)
 	}
-	t.merge(*s.t)
-	return failed, nil
+	return failed, err
 }
 
 // hasRules reports whether the schema may have CHECK constraints. Damage found
@@ -185,6 +212,6 @@ func (l *liveCheck) withJournal(ctx context.Context, v view) (_ *tally, _ *Level
 	if l.o.Level == LevelHeader {
 		return raw, nil, nil
 	}
-	failed, err := l.rollbackMode(ctx, raw)
+	failed, err := l.rollbackMode(ctx, v, raw)
 	return raw, failed, err
 }

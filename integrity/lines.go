@@ -27,6 +27,7 @@ var rules = []rule{
 	{part: "row not in PRIMARY KEY order for ", prefix: true, code: CodeKeyOrder},
 	{part: " missing from index ", code: CodeIndexMissing},
 	{part: " values differ from index ", code: CodeIndexDiffers},
+	{part: " stores an imprecise floating-point value ", code: CodeIndexImprecise},
 	{part: "In RTree ", prefix: true, code: CodeRTree},
 	{part: "inverted index for FTS", code: CodeFTS},
 	{part: "fts5: ", prefix: true, code: CodeFTS},

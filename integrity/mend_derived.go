@@ -69,6 +69,9 @@ func examine(ctx context.Context, path string) (_ *derived, _ digests, err error
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := s.noShadows(ctx); err != nil {
+		return nil, nil, damageAs(err)
+	}
 	// A damaged index may keep the check from coming to its end.
 	if err := d.read(ctx, s, all); err != nil && (len(d.trees) == 0 || !isDamage(err)) {
 		return nil, nil, damageAs(err)
@@ -81,6 +84,16 @@ func examine(ctx context.Context, path string) (_ *derived, _ digests, err error
 	}
 	before, err := tableDigests(ctx, conn)
 	return d, before, damageAs(err)
+}
+
+// noShadows gives up where the schema would answer in the engine's stead.
+func (s *sqlCheck) noShadows(ctx context.Context) error {
+	return s.conn.Each(ctx, "SELECT name FROM sqlite_schema", func(st *sqliteconn.Stmt) error {
+		if name := s.code.text(st, 0); isShadow(name) {
+			return notMendable("the schema has an object named %s, which is the engine's own name", name)
+		}
+		return nil
+	})
 }
 
 // read runs quick_check over everything and sorts its lines.

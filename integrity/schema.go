@@ -35,6 +35,9 @@ func (s *sqlCheck) schemaRules(ctx context.Context) error {
 	if s.t.damaged() {
 		return s.nameTrees(ctx)
 	}
+	if s.shadowed {
+		return nil
+	}
 	return s.judge(s.autoIndexes(ctx, objects))
 }
 

@@ -18,6 +18,16 @@ type sqlCheck struct {
 	cost cost       // known once probe has run
 	// piecewise says that tables had to be checked one by one, and not all of them whole.
 	piecewise bool
+	// shadowed says that the schema has an object named as the engine's own dbstat or
+	// pragma functions: asking for those would give what that object holds.
+	shadowed bool
+}
+
+// isShadow reports whether an object of this name stands before one of the engine's
+// own. Names that begin with sqlite_ are the engine's alone.
+func isShadow(name string) bool {
+	name = strings.ToLower(name)
+	return name == "dbstat" || strings.HasPrefix(name, "pragma_")
 }
 
 // run checks up to level and returns the level that proved damage, if any. An
@@ -76,7 +86,7 @@ func (s *sqlCheck) failedAt(ctx context.Context, level Level) (*Level, error) {
 	if level < LevelFull || s.piecewise {
 		return at(LevelQuick), nil
 	}
-	again := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code, cost: s.cost}
+	again := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code, cost: s.cost, shadowed: s.shadowed}
 	err := again.structure(ctx, "quick_check")
 	if err == nil {
 		err = again.complete(ctx)
@@ -114,6 +124,7 @@ func (s *sqlCheck) probe(ctx context.Context) error {
 	err := s.conn.Each(ctx, "SELECT type, name, rootpage, sql FROM sqlite_schema", func(st *sqliteconn.Stmt) error {
 		kind, sql := s.code.text(st, 0), s.code.text(st, 3)
 		s.cost.add(kind, sql)
+		s.shadowed = s.shadowed || isShadow(s.code.text(st, 1))
 		if kind != "table" || !isVirtual(sql) {
 			return nil
 		}
@@ -137,8 +148,14 @@ func (s *sqlCheck) probe(ctx context.Context) error {
 }
 
 // modules counts the modules of that name.
-func (s *sqlCheck) modules(ctx context.Context, name string) (int64, error) {
-	return s.conn.Int(ctx, "SELECT count(*) FROM pragma_module_list WHERE lower(name)=lower("+quote(name, '\'')+")")
+func (s *sqlCheck) modules(ctx context.Context, name string) (n int64, err error) {
+	err = s.conn.Each(ctx, "PRAGMA module_list", func(st *sqliteconn.Stmt) error {
+		if strings.EqualFold(s.code.text(st, 0), name) {
+			n++
+		}
+		return nil
+	})
+	return n, err
 }
 
 func isVirtual(sql string) bool {
