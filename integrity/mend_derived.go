@@ -31,8 +31,8 @@ const maxNever = 1 << 20
 
 // rebuild makes everything derived in the private database at path anew: the
 // trees of damaged indexes are emptied, the list of free pages is forgotten, VACUUM
-// writes the rest afresh and REINDEX fills the indexes.
-func rebuild(ctx context.Context, path string) error {
+// writes the rest afresh, in dir and back, and REINDEX fills the indexes.
+func rebuild(ctx context.Context, path, dir string) error {
 	found, before, err := examine(ctx, path)
 	if err != nil {
 		return err
@@ -42,6 +42,11 @@ func rebuild(ctx context.Context, path string) error {
 	}
 	if err := found.judgeCleared(ctx, path); err != nil {
 		return err
+	}
+	if len(found.trees) > 0 || found.free {
+		if err := writeAfresh(ctx, path, dir); err != nil {
+			return err
+		}
 	}
 	if err := found.renew(ctx, path); err != nil {
 		return err
@@ -264,7 +269,7 @@ func holdNoRows(ctx context.Context, conn *sqliteconn.Conn, never []uint32) erro
 
 func isZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
-// renew writes the database afresh where that is needed, and every index.
+// renew makes every index anew.
 func (d *derived) renew(ctx context.Context, path string) (err error) {
 	conn, err := openPrivate(ctx, path)
 	if err != nil {
@@ -273,12 +278,6 @@ func (d *derived) renew(ctx context.Context, path string) (err error) {
 	defer func() { err = errors.Join(err, conn.Close(), removeSidecars(path)) }()
 	if err := conn.CheckpointOnClose(); err != nil {
 		return err
-	}
-	if len(d.trees) > 0 || d.free {
-		conn.AllowVacuum()
-		if err := conn.Exec(ctx, "VACUUM"); err != nil {
-			return damageAs(err)
-		}
 	}
 	err = conn.Exec(ctx, "REINDEX")
 	var e *sqliteconn.Error

@@ -89,7 +89,10 @@ func (f *folding) fold(ctx context.Context, m *Mending) error {
 		m.LogSalts = hex.EncodeToString(w.header[16:24])
 	}
 	if !w.valid && w.lostCommits > 0 {
-		m.Kept = w.lostCommits
+		if !w.lostWhole {
+			return notMendable("the log's header and its first frames are damaged")
+		}
+		m.Kept, m.Dropped = w.lostCommits, w.beyondLost
 		return f.apply(ctx, w.lostPages, func(yield func(uint32, int64) error) error {
 			for pgno, off := range w.lost {
 				if err := yield(pgno, off); err != nil {

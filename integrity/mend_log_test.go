@@ -2,6 +2,7 @@ package integrity
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -178,6 +179,26 @@ func TestMendLogHeader(t *testing.T) {
 			continue
 		}
 		t.Errorf("byte %d: %v", at, err)
+	}
+}
+
+// The header and the first frames are gone: what is proven of the rest cannot be
+// laid over a database that lacks them, and must not be ignored either.
+func TestMendLogWithoutItsBeginning(t *testing.T) {
+	h := makeHistory(t, 3, nil)
+	for frames := range 3 {
+		log := bytes.Clone(h.log)
+		clear(log[:walHeaderSize+frames*historyStride])
+		path := lay(t, h.main, log)
+		rep := checkFull(t, path)
+		if rep.Verdict != Corrupt || rep.Findings[0].Code != CodeWALLost {
+			t.Errorf("%d frames gone: %s %v", frames, rep.Verdict, rep.Findings)
+			continue
+		}
+		_, err := Mend(t.Context(), path, rep, Options{})
+		if got := h.stateOf(readAll(t, path)); err == nil && got < 0 || err != nil && !errors.Is(err, ErrNotMendable) {
+			t.Errorf("%d frames gone: state %d, %v", frames, got, err)
+		}
 	}
 }
 

@@ -209,6 +209,7 @@ func TestMendKeepsTheRest(t *testing.T) {
 				CREATE TABLE p(v TEXT COLLATE NOCASE, n NUMERIC, g TEXT AS (v||n), s INT AS (n+1) STORED);
 				INSERT INTO p(rowid,v,n) VALUES(10,'ä',1.5),(20,NULL,x'00ff'),(7,'',9223372036854775807);
 				CREATE INDEX pv ON p(v); CREATE INDEX pg ON p(g); CREATE VIEW vw AS SELECT * FROM p; CREATE TRIGGER tr AFTER INSERT ON p BEGIN DELETE FROM q; END;
+				CREATE TABLE r(x); INSERT INTO r(rowid,x) VALUES(5,'a'),(900,'b');
 				CREATE VIRTUAL TABLE ft USING fts5(body); INSERT INTO ft VALUES('good day'),('good night'); ANALYZE`
 			path := makeDB(t, "x.db", behind(create, "pv", "DROP TRIGGER tr; INSERT INTO p(rowid,v,n) VALUES(30,'late',0); CREATE TRIGGER tr AFTER INSERT ON p BEGIN DELETE FROM q; END")...)
 			sound := facts(t, path)
@@ -234,6 +235,7 @@ func facts(t *testing.T, path string) string {
 	for _, q := range []string{"PRAGMA user_version", "PRAGMA application_id", "PRAGMA encoding", "PRAGMA auto_vacuum", "PRAGMA page_size", "PRAGMA journal_mode",
 		"SELECT group_concat(type||name||sql, '|') FROM (SELECT * FROM sqlite_schema WHERE name<>'keep' ORDER BY type, name)", "SELECT group_concat(name||seq) FROM sqlite_sequence",
 		"SELECT group_concat(quote(rowid)||quote(v)||quote(n)||quote(s), '|') FROM p NOT INDEXED",
+		"SELECT group_concat(rowid||x) FROM r",
 		"SELECT group_concat(tbl||ifnull(idx,'')||stat, '|') FROM (SELECT * FROM sqlite_stat1 ORDER BY tbl, idx)", "SELECT group_concat(rowid||body) FROM ft WHERE ft MATCH 'good'"} {
 		v, err := c.Text(t.Context(), q)
 		if err != nil {

@@ -52,6 +52,10 @@ type walWalk struct {
 	// log header keeps SQLite from seeing; lostPages is the database's size after them.
 	lost      map[uint32]int64
 	lostPages uint32
+	// lostWhole: the frames of lost are all from the first one on. beyondLost counts
+	// commit marks of the same generation after the chain of their checksums broke.
+	lostWhole  bool
+	beyondLost int64
 	// pending has the numbers of the pages in the good frames after commitFrame, up to
 	// the end or badFrame; beyond has what comes from badFrame on, in order: copies of
 	// pages that SQLite will not see.
@@ -213,33 +217,42 @@ func appendFrame(all []logFrame, f logFrame) []logFrame {
 	return append(all, f)
 }
 
-// salvage reads the frames of a log whose header SQLite will not accept. The
-// first frame's salts name the generation; its checksum follows from the header's
-// bytes or from the checksum stored in the header, whichever is not damaged.
+// salvage reads the frames of a log whose header SQLite will not accept, or whose
+// first frames are damaged with it. The chain of checksums begins at the header's own
+// bytes, at the checksum stored in the header, whichever is not damaged, or else at
+// the first frame that another one of the same salts follows.
 func (w *walWalk) salvage(ctx context.Context, r io.ReaderAt, big bool) error {
-	w.lost = map[uint32]int64{}
+	w.lost, w.lostWhole, w.lostCommits, w.beyondLost = map[uint32]int64{}, false, 0, 0
 	pending := map[uint32]int64{}
-	var salts [8]byte
+	var salts, before [8]byte // of the generation, of the frame before
 	sum, computed := walSum{big: big}, walSum{big: big}
 	sum.set(w.header[24:])
 	computed.add(w.header[:24])
-	broken := false
+	started, broken := false, false
 	return w.each(ctx, r, func(n, off int64, frame []byte) {
-		if broken {
-			return
-		}
 		pgno, commit := binary.BigEndian.Uint32(frame), binary.BigEndian.Uint32(frame[4:])
 		intact := sum.follows(frame)
 		sum.set(frame[16:])
-		if n == 1 {
-			copy(salts[:], frame[8:16])
-			if !intact && !computed.follows(frame) {
-				return // the chain may still begin at its stored checksum
+		switch {
+		case broken:
+			if commit != 0 && pgno <= commit && bytes.Equal(salts[:], frame[8:16]) {
+				w.beyondLost++
 			}
-		} else if !intact || !bytes.Equal(salts[:], frame[8:16]) {
-			broken = true
+			return
+		case started:
+			if !intact || !bytes.Equal(salts[:], frame[8:16]) {
+				broken = true
+				return
+			}
+		case n == 1 && pgno != 0 && (intact || computed.follows(frame)):
+			started, w.lostWhole = true, true
+		case n > 1 && intact && bytes.Equal(before[:], frame[8:16]) && before != [8]byte{}:
+			started = true
+		default:
+			copy(before[:], frame[8:16])
 			return
 		}
+		copy(salts[:], frame[8:16])
 		if pgno == 0 || len(w.lost)+len(pending) >= maxSalvaged {
 			return
 		}

@@ -84,7 +84,7 @@ func (m *Manager) tryMending(ctx context.Context, report Report) (_ integrity.Me
 		return integrity.Mending{}, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return m.mend(ctx, f, report)
+	return m.mend(ctx, f, report, "")
 }
 
 // proposal is the option of a repair that was tried.

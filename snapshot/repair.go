@@ -32,7 +32,7 @@ func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, 
 		return false, fmt.Errorf("recover: %w", err)
 	}
 	defer f.Discard()
-	mended, err := m.mend(ctx, f, rec.Report)
+	mended, err := m.mend(ctx, f, rec.Report, m.cfg.Dir)
 	if errors.Is(err, integrity.ErrNotMendable) {
 		m.ev.emit(Event{Type: EventWarning, Operation: "recover", Path: m.cfg.Database, Err: err,
 			Message: "the database could not be mended; a backup will be used"})
@@ -65,19 +65,19 @@ func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, 
 	return true, m.checkRestored(ctx, Backup{})
 }
 
-// mend copies the database with its sidecars to dst and makes the copy whole. The
-// caller makes sure afterwards that the database did not change meanwhile.
+// mend copies the database with its sidecars to dst and makes the copy whole; dir is
+// where pages may be written afresh. The caller makes sure afterwards that the
+// database did not change meanwhile.
 func (m *Manager) mend(ctx context.Context, dst interface {
 	io.Writer
 	Name() string
-}, report Report) (integrity.Mending, error) {
+}, report Report, dir string) (integrity.Mending, error) {
 	var none integrity.Mending
 	print, err := livefile.TakeFingerprint(m.cfg.Database)
 	if err != nil {
 		return none, err
 	}
 	sizes := livefile.Sizes{Main: print.Main.Size, WAL: print.WAL.Size, Journal: print.Journal.Size}
-	// VACUUM, where it is needed, writes the copy once more in the system's temporary directory.
 	if err := durable.Preflight(filepath.Dir(dst.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
 		return none, err
 	}
@@ -85,7 +85,7 @@ func (m *Manager) mend(ctx context.Context, dst interface {
 	if err := livefile.CopyTo(ctx, m.cfg.Database, sizes, dst); err != nil {
 		return none, errors.Join(err, discardSidecars(dst.Name()))
 	}
-	return integrity.Mend(ctx, dst.Name(), report, integrity.Options{ScratchDir: m.cfg.Dir})
+	return integrity.Mend(ctx, dst.Name(), report, integrity.Options{ScratchDir: dir})
 }
 
 // discardSidecars removes what was copied beside a private file.

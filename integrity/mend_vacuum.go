@@ -1,0 +1,61 @@
+package integrity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"example.com/snapd/internal/durable"
+)
+
+// writeAfresh has SQLite write all that the private database at path holds into a
+// new file, without what belongs to nothing, and takes that for its content. It is
+// VACUUM INTO because plain VACUUM gives the rows of some tables new rowids. dir is
+// for the new file meanwhile.
+func writeAfresh(ctx context.Context, path, dir string) (err error) {
+	fi, err := os.Stat(path)
+	if err == nil {
+		err = durable.Preflight(dir, fi.Size())
+	}
+	if err != nil {
+		return err
+	}
+	var mode [2]byte // file format versions, which say whether a log is used (§1.3.3)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := readAt(f, mode[:], 18); err != nil {
+		return err
+	}
+	scratch, err := durable.Scratch(dir, "afresh")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, scratch.Close()) }()
+	if err := vacuumInto(ctx, path, scratch.Name()); err != nil {
+		return err
+	}
+	n, err := io.Copy(io.NewOffsetWriter(f, 0), scratch)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(n); err != nil {
+		return err
+	}
+	_, err = f.WriteAt(mode[:], 18) // the new file uses no log
+	return err
+}
+
+func vacuumInto(ctx context.Context, path, to string) (err error) {
+	conn, err := openPrivate(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(), removeSidecars(path)) }()
+	conn.AllowVacuum()
+	return damageAs(conn.Exec(ctx, fmt.Sprintf("VACUUM INTO %s", quote(to, '\''))))
+}
