@@ -119,6 +119,23 @@ func (m *Manager) damagedFiles(ctx context.Context) error {
 	return m.corrupt(report)
 }
 
+// damagedByJournal reports whether a journal lies beside the database whose rollback,
+// which SQLite makes with the first opening for writing, leaves a damaged one: it may
+// be another database's. Anything less than a proof is no.
+func (m *Manager) damagedByJournal(ctx context.Context) bool {
+	f, err := livefile.OpenSidecar(m.cfg.Database + "-journal")
+	if err != nil {
+		return false
+	}
+	var first [1]byte // zero in the journal of a finished transaction (SQLite file format §3)
+	_, err = f.ReadAt(first[:], 0)
+	if err = errors.Join(err, f.Close()); err != nil || first[0] == 0 {
+		return false
+	}
+	report, err := m.look(ctx, integrity.LevelQuick, min(m.cfg.LockWait, 2*time.Second))
+	return err == nil && report.Damaged()
+}
+
 // corrupt is the error for a live database that was proven damaged, which Status
 // must know of.
 func (m *Manager) corrupt(report Report) error {

@@ -207,7 +207,7 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || e.DatabaseBytes == 0 {
 		return false, nil
 	}
-	if m.damagedFiles(ctx) != nil {
+	if m.damagedFiles(ctx) != nil || m.damagedByJournal(ctx) {
 		return false, nil // it must be kept whole, which only a swap does
 	}
 	// Proven before anybody is held up by our transaction; a swap proves while it unpacks.

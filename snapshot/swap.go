@@ -138,7 +138,7 @@ func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, res *Rest
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
-	if m.damagedFiles(ctx) != nil {
+	if m.damagedFiles(ctx) != nil || m.damagedByJournal(ctx) {
 		return s, m.saveWhole(ctx, s)
 	}
 	wait, cancel := m.lockContext(ctx)
