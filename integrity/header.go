@@ -10,6 +10,9 @@ import (
 // (SQLite file format §1.3).
 const headerSize = 100
 
+// minPage is the smallest page size in bytes (§1.3.2).
+const minPage = 512
+
 const magic = "SQLite format 3\x00"
 
 // header is the database header. Offsets are those of the file format's table.

@@ -183,6 +183,11 @@ func (l *liveCheck) withJournal(ctx context.Context, v view) (_ *tally, _ *Level
 		t.verdict = Empty
 		return t, nil, nil
 	}
+	if v.main.size < minPage {
+		// SQLite takes it for a database without pages, and deletes its log.
+		failed, err := l.onCopy(ctx, v, t)
+		return t, failed, err
+	}
 	conn, err := l.open(ctx, sqliteconn.Options{ReadOnly: true})
 	if err != nil {
 		return nil, nil, err
