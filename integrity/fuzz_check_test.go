@@ -19,19 +19,7 @@ const maxFuzzed = 1 << 18
 // its bounds, changes nothing, fails only with a CheckError, and the deeper one is
 // never the more lenient.
 func FuzzCheck(f *testing.F) {
-	all, err := filepath.Glob(filepath.Join(corpus, "*.db"))
-	if err != nil || len(all) == 0 {
-		f.Fatal("no fixtures")
-	}
-	for _, name := range all {
-		var files [3][]byte
-		for i, suffix := range sidecars {
-			if files[i], err = os.ReadFile(name + suffix); err != nil && !os.IsNotExist(err) {
-				f.Fatal(err)
-			}
-		}
-		f.Add(files[0], files[1], files[2])
-	}
+	seedSidecars(f, func(files [3][]byte) { f.Add(files[0], files[1], files[2]) })
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, db, wal, journal []byte) {
 		if len(db) > maxFuzzed || len(wal) > maxFuzzed || len(journal) > maxFuzzed {

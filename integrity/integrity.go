@@ -141,6 +141,10 @@ func missing(path, real string, o Options, start time.Time) Report {
 // open read transaction, which stays open. The header level has no meaning there and
 // counts as probe. The report has no path. Every error is a *CheckError.
 //
+// Where the schema has functions or collations that are not known here, all functions
+// of conn are stubs afterwards (sqliteconn.StubFunctions): it is then good for
+// reading and writing pages only.
+//
 // On a read-only connection SQLite does not evaluate CHECK constraints; all that
 // concerns the structure is checked there as well.
 func CheckTx(ctx context.Context, conn *sqliteconn.Conn, o Options) (_ Report, err error) {

@@ -13,7 +13,13 @@ import (
 // found where it does not. Lost otherwise: the verdict on every database whose schema
 // has one such function in it.
 func TestDamageBehindUnknownFunctions(t *testing.T) {
-	const known = `PRAGMA page_size=512;
+	for _, encoding := range []string{"UTF-8", "UTF-16le", "UTF-16be"} {
+		t.Run(encoding, func(t *testing.T) { damageBehindUnknown(t, encoding) })
+	}
+}
+
+func damageBehindUnknown(t *testing.T, encoding string) {
+	known := "PRAGMA encoding='" + encoding + `'; PRAGMA page_size=512;
 		CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT CHECK(length(b)>0), g AS (abs(a)), c TEXT COLLATE RTRIM);
 		CREATE INDEX tc ON t(c); CREATE INDEX tb ON t(lower(b)) WHERE abs(a)>0;
 		CREATE TABLE w(k TEXT COLLATE RTRIM PRIMARY KEY, v) WITHOUT ROWID;
@@ -26,7 +32,7 @@ func TestDamageBehindUnknownFunctions(t *testing.T) {
 	}
 	rnd := rand.New(rand.NewPCG(3, 4))
 	pages, found := len(sound)/512, 0
-	for i := range 150 {
+	for i := range 60 {
 		b := append([]byte{}, sound...)
 		at := (1+rnd.IntN(pages-1))*512 + rnd.IntN(16) // page headers and cell pointers
 		b[at] ^= byte(1 << rnd.IntN(8))
@@ -57,7 +63,7 @@ func TestDamageBehindUnknownFunctions(t *testing.T) {
 			}
 		}
 	}
-	if found < 30 {
+	if found < 10 {
 		t.Errorf("only %d of the damages are structural: this test shows little", found)
 	}
 }

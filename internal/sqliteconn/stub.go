@@ -25,8 +25,10 @@ func (c *Conn) StubFunctions(ctx context.Context) error {
 	}
 	var forms []form
 	err := c.Each(ctx, "PRAGMA function_list", func(s *Stmt) error {
-		if kind := s.Text(2); kind == "s" || kind == "S\x00" { // scalar
-			forms = append(forms, form{s.Text(0), max(s.Int(4), -1)}) // below -1: a least number
+		// In the text of a UTF-16 database every other byte of a plain name is zero.
+		plain := func(i int) string { return strings.ReplaceAll(s.Text(i), "\x00", "") }
+		if plain(2) == "s" { // scalar
+			forms = append(forms, form{plain(0), max(s.Int(4), -1)}) // below -1: a least number
 		}
 		return nil
 	})
