@@ -179,7 +179,7 @@ func (f *files) judgeTail(ctx context.Context, t *tally, walk *walWalk) error {
 	}
 	// Those who use the log know how far it goes.
 	var s standing
-	if f.index == nil || !f.index.inUse {
+	if walk.lostCommits > 0 && (f.index == nil || !f.index.inUse) {
 		if s, err = stand(ctx, f.main, f.size, f.wal, walk); err != nil {
 			return err
 		}
@@ -193,15 +193,15 @@ func (f *files) judgeTail(ctx context.Context, t *tally, walk *walWalk) error {
 		t.add(CodeWALStaleTail, "what lies beyond frame %d of the log was written by a transaction that failed; its commit was never acknowledged, and SQLite ignores it", walk.badFrame-1)
 	case walk.lostCommits > 0:
 		hint := ""
-		if s.ahead(walk) {
+		if s.frame > 0 {
 			hint = "; the database file has what they wrote, and SQLite would lay older pages over it"
 		}
 		if state == tailUnknown && walk.badFrame == walk.commitFrame+1 {
 			hint = "; or they are what a writer that failed left behind, never acknowledged: without the log's index (-shm) the two cannot be told apart"
 		}
 		t.add(CodeWALLost, "the checksum of frame %d of the log is wrong, and at least %d committed transactions lie beyond it: SQLite will drop them%s", walk.badFrame, walk.lostCommits, hint)
-	case s.beyond > 1:
-		t.add(CodeWALBehind, "the log is good up to its frame %d, and the database file has %d pages as later frames have them: SQLite would lay older pages over newer ones", walk.commitFrame, s.beyond)
+	case f.index.behind(walk):
+		t.add(CodeWALBehind, "the log is good up to its frame %d, and a checkpoint has copied up to frame %d into the database: SQLite would lay older pages over newer ones", walk.commitFrame, f.index.backfilled)
 	case walk.tail:
 		t.add(CodeWALTornTail, "the log goes on after its last commit (frame %d) with a transaction that was not finished: SQLite ignores it", walk.commitFrame)
 	}

@@ -99,8 +99,11 @@ func Mend(ctx context.Context, path string, r Report, o Options) (_ Mending, err
 	if err := rollBack(ctx, path, t); err != nil {
 		return m, cannotMend(path, err)
 	}
-	cut := slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == CodeWALLost })
-	if err := foldLog(ctx, path, cut, &m); err != nil {
+	known := map[Code]bool{}
+	for _, f := range r.Findings {
+		known[f.Code] = true
+	}
+	if err := foldLog(ctx, path, known, &m); err != nil {
 		return m, cannotMend(path, err)
 	}
 	if m.Report, err = CheckCopy(ctx, path, Options{Level: LevelFull}); err != nil {

@@ -19,9 +19,9 @@ import (
 // before the damage happened; then the file alone is the newer state, and laying
 // older pages over it would make a mixture that no check needs to notice.
 //
-// cut says that the log is known to have held more than it proves: from its frames, or
-// from the index of those who used it.
-func foldLog(ctx context.Context, path string, cut bool, m *Mending) (err error) {
+// known has the codes of the original's findings: that the log held more than it proves,
+// or that a checkpoint went further, may be known from the index of those who used it.
+func foldLog(ctx context.Context, path string, known map[Code]bool, m *Mending) (err error) {
 	log, err := livefile.OpenSidecar(path + "-wal")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -35,7 +35,7 @@ func foldLog(ctx context.Context, path string, cut bool, m *Mending) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, main.Close()) }()
-	f := &folding{main: main, log: log, cut: cut}
+	f := &folding{main: main, log: log, cut: known[CodeWALLost], behind: known[CodeWALBehind]}
 	if err := f.read(ctx); err != nil {
 		return err
 	}
@@ -52,6 +52,7 @@ type folding struct {
 	pageSize  int   // bytes
 	walk      *walWalk
 	cut       bool
+	behind    bool
 	reached   int64 // newest frame of which the file has the page, if it is ahead of the proven ones
 }
 
@@ -106,7 +107,9 @@ func (f *folding) fold(ctx context.Context, m *Mending) error {
 	if err != nil {
 		return err
 	}
-	if s.ahead(w) {
+	// A transaction that was never finished may have put pages back to what they were
+	// before the log: that the file has them so proves nothing.
+	if s.frame > 0 && (w.lostCommits > 0 || f.behind) {
 		m.Kept, m.Dropped, m.LogFrame = w.commits, 0, s.frame
 		for _, b := range w.beyond {
 			switch {
@@ -119,7 +122,7 @@ func (f *folding) fold(ctx context.Context, m *Mending) error {
 		}
 		return nil
 	}
-	if w.lostCommits > 0 && s.mixed > 0 || w.lostCommits == 0 && s.beyond > 1 {
+	if w.lostCommits > 0 && s.mixed > 0 || f.behind {
 		return notMendable("a checkpoint had begun to copy the damaged part of the log, so that the file is a mixture of two states")
 	}
 	m.Kept, m.Dropped, m.LogFrame = w.commits, w.lostCommits, w.commitFrame

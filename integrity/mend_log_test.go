@@ -16,8 +16,8 @@ import (
 // transaction i sets the same number in many rows, so that a mixture of two states
 // shows. Checkpoints are taken as backfill says.
 type logHistory struct {
-	main, log []byte
-	states    [][]byte // the image after each transaction, from 0
+	main, log, index []byte
+	states           [][]byte // the image after each transaction, from 0
 }
 
 const (
@@ -48,7 +48,7 @@ func makeHistory(t *testing.T, n int, after func(i int, c *sqliteconn.Conn)) log
 			after(i, c)
 		}
 	}
-	h.main, h.log = readAll(t, path), readAll(t, path+"-wal")
+	h.main, h.log, h.index = readAll(t, path), readAll(t, path+"-wal"), readAll(t, path+"-shm")
 	return h
 }
 
@@ -74,11 +74,16 @@ func readAll(t *testing.T, path string) []byte {
 	return b
 }
 
-// lay writes a database and its log to a directory of their own.
-func lay(t *testing.T, main, log []byte) string {
+// lay writes a database and its log, and its index if there is one, to a directory of
+// their own.
+func lay(t *testing.T, main, log []byte, index ...[]byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.db")
-	for name, b := range map[string][]byte{path: main, path + "-wal": log} {
+	files := map[string][]byte{path: main, path + "-wal": log}
+	if len(index) > 0 {
+		files[path+"-shm"] = index[0]
+	}
+	for name, b := range files {
 		if err := os.WriteFile(name, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -132,9 +137,9 @@ func TestMendLogDamagedAnywhere(t *testing.T) {
 
 // mends checks what becomes of main and log: state want, with dropped transactions
 // told, or one fewer where the damaged one cannot be told from a torn tail.
-func (h *logHistory) mends(t *testing.T, name string, main, log []byte, want int, lost int64) {
+func (h *logHistory) mends(t *testing.T, name string, main, log []byte, want int, lost int64, index ...[]byte) {
 	t.Helper()
-	path := lay(t, main, log)
+	path := lay(t, main, log, index...)
 	rep := checkFull(t, path)
 	if !rep.Damaged() {
 		if lost > 1 {
@@ -217,20 +222,48 @@ func TestMendLogAfterCheckpoint(t *testing.T) {
 		t.Fatal("the checkpoint did not copy everything: this test shows nothing")
 	}
 	ends := commitFrames(h.log)
-	for frame := 1; frame <= ends[3]; frame++ {
+	for frame := 1; frame < ends[3]; frame++ {
 		log := bytes.Clone(h.log)
 		log[walHeaderSize+(frame-1)*historyStride+walFrameSize+300] ^= 1
 		h.mends(t, fmt.Sprintf("frame %d", frame), h.main, log, 4, 0)
 	}
-	// Without its last commit mark the log looks like one that a crash cut short.
+	// Without its last commit mark the log looks like one that a crash cut short; its
+	// index knows of the checkpoint.
 	for _, cut := range []int{5, historyStride, 3 * historyStride} {
-		path := lay(t, h.main, h.log[:walHeaderSize+ends[3]*historyStride-cut])
+		path := lay(t, h.main, h.log[:walHeaderSize+ends[3]*historyStride-cut], h.index)
 		rep, err := Check(t.Context(), path, Options{Level: LevelHeader})
 		if err != nil || rep.Verdict != Corrupt || rep.Findings[0].Code != CodeWALBehind {
 			t.Errorf("cut by %d: %s %v %v", cut, rep.Verdict, rep.Findings, err)
 		}
 		if cut < historyStride { // else it is not known whether the file has all that the last frames held
-			h.mends(t, fmt.Sprintf("cut by %d", cut), h.main, h.log[:walHeaderSize+ends[3]*historyStride-cut], 4, 0)
+			h.mends(t, fmt.Sprintf("cut by %d", cut), h.main, h.log[:walHeaderSize+ends[3]*historyStride-cut], 4, 0, h.index)
+		}
+	}
+}
+
+// A transaction puts everything back to what it was before the log, and is never
+// finished: the file has what its frames say, and no checkpoint was made.
+func TestUndoingIsNoCheckpoint(t *testing.T) {
+	path := makeDB(t, "x.db", `PRAGMA page_size=1024; PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v INT, pad TEXT);
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200) INSERT INTO t SELECT i, 0, hex(zeroblob(100)) FROM n`)
+	c := connect(t, path)
+	if err := c.Exec(t.Context(), "PRAGMA wal_autocheckpoint=0; UPDATE t SET v=1; UPDATE t SET v=0"); err != nil {
+		t.Fatal(err)
+	}
+	main, log, index := readAll(t, path), readAll(t, path+"-wal"), readAll(t, path+"-shm")
+	ends := commitFrames(log)
+	for _, cut := range []int{1, historyStride, 2 * historyStride} {
+		torn := log[:walHeaderSize+ends[1]*historyStride-cut]
+		for _, path := range []string{lay(t, main, torn), lay(t, main, torn, index)} {
+			rep := checkFull(t, path)
+			if rep.Verdict != Healthy {
+				t.Errorf("cut by %d: %s %v", cut, rep.Verdict, rep.Findings)
+			}
+			if _, err := Mend(t.Context(), path, rep, Options{}); err != nil {
+				t.Errorf("cut by %d: %v", cut, err)
+				continue
+			}
+			wantInt(t, path, "SELECT sum(v) FROM t", 200)
 		}
 	}
 }
@@ -328,7 +361,7 @@ func TestFoldLogEqualsCheckpoint(t *testing.T) {
 	h := makeHistory(t, 5, nil)
 	for _, cut := range []int{len(h.log), len(h.log) - 5, len(h.log) - historyStride, walHeaderSize + 3*historyStride, walHeaderSize, 7, 0} {
 		ours, theirs := lay(t, h.main, h.log[:cut]), lay(t, h.main, h.log[:cut])
-		if err := foldLog(t.Context(), ours, false, &Mending{}); err != nil {
+		if err := foldLog(t.Context(), ours, nil, &Mending{}); err != nil {
 			t.Fatal(err)
 		}
 		c := connect(t, theirs)

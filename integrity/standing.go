@@ -25,13 +25,6 @@ type standing struct {
 	mixed int
 }
 
-// ahead reports whether the file is the newer state, on proof: a transaction was
-// committed beyond what the log proves, or more than one page says so. A single page
-// may have been put back to what it was by a transaction that was never finished.
-func (s standing) ahead(w *walWalk) bool {
-	return s.frame > 0 && (w.lostCommits > 0 || s.beyond > 1)
-}
-
 // complete reports whether SQLite's view of the database is all that was ever
 // committed, though it ignores what lies beyond the damage: the file has it.
 func (s standing) complete(w *walWalk) bool {

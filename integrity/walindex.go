@@ -20,6 +20,8 @@ type walIndex struct {
 	sum      [8]byte // that frame's checksum, as it stands in the log
 	salts    [8]byte // as they stand in the log's header
 	pageSize int     // bytes
+	// backfilled is the last frame that a checkpoint has brought into the database file.
+	backfilled int64
 	// inUse: a connection has the log open and goes by this header. Else it is what
 	// the last one left; a power failure may have kept an older or newer state of it
 	// than of the log.
@@ -47,15 +49,19 @@ func readWALIndex(path string) (*walIndex, error) {
 	}
 	defer f.Close()
 	inUse, _ := f.IndexInUse()
-	var b [2 * indexHeaderSize]byte
+	var b [2*indexHeaderSize + 4]byte
 	for range maxIndexReads {
 		if _, err := f.ReadAt(b[:], 0); err == io.EOF {
 			return nil, nil // SQLite has not filled it in
 		} else if err != nil {
 			return nil, fmt.Errorf("read wal index: %w", err)
 		}
-		if bytes.Equal(b[:indexHeaderSize], b[indexHeaderSize:]) {
-			return parseWALIndex(b[:indexHeaderSize], inUse), nil
+		if bytes.Equal(b[:indexHeaderSize], b[indexHeaderSize:2*indexHeaderSize]) {
+			x := parseWALIndex(b[:indexHeaderSize], inUse)
+			if x != nil { // struct WalCkptInfo follows the two copies
+				x.backfilled = int64(binary.NativeEndian.Uint32(b[2*indexHeaderSize:]))
+			}
+			return x, nil
 		}
 		runtime.Gosched()
 	}
@@ -104,6 +110,14 @@ const (
 	tailStale                    // never acknowledged: what a writer that failed left behind
 	tailLost                     // acknowledged commits lie there
 )
+
+// behind reports whether a checkpoint has brought frames into the database file that
+// the log no longer proves. Only those who made it know: pages that look like later
+// frames may have been put back to what they were by a transaction that never ended.
+func (x *walIndex) behind(w *walWalk) bool {
+	return x != nil && !x.inUse && w.valid && w.lostCommits == 0 && bytes.Equal(x.salts[:], w.header[16:24]) &&
+		x.backfilled > w.commitFrame && w.commitFrame > 0
+}
 
 // tail compares the index with what the log's checksums prove.
 //
