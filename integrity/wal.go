@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+
+	"example.com/snapd/internal/livefile"
 )
 
 // Sizes of the write-ahead log's parts in bytes (SQLite file format §4.1).
@@ -269,6 +271,7 @@ func (w *walWalk) salvage(ctx context.Context, r io.ReaderAt, big bool) error {
 }
 
 // each calls fn with every whole frame: its number from 1, its offset and its bytes.
+// Of frames in a hole of the file, which are all zeros, it gives the first one only.
 func (w *walWalk) each(ctx context.Context, r io.ReaderAt, fn func(n, off int64, frame []byte)) error {
 	stride := int64(walFrameSize + w.pageSize)
 	batch := max(1, (1<<20)/stride)
@@ -279,6 +282,12 @@ func (w *walWalk) each(ctx context.Context, r io.ReaderAt, fn func(n, off int64,
 		}
 		k := min(batch, w.frames-n)
 		off := walHeaderSize + n*stride
+		if empty := min((livefile.NextData(r, off)-off)/stride, w.frames-n); empty > 1 {
+			clear(buf[:stride])
+			fn(n+1, off, buf[:stride])
+			n += empty
+			continue
+		}
 		if err := readAt(r, buf[:k*stride], off); err != nil {
 			return fmt.Errorf("read wal frames: %w", err)
 		}

@@ -117,12 +117,13 @@ func (m *Manager) reconcile(ctx context.Context) error {
 	return nil
 }
 
-// sweep removes what crashed operations left in the backup directory and, of
-// ours only, beside the database; the caller holds the lock, and no restore is pending.
+// sweep removes what crashed operations left in the backup directory, what crashed
+// checks left in the system's and, of ours only, what lies beside the database; the caller holds the lock, and no restore is pending.
 func (m *Manager) sweep() error {
 	if _, err := durable.Sweep(m.cfg.Dir); err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
+	durable.SweepShared()
 	if _, err := durable.SweepFor(filepath.Dir(m.cfg.Database), filepath.Base(m.cfg.Database)); err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}

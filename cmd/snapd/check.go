@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"example.com/snapd/internal/durable"
 )
 
 type checkCmd struct {
@@ -28,6 +30,7 @@ func (c *checkCmd) Validate() error {
 // the engine's own locks are for the whole process), and a file's verdict would come
 // to depend on the memory and the time that others leave it.
 func (c *checkCmd) run(ctx context.Context, a *app) error {
+	durable.SweepShared() // private copies of checks that were killed
 	paths := c.Path
 	if len(paths) == 0 {
 		if a.DB == "" {

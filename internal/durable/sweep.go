@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 const (
@@ -44,6 +45,24 @@ func stem(base string) string {
 // working in dir. A missing dir is empty. On an error the rest is still swept.
 func Sweep(dir string) (removed []string, err error) {
 	return sweep(dir, func(name string) bool { return strings.HasPrefix(name, TempPrefix) })
+}
+
+// left is how old a temporary file in a shared directory must be to be a leftover: no
+// lock keeps others from making theirs this moment.
+const left = time.Hour
+
+// SweepShared is Sweep in the system's directory for temporary files, where others
+// leave theirs too: what may not be looked at or removed is not ours to sweep.
+func SweepShared() (removed []string) {
+	dir := os.TempDir()
+	removed, _ = sweep(dir, func(name string) bool {
+		if !strings.HasPrefix(name, TempPrefix) {
+			return false
+		}
+		fi, err := os.Lstat(filepath.Join(dir, name))
+		return err == nil && time.Since(fi.ModTime()) > left
+	})
+	return removed
 }
 
 // SweepFor is Sweep in a directory that belongs to somebody else: only files

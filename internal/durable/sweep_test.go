@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // If this fails, crashes fill the disk, or sweeping deletes what is not ours.
@@ -149,5 +150,32 @@ func TestScratch(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Checks that were killed leave copies of databases where everybody's files lie.
+// Lost otherwise: the disk; or the copy that another check makes this moment.
+func TestSweepShared(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Setenv("TMP", dir) // Windows
+	var files []*ScratchFile
+	for range 3 {
+		s, err := Scratch("", "check")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, s)
+	}
+	old := time.Now().Add(-2 * left)
+	for _, s := range files[:2] { // of these two one is still in use
+		if err := os.Chtimes(s.Name(), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	abandon(t, files[1].File)
+	abandon(t, files[2].File)
+	if removed := SweepShared(); !slices.Equal(removed, []string{filepath.Base(files[1].Name())}) {
+		t.Errorf("removed %v of %v", removed, names(t, dir))
 	}
 }

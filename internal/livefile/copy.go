@@ -59,12 +59,22 @@ func copySidecar(ctx context.Context, from, to string, n int64) (err error) {
 	return copyN(ctx, dst, src, n)
 }
 
-// copyN copies the first n bytes of src, a batch at a time.
+// copyN copies the first n bytes of src, a batch at a time. Holes become holes where dst
+// is a file.
 func copyN(ctx context.Context, dst io.Writer, src io.ReaderAt, n int64) error {
 	buf := make([]byte, min(n, 1<<20))
+	file, sparse := dst.(*os.File)
 	for off := int64(0); off < n; {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if data := min(NextData(src, off), n); sparse && data > off {
+			if _, err := file.Seek(data-off, io.SeekCurrent); err != nil {
+				return err
+			}
+			if off = data; off == n {
+				return file.Truncate(n)
+			}
 		}
 		want := min(n-off, int64(len(buf)))
 		got, err := src.ReadAt(buf[:want], off)
