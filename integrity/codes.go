@@ -140,7 +140,7 @@ var kinds = map[Code]kind{
 // the rows in them say.
 func (c Code) ofTrees() bool {
 	switch c {
-	case CodePage, CodeOrder, CodeCell, CodeDepth, CodePageTwice, CodePageNever, CodePageNumber, CodeOverflow, CodeFreelist, CodePointerMap:
+	case CodePage, CodeOrder, CodeCell, CodeDepth, CodePageTwice, CodePageNever, CodePageNumber, CodeOverflow, CodeFreelist, CodePointerMap, CodeRecord:
 		return true
 	}
 	return false

@@ -18,6 +18,8 @@ type sqlCheck struct {
 	cost cost       // known once probe has run
 	// piecewise says that tables had to be checked one by one, and not all of them whole.
 	piecewise bool
+	// stubbed says that the connection's functions are no longer what they were.
+	stubbed bool
 	// shadowed says that the schema has an object named as the engine's own dbstat or
 	// pragma functions: asking for those would give what that object holds.
 	shadowed bool
@@ -83,7 +85,7 @@ func at(l Level) *Level { return &l }
 
 // failedAt tells the lowest level that proves the damage that was found at level.
 func (s *sqlCheck) failedAt(ctx context.Context, level Level) (*Level, error) {
-	if level < LevelFull || s.piecewise {
+	if level < LevelFull || s.stubbed {
 		return at(LevelQuick), nil
 	}
 	again := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code, cost: s.cost, shadowed: s.shadowed}

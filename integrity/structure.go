@@ -199,6 +199,7 @@ const maxUnknown = 100
 // functions and collations are stubs, which also spoils the connection for any other
 // check. Where even that cannot be had, pages are only counted.
 func (s *sqlCheck) skeleton(ctx context.Context) error {
+	s.stubbed = true
 	if err := s.conn.StubFunctions(ctx); err != nil {
 		return s.judge(err)
 	}
