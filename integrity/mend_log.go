@@ -53,7 +53,6 @@ type folding struct {
 	walk      *walWalk
 	cut       bool
 	behind    bool
-	reached   int64 // newest frame of which the file has the page, if it is ahead of the proven ones
 }
 
 func (f *folding) read(ctx context.Context) error {
