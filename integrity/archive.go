@@ -4,16 +4,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 )
 
-// CheckArchive unpacks the image in r to a private file, which proves every digest,
-// and judges that. path is only what the report calls it. An archive whose bytes
-// are not those that were stored is Corrupt with CodeArchive.
-func CheckArchive(ctx context.Context, r *archive.Reader, path string, o Options) (_ Report, err error) {
+// CheckArchive judges the backup (.db.zst) at path, which may not be a live database:
+// that is for Check. It unpacks the image to a private file, which proves every digest,
+// and judges that. An archive whose bytes are not those that were stored is Corrupt with
+// CodeArchive, and a missing file Missing. Every error is a *CheckError.
+func CheckArchive(ctx context.Context, path string, o Options) (Report, error) {
+	start := time.Now()
+	real, err := locate(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return missing(path, "", o, start), nil
+	}
+	if err != nil {
+		return Report{}, err
+	}
+	r, err := archive.Open(real)
+	switch {
+	case damagedArchive(err):
+		return archiveReport(path, err, o, start), nil
+	case err != nil:
+		return Report{}, cannotRead(path, err)
+	}
+	defer r.Close() // it was only read
+	return CheckImage(ctx, r, path, o)
+}
+
+// CheckImage is CheckArchive for an open archive; path is only what the report calls it.
+func CheckImage(ctx context.Context, r *archive.Reader, path string, o Options) (_ Report, err error) {
 	start := time.Now()
 	image := r.Info().ImageBytes
 	dir := o.scratchDir()
@@ -27,9 +50,7 @@ func CheckArchive(ctx context.Context, r *archive.Reader, path string, o Options
 	defer func() { err = closed(path, scratch, err) }()
 	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{}); err != nil {
 		if damagedArchive(err) {
-			t := &tally{}
-			t.add(CodeArchive, "%v", err)
-			return t.report(path, o.Level, at(LevelHeader), start), nil
+			return archiveReport(path, err, o, start), nil
 		}
 		return Report{}, cannotRead(path, fmt.Errorf("unpack archive: %w", err))
 	}
@@ -39,6 +60,13 @@ func CheckArchive(ctx context.Context, r *archive.Reader, path string, o Options
 	}
 	rep.Path, rep.DurationMS = path, time.Since(start).Milliseconds()
 	return rep, nil
+}
+
+// archiveReport is the report on an archive that err proves damaged.
+func archiveReport(path string, err error, o Options, start time.Time) Report {
+	t := &tally{}
+	t.add(CodeArchive, "%v", err)
+	return t.report(path, o.Level, at(LevelHeader), start)
 }
 
 // damagedArchive reports whether err of reading an archive proves that its bytes changed.

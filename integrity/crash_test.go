@@ -118,15 +118,14 @@ func pack(t *testing.T, path string, pageSize int) []byte {
 func TestArchive(t *testing.T) {
 	dir := t.TempDir()
 	check := func(b []byte) (Report, error) {
-		r, err := archive.NewReader(bytes.NewReader(b), int64(len(b)))
-		if err != nil {
+		path := filepath.Join(t.TempDir(), "a.db.zst")
+		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		defer r.Close()
-		return CheckArchive(t.Context(), r, "a.db.zst", Options{Level: LevelFull, ScratchDir: dir})
+		return CheckArchive(t.Context(), path, Options{Level: LevelFull, ScratchDir: dir})
 	}
 	good := pack(t, filepath.Join(corpus, "sound_wal_mode.db"), 1024)
-	if rep, err := check(good); err != nil || rep.Verdict != Healthy || rep.Path != "a.db.zst" {
+	if rep, err := check(good); err != nil || rep.Verdict != Healthy || filepath.Base(rep.Path) != "a.db.zst" {
 		t.Errorf("sound: %+v, %v", rep, err)
 	}
 	if rep, err := check(pack(t, filepath.Join(corpus, "page_type.db"), 1024)); err != nil || rep.Verdict != Corrupt || *rep.FailedAt != LevelQuick {
@@ -136,6 +135,17 @@ func TestArchive(t *testing.T) {
 	rep, err := check(good)
 	if err != nil || rep.Verdict != Corrupt || len(rep.Findings) != 1 || rep.Findings[0].Code != CodeArchive {
 		t.Errorf("damaged archive: %+v, %v", rep, err)
+	}
+	rep, err = check(good[:len(good)/2])
+	if err != nil || rep.Verdict != Corrupt || *rep.FailedAt != LevelHeader || rep.Findings[0].Code != CodeArchive {
+		t.Errorf("half an archive: %+v, %v", rep, err)
+	}
+	if rep, err := CheckArchive(t.Context(), filepath.Join(dir, "none.db.zst"), Options{}); err != nil || rep.Verdict != Missing {
+		t.Errorf("no archive: %+v, %v", rep, err)
+	}
+	var cannot *CheckError
+	if rep, err := CheckArchive(t.Context(), dir, Options{}); !errors.As(err, &cannot) || cannot.Code != ErrCodeNotAFile {
+		t.Errorf("a directory: %+v, %v", rep, err)
 	}
 	if left := traces(t, dir); len(left) != 1 {
 		t.Errorf("left in the scratch directory: %v", slices.Sorted(maps.Keys(left)))

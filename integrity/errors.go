@@ -1,11 +1,11 @@
 package integrity
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livefile"
 	"example.com/snapd/internal/sqliteconn"
@@ -13,15 +13,16 @@ import (
 
 // Codes of a CheckError.
 const (
-	ErrCodeBusy        = "busy"        // locked, or changing faster than it can be read
-	ErrCodePermission  = "permission"  // may not be read
-	ErrCodeIO          = "io"          // the operating system failed to read
-	ErrCodeCancelled   = "cancelled"   // the context ended
-	ErrCodeNoMemory    = "no_memory"   // the engine ran out of memory
-	ErrCodeNoSpace     = "no_space"    // no room for a private copy
-	ErrCodeLimit       = "limit"       // a value passed the size limit for untrusted files
-	ErrCodeUnsupported = "unsupported" // needs something that this build does not have
-	ErrCodeNotAFile    = "not_a_file"  // a directory, device, socket or pipe
+	ErrCodeBusy        = "busy"          // locked, or changing faster than it can be read
+	ErrCodePermission  = "permission"    // may not be read
+	ErrCodeIO          = "io"            // the operating system failed to read
+	ErrCodeCancelled   = "cancelled"     // the context ended
+	ErrCodeNoMemory    = "no_memory"     // the engine ran out of memory
+	ErrCodeNoSpace     = "no_space"      // no room for a private copy
+	ErrCodeLimit       = "limit"         // a value passed the size limit for untrusted files
+	ErrCodeUnsupported = "unsupported"   // needs something that this build does not have
+	ErrCodeNewer       = "newer_version" // an archive of a later version of this program
+	ErrCodeNotAFile    = "not_a_file"    // a directory, device, socket or pipe
 )
 
 // CheckError says that a check could not be made. It is no statement about the
@@ -51,6 +52,7 @@ var hints = map[string]string{
 	ErrCodeNoSpace:     "make room in the directory for temporary files, or name another one",
 	ErrCodeLimit:       "the schema computes values too large to be checked safely",
 	ErrCodeUnsupported: "use a newer version of this program",
+	ErrCodeNewer:       "use a newer version of this program",
 	ErrCodeNotAFile:    "name the database file itself",
 }
 
@@ -87,8 +89,10 @@ func errorCode(err error) string {
 	}
 	var e *sqliteconn.Error
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return ErrCodeCancelled
+	case errors.Is(err, archive.ErrVersion):
+		return ErrCodeNewer
+	case errors.Is(err, archive.ErrLimit):
+		return ErrCodeLimit
 	case errors.Is(err, fs.ErrPermission):
 		return ErrCodePermission
 	case errors.Is(err, livefile.ErrNotRegular):

@@ -57,7 +57,7 @@ func (m *Manager) checkArchive(ctx context.Context, e Backup, level integrity.Le
 	}
 	defer r.Close()
 	m.progress(Event{Operation: "verify", Backup: e.ID, Phase: "read back", Total: e.DatabaseBytes})
-	return integrity.CheckArchive(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir})
+	return integrity.CheckImage(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir})
 }
 
 // damagedReport makes a verdict of an error that proves an archive damaged,
@@ -68,7 +68,7 @@ func damagedReport(path string, level integrity.Level, err error) (integrity.Rep
 	}
 	at := integrity.LevelHeader
 	return integrity.Report{Path: path, Verdict: integrity.Corrupt, Level: level, FailedAt: &at,
-		Findings: []integrity.Finding{{Code: "archive_damaged", Message: err.Error()}}}, nil
+		Findings: []integrity.Finding{{Code: integrity.CodeArchive, Message: err.Error()}}}, nil
 }
 
 // openArchive opens a backup's file and ties it to its entry by the image digest.

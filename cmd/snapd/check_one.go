@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/livefile"
 )
 
@@ -105,17 +104,7 @@ func checkPath(ctx context.Context, path string, l integrity.Level) (integrity.R
 	if !isArchive(path) {
 		return integrity.Check(ctx, path, o)
 	}
-	r, err := archive.Open(path)
-	switch {
-	case errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive):
-		at := integrity.LevelHeader
-		return integrity.Report{Path: path, Verdict: integrity.Corrupt, Level: l, FailedAt: &at,
-			Findings: []integrity.Finding{{Code: integrity.CodeArchive, Message: oneLine(err.Error())}}}, nil
-	case err != nil:
-		return integrity.Report{}, fmt.Errorf("check %s: %w", path, err)
-	}
-	defer r.Close()
-	return integrity.CheckArchive(ctx, r, path, o)
+	return integrity.CheckArchive(ctx, path, o)
 }
 
 // isArchive tells archives by their name or, read through livefile because it
