@@ -70,6 +70,7 @@ type tally struct {
 	findings []Finding
 	more     bool // findings were left out
 	worst    gravity
+	only     func(Code) bool // what else is found does not count; nil for nothing
 	// verdict overrides what worst gives: empty, missing, not_a_database.
 	verdict Verdict
 }
@@ -82,6 +83,9 @@ func (t *tally) add(code Code, format string, args ...any) {
 // file keeps a finding. Equal ones are kept once; where there is no room, a graver
 // one takes the place of a lighter one.
 func (t *tally) file(f Finding) {
+	if t.only != nil && !t.only(f.Code) {
+		return
+	}
 	k := f.Code.kind()
 	t.worst = max(t.worst, k.gravity)
 	if slices.Contains(t.findings, f) {

@@ -68,7 +68,7 @@ func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err err
 		}
 	}
 	if s.piecewise && !s.t.damaged() {
-		if err := s.skeleton(ctx); err != nil {
+		if err := s.skeleton(ctx, pragma); err != nil {
 			return nil, err
 		}
 	}
@@ -85,12 +85,14 @@ func at(l Level) *Level { return &l }
 
 // failedAt tells the lowest level that proves the damage that was found at level.
 func (s *sqlCheck) failedAt(ctx context.Context, level Level) (*Level, error) {
-	if level < LevelFull || s.stubbed {
+	if level < LevelFull {
 		return at(LevelQuick), nil
 	}
 	again := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code, cost: s.cost, shadowed: s.shadowed}
-	err := again.structure(ctx, "quick_check")
-	if err == nil {
+	var err error
+	if s.stubbed {
+		err = again.skeleton(ctx, "quick_check")
+	} else if err = again.structure(ctx, "quick_check"); err == nil {
 		err = again.complete(ctx)
 	}
 	if err != nil || again.t.damaged() {

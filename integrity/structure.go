@@ -197,8 +197,9 @@ const maxUnknown = 100
 
 // skeleton checks the trees of everything without evaluating anything: all
 // functions and collations are stubs, which also spoils the connection for any other
-// check. Where even that cannot be had, pages are only counted.
-func (s *sqlCheck) skeleton(ctx context.Context) error {
+// check. What it says of rows and indexes is not believed. Where even that cannot be
+// had, pages are only counted.
+func (s *sqlCheck) skeleton(ctx context.Context, pragma string) error {
 	s.stubbed = true
 	if err := s.conn.StubFunctions(ctx); err != nil {
 		return s.judge(err)
@@ -206,9 +207,9 @@ func (s *sqlCheck) skeleton(ctx context.Context) error {
 	bare := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
 	err := s.withoutRules(ctx, func() (err error) {
 		for range maxUnknown {
-			bare.t = &tally{}
+			bare.t = &tally{only: Code.ofTrees}
 			s.conn.Limit(s.cost.budget())
-			err = bare.pragma(ctx, fmt.Sprintf("PRAGMA quick_check(%d)", math.MaxInt32))
+			err = bare.pragma(ctx, fmt.Sprintf("PRAGMA %s(%d)", pragma, math.MaxInt32))
 			s.conn.Limit(sqliteconn.Budget{})
 			stubbed, serr := s.conn.StubUnknown(err)
 			if !stubbed || serr != nil {
@@ -217,11 +218,7 @@ func (s *sqlCheck) skeleton(ctx context.Context) error {
 		}
 		return err
 	})
-	for _, f := range bare.t.findings {
-		if f.Code.ofTrees() {
-			s.t.file(f)
-		}
-	}
+	s.t.merge(*bare.t)
 	if err != nil && unfinished(err) {
 		return s.account(ctx)
 	}
