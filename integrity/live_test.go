@@ -205,7 +205,7 @@ func TestDeadlineInsideCheck(t *testing.T) {
 	if !errors.As(err, &e) || e.Code != ErrCodeCancelled {
 		t.Errorf("%v", err)
 	}
-	if d := time.Since(start); d > 1200*time.Millisecond {
+	if d := time.Since(start); d > boundTime { // a second, and what a busy machine adds
 		t.Errorf("ended %v after the start, the deadline was 200 ms", d)
 	}
 }
@@ -219,7 +219,7 @@ func TestCostlyFunction(t *testing.T) {
 	if err != nil || rep.Verdict != Healthy || len(rep.Findings) != 1 || rep.Findings[0].Code != CodeUncheckedRows {
 		t.Errorf("%+v, %v", rep, err)
 	}
-	if d := time.Since(start); d > 2*time.Second {
+	if d := time.Since(start); d > boundTime {
 		t.Errorf("ended %v after the start", d)
 	}
 }

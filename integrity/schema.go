@@ -2,7 +2,9 @@ package integrity
 
 import (
 	"context"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"example.com/snapd/internal/sqliteconn"
@@ -106,7 +108,8 @@ func (s *sqlCheck) judgeShadows(objects []object, modules map[string]string) {
 			names[strings.ToLower(o.name)] = true
 		}
 	}
-	for name, module := range modules {
+	for _, name := range slices.Sorted(maps.Keys(modules)) { // in the same order every time
+		module := modules[name]
 		for _, end := range shadows[strings.ToLower(module)] {
 			if !names[strings.ToLower(name+end)] {
 				s.t.add(CodeShadow, "virtual table %s (%s) has lost its table %s", name, module, name+end)

@@ -78,7 +78,7 @@ func TestCostlyCalls(t *testing.T) {
 		if _, err := c.Text(t.Context(), "SELECT "+call); Classify(err) != ClassTooBig {
 			t.Errorf("%.60s: %v", call, err)
 		}
-		if d := time.Since(start); d > 3*time.Second {
+		if d := time.Since(start); d > 20*time.Second {
 			t.Errorf("%.60s took %v", call, d)
 		}
 	}
