@@ -123,12 +123,16 @@ var kinds = map[Code]kind{
 	CodeForeignKey: {gravity: violation},
 	CodeFKMismatch: {gravity: violation},
 
-	// What is derived from the tables can be made anew, see Mend.
-	CodeHeaderFreelist: {gravity: damage, repair: RepairRebuild},
-	CodeHeaderVacuum:   {gravity: damage, repair: RepairRebuild},
-	CodeFreelist:       {gravity: damage, repair: RepairRebuild},
-	CodePointerMap:     {gravity: damage, repair: RepairRebuild},
-	CodeFTS:            {gravity: damage, repair: RepairRebuild},
+	// What is derived from the tables, or can have one value only, can be made anew, see Mend.
+	CodeHeaderFractions: {gravity: damage, repair: RepairRebuild},
+	CodeHeaderVersion:   {gravity: damage, repair: RepairRebuild},
+	CodeHeaderSchema:    {gravity: damage, repair: RepairRebuild},
+	CodeHeaderEncoding:  {gravity: damage, repair: RepairRebuild},
+	CodeHeaderFreelist:  {gravity: damage, repair: RepairRebuild},
+	CodeHeaderVacuum:    {gravity: damage, repair: RepairRebuild},
+	CodeFreelist:        {gravity: damage, repair: RepairRebuild},
+	CodePointerMap:      {gravity: damage, repair: RepairRebuild},
+	CodeFTS:             {gravity: damage, repair: RepairRebuild},
 
 	CodeIndexMissing:   {gravity: damage, repair: RepairReindex},
 	CodeIndexCount:     {gravity: damage, repair: RepairReindex},

@@ -27,6 +27,8 @@ type Mending struct {
 	// result reaches; "" and 0 without a log.
 	LogSalts string `json:"-"`
 	LogFrame int64  `json:"-"`
+	// Header: damaged fields of the file's header were given the values they must have had.
+	Header bool `json:"header"`
 	// Rebuilt: something derived was made anew: indexes, full-text indexes, the list of
 	// free pages, back references.
 	Rebuilt bool `json:"rebuilt"`
@@ -47,8 +49,11 @@ func (m Mending) Summary() string {
 			derived += fmt.Sprintf(" and %d more", n-3)
 		}
 	}
+	if m.Header && !m.Rebuilt {
+		derived = "fields of the file's header were given back the values that they must have had; no row was lost"
+	}
 	switch {
-	case !m.Rebuilt:
+	case !m.Rebuilt && !m.Header:
 		return log
 	case m.Dropped == 0:
 		return derived
@@ -105,6 +110,12 @@ func Mend(ctx context.Context, path string, r Report, o Options) (_ Mending, err
 	}
 	if err := foldLog(ctx, path, known, &m); err != nil {
 		return m, cannotMend(path, err)
+	}
+	if slices.ContainsFunc(headerFields, func(c Code) bool { return known[c] }) {
+		if err := mendHeader(path); err != nil {
+			return m, cannotMend(path, err)
+		}
+		m.Header = true
 	}
 	if m.Report, err = CheckCopy(ctx, path, Options{Level: LevelFull}); err != nil {
 		return m, err

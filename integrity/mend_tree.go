@@ -87,7 +87,8 @@ func (x *indexPages) cells(page []byte) (children, overflow []uint32) {
 
 // overflowOf returns the first overflow page of the payload at cell, 0 for none.
 func (x *indexPages) overflowOf(page []byte, cell int) uint32 {
-	size, n := binaryVarint(page[cell:x.usable])
+	v, n := varint(page[cell:x.usable])
+	size := int64(min(v, 1<<62))
 	// How much of it stays on the page: SQLite file format §1.6, "X is U-4-…".
 	most := int64(x.usable-12)*64/255 - 23
 	if n == 0 || size <= most {
@@ -115,29 +116,4 @@ func (x *indexPages) chain(n uint32) error {
 		n = binary.BigEndian.Uint32(next[:])
 	}
 	return nil
-}
-
-// binaryVarint reads SQLite's variable-length integer (§1.6); n is 0 when b ends
-// within it. A value past 63 bits is taken as the largest.
-func binaryVarint(b []byte) (v int64, n int) {
-	var u uint64
-	for n < len(b) && n < 9 {
-		c := b[n]
-		n++
-		if n == 9 {
-			u = u<<8 | uint64(c)
-			break
-		}
-		u = u<<7 | uint64(c&0x7f)
-		if c < 0x80 {
-			break
-		}
-		if n == len(b) {
-			return 0, 0
-		}
-	}
-	if u > 1<<62 {
-		u = 1 << 62
-	}
-	return int64(u), n
 }

@@ -82,14 +82,23 @@ func utf16Bytes(s string, order binary.AppendByteOrder) (b []byte) {
 }
 
 // judgeEncoding compares the header's encoding with that of the kind of the
-// schema's first object, one of four words.
+// schema's first object.
 func (h *header) judgeEncoding(t *tally, kind []byte) {
 	says := max(h.u32(56), 1) // 0 is UTF-8 as well
+	if is := encodingOf(kind); is != 0 && is != says {
+		t.add(CodeHeaderEncoding, "the text encoding in the header is %d, and the schema is written in encoding %d", says, is)
+	}
+}
+
+// encodingOf returns the number of the encoding that the kind of an object, one of
+// four words, is written in; 0 when it is none of them.
+func encodingOf(kind []byte) uint32 {
 	for is := 1; is < len(encodings); is++ {
 		for _, word := range []string{"table", "index", "view", "trigger"} {
-			if bytes.Equal(kind, encodings[is](word)) && uint32(is) != says {
-				t.add(CodeHeaderEncoding, "the text encoding in the header is %d, and the schema is written in encoding %d", says, is)
+			if bytes.Equal(kind, encodings[is](word)) {
+				return uint32(is)
 			}
 		}
 	}
+	return 0
 }
