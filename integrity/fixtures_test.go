@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"example.com/snapd/integrity/internal/fixtures"
+	"example.com/snapd/internal/sqliteconn"
 )
 
 //go:generate go run ./internal/fixtures/gen -out ../testdata/corrupt
@@ -201,6 +202,20 @@ func TestFixturesCopy(t *testing.T) {
 		}
 		if string(rep.Verdict) != w.verdict {
 			t.Errorf("%s: copy is %s, want %s: %v", file, rep.Verdict, w.verdict, rep.Findings)
+		}
+		if w.level == "header" || w.verdict == string(Empty) {
+			continue // that is seen in the files only
+		}
+		conn, err := begin(t.Context(), path, sqliteconn.Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		rep, err = CheckTx(t.Context(), conn, Options{Level: LevelFull})
+		if err != nil || string(rep.Verdict) != w.verdict {
+			t.Errorf("%s: in a transaction: %s, want %s: %v, %v", file, rep.Verdict, w.verdict, rep.Findings, err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 }

@@ -220,7 +220,7 @@ func TestLocked(t *testing.T) {
 		ctx, cancel = context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
 		start := time.Now()
-		if err := begin(ctx); !errors.Is(err, context.Canceled) || time.Since(start) > time.Second {
+		if err := begin(ctx); !errors.Is(err, context.Canceled) || time.Since(start) > 10*time.Second { // a busy machine adds to it
 			t.Errorf("%s: cancelled: %v after %v", name, err, time.Since(start))
 		}
 	}
