@@ -159,7 +159,7 @@ func judgeJournal(path string, size int64, t *tally) (roll bool, err error) {
 	pages, sector, pageSize := int64(binary.BigEndian.Uint32(h[16:])), binary.BigEndian.Uint32(h[20:]), int64(binary.BigEndian.Uint32(h[24:]))
 	// SQLite takes such a header for the journal's end (pager.c, readJournalHdr); a page
 	// size of 0 is the database's.
-	if !powerOfTwo(uint32(pageSize), 512) && pageSize != 0 || !powerOfTwo(sector, 32) {
+	if !powerOfTwo(uint32(pageSize), minPage) && pageSize != 0 || !powerOfTwo(sector, 32) {
 		t.add(CodeJournalIgnored, "the journal's header names sectors of %d and pages of %d bytes: SQLite rolls nothing back from it", sector, pageSize)
 		return false, nil
 	}

@@ -3,7 +3,6 @@ package integrity
 import (
 	"bytes"
 	"encoding/binary"
-	"math/bits"
 )
 
 // headerSize is the length of the database header at the start of page 1
@@ -30,7 +29,7 @@ func (h *header) pageSize() int {
 	if v == 1 {
 		return 65536
 	}
-	if v < 512 || bits.OnesCount(uint(v)) != 1 {
+	if !powerOfTwo(uint32(v), minPage) {
 		return 0
 	}
 	return v

@@ -95,9 +95,6 @@ func Reexec(t testing.TB, name string, args ...string) *Child {
 	return c
 }
 
-// PID is the child's process id.
-func (c *Child) PID() int { return c.cmd.Process.Pid }
-
 // WaitLine returns the next line the child prints that begins with prefix. It
 // fails the test when the child ends before.
 func (c *Child) WaitLine(prefix string) string {
