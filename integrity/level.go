@@ -7,8 +7,9 @@ import "fmt"
 type Level int
 
 const (
-	// LevelHeader reads the first 100 bytes, compares the file's size with them
-	// and walks the checksums of the -wal. Cost: the size of the -wal.
+	// LevelHeader reads page 1, compares the file's size with its header and walks the
+	// checksums of the -wal. Cost: the size of the -wal; where that is damaged, also its
+	// pages in the database file.
 	LevelHeader Level = iota - 2
 	// LevelProbe also opens the database with SQLite and reads its whole schema.
 	LevelProbe
