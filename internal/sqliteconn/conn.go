@@ -48,7 +48,7 @@ type Conn struct {
 	meter  meter
 	broken error // the engine crashed: it is not called any more
 
-	maxValue int32     // a Hostile connection's value limit in bytes
+	maxValue int32     // the limit of values in bytes; 0 where none was set
 	wrappers []wrapper // kept here: the engine has their addresses
 }
 

@@ -160,3 +160,14 @@ func TestCrash(t *testing.T) {
 	}
 	c.broken = nil
 }
+
+// A larger limit of values outlives a budget: it was set for a file whose owner stored them.
+func TestLimitOfValuesOutlivesBudget(t *testing.T) {
+	_, c := hostilePair(t)
+	c.LimitValues(2 * MaxValue)
+	c.Limit(Budget{Time: time.Minute})
+	c.Limit(Budget{})
+	if n, err := c.Int(t.Context(), fmt.Sprintf("SELECT length(zeroblob(%d))", MaxValue+1)); err != nil || n != MaxValue+1 {
+		t.Errorf("%d, %v", n, err)
+	}
+}

@@ -8,7 +8,8 @@ import (
 // bytes; a larger one is ClassTooBig.
 func (c *Conn) LimitValues(bytes int64) {
 	const most = 1_000_000_000 // SQLite's own
-	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, int32(min(bytes, most)))
+	c.maxValue = int32(min(bytes, most))
+	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, c.maxValue)
 }
 
 // AllowVacuum lets a Hostile connection run VACUUM, which attaches a database of its own.
