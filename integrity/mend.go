@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
+
+	"example.com/snapd/internal/livefile"
 )
 
 // ErrNotMendable says that a database cannot be made whole from what it holds
@@ -94,7 +94,7 @@ func (r Report) Mendable() bool {
 // attempt could not be made (context, disk), which says nothing about the database.
 func Mend(ctx context.Context, path string, r Report, o Options) (_ Mending, err error) {
 	m := Mending{Indexes: []string{}}
-	defer func() { err = errors.Join(err, removeSidecars(path)) }()
+	defer func() { err = errors.Join(err, livefile.RemoveSidecars(path)) }()
 	for _, f := range r.Findings {
 		if f.Code == CodeWALHeader {
 			return m, notMendable("%s", f.Message) // what such a log holds is not known
@@ -155,14 +155,14 @@ func (r Report) indexes() []string {
 	return names
 }
 
-// worst is the message of the first finding of damage.
+// worst is the message of the first finding of damage that nothing mends, or else of
+// the first of all, which is damage too.
 func worst(r Report) string {
-	for _, f := range r.Findings {
-		if f.Code.kind().gravity >= damage && f.Repair == "" {
-			return f.Message
-		}
+	i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Code.kind().gravity >= damage && f.Repair == "" })
+	if len(r.Findings) == 0 {
+		return string(r.Verdict)
 	}
-	return string(r.Verdict)
+	return r.Findings[max(i, 0)].Message
 }
 
 func notMendable(format string, args ...any) error {
@@ -180,15 +180,4 @@ func cannotMend(path string, err error) error {
 	default:
 		return e
 	}
-}
-
-// removeSidecars removes what SQLite keeps beside a private file.
-func removeSidecars(path string) error {
-	var errs []error
-	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("mend: %w", err))
-		}
-	}
-	return errors.Join(errs...)
 }

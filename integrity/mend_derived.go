@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"example.com/snapd/internal/livefile"
 	"example.com/snapd/internal/sqliteconn"
 )
 
@@ -275,7 +276,7 @@ func (d *derived) renew(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, conn.Close(), removeSidecars(path)) }()
+	defer func() { err = errors.Join(err, conn.Close(), livefile.RemoveSidecars(path)) }()
 	if err := conn.CheckpointOnClose(); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func foldLog(ctx context.Context, path string, known map[Code]bool, m *Mending) 
 	if err := f.fold(ctx, m); err != nil {
 		return err
 	}
-	return removeSidecars(path)
+	return livefile.RemoveSidecars(path)
 }
 
 // folding is a database and its log while the one is brought into the other.

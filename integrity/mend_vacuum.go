@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livefile"
 )
 
 // writeAfresh has SQLite write all that the private database at path holds into a
@@ -55,7 +56,7 @@ func vacuumInto(ctx context.Context, path, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, conn.Close(), removeSidecars(path)) }()
+	defer func() { err = errors.Join(err, conn.Close(), livefile.RemoveSidecars(path)) }()
 	conn.AllowVacuum()
 	return damageAs(conn.Exec(ctx, fmt.Sprintf("VACUUM INTO %s", quote(to, '\''))))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -83,20 +82,9 @@ func (m *Manager) mend(ctx context.Context, dst interface {
 	}
 	m.progress(Event{Operation: "recover", Phase: "mend", Path: m.cfg.Database, Total: sizes.Main})
 	if err := livefile.CopyTo(ctx, m.cfg.Database, sizes, dst); err != nil {
-		return none, errors.Join(err, discardSidecars(dst.Name()))
+		return none, errors.Join(err, livefile.RemoveSidecars(dst.Name()))
 	}
 	return integrity.Mend(ctx, dst.Name(), report, integrity.Options{ScratchDir: dir})
-}
-
-// discardSidecars removes what was copied beside a private file.
-func discardSidecars(path string) error {
-	var errs []error
-	for _, suffix := range sidecarSuffixes {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // newerThan returns the newest usable backup if it reaches further into the log

@@ -43,6 +43,17 @@ func CheckSidecars(real string) error {
 	return nil
 }
 
+// RemoveSidecars removes what SQLite keeps beside a private file of ours.
+func RemoveSidecars(path string) error {
+	var errs []error
+	for _, suffix := range sidecarSuffixes {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove sidecar: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // regular looks at path without opening it.
 func regular(path string) (fs.FileInfo, error) {
 	fi, err := os.Lstat(path)
