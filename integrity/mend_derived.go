@@ -291,7 +291,8 @@ func (d *derived) renew(ctx context.Context, path string) (err error) {
 	return damageAs(err)
 }
 
-// renewFTS has every FTS5 table that keeps or knows its content index it anew.
+// renewFTS has every damaged FTS5 table that keeps or knows its content index it anew.
+// A sound one may hold other words than its content on purpose.
 func renewFTS(ctx context.Context, conn *sqliteconn.Conn) error {
 	s := &sqlCheck{conn: conn, t: &tally{}}
 	tables, err := s.fullTextTables(ctx)
@@ -299,6 +300,12 @@ func renewFTS(ctx context.Context, conn *sqliteconn.Conn) error {
 		return err
 	}
 	for _, name := range tables {
+		if sound, err := s.soundTable(ctx, name); err != nil || sound {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		err := conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s(%[1]s) VALUES('rebuild')", quote(name, '"')))
 		var e *sqliteconn.Error
 		if errors.As(err, &e) && strings.Contains(e.Msg, "contentless") {
@@ -309,6 +316,15 @@ func renewFTS(ctx context.Context, conn *sqliteconn.Conn) error {
 		}
 	}
 	return nil
+}
+
+// soundTable reports whether quick_check has nothing to say of a virtual table.
+func (s *sqlCheck) soundTable(ctx context.Context, name string) (bool, error) {
+	own := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
+	if err := own.judge(own.table(ctx, "quick_check", name)); err != nil {
+		return false, err
+	}
+	return !own.t.damaged(), nil
 }
 
 // constraint is the result code SQLITE_CONSTRAINT.

@@ -246,6 +246,19 @@ func facts(t *testing.T, path string) string {
 	return b.String()
 }
 
+// One full-text index is damaged, and another one holds other words than its content
+// because the application wants it so. Lost otherwise: what people find in that one.
+func TestMendLeavesSoundFullTextAlone(t *testing.T) {
+	path := makeDB(t, "x.db", `CREATE TABLE doc(id INTEGER PRIMARY KEY, body); INSERT INTO doc VALUES(1,'stored words');
+		CREATE VIRTUAL TABLE own USING fts5(body, content='doc', content_rowid='id'); INSERT INTO own(rowid, body) VALUES(1,'found words');
+		CREATE VIRTUAL TABLE f USING fts5(a); INSERT INTO f VALUES('good day'),('good night')`, "DELETE FROM f_data WHERE id>10")
+	if _, err := Mend(t.Context(), path, checkFull(t, path), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	wantInt(t, path, "SELECT count(*) FROM own WHERE own MATCH 'found'", 1)
+	wantInt(t, path, "SELECT count(*) FROM f WHERE f MATCH 'good'", 2)
+}
+
 // An attempt that is cut off says so: recovery must not take it for a no.
 func TestMendCancelled(t *testing.T) {
 	path := makeDB(t, "x.db", orders)
