@@ -127,7 +127,8 @@ func Mend(ctx context.Context, path string, r Report, o Options) (_ Mending, err
 		return m, notMendable("%s", worst(m.Report))
 	}
 	m.Rebuilt, m.Indexes = true, m.Report.indexes()
-	if err := rebuild(ctx, path, o.scratchDir()); err != nil {
+	content := slices.ContainsFunc(m.Report.Findings, func(f Finding) bool { return f.Repair == RepairReindex })
+	if err := rebuild(ctx, path, o.scratchDir(), content); err != nil {
 		return m, cannotMend(path, err)
 	}
 	if m.Report, err = CheckCopy(ctx, path, Options{Level: LevelFull}); err != nil {

@@ -32,8 +32,9 @@ const maxNever = 1 << 20
 
 // rebuild makes everything derived in the private database at path anew: the
 // trees of damaged indexes are emptied, the list of free pages is forgotten, VACUUM
-// writes the rest afresh, in dir and back, and REINDEX fills the indexes.
-func rebuild(ctx context.Context, path, dir string) error {
+// writes the rest afresh, in dir and back, and REINDEX fills the indexes. content says
+// that the entries of some index are known to be wrong.
+func rebuild(ctx context.Context, path, dir string, content bool) error {
 	found, before, err := examine(ctx, path)
 	if err != nil {
 		return err
@@ -49,7 +50,7 @@ func rebuild(ctx context.Context, path, dir string) error {
 			return err
 		}
 	}
-	if err := found.renew(ctx, path); err != nil {
+	if err := found.renew(ctx, path, content || len(found.trees) > 0); err != nil {
 		return err
 	}
 	after, err := digestsOf(ctx, path)
@@ -270,8 +271,9 @@ func holdNoRows(ctx context.Context, conn *sqliteconn.Conn, never []uint32) erro
 
 func isZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
-// renew makes every index anew.
-func (d *derived) renew(ctx context.Context, path string) (err error) {
+// renew makes every index anew, if indexes are at fault at all: that needs collations
+// and functions of the application's which may not be known here.
+func (d *derived) renew(ctx context.Context, path string, indexes bool) (err error) {
 	conn, err := openPrivate(ctx, path)
 	if err != nil {
 		return err
@@ -280,7 +282,9 @@ func (d *derived) renew(ctx context.Context, path string) (err error) {
 	if err := conn.CheckpointOnClose(); err != nil {
 		return err
 	}
-	err = conn.Exec(ctx, "REINDEX")
+	if indexes {
+		err = conn.Exec(ctx, "REINDEX")
+	}
 	var e *sqliteconn.Error
 	if errors.As(err, &e) && e.Primary() == constraint {
 		return notMendable("rows of the table have the same key, so that its UNIQUE index cannot be made anew: %s", e.Msg)
