@@ -129,15 +129,15 @@ func (f *files) judgeWAL(ctx context.Context, t *tally, main, image *header, wal
 		return nil
 	case !walk.valid && walk.summed() && walk.version != walVersion:
 		t.add(CodeWALHeader, "the log's format version is %d: only %d is known, and SQLite will not open the database beside it", walk.version, walVersion)
-	case !walk.valid && walk.lostCommits > 0:
+	case !walk.valid && walk.lostCommits+walk.beyondLost > 0:
 		same, err := f.holds(walk)
 		if err != nil {
 			return err
 		}
-		if same {
+		if same && walk.beyondLost == 0 {
 			t.add(CodeWALIgnored, "the log's header is damaged; all it holds is in the database already")
 		} else {
-			t.add(CodeWALLost, "the log's header is damaged: SQLite will ignore %d committed transactions in it", walk.lostCommits)
+			t.add(CodeWALLost, "the log's header is damaged: SQLite will ignore %d committed transactions in it", walk.lostCommits+walk.beyondLost)
 		}
 	case !walk.valid && f.walSize < walHeaderSize:
 		t.add(CodeWALTornTail, "the log has %d bytes, less than its header: SQLite ignores it", f.walSize)
@@ -179,7 +179,7 @@ func (f *files) judgeTail(ctx context.Context, t *tally, walk *walWalk) error {
 	}
 	// Those who use the log know how far it goes.
 	var s standing
-	if walk.lostCommits > 0 && (f.index == nil || !f.index.inUse) {
+	if walk.lostCommits > 0 && len(walk.pending)+len(walk.beyond) > 0 && (f.index == nil || !f.index.inUse) {
 		if s, err = stand(ctx, f.main, f.size, f.wal, walk); err != nil {
 			return err
 		}

@@ -53,6 +53,7 @@ type folding struct {
 	walk      *walWalk
 	cut       bool
 	behind    bool
+	assumed   bool // the log's header is made up from its frames
 }
 
 func (f *folding) read(ctx context.Context) error {
@@ -84,23 +85,22 @@ func (f *folding) read(ctx context.Context) error {
 }
 
 func (f *folding) fold(ctx context.Context, m *Mending) error {
+	if w := f.walk; !w.valid && w.lostCommits+w.beyondLost > 0 {
+		if !w.lostWhole {
+			return notMendable("the log's header and its first frames are damaged")
+		}
+		assumed, err := w.assume(ctx, f.log)
+		if err != nil {
+			return err
+		}
+		f.walk, f.cut, f.assumed = assumed, false, true // only its header was known to be damaged
+	}
 	w := f.walk
 	if w.valid {
 		m.LogSalts = hex.EncodeToString(w.header[16:24])
 	}
-	if !w.valid && w.lostCommits > 0 {
-		if !w.lostWhole {
-			return notMendable("the log's header and its first frames are damaged")
-		}
-		m.Kept, m.Dropped = w.lostCommits, w.beyondLost
-		return f.apply(ctx, w.lostPages, func(yield func(uint32, int64) error) error {
-			for pgno, off := range w.lost {
-				if err := yield(pgno, off); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	if w.commitFrame == 0 && len(w.beyond) == 0 && !f.cut {
+		return nil // there is nothing in it
 	}
 	s, err := stand(ctx, f.main, f.size, f.log, w)
 	if err != nil {
@@ -121,8 +121,9 @@ func (f *folding) fold(ctx context.Context, m *Mending) error {
 		}
 		return nil
 	}
-	if w.lostCommits > 0 && s.mixed > 0 || f.behind {
-		return notMendable("a checkpoint had begun to copy the damaged part of the log, so that the file is a mixture of two states")
+	switch {
+	case w.lostCommits > 0 && (s.mixed > 0 || s.unknown > 0 && (s.copied || s.beyond > 0)), f.behind, f.assumed && (w.tail || w.partial) && s.part:
+		return notMendable("a checkpoint had begun to copy the damaged part of the log, so that the file may be a mixture of two states")
 	}
 	m.Kept, m.Dropped, m.LogFrame = w.commits, w.lostCommits, w.commitFrame
 	if f.cut {

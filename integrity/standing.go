@@ -20,6 +20,12 @@ type standing struct {
 	// unsure counts the pages of which the newest copy up to frame is damaged, so that
 	// it is not known whether the file has it.
 	unsure int
+	// unknown counts the damaged frames that may have held a page which the file has in
+	// that copy and which no provable frame would put right.
+	unknown int
+	// copied says that the file has some of the provable pages as the log does: there was
+	// a checkpoint. part says that it has not all of them.
+	copied, part bool
 	// mixed counts the pages that the file has as a frame beyond the last provable
 	// commit has them, while no provable frame would put them right.
 	mixed int
@@ -41,7 +47,7 @@ func (s standing) complete(w *walWalk) bool {
 
 // stand compares the file at main, of the given size in bytes, with its log.
 func stand(ctx context.Context, main io.ReaderAt, size int64, log io.ReaderAt, w *walWalk) (standing, error) {
-	if len(w.pending)+len(w.beyond) == 0 || w.untracked {
+	if w.untracked {
 		return standing{}, nil
 	}
 	c := &comparing{main: main, log: log, size: size, walk: w, a: make([]byte, w.pageSize), b: make([]byte, w.pageSize),
@@ -82,6 +88,8 @@ type comparedPage struct {
 type comparedFrame struct {
 	logFrame
 	same bool // the file has the page as this frame does, or did before it was damaged
+	// vague: the frame is damaged, and its page's number may be what is wrong.
+	vague bool
 }
 
 // provable compares the newest provable copy of each page.
@@ -122,6 +130,13 @@ func (c *comparing) after(ctx context.Context) error {
 		if f.same, err = c.equal(ctx, f.pgno, f.n); err == nil && !f.known && !f.same {
 			f.same, err = c.fits(f.pgno, f.n)
 		}
+		if err == nil && !f.known && !f.same {
+			followed := i+1 < len(c.frames) && c.frames[i+1].known && c.frames[i+1].n == f.n+1
+			f.vague = !followed
+			if followed {
+				f.vague, err = c.misnumbered(f.n)
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -139,9 +154,21 @@ func (c *comparing) after(ctx context.Context) error {
 // a transaction that the file agrees with.
 func (c *comparing) follow() standing {
 	s := standing{mixed: c.early}
+	ahead, level := 0, 0
 	for _, p := range c.pages {
-		if p.behind && p.later {
+		switch {
+		case p.behind && p.later:
 			s.beyond++
+		case p.behind:
+			ahead++
+		case p.provable:
+			level++
+		}
+	}
+	s.copied, s.part = level > 0, level > 0 && ahead+s.beyond > 0
+	for _, f := range c.frames {
+		if p := c.pages[f.pgno]; f.vague || !f.known && !f.same && !p.provable && !p.later {
+			s.unknown++
 		}
 	}
 	for i, f := range c.frames {
@@ -209,23 +236,56 @@ func (c *comparing) fits(pgno uint32, n int64) (bool, error) {
 	if pgno == 0 || int64(pgno)*ps > c.size {
 		return false, nil
 	}
-	var before [8]byte
 	var head [walFrameSize]byte
-	at, from := c.walk.pageAt(n)-walFrameSize, int64(walHeaderSize-len(before))
-	if n > 1 {
-		from = c.walk.pageAt(n-1) - int64(len(before))
-	}
-	if err := readAt(c.log, before[:], from); err != nil {
+	var sum walSum
+	if err := c.before(n, &sum); err != nil {
 		return false, err
 	}
-	if err := readAt(c.log, head[:], at); err != nil {
+	if err := readAt(c.log, head[:], c.walk.pageAt(n)-walFrameSize); err != nil {
 		return false, err
 	}
-	sum := walSum{big: c.walk.header[3]&1 == 1} // the magic's lowest bit
-	sum.set(before[:])
 	sum.add(head[:8])
 	sum.add(c.a)
 	return sum.equals(head[16:]), nil
+}
+
+// misnumbered reports whether one other bit in the page's number, or the commit mark,
+// of frame n gives the checksum that the frame states: its page is then another one.
+func (c *comparing) misnumbered(n int64) (bool, error) {
+	frame := make([]byte, walFrameSize+c.walk.pageSize)
+	at := c.walk.pageAt(n) - walFrameSize
+	if err := readAt(c.log, frame, at); err != nil {
+		return false, err
+	}
+	var start walSum
+	if err := c.before(n, &start); err != nil {
+		return false, err
+	}
+	for bit := range 64 {
+		sum := start
+		frame[bit/8] ^= 1 << (bit % 8)
+		fits := sum.follows(frame)
+		frame[bit/8] ^= 1 << (bit % 8)
+		if fits {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// before sets sum to the checksum that frame n follows.
+func (c *comparing) before(n int64, sum *walSum) error {
+	var stored [8]byte
+	from := int64(walHeaderSize - len(stored))
+	if n > 1 {
+		from = c.walk.pageAt(n-1) - int64(len(stored))
+	}
+	if err := readAt(c.log, stored[:], from); err != nil {
+		return err
+	}
+	sum.big = c.walk.header[3]&1 == 1 // the magic's lowest bit
+	sum.set(stored[:])
+	return nil
 }
 
 // pageAt returns where the page of frame n, counted from 1, lies in the log.

@@ -36,6 +36,7 @@ type walWalk struct {
 	pageSize int  // bytes; 0 when the header names none
 	version  uint32
 
+	partial     bool  // the log ends within a frame
 	frames      int64 // whole frames that the file has room for
 	commitFrame int64 // frames up to and including the last provable commit; 0 for none
 	commits     int64 // provable ones
@@ -51,13 +52,16 @@ type walWalk struct {
 	// whether or not their checksums hold.
 	lostCommits int64
 	// lost has the offset of the newest copy of each page in frames that a bad
-	// log header keeps SQLite from seeing; lostPages is the database's size after them.
-	lost      map[uint32]int64
-	lostPages uint32
+	// log header keeps SQLite from seeing.
+	lost map[uint32]int64
 	// lostWhole: the frames of lost are all from the first one on. beyondLost counts
 	// commit marks of the same generation after the chain of their checksums broke.
 	lostWhole  bool
 	beyondLost int64
+	// salts, and the checksum that the first frame follows, as the frames themselves
+	// have them where lostWhole is set.
+	salts [8]byte
+	start walSum
 	// pending has the numbers of the pages in the good frames after commitFrame, up to
 	// the end or badFrame; beyond has what comes from badFrame on, in order: copies of
 	// pages that SQLite will not see.
@@ -139,12 +143,13 @@ func walkWAL(ctx context.Context, r io.ReaderAt, size int64, hint int) (*walWalk
 	}
 	stride := int64(walFrameSize + w.pageSize)
 	w.frames = (size - walHeaderSize) / stride
+	w.partial = (size-walHeaderSize)%stride != 0
 	if w.valid {
-		w.tail = (size-walHeaderSize)%stride != 0
+		w.tail = w.partial
 		return w, w.walkFrames(ctx, r, sum)
 	}
 	for _, big := range []bool{false, true} {
-		if err := w.salvage(ctx, r, big); err != nil || w.lostCommits > 0 {
+		if err := w.salvage(ctx, r, big); err != nil || w.lostCommits+w.beyondLost > 0 {
 			return w, err
 		}
 	}
@@ -230,6 +235,7 @@ func (w *walWalk) salvage(ctx context.Context, r io.ReaderAt, big bool) error {
 	sum, computed := walSum{big: big}, walSum{big: big}
 	sum.set(w.header[24:])
 	computed.add(w.header[:24])
+	computedStart := computed
 	started, broken := false, false
 	return w.each(ctx, r, func(n, off int64, frame []byte) {
 		pgno, commit := binary.BigEndian.Uint32(frame), binary.BigEndian.Uint32(frame[4:])
@@ -247,7 +253,11 @@ func (w *walWalk) salvage(ctx context.Context, r io.ReaderAt, big bool) error {
 				return
 			}
 		case n == 1 && pgno != 0 && (intact || computed.follows(frame)):
-			started, w.lostWhole = true, true
+			started, w.lostWhole, w.start = true, true, computedStart
+			copy(w.salts[:], frame[8:16])
+			if intact {
+				w.start.set(w.header[24:])
+			}
 		case n > 1 && intact && bytes.Equal(before[:], frame[8:16]) && before != [8]byte{}:
 			started = true
 		default:
@@ -261,13 +271,23 @@ func (w *walWalk) salvage(ctx context.Context, r io.ReaderAt, big bool) error {
 		pending[pgno] = off + walFrameSize
 		if commit != 0 {
 			w.lostCommits++
-			w.lostPages = commit
 			for p, o := range pending {
 				w.lost[p] = o
 			}
 			clear(pending)
 		}
 	})
+}
+
+// assume walks the frames as if the log's header were what they say it was.
+func (w *walWalk) assume(ctx context.Context, r io.ReaderAt) (*walWalk, error) {
+	a := &walWalk{header: w.header, valid: true, pageSize: w.pageSize, version: walVersion, frames: w.frames, partial: w.partial}
+	binary.BigEndian.PutUint32(a.header[:], walMagic)
+	if w.start.big {
+		a.header[3] |= 1
+	}
+	copy(a.header[16:24], w.salts[:])
+	return a, a.walkFrames(ctx, r, w.start)
 }
 
 // each calls fn with every whole frame: its number from 1, its offset and its bytes.
