@@ -193,7 +193,7 @@ func (f *files) judgeTail(ctx context.Context, t *tally, walk *walWalk) error {
 		t.add(CodeWALStaleTail, "what lies beyond frame %d of the log was written by a transaction that failed; its commit was never acknowledged, and SQLite ignores it", walk.badFrame-1)
 	case walk.lostCommits > 0:
 		hint := ""
-		if s.frame > 0 {
+		if s.frame > 0 && s.unsure == 0 {
 			hint = "; the database file has what they wrote, and SQLite would lay older pages over it"
 		}
 		if state == tailUnknown && walk.badFrame == walk.commitFrame+1 {

@@ -1,0 +1,51 @@
+package integrity
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+// threeTables has one row in each of three tables, each on a page of its own, and a log
+// that nothing copies unless told to.
+const threeTables = `PRAGMA page_size=1024; PRAGMA journal_mode=wal;
+	CREATE TABLE a(id INTEGER PRIMARY KEY, v INT); CREATE TABLE b(id INTEGER PRIMARY KEY, v INT); CREATE TABLE d(id INTEGER PRIMARY KEY, v INT);
+	INSERT INTO a VALUES(1,0); INSERT INTO b VALUES(1,0); INSERT INTO d VALUES(1,0)`
+
+// A checkpoint died after the first of two pages, and the newer copy of the second one
+// is damaged: the file is no state. Lost otherwise: consistency, to a mixture of two
+// transactions that is called whole, and of which it is said that nothing is lost.
+func TestMendLogDeadCheckpoint(t *testing.T) {
+	path := makeDB(t, "x.db", threeTables)
+	c := connect(t, path)
+	run := func(sql string) {
+		if err := c.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("PRAGMA wal_autocheckpoint=0; BEGIN; UPDATE a SET v=1; UPDATE b SET v=1; COMMIT")
+	main := image(t, c)
+	run("UPDATE b SET v=2; UPDATE a SET v=3")
+	at := (rootOf(t, path, "a") - 1) * 1024
+	copy(main[at:], image(t, c)[at:at+1024])
+	whole := readAll(t, path+"-wal")
+	if ends := commitFrames(whole); len(ends) != 3 || ends[1] != 3 {
+		t.Fatalf("commits end at frames %v", ends)
+	}
+	for _, damaged := range []int{0, 9, 16, walFrameSize + 3, walFrameSize + 1023} { // page number, salt, checksum, page
+		log := bytes.Clone(whole)
+		log[walHeaderSize+2*historyStride+damaged] ^= 4
+		p := lay(t, main, log)
+		m, err := Mend(t.Context(), p, checkFull(t, p), Options{})
+		if errors.Is(err, ErrNotMendable) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantInt(t, p, "SELECT a.v*10+b.v FROM a, b", 11) // the first transaction's
+		if m.Dropped == 0 {
+			t.Errorf("byte %d: two transactions are gone, and none is said to be: %+v", damaged, m)
+		}
+	}
+}
