@@ -202,6 +202,9 @@ func (f *files) judgeTail(ctx context.Context, t *tally, walk *walWalk) error {
 		t.add(CodeWALLost, "the checksum of frame %d of the log is wrong, and at least %d committed transactions lie beyond it: SQLite will drop them%s", walk.badFrame, walk.lostCommits, hint)
 	case f.index.behind(walk):
 		t.add(CodeWALBehind, "the log is good up to its frame %d, and a checkpoint has copied up to frame %d into the database: SQLite would lay older pages over newer ones", walk.commitFrame, f.index.backfilled)
+		if f.index.heldBack() {
+			t.add(CodeWALLost, "of what was committed up to frame %d of the log, the database has a part only, and the rest is damaged or gone", f.index.mxFrame)
+		}
 	case walk.tail:
 		t.add(CodeWALTornTail, "the log goes on after its last commit (frame %d) with a transaction that was not finished: SQLite ignores it", walk.commitFrame)
 	}

@@ -49,3 +49,44 @@ func TestMendLogDeadCheckpoint(t *testing.T) {
 		}
 	}
 }
+
+// A reader kept a checkpoint from going further than transaction 2, and the end of the
+// log is gone: the file has some pages of transaction 2, others not, because transaction
+// 3 changed them too. Lost otherwise: consistency, to a mixture that is called whole.
+func TestMendLogCutBehindHalfCheckpoint(t *testing.T) {
+	path := makeDB(t, "x.db", threeTables)
+	c, reader := connect(t, path), connect(t, path)
+	run := func(sql string) {
+		if err := c.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("PRAGMA wal_autocheckpoint=0; BEGIN; UPDATE a SET v=1; UPDATE b SET v=1; COMMIT; BEGIN; UPDATE a SET v=2; UPDATE b SET v=2; UPDATE d SET v=2; COMMIT")
+	if err := reader.Exec(t.Context(), "BEGIN; SELECT * FROM a"); err != nil {
+		t.Fatal(err)
+	}
+	run("UPDATE d SET v=3; PRAGMA wal_checkpoint(PASSIVE)")
+	main, log, index := readAll(t, path), readAll(t, path+"-wal"), readAll(t, path+"-shm")
+	if ends := commitFrames(log); len(ends) != 3 || ends[2] != 6 {
+		t.Fatalf("commits end at frames %v", ends)
+	}
+	const together = "SELECT a.v=b.v AND (a.v=2)=(d.v>=2) FROM a, b, d"
+	for kept := range 6 {
+		for _, part := range []int{0, 500} {
+			p := lay(t, main, log[:walHeaderSize+kept*historyStride+part], index)
+			rep := checkFull(t, p)
+			if !rep.Damaged() {
+				wantInt(t, p, together, 1)
+				continue
+			}
+			if _, err := Mend(t.Context(), p, rep, Options{}); err == nil {
+				wantInt(t, p, together, 1)
+			} else if !errors.Is(err, ErrNotMendable) {
+				t.Fatal(err)
+			}
+			if t.Failed() {
+				t.Fatalf("%d frames and %d bytes of the log: %s %v", kept, part, rep.Verdict, rep.Findings)
+			}
+		}
+	}
+}

@@ -109,7 +109,7 @@ func (f *folding) fold(ctx context.Context, m *Mending) error {
 	// A transaction that was never finished may have put pages back to what they were
 	// before the log: that the file has them so proves nothing. Nor may a page be left of
 	// which it is not known whether a checkpoint that died came to copy it.
-	if s.frame > 0 && s.unsure == 0 && (w.lostCommits > 0 || f.behind) {
+	if s.frame > 0 && s.unsure == 0 && (w.lostCommits > 0 || f.behind && !f.cut) {
 		m.Kept, m.Dropped, m.LogFrame = w.commits, 0, s.frame
 		for _, b := range w.beyond {
 			switch {

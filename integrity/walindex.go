@@ -115,9 +115,15 @@ const (
 // the log no longer proves. Only those who made it know: pages that look like later
 // frames may have been put back to what they were by a transaction that never ended.
 func (x *walIndex) behind(w *walWalk) bool {
-	return x != nil && !x.inUse && w.valid && w.lostCommits == 0 && bytes.Equal(x.salts[:], w.header[16:24]) &&
-		x.backfilled > w.commitFrame && w.commitFrame > 0
+	if x == nil || x.inUse || !w.valid || w.lostCommits > 0 || !bytes.Equal(x.salts[:], w.header[16:24]) || x.backfilled > x.mxFrame {
+		return false
+	}
+	return x.backfilled > w.commitFrame && (w.commitFrame > 0 || x.heldBack())
 }
+
+// heldBack reports whether readers kept the checkpoint from going on to the end: it then
+// left out the pages that later frames have, also in the state that it reached.
+func (x *walIndex) heldBack() bool { return x.mxFrame > x.backfilled }
 
 // tail compares the index with what the log's checksums prove.
 //
