@@ -66,7 +66,7 @@ func (m *Manager) PlanRecovery(ctx context.Context) (RecoveryPlan, error) {
 		case err != nil:
 			return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
 		default:
-			if b, ok := newerThan(mended, usable); ok {
+			if b, ok := newerThan(&mended, usable); ok {
 				options = append(options, offer(b))
 			}
 			options = append(options, proposal(mended))

@@ -18,7 +18,7 @@ import (
 // repair makes the damaged database whole from what it holds itself, where that
 // loses less than any backup would: on a private copy, which is swapped in only once
 // it is proven, while the original goes to quarantine. done is false where that
-// cannot be; nothing was touched then.
+// cannot be; nothing was touched then. A backup that loses less is restored instead.
 func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, rec *Recovery) (done bool, err error) {
 	if !rec.Report.Mendable() {
 		return false, nil
@@ -40,20 +40,24 @@ func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, 
 	if err != nil {
 		return false, fmt.Errorf("recover: mend: %w", err)
 	}
-	if b, ok := newerThan(mended, usable); ok {
+	quarantine, err := m.quarantineName()
+	if err != nil {
+		return false, err
+	}
+	if b, ok := newerThan(&mended, usable); ok {
 		m.ev.emit(Event{Type: EventWarning, Operation: "recover", Backup: b.ID, Path: m.cfg.Database,
 			Message: "the backup holds transactions that the damaged log no longer proves: it loses less than mending"})
-		return false, nil
+		err := m.restoreFirst(ctx, []Backup{b}, &swap{quarantine: quarantine, still: still}, rec)
+		if !errors.Is(err, ErrNoUsableBackup) {
+			return true, err
+		}
 	}
 	m.atPoint("mended")
 	image, err := imageOf(ctx, f)
 	if err != nil {
 		return false, fmt.Errorf("recover: mend: %w", err)
 	}
-	s := &swap{staged: f, backup: image, report: &rec.Report, still: still}
-	if s.quarantine, err = m.quarantineName(); err != nil {
-		return false, err
-	}
+	s := &swap{staged: f, backup: image, quarantine: quarantine, report: &rec.Report, still: still}
 	if err := m.swap(ctx, s); err != nil {
 		return false, fmt.Errorf("recover: %w", err)
 	}
@@ -88,13 +92,18 @@ func (m *Manager) mend(ctx context.Context, dst interface {
 }
 
 // newerThan returns the newest usable backup if it reaches further into the log
-// than what mending saved, as far as that is known.
-func newerThan(mended integrity.Mending, usable []Backup) (Backup, bool) {
-	if mended.Dropped == 0 || len(usable) == 0 {
+// than what mending saved, as far as that is known: that then lacks a transaction. Of a
+// log without a whole transaction it is not known whether a checkpoint had copied it.
+func newerThan(mended *integrity.Mending, usable []Backup) (Backup, bool) {
+	if mended.Dropped == 0 && mended.LogFrame == 0 || len(usable) == 0 {
 		return Backup{}, false
 	}
 	at := originOf(usable[0]).Log
-	return usable[0], at != nil && at.Salts == mended.LogSalts && at.Frame > mended.LogFrame
+	if at == nil || at.Salts != mended.LogSalts || at.Frame <= mended.LogFrame {
+		return Backup{}, false
+	}
+	mended.Dropped = max(mended.Dropped, 1)
+	return usable[0], true
 }
 
 // imageOf describes a staged, synced database that is no backup's.

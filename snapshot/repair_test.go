@@ -280,3 +280,47 @@ func TestOrphanLogIsKeptWithoutBackups(t *testing.T) {
 		t.Error("the log was not kept")
 	}
 }
+
+// The backup that holds more than the damaged log proves is damaged itself. Lost
+// otherwise: what the log still proves, to an older backup.
+func TestRecoverMendsWhereTheBackupThatHoldsMoreIsDamaged(t *testing.T) {
+	var taken snapshot.Backup
+	b := killedWithLog(t, func(b *bench) {
+		log := readFile(t, b.m.Database()+"-wal")
+		writeFile(t, b.m.Database()+"-wal", nil)
+		testdb.Damaged(t, b.m.Database())
+		b.auto()
+		writeFile(t, b.m.Database()+"-wal", log)
+		testdb.Damaged(t, b.m.Database())
+		taken = b.auto()
+	})
+	b.damageArchive(taken)
+	frame := testdb.PageSize(t, b.m.Database()) + 24
+	testdb.FlipByte(t, b.m.Database()+"-wal", 32+5*frame+600)
+	testdb.Damaged(t, b.m.Database())
+	rec := b.repairs()
+	if got := b.marked(); !strings.HasPrefix(got, "commit ") || rec.Mended.Dropped == 0 {
+		t.Errorf("mark %q, %+v", got, rec.Mended)
+	}
+}
+
+// The end of the log is gone, which looks like a crash, and an index is damaged: the
+// backup has transactions that the rest of the log has not. Lost otherwise: those, to a
+// repair that says that it loses nothing.
+func TestRecoverPrefersTheBackupOfALogCutOff(t *testing.T) {
+	var taken snapshot.Backup
+	b := killedWithLog(t, func(b *bench) { taken = b.auto() })
+	frame := testdb.PageSize(t, b.m.Database()) + 24
+	log := readFile(t, b.m.Database()+"-wal")
+	writeFile(t, b.m.Database()+"-wal", nil) // so that the shell leaves the log alone
+	loseIndexRoot(t, b.m.Database())
+	writeFile(t, b.m.Database()+"-wal", log[:32+3*frame])
+	p := b.plan()
+	if p.Action != snapshot.ActionRestored || len(p.Options) != 2 || *p.Options[0].Backup != taken.ID {
+		t.Errorf("plan %+v", p)
+	}
+	b.recovers(taken.ID)
+	if got := b.marked(); got != "commit 5" {
+		t.Errorf("mark %q", got)
+	}
+}
