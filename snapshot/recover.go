@@ -57,6 +57,9 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 	}
 	defer unlock()
 	rec, err := m.recover(ctx)
+	if errors.Is(err, errMoved) {
+		err = hint(&sentinelError{ErrBusy, err}, "stop whatever writes to the database, then try again")
+	}
 	if err != nil {
 		if err = explain(err); errors.Is(err, ErrBusy) && rec.Verdict != "" {
 			rec.Action = ActionWaiting

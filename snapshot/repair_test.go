@@ -324,3 +324,29 @@ func TestRecoverPrefersTheBackupOfALogCutOff(t *testing.T) {
 		t.Errorf("mark %q", got)
 	}
 }
+
+// Somebody writes between the check and the swap: that is a database in use, as one that
+// is held open is. Lost otherwise: the difference between "stop that process" and a
+// failure that nobody can make sense of.
+func TestRecoverWaitsForAWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data.db")
+	makeDatabase(t, path, "delete")
+	b := benchOn(t, path, func(c *snapshot.Config) {
+		note := c.OnEvent
+		c.OnEvent = func(e snapshot.Event) {
+			note(e)
+			if e.Type == snapshot.EventFailed && e.Operation == "check" {
+				execOn(t, path, "UPDATE accounts SET name='meanwhile' WHERE id=1")
+			}
+		}
+	})
+	loseIndexRoot(t, path)
+	rec, err := b.m.Recover(t.Context())
+	if !errors.Is(err, snapshot.ErrBusy) || rec.Action != snapshot.ActionWaiting {
+		t.Errorf("recover %+v %v", rec, err)
+	}
+	b.noDebris()
+	if got := b.marked(); got != "meanwhile" {
+		t.Errorf("mark %q", got)
+	}
+}
