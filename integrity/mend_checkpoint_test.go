@@ -90,3 +90,26 @@ func TestMendLogCutBehindHalfCheckpoint(t *testing.T) {
 		}
 	}
 }
+
+// The log's header and its last frame are damaged, and a checkpoint died on the way to
+// the page that was in it. Lost otherwise: as above.
+func TestMendLogDeadCheckpointWithoutHeader(t *testing.T) {
+	path := makeDB(t, "x.db", threeTables)
+	c := connect(t, path)
+	if err := c.Exec(t.Context(), "PRAGMA wal_autocheckpoint=0; UPDATE a SET v=1; BEGIN; UPDATE b SET v=2; UPDATE d SET v=2; COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	d := (rootOf(t, path, "d") - 1) * 1024
+	main := image(t, c)
+	copy(main[d:d+1024], readAll(t, path)[d:])
+	log := readAll(t, path+"-wal")
+	log[walHeaderSize-1] ^= 1
+	log[len(log)-1] ^= 1
+	p := lay(t, main, log)
+	rep := checkFull(t, p)
+	if _, err := Mend(t.Context(), p, rep, Options{}); err == nil {
+		wantInt(t, p, "SELECT b.v=d.v FROM b, d", 1)
+	} else if !errors.Is(err, ErrNotMendable) {
+		t.Fatal(err)
+	}
+}

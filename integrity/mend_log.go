@@ -123,7 +123,7 @@ func (f *folding) fold(ctx context.Context, m *Mending) error {
 		return nil
 	}
 	switch {
-	case w.lostCommits > 0 && (s.mixed > 0 || s.unknown > 0 && (s.copied || s.beyond > 0)), f.behind, f.assumed && (w.tail || w.partial) && s.part:
+	case w.lostCommits > 0 && (s.mixed > 0 || s.unknown > 0 && (s.copied || s.beyond > 0)), f.behind, f.assumed && (w.tail || w.partial) && (s.part || s.mixed > 0):
 		return notMendable("a checkpoint had begun to copy the damaged part of the log, so that the file may be a mixture of two states")
 	}
 	m.Kept, m.Dropped, m.LogFrame = w.commits, w.lostCommits, w.commitFrame
