@@ -18,7 +18,8 @@ type standing struct {
 	// older in SQLite's eyes.
 	beyond int
 	// unsure counts the pages of which the newest copy up to frame is damaged, so that
-	// it is not known whether the file has it.
+	// it is not known whether the file has it, and the frames up to there of which it is
+	// not known whose copy they are.
 	unsure int
 	// unknown counts the damaged frames that may have held a page which the file has in
 	// that copy and which no provable frame would put right.
@@ -171,7 +172,11 @@ func (c *comparing) follow() standing {
 			s.unknown++
 		}
 	}
+	vague := 0
 	for i, f := range c.frames {
+		if f.vague {
+			vague++
+		}
 		page := c.pages[f.pgno]
 		if !page.reached {
 			page.reached = true
@@ -189,7 +194,7 @@ func (c *comparing) follow() standing {
 			c.unsure[f.pgno] = true
 		}
 		if end := i == len(c.frames)-1; (f.commit > 0 || end) && c.early == 0 && c.agrees(f.commit) {
-			s.frame, s.unsure = f.n, len(c.unsure)
+			s.frame, s.unsure = f.n, len(c.unsure)+vague
 		}
 	}
 	return s
