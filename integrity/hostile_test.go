@@ -139,7 +139,7 @@ func inChild(t *testing.T, path string, level Level, args ...string) childReport
 // that did would take down the program that only wanted to know whether its data is whole.
 func TestHostile(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("reads /proc/self/status")
+		t.Skip("NOT TESTED: the memory of a child is read from /proc/self/status")
 	}
 	for _, trick := range tricks() {
 		t.Run(trick.name, func(t *testing.T) {

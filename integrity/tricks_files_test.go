@@ -82,7 +82,7 @@ func sparseFile(pageSize uint16, size int64, sql string) func(testing.TB, string
 			t.Fatal(err)
 		}
 		if err := os.Truncate(path, size); err != nil {
-			t.Skipf("no file of %d bytes here: %v", size, err)
+			t.Skipf("NOT TESTED: the file system has no sparse file of %d bytes: %v", size, err)
 		}
 	}
 }

@@ -44,7 +44,7 @@ type walWalk struct {
 	page1       int64 // offset of the last committed copy of page 1 in the log; 0 for none
 	// committed has the number of each provable frame's page, in order.
 	committed []uint32
-	untracked bool // committed is incomplete
+	untracked bool // committed or beyond is incomplete
 
 	tail     bool  // frames of this generation, or a part of one, after the last commit
 	badFrame int64 // first frame, counted from 1, whose checksum fails; 0 for none
@@ -170,7 +170,7 @@ func (w *walWalk) walkFrames(ctx context.Context, r io.ReaderAt, sum walSum) err
 			if w.badFrame == 0 {
 				w.badFrame = n
 			}
-			w.beyond = appendFrame(w.beyond, logFrame{n: n, pgno: pgno})
+			w.note(logFrame{n: n, pgno: pgno}, false)
 			sum.set(frame[16:])
 			computed = sum
 			return
@@ -194,7 +194,7 @@ func (w *walWalk) walkFrames(ctx context.Context, r io.ReaderAt, sum walSum) err
 			if n > w.badFrame && commit != 0 && pgno <= commit {
 				w.lostCommits++
 			}
-			w.beyond = appendFrame(w.beyond, logFrame{n, pgno, commit, intact})
+			w.note(logFrame{n, pgno, commit, intact}, true)
 			end = len(w.beyond)
 		default:
 			if pgno == 1 {
@@ -216,12 +216,16 @@ func (w *walWalk) walkFrames(ctx context.Context, r io.ReaderAt, sum walSum) err
 	return err
 }
 
-// appendFrame bounds what is remembered of a damaged log.
-func appendFrame(all []logFrame, f logFrame) []logFrame {
-	if len(all) >= maxSalvaged {
-		return all
+// note bounds what is remembered of the frames from a damaged one on; a log of
+// which some are left out is not judged page by page. Frames of other generations, which
+// may follow by the million in a sound log, are of interest only before one of its own.
+func (w *walWalk) note(f logFrame, own bool) {
+	switch {
+	case len(w.beyond) < maxSalvaged:
+		w.beyond = append(w.beyond, f)
+	case own:
+		w.untracked = true
 	}
-	return append(all, f)
 }
 
 // salvage reads the frames of a log whose header SQLite will not accept, or whose
