@@ -1,0 +1,168 @@
+// Package httpapi shows a [snapshot.Manager] over HTTP: an API for programs, a
+// page for administrators, health and metrics.
+//
+// [New] returns an http.Handler to mount in any server, at any prefix, with the
+// host's own authorisation or with a token of its own. It reaches the database
+// and its backups through the Manager only.
+//
+// A request passes, in this order: recovery from panics, headers that every
+// answer has, the router, the refusal of cross-origin changes, authorisation,
+// the right that the route asks for, the limit of its body. Every error leaves as
+// application/problem+json with a stable code; see problem.go.
+//
+// What takes long is an operation: the request that begins it is answered 202,
+// the outcome is told over server-sent events and kept across restarts; see
+// operations.go.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/snapd/snapshot"
+)
+
+// Right is what a principal may do.
+type Right string
+
+// The rights. Each route asks for one of them.
+const (
+	RightView      Right = "view"      // see everything but the data itself
+	RightCreate    Right = "create"    // make backups
+	RightVerify    Right = "verify"    // verify, drill, check
+	RightRestore   Right = "restore"   // replace the database by a backup
+	RightDelete    Right = "delete"    // delete backups
+	RightDownload  Right = "download"  // fetch archives, where Options.AllowDownload
+	RightConfigure Right = "configure" // change notes and pins
+)
+
+// AllRights are those of the token's holder.
+func AllRights() []Right {
+	return []Right{RightView, RightCreate, RightVerify, RightRestore, RightDelete, RightDownload, RightConfigure}
+}
+
+// Principal is who makes a request.
+type Principal struct {
+	Name   string  // for the activity log, e.g. "alice"
+	Rights []Right // what it may do
+}
+
+// May reports whether p has the right.
+func (p Principal) May(right Right) bool { return slices.Contains(p.Rights, right) }
+
+// ErrUnauthorized is what Options.Authorize returns, wrapped or not, for a request
+// that nobody known makes. It is answered 401.
+var ErrUnauthorized = errors.New("not signed in")
+
+// Defaults of [Options].
+const (
+	DefaultAPIPrefix  = "/api/v1"
+	DefaultPagePrefix = "/web/admin/backups/"
+	DefaultTokenFile  = "token" // in the backup directory
+)
+
+// Options say how a Manager is shown. Zero values are the defaults.
+type Options struct {
+	// APIPrefix and PagePrefix are the paths below which the API and the page
+	// lie, as the handler sees them. Health and metrics lie at the root.
+	APIPrefix, PagePrefix string
+	// Authorize is the host's: who makes this request, and with what rights?
+	// [ErrUnauthorized] is answered 401, any other error 500. It is called
+	// concurrently. Nil: the built-in token, with a login on the page.
+	Authorize func(*http.Request) (Principal, error)
+	// TokenFile holds the built-in token, one line, mode 0600; made when absent.
+	TokenFile string
+	// AllowDownload lets those with RightDownload fetch archives.
+	AllowDownload bool
+	// OpenMetrics answers /metrics without asking who wants to know.
+	OpenMetrics bool
+	// TrustedProxies are the addresses whose X-Forwarded-For and
+	// X-Forwarded-Proto are believed.
+	TrustedProxies []netip.Prefix
+	// Logger gets a line for what goes wrong; nil is silent.
+	Logger *slog.Logger
+
+	now func() time.Time // tests
+}
+
+func (o *Options) resolve(m manager) error {
+	o.APIPrefix = strings.TrimRight(o.APIPrefix, "/")
+	if o.APIPrefix == "" {
+		o.APIPrefix = DefaultAPIPrefix
+	}
+	if o.PagePrefix == "" {
+		o.PagePrefix = DefaultPagePrefix
+	}
+	if !strings.HasSuffix(o.PagePrefix, "/") {
+		o.PagePrefix += "/"
+	}
+	for _, p := range []string{o.APIPrefix, o.PagePrefix} {
+		if !strings.HasPrefix(p, "/") || strings.ContainsAny(p, ":*?# ") {
+			return fmt.Errorf("prefix %q: want a path that begins with a slash, without any of : * ? # and spaces", p)
+		}
+	}
+	if o.TokenFile == "" {
+		o.TokenFile = filepath.Join(m.Dir(), DefaultTokenFile)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	return nil
+}
+
+// Handler is the http.Handler over one Manager. Its methods are safe for
+// concurrent use.
+type Handler struct {
+	m    manager
+	o    Options
+	log  *slog.Logger
+	root http.Handler // the whole chain
+
+	closers []func(context.Context) error // in the order of closing
+}
+
+// New returns the handler for m. With the built-in token it makes the token
+// file when that is absent. It starts goroutines that [Handler.Close] ends.
+func New(m *snapshot.Manager, o Options) (*Handler, error) {
+	h, err := newHandler(m, o)
+	if err != nil {
+		return nil, fmt.Errorf("http api: %w", err)
+	}
+	return h, nil
+}
+
+func newHandler(m manager, o Options) (*Handler, error) {
+	if err := o.resolve(m); err != nil {
+		return nil, err
+	}
+	h := &Handler{m: m, o: o, log: o.Logger}
+	h.root = h.router()
+	return h, nil
+}
+
+// ServeHTTP answers one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.root.ServeHTTP(w, r) }
+
+// Close ends streams and operations: what has not passed its point of no return
+// is cancelled, the rest is waited for until ctx ends. Requests that come later
+// are answered 503.
+func (h *Handler) Close(ctx context.Context) error {
+	var err error
+	for _, c := range h.closers {
+		err = errors.Join(err, c(ctx))
+	}
+	return err
+}
+
+func (h *Handler) now() time.Time { return h.o.now().UTC() }

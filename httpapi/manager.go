@@ -1,0 +1,31 @@
+package httpapi
+
+import (
+	"context"
+
+	"example.com/snapd/integrity"
+	"example.com/snapd/snapshot"
+)
+
+// manager is what the handlers need of a [snapshot.Manager], so that tests can
+// let one of its methods fail or wait.
+type manager interface {
+	Database() string
+	Dir() string
+	Backups() ([]snapshot.Backup, error)
+	Find(id string) (snapshot.Backup, error)
+	ArchivePath(snapshot.Backup) string
+	Stats() (snapshot.Stats, error)
+	Status(context.Context) (snapshot.Status, error)
+
+	Backup(context.Context, snapshot.Request) (snapshot.Backup, error)
+	Verify(ctx context.Context, id string, level integrity.Level) (snapshot.Backup, error)
+	Check(context.Context, integrity.Level) (snapshot.Report, error)
+	Restore(ctx context.Context, id string, o snapshot.RestoreOptions) error
+	Delete(ctx context.Context, ids []string, force bool) error
+	SetNote(ctx context.Context, id, note string) (snapshot.Backup, error)
+	SetPinned(ctx context.Context, id string, pinned bool) (snapshot.Backup, error)
+	Prune(ctx context.Context, policy *snapshot.Policy, dryRun bool) ([]snapshot.Decision, error)
+}
+
+var _ manager = (*snapshot.Manager)(nil)

@@ -1,0 +1,85 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"example.com/snapd/snapshot"
+)
+
+// problem is an error as RFC 9457 shows it, with a stable code and a hint of
+// what to do. It is an error too, so that handlers can return it.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Code   string `json:"code"`
+	Hint   string `json:"hint,omitempty"`
+	// Operation is the id of the one that runs, where that is in the way.
+	Operation string `json:"operation,omitempty"`
+
+	retryAfter int // seconds; 0 for none
+}
+
+func (p *problem) Error() string { return p.Detail }
+
+// fail makes a problem. detail is one sentence.
+func fail(status int, code, detail, hint string) *problem {
+	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail, Hint: hint}
+}
+
+// invalid is a request that makes no sense.
+func invalid(detail, hint string) *problem {
+	return fail(http.StatusUnprocessableEntity, "invalid", detail, hint)
+}
+
+// statusOfCode maps the codes of package snapshot to HTTP statuses; any other
+// is a 500.
+var statusOfCode = map[string]int{
+	"busy": http.StatusConflict, "stale": http.StatusConflict, "refused": http.StatusConflict,
+	"corrupt": http.StatusConflict, "missing": http.StatusConflict, "no_usable_backup": http.StatusConflict, "cancelled": http.StatusConflict,
+	"not_found": http.StatusNotFound,
+	"no_space":  http.StatusInsufficientStorage,
+	"timeout":   http.StatusServiceUnavailable,
+}
+
+// problemOf is the problem that err is, or becomes.
+func problemOf(err error) *problem {
+	var p *problem
+	if errors.As(err, &p) {
+		return p
+	}
+	code := snapshot.Code(err)
+	status, known := statusOfCode[code]
+	if !known {
+		status = http.StatusInternalServerError
+	}
+	return fail(status, code, oneLine(err.Error()), oneLine(snapshot.Hint(err)))
+}
+
+// oneLine keeps joined errors, and text taken from files, on one line.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)), " ")
+}
+
+// writeJSON answers with status and v.
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(append(raw, '\n')) // the client has gone: nobody to tell
+	return nil
+}
