@@ -51,12 +51,12 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 	}
 	unlock, err := m.operate(ctx, "backup")
 	if err != nil {
-		return Backup{}, m.failed("backup", req.Trigger, explain(err))
+		return Backup{}, m.failed(ctx, "backup", req.Trigger, explain(err))
 	}
 	defer unlock()
 	b, err := m.backup(ctx, req)
 	if err != nil {
-		return Backup{}, m.failed("backup", req.Trigger, explain(err))
+		return Backup{}, m.failed(ctx, "backup", req.Trigger, explain(err))
 	}
 	return b.Public(), nil
 }
@@ -72,10 +72,10 @@ func (m *Manager) backup(ctx context.Context, req Request) (Backup, error) {
 	}
 	if req.Kind == catalog.Auto {
 		if b, ok := m.covering(print); ok {
-			return b, m.unchanged(req, b)
+			return b, m.unchanged(ctx, req, b)
 		}
 	}
-	m.ev.emit(Event{Type: EventStarted, Operation: "backup", Trigger: string(req.Trigger)})
+	m.ev.emit(ctx, Event{Type: EventStarted, Operation: "backup", Trigger: string(req.Trigger)})
 	if err := m.damagedFiles(ctx); err != nil {
 		return Backup{}, err
 	}
@@ -185,7 +185,7 @@ type source struct {
 func (m *Manager) source(ctx context.Context, snap *pages.Snapshot, req Request) (*source, error) {
 	info := snap.Info()
 	if info.JournalMode == "wal" || req.Trigger == catalog.TriggerPreRestore {
-		m.phase(req, "check", 0)
+		m.phase(ctx, req, "check", 0)
 		report, err := integrity.CheckTx(ctx, snap.Conn(), integrity.Options{Level: integrity.LevelQuick})
 		if err != nil {
 			return nil, err
@@ -210,14 +210,14 @@ func (m *Manager) source(ctx context.Context, snap *pages.Snapshot, req Request)
 
 func (m *Manager) spooled(ctx context.Context, snap *pages.Snapshot, spool *durable.ScratchFile, req Request) (*source, error) {
 	info := snap.Info()
-	if err := snap.CopyTo(ctx, spool.File, m.phase(req, "spool", info.Bytes())); err != nil {
+	if err := snap.CopyTo(ctx, spool.File, m.phase(ctx, req, "spool", info.Bytes())); err != nil {
 		return nil, err
 	}
 	m.atPoint("spooled")
 	if err := snap.Close(); err != nil {
 		return nil, fmt.Errorf("backup: end snapshot: %w", err)
 	}
-	m.phase(req, "check", 0)
+	m.phase(ctx, req, "check", 0)
 	report, err := integrity.CheckCopy(ctx, spool.Name(), integrity.Options{Level: integrity.LevelQuick})
 	if err != nil {
 		return nil, err
@@ -277,7 +277,7 @@ func (m *Manager) compress(ctx context.Context, src *source, file *durable.File,
 		return archive.Info{}, fmt.Errorf("backup: %w", err)
 	}
 	defer w.Abort()
-	if err := src.copyTo(ctx, w, m.phase(req, "compress", src.info.Bytes())); err != nil {
+	if err := src.copyTo(ctx, w, m.phase(ctx, req, "compress", src.info.Bytes())); err != nil {
 		return archive.Info{}, err
 	}
 	facts := m.facts(src, req, began)
@@ -321,7 +321,7 @@ func (m *Manager) readBack(ctx context.Context, file *durable.File, info archive
 	if got := r.Info().ImageBLAKE3; got != info.ImageBLAKE3 {
 		return fmt.Errorf("backup: read back: %w: image digest %s, wrote %s", archive.ErrDamaged, got, info.ImageBLAKE3)
 	}
-	o := archive.CopyOptions{Workers: m.workersFor(req), Progress: m.phase(req, "read back", info.ImageBytes)}
+	o := archive.CopyOptions{Workers: m.workersFor(req), Progress: m.phase(ctx, req, "read back", info.ImageBytes)}
 	if err := r.Verify(ctx, o); err != nil {
 		return fmt.Errorf("backup: read back: %w", err)
 	}
@@ -361,7 +361,7 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 		return Backup{}, err
 	}
 	m.atPoint("latest linked")
-	m.ev.emit(Event{Type: EventBackedUp, Operation: "backup", Trigger: string(req.Trigger), Backup: e.ID,
+	m.ev.emit(ctx, Event{Type: EventBackedUp, Operation: "backup", Trigger: string(req.Trigger), Backup: e.ID,
 		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File})
 	return e, nil
 }
@@ -390,26 +390,26 @@ func (m *Manager) estimate(image int64) int64 {
 }
 
 // phase announces a phase of a backup and returns its meter.
-func (m *Manager) phase(req Request, name string, total int64) func(int64) {
-	return m.progress(Event{Operation: "backup", Trigger: string(req.Trigger), Phase: name, Total: total})
+func (m *Manager) phase(ctx context.Context, req Request, name string, total int64) func(int64) {
+	return m.progress(ctx, Event{Operation: "backup", Trigger: string(req.Trigger), Phase: name, Total: total})
 }
 
 // progress announces a phase and returns its meter.
-func (m *Manager) progress(ev Event) func(int64) {
-	p := m.ev.meter(ev)
+func (m *Manager) progress(ctx context.Context, ev Event) func(int64) {
+	p := m.ev.meter(ctx, ev)
 	ev.Type = EventProgress
-	m.ev.emit(ev)
+	m.ev.emit(ctx, ev)
 	return p
 }
 
 // failed records, reports and returns err. An operation that was cancelled, or
 // that found another one at work, is no failure of the protection and leaves no mark.
-func (m *Manager) failed(op string, trigger catalog.Trigger, err error) error {
+func (m *Manager) failed(ctx context.Context, op string, trigger catalog.Trigger, err error) error {
 	message := op + " failed"
 	if errors.Is(err, context.Canceled) {
 		message = op + " was interrupted; nothing was changed"
 	}
-	m.ev.emit(Event{Type: EventFailed, Operation: op, Trigger: string(trigger), Err: err, Message: message})
+	m.ev.emit(ctx, Event{Type: EventFailed, Operation: op, Trigger: string(trigger), Err: err, Message: message})
 	if op == "backup" && !errors.Is(err, context.Canceled) && !errors.Is(err, catalog.ErrBusy) {
 		m.rememberFailure(trigger, err)
 	}

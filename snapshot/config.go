@@ -73,6 +73,9 @@ type Config struct {
 	// ShutdownTimeout bounds the final backup of Run; default 10 min.
 	ShutdownTimeout time.Duration
 
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+
 	// Logger gets one line per event; nil is silent.
 	Logger *slog.Logger
 	// OnEvent is called, one event at a time, with everything that happens.
@@ -83,8 +86,6 @@ type Config struct {
 	// succeeded, also when the restore failed.
 	BeforeSwap func(context.Context) error
 	AfterSwap  func(context.Context) error
-
-	now func() time.Time // tests
 }
 
 // resolve validates and fills in the defaults.
@@ -141,8 +142,8 @@ func (c *Config) resolve() error {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.now == nil {
-		c.now = time.Now
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if _, ok := compressions[c.Compression]; !ok {
 		return fmt.Errorf("open: compression %q: want fastest, default, better or best", c.Compression)

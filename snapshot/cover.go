@@ -91,13 +91,13 @@ func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info,
 	if err != nil {
 		return Backup{}, false, err
 	}
-	return b, true, m.unchanged(req, b)
+	return b, true, m.unchanged(ctx, req, b)
 }
 
 // unchanged tells that b still covers the database. A failure before is then
 // over; otherwise nothing is written: idle means idle.
-func (m *Manager) unchanged(req Request, b Backup) error {
-	m.ev.emit(Event{Type: EventUnchanged, Operation: "backup", Trigger: string(req.Trigger), Backup: b.ID,
+func (m *Manager) unchanged(ctx context.Context, req Request, b Backup) error {
+	m.ev.emit(ctx, Event{Type: EventUnchanged, Operation: "backup", Trigger: string(req.Trigger), Backup: b.ID,
 		Message: "database unchanged since " + b.ID})
 	state, err := m.cat.State()
 	if err != nil {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,27 +45,63 @@ type Event struct {
 	Message   string
 	Next      time.Time
 	Err       error
+	Who       string // the Caller's; "" for what the Manager does by itself
+	Run       string // the Caller's
 
 	loud bool // logged as a warning
 }
 
-// events hands events to the logger and to the host, one at a time.
+// events hands events to the logger, to the host and to subscribers, one at a time.
 type events struct {
-	mu     sync.Mutex // serialises the host's callback
+	mu     sync.Mutex // serialises the callbacks, and guards subscribers
 	notify func(Event)
 	log    *slog.Logger
 	now    func() time.Time
+
+	subscribers []*subscriber // in the order they came
+	listeners   atomic.Int32  // how many of them
 }
 
-func (e *events) emit(ev Event) {
-	ev.At = e.now().UTC()
+type subscriber struct{ fn func(Event) }
+
+// Subscribe has fn called like [Config.OnEvent] until cancel is called: one event at
+// a time, and not once more after cancel has returned. fn must neither call the
+// Manager nor cancel, and should return quickly.
+func (m *Manager) Subscribe(fn func(Event)) (cancel func()) {
+	s := &subscriber{fn}
+	m.ev.mu.Lock()
+	defer m.ev.mu.Unlock()
+	m.ev.subscribers = append(m.ev.subscribers, s)
+	m.ev.listeners.Add(1)
+	return sync.OnceFunc(func() {
+		m.ev.mu.Lock()
+		defer m.ev.mu.Unlock()
+		i := slices.Index(m.ev.subscribers, s)
+		m.ev.subscribers = slices.Delete(m.ev.subscribers, i, i+1)
+		m.ev.listeners.Add(-1)
+	})
+}
+
+// emit tells everybody of ev, which happened in the operation of ctx.
+func (e *events) emit(ctx context.Context, ev Event) {
+	c := callerOf(ctx)
+	ev.At, ev.Who, ev.Run = e.now().UTC(), c.Who, c.Run
 	e.record(ev)
+	if !e.heard() {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.notify != nil {
-		e.mu.Lock()
-		defer e.mu.Unlock()
 		e.notify(ev)
 	}
+	for _, s := range e.subscribers {
+		s.fn(ev)
+	}
 }
+
+// heard reports whether anybody listens.
+func (e *events) heard() bool { return e.notify != nil || e.listeners.Load() > 0 }
 
 // record writes the log line. Progress is not logged.
 func (e *events) record(ev Event) {
@@ -86,7 +124,7 @@ func (e *events) record(ev Event) {
 		}
 	}
 	var attrs []slog.Attr
-	for _, a := range []struct{ k, v string }{{"operation", ev.Operation}, {"trigger", ev.Trigger}, {"backup", ev.Backup}, {"path", ev.Path}} {
+	for _, a := range []struct{ k, v string }{{"operation", ev.Operation}, {"trigger", ev.Trigger}, {"backup", ev.Backup}, {"path", ev.Path}, {"who", ev.Who}} {
 		if a.v != "" {
 			attrs = append(attrs, slog.String(a.k, a.v))
 		}
@@ -108,17 +146,17 @@ func (e *events) record(ev Event) {
 }
 
 // meter turns byte counts into progress events, at most ten a second.
-func (e *events) meter(ev Event) func(done int64) {
+func (e *events) meter(ctx context.Context, ev Event) func(done int64) {
 	var last time.Time
 	ev.Type = EventProgress
 	return func(done int64) {
-		if e.notify == nil {
+		if !e.heard() {
 			return
 		}
 		if now := e.now(); now.Sub(last) >= 100*time.Millisecond || done == ev.Total {
 			last = now
 			ev.Done = done
-			e.emit(ev)
+			e.emit(ctx, ev)
 		}
 	}
 }

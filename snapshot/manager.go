@@ -33,6 +33,8 @@ type Manager struct {
 	cfg Config
 	cat *catalog.Catalog
 	ev  events
+
+	done activityLog
 }
 
 // Open reads the catalog of the backup directory and brings it in line with
@@ -42,7 +44,7 @@ func Open(cfg Config) (*Manager, error) {
 	if err := cfg.resolve(); err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.now}}
+	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.Now}}
 	cat, err := catalog.Open(cfg.Dir, cfg.base())
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", explain(err))
@@ -93,7 +95,7 @@ func (m *Manager) settle(ctx context.Context) error {
 	if pending != nil {
 		err := m.finishRestore(ctx, pending)
 		if errors.Is(explain(err), ErrBusy) {
-			m.ev.emit(Event{Type: EventWarning, Operation: "restore", Backup: pending.Backup, Err: err,
+			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Backup: pending.Backup, Err: err,
 				Message: "a restore that was cut short cannot be finished while the database is in use"})
 			return nil
 		}
@@ -113,7 +115,7 @@ func (m *Manager) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.reportChanges(ch)
+	m.reportChanges(ctx, ch)
 	return nil
 }
 
@@ -131,11 +133,11 @@ func (m *Manager) sweep() error {
 }
 
 // reportChanges tells what reconciling or rebuilding did.
-func (m *Manager) reportChanges(ch catalog.Changes) {
+func (m *Manager) reportChanges(ctx context.Context, ch catalog.Changes) {
 	// A catalog that was lost, and backups that are gone or cut, want somebody's eye.
 	loud := ch.Reason != "" || ch.SetAside != "" || len(ch.Vanished) > 0 || len(ch.Resized) > 0 || ch.Unsaved != nil || ch.Exposed != ""
 	for _, line := range ch.Lines() {
-		m.ev.emit(Event{Type: EventReconciled, Message: line, loud: loud})
+		m.ev.emit(ctx, Event{Type: EventReconciled, Message: line, loud: loud})
 	}
 }
 
@@ -159,7 +161,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 	}
 	done := func() {
 		if err := lock.Unlock(); err != nil {
-			m.ev.emit(Event{Type: EventWarning, Operation: what, Err: err, Message: "the operation lock could not be released"})
+			m.ev.emit(ctx, Event{Type: EventWarning, Operation: what, Err: err, Message: "the operation lock could not be released"})
 		}
 	}
 	if pending, err := m.readIntent(); err != nil || pending != nil {
@@ -233,7 +235,7 @@ func (m *Manager) allWorkers() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-func (m *Manager) now() time.Time { return m.cfg.now().UTC() }
+func (m *Manager) now() time.Time { return m.cfg.Now().UTC() }
 
 // lockContext returns ctx bounded by the configured wait, for SQLite's locks.
 func (m *Manager) lockContext(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -158,13 +158,13 @@ func writeReport(quarantine string, report integrity.Report) error {
 }
 
 // tellQuarantined says where a swap has kept what it replaced, if it has.
-func (m *Manager) tellQuarantined(operation string, s *swap) {
+func (m *Manager) tellQuarantined(ctx context.Context, operation string, s *swap) {
 	if s.quarantine != "" {
 		kept, what := quarantined(s.quarantine), "the damaged database"
 		if kept != s.quarantine {
 			what = "an orphan log"
 		}
-		m.ev.emit(Event{Type: EventQuarantined, Operation: operation, Path: kept,
+		m.ev.emit(ctx, Event{Type: EventQuarantined, Operation: operation, Path: kept,
 			Message: what + " was kept as " + filepath.Base(kept)})
 	}
 }

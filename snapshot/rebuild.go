@@ -13,13 +13,13 @@ import (
 func (m *Manager) Rebuild(ctx context.Context) (catalog.Changes, error) {
 	unlock, err := m.operate(ctx, "rebuild")
 	if err != nil {
-		return catalog.Changes{}, m.failed("rebuild", "", explain(err))
+		return catalog.Changes{}, m.failed(ctx, "rebuild", "", explain(err))
 	}
 	defer unlock()
 	ch, err := m.cat.Rebuild(ctx)
 	if err != nil {
-		return ch, m.failed("rebuild", "", explain(fmt.Errorf("rebuild: %w", err)))
+		return ch, m.failed(ctx, "rebuild", "", explain(fmt.Errorf("rebuild: %w", err)))
 	}
-	m.reportChanges(ch)
+	m.reportChanges(ctx, ch)
 	return ch, nil
 }

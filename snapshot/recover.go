@@ -53,7 +53,7 @@ type Recovery struct {
 func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 	unlock, err := m.operate(ctx, "recover")
 	if err != nil {
-		return Recovery{}, m.failed("recover", "", explain(err))
+		return Recovery{}, m.failed(ctx, "recover", "", explain(err))
 	}
 	defer unlock()
 	rec, err := m.recover(ctx)
@@ -64,7 +64,7 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 		if err = explain(err); errors.Is(err, ErrBusy) && rec.Verdict != "" {
 			rec.Action = ActionWaiting
 		}
-		return rec, m.failed("recover", "", err)
+		return rec, m.failed(ctx, "recover", "", err)
 	}
 	return rec, nil
 }
@@ -84,18 +84,18 @@ func (m *Manager) recover(ctx context.Context) (Recovery, error) {
 	rec := Recovery{Action: ActionNone, Verdict: report.Verdict, Report: report}
 	switch report.Verdict {
 	case integrity.Healthy:
-		m.ev.emit(Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database, Message: "database integrity check passed"})
+		m.ev.emit(ctx, Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database, Message: "database integrity check passed"})
 		return rec, nil
 	case integrity.Violations:
-		m.ev.emit(Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database, Message: "database integrity check passed"})
+		m.ev.emit(ctx, Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database, Message: "database integrity check passed"})
 		for _, f := range report.Findings {
-			m.ev.emit(Event{Type: EventWarning, Operation: "check", Path: m.cfg.Database, Message: "the application's rules are broken: " + f.Message})
+			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "check", Path: m.cfg.Database, Message: "the application's rules are broken: " + f.Message})
 		}
 		return rec, nil
 	case integrity.Missing, integrity.Empty:
 		return rec, m.recoverMissing(ctx, still, &rec)
 	}
-	m.ev.emit(Event{Type: EventFailed, Operation: "check", Path: m.cfg.Database, Message: "database integrity check failed",
+	m.ev.emit(ctx, Event{Type: EventFailed, Operation: "check", Path: m.cfg.Database, Message: "database integrity check failed",
 		Err: &CorruptError{What: "database " + m.cfg.Database, Report: report}})
 	return rec, m.recoverDamaged(ctx, still, &rec)
 }
@@ -110,7 +110,7 @@ func (m *Manager) recoverMissing(ctx context.Context, still stillFunc, rec *Reco
 		if err := m.keepOrphans(ctx, rec); err != nil {
 			return err
 		}
-		m.ev.emit(Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database,
+		m.ev.emit(ctx, Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database,
 			Message: "there is no database yet; the application will create it"})
 		return nil
 	}
@@ -148,7 +148,7 @@ func (m *Manager) keepOrphans(ctx context.Context, rec *Recovery) error {
 			return fmt.Errorf("recover: keep %s: %w", m.cfg.Database+suffix, err)
 		}
 	}
-	m.tellQuarantined("recover", &swap{quarantine: quarantine})
+	m.tellQuarantined(ctx, "recover", &swap{quarantine: quarantine})
 	kept := quarantined(quarantine)
 	rec.Quarantined = &kept
 	return nil
@@ -228,7 +228,7 @@ func (m *Manager) restoreFirst(ctx context.Context, usable []Backup, s *swap, re
 			if !errors.Is(explain(err), ErrCorrupt) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersion) {
 				return fmt.Errorf("recover: %w", err)
 			}
-			m.ev.emit(Event{Type: EventWarning, Operation: "recover", Backup: e.ID, Err: err, Message: "this backup cannot be used; trying the next older"})
+			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "recover", Backup: e.ID, Err: err, Message: "this backup cannot be used; trying the next older"})
 			continue
 		}
 		s.staged, s.backup = f, e
@@ -286,8 +286,8 @@ func (m *Manager) putBack(ctx context.Context, s *swap, rec *Recovery) error {
 		kept := quarantined(s.quarantine)
 		rec.Quarantined = &kept
 	}
-	m.tellQuarantined("recover", s)
-	m.ev.emit(Event{Type: EventRestored, Operation: "recover", Backup: s.backup.ID, Path: m.cfg.Database,
+	m.tellQuarantined(ctx, "recover", s)
+	m.ev.emit(ctx, Event{Type: EventRestored, Operation: "recover", Backup: s.backup.ID, Path: m.cfg.Database,
 		Message: fmt.Sprintf("database recovered from %s, taken %s", s.backup.ID, s.backup.CreatedAt.UTC().Format(time.RFC3339))})
 	return m.checkRestored(ctx, s.backup)
 }

@@ -33,7 +33,7 @@ func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, 
 	defer f.Discard()
 	mended, err := m.mend(ctx, f, rec.Report, m.cfg.Dir)
 	if errors.Is(err, integrity.ErrNotMendable) {
-		m.ev.emit(Event{Type: EventWarning, Operation: "recover", Path: m.cfg.Database, Err: err,
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "recover", Path: m.cfg.Database, Err: err,
 			Message: "the database could not be mended; a backup will be used"})
 		return false, nil
 	}
@@ -45,7 +45,7 @@ func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, 
 		return false, err
 	}
 	if b, ok := newerThan(&mended, usable); ok {
-		m.ev.emit(Event{Type: EventWarning, Operation: "recover", Backup: b.ID, Path: m.cfg.Database,
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "recover", Backup: b.ID, Path: m.cfg.Database,
 			Message: "the backup holds transactions that the damaged log no longer proves: it loses less than mending"})
 		err := m.restoreFirst(ctx, []Backup{b}, &swap{quarantine: quarantine, still: still}, rec)
 		if !errors.Is(err, ErrNoUsableBackup) {
@@ -63,8 +63,8 @@ func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, 
 	}
 	kept := quarantined(s.quarantine)
 	rec.Action, rec.Mended, rec.Quarantined = ActionRepaired, &mended, &kept
-	m.tellQuarantined("recover", s)
-	m.ev.emit(Event{Type: EventRepaired, Operation: "recover", Path: m.cfg.Database, Message: "database mended: " + mended.Summary()})
+	m.tellQuarantined(ctx, "recover", s)
+	m.ev.emit(ctx, Event{Type: EventRepaired, Operation: "recover", Path: m.cfg.Database, Message: "database mended: " + mended.Summary()})
 	return true, m.checkRestored(ctx, Backup{})
 }
 
@@ -84,7 +84,7 @@ func (m *Manager) mend(ctx context.Context, dst interface {
 	if err := durable.Preflight(filepath.Dir(dst.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
 		return none, err
 	}
-	m.progress(Event{Operation: "recover", Phase: "mend", Path: m.cfg.Database, Total: sizes.Main})
+	m.progress(ctx, Event{Operation: "recover", Phase: "mend", Path: m.cfg.Database, Total: sizes.Main})
 	if err := livefile.CopyTo(ctx, m.cfg.Database, sizes, dst); err != nil {
 		return none, errors.Join(err, livefile.RemoveSidecars(dst.Name()))
 	}

@@ -66,19 +66,19 @@ type RestoreResult struct {
 func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) error {
 	unlock, err := m.operate(ctx, "restore")
 	if err != nil {
-		return m.failed("restore", "", explain(err))
+		return m.failed(ctx, "restore", "", explain(err))
 	}
 	defer unlock()
 	began := m.now()
 	var res RestoreResult
 	if err := m.restore(ctx, id, o, &res); err != nil {
-		return m.failed("restore", "", explain(err))
+		return m.failed(ctx, "restore", "", explain(err))
 	}
 	res.DurationMS = m.now().Sub(began).Milliseconds()
 	if o.Result != nil {
 		*o.Result = res
 	}
-	m.ev.emit(Event{Type: EventRestored, Operation: "restore", Backup: res.Restored, Path: res.To,
+	m.ev.emit(ctx, Event{Type: EventRestored, Operation: "restore", Backup: res.Restored, Path: res.To,
 		Message: fmt.Sprintf("database restored from %s (%s)", res.Restored, res.Method)})
 	return nil
 }
@@ -89,7 +89,7 @@ func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res 
 		return fmt.Errorf("restore: %w", err)
 	}
 	res.Restored = e.ID
-	m.ev.emit(Event{Type: EventStarted, Operation: "restore", Backup: e.ID})
+	m.ev.emit(ctx, Event{Type: EventStarted, Operation: "restore", Backup: e.ID})
 	if e, err = m.provenEntry(ctx, e); err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, targe
 			err = errors.Join(err, f.Discard())
 		}
 	}()
-	p := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "unpack", Total: info.ImageBytes})
+	p := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "unpack", Total: info.ImageBytes})
 	if err := r.CopyTo(ctx, f, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
 		return nil, fmt.Errorf("restore: backup %s: %w", e.ID, err)
 	}
@@ -211,7 +211,7 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 		return false, nil // it must be kept whole, which only a swap does
 	}
 	// Proven before anybody is held up by our transaction; a swap proves while it unpacks.
-	prove := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
+	prove := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
 	if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: prove}); err != nil {
 		return false, m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
 	}
@@ -239,7 +239,7 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 	if err != nil {
 		return false, fmt.Errorf("restore: safety backup: %w", err)
 	}
-	p := m.progress(Event{Operation: "restore", Backup: e.ID, Phase: "write", Total: e.DatabaseBytes})
+	p := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "write", Total: e.DatabaseBytes})
 	if err := m.replace(ctx, tx, r, p); err != nil {
 		// Nothing was changed: what was saved is the database as it stands.
 		return false, errors.Join(err, m.cat.Delete(context.WithoutCancel(ctx), safety.ID))
@@ -293,7 +293,7 @@ func (m *Manager) checkRestored(ctx context.Context, e Backup) error {
 		integrity.Options{Level: integrity.LevelQuick, ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait})
 	if err != nil {
 		// The restore stands; that it could not be looked at is worth saying, not undoing.
-		m.ev.emit(Event{Type: EventWarning, Operation: "restore", Backup: e.ID, Err: err,
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Backup: e.ID, Err: err,
 			Message: "the database was restored, but could not be checked afterwards"})
 		return nil
 	}

@@ -25,12 +25,12 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Dec
 	}
 	unlock, err := m.operate(ctx, "prune")
 	if err != nil {
-		return nil, m.failed("prune", "", explain(err))
+		return nil, m.failed(ctx, "prune", "", explain(err))
 	}
 	defer unlock()
 	d, err := m.prune(ctx, p, false)
 	if err != nil {
-		return nil, m.failed("prune", "", explain(err))
+		return nil, m.failed(ctx, "prune", "", explain(err))
 	}
 	return d, nil
 }
@@ -69,7 +69,7 @@ func (m *Manager) remove(ctx context.Context, ids []string, message string) erro
 			return fmt.Errorf("remove %s: %w", e.ID, err)
 		}
 		m.atPoint("deleted " + e.ID)
-		m.ev.emit(Event{Type: EventRemoved, Operation: "prune", Backup: e.ID, Message: message + e.File})
+		m.ev.emit(ctx, Event{Type: EventRemoved, Operation: "prune", Backup: e.ID, Message: message + e.File})
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ func (m *Manager) remove(ctx context.Context, ids []string, message string) erro
 func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 	unlock, err := m.operate(ctx, "delete")
 	if err != nil {
-		return m.failed("delete", "", explain(err))
+		return m.failed(ctx, "delete", "", explain(err))
 	}
 	defer unlock()
 	going, err := m.mayDelete(ids, force)
@@ -87,7 +87,7 @@ func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 		return err
 	}
 	if err := m.remove(ctx, going, "deleted backup "); err != nil {
-		return m.failed("delete", "", explain(err))
+		return m.failed(ctx, "delete", "", explain(err))
 	}
 	return nil
 }

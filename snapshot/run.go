@@ -39,7 +39,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer lock.Unlock()
 	w, err := m.watch()
 	if err != nil {
-		m.ev.emit(Event{Type: EventWarning, Err: err, Message: "changes are looked for every half minute only"})
+		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "changes are looked for every half minute only"})
 	}
 	defer w.close()
 	s := &schedule{m: m, startup: true}
@@ -155,7 +155,7 @@ func (s *schedule) changeDue() time.Time {
 func (s *schedule) turn(ctx context.Context) {
 	now := s.m.now()
 	if now.Before(s.planned) {
-		s.plan(now) // the clock was set back: the next time would be far off
+		s.plan(ctx, now) // the clock was set back: the next time would be far off
 	}
 	trigger := s.due(now)
 	if trigger == "" {
@@ -184,7 +184,7 @@ func (s *schedule) turn(ctx context.Context) {
 	if s.dirtyAt.Equal(dirtyAt) {
 		s.dirtyAt = time.Time{}
 	}
-	s.plan(now)
+	s.plan(ctx, now)
 }
 
 // absent waits for a database that the application has not created yet, or that
@@ -192,7 +192,7 @@ func (s *schedule) turn(ctx context.Context) {
 func (s *schedule) absent(ctx context.Context, now time.Time, trigger catalog.Trigger) {
 	if s.retry.IsZero() {
 		if had, err := s.m.candidates(); err == nil && len(had) == 0 {
-			s.m.ev.emit(Event{Type: EventWarning, Path: s.m.cfg.Database, Message: "there is no database yet; waiting for it"})
+			s.m.ev.emit(ctx, Event{Type: EventWarning, Path: s.m.cfg.Database, Message: "there is no database yet; waiting for it"})
 		} else if _, err := s.m.Backup(ctx, Auto(trigger)); err == nil {
 			return // it has just come back
 		}
@@ -201,7 +201,7 @@ func (s *schedule) absent(ctx context.Context, now time.Time, trigger catalog.Tr
 }
 
 // plan fixes the next scheduled backup.
-func (s *schedule) plan(now time.Time) {
+func (s *schedule) plan(ctx context.Context, now time.Time) {
 	s.next, s.planned = s.m.nextRun(now), now
 	if s.next.IsZero() {
 		return
@@ -209,7 +209,7 @@ func (s *schedule) plan(now time.Time) {
 	if s.m.cfg.Jitter > 0 {
 		s.next = s.next.Add(rand.N(s.m.cfg.Jitter))
 	}
-	s.m.ev.emit(Event{Type: EventScheduled, Next: s.next, Message: "next automatic backup"})
+	s.m.ev.emit(ctx, Event{Type: EventScheduled, Next: s.next, Message: "next automatic backup"})
 	s.m.rememberNext(s.next)
 }
 
@@ -218,7 +218,7 @@ func (m *Manager) nextRun(from time.Time) time.Time {
 	if m.cfg.Cron != "" {
 		t, err := gronx.NextTickAfter(m.cfg.Cron, from.Local(), false)
 		if err != nil {
-			m.ev.emit(Event{Type: EventWarning, Err: err, Message: "the cron expression gives no next time; no backup is scheduled"})
+			m.ev.emit(context.Background(), Event{Type: EventWarning, Err: err, Message: "the cron expression gives no next time; no backup is scheduled"})
 			return time.Time{}
 		}
 		return t.UTC()

@@ -317,6 +317,6 @@ func (m *Manager) remembering(what string, change func(*catalog.Tx)) {
 		return nil
 	})
 	if err != nil && !errors.Is(err, catalog.ErrNoDirectory) && !errors.Is(err, catalog.ErrReadOnly) && !errors.Is(err, fs.ErrNotExist) {
-		m.ev.emit(Event{Type: EventWarning, Err: err, Message: "could not remember the last " + what})
+		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "could not remember the last " + what})
 	}
 }

@@ -76,7 +76,7 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 			if s.quarantine != "" {
 				res.Quarantined = quarantined(s.quarantine)
 			}
-			m.tellQuarantined("restore", s)
+			m.tellQuarantined(ctx, "restore", s)
 			return m.checkRestored(ctx, e)
 		} else if !errors.Is(err, errMoved) {
 			return err
@@ -256,7 +256,7 @@ func (m *Manager) lockOut(ctx context.Context) (unlock func(), err error) {
 	}
 	unlock = func() {
 		if err := release(); err != nil {
-			m.ev.emit(Event{Type: EventWarning, Operation: "restore", Err: err, Message: "the database's exclusive lock could not be released"})
+			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Err: err, Message: "the database's exclusive lock could not be released"})
 		}
 	}
 	if err := m.mustBeUnused(); err != nil {
@@ -365,7 +365,7 @@ func (m *Manager) waitForLateComers(ctx context.Context, in *intent) error {
 		}
 		select {
 		case <-ctx.Done():
-			m.ev.emit(Event{Type: EventWarning, Operation: "restore", Path: in.Quarantine,
+			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Path: in.Quarantine,
 				Message: fmt.Sprintf("process %d (%s) opened the database while it was being replaced: restart it", users[0].PID, users[0].Command)})
 			return nil
 		case <-time.After(50 * time.Millisecond):
@@ -405,7 +405,7 @@ func (m *Manager) finishRestore(ctx context.Context, in *intent) error {
 		if err := m.carryOut(ctx, in); err != nil {
 			return fmt.Errorf("finish restore: %w", err)
 		}
-		m.ev.emit(Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db,
+		m.ev.emit(ctx, Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db,
 			Message: "a restore that was cut short has been finished"})
 		if in.Backup != "" { // else a repair
 			m.rememberRestore(Backup{ID: in.Backup})
@@ -438,7 +438,7 @@ func (m *Manager) undoRestore(ctx context.Context, in *intent, staged string, un
 	if err := errors.Join(durable.Remove(staged), durable.Remove(intentPath(db))); err != nil {
 		return fmt.Errorf("undo restore: %w", err)
 	}
-	m.ev.emit(Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db, Message: message})
+	m.ev.emit(ctx, Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db, Message: message})
 	return nil
 }
 

@@ -18,7 +18,7 @@ import (
 func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) (Backup, error) {
 	unlock, err := m.operate(ctx, "verify")
 	if err != nil {
-		return Backup{}, m.failed("verify", "", explain(err))
+		return Backup{}, m.failed(ctx, "verify", "", explain(err))
 	}
 	defer unlock()
 	e, err := m.cat.Get(id)
@@ -27,9 +27,9 @@ func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) 
 	}
 	e, err = m.verify(ctx, e, level)
 	if err != nil {
-		return e.Public(), m.failed("verify", "", explain(err))
+		return e.Public(), m.failed(ctx, "verify", "", explain(err))
 	}
-	m.ev.emit(Event{Type: EventVerified, Operation: "verify", Backup: e.ID, Message: "backup verified: " + e.ID})
+	m.ev.emit(ctx, Event{Type: EventVerified, Operation: "verify", Backup: e.ID, Message: "backup verified: " + e.ID})
 	return e.Public(), nil
 }
 
@@ -56,7 +56,7 @@ func (m *Manager) checkArchive(ctx context.Context, e Backup, level integrity.Le
 		return damagedReport(m.cat.Path(e), level, err)
 	}
 	defer r.Close()
-	m.progress(Event{Operation: "verify", Backup: e.ID, Phase: "read back", Total: e.DatabaseBytes})
+	m.progress(ctx, Event{Operation: "verify", Backup: e.ID, Phase: "read back", Total: e.DatabaseBytes})
 	return integrity.CheckImage(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir})
 }
 
