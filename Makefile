@@ -5,6 +5,7 @@
 #             SNAPD_BENCH_BYTES=1GiB for larger databases; ./bench/checkcost compares programs
 # make soak   backups beside writers, for a time  SOAK=5m
 # make fuzz   every fuzz target in turn           FUZZTIME=30s
+# make screenshots  the page in every state, into docs/screenshots
 # make fmt    format the sources
 
 SHELL       := bash
@@ -21,7 +22,8 @@ export CGO_ENABLED := 0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 PLATFORMS   := linux/arm64 darwin/arm64 windows/amd64
-TOOLS       := sqlite3 zstd python3
+TOOLS       := sqlite3 zstd python3 npm
+AXE         := httpapi/browser/axe
 TESTFLAGS   ?= -count=1 -timeout 10m
 BENCH       ?= .
 BENCHTIME   ?= 1s
@@ -30,13 +32,17 @@ FUZZTIME    ?= 30s
 
 say = @printf '\n== %s (%s)\n' "$(1)" "$$(date -u +%T)"
 
-.PHONY: test tools lint vet staticcheck tidy rules cross unit build bench soak fuzz fmt clean
+.PHONY: test tools programs lint vet staticcheck tidy rules cross unit build bench soak fuzz screenshots fmt clean
 
 test: tools lint build cross unit
 
-# The foreign programs that the tests compare us with.
-tools:
+# The foreign programs that the tests compare us with, and the browser and the judge
+# of accessibility for the page. CHROMIUM names a browser that lies elsewhere.
+tools: programs $(AXE)/node_modules/.package-lock.json
+
+programs:
 	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing+=" $$tool"; done; \
+	[ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null || missing+=" chromium"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		printf '== installing%s\n' "$$missing"; export DEBIAN_FRONTEND=noninteractive; \
@@ -45,6 +51,12 @@ tools:
 		printf 'missing:%s\nthe tests need them; install them, on Debian with\n  sudo apt-get install%s\n' "$$missing" "$$missing" >&2; \
 		exit 1; \
 	fi
+
+# npm writes this file last, so that a second run finds everything done.
+$(AXE)/node_modules/.package-lock.json: $(AXE)/package.json $(AXE)/package-lock.json
+	@printf '== axe-core\n'
+	@npm ci --prefix $(AXE) --ignore-scripts --no-audit --no-fund --prefer-offline --silent
+	@touch $@
 
 lint: vet staticcheck tidy rules
 
@@ -105,6 +117,9 @@ fuzz:
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x "$$package"; \
 		done; \
 	done
+
+screenshots: tools
+	@SNAPD_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run '^TestScreenshots$$' ./httpapi/browser
 
 fmt:
 	@$(GO) fmt ./...

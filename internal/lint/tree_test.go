@@ -79,7 +79,7 @@ func root(t *testing.T) string {
 }
 
 // walk visits the files below the root that belong to the project: no hidden
-// directories, no test data, no other module, no build results.
+// directories, no test data, no other module, no build results, nobody else's packages.
 func walk(t *testing.T, visit func(name string, d fs.DirEntry)) {
 	t.Helper()
 	top := os.DirFS(root(t))
@@ -94,7 +94,7 @@ func walk(t *testing.T, visit func(name string, d fs.DirEntry)) {
 		if name == "." {
 			return nil
 		}
-		if strings.HasPrefix(d.Name(), ".") && d.Name() != ".ci" || d.Name() == "testdata" {
+		if strings.HasPrefix(d.Name(), ".") && d.Name() != ".ci" || d.Name() == "testdata" || d.Name() == "node_modules" {
 			return fs.SkipDir
 		}
 		if _, err := fs.Stat(top, path.Join(name, "go.mod")); err == nil {
