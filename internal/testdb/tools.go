@@ -9,19 +9,24 @@ import (
 )
 
 // RequireTool returns the path of a program that a test compares us with. Where
-// it is missing the test is skipped, but fails in CI: there, a comparison that
-// silently does not happen is worth nothing.
+// it is missing the test ends as [Missing] says.
 func RequireTool(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
+	if err != nil {
+		Missing(t, name, "apt-get install sqlite3 zstd python3")
 	}
+	return path
+}
+
+// Missing ends a test that cannot be made on this machine. It is skipped, but
+// fails in CI: there, a comparison that silently does not happen is worth nothing.
+func Missing(t testing.TB, what, advice string) {
+	t.Helper()
 	if ci := os.Getenv("CI"); ci != "" && ci != "0" && ci != "false" {
-		t.Fatalf("%s is needed and not installed (apt-get install sqlite3 zstd python3): %v", name, err)
+		t.Fatalf("%s is needed and not installed (%s)", what, advice)
 	}
-	t.Skipf("NOT TESTED: %s is not installed; apt-get install sqlite3 zstd python3 brings it", name)
-	return ""
+	t.Skipf("NOT TESTED: %s is not installed; %s brings it", what, advice)
 }
 
 // ShellIntegrity fails the test unless the C library's own shell finds the
