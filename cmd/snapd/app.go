@@ -23,6 +23,7 @@ type app struct {
 	console *console  // standard error: logs, progress, questions, errors
 	log     *slog.Logger
 	answers *bufio.Reader // over in, made with the first question
+	signals *interrupts
 
 	// seen is told every event of the Manager, one at a time; nil for nobody.
 	seen func(snapshot.Event)

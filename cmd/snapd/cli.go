@@ -135,14 +135,14 @@ func misread(err error) error {
 
 // noneEmpty refuses texts that were given and are empty: an unset variable of a
 // script would otherwise choose the default, which may be the live database. A
-// note may well be empty.
+// note may well be empty, and so may an argument of somebody else's program.
 func noneEmpty(line *kong.Context) error {
 	for _, part := range line.Path {
 		switch {
 		case part.Flag != nil && !part.Resolved && part.Flag.Name != "note" && part.Flag.Target.Kind() == reflect.String &&
 			part.Flag.Target.Len() == 0:
 			return emptyArgument("--" + part.Flag.Name)
-		case part.Positional != nil && hasEmpty(part.Positional.Target):
+		case part.Positional != nil && !part.Positional.Passthrough && hasEmpty(part.Positional.Target):
 			return emptyArgument("<" + part.Positional.Name + ">")
 		}
 	}

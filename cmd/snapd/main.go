@@ -8,9 +8,9 @@ func main() { os.Exit(run(os.Args[1:])) }
 
 // run executes one command line and returns its exit status.
 func run(args []string) int {
-	ctx, stop := interruptible()
-	defer stop()
+	ctx, signals := interruptible()
 	a := newApp(os.Stdin, os.Stdout, os.Stderr)
+	a.signals = signals
 	err := a.run(ctx, args)
 	a.close()
 	return a.report(ctx, err)

@@ -6,9 +6,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain makes this test binary the program itself when it is started as snapd.
+// TestMain makes this test binary the program itself when it is started as snapd,
+// and the application that serve runs when it is started as sampleapp.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"snapd": main})
+	testscript.Main(m, map[string]func(){"snapd": main, "sampleapp": sampleApp})
 }
 
 // TestScripts are the promises of the command line: what is printed where, and
@@ -37,6 +38,8 @@ func TestScripts(t *testing.T) {
 			"database":     database,
 			"await":        await,
 			"sigterm":      sigterm,
+			"signal":       signalCmd,
+			"logged":       logged,
 			"until":        until,
 			"unprivileged": unprivileged,
 		},

@@ -17,6 +17,7 @@ type serveCmd struct {
 	retention
 	missing
 	OnChange time.Duration `default:"0" placeholder:"DURATION" help:"Also back up once the database has been quiet for this long after a change; 0 is off."`
+	Program  programLine   `arg:"" optional:"" passthrough:"partial" help:"-- CMD ARG…: a program to run while the database is protected. It starts after the recovery and gets the signals; when it ends serve makes the shutdown backup and ends with its status."`
 }
 
 // Validate is called by the parser; the embedded ones hide each other.
@@ -24,7 +25,7 @@ func (c *serveCmd) Validate() error {
 	if c.OnChange < 0 {
 		return fmt.Errorf("--on-change %s is negative; use 0 for no backups after changes", c.OnChange)
 	}
-	return errors.Join(c.schedule.Validate(), c.retention.Validate())
+	return errors.Join(c.schedule.Validate(), c.retention.Validate(), c.Program.check())
 }
 
 func (c *serveCmd) configure(cfg *snapshot.Config) {
@@ -51,14 +52,41 @@ func (c *serveCmd) run(ctx context.Context, a *app) error {
 		c.announce(a, m, rec)
 	case ctx.Err() == nil:
 		return err
-	} // else Run is left with the shutdown backup
-	// The place for the HTTP server: started here with m, ended before the
-	// shutdown backup that Run makes once ctx has ended.
+	} // else only the shutdown backup is left to do
+	if len(c.Program) == 0 || ctx.Err() != nil {
+		if err := c.protect(ctx, a, m); err != nil {
+			return err
+		}
+		doc, err := c.result(m)
+		if err != nil {
+			return err
+		}
+		return a.result(doc, func(io.Writer) {})
+	}
+	return c.accompany(ctx, a, m)
+}
+
+// protect runs the schedule until ctx has ended, and makes the shutdown backup.
+func (c *serveCmd) protect(ctx context.Context, a *app, m *snapshot.Manager) error {
 	if err := m.Run(ctx); err != nil {
 		return err
 	}
 	a.log.Info("stopped", "path", m.Database())
-	return c.result(a, m)
+	return nil
+}
+
+// accompany protects the database for as long as the program runs.
+func (c *serveCmd) accompany(ctx context.Context, a *app, m *snapshot.Manager) error {
+	program, err := a.startChild(c.Program)
+	if err != nil {
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		return errors.Join(err, c.protect(over, a, m)) // whatever it was that changed the database so far
+	}
+	err = c.protect(program.until(ctx), a, m)
+	program.stop() // where the protection could not even begin
+	doc, derr := c.result(m)
+	return program.result(a, doc, errors.Join(err, derr))
 }
 
 // announce says how things stand, and once it is known when the next backup is due.
@@ -85,17 +113,17 @@ func (c *serveCmd) announce(a *app, m *snapshot.Manager, rec snapshot.Recovery) 
 	}
 }
 
-// result is the document that --json promises: what serve leaves behind.
-func (c *serveCmd) result(a *app, m *snapshot.Manager) error {
-	var doc struct {
-		NewestVerified *string `json:"newest_verified"`
-	}
+// serveDocument is what --json promises: what serve leaves behind.
+type serveDocument struct {
+	NewestVerified *string `json:"newest_verified"`
+}
+
+func (c *serveCmd) result(m *snapshot.Manager) (doc serveDocument, err error) {
 	b, err := m.Find("latest")
-	switch {
-	case err == nil:
+	if err == nil {
 		doc.NewestVerified = &b.ID
-	case !errors.Is(err, snapshot.ErrNotFound):
-		return err
+	} else if errors.Is(err, snapshot.ErrNotFound) {
+		err = nil
 	}
-	return a.result(doc, func(io.Writer) {})
+	return doc, err
 }

@@ -1,0 +1,39 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// passed are the signals that the child gets, beside SIGINT and SIGTERM.
+var passed = []os.Signal{syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2}
+
+// exitStatus is what a shell calls $?.
+func exitStatus(s *os.ProcessState) int {
+	if w, ok := s.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return 128 + int(w.Signal())
+	}
+	return s.ExitCode()
+}
+
+// terminalTells reports whether the terminal's interrupt key reaches the child by
+// itself: it goes to every process of the group in the foreground. A signal
+// does not say where it came from, so one that another program sends meanwhile
+// is taken for the key; SIGTERM never is.
+func terminalTells(child int) bool {
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	defer tty.Close()
+	foreground, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	if err != nil {
+		return false
+	}
+	group, err := unix.Getpgid(child)
+	return err == nil && group == foreground && group == unix.Getpgrp()
+}

@@ -1,0 +1,12 @@
+package main
+
+import "os"
+
+// passed is empty: these signals do not exist here.
+var passed []os.Signal
+
+func exitStatus(s *os.ProcessState) int { return s.ExitCode() }
+
+// terminalTells is true: a console tells every process attached to it, and there
+// is no other way to interrupt one.
+func terminalTells(int) bool { return true }
