@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"example.com/snapd/snapshot"
@@ -129,6 +130,12 @@ type Handler struct {
 	log  *slog.Logger
 	root http.Handler // the whole chain
 
+	builtin     *builtin // nil with the host's authorisation
+	crossOrigin http.CrossOriginProtection
+	refusals    recorder // of tokens
+	denials     recorder // of rights
+	closing     atomic.Bool
+
 	closers []func(context.Context) error // in the order of closing
 }
 
@@ -147,7 +154,12 @@ func newHandler(m manager, o Options) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{m: m, o: o, log: o.Logger}
-	h.root = h.router()
+	if o.Authorize == nil {
+		if err := h.openBuiltin(); err != nil {
+			return nil, err
+		}
+	}
+	h.root = h.chain(h.router(routes()))
 	return h, nil
 }
 
@@ -157,7 +169,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.root.Ser
 // Close ends streams and operations: what has not passed its point of no return
 // is cancelled, the rest is waited for until ctx ends. Requests that come later
 // are answered 503.
+//
+// It may be called again, with more time.
 func (h *Handler) Close(ctx context.Context) error {
+	h.closing.Store(true)
 	var err error
 	for _, c := range h.closers {
 		err = errors.Join(err, c(ctx))

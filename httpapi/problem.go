@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"example.com/snapd/snapshot"
@@ -58,6 +59,16 @@ func problemOf(err error) *problem {
 		status = http.StatusInternalServerError
 	}
 	return fail(status, code, oneLine(err.Error()), oneLine(snapshot.Hint(err)))
+}
+
+// write answers with the problem.
+func (p *problem) write(w http.ResponseWriter) {
+	w.Header().Del("ETag")
+	w.Header().Set("Content-Type", "application/problem+json")
+	if p.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	_ = writeJSON(w, p.Status, p) // strings and numbers only: cannot fail
 }
 
 // oneLine keeps joined errors, and text taken from files, on one line.

@@ -2,6 +2,9 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/julienschmidt/httprouter"
 )
@@ -14,6 +17,7 @@ type route struct {
 	root   bool
 	right  Right // "": open to everybody
 	body   int64 // most bytes of a JSON body; 0: the route takes none
+	stream bool  // the answer may take any time: each write has a deadline of its own, and there is no HEAD
 	handle func(*Handler, http.ResponseWriter, *call) error
 }
 
@@ -23,9 +27,14 @@ type call struct {
 	*http.Request
 	params httprouter.Params
 	who    Principal
+
+	// Of a session of the built-in token: when it ends at the latest, and what is
+	// closed when it ends before. Zero and nil for all others.
+	expires time.Time
+	ended   <-chan struct{}
 }
 
-// param is a named part of the path.
+// param is a named part of the path. It is looked up, never made a path.
 func (c *call) param(name string) string { return c.params.ByName(name) }
 
 // smallBody bounds bodies of JSON, in bytes: the largest has a note.
@@ -34,34 +43,110 @@ const smallBody = 16 << 10
 // routes is the table. Its parts stand beside their handlers.
 func routes() []route {
 	var all []route
-	for _, part := range [][]route{} {
+	for _, part := range [][]route{sessionRoutes()} {
 		all = append(all, part...)
 	}
 	return all
 }
 
-// router puts the chain together.
-func (h *Handler) router() http.Handler {
+// full is where the route lies, as the router sees it.
+func (rt route) full(o Options) string {
+	if rt.root {
+		return rt.path
+	}
+	return o.APIPrefix + rt.path
+}
+
+// router finds the route of a request. Nothing is corrected or redirected: a path
+// that is not in the table is not found. HEAD is answered where GET is.
+func (h *Handler) router(table []route) http.Handler {
 	r := httprouter.New()
-	for _, rt := range routes() {
-		path := rt.path
-		if !rt.root {
-			path = h.o.APIPrefix + path
-		}
-		r.Handle(rt.method, path, func(w http.ResponseWriter, req *http.Request, ps httprouter.Params) {
+	r.RedirectTrailingSlash = false
+	r.RedirectFixedPath = false
+	r.NotFound = http.HandlerFunc(h.unrouted)
+	r.MethodNotAllowed = http.HandlerFunc(h.wrongMethod)
+	// No Access-Control header is ever sent: other origins have no business here.
+	r.GlobalOPTIONS = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	has := func(method, path string) bool {
+		return slices.ContainsFunc(table, func(o route) bool { return o.method == method && o.full(h.o) == path })
+	}
+	for _, rt := range table {
+		path := rt.full(h.o)
+		serve := func(w http.ResponseWriter, req *http.Request, ps httprouter.Params) {
 			h.answer(rt, w, &call{Request: req, params: ps})
-		})
+		}
+		r.Handle(rt.method, path, serve)
+		if rt.method == http.MethodGet && !rt.stream && !has(http.MethodHead, path) {
+			r.Handle(http.MethodHead, path, serve)
+		}
 	}
 	return r
 }
 
 // answer runs one handler and tells its error.
 func (h *Handler) answer(rt route, w http.ResponseWriter, c *call) {
+	if err := h.admit(rt, w, c); err != nil {
+		h.tell(w, err)
+		return
+	}
+	if rt.stream {
+		s := newStreamWriter(w, c.Request)
+		defer s.end()
+		w = s
+	}
 	if err := rt.handle(h, w, c); err != nil {
-		p := problemOf(err)
-		w.Header().Set("Content-Type", "application/problem+json")
-		if werr := writeJSON(w, p.Status, p); werr != nil {
-			h.log.Error("answer", "error", werr.Error())
+		h.tell(w, err)
+	}
+}
+
+// admit decides about a request all that its route alone tells.
+func (h *Handler) admit(rt route, w http.ResponseWriter, c *call) error {
+	for _, p := range c.params {
+		if !plausible(p.Value) {
+			return fail(http.StatusNotFound, "not_found", "there is nothing of that name", "")
 		}
 	}
+	if err := h.crossOrigin.Check(c.Request); err != nil {
+		return fail(http.StatusForbidden, "cross_origin", oneLine(err.Error()),
+			"changes are taken from this server's own pages and from programs only; a proxy in front must pass the Host header on")
+	}
+	if rt.right != "" {
+		if err := h.require(c, rt.right); err != nil {
+			return err
+		}
+	}
+	return admitBody(rt, w, c)
+}
+
+// maxParam bounds a part of a path, in bytes: a file name is not longer.
+const maxParam = 255
+
+// plausible reports whether s could be an id: what could not is not looked for,
+// nor repeated in an answer.
+func plausible(s string) bool {
+	return s != "" && len(s) <= maxParam && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || r == '/' || r == '\\' || r == '\uFFFD'
+	})
+}
+
+// unrouted answers what is in no table: the page, or nothing.
+func (h *Handler) unrouted(w http.ResponseWriter, r *http.Request) {
+	h.tell(w, fail(http.StatusNotFound, "not_found", "there is nothing at this address", ""))
+}
+
+// wrongMethod answers a method that the path does not know; the router has set Allow.
+func (h *Handler) wrongMethod(w http.ResponseWriter, _ *http.Request) {
+	h.tell(w, fail(http.StatusMethodNotAllowed, "method_not_allowed", "this address takes "+w.Header().Get("Allow"), ""))
+}
+
+// tell answers with the problem that err is.
+func (h *Handler) tell(w http.ResponseWriter, err error) {
+	p := problemOf(err)
+	if p.Status == http.StatusUnauthorized && h.builtin != nil {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="snapd"`)
+	}
+	if p.Status >= http.StatusInternalServerError {
+		h.log.Error("answer", "status", p.Status, "code", p.Code, "error", oneLine(err.Error()))
+	}
+	p.write(w)
 }

@@ -67,11 +67,19 @@ func (e *hintError) Unwrap() error { return e.err }
 // hint attaches advice to err.
 func hint(err error, advice string) error { return &hintError{err, advice} }
 
-// Hint returns the advice that err carries, or "".
+// Hint returns the advice that err carries, or "". An error of another package
+// carries it in a method Hint() string.
 func Hint(err error) string {
 	var h *hintError
 	if errors.As(err, &h) {
 		return h.hint
+	}
+	var other interface {
+		error
+		Hint() string
+	}
+	if errors.As(err, &other) {
+		return other.Hint()
 	}
 	var c *integrity.CheckError
 	if errors.As(err, &c) {

@@ -1,0 +1,162 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxDepth bounds the nesting of a body; no body here has more than two levels.
+const maxDepth = 16
+
+// admitBody bounds the body by the route's limit, and refuses one where none is
+// taken: what is sent and not read was meant to say something.
+func admitBody(rt route, w http.ResponseWriter, c *call) error {
+	if rt.body > 0 {
+		if c.ContentLength > rt.body {
+			return tooLarge(rt.body)
+		}
+		c.Body = http.MaxBytesReader(w, c.Body, rt.body)
+		return nil
+	}
+	if c.Body == nil || c.Body == http.NoBody || c.ContentLength == 0 {
+		return nil
+	}
+	n, err := io.ReadFull(http.MaxBytesReader(w, c.Body, 1), make([]byte, 1))
+	if n == 0 && errors.Is(err, io.EOF) {
+		return nil
+	}
+	w.Header().Set("Connection", "close") // the rest is not waited for
+	return invalid("this route takes no body", "send the request without one")
+}
+
+func tooLarge(limit int64) *problem {
+	return fail(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body has more than %d bytes", limit), "")
+}
+
+// decode reads the one JSON object that the body is into v, a pointer to a struct
+// whose fields all have JSON names. A body without a byte leaves v as it is: what
+// is not optional the handler asks for. Unknown, repeated and differently written
+// members are refused, for a member that is not understood was meant to do something.
+func decode(w http.ResponseWriter, c *call, limit int64, v any) error {
+	if c.Body == nil {
+		return nil
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(w, c.Body, limit))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return tooLarge(large.Limit)
+	}
+	if err != nil {
+		w.Header().Set("Connection", "close")
+		return invalid("the body ended before its end, or came too slowly", "")
+	}
+	if len(raw) == 0 {
+		return nil
+	}
+	media, params, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" || c.Header.Get("Content-Encoding") != "" ||
+		params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
+		return fail(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body is not declared as application/json",
+			"send Content-Type: application/json")
+	}
+	return decodeObject(raw, v)
+}
+
+func decodeObject(raw []byte, v any) error {
+	if !utf8.Valid(raw) {
+		return invalid("the body is not UTF-8", "")
+	}
+	members, err := objectMembers(raw)
+	if err != nil {
+		return err
+	}
+	known := memberNames(reflect.TypeOf(v).Elem())
+	for _, name := range members {
+		if !slices.Contains(known, name) {
+			return invalid(fmt.Sprintf("unknown member %q", brief(name)), "known are "+strings.Join(known, ", "))
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields() // of objects inside
+	if err := d.Decode(v); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) {
+			return invalid(fmt.Sprintf("member %q is %s where it must be %s", brief(kind.Field), kind.Value, kind.Type), "")
+		}
+		return invalid("the body is not as it must be: "+brief(oneLine(err.Error())), "")
+	}
+	return nil
+}
+
+// objectMembers walks over raw, which must be one JSON object and nothing else,
+// and returns the names of its own members, each once.
+func objectMembers(raw []byte) (names []string, err error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	malformed := invalid("the body is not one JSON object", "")
+	begun, depth, named := false, 0, false // named: in the outer object, a name stands before this
+	for {
+		t, err := d.Token()
+		if errors.Is(err, io.EOF) && begun && depth == 0 {
+			return names, nil
+		}
+		if err != nil {
+			return nil, malformed
+		}
+		delim, _ := t.(json.Delim)
+		if depth == 0 {
+			if begun || delim != '{' {
+				return nil, malformed
+			}
+			begun, depth = true, 1
+			continue
+		}
+		if depth == 1 && !named && delim == 0 {
+			name, _ := t.(string)
+			if slices.Contains(names, name) {
+				return nil, invalid(fmt.Sprintf("member %q stands twice", brief(name)), "")
+			}
+			names, named = append(names, name), true
+			continue
+		}
+		switch delim {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		if depth > maxDepth {
+			return nil, invalid(fmt.Sprintf("the body is nested deeper than %d levels", maxDepth), "")
+		}
+		named = named && depth > 1
+	}
+}
+
+// memberNames are the JSON names of a struct's fields.
+func memberNames(t reflect.Type) (names []string) {
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if name != "" && name != "-" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// brief bounds text of the caller's that is repeated in an answer.
+func brief(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

@@ -1,0 +1,111 @@
+package httpapi
+
+import (
+	"sync"
+	"time"
+)
+
+// How many wrong tokens are answered. A token that this program made cannot be
+// guessed; one that a person chose is protected by these.
+const (
+	clientBurst  = 10               // wrong ones from one address at once,
+	clientRefill = 30 * time.Second // and then one in this time
+	totalBurst   = 100              // wrong ones from everywhere,
+	totalRefill  = time.Second      // and then one in this time
+	maxClients   = 4096             // addresses remembered
+)
+
+// bucket is how far the wrong tokens so far reach into the future: at `full` it is
+// as if there had been none. Its zero value is a full one.
+type bucket struct{ full time.Time }
+
+// wait is how long until one more may be taken.
+func (b bucket) wait(now time.Time, burst int, refill time.Duration) time.Duration {
+	return max(0, max(0, b.full.Sub(now))-time.Duration(burst-1)*refill)
+}
+
+func (b *bucket) take(now time.Time, refill time.Duration) {
+	if b.full.Before(now) {
+		b.full = now
+	}
+	b.full = b.full.Add(refill)
+}
+
+// throttle bounds guessing, per address and in total. One address cannot shut out
+// another: the total bound refuses logins from addresses that have not been good,
+// and never a program's good token.
+type throttle struct {
+	mu      sync.Mutex
+	total   bucket
+	clients map[string]*visits
+}
+
+type visits struct {
+	bucket
+	last time.Time
+	good bool // the last good token is younger than any wrong one
+}
+
+func newThrottle() *throttle { return &throttle{clients: make(map[string]*visits)} }
+
+// attempt says whether a token from key, good or not, is accepted, or how long
+// key must wait. Judging and counting are one step, so that many attempts at the
+// same time are counted as if they came one by one.
+func (t *throttle) attempt(key string, now time.Time, good, login bool) (ok bool, wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := t.clients[key]
+	if v != nil {
+		// After the clock went back nobody waits longer than from a full fine.
+		if limit := now.Add(2 * clientBurst * clientRefill); v.full.After(limit) {
+			v.full = limit
+		}
+		if wait := v.wait(now, clientBurst, clientRefill); wait > 0 {
+			return false, wait
+		}
+	}
+	if limit := now.Add(2 * totalBurst * totalRefill); t.total.full.After(limit) {
+		t.total.full = limit
+	}
+	flooded := t.total.wait(now, totalBurst, totalRefill)
+	if good && (flooded == 0 || !login || v != nil && v.good) {
+		t.remember(key, now, visits{good: true})
+		return true, 0
+	}
+	if flooded > 0 {
+		return false, flooded
+	}
+	if v == nil {
+		v = t.remember(key, now, visits{})
+	}
+	v.last, v.good = now, false
+	v.take(now, clientRefill)
+	t.total.take(now, totalRefill)
+	return false, 0
+}
+
+// remember keeps v for key; the one not seen for longest makes room.
+func (t *throttle) remember(key string, now time.Time, v visits) *visits {
+	if _, known := t.clients[key]; !known && len(t.clients) >= maxClients {
+		t.forget(now)
+	}
+	v.last = now
+	t.clients[key] = &v
+	return &v
+}
+
+func (t *throttle) forget(now time.Time) {
+	oldest := ""
+	for key, v := range t.clients {
+		if !v.good && !v.full.After(now) {
+			delete(t.clients, key)
+			continue
+		}
+		if oldest == "" || v.last.Before(t.clients[oldest].last) {
+			oldest = key
+		}
+	}
+	if len(t.clients) >= maxClients {
+		delete(t.clients, oldest)
+	}
+}

@@ -1,0 +1,8 @@
+//go:build unix
+
+package httpapi
+
+import "syscall"
+
+// openPlain does not follow a link, nor wait for a pipe's other end.
+const openPlain = syscall.O_NONBLOCK | syscall.O_NOFOLLOW
