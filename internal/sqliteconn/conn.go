@@ -29,6 +29,9 @@ type Options struct {
 	// checks, no memory mapping, values limited to what the file can hold and to
 	// MaxValue, functions that cost more than their arguments' sizes limited.
 	Hostile bool
+	// VFS names a registered SQLite file system that path is a name in; "" is the
+	// operating system's.
+	VFS string
 	// BusyTimeout is how long a single lock is waited for inside SQLite; 0 means not at all.
 	BusyTimeout time.Duration
 }
@@ -87,6 +90,10 @@ func Open(path string, o Options) (*Conn, error) {
 	uri, err := URI(path, q)
 	if err != nil {
 		return nil, err
+	}
+	if o.VFS != "" {
+		q.Set("vfs", o.VFS)
+		uri = "file:" + url.PathEscape(path) + "?" + q.Encode()
 	}
 	c := &Conn{tls: libc.NewTLS()}
 	if err := c.open(uri, path, flags); err != nil {

@@ -1,0 +1,236 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"modernc.org/sqlite/vfs"
+
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/sqliteconn"
+)
+
+// Table is a table, view or virtual table inside a backup.
+type Table struct {
+	Name string `json:"name"`
+	Type string `json:"type"` // "table", "view" or "virtual"
+	// Columns that a query sees; 0 where that could not be told, e.g. of a view on a
+	// table that is gone.
+	Columns int `json:"columns"`
+	// Rows is nil for a view or a virtual table, and where counting took too long.
+	Rows *int64 `json:"rows"`
+}
+
+const (
+	// maxTables and maxTableNames (bytes) bound what Tables returns.
+	maxTables     = 10_000
+	maxTableNames = 4 << 20
+	// tablesTime is for everything: reading the schema, and counting in what is left.
+	tablesTime = 2 * time.Second
+	// viewTime is for finding the columns of one view or virtual table: SQLite
+	// compiles the view, or connects to the module, for that.
+	viewTime = 100 * time.Millisecond
+	// tablesMemory is how much the process may grow, in bytes, over a schema.
+	tablesMemory = 64 << 20
+)
+
+// Tables lists what is in a backup, by name, straight from the archive: nothing is
+// restored, no view is evaluated and no virtual table queried. SQLite's own tables,
+// and those in which virtual tables keep their content, are left out. It takes some
+// two seconds at most, whatever the schema holds. Errors: [ErrNotFound],
+// [ErrCorrupt], [ErrRefused] for a schema of too many tables.
+func (m *Manager) Tables(ctx context.Context, id string) (_ []Table, err error) {
+	e, err := m.cat.Get(id)
+	if err != nil {
+		return nil, explain(fmt.Errorf("tables: %w", err))
+	}
+	r, err := m.openArchive(e)
+	if err != nil {
+		return nil, explain(fmt.Errorf("tables: %w", err))
+	}
+	defer r.Close() // it was only read
+	image := &provenFS{imageFS: imageFS{r, e.CreatedAt}}
+	name, files, err := vfs.New(image)
+	if err != nil {
+		return nil, fmt.Errorf("tables: %w", err)
+	}
+	defer func() { err = errors.Join(err, files.Close()) }()
+	list, err := tablesIn(ctx, name)
+	if damage := image.damage(); damage != nil && err != nil {
+		err = damage // SQLite only says that it could not read
+	}
+	if err != nil {
+		return nil, explain(fmt.Errorf("tables: backup %s: %w", e.ID, err))
+	}
+	return list, nil
+}
+
+// tablesIn lists the tables of the image in the file system of that name.
+func tablesIn(ctx context.Context, fileSystem string) (_ []Table, err error) {
+	c, err := sqliteconn.Open(imageName, sqliteconn.Options{VFS: fileSystem, Immutable: true, Hostile: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	t := &tableList{c: c, until: time.Now().Add(tablesTime)}
+	c.Limit(sqliteconn.Budget{Time: tablesTime, Memory: tablesMemory})
+	if err := t.read(ctx); err != nil {
+		switch sqliteconn.Classify(err) {
+		case sqliteconn.ClassCorrupt, sqliteconn.ClassNotADB:
+			return nil, &sentinelError{ErrCorrupt, err}
+		case sqliteconn.ClassBudget:
+			return nil, hint(&sentinelError{ErrRefused, err}, "the schema is out of all proportion; restore the backup to another file and look there")
+		}
+		return nil, err
+	}
+	for i := range t.list {
+		if err := t.describe(ctx, &t.list[i]); err != nil {
+			return nil, err
+		}
+	}
+	return t.list, nil
+}
+
+// tableList is the work on one image.
+type tableList struct {
+	c     *sqliteconn.Conn
+	until time.Time
+	list  []Table
+}
+
+// shadowSuffixes are the ends of the names of the tables that virtual tables of a
+// module keep their content in.
+var shadowSuffixes = map[string][]string{
+	"fts5":      {"_data", "_idx", "_content", "_docsize", "_config"},
+	"fts4":      {"_content", "_segments", "_segdir", "_docsize", "_stat"},
+	"fts3":      {"_content", "_segments", "_segdir"},
+	"rtree":     {"_node", "_parent", "_rowid"},
+	"rtree_i32": {"_node", "_parent", "_rowid"},
+	"geopoly":   {"_node", "_parent", "_rowid"},
+}
+
+// read reads the names from the schema.
+func (t *tableList) read(ctx context.Context) error {
+	names, shadows := 0, map[string]bool{}
+	const query = `SELECT name, type, CASE WHEN type='table' AND rootpage=0 THEN substr(sql, 1, 2000) END FROM sqlite_schema
+		WHERE type IN ('table','view') AND typeof(name)='text' AND lower(substr(name, 1, 7))<>'sqlite_' ORDER BY name`
+	err := t.c.Each(ctx, query, func(st *sqliteconn.Stmt) error {
+		table := Table{Name: st.Text(0), Type: st.Text(1)}
+		if sql := st.Text(2); sql != "" {
+			table.Type = "virtual"
+			for _, suffix := range shadowSuffixes[moduleOf(sql)] {
+				shadows[strings.ToLower(table.Name+suffix)] = true
+			}
+		}
+		if names += len(table.Name); len(t.list) == maxTables || names > maxTableNames {
+			return hint(fmt.Errorf("%w: more than %d tables, or names of more than %d bytes", ErrRefused, maxTables, maxTableNames),
+				"restore the backup to another file and look there")
+		}
+		t.list = append(t.list, table)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	kept := t.list[:0]
+	for _, table := range t.list {
+		if table.Type != "table" || !shadows[strings.ToLower(table.Name)] {
+			kept = append(kept, table)
+		}
+	}
+	t.list = kept
+	return nil
+}
+
+// moduleOf is the module that a virtual table's SQL names, in lower case; "" where
+// it is not written in the usual way.
+func moduleOf(sql string) string {
+	words := strings.Fields(strings.ToLower(sql))
+	for i, word := range words {
+		if word == "using" && i+1 < len(words) {
+			name, _, _ := strings.Cut(words[i+1], "(")
+			return name
+		}
+	}
+	return ""
+}
+
+// describe finds the columns and counts the rows, in the time that is left. What
+// cannot be found stays unknown: only the end of ctx is an error.
+func (t *tableList) describe(ctx context.Context, table *Table) error {
+	if !utf8.ValidString(table.Name) || strings.ContainsRune(table.Name, 0) {
+		table.Name = strings.ReplaceAll(strings.ToValidUTF8(table.Name, "\uFFFD"), "\x00", "\uFFFD")
+		return ctx.Err() // no SQL can name it
+	}
+	most := time.Until(t.until)
+	if table.Type != "table" {
+		most = min(most, viewTime)
+	}
+	quoted := "'" + strings.ReplaceAll(table.Name, "'", "''") + "'"
+	if n := t.ask(ctx, most, "SELECT count(*) FROM pragma_table_xinfo("+quoted+") WHERE hidden<>1"); n != nil {
+		table.Columns = int(*n)
+	}
+	if table.Type == "table" {
+		// No table may use up what those after it need.
+		name := `"` + strings.ReplaceAll(table.Name, `"`, `""`) + `"`
+		table.Rows = t.ask(ctx, time.Until(t.until)/2, "SELECT count(*) FROM main."+name)
+	}
+	return ctx.Err()
+}
+
+// ask returns a number, nil where it cannot be had in time. Counting is a single
+// instruction that looks for an interrupt only, not at the budget.
+func (t *tableList) ask(ctx context.Context, most time.Duration, query string) *int64 {
+	if most <= 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	t.c.Limit(sqliteconn.Budget{Time: most, Memory: tablesMemory})
+	n, err := t.c.Int(ctx, query)
+	if err != nil {
+		return nil
+	}
+	return &n
+}
+
+// provenFS is an imageFS that remembers the first frame that failed its proof.
+type provenFS struct {
+	imageFS
+	first error
+}
+
+// Open is called, and the file used, on the goroutine of the connection only.
+func (f *provenFS) Open(name string) (fs.File, error) {
+	file, err := f.imageFS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &provenFile{file.(*imageFile), f}, nil
+}
+
+func (f *provenFS) damage() error {
+	if errors.Is(f.first, archive.ErrDamaged) || errors.Is(f.first, archive.ErrTruncated) {
+		return f.first
+	}
+	return nil
+}
+
+type provenFile struct {
+	*imageFile
+	of *provenFS
+}
+
+// Read is what SQLite reads pages with, after a Seek.
+func (f *provenFile) Read(p []byte) (int, error) {
+	n, err := f.imageFile.Read(p)
+	if err != nil && f.of.first == nil {
+		f.of.first = err
+	}
+	return n, err
+}

@@ -1,0 +1,137 @@
+package snapshot_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/snapd/internal/testdb"
+	"example.com/snapd/snapshot"
+)
+
+// backupOf makes a database with script and backs it up.
+func backupOf(t *testing.T, script ...string) (*bench, snapshot.Backup) {
+	t.Helper()
+	b := newBench(t, "wal")
+	db := testdb.Open(t, b.m.Database())
+	for _, q := range script {
+		if _, err := db.Exec(q); err != nil {
+			t.Fatalf("%.200s: %v", q, err)
+		}
+	}
+	return b, b.manual()
+}
+
+func (b *bench) tables(id string) map[string]snapshot.Table {
+	b.t.Helper()
+	list, err := b.m.Tables(b.t.Context(), id)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	found := map[string]snapshot.Table{}
+	for i, table := range list {
+		if i > 0 && list[i-1].Name >= table.Name {
+			b.t.Errorf("%q after %q", table.Name, list[i-1].Name)
+		}
+		found[table.Name] = table
+	}
+	return found
+}
+
+// show is a table in one word.
+func show(t snapshot.Table) string {
+	rows := "?"
+	if t.Rows != nil {
+		rows = fmt.Sprint(*t.Rows)
+	}
+	return fmt.Sprintf("%s %d %s", t.Type, t.Columns, rows)
+}
+
+// Lost: what a backup holds, before one restores it.
+func TestTables(t *testing.T) {
+	b, e := backupOf(t,
+		`CREATE TABLE "odd ""name' x"(a, b, c AS (a+b), d AS (a*b) STORED)`,
+		`INSERT INTO "odd ""name' x" VALUES (1,2),(3,4)`,
+		"CREATE TABLE keyed(k PRIMARY KEY, v) WITHOUT ROWID", "INSERT INTO keyed VALUES(1,1),(2,2),(3,3)",
+		"CREATE TABLE auto(id INTEGER PRIMARY KEY AUTOINCREMENT)",
+		"CREATE VIEW counted AS SELECT count(*) AS n, 1 AS one FROM keyed",
+		"CREATE TABLE gone(x)", "CREATE VIEW orphan AS SELECT x FROM gone", "DROP TABLE gone",
+		"CREATE VIRTUAL TABLE words USING fts5(title, body)", "INSERT INTO words VALUES('a','b')",
+		"CREATE VIRTUAL TABLE boxes USING rtree(id, x0, x1)")
+	before := b.stored()
+	found := b.tables("latest")
+	for name, want := range map[string]string{
+		`odd "name' x`: "table 4 2", "keyed": "table 2 3", "auto": "table 1 0", "counted": "view 2 ?", "orphan": "view 0 ?",
+		"words": "virtual 2 ?", "boxes": "virtual 3 ?",
+	} {
+		if got, ok := found[name]; !ok || show(got) != want {
+			t.Errorf("%s: %s, want %s", name, show(got), want)
+		}
+	}
+	for _, hidden := range []string{"sqlite_sequence", "words_data", "boxes_node"} {
+		if _, ok := found[hidden]; ok {
+			t.Errorf("%s is none of the user's tables", hidden)
+		}
+	}
+	if b.stored() != before {
+		t.Error("looking changed the backup directory")
+	}
+	if _, err := b.m.Tables(t.Context(), "nosuch"); !errors.Is(err, snapshot.ErrNotFound) {
+		t.Errorf("no such backup: %v", err)
+	}
+	b.damageArchive(e)
+	if list, err := b.m.Tables(t.Context(), e.ID); !errors.Is(err, snapshot.ErrCorrupt) {
+		t.Errorf("a damaged archive: %v, %v", list, err)
+	}
+}
+
+// Lost: the page, and a core of the server, to a file that somebody uploaded: views
+// that double with each other, names without end, schemas that compute.
+func TestTablesOfHostileSchemas(t *testing.T) {
+	doubling := []string{"CREATE VIEW v0 AS SELECT 1 AS a"}
+	for i := 1; i <= 40; i++ {
+		doubling = append(doubling, fmt.Sprintf("CREATE VIEW v%d AS SELECT x.a FROM v%d x, v%d y", i, i-1, i-1))
+	}
+	many := []string{"BEGIN"}
+	for i := range 10_001 {
+		many = append(many, fmt.Sprintf("CREATE TABLE t%d(x)", i))
+	}
+	many = append(many, "COMMIT")
+	for name, c := range map[string]struct {
+		script []string
+		err    error
+		name   string
+		want   string
+	}{
+		"views that double": {script: doubling, name: "v1", want: "view 1 ?"},
+		"a view that counts to infinity": {name: "endless", want: "view 1 ?",
+			script: []string{"CREATE VIEW endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) AS m FROM n"}},
+		"a column that computes": {name: "huge", want: "table 2 1",
+			script: []string{"CREATE TABLE huge(a, b AS (hex(zeroblob(400000000))))", "INSERT INTO huge VALUES(1)"}},
+		"a long name": {name: strings.Repeat("n", 100_000), want: "table 1 0",
+			script: []string{"CREATE TABLE " + strings.Repeat("n", 100_000) + "(x)"}},
+		"too many tables": {script: many, err: snapshot.ErrRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, e := backupOf(t, c.script...)
+			began := time.Now()
+			list, err := b.m.Tables(t.Context(), e.ID)
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+				t.Fatalf("%v, want %v", err, c.err)
+			}
+			for _, table := range list {
+				if table.Name == c.name && show(table) != c.want {
+					t.Errorf("%.20s: %s, want %s", table.Name, show(table), c.want)
+				}
+			}
+			if c.err == nil && len(list) < 10 {
+				t.Errorf("only %d tables", len(list))
+			}
+		})
+	}
+}
