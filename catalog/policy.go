@@ -32,6 +32,9 @@ type Decision struct {
 	ID     string `json:"id"`
 	Keep   bool   `json:"keep"`
 	Reason string `json:"reason"`
+	// Until is when a kept automatic backup will go if the schedule goes on as it does;
+	// nil where that is not in sight, never, or not asked for. See Forecast.
+	Until *time.Time `json:"until"`
 }
 
 // last resolves the default of Last. Quotas of no meaning keep all.

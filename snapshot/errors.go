@@ -29,6 +29,8 @@ var (
 	ErrMissing = errors.New("database file is missing")
 	// ErrRefused: refused for safety, e.g. deleting the last verified backup.
 	ErrRefused = errors.New("refused for safety")
+	// ErrStale: what a plan was made for is no longer so; nothing was changed.
+	ErrStale = errors.New("the plan is out of date")
 	// ErrNoSpace: the disk is, or would become, full.
 	ErrNoSpace = durable.ErrNoSpace
 	// ErrVersion: an archive or catalog was written by a newer version.
@@ -95,7 +97,7 @@ func Code(err error) string {
 		is   error
 		code string
 	}{
-		{ErrBusy, "busy"}, {ErrNotFound, "not_found"}, {ErrNoUsableBackup, "no_usable_backup"}, {ErrRefused, "refused"},
+		{ErrStale, "stale"}, {ErrBusy, "busy"}, {ErrNotFound, "not_found"}, {ErrNoUsableBackup, "no_usable_backup"}, {ErrRefused, "refused"},
 		{ErrMissing, "missing"}, {ErrNoSpace, "no_space"}, {ErrCorrupt, "corrupt"}, {ErrVersion, "newer_version"},
 		{catalog.ErrVersion, "newer_version"}, {catalog.ErrReadOnly, "read_only"}, {ErrForeignSQLite, "foreign_sqlite"},
 		{fs.ErrPermission, "permission"}, {context.Canceled, "cancelled"}, {context.DeadlineExceeded, "timeout"},

@@ -20,11 +20,13 @@ const (
 	EventBackedUp     EventType = "backed_up"     // a new verified backup
 	EventUnchanged    EventType = "unchanged"     // no backup needed: Backup still covers the database
 	EventVerified     EventType = "verified"      // a stored backup was proven again
+	EventDrilled      EventType = "drilled"       // a stored backup was restored on trial, and is good
 	EventRestored     EventType = "restored"      // a restore or a recovery ended well
 	EventRepaired     EventType = "repaired"      // the database was mended from what it holds
 	EventQuarantined  EventType = "quarantined"   // a corrupt database was preserved at Path
 	EventRemoved      EventType = "removed"       // a backup was pruned or deleted
 	EventReconciled   EventType = "reconciled"    // the catalog was brought in line with the directory
+	EventDone         EventType = "done"          // an operation that nothing else tells the end of ended well
 	EventFailed       EventType = "failed"        // an operation failed: Err
 	EventWarning      EventType = "warning"       // worth a look, e.g. violations
 	EventScheduled    EventType = "scheduled"     // the next automatic backup is due at Next

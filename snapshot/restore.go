@@ -38,6 +38,9 @@ type RestoreOptions struct {
 	// Offline demands the swap of the file even where the restore could go
 	// through a transaction. It is refused while somebody has the database open.
 	Offline bool
+	// Plan, when not nil, lets the restore over the database go ahead only while that
+	// plan holds; see [Manager.PlanRestore] and [ErrStale].
+	Plan *RestorePlan
 	// Result, when not nil, receives what was done.
 	Result *RestoreResult
 }
@@ -72,7 +75,7 @@ func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) erro
 	began := m.now()
 	var res RestoreResult
 	if err := m.restore(ctx, id, o, &res); err != nil {
-		return m.failed(ctx, "restore", "", explain(err))
+		return m.failedOn(ctx, "restore", res.Restored, explain(err))
 	}
 	res.DurationMS = m.now().Sub(began).Milliseconds()
 	if o.Result != nil {
@@ -90,6 +93,12 @@ func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res 
 	}
 	res.Restored = e.ID
 	m.ev.emit(ctx, Event{Type: EventStarted, Operation: "restore", Backup: e.ID})
+	if o.To != "" && o.Plan != nil {
+		return hint(fmt.Errorf("restore to %s: %w: the plan is for a restore over the database", o.To, ErrRefused), "leave out the plan, or the path")
+	}
+	if err := m.holds(o.Plan, e); err != nil {
+		return err
+	}
 	if e, err = m.provenEntry(ctx, e); err != nil {
 		return err
 	}
@@ -104,13 +113,13 @@ func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res 
 	}
 	res.To = m.cfg.Database
 	if !o.Offline {
-		done, err := m.restoreOnline(ctx, r, e, res)
+		done, err := m.restoreOnline(ctx, r, e, o.Plan, res)
 		if done || err != nil {
 			return err
 		}
 	}
 	res.Method = Swap
-	return m.restoreSwap(ctx, r, e, res)
+	return m.restoreSwap(ctx, r, e, o.Plan, res)
 }
 
 // provenEntry makes sure that the image inside e passed quick_check. The
@@ -203,7 +212,7 @@ func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, targe
 // restoreOnline restores through one write transaction of the live database.
 // done is false, with no error, where that cannot be: no database, one that
 // SQLite cannot open, or another page size.
-func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup, res *RestoreResult) (done bool, err error) {
+func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup, plan *RestorePlan, res *RestoreResult) (done bool, err error) {
 	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || e.DatabaseBytes == 0 {
 		return false, nil
 	}
@@ -231,6 +240,9 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 	if tx.Damage() != nil || snap.Info().PageSize != e.PageSize {
 		return false, nil
 	}
+	if err := m.stillThere(plan); err != nil {
+		return false, err
+	}
 	safety, err := m.store(ctx, snap, Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true,
 		Note: "state before restoring " + e.ID}, nil)
 	if isDamage(err) {
@@ -239,19 +251,48 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 	if err != nil {
 		return false, fmt.Errorf("restore: safety backup: %w", err)
 	}
-	p := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "write", Total: e.DatabaseBytes})
-	if err := m.replace(ctx, tx, r, p); err != nil {
+	if err := m.exchange(ctx, tx, r, e, plan, safety); err != nil {
 		// Nothing was changed: what was saved is the database as it stands.
-		return false, errors.Join(err, m.cat.Delete(context.WithoutCancel(ctx), safety.ID))
-	}
-	m.atPoint("pages replaced")
-	if err := tx.Commit(ctx); err != nil {
-		return false, fmt.Errorf("restore: commit: %w", err)
+		return false, errors.Join(err, m.forget(ctx, safety.ID))
 	}
 	m.atPoint("committed")
 	m.rememberRestore(e)
 	res.Method, res.SafetyBackup = Online, &safety.ID
 	return true, m.checkRestored(ctx, e)
+}
+
+// exchange writes the image into the transaction, whose state safety holds, and
+// commits it. Until it announces that, the end of ctx leaves everything as it was.
+func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, r *archive.Reader, e Backup, plan *RestorePlan, safety Backup) error {
+	if err := plan.saved(e, &safety); err != nil {
+		return err
+	}
+	p := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "write", Total: e.DatabaseBytes})
+	if err := m.replace(ctx, tx, r, p); err != nil {
+		return err
+	}
+	m.atPoint("pages replaced")
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: phaseCommit})
+	if err := tx.Commit(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("restore: commit: %w", err)
+	}
+	return nil
+}
+
+// phaseCommit is announced right before a restore becomes irrevocable: from there on
+// cancelling has no effect.
+const phaseCommit = "commit"
+
+// forget drops a safety backup of a state that was not replaced after all.
+func (m *Manager) forget(ctx context.Context, id string) error {
+	err := m.cat.Delete(context.WithoutCancel(ctx), id)
+	if err != nil {
+		return fmt.Errorf("remove the safety backup that is not needed: %w", err)
+	}
+	return nil
 }
 
 // isDamage reports whether err says that the live database is damaged.

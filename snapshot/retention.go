@@ -10,7 +10,8 @@ import (
 )
 
 // Prune carries out the retention policy and returns every decision with its
-// reason. With dryRun nothing is removed. A nil policy is the Config's.
+// reason. With dryRun nothing is removed, and Until tells when what is kept will go,
+// as far as the schedule lets that be foreseen. A nil policy is the Config's.
 func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Decision, error) {
 	p := m.cfg.Retention
 	if policy != nil {
@@ -21,7 +22,9 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Dec
 		if err != nil {
 			return nil, fmt.Errorf("prune: %w", err)
 		}
-		return catalog.Plan(entries, p, m.now()), nil
+		now := m.now()
+		decisions := catalog.Plan(entries, p, now)
+		return decisions, m.foresee(decisions, entries, p, now)
 	}
 	unlock, err := m.operate(ctx, "prune")
 	if err != nil {

@@ -64,11 +64,15 @@ func TestPrune(t *testing.T) {
 		t.Error("a dry run changed the directory")
 	}
 	keep := map[string]bool{made[4].ID: true, made[3].ID: true, made[0].ID: true, manual.ID: true}
-	for _, d := range plan {
+	for i, d := range plan {
 		if d.Keep != keep[d.ID] || d.Reason == "" {
 			t.Errorf("decision %+v", d)
 		}
-		wantKeys(t, d, "id", "keep", "reason")
+		wantKeys(t, d, "id", "keep", "reason", "until")
+		if by := made[4].ID == d.ID || made[3].ID == d.ID; by != (d.Until != nil) {
+			t.Errorf("%s (%s): until %v", d.ID, d.Reason, d.Until)
+		}
+		plan[i].Until = nil // only a plan foretells
 	}
 	done, err := b.m.Prune(t.Context(), policy, false)
 	if err != nil || !slices.Equal(done, plan) {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,9 @@ type swap struct {
 	// still reports whether the database is still what was judged or saved; it
 	// is asked under the exclusive lock.
 	still stillFunc
+
+	op        string // the operation, "" for a recovery
+	committed bool   // the swap became irrevocable
 }
 
 // stillFunc reports whether the database is what it was when the function was made.
@@ -40,7 +44,7 @@ type stillFunc func() (bool, error)
 var errMoved = errors.New("the database changed meanwhile")
 
 // restoreSwap restores by replacing the file.
-func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, res *RestoreResult) (err error) {
+func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, plan *RestorePlan, res *RestoreResult) (err error) {
 	if m.cfg.BeforeSwap != nil {
 		if err := m.cfg.BeforeSwap(ctx); err != nil {
 			return fmt.Errorf("restore: BeforeSwap: %w", err)
@@ -67,11 +71,17 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 	}
 	const tries = 5 // a writer that commits between our copy and our lock five times in a row is in use
 	for range tries {
-		s, err := m.save(ctx, f, e, res)
+		s, err := m.save(ctx, f, e, plan, res)
 		if err != nil {
 			return err
 		}
-		if err = m.swap(ctx, s); err == nil {
+		err = m.swap(ctx, s)
+		if !s.committed && res.SafetyBackup != nil {
+			// Nothing was changed: what was saved is not needed.
+			err = errors.Join(err, m.forget(ctx, *res.SafetyBackup))
+			res.SafetyBackup = nil
+		}
+		if err == nil {
 			m.rememberRestore(e)
 			if s.quarantine != "" {
 				res.Quarantined = quarantined(s.quarantine)
@@ -122,30 +132,33 @@ func (m *Manager) foldIn(ctx context.Context) error {
 
 // save keeps what the swap will replace: a sound database as a safety backup,
 // anything else whole in quarantine.
-func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, res *RestoreResult) (*swap, error) {
-	s := &swap{staged: f, backup: e}
+func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, plan *RestorePlan, res *RestoreResult) (*swap, error) {
+	s := &swap{staged: f, backup: e, op: "restore"}
 	var err error
 	if s.still, err = m.stillAsNow(); err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
+	if err := m.stillThere(plan); err != nil {
+		return nil, err
+	}
 	st, err := os.Stat(m.cfg.Database)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
 		if len(livefile.Sidecars(m.cfg.Database)) > 0 {
-			return s, m.saveWhole(ctx, s)
+			return s, m.saveWhole(ctx, s, plan)
 		}
-		return s, nil
+		return s, plan.saved(e, nil)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
 	if m.damagedFiles(ctx) != nil || m.damagedByJournal(ctx) {
-		return s, m.saveWhole(ctx, s)
+		return s, m.saveWhole(ctx, s, plan)
 	}
 	wait, cancel := m.lockContext(ctx)
 	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir})
 	cancel()
 	if isDamage(err) {
-		return s, m.saveWhole(ctx, s)
+		return s, m.saveWhole(ctx, s, plan)
 	}
 	if err != nil {
 		return nil, err
@@ -154,17 +167,23 @@ func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, res *Rest
 		Note: "state before restoring " + e.ID}, nil)
 	closed := snap.Close()
 	if closed == nil && isDamage(err) {
-		return s, m.saveWhole(ctx, s)
+		return s, m.saveWhole(ctx, s, plan)
 	}
 	if err := errors.Join(err, closed); err != nil {
 		return nil, fmt.Errorf("restore: safety backup: %w", err)
+	}
+	if err := plan.saved(e, &b); err != nil {
+		return nil, errors.Join(err, m.forget(ctx, b.ID))
 	}
 	res.SafetyBackup = &b.ID
 	return s, nil
 }
 
 // saveWhole has the swap keep the files as they are, with what a check says of them.
-func (m *Manager) saveWhole(ctx context.Context, s *swap) (err error) {
+func (m *Manager) saveWhole(ctx context.Context, s *swap, plan *RestorePlan) (err error) {
+	if err := plan.saved(s.backup, nil); err != nil {
+		return err
+	}
 	if s.quarantine, err = m.quarantineName(); err != nil {
 		return err
 	}
@@ -235,6 +254,11 @@ func (m *Manager) swap(ctx context.Context, s *swap) error {
 	if err := dressLike(s.staged.Name(), db); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	s.committed = true // whatever fails from here on may have begun to change things
+	m.progress(ctx, Event{Operation: cmp.Or(s.op, "recover"), Backup: s.backup.ID, Phase: phaseCommit})
 	if err := in.write(db); err != nil {
 		return err
 	}

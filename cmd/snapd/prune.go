@@ -44,7 +44,11 @@ func (c *pruneCmd) print(w io.Writer, decisions []snapshot.Decision) {
 				keep++
 				what = "keep"
 			}
-			row(what, d.ID, d.Reason)
+			reason := d.Reason
+			if d.Until != nil {
+				reason += "; goes about " + d.Until.UTC().Format("2006-01-02 15:04") + " UTC"
+			}
+			row(what, d.ID, reason)
 		}
 	})
 	gone := len(decisions) - keep

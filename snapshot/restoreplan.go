@@ -1,0 +1,274 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/livefile"
+)
+
+// RestorePlan says what restoring a backup over the database would cost now. As
+// [RestoreOptions].Plan it binds the restore to that: what is no longer so is
+// [ErrStale], and nothing is touched. It is a value that may be kept for a while.
+type RestorePlan struct {
+	Backup Backup `json:"backup"`
+	// LosesSince is when the state in the backup was taken, at the latest: all changes
+	// since then are lost. Nil where it is proven that there are none.
+	LosesSince   *time.Time `json:"loses_since"`
+	LosesSeconds int64      `json:"loses_seconds"` // from LosesSince to now
+	EstimatedMS  int64      `json:"estimated_ms"`  // a guess, never 0
+	// SafetyBackup: the present state can be, and will be, saved as a backup first. Else
+	// there is none, or it is damaged and its files are kept whole as they are.
+	SafetyBackup bool `json:"saves_first"`
+
+	bound planBinding
+}
+
+// planBinding is what a plan takes for granted.
+type planBinding struct {
+	database string // path
+	standing standing
+	state    catalog.VerifyState // of the backup
+}
+
+// standing is what the live database is, as far as a plan depends on it: commits of
+// its writers do not change it.
+type standing struct {
+	file     livefile.ID       // of the main file; zero where there is none or it is empty
+	restored string            // id and time of the last restore
+	known    integrity.Verdict // by the catalog
+}
+
+// PlanRestore says what restoring the backup would cost, and whether it can be undone.
+// It changes nothing. Errors: [ErrNotFound], [ErrCorrupt] for a backup that failed
+// its proof, [ErrBusy] or *integrity.CheckError where the database could not be looked at.
+func (m *Manager) PlanRestore(ctx context.Context, id string) (RestorePlan, error) {
+	p, err := m.planRestore(ctx, id)
+	if err != nil {
+		return RestorePlan{}, explain(fmt.Errorf("plan restore: %w", err))
+	}
+	return p, nil
+}
+
+func (m *Manager) planRestore(ctx context.Context, id string) (RestorePlan, error) {
+	e, err := m.cat.Get(id)
+	if err != nil {
+		return RestorePlan{}, err
+	}
+	if e.Verification.State == catalog.Failed {
+		return RestorePlan{}, hint(&sentinelError{ErrCorrupt, fmt.Errorf("backup %s failed its proof: %s", e.ID, e.Verification.Detail)},
+			"choose another backup, or verify this one again")
+	}
+	r, err := m.openArchive(e)
+	if err != nil {
+		return RestorePlan{}, err
+	}
+	r.Close() // it was only read
+	state, err := m.cat.State()
+	if err != nil {
+		return RestorePlan{}, err
+	}
+	// Before the check: what changes meanwhile then shows as a change.
+	stand, print, err := m.standing(state)
+	if err != nil {
+		return RestorePlan{}, err
+	}
+	report, err := m.look(ctx, integrity.LevelProbe, min(m.cfg.LockWait, statusPatience))
+	if err != nil {
+		return RestorePlan{}, err
+	}
+	now := m.now()
+	p := RestorePlan{Backup: e.Public(), bound: planBinding{m.cfg.Database, stand, e.Verification.State}}
+	switch *worse(report.Verdict, state) {
+	case integrity.Healthy, integrity.Violations:
+		p.SafetyBackup = !m.damagedByJournal(ctx)
+	}
+	same := false
+	if p.SafetyBackup {
+		if same, err = m.isImage(e, print); err != nil {
+			return RestorePlan{}, err
+		}
+	}
+	if !same {
+		since, err := m.takenAt(e, now)
+		if err != nil {
+			return RestorePlan{}, err
+		}
+		p.LosesSince, p.LosesSeconds = &since, int64(max(0, now.Sub(since))/time.Second)
+	}
+	live := int64(0)
+	if p.SafetyBackup {
+		live = max(print.Main.Size, print.WAL.Size)
+	}
+	p.EstimatedMS = m.restoreTime(e, live, state)
+	return p, nil
+}
+
+// standing looks at the database's file, and at what the catalog knows of it.
+func (m *Manager) standing(state catalog.State) (standing, livefile.Fingerprint, error) {
+	s := standing{known: *worse(integrity.Healthy, state)}
+	if r := state.LastRestore; r != nil {
+		s.restored = r.ID + " " + r.At.UTC().Format(time.RFC3339Nano)
+	}
+	print, err := livefile.TakeFingerprint(m.cfg.Database)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, print, nil
+	}
+	if err == nil && print.Main.Size > 0 {
+		s.file = print.Main.ID
+	}
+	return s, print, err
+}
+
+// isImage reports whether print proves that the database holds the very image of e:
+// unchanged since e, or since a newer backup of the same image.
+func (m *Manager) isImage(e Backup, print livefile.Fingerprint) (bool, error) {
+	all, err := m.cat.Entries()
+	if err != nil {
+		return false, err
+	}
+	for _, b := range all {
+		if b.ImageBLAKE3 == e.ImageBLAKE3 && b.Usable() && originOf(b).Unchanged(print) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// takenAt is a time after which nothing is in e for sure. That is e's own date,
+// unless the order of the backups contradicts it: then a clock was wrong, and only
+// the date of an earlier backup can be relied on, or none.
+func (m *Manager) takenAt(e Backup, now time.Time) (time.Time, error) {
+	all, err := m.cat.Entries() // newest first
+	if err != nil {
+		return time.Time{}, err
+	}
+	latest := now // that e can have been taken
+	for _, b := range all {
+		switch {
+		case b.Seq > e.Seq && b.CreatedAt.Before(latest):
+			latest = b.CreatedAt
+		case b.Seq == e.Seq && !b.CreatedAt.After(latest):
+			return b.CreatedAt.UTC(), nil
+		case b.Seq < e.Seq && !b.CreatedAt.After(latest):
+			return b.CreatedAt.UTC(), nil
+		}
+	}
+	return time.Unix(0, 0).UTC(), nil
+}
+
+const (
+	// restoreRate, in bytes a second, is for where nothing was measured yet: each part
+	// of a restore is faster on a modest machine.
+	restoreRate = 400e6
+	// telling is the size in bytes from which on the time that something took says
+	// more about its size than about what every operation takes.
+	telling = 16 << 20
+)
+
+// restoreTime guesses how many milliseconds a restore of e takes with the saving of
+// live bytes before it: by the last drill and the newest backup, where there are any.
+func (m *Manager) restoreTime(e Backup, live int64, state catalog.State) int64 {
+	var drilled, saved measured
+	if d := state.LastDrill; d != nil {
+		if b, err := m.cat.Get(d.ID); err == nil {
+			drilled = measured{b.DatabaseBytes, d.DurationMS}
+		}
+	}
+	if b, err := m.cat.Get("latest"); err == nil {
+		saved = measured{b.DatabaseBytes, b.DurationMS}
+	}
+	ms := drilled.scaled(e.DatabaseBytes)
+	if live > 0 {
+		ms += saved.scaled(live)
+	}
+	return max(1, ms)
+}
+
+// measured is how long something took; the zero value is nothing known.
+type measured struct{ bytes, ms int64 }
+
+// scaled is how many milliseconds it will take for that many bytes.
+func (t measured) scaled(bytes int64) int64 {
+	if t.ms > 0 && t.bytes >= telling {
+		return int64(float64(t.ms) * float64(bytes) / float64(t.bytes))
+	}
+	return max(t.ms, int64(float64(bytes)/restoreRate*1000))
+}
+
+// holds returns ErrStale where p is not, or no longer, true for a restore of e. The
+// caller holds the operation lock.
+func (m *Manager) holds(p *RestorePlan, e Backup) error {
+	if p == nil {
+		return nil
+	}
+	state, err := m.cat.State()
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	stand, print, err := m.standing(state)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	was := p.Backup
+	switch {
+	case p.bound.database != m.cfg.Database:
+		return stale("it is of another database")
+	case was.ID != e.ID || was.Seq != e.Seq:
+		return stale("it is for backup " + was.ID)
+	case was.ImageBLAKE3 != e.ImageBLAKE3 || was.ArchiveBytes != e.ArchiveBytes || p.bound.state != e.Verification.State:
+		return stale("the backup is not what it was then")
+	case p.bound.standing.file != stand.file:
+		return stale("the database was replaced meanwhile")
+	case p.bound.standing.restored != stand.restored:
+		return stale("a backup was restored meanwhile")
+	case p.bound.standing.known != stand.known:
+		return stale("more has become known of the database's state")
+	}
+	if p.LosesSince == nil {
+		if same, err := m.isImage(e, print); err != nil {
+			return fmt.Errorf("restore: %w", err)
+		} else if !same {
+			return stale("nothing would have been lost, but the database has changed since")
+		}
+	}
+	return nil
+}
+
+// stillThere is the part of holds that can be asked while the database is locked.
+func (m *Manager) stillThere(p *RestorePlan) error {
+	if p == nil {
+		return nil
+	}
+	stand, _, err := m.standing(catalog.State{})
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if stand.file != p.bound.standing.file {
+		return stale("the database was replaced meanwhile")
+	}
+	return nil
+}
+
+// saved compares what was saved of the database, under the lock under which it is to
+// be replaced, with what p said; nil stands for files that will be kept as they are.
+func (p *RestorePlan) saved(e Backup, safety *Backup) error {
+	switch {
+	case p == nil:
+		return nil
+	case safety == nil && p.SafetyBackup:
+		return stale("the database can no longer be saved as a backup")
+	case p.LosesSince == nil && (safety == nil || safety.ImageBLAKE3 != e.ImageBLAKE3):
+		return stale("nothing would have been lost, but the database has changed since")
+	}
+	return nil
+}
+
+func stale(why string) error {
+	return hint(fmt.Errorf("restore: %w: %s; nothing was changed", ErrStale, why), "make a new plan and look at it")
+}
