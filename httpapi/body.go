@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -28,14 +29,23 @@ func admitBody(rt route, w http.ResponseWriter, c *call) error {
 		return nil
 	}
 	if c.Body == nil || c.Body == http.NoBody || c.ContentLength == 0 {
+		bodyRead(w)
 		return nil
 	}
 	n, err := io.ReadFull(http.MaxBytesReader(w, c.Body, 1), make([]byte, 1))
 	if n == 0 && errors.Is(err, io.EOF) {
+		bodyRead(w)
 		return nil
 	}
 	w.Header().Set("Connection", "close") // the rest is not waited for
 	return invalid("this route takes no body", "send the request without one")
+}
+
+// bodyRead takes off the deadline for reading, which was for the request: the
+// server reads on only to notice that the client has gone, and would take a
+// deadline for that.
+func bodyRead(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a host's own writer may know none
 }
 
 func tooLarge(limit int64) *problem {
@@ -59,6 +69,7 @@ func decode(w http.ResponseWriter, c *call, limit int64, v any) error {
 		w.Header().Set("Connection", "close")
 		return invalid("the body ended before its end, or came too slowly", "")
 	}
+	bodyRead(w)
 	if len(raw) == 0 {
 		return nil
 	}

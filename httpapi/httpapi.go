@@ -19,9 +19,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -95,7 +97,6 @@ type Options struct {
 }
 
 func (o *Options) resolve(m manager) error {
-	o.APIPrefix = strings.TrimRight(o.APIPrefix, "/")
 	if o.APIPrefix == "" {
 		o.APIPrefix = DefaultAPIPrefix
 	}
@@ -106,10 +107,12 @@ func (o *Options) resolve(m manager) error {
 		o.PagePrefix += "/"
 	}
 	for _, p := range []string{o.APIPrefix, o.PagePrefix} {
-		if !strings.HasPrefix(p, "/") || strings.ContainsAny(p, ":*?# ") {
-			return fmt.Errorf("prefix %q: want a path that begins with a slash, without any of : * ? # and spaces", p)
+		clean := path.Clean(p) == p || path.Clean(p)+"/" == p
+		if !clean || !strings.HasPrefix(p, "/") || strings.ContainsAny(p, ":*?#%\\ ") {
+			return fmt.Errorf("prefix %q: want a clean path that begins with a slash, without any of : * ? # %% \\ and spaces", p)
 		}
 	}
+	o.APIPrefix = strings.TrimSuffix(o.APIPrefix, "/")
 	if o.TokenFile == "" {
 		o.TokenFile = filepath.Join(m.Dir(), DefaultTokenFile)
 	}
@@ -130,11 +133,13 @@ type Handler struct {
 	log  *slog.Logger
 	root http.Handler // the whole chain
 
+	page        *page
 	builtin     *builtin // nil with the host's authorisation
 	crossOrigin http.CrossOriginProtection
 	refusals    recorder // of tokens
 	denials     recorder // of rights
 	closing     atomic.Bool
+	limits      limits
 
 	closers []func(context.Context) error // in the order of closing
 }
@@ -153,11 +158,18 @@ func newHandler(m manager, o Options) (*Handler, error) {
 	if err := o.resolve(m); err != nil {
 		return nil, err
 	}
-	h := &Handler{m: m, o: o, log: o.Logger}
+	h := &Handler{m: m, o: o, log: o.Logger, limits: defaultLimits}
 	if o.Authorize == nil {
 		if err := h.openBuiltin(); err != nil {
 			return nil, err
 		}
+	}
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		return nil, err
+	}
+	if h.page, err = newPage(files, relative(o.PagePrefix, o.APIPrefix)); err != nil {
+		return nil, err
 	}
 	h.root = h.chain(h.router(routes()))
 	return h, nil

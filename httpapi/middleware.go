@@ -113,14 +113,12 @@ type streamWriter struct {
 func newStreamWriter(w http.ResponseWriter, r *http.Request) *streamWriter {
 	s := &streamWriter{ResponseWriter: w, control: http.NewResponseController(w)}
 	s.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
-	// Reading on serves only to notice that the client has gone. Where a host's
-	// writer knows no deadlines there are none.
-	_ = s.control.SetReadDeadline(time.Time{})
 	s.extend()
 	return s
 }
 
 func (s *streamWriter) extend() {
+	// Where a host's own writer knows no deadlines there are none.
 	_ = s.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
 }
 

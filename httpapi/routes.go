@@ -131,6 +131,9 @@ func plausible(s string) bool {
 
 // unrouted answers what is in no table: the page, or nothing.
 func (h *Handler) unrouted(w http.ResponseWriter, r *http.Request) {
+	if h.servePage(w, r) {
+		return
+	}
 	h.tell(w, fail(http.StatusNotFound, "not_found", "there is nothing at this address", ""))
 }
 

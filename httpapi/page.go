@@ -1,0 +1,206 @@
+package httpapi
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+)
+
+//go:embed static
+var static embed.FS
+
+const (
+	indexFile = "index.html"
+	// apiMark stands in the index where the page looks for the API.
+	apiMark = "%API%"
+)
+
+// fileTypes are the kinds of files that the page may have. They are named here, for
+// what the machine's own table says of them is not to be relied on.
+var fileTypes = map[string]string{
+	".html":        "text/html; charset=utf-8",
+	".css":         "text/css; charset=utf-8",
+	".js":          "text/javascript; charset=utf-8",
+	".mjs":         "text/javascript; charset=utf-8",
+	".json":        "application/json",
+	".svg":         "image/svg+xml",
+	".png":         "image/png",
+	".ico":         "image/x-icon",
+	".txt":         "text/plain; charset=utf-8",
+	".webmanifest": "application/manifest+json",
+	".woff2":       "font/woff2",
+}
+
+// page is the administrators' page: files without any data in them, which anybody
+// may read. It is made once; nothing of a request but its path is looked up in it.
+type page struct{ files map[string]pageFile }
+
+type pageFile struct {
+	kind         string
+	plain, small []byte // small: gzip, nil where that saves nothing
+	tag          string // of the plain bytes, without quotes
+}
+
+// newPage reads the files of dir. api is where the page finds the API.
+func newPage(dir fs.FS, api string) (*page, error) {
+	p := &page{files: make(map[string]pageFile)}
+	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := fs.ReadFile(dir, name)
+		if err != nil {
+			return err
+		}
+		if name == indexFile {
+			raw = bytes.ReplaceAll(raw, []byte(apiMark), []byte(html.EscapeString(api)))
+		}
+		p.files[name], err = newPageFile(name, raw)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("page: %w", err)
+	}
+	if index, ok := p.files[indexFile]; ok {
+		p.files[""] = index
+	}
+	return p, nil
+}
+
+func newPageFile(name string, raw []byte) (pageFile, error) {
+	kind, known := fileTypes[path.Ext(name)]
+	if !known {
+		return pageFile{}, fmt.Errorf("%s is of no known kind", name)
+	}
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		return pageFile{}, err
+	}
+	if _, err := z.Write(raw); err != nil {
+		return pageFile{}, err
+	}
+	if err := z.Close(); err != nil {
+		return pageFile{}, err
+	}
+	sum := sha256.Sum256(raw)
+	f := pageFile{kind: kind, plain: raw, tag: hex.EncodeToString(sum[:8])}
+	if b.Len() < len(raw) {
+		f.small = b.Bytes()
+	}
+	return f, nil
+}
+
+// servePage answers for the page's files, and reports whether the path is theirs.
+func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) bool {
+	name, below := strings.CutPrefix(r.URL.Path, h.o.PagePrefix)
+	if !below && r.URL.Path+"/" != h.o.PagePrefix && r.URL.Path != "/" && r.URL.Path != "" {
+		return false
+	}
+	f, known := h.page.files[name]
+	if below && !known {
+		return false
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+		} else {
+			h.wrongMethod(w, r)
+		}
+		return true
+	}
+	if !below {
+		w.Header().Set("Location", h.toPage(r))
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return true
+	}
+	f.serve(w, r)
+	return true
+}
+
+// toPage is the page as seen from the request: relative, for a proxy or a host may
+// have taken a prefix off the path. Where nothing is left of it, its last part is
+// in the request as it came.
+func (h *Handler) toPage(r *http.Request) string {
+	if r.URL.Path != "" {
+		return relative(r.URL.Path, h.o.PagePrefix)
+	}
+	came, err := url.ParseRequestURI(r.RequestURI)
+	if err != nil {
+		return "." + h.o.PagePrefix
+	}
+	return "./" + path.Base(came.EscapedPath()) + h.o.PagePrefix
+}
+
+func (f pageFile) serve(w http.ResponseWriter, r *http.Request) {
+	body, tag := f.plain, `"`+f.tag+`"`
+	header := w.Header()
+	if f.small != nil {
+		header.Set("Vary", "Accept-Encoding")
+		if acceptsGzip(r) {
+			body, tag = f.small, `"`+f.tag+`-gzip"`
+			header.Set("Content-Encoding", "gzip")
+		}
+	}
+	header.Set("ETag", tag)
+	// Kept, but asked for anew each time: a new version of the program is seen at once.
+	header.Set("Cache-Control", "no-cache")
+	if tagListed(r.Header.Values("If-None-Match"), tag) {
+		header.Del("Content-Encoding")
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	header.Set("Content-Type", f.kind)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(body) // the client has gone: nobody to tell
+}
+
+// tagListed reports whether an If-None-Match names the tag.
+func tagListed(values []string, tag string) bool {
+	for _, value := range values {
+		for one := range strings.SplitSeq(value, ",") {
+			one = strings.TrimPrefix(strings.TrimSpace(one), "W/")
+			if one == tag || one == "*" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// acceptsGzip understands what browsers and curl send; in doubt it is no.
+func acceptsGzip(r *http.Request) bool {
+	for _, value := range r.Header.Values("Accept-Encoding") {
+		for one := range strings.SplitSeq(value, ",") {
+			coding, weight, weighted := strings.Cut(one, ";")
+			if !strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+				continue
+			}
+			q, err := strconv.ParseFloat(strings.TrimPrefix(strings.ReplaceAll(weight, " ", ""), "q="), 64)
+			return !weighted || err == nil && q > 0
+		}
+	}
+	return false
+}
+
+// relative is how a document at the path from refers to the path to, both as the
+// handler sees them: it stays true below any prefix.
+func relative(from, to string) string {
+	up := strings.Repeat("../", strings.Count(strings.TrimPrefix(from, "/"), "/"))
+	if ref := up + strings.TrimPrefix(to, "/"); ref != "" {
+		return ref
+	}
+	return "."
+}
