@@ -36,6 +36,8 @@ type grammar struct {
 	Status  statusCmd  `cmd:"" help:"Is the data protected, and if not, why? Exit 0: protected, 3: not."`
 	Check   checkCmd   `cmd:"" help:"Is a database, or an archive, whole? Exit 3: corrupt."`
 	Verify  verifyCmd  `cmd:"" help:"Prove stored backups again."`
+	Drill   drillCmd   `cmd:"" help:"Rehearse a restore: to a scratch file, with a full check, timed."`
+	Tables  tablesCmd  `cmd:"" help:"List the tables inside a backup, without restoring it."`
 	Restore restoreCmd `cmd:"" help:"Put a backup in the database's place, or write it to another file."`
 	Recover recoverCmd `cmd:"" help:"Check the database, and restore the newest good backup if it is damaged or missing."`
 	Prune   pruneCmd   `cmd:"" help:"Remove the automatic backups that the retention rules no longer keep."`

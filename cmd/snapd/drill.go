@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"example.com/snapd/integrity"
+	"example.com/snapd/snapshot"
+)
+
+type drillCmd struct {
+	ID string `arg:"" optional:"" default:"latest" help:"Backup; default: the newest verified one."`
+}
+
+// drillDocument is the JSON form of a drill.
+type drillDocument struct {
+	ID         string `json:"id"`
+	Verdict    string `json:"verdict"`
+	DurationMS int64  `json:"duration_ms"`
+}
+
+func (c *drillCmd) run(ctx context.Context, a *app) error {
+	m, err := a.open(nil)
+	if err != nil {
+		return err
+	}
+	b, err := m.Find(c.ID)
+	if err != nil {
+		return fmt.Errorf("drill %s: %w", c.ID, err)
+	}
+	out, err := m.Drill(ctx, b.ID)
+	if out.ID == "" {
+		return err
+	}
+	damaged := errors.Is(err, snapshot.ErrCorrupt)
+	if err != nil && !damaged {
+		return err
+	}
+	doc := drillDocument{out.ID, out.Verdict, out.DurationMS}
+	if err := a.result(doc, func(w io.Writer) { printDrill(w, b, doc) }); err != nil {
+		return err
+	}
+	if damaged {
+		return &outcome{exitCorrupt, "backup " + b.ID + " cannot be restored: it is damaged"}
+	}
+	return nil
+}
+
+func printDrill(w io.Writer, b snapshot.Backup, d drillDocument) {
+	if d.Verdict != string(integrity.Healthy) && d.Verdict != string(integrity.Violations) {
+		fmt.Fprintf(w, "%s: %s: it is marked failed, and no restore will use it\n", d.ID, d.Verdict)
+		return
+	}
+	perSecond := b.DatabaseBytes * 1000 / max(1, d.DurationMS)
+	fmt.Fprintf(w, "%s: %s: restored to a scratch file and checked in full in %s (%s, %s/s)\n",
+		d.ID, d.Verdict, millis(d.DurationMS), size(b.DatabaseBytes), size(perSecond))
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/dustin/go-humanize"
+
+	"example.com/snapd/snapshot"
+)
+
+type tablesCmd struct {
+	ID string `arg:"" help:"Backup; latest is the newest verified one."`
+}
+
+func (c *tablesCmd) run(ctx context.Context, a *app) error {
+	m, err := a.open(nil)
+	if err != nil {
+		return err
+	}
+	tables, err := m.Tables(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if tables == nil {
+		tables = []snapshot.Table{}
+	}
+	doc := struct {
+		Tables []snapshot.Table `json:"tables"`
+	}{tables}
+	return a.result(doc, func(w io.Writer) { printTables(w, tables) })
+}
+
+func printTables(w io.Writer, tables []snapshot.Table) {
+	if len(tables) == 0 {
+		fmt.Fprintln(w, "the database in it has no tables")
+		return
+	}
+	table(w, func(row func(...string)) {
+		row("NAME", "TYPE", "COLUMNS", "ROWS")
+		for _, t := range tables {
+			columns, rows := "?", ""
+			if t.Columns > 0 {
+				columns = fmt.Sprint(t.Columns)
+			}
+			switch {
+			case t.Rows != nil:
+				rows = humanize.Comma(*t.Rows)
+			case t.Type == "table":
+				rows = "not counted in time"
+			}
+			row(short(visible(t.Name), 60), t.Type, columns, rows)
+		}
+	})
+}
