@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"example.com/snapd/snapshot"
 )
 
 // bareManager answers nothing but where it is: what a request is refused for
@@ -24,6 +26,9 @@ type bareManager struct {
 
 func (b bareManager) Dir() string      { return b.dir }
 func (b bareManager) Database() string { return filepath.Join(filepath.Dir(b.dir), "data.db") }
+
+func (b bareManager) Subscribe(func(snapshot.Event)) (cancel func()) { return func() {} }
+func (b bareManager) Record(snapshot.Activity)                       {}
 
 const chainToken = "a-token-of-the-tests-0123456789"
 

@@ -141,6 +141,8 @@ type Handler struct {
 	closing     atomic.Bool
 	limits      limits
 
+	work
+
 	closers []func(context.Context) error // in the order of closing
 }
 
@@ -169,6 +171,9 @@ func newHandler(m manager, o Options) (*Handler, error) {
 		return nil, err
 	}
 	if h.page, err = newPage(files, relative(o.PagePrefix, o.APIPrefix)); err != nil {
+		return nil, err
+	}
+	if err := h.prepare(); err != nil {
 		return nil, err
 	}
 	h.root = h.chain(h.router(routes()))

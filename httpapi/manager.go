@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/snapshot"
 )
@@ -13,13 +14,25 @@ type manager interface {
 	Database() string
 	Dir() string
 	Backups() ([]snapshot.Backup, error)
+	Page(kind catalog.Kind, cursor string, limit int) (page []snapshot.Backup, next string, err error)
 	Find(id string) (snapshot.Backup, error)
 	ArchivePath(snapshot.Backup) string
 	Stats() (snapshot.Stats, error)
 	Status(context.Context) (snapshot.Status, error)
+	State() (snapshot.State, error)
+	History(days int) ([]snapshot.Day, error)
+	Activity(cursor string, limit int) (page []snapshot.Activity, next string, err error)
+	Revision() (string, error)
+	Tables(ctx context.Context, id string) ([]snapshot.Table, error)
+	PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error)
+	PlanHolds(snapshot.RestorePlan) error
+
+	Subscribe(func(snapshot.Event)) (cancel func())
+	Record(snapshot.Activity)
 
 	Backup(context.Context, snapshot.Request) (snapshot.Backup, error)
 	Verify(ctx context.Context, id string, level integrity.Level) (snapshot.Backup, error)
+	Drill(ctx context.Context, id string) (catalog.DrillOutcome, error)
 	Check(context.Context, integrity.Level) (snapshot.Report, error)
 	Restore(ctx context.Context, id string, o snapshot.RestoreOptions) error
 	Delete(ctx context.Context, ids []string, force bool) error

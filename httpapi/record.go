@@ -4,13 +4,18 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"example.com/snapd/snapshot"
 )
 
 // deed is what this package itself enters into the activity log; what operations
 // do the Manager enters.
 type deed struct{ Who, Action, Outcome, Detail string }
 
-func (h *Handler) record(d deed) {}
+func (h *Handler) record(d deed) {
+	h.m.Record(snapshot.Activity{Who: d.Who, Action: d.Action, Outcome: d.Outcome, Detail: d.Detail})
+	h.happened()
+}
 
 // How many refusals are entered: a log that anybody can fill tells nothing.
 const (

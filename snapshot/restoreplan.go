@@ -201,6 +201,16 @@ func (t measured) scaled(bytes int64) int64 {
 	return max(t.ms, int64(float64(bytes)/restoreRate*1000))
 }
 
+// PlanHolds returns [ErrStale] where p is no longer true. A restore asks that again,
+// when nothing can change any more: this is for who wants to know before.
+func (m *Manager) PlanHolds(p RestorePlan) error {
+	e, err := m.cat.Get(p.Backup.ID)
+	if err != nil {
+		return explain(fmt.Errorf("restore: %w", err))
+	}
+	return explain(m.holds(&p, e))
+}
+
 // holds returns ErrStale where p is not, or no longer, true for a restore of e. The
 // caller holds the operation lock.
 func (m *Manager) holds(p *RestorePlan, e Backup) error {

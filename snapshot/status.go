@@ -73,6 +73,16 @@ func (m *Manager) Backups() ([]Backup, error) {
 	return all, nil
 }
 
+// Page returns at most limit backups of that kind, "" for both, the newest first,
+// from cursor on; "" is the beginning. next is "" after the oldest. Errors: [ErrCursor].
+func (m *Manager) Page(kind catalog.Kind, cursor string, limit int) (page []Backup, next string, err error) {
+	page, next, err = m.cat.Page(catalog.Filter{Kind: kind}, cursor, limit)
+	for i := range page {
+		page[i] = page[i].Public()
+	}
+	return page, next, err
+}
+
 // Find returns one backup; "latest" is the newest verified one.
 func (m *Manager) Find(id string) (Backup, error) {
 	e, err := m.cat.Get(id)

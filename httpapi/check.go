@@ -1,0 +1,31 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"example.com/snapd/integrity"
+)
+
+func checkRoutes() []route {
+	return []route{{method: http.MethodPost, path: "/check", right: RightVerify, body: smallBody, handle: (*Handler).check}}
+}
+
+// check judges the live database. Damage is a result, not a failure of the check.
+func (h *Handler) check(w http.ResponseWriter, c *call) error {
+	var in levelRequest
+	if err := decode(w, c, smallBody, &in); err != nil {
+		return err
+	}
+	level, err := in.level(integrity.LevelHeader)
+	if err != nil {
+		return err
+	}
+	return h.begin(w, c, kindCheck, "", "", func(ctx context.Context) (any, error) {
+		report, err := h.m.Check(ctx, level)
+		if err != nil {
+			return nil, err
+		}
+		return report, nil
+	})
+}

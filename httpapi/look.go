@@ -1,0 +1,84 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"time"
+
+	"example.com/snapd/internal/livefile"
+	"example.com/snapd/snapshot"
+)
+
+func lookRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/backups/:id/tables", right: RightView, handle: (*Handler).getTables},
+		{method: http.MethodGet, path: "/backups/:id/download", right: RightDownload, stream: true, handle: (*Handler).download},
+	}
+}
+
+// Looking into archives costs memory and time: so many at once, for so long.
+const (
+	maxLooks    = 2
+	lookTimeout = 30 * time.Second
+)
+
+type tableDocument struct {
+	Tables []snapshot.Table `json:"tables"`
+}
+
+func (h *Handler) getTables(w http.ResponseWriter, c *call) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), lookTimeout)
+	defer cancel()
+	select {
+	case h.looks <- struct{}{}:
+		defer func() { <-h.looks }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	all, err := h.m.Tables(ctx, c.param("id"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, tableDocument{notNull(all)})
+}
+
+// download sends the archive as it lies in the backup directory.
+func (h *Handler) download(w http.ResponseWriter, c *call) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
+	if !h.o.AllowDownload {
+		return fail(http.StatusForbidden, "downloads_off", "this server does not give archives away", "its administrator can switch that on")
+	}
+	b, err := h.m.Find(c.param("id"))
+	if err != nil {
+		return err
+	}
+	// Opened without following links: the name in the catalog stands for a file of
+	// this directory, not for what somebody makes it point to.
+	f, err := livefile.OpenSidecar(h.m.ArchivePath(b))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(http.StatusNotFound, "not_found", "the file of this backup has gone", "choose another backup")
+	}
+	if errors.Is(err, livefile.ErrNotRegular) {
+		return fail(http.StatusConflict, "refused", "what lies in this backup's place is no archive", "look into the backup directory")
+	}
+	if err != nil {
+		return fmt.Errorf("download: %w", err)
+	}
+	defer f.Close()
+	h.m.Record(snapshot.Activity{Who: c.who.Name, Action: "access", Backup: b.ID, Outcome: "started", Detail: "download of the archive"})
+	header := w.Header()
+	header.Set("Content-Type", "application/zstd")
+	header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": b.File}))
+	header.Set("ETag", `"`+b.ImageBLAKE3+`"`)
+	http.ServeContent(w, c.Request, "", b.CreatedAt, f)
+	return nil
+}

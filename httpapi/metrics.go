@@ -1,0 +1,200 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/snapshot"
+)
+
+func metricRoutes() []route {
+	return []route{{method: http.MethodGet, path: "/metrics", root: true, handle: (*Handler).getMetrics}}
+}
+
+// getMetrics answers who may see, and everybody where Options say so.
+func (h *Handler) getMetrics(w http.ResponseWriter, c *call) error {
+	if !h.o.OpenMetrics {
+		if err := h.require(c, RightView); err != nil {
+			return err
+		}
+	}
+	h.metrics.ServeHTTP(w, c.Request)
+	return nil
+}
+
+// newMetrics has a registry of its own: a host's is the host's.
+func (h *Handler) newMetrics() (http.Handler, error) {
+	registry := prometheus.NewRegistry()
+	if err := registry.Register(&collector{h}); err != nil {
+		return nil, err
+	}
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorLog:      slog.NewLogLogger(h.log.Handler(), slog.LevelError),
+		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: statusTimeout,
+	}), nil
+}
+
+func metric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("snapd_"+name, help, labels, nil)
+}
+
+// What is told. Names and labels are part of the interface: dashboards and alarms
+// are made of them.
+var (
+	descBuild      = metric("build_info", "What runs here; always 1.", "version", "goversion")
+	descState      = metric("protection_state", "1 for the present state of the protection, 0 for the others.", "state")
+	descReadable   = metric("readable", "1 if the catalog and the status could be read for this scrape, 0 if parts of it are missing.")
+	descAge        = metric("newest_verified_backup_age_seconds", "Age of the newest verified backup: what would be lost at most. Absent where there is none.")
+	descNewest     = metric("newest_verified_backup_timestamp_seconds", "When the newest verified backup was taken.")
+	descSuccess    = metric("last_success_timestamp_seconds", "When the last backup of that trigger succeeded.", "trigger")
+	descFailure    = metric("last_failure_timestamp_seconds", "When the last backup of that trigger failed.", "trigger")
+	descDuration   = metric("last_backup_duration_seconds", "How long the newest backup of that trigger took.", "trigger")
+	descBackups    = metric("backups", "Backups that are stored.", "kind", "trigger", "verification")
+	descArchives   = metric("archives_bytes", "Size of all stored archives.")
+	descDatabase   = metric("database_bytes", "Size of the live database's main file.")
+	descNext       = metric("next_run_timestamp_seconds", "When the next automatic backup is due. Absent while no schedule runs.")
+	descCheckAt    = metric("last_check_timestamp_seconds", "When the live database was last checked.")
+	descCheckGood  = metric("last_check_healthy", "1 if the last check of the live database found no damage.")
+	descDrillAge   = metric("last_drill_age_seconds", "Age of the last restore drill.")
+	descDrillTook  = metric("last_drill_duration_seconds", "How long the last restore drill took.")
+	descDrillGood  = metric("last_drill_healthy", "1 if the last restore drill gave a healthy database.")
+	descRestore    = metric("last_restore_timestamp_seconds", "When the database was last restored.")
+	descFree       = metric("free_bytes", "Free space for backups.")
+	descRunning    = metric("operations_running", "Operations that run now.", "kind")
+	descOperations = metric("operations_total", "Operations that ended since this program began.", "kind", "outcome")
+	descClients    = metric("event_clients", "Clients that listen to events.")
+)
+
+// collector reads everything at the moment of a scrape.
+type collector struct{ h *Handler }
+
+// Describe sends nothing: which series there are depends on what has happened.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	s := sample{out}
+	s.gauge(descBuild, 1, buildVersion(), runtime.Version())
+	c.operations(s)
+	s.gauge(descClients, float64(c.h.hub.count()))
+	if free, err := durable.FreeSpace(c.h.m.Dir()); err == nil {
+		s.gauge(descFree, float64(free))
+	}
+	readable := c.status(s)
+	readable = c.catalog(s) && readable
+	s.gauge(descReadable, flag(readable))
+}
+
+// sample sends values of one scrape.
+type sample struct{ out chan<- prometheus.Metric }
+
+func (s sample) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s.out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s sample) counter(d *prometheus.Desc, v float64, labels ...string) {
+	s.out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func unix(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+func (c *collector) operations(s sample) {
+	running, totals := c.h.ops.counts()
+	for kind := range rightOf {
+		s.gauge(descRunning, float64(running[kind]), kind)
+		for _, state := range []string{stateDone, stateFailed, stateCancelled} {
+			s.counter(descOperations, float64(totals[outcome{kind, state}]), kind, state)
+		}
+	}
+}
+
+func (c *collector) status(s sample) bool {
+	st, err := c.h.statusNow()
+	if err != nil {
+		c.h.log.Error("metrics", "error", oneLine(err.Error()))
+		return false
+	}
+	for _, state := range []snapshot.Protection{snapshot.Protected, snapshot.AtRisk, snapshot.Unprotected} {
+		s.gauge(descState, flag(st.State == state), string(state))
+	}
+	s.gauge(descDatabase, float64(st.Database.Bytes))
+	if st.NextRun != nil {
+		s.gauge(descNext, unix(*st.NextRun))
+	}
+	return true
+}
+
+func (c *collector) catalog(s sample) bool {
+	state, errState := c.h.m.State()
+	all, err := c.h.m.Backups()
+	if err != nil || errState != nil {
+		c.h.log.Error("metrics: the catalog cannot be read")
+		return false
+	}
+	now := c.h.now()
+	for trigger, o := range state.LastSuccess {
+		s.gauge(descSuccess, unix(o.At), string(trigger))
+	}
+	for trigger, o := range state.LastFailure {
+		s.gauge(descFailure, unix(o.At), string(trigger))
+	}
+	if last := state.LastCheck; last != nil {
+		s.gauge(descCheckAt, unix(last.At))
+		s.gauge(descCheckGood, flag(last.Verdict == string(integrity.Healthy) || last.Verdict == string(integrity.Violations)))
+	}
+	if last := state.LastDrill; last != nil {
+		s.gauge(descDrillAge, now.Sub(last.At).Seconds())
+		s.gauge(descDrillTook, float64(last.DurationMS)/1000)
+		s.gauge(descDrillGood, flag(last.Verdict == string(integrity.Healthy) || last.Verdict == string(integrity.Violations)))
+	}
+	if last := state.LastRestore; last != nil {
+		s.gauge(descRestore, unix(last.At))
+	}
+	stored(s, all, now)
+	return true
+}
+
+// stored tells of the backups, which come newest first.
+func stored(s sample, all []snapshot.Backup, now time.Time) {
+	type class struct {
+		kind    catalog.Kind
+		trigger catalog.Trigger
+		state   catalog.VerifyState
+	}
+	counts := make(map[class]int)
+	timed := make(map[catalog.Trigger]bool)
+	var bytes int64
+	proven := false
+	for _, b := range all {
+		counts[class{b.Kind, b.Trigger, b.Verification.State}]++
+		bytes += b.ArchiveBytes
+		if !timed[b.Trigger] {
+			timed[b.Trigger] = true
+			s.gauge(descDuration, float64(b.DurationMS)/1000, string(b.Trigger))
+		}
+		if b.Usable() && !proven {
+			proven = true
+			s.gauge(descAge, now.Sub(b.CreatedAt).Seconds())
+			s.gauge(descNewest, unix(b.CreatedAt))
+		}
+	}
+	s.gauge(descArchives, float64(bytes))
+	for c, n := range counts {
+		s.gauge(descBackups, float64(n), string(c.kind), string(c.trigger), string(c.state))
+	}
+}

@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"example.com/snapd/snapshot"
+)
+
+func operationRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/operations", right: RightView, handle: (*Handler).listOperations},
+		{method: http.MethodGet, path: "/operations/:id", right: RightView, handle: (*Handler).getOperation},
+		{method: http.MethodDelete, path: "/operations/:id", right: RightView, handle: (*Handler).cancelOperation},
+	}
+}
+
+type operationDocument struct {
+	Operation operation `json:"operation"`
+}
+
+type operationPage struct {
+	Operations []operation `json:"operations"`
+}
+
+// begin starts an operation for c and answers 202, or with what is in its way.
+func (h *Handler) begin(w http.ResponseWriter, c *call, kind, trigger, backup string, work func(context.Context) (any, error)) error {
+	op, err := h.ops.start(kind, c.who.Name, trigger, backup, work)
+	if err != nil {
+		h.refused(c, kind, backup, err)
+		return err
+	}
+	return h.accepted(w, op)
+}
+
+// accepted answers 202 with the operation and where to ask for it.
+func (h *Handler) accepted(w http.ResponseWriter, op operation) error {
+	w.Header().Set("Location", h.o.APIPrefix+"/operations/"+op.ID)
+	return writeJSON(w, http.StatusAccepted, operationDocument{op})
+}
+
+// refused notes in the activity log what was not begun.
+func (h *Handler) refused(c *call, action, backup string, err error) {
+	p := problemOf(err)
+	h.m.Record(snapshot.Activity{Who: c.who.Name, Action: action, Backup: backup, Outcome: "refused", Code: p.Code, Detail: p.Detail})
+	h.happened()
+}
+
+// happened is called after a change that no event of the Manager's may tell of.
+func (h *Handler) happened() {
+	h.status.forget()
+	h.hub.changed()
+}
+
+func (h *Handler) listOperations(w http.ResponseWriter, c *call) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, operationPage{h.ops.list()})
+}
+
+var errNoOperation = fail(http.StatusNotFound, "not_found", "there is no such operation; only the last ones are kept", "list the operations")
+
+func (h *Handler) getOperation(w http.ResponseWriter, c *call) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
+	op, ok := h.ops.get(c.param("id"))
+	if !ok {
+		return errNoOperation
+	}
+	return writeJSON(w, http.StatusOK, operationDocument{op})
+}
+
+func (h *Handler) cancelOperation(w http.ResponseWriter, c *call) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
+	op, ok := h.ops.get(c.param("id"))
+	if !ok {
+		return errNoOperation
+	}
+	if err := h.need(c, rightOf[op.Kind]); err != nil {
+		return err
+	}
+	op, err := h.ops.cancel(op.ID, c.who.Name)
+	if err != nil {
+		var p *problem
+		if errors.As(err, &p) {
+			p.Operation = c.param("id")
+		}
+		return err
+	}
+	return h.accepted(w, op)
+}

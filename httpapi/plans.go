@@ -1,0 +1,100 @@
+package httpapi
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"sync"
+	"time"
+
+	"example.com/snapd/snapshot"
+)
+
+// Limits of restore plans.
+const (
+	planLife     = 2 * time.Minute
+	maxPlans     = 64
+	maxPlansEach = 8 // of one principal: making plans pushes out one's own first
+	planTokenLen = 32
+)
+
+// plans are what restores were planned and not yet begun. They live in memory only,
+// and of their tokens only hashes do.
+type plans struct {
+	mu   sync.Mutex
+	kept []keptPlan // in the order of making
+}
+
+type keptPlan struct {
+	hash    [sha256.Size]byte
+	who     string
+	expires time.Time
+	plan    snapshot.RestorePlan
+}
+
+// add keeps plan and returns the token that it is used by.
+func (p *plans) add(who string, plan snapshot.RestorePlan, now time.Time) (token string, expires time.Time) {
+	var secret [planTokenLen]byte
+	rand.Read(secret[:]) // never fails, by its documentation
+	token = base64.RawURLEncoding.EncodeToString(secret[:])
+	expires = now.Add(planLife)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expire(now)
+	p.makeRoom(who)
+	p.kept = append(p.kept, keptPlan{sha256.Sum256([]byte(token)), who, expires, plan})
+	return token, expires
+}
+
+func (p *plans) expire(now time.Time) {
+	left := p.kept[:0]
+	for _, k := range p.kept {
+		if now.Before(k.expires) {
+			left = append(left, k)
+		}
+	}
+	clear(p.kept[len(left):])
+	p.kept = left
+}
+
+func (p *plans) makeRoom(who string) {
+	oldest, own, owned := 0, -1, 0
+	for i, k := range p.kept {
+		if k.who == who {
+			owned++
+			if own < 0 {
+				own = i
+			}
+		}
+	}
+	switch {
+	case owned >= maxPlansEach:
+		oldest = own
+	case len(p.kept) < maxPlans:
+		return
+	}
+	p.kept = append(p.kept[:oldest], p.kept[oldest+1:]...)
+}
+
+// take uses the plan of token up, if it is who's, for the backup with that id, and has
+// not expired. Comparing hashes of secrets that long tells nobody anything by its time.
+func (p *plans) take(token, who, id string, now time.Time) (keptPlan, bool) {
+	hash := sha256.Sum256([]byte(token))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expire(now)
+	for i, k := range p.kept {
+		if k.hash == hash && k.who == who && k.plan.Backup.ID == id {
+			p.kept = append(p.kept[:i], p.kept[i+1:]...)
+			return k, true
+		}
+	}
+	return keptPlan{}, false
+}
+
+// putBack makes a plan good again that was taken and not used.
+func (p *plans) putBack(k keptPlan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept = append(p.kept, k)
+}

@@ -1,0 +1,118 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/snapshot"
+)
+
+func restoreRoutes() []route {
+	return []route{
+		{method: http.MethodPost, path: "/backups/:id/restore-plan", right: RightRestore, handle: (*Handler).planRestore},
+		{method: http.MethodPost, path: "/backups/:id/restore", right: RightRestore, body: smallBody, handle: (*Handler).restore},
+	}
+}
+
+type planDocument struct {
+	Plan planView `json:"plan"`
+}
+
+// planView is the first of the two steps of a restore: what it would mean.
+type planView struct {
+	Token        string     `json:"token"`
+	ExpiresAt    time.Time  `json:"expires_at"`
+	Backup       backupView `json:"backup"`
+	LosesSince   *time.Time `json:"loses_since"` // null: nothing is lost
+	LosesSeconds int64      `json:"loses_seconds"`
+	EstimatedMS  int64      `json:"estimated_ms"`
+	SavesFirst   bool       `json:"saves_first"` // the present state is saved before, and can be restored
+	Confirm      string     `json:"confirm"`     // what must be typed
+}
+
+func (h *Handler) planRestore(w http.ResponseWriter, c *call) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
+	b, err := h.find(c)
+	if err != nil {
+		return err
+	}
+	plan, err := h.m.PlanRestore(c.Context(), b.ID)
+	if err != nil {
+		return err
+	}
+	token, expires := h.plans.add(c.who.Name, plan, h.now())
+	return writeJSON(w, http.StatusOK, planDocument{planView{
+		Token: token, ExpiresAt: expires, Backup: showBackup(plan.Backup), LosesSince: plan.LosesSince, LosesSeconds: plan.LosesSeconds,
+		EstimatedMS: plan.EstimatedMS, SavesFirst: plan.SafetyBackup, Confirm: h.confirmation(),
+	}})
+}
+
+// confirmation is what must be typed to restore: the database's file name.
+func (h *Handler) confirmation() string { return filepath.Base(h.m.Database()) }
+
+type restoreRequest struct {
+	Token   string `json:"token"`
+	Confirm string `json:"confirm"`
+}
+
+func (h *Handler) restore(w http.ResponseWriter, c *call) error {
+	var in restoreRequest
+	if err := decode(w, c, smallBody, &in); err != nil {
+		return err
+	}
+	if in.Token == "" || in.Confirm == "" {
+		return invalid(`"token" and "confirm" are both needed`, "make a plan with restore-plan first")
+	}
+	b, err := h.m.Find(c.param("id"))
+	if err != nil {
+		return err
+	}
+	kept, ok := h.plans.take(in.Token, c.who.Name, b.ID, h.now())
+	if !ok {
+		return h.notRestored(c, b.ID, stale())
+	}
+	if in.Confirm != h.confirmation() {
+		h.plans.putBack(kept)
+		return h.notRestored(c, b.ID, fail(http.StatusUnprocessableEntity, "wrong_name", "the name that was typed is not the database's file name",
+			"type "+h.confirmation()+"; the plan stays good"))
+	}
+	// Asked again by the restore itself, when nothing can change any more.
+	if err := h.m.PlanHolds(kept.plan); err != nil {
+		return h.notRestored(c, b.ID, err)
+	}
+	op, err := h.ops.start(kindRestore, c.who.Name, "", b.ID, func(ctx context.Context) (any, error) {
+		var done snapshot.RestoreResult
+		if err := h.m.Restore(ctx, b.ID, snapshot.RestoreOptions{Plan: &kept.plan, Result: &done}); err != nil {
+			return nil, err
+		}
+		return done, nil
+	})
+	if err != nil {
+		h.plans.putBack(kept) // nothing was begun
+		return h.notRestored(c, b.ID, err)
+	}
+	return h.accepted(w, op)
+}
+
+// stale is the answer to every token that is not good, whatever the reason: who has
+// no token learns nothing from it.
+func stale() *problem {
+	return fail(http.StatusConflict, "stale", "the plan was used, has expired, or no longer holds", "make a new plan and look at what it says")
+}
+
+// notRestored notes a restore that was asked for and refused.
+func (h *Handler) notRestored(c *call, id string, err error) error {
+	h.refused(c, kindRestore, id, err)
+	return err
+}
+
+// restoredAnyhow is the result of a restore whose end was not written down, so far as
+// the catalog tells. By which method it was made is not known any more.
+func restoredAnyhow(database string, last catalog.RestoreOutcome, began time.Time) snapshot.RestoreResult {
+	return snapshot.RestoreResult{Restored: last.ID, To: database, DurationMS: last.At.Sub(began).Milliseconds()}
+}
