@@ -1,0 +1,121 @@
+// Everything the page says to the server. The base is relative to the page and
+// filled in by the server, so that any prefix or stripping proxy works.
+
+import { learnClock } from './format.js';
+
+const patience = 30_000; // ms; nothing here takes long: long work is an operation
+
+export function base() {
+  const path = document.querySelector('meta[name="snapd-api"]').content;
+  return new URL(path.endsWith('/') ? path : `${path}/`, document.baseURI);
+}
+
+export function url(path) {
+  return new URL(path, base()).href;
+}
+
+// A Problem is an error that the server explained (RFC 9457), or code
+// "unreachable" where it could not be asked at all.
+export class Problem extends Error {
+  constructor(status, body, retryAfter) {
+    super(body.detail || body.title || `The server answered ${status}.`);
+    this.status = status;
+    this.code = body.code ?? '';
+    this.hint = body.hint ?? '';
+    this.operation = body.operation ?? null;
+    this.login = body.login;
+    this.retryAfter = retryAfter;
+  }
+}
+
+let onUnauthorized = () => {};
+
+// whenUnauthorized sets what happens when a session has ended in mid-use.
+export function whenUnauthorized(callback) {
+  onUnauthorized = callback;
+}
+
+function quoted(etag) {
+  return /^(W\/)?"/.test(etag) ? etag : `"${etag}"`;
+}
+
+async function problemOf(response) {
+  let body = {};
+  try {
+    body = await response.json();
+  } catch {
+    // A proxy's own error page: the status is all there is to say.
+    if (response.status >= 502 && response.status <= 504) {
+      body = { code: 'unreachable', detail: 'The server cannot be reached at the moment.' };
+    }
+  }
+  // Only the built-in token asks for a token; a host's sign-in has its own place.
+  if (response.status === 401) body.login ??= response.headers.has('WWW-Authenticate');
+  const seconds = Number(response.headers.get('Retry-After'));
+  return new Problem(response.status, body, Number.isFinite(seconds) && seconds > 0 ? seconds : null);
+}
+
+async function request(method, path, { body, etag, quiet } = {}) {
+  const headers = { Accept: 'application/json' };
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  if (etag) headers['If-Match'] = quoted(etag);
+  let response;
+  try {
+    response = await fetch(url(path), {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: 'same-origin',
+      cache: 'no-store',
+      signal: AbortSignal.timeout(patience),
+    });
+  } catch {
+    throw new Problem(0, { code: 'unreachable', detail: 'The server cannot be reached.' });
+  }
+  learnClock(response.headers.get('Date'));
+  if (!response.ok) {
+    const problem = await problemOf(response);
+    if (response.status === 401 && !quiet) onUnauthorized(problem);
+    throw problem;
+  }
+  if (response.status === 204) return null;
+  try {
+    return await response.json();
+  } catch {
+    throw new Problem(response.status, { code: 'unreachable', detail: 'The answer was cut off or is not from the backup server.' });
+  }
+}
+
+function query(params) {
+  const pairs = Object.entries(params).filter(([, value]) => value !== null && value !== undefined && value !== '');
+  return pairs.length ? `?${new URLSearchParams(pairs)}` : '';
+}
+
+const one = (id) => `backups/${encodeURIComponent(id)}`;
+
+export const session = () => request('GET', 'session', { quiet: true });
+export const login = (token) => request('POST', 'session', { body: { token }, quiet: true });
+export const logout = () => request('DELETE', 'session', { quiet: true });
+
+export const status = () => request('GET', 'status');
+export const stats = () => request('GET', 'stats');
+export const history = (days) => request('GET', `history${query({ days })}`);
+export const decisions = () => request('GET', 'retention-plan');
+export const activity = (limit, cursor) => request('GET', `activity${query({ limit, cursor })}`);
+export const backups = (kind, limit, cursor) => request('GET', `backups${query({ kind, limit, cursor })}`);
+export const backup = (id) => request('GET', one(id));
+export const operations = () => request('GET', 'operations');
+export const operation = (id) => request('GET', `operations/${encodeURIComponent(id)}`);
+
+export const create = (note, pin) => request('POST', 'backups', { body: { note, pin } });
+export const change = (b, fields) => request('PATCH', one(b.id), { body: fields, etag: b.etag });
+export const remove = (b) => request('DELETE', one(b.id), { etag: b.etag });
+export const verify = (b) => request('POST', `${one(b.id)}/verify`, { body: {}, etag: b.etag });
+export const drill = (b) => request('POST', `${one(b.id)}/drill`, { body: {}, etag: b.etag });
+export const planRestore = (b) => request('POST', `${one(b.id)}/restore-plan`, { body: {}, etag: b.etag });
+export const restore = (id, token, confirm) => request('POST', `${one(id)}/restore`, { body: { token, confirm } });
+export const check = () => request('POST', 'check', { body: {} });
+export const cancel = (id) => request('DELETE', `operations/${encodeURIComponent(id)}`);
+
+export const eventsURL = () => url('events');
+export const downloadURL = (id) => url(`${one(id)}/download`);

@@ -1,0 +1,142 @@
+// Numbers and times as people read them. All sizes are binary (1 GB = 2^30 bytes
+// here, as file managers show it), all spans round down: a loss window must not
+// look shorter than it is by more than its last digit.
+
+const locale = 'en-GB';
+const units = ['bytes', 'KB', 'MB', 'GB', 'TB', 'PB'];
+
+export function bytes(n) {
+  if (n === null || n === undefined || !Number.isFinite(n)) return '–';
+  let unit = 0;
+  let value = Math.abs(n);
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  const digits = unit === 0 || value >= 100 ? 0 : 1;
+  return `${n < 0 ? '−' : ''}${value.toLocaleString(locale, { maximumFractionDigits: digits })} ${units[unit]}`;
+}
+
+export function count(n) {
+  return Number(n ?? 0).toLocaleString(locale);
+}
+
+export function plural(n, one, many = `${one}s`) {
+  return `${count(n)} ${n === 1 ? one : many}`;
+}
+
+// span is a length of time in its two largest units: "9 h 14 min".
+export function span(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
+  if (s < 60) return `${s} s`;
+  const minutes = Math.floor(s / 60);
+  if (minutes < 60) return s % 60 && minutes < 10 ? `${minutes} min ${s % 60} s` : `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+  const days = Math.floor(hours / 24);
+  return days < 14 && hours % 24 ? `${days} days ${hours % 24} h` : `${count(days)} days`;
+}
+
+// took is a measured duration, where tenths of a second still mean something.
+export function took(ms) {
+  if (ms === null || ms === undefined) return 'not known';
+  if (ms < 1000) return 'less than a second';
+  if (ms < 10000) return `${(ms / 1000).toLocaleString(locale, { maximumFractionDigits: 1 })} s`;
+  return span(ms / 1000);
+}
+
+// The server's clock is the one that counts: a wrong clock on the administrator's
+// computer must not make a fresh backup look old. HTTP dates have whole seconds,
+// so smaller differences are noise.
+let skew = 0;
+
+export function learnClock(httpDate) {
+  const theirs = Date.parse(httpDate ?? '');
+  if (Number.isNaN(theirs)) return;
+  const difference = theirs - Date.now();
+  skew = Math.abs(difference) < 2500 ? 0 : difference;
+}
+
+export function now() {
+  return Date.now() + skew;
+}
+
+const dayParts = { day: 'numeric', month: 'short', year: 'numeric' };
+const shortDay = { day: 'numeric', month: 'short' };
+const clock = { hour: '2-digit', minute: '2-digit' };
+
+function valid(at) {
+  const date = new Date(at ?? NaN);
+  return Number.isNaN(date.getTime()) ? null : date;
+}
+
+// moment is the full local time: "25 Nov 2026, 03:00".
+export function moment(at) {
+  const date = valid(at);
+  return date ? date.toLocaleString(locale, { ...dayParts, ...clock }) : 'at an unknown time';
+}
+
+// brief leaves out the year of this year, and names today and yesterday.
+export function brief(at) {
+  const date = valid(at);
+  if (!date) return '–';
+  const time = date.toLocaleTimeString(locale, clock);
+  const today = new Date(now());
+  for (const [name, offset] of [['today', 0], ['yesterday', -1], ['tomorrow', 1]]) {
+    const day = new Date(today.getFullYear(), today.getMonth(), today.getDate() + offset);
+    if (day.toDateString() === date.toDateString()) return `${name}, ${time}`;
+  }
+  const parts = date.getFullYear() === today.getFullYear() ? shortDay : dayParts;
+  return `${date.toLocaleDateString(locale, parts)}, ${time}`;
+}
+
+// label names a backup in buttons and messages: "25 Nov, 12:00".
+export function label(at) {
+  const date = valid(at);
+  if (!date) return 'unknown time';
+  const parts = date.getFullYear() === new Date(now()).getFullYear() ? shortDay : dayParts;
+  return `${date.toLocaleDateString(locale, parts)}, ${date.toLocaleTimeString(locale, clock)}`;
+}
+
+export function utc(at) {
+  const date = valid(at);
+  return date ? `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC` : '';
+}
+
+// date is the local day alone, for what is not known to the minute.
+export function date(at) {
+  const when = valid(at);
+  if (!when) return '–';
+  return when.toLocaleDateString(locale, when.getFullYear() === new Date(now()).getFullYear() ? shortDay : dayParts);
+}
+
+// day reads a date without a time, which is a day of UTC.
+export function day(date) {
+  const at = valid(`${date}T00:00:00Z`);
+  return at ? at.toLocaleDateString(locale, { ...shortDay, timeZone: 'UTC' }) : String(date);
+}
+
+export function hhmm(at) {
+  return valid(at)?.toLocaleTimeString(locale, clock) ?? '–';
+}
+
+// relative is one unit only: "3 hours ago", "in 12 minutes".
+export function relative(at) {
+  const date = valid(at);
+  if (!date) return '';
+  const seconds = (date.getTime() - now()) / 1000;
+  const distance = Math.abs(seconds);
+  if (distance < 45) return seconds > 5 ? 'in a moment' : 'just now';
+  const [value, unit] = distance < 3600 ? [distance / 60, 'minute']
+    : distance < 2 * 86400 ? [distance / 3600, 'hour']
+      : [distance / 86400, 'day'];
+  const whole = Math.max(1, Math.floor(value));
+  const words = plural(whole, unit);
+  return seconds < 0 ? `${words} ago` : `in ${words}`;
+}
+
+export function sentence(words) {
+  const s = String(words ?? '').trim();
+  if (!s) return '';
+  return s[0].toUpperCase() + s.slice(1) + (/[.!?…]$/.test(s) ? '' : '.');
+}

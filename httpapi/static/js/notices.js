@@ -1,0 +1,51 @@
+// Messages in the dock at the foot of the window, and the two live regions. The
+// dock floats, so that news never moves what somebody is about to click.
+
+import { byId, el, icon } from './dom.js';
+import { sentence } from './format.js';
+
+const most = 3; // messages at a time; older ones give way
+const fleeting = { info: 12_000, warn: 30_000 }; // ms; errors stay until dismissed
+
+// say speaks to screen readers. Emptying the region first makes equal news heard twice.
+export function say(words, urgent = false) {
+  const region = byId(urgent ? 'assertive' : 'polite');
+  region.textContent = '';
+  setTimeout(() => { region.textContent = words; }, 60);
+}
+
+export function notice(words, { tone = 'info', hint = '' } = {}) {
+  const list = byId('messages');
+  const close = () => box.remove();
+  const box = el('div', { class: 'card message', 'data-testid': 'message', 'data-tone': tone },
+    icon(tone === 'error' ? 'cross' : tone === 'warn' ? 'warn' : 'info'),
+    el('div', { class: 'grow' },
+      el('p', {}, sentence(words)),
+      hint && el('p', { class: 'muted' }, sentence(hint))),
+    el('button', { type: 'button', class: 'quiet', click: close }, icon('close'), el('span', { class: 'hidden' }, 'Dismiss message')));
+  // The latest refusal or good news replaces the one before; errors stay.
+  if (tone !== 'error') list.querySelectorAll('[data-tone="info"], [data-tone="warn"]').forEach((old) => old.remove());
+  list.append(box);
+  while (list.children.length > most) list.firstElementChild.remove();
+  say([words, hint].filter(Boolean).map(sentence).join(' '), tone === 'error');
+  if (fleeting[tone]) {
+    const leave = () => {
+      if (box.matches(':hover, :focus-within')) setTimeout(leave, fleeting[tone]);
+      else close();
+    };
+    setTimeout(leave, fleeting[tone]);
+  }
+}
+
+export function clearNotices() {
+  byId('messages').replaceChildren();
+}
+
+// watchDock keeps the height of the dock as a custom property: the page reserves
+// it at its end, and scrolls focused elements clear of it.
+export function watchDock() {
+  const dock = byId('dock');
+  new ResizeObserver(() => {
+    document.documentElement.style.setProperty('--dock', `${Math.ceil(dock.getBoundingClientRect().height)}px`);
+  }).observe(dock);
+}

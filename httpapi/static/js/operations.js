@@ -1,0 +1,240 @@
+// What runs now: a panel in the dock that follows the operation wherever the
+// person scrolls, and its outcome, which stays until it is dismissed.
+
+import * as api from './api.js';
+import { attr, busy, byId, el, icon, show, text } from './dom.js';
+import { bytes, label, relative, sentence, span, took } from './format.js';
+import { notice, say } from './notices.js';
+import { may, publish, store, subscribe } from './store.js';
+import * as words from './words.js';
+
+const quiet = 6000; // ms without an event after which a running operation is asked for
+
+const most = 200; // operations remembered while the page is open
+
+const known = new Map(); // id -> operation
+const shown = new Set(); // ids whose outcome was shown
+let current = null; // the operation in the panel
+let heard = 0; // when it last gave a sign, ms
+let announced = ''; // its phase that was read out
+let onDone = () => {};
+
+const rights = { backup: 'create', restore: 'restore', recover: 'restore', prune: 'delete' };
+
+export function runningOperation() {
+  return [...known.values()].find((operation) => operation.state === 'running') ?? null;
+}
+
+export function describe(operation) {
+  const by = words.who(operation.who);
+  return `${words.doing(operation, store.backups.get(operation.backup))}${by ? ` (${by})` : ''}`;
+}
+
+// follow takes in what the server says of an operation.
+export function follow(operation) {
+  const before = known.get(operation.id);
+  if (before && before.state !== 'running') return; // ended: late events change nothing
+  known.set(operation.id, operation);
+  if (known.size > most) known.delete(known.keys().next().value);
+  if (operation.state === 'running') {
+    heard = Date.now();
+    if (!before) say(`${describe(operation)} has started.`);
+  } else {
+    ended(operation);
+  }
+  render();
+}
+
+// followRunning takes the whole list of what runs: what is not in it any more has
+// ended while nobody listened.
+export async function followRunning(operations) {
+  operations.forEach(follow);
+  const ids = new Set(operations.map((operation) => operation.id));
+  const lost = [...known.values()].filter((operation) => operation.state === 'running' && !ids.has(operation.id));
+  await Promise.all(lost.map(ask));
+}
+
+async function ask({ id }) {
+  try {
+    follow((await api.operation(id)).operation);
+  } catch (problem) {
+    if (problem.status !== 404) return;
+    known.delete(id); // the server forgot it; the activity list still tells
+    render();
+  }
+}
+
+// recall shows, at the start, the last outcome that somebody may not have seen.
+export async function recall() {
+  const { operations } = await api.operations();
+  operations.filter((operation) => operation.state === 'running').forEach(follow);
+  for (const operation of operations) {
+    if (operation.state !== 'running') known.set(operation.id, operation);
+  }
+  const last = operations.find((operation) => operation.state !== 'running' && operation.who !== 'automatic');
+  const recent = last && Date.now() - Date.parse(last.ended_at) < 3600_000;
+  if (recent && !seen(last.id)) outcome(last, true);
+  render();
+}
+
+// What was dismissed is remembered here only as long as the browser lets us.
+function seen(id) {
+  try {
+    return localStorage.getItem('snapd-outcome') === id;
+  } catch {
+    return false;
+  }
+}
+
+function dismiss(id) {
+  try {
+    localStorage.setItem('snapd-outcome', id);
+  } catch { /* private mode: it may show once more */ }
+  show(byId('outcome'), false);
+}
+
+function ended(operation) {
+  if (shown.has(operation.id)) return;
+  shown.add(operation.id);
+  if (operation.who === 'automatic' && operation.state === 'done') {
+    if (operation.kind === 'backup') say('An automatic backup was made.');
+  } else {
+    outcome(operation, false);
+  }
+  onDone(operation);
+}
+
+const done = {
+  backup: (o) => `The backup is done and verified${o.result?.archive_bytes ? `: ${bytes(o.result.archive_bytes)}` : ''}.`,
+  verify: (o, name) => (o.result?.verification?.state === 'failed' ? `The backup${name} failed its verification.` : `The backup${name} is verified: it is complete and sound.`),
+  drill: (o, name) => `The test restore${name} passed${o.result?.duration_ms ? `: it took ${took(o.result.duration_ms)}` : ''}.`,
+  restore: (o, name) => `The backup${name} is restored.`,
+  check: (o) => checked(o.result),
+  recover: () => 'The database is recovered.',
+  prune: () => 'Old backups were removed.',
+};
+
+function checked(result) {
+  const report = result?.reports?.[0] ?? result;
+  return report?.verdict ? `The check says: the database is ${words.verdict(report.verdict)}.` : 'The check is done.';
+}
+
+// badly tells apart the operations that ended as asked and found something bad.
+function badly(operation) {
+  if (operation.state === 'failed') return true;
+  const result = operation.result ?? {};
+  const verdict = result.verdict ?? result.reports?.[0]?.verdict;
+  return result.verification?.state === 'failed' || Boolean(verdict && verdict !== 'healthy' && verdict !== 'violations');
+}
+
+function headline(operation) {
+  const backup = store.backups.get(operation.backup) ?? operation.result;
+  const name = backup?.created_at && operation.kind !== 'backup' ? ` of ${label(backup.created_at)}` : '';
+  if (operation.state === 'cancelled') return `The ${words.noun(operation.kind)} was cancelled.${operation.kind === 'restore' ? ' The database was not changed.' : ''}`;
+  if (operation.state === 'failed') return `The ${words.noun(operation.kind)}${name} failed.`;
+  return done[operation.kind]?.(operation, name) ?? `${words.noun(operation.kind)}: done.`;
+}
+
+function details(operation) {
+  if (operation.error) return [operation.error.message, operation.error.hint].filter(Boolean).map(sentence).join(' ');
+  if (operation.kind === 'verify') return sentence(operation.result?.verification?.detail);
+  if (operation.kind === 'restore' && operation.state === 'done') {
+    return operation.result?.safety_backup ? 'What was there before is kept as a safety backup: “Undo” at the top of the page brings it back.' : '';
+  }
+  return '';
+}
+
+function outcome(operation, late) {
+  const bad = badly(operation);
+  const box = byId('outcome');
+  attr(box, 'data-tone', bad ? 'error' : operation.state === 'cancelled' ? 'warn' : 'ok');
+  const detail = details(operation);
+  const when = late ? `${sentence(relative(operation.ended_at))} ` : '';
+  box.replaceChildren(
+    icon(bad ? 'cross' : operation.state === 'cancelled' ? 'warn' : 'check'),
+    el('div', { class: 'grow' }, el('p', { class: 'strong' }, when + headline(operation)), detail && el('p', { class: 'muted' }, detail)),
+    el('button', { type: 'button', class: 'quiet', click: () => dismiss(operation.id) }, icon('close'), el('span', { class: 'hidden' }, 'Dismiss this outcome')));
+  show(box, true);
+  if (!late) say(`${headline(operation)} ${detail}`, bad);
+}
+
+function pace(operation) {
+  const { done_bytes: part, total_bytes: whole, rate_bytes_per_second: rate, eta_seconds: eta } = operation;
+  return [
+    whole > 0 ? `${bytes(part)} of ${bytes(whole)}` : '',
+    rate > 0 ? `${bytes(rate)}/s` : '',
+    eta > 0 ? `about ${span(Math.max(1, Math.round(eta)))} left` : '',
+  ].filter(Boolean).join(' · ');
+}
+
+function percent(operation) {
+  return operation.total_bytes > 0 ? Math.min(100, Math.floor((operation.done_bytes / operation.total_bytes) * 100)) : null;
+}
+
+function render() {
+  const operation = runningOperation();
+  const panel = byId('operation');
+  show(panel, Boolean(operation));
+  const share = operation && percent(operation);
+  const flag = operation ? `${words.doing(operation)}${share === null ? '' : ` ${share} %`}` : '';
+  if ((document.body.dataset.running ?? '') !== flag) {
+    document.body.dataset.running = flag;
+    publish();
+  }
+  if (!operation) {
+    current = null;
+    return;
+  }
+  if (current?.id !== operation.id) announced = operation.phase;
+  current = operation;
+  text(byId('operation-title'), describe(operation));
+  text(byId('operation-phase'), words.phase(operation.phase));
+  text(byId('operation-percent'), share === null ? '' : `${share} %`);
+  text(byId('operation-pace'), pace(operation));
+  const bar = byId('operation-progress');
+  if (share === null) bar.removeAttribute('value');
+  else {
+    bar.max = operation.total_bytes;
+    bar.value = operation.done_bytes;
+  }
+  const button = byId('operation-cancel');
+  const mayCancel = operation.cancellable && may(rights[operation.kind] ?? 'verify');
+  if (!mayCancel && document.activeElement === button) panel.focus();
+  show(button, Boolean(mayCancel));
+  if (operation.phase !== announced) {
+    announced = operation.phase;
+    say(words.phase(operation.phase));
+  }
+}
+
+async function cancel() {
+  if (!current) return;
+  const { id } = current;
+  try {
+    await api.cancel(id);
+    say('Cancelling.');
+  } catch (problem) {
+    if (problem.status === 401) return;
+    notice(problem.code === 'not_cancellable' ? 'It was too late to cancel: the last step had begun' : problem.message, { tone: 'warn', hint: problem.hint });
+    ask({ id });
+  }
+}
+
+export function startOperations(whenDone) {
+  onDone = whenDone;
+  const button = byId('operation-cancel');
+  button.addEventListener('click', () => busy(button, cancel));
+  // A proxy may swallow events; whoever watches a bar must not watch a dead one.
+  setInterval(() => {
+    if (current && !document.hidden && store.session && Date.now() - heard > quiet) ask(current);
+  }, quiet / 2);
+  subscribe(() => current && text(byId('operation-title'), describe(current)));
+}
+
+export function forgetOperations() {
+  known.clear();
+  current = null;
+  show(byId('operation'), false);
+  show(byId('outcome'), false);
+  document.body.dataset.running = '';
+}

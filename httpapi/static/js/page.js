@@ -1,0 +1,93 @@
+// The page behind the login: starts its parts once, and connects them.
+
+import * as actions from './actions.js';
+import * as api from './api.js';
+import { startActivity } from './activity.js';
+import { forgetBackups, startBackups } from './backups.js';
+import { startConnection } from './connection.js';
+import { startCreate } from './create.js';
+import { closeAll } from './dialog.js';
+import { busy, byId, show, text } from './dom.js';
+import { startHistory } from './history.js';
+import * as live from './live.js';
+import { clearNotices, notice, watchDock } from './notices.js';
+import { follow, followRunning, forgetOperations, recall, startOperations } from './operations.js';
+import { attempt } from './problems.js';
+import { restore } from './restore.js';
+import { startStats } from './stats.js';
+import { startStatus } from './status.js';
+import { forget, may, publish, refresh, refreshSoon, store } from './store.js';
+import { startUndo } from './undo.js';
+
+let started = false;
+let way = { expired() {}, loggedOut() {} };
+
+async function logout() {
+  await attempt(() => api.logout());
+  way.loggedOut();
+  // Whoever logs in next on this computer may have other rights.
+  forgetOperations();
+  forgetBackups();
+  forget();
+}
+
+async function newest() {
+  const { backups } = await api.backups('', 20, '');
+  return backups.find((b) => b.verification.state === 'unverified') ?? backups[0];
+}
+
+// mends are what the button of the verdict does.
+const mends = {
+  create: () => actions.create('', false),
+  check: actions.check,
+  verifyNewest: async () => {
+    const b = await attempt(newest);
+    if (b) await actions.verify(b);
+  },
+  restoreNewest: async (opener) => {
+    const b = await attempt(() => api.backup(store.status.newest_verified));
+    if (b) await restore(b, opener);
+  },
+};
+
+function start() {
+  started = true;
+  watchDock();
+  startStatus(mends);
+  startUndo();
+  startOperations(() => refreshSoon(live.failed));
+  startCreate();
+  startHistory();
+  startStats();
+  startBackups();
+  startActivity();
+  startConnection();
+  live.keepTime();
+  byId('logout').addEventListener('click', () => busy(byId('logout'), logout));
+  window.addEventListener('error', () => notice('Something in this page went wrong', { tone: 'error', hint: 'Reload the page. Your backups are not affected' }));
+}
+
+// enter fetches everything and shows it at once, so that nothing moves afterwards.
+export async function enter(session, callbacks) {
+  way = callbacks;
+  if (!started) start();
+  store.session = session;
+  await Promise.all([refresh(), recall()]);
+  text(byId('database-name'), session.database);
+  text(byId('person'), session.name);
+  show(byId('logout'), session.login !== false);
+  text(byId('version'), session.version ? `snapd ${session.version}` : '');
+  show(byId('create-card'), may('create'));
+  publish();
+  const returning = document.body.dataset.view === 'login';
+  document.body.dataset.view = 'page';
+  if (returning) byId('state-title').focus();
+  live.start({ operation: follow, running: followRunning, ended: () => way.expired(null) });
+}
+
+// stop ends the connection and every dialog; it reports whether one was open.
+export function stop(why) {
+  live.stop();
+  clearNotices();
+  return closeAll(why);
+}

@@ -1,0 +1,173 @@
+// Restoring in two steps: what will be lost, then the typed name. The server holds
+// the plan, and refuses one that is used, expired or no longer true.
+
+import * as api from './api.js';
+import { attr, busy, el, icon, show, text } from './dom.js';
+import { openDialog } from './dialog.js';
+import { label, moment, now, plural, relative, span, took, utc } from './format.js';
+import { follow } from './operations.js';
+import { say } from './notices.js';
+import { attempt, words } from './problems.js';
+import * as names from './words.js';
+import { store } from './store.js';
+
+const again = Symbol('start again');
+
+function loses(plan) {
+  if (!plan.loses_since) return ['ok', 'check', 'Nothing is lost', 'The database has not changed since this backup was taken.'];
+  return ['bad', 'warn', 'What will be lost',
+    `All changes since ${moment(plan.loses_since)} – ${span(plan.loses_seconds)} – will be replaced.`];
+}
+
+function cost(plan, backup) {
+  if (!plan.loses_since) return '';
+  const since = moment(plan.loses_since);
+  return ` All changes since ${since === moment(backup.created_at) ? 'then' : since} – ${span(plan.loses_seconds)} – will be replaced.`;
+}
+
+function proof(backup) {
+  const v = backup.verification;
+  if (v.state === 'verified') return ['ok', 'check', 'Proof', `Read back completely and checked (${names.level(v.level)}) ${relative(v.at)}: it is complete and sound.`];
+  if (v.state === 'failed') return ['bad', 'cross', 'Proof', `The last verification failed${v.detail ? `: ${v.detail}` : ''}. It is proven again before anything is replaced.`];
+  return ['warn', 'warn', 'Proof', 'Not verified yet. It is proven before anything is replaced.'];
+}
+
+function saves(plan) {
+  if (plan.saves_first) return ['ok', 'undo', 'Can be undone', 'The present state is saved first as a safety backup. You can undo this afterwards.'];
+  return ['warn', 'warn', 'Cannot be saved first', 'The present database cannot be backed up. If there is a damaged file, it is kept as it is beside the database.'];
+}
+
+function duration(plan) {
+  const long = plan.estimated_ms > 0 ? `About ${took(plan.estimated_ms)}`.replace('About less', 'Less') : 'Not known yet';
+  return ['', 'clock', 'How long it takes', `${long}. You can close this page meanwhile.`];
+}
+
+function facts(plan, backup) {
+  return el('ul', { class: 'facts-list' }, [loses(plan), proof(backup), saves(plan), duration(plan)].map(([tone, sign, head, words]) => el('li', { 'data-tone': tone },
+    icon(sign), el('div', {}, el('p', { class: 'strong' }, head), el('p', {}, words)))));
+}
+
+// countdown keeps a line that says how long the plan holds. It speaks once, half a
+// minute before the end; expired() is called when it is over.
+function countdown(dialog, plan, expired) {
+  const line = el('p', { class: 'muted countdown' });
+  const until = Date.parse(plan.expires_at);
+  let spoken = false;
+  const tick = () => {
+    const left = Math.ceil((until - now()) / 1000);
+    if (left <= 0) {
+      clearInterval(timer);
+      expired();
+      return;
+    }
+    text(line, `This plan holds for ${span(left)} more.`);
+    if (left <= 30 && !spoken) {
+      spoken = true;
+      say(`This plan holds for ${plural(left, 'more second', 'more seconds')}.`);
+    }
+  };
+  const timer = setInterval(tick, 1000);
+  dialog.addEventListener('close', () => clearInterval(timer));
+  tick();
+  return line;
+}
+
+// outdated turns a dialog into the explanation why it cannot go on.
+function outdated(dialog, close, explanation) {
+  const button = el('button', { type: 'button', class: 'primary', 'data-testid': 'dialog-again', click: () => close(again) }, 'Start again');
+  dialog.querySelector('.dialog-body').replaceChildren(
+    el('p', { class: 'problem' }, icon('clock'), el('span', {}, explanation)),
+    el('p', {}, 'Nothing was changed. Start again to see how it stands now.'));
+  dialog.querySelector('.dialog-buttons').replaceChildren(dialog.querySelector('[data-testid="dialog-cancel"]'), button);
+  dialog.querySelector('[data-testid="dialog-cancel"]').focus();
+  say(`${explanation} Nothing was changed.`, true);
+}
+
+const expiry = 'The plan has expired: it holds for two minutes, so that nobody acts on an old picture.';
+
+function first(plan, backup, undo, opener) {
+  const time = moment(backup.created_at);
+  return openDialog({
+    id: 'dialog-restore-1',
+    title: undo ? `Undo the restore and go back to ${time}?` : `Restore the backup of ${time}?`,
+    opener,
+    content: (close, dialog) => ({
+      body: [
+        el('p', { class: 'muted' }, `${names.kind(backup)} backup · ${utc(backup.created_at)}${backup.note ? ` · ${backup.note}` : ''}`),
+        facts(plan, backup),
+        countdown(dialog, plan, () => outdated(dialog, close, expiry)),
+      ],
+      buttons: el('button', { type: 'button', class: 'primary', 'data-testid': 'dialog-restore-1-continue', click: () => close(true) }, 'Continue…'),
+    }),
+  });
+}
+
+function second(plan, backup, undo, opener) {
+  return openDialog({
+    id: 'dialog-restore-2',
+    title: 'Type the name of the database to confirm',
+    tone: 'bad',
+    opener,
+    content: (close, dialog) => {
+      const error = el('p', { class: 'problem', id: 'restore-error', role: 'alert', hidden: true });
+      const field = el('input', { id: 'restore-name', 'data-testid': 'dialog-restore-2-name', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', 'aria-describedby': 'restore-error' });
+      const button = el('button', { type: 'button', class: 'danger', 'data-testid': 'dialog-restore-2-confirm', disabled: true }, undo ? 'Undo the restore' : 'Restore now');
+      field.addEventListener('input', () => {
+        button.disabled = field.value !== plan.confirm;
+        show(error, false);
+        attr(field, 'aria-invalid', null);
+      });
+      const send = () => busy(button, async () => {
+        try {
+          const { operation } = await api.restore(backup.id, plan.token, field.value);
+          close(operation);
+        } catch (problem) {
+          if (problem.status === 401) return;
+          if (problem.code === 'stale') {
+            outdated(dialog, close, `The plan is out of date: ${problem.message}`);
+            words(problem); // for the refresh that it starts
+            return;
+          }
+          const told = problem.code === 'wrong_name' ? { text: 'That is not the name of the database. Nothing was changed; type it again.' } : await words(problem);
+          error.replaceChildren(icon('cross'), el('span', {}, [told.text, told.hint].filter(Boolean).join(' ')));
+          show(error, true);
+          attr(field, 'aria-invalid', 'true');
+          field.focus();
+        }
+      });
+      button.addEventListener('click', send);
+      field.addEventListener('keydown', (event) => {
+        if (event.key === 'Enter' && !button.disabled) send();
+      });
+      return {
+        body: [
+          el('p', {}, `The database goes back to how it was on ${moment(backup.created_at)}.${cost(plan, backup)}`),
+          el('label', { for: 'restore-name' }, 'Type ', el('strong', { class: 'code' }, plan.confirm), ' to confirm'),
+          field, error,
+          countdown(dialog, plan, () => outdated(dialog, close, expiry)),
+        ],
+        buttons: button,
+      };
+    },
+  });
+}
+
+// restore leads through both dialogs. opener gets the focus back.
+export async function restore(backup, opener, { undo = false } = {}) {
+  for (;;) {
+    const fresh = store.backups.get(backup.id) ?? backup;
+    const answer = await attempt(() => api.planRestore(fresh));
+    if (!answer) return;
+    const { plan } = answer;
+    const subject = typeof plan.backup === 'object' && plan.backup ? plan.backup : fresh;
+    let step = await first(plan, subject, undo, opener);
+    if (step === true) step = await second(plan, subject, undo, opener);
+    if (step === again) continue;
+    if (step) follow(step);
+    return;
+  }
+}
+
+export function undoLabel(backup) {
+  return backup ? label(backup.created_at) : '';
+}

@@ -1,0 +1,155 @@
+// The card at the top: is the data safe, why, and the one button that mends it.
+
+import { attr, busy, byId, icon, show, text, useIcon } from './dom.js';
+import { brief, bytes, count, hhmm, moment, now, plural, relative, sentence, span, took, utc } from './format.js';
+import { may, store, subscribe } from './store.js';
+import * as words from './words.js';
+
+const shields = { protected: 'shield-ok', at_risk: 'shield-warn', unprotected: 'shield-bad' };
+
+// The mends per status code: [label, right, name of the handler].
+const again = ['Try again', 'create', 'create'];
+const mends = {
+  no_backup: ['Create the first backup', 'create', 'create'],
+  unverified: ['Verify the newest backup', 'verify', 'verifyNewest'],
+  failed: again,
+  overdue: ['Create a backup now', 'create', 'create'],
+  clock: ['Create a backup now', 'create', 'create'],
+  archive_gone: ['Create a backup now', 'create', 'create'],
+  check_failed: ['Check again', 'verify', 'check'],
+  damaged: ['Restore the newest good backup', 'restore', 'restoreNewest'],
+  missing: ['Restore the newest good backup', 'restore', 'restoreNewest'],
+};
+
+function newestTime(status) {
+  if (status.loss_window_seconds === null || status.loss_window_seconds === undefined) return null;
+  const known = store.backups.get(status.newest_verified);
+  return known ? new Date(known.created_at) : new Date(store.statusAt - status.loss_window_seconds * 1000);
+}
+
+// reason recomputes sentences with an age in them: the server's were true when it
+// said them, and a page stays open for days.
+function reason(status) {
+  const newest = newestTime(status);
+  if (newest && status.code === 'recent') return `The newest verified backup was taken ${relative(newest)}.`;
+  if (newest && status.code === 'unchanged') return `The database is unchanged since the verified backup taken ${relative(newest)}.`;
+  return sentence(status.reason);
+}
+
+function mend(status) {
+  const found = mends[status.code];
+  if (!found || (found[2] === 'restoreNewest' && !status.newest_verified)) return null;
+  return found;
+}
+
+// since says from when the verdict is while the server cannot be asked.
+function since() {
+  const lost = store.connection === 'offline' || store.connection === 'reconnecting';
+  return lost ? `This was so at ${hhmm(store.asOf)}. What happened since is not known.` : '';
+}
+
+// without tells somebody who sees trouble and may not act on it what to do.
+function without(status) {
+  const found = mend(status);
+  if (!found || may(found[1])) return '';
+  return 'You may look but not change anything here: tell somebody who looks after this server.';
+}
+
+function fact(name, value, detail, title, tone) {
+  text(byId(`fact-${name}`), value);
+  text(byId(`fact-${name}-detail`), detail);
+  attr(byId(`fact-${name}`).parentElement, 'title', title);
+  attr(byId(`fact-${name}`).parentElement, 'data-tone', tone);
+}
+
+function loss(status) {
+  const newest = newestTime(status);
+  if (!newest) return ['Everything', 'there is no verified backup', '', 'bad'];
+  if (status.covered) return ['Nothing', `unchanged since ${brief(newest)}`, utc(newest), 'ok'];
+  const seconds = (now() - newest) / 1000;
+  if (seconds < 0) return ['Not known', 'the newest backup is dated in the future', utc(newest), 'warn'];
+  return [span(seconds), `what changed since ${brief(newest)}`, utc(newest)];
+}
+
+function schedule(status) {
+  const s = status.schedule;
+  if (!s) return '';
+  if (s.interval_seconds) return `every ${span(s.interval_seconds)}`;
+  return s.cron ? `by “${s.cron}”` : '';
+}
+
+function next(status) {
+  if (!status.next_run) return ['Not scheduled', 'no automatic backups at the moment', '', 'warn'];
+  const late = Date.parse(status.next_run) < now() - 60_000;
+  const often = schedule(status);
+  return [brief(status.next_run), late ? 'due now' : `${relative(status.next_run)}${often ? `, ${often}` : ''}`, utc(status.next_run)];
+}
+
+function drill(status) {
+  const last = status.last_drill;
+  if (!last) return ['Not yet', 'use “Test restore” on a backup below', ''];
+  const good = last.verdict === 'healthy' || last.verdict === 'violations';
+  return [relative(last.at), good ? `passed in ${took(last.duration_ms)}` : `failed: the copy was ${words.verdict(last.verdict)}`, `${moment(last.at)} · ${utc(last.at)}`, good ? null : 'bad'];
+}
+
+function duration(status) {
+  const ms = status.estimated_restore_ms ?? status.last_drill?.duration_ms;
+  if (ms === null || ms === undefined) return ['Not measured', 'a test restore tells', ''];
+  return [`About ${took(ms)}`.replace('About less', 'Less'), status.last_drill ? 'as measured' : 'an estimate', ''];
+}
+
+function room(status) {
+  const free = status.free_bytes;
+  if (free === null || free === undefined) return ['Not known', 'on the backup disk', ''];
+  const latest = store.backups.get(status.newest_verified);
+  if (!latest?.archive_bytes) return [bytes(free), 'on the backup disk', `${count(free)} bytes`];
+  const more = Math.floor(free / latest.archive_bytes);
+  const detail = more < 1 ? 'not enough for another backup' : more > 9999 ? 'room for thousands of backups' : `room for about ${plural(more, 'more backup', 'more backups')}`;
+  return [bytes(free), detail, `${count(free)} bytes`, more < 1 ? 'bad' : more < 5 ? 'warn' : null];
+}
+
+function database(status) {
+  const { bytes: size, verdict, path } = status.database;
+  const bad = verdict && verdict !== 'healthy' && verdict !== 'violations';
+  return [verdict === 'missing' ? 'Missing' : bytes(size), words.verdict(verdict), path, bad ? 'bad' : null];
+}
+
+function title(status) {
+  const running = document.body.dataset.running;
+  const name = store.session?.database ?? '';
+  const state = status ? words.states[status.state] ?? status.state : 'State not known';
+  document.title = [running, `${store.connection === 'offline' ? '(offline) ' : ''}${state}`, name, 'Backups'].filter(Boolean).join(' · ');
+}
+
+function render() {
+  const { status } = store;
+  title(status);
+  if (!status) return;
+  const card = byId('hero');
+  attr(card, 'data-state', status.state);
+  useIcon(byId('hero-icon'), shields[status.state] ?? 'shield-warn');
+  text(byId('state-title'), words.states[status.state] ?? status.state);
+  text(byId('state-reason'), reason(status));
+  text(byId('state-advice'), since() || without(status));
+  const found = mend(status);
+  const button = byId('state-action');
+  show(button, Boolean(found) && may(found[1]));
+  if (found) text(button, found[0]);
+  fact('loss', ...loss(status));
+  fact('next', ...next(status));
+  fact('drill', ...drill(status));
+  fact('restore', ...duration(status));
+  fact('free', ...room(status));
+  fact('database', ...database(status));
+}
+
+// startStatus takes the handlers that the mends name.
+export function startStatus(handlers) {
+  byId('hero-icon').replaceWith(Object.assign(icon('shield-warn'), { id: 'hero-icon' }));
+  const button = byId('state-action');
+  button.addEventListener('click', () => {
+    const found = store.status && mend(store.status);
+    if (found) busy(button, () => handlers[found[2]](button));
+  });
+  subscribe(render);
+}
