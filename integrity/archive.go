@@ -48,7 +48,7 @@ func CheckImage(ctx context.Context, r *archive.Reader, path string, o Options) 
 		return Report{}, cannotRead(path, fmt.Errorf("unpack archive: %w", err))
 	}
 	defer func() { err = closed(path, scratch, err) }()
-	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{}); err != nil {
+	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Progress: o.Progress}); err != nil {
 		if damagedArchive(err) {
 			return archiveReport(path, err, o, start), nil
 		}

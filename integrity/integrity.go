@@ -24,6 +24,9 @@ type Options struct {
 	// LockWait is the longest wait for a lock, or for a database that changes
 	// faster than it can be read; 0 means DefaultLockWait. The context ends it earlier.
 	LockWait time.Duration
+	// Progress, when not nil, gets the bytes of an archive's image that have been
+	// unpacked so far: of CheckArchive and CheckImage, which check them afterwards.
+	Progress func(done int64)
 }
 
 func (o Options) scratchDir() string {

@@ -56,8 +56,14 @@ func (m *Manager) checkArchive(ctx context.Context, e Backup, level integrity.Le
 		return damagedReport(m.cat.Path(e), level, err)
 	}
 	defer r.Close()
-	m.progress(ctx, Event{Operation: "verify", Backup: e.ID, Phase: "read back", Total: e.DatabaseBytes})
-	return integrity.CheckImage(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir})
+	total := r.Info().ImageBytes
+	p := m.progress(ctx, Event{Operation: "verify", Backup: e.ID, Phase: "read back", Total: total})
+	return integrity.CheckImage(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir, Progress: func(done int64) {
+		p(done)
+		if done == total {
+			m.progress(ctx, Event{Operation: "verify", Backup: e.ID, Phase: "check"})
+		}
+	}})
 }
 
 // damagedReport makes a verdict of an error that proves an archive damaged,
