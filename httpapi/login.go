@@ -3,8 +3,10 @@ package httpapi
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -22,6 +24,10 @@ func sessionRoutes() []route {
 
 // openBuiltin prepares the built-in token and its sessions.
 func (h *Handler) openBuiltin() error {
+	// Nothing was backed up yet at the first start: that makes the directory else.
+	if err := os.MkdirAll(h.m.Dir(), 0o700); err != nil {
+		return fmt.Errorf("backup directory: %w", err)
+	}
 	token, err := openToken(h.o.TokenFile)
 	if err != nil {
 		return err
