@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"example.com/snapd/snapshot"
 )
 
 // Names of who signs in with the built-in token, for the activity log. A host that
@@ -46,8 +48,12 @@ func (h *Handler) authorize(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, sent := c.Header["Authorization"]; sent {
-		return h.bearer(c, hash)
+	if token, sent := bearerToken(c.Request); sent {
+		if err := h.prove(c, token, hash, "access"); err != nil {
+			return err
+		}
+		c.who, c.expires, c.ended = Principal{Name: nameOfProgram, Rights: AllRights()}, time.Time{}, nil
+		return nil
 	}
 	s, ok := h.builtin.session(c.Request, hash, h.now())
 	if !ok {
@@ -58,18 +64,20 @@ func (h *Handler) authorize(c *call) error {
 	return nil
 }
 
-// bearer judges the token of an Authorization header.
-func (h *Handler) bearer(c *call, hash tokenHash) error {
-	values := c.Header["Authorization"]
-	scheme, sent, _ := strings.Cut(values[0], " ")
-	if len(values) != 1 || !strings.EqualFold(scheme, "Bearer") {
-		return unauthorized("")
+// bearerToken is the token of an Authorization header. Other schemes are between the
+// browser and a proxy. Of several tokens none is: who sends two is not who they seem.
+func bearerToken(r *http.Request) (token string, sent bool) {
+	for _, value := range r.Header.Values("Authorization") {
+		scheme, rest, _ := strings.Cut(value, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			continue
+		}
+		if sent {
+			return "", true
+		}
+		token, sent = strings.TrimSpace(rest), true
 	}
-	if err := h.prove(c, strings.TrimSpace(sent), hash, "access"); err != nil {
-		return err
-	}
-	c.who, c.expires, c.ended = Principal{Name: nameOfProgram, Rights: AllRights()}, time.Time{}, nil
-	return nil
+	return token, sent
 }
 
 // prove compares a token with the right one, unless too many from there were wrong.
@@ -85,7 +93,7 @@ func (h *Handler) prove(c *call, sent string, hash tokenHash, action string) err
 		return p
 	}
 	if !ok {
-		h.refusals.record(h, deed{Who: "unknown", Action: action, Outcome: "refused", Detail: "wrong token from " + from.String()}, now)
+		h.refusals.record(h, snapshot.Activity{Who: "unknown", Action: action, Outcome: "refused", Detail: "wrong token from " + from.String()}, now)
 		return unauthorized("")
 	}
 	return nil
@@ -114,7 +122,7 @@ func (h *Handler) need(c *call, right Right) error {
 	if c.who.May(right) {
 		return nil
 	}
-	h.denials.record(h, deed{Who: c.who.Name, Action: "access", Outcome: "refused",
+	h.denials.record(h, snapshot.Activity{Who: c.who.Name, Action: "access", Outcome: "refused",
 		Detail: fmt.Sprintf("%s %s needs the right %q", c.Method, brief(c.URL.Path), right)}, h.now())
 	return fail(http.StatusForbidden, "forbidden", fmt.Sprintf("%s has not the right %q", nameOf(c.who), right), "")
 }

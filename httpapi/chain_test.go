@@ -22,6 +22,30 @@ import (
 type bareManager struct {
 	manager
 	dir string
+	log *activityLog
+}
+
+// activityLog is what was entered.
+type activityLog struct {
+	mu      sync.Mutex
+	entries []snapshot.Activity
+}
+
+func (b bareManager) Record(a snapshot.Activity) {
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	b.log.entries = append(b.log.entries, a)
+}
+
+// take returns the entries since the last call as "who action outcome detail".
+func (l *activityLog) take() (lines []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.entries {
+		lines = append(lines, strings.Join([]string{a.Who, a.Action, a.Outcome, a.Detail}, " "))
+	}
+	l.entries = nil
+	return lines
 }
 
 func (b bareManager) Dir() string      { return b.dir }
@@ -35,8 +59,9 @@ const chainToken = "a-token-of-the-tests-0123456789"
 // chain is a handler over a table of its own, with a clock that tests move.
 type chain struct {
 	*Handler
-	t   *testing.T
-	log *lockedBuffer
+	t        *testing.T
+	log      *lockedBuffer
+	activity *activityLog
 
 	mu  sync.Mutex
 	now time.Time
@@ -83,12 +108,12 @@ func newChain(t *testing.T, table []route, o Options) *chain {
 
 func chainIn(t *testing.T, dir string, table []route, o Options) *chain {
 	t.Helper()
-	c := &chain{t: t, log: &lockedBuffer{}, now: time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)}
+	c := &chain{t: t, log: &lockedBuffer{}, activity: &activityLog{}, now: time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(c.log, nil))
 	}
 	o.now = c.clock
-	h, err := newHandler(bareManager{dir: dir}, o)
+	h, err := newHandler(bareManager{dir: dir, log: c.activity}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,6 +216,7 @@ func TestNobodyPassesWithoutAToken(t *testing.T) {
 		"more":                {"Authorization: Bearer " + chainToken + "x"},
 		"other case":          {"Authorization: Bearer " + strings.ToUpper(chainToken)},
 		"two headers":         {"Authorization: Bearer " + chainToken, "Authorization: Bearer x"},
+		"two good headers":    {"Authorization: Bearer " + chainToken, "Authorization: Bearer " + chainToken},
 		"as cookie":           {"Cookie: " + c.builtin.cookie + "=" + chainToken},
 		"cookie of elsewhere": {"Cookie: snapd_00000000=" + strings.Repeat("A", 43)},
 		"empty cookie":        {"Cookie: " + c.builtin.cookie + "="},

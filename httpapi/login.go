@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"example.com/snapd/snapshot"
 )
 
 func sessionRoutes() []route {
@@ -146,7 +148,7 @@ func (h *Handler) login(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		h.log.Warn("the session will not outlive this process", "error", oneLine(err.Error()))
 	}
-	h.record(deed{Who: nameOfPerson, Action: "login", Outcome: "done", Detail: "from " + h.client(c.Request).String()})
+	h.record(snapshot.Activity{Who: nameOfPerson, Action: "login", Outcome: "done", Detail: "from " + h.client(c.Request).String()})
 	h.setCookie(w, c.Request, id, int(sessionLife/time.Second))
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -8,12 +8,10 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// deed is what this package itself enters into the activity log; what operations
-// do the Manager enters.
-type deed struct{ Who, Action, Outcome, Detail string }
-
-func (h *Handler) record(d deed) {
-	h.m.Record(snapshot.Activity{Who: d.Who, Action: d.Action, Outcome: d.Outcome, Detail: d.Detail})
+// record enters what this package itself does or refuses; what operations do the
+// Manager enters.
+func (h *Handler) record(a snapshot.Activity) {
+	h.m.Record(a)
 	h.happened()
 }
 
@@ -30,7 +28,7 @@ type recorder struct {
 	skipped int
 }
 
-func (r *recorder) record(h *Handler, d deed, now time.Time) {
+func (r *recorder) record(h *Handler, a snapshot.Activity, now time.Time) {
 	r.mu.Lock()
 	if r.bucket.wait(now, recordBurst, recordRefill) > 0 {
 		r.skipped++
@@ -39,9 +37,9 @@ func (r *recorder) record(h *Handler, d deed, now time.Time) {
 	}
 	r.bucket.take(now, recordRefill)
 	if r.skipped > 0 {
-		d.Detail += fmt.Sprintf(" (and %d more refusals before)", r.skipped)
+		a.Detail += fmt.Sprintf(" (and %d more refusals before)", r.skipped)
 		r.skipped = 0
 	}
 	r.mu.Unlock()
-	h.record(d)
+	h.record(a)
 }

@@ -87,9 +87,12 @@ func openSessions(path string) (*sessions, error) {
 	return s, nil
 }
 
+// clockSlack is how far back a clock may be set without ending sessions.
+const clockSlack = time.Hour
+
 // live: an end further away than a session lasts was written under another clock.
 func (s *session) live(now time.Time) bool {
-	return now.Before(s.expires) && s.expires.Sub(now) <= sessionLife
+	return now.Before(s.expires) && s.expires.Sub(now) <= sessionLife+clockSlack
 }
 
 // find returns the session with that id.
