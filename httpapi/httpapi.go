@@ -170,7 +170,7 @@ func newHandler(m manager, o Options) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.page, err = newPage(files, relative(o.PagePrefix, o.APIPrefix)); err != nil {
+	if h.page, err = newPage(files, strings.TrimSuffix(relative(o.PagePrefix, o.APIPrefix), "/")); err != nil {
 		return nil, err
 	}
 	if err := h.prepare(); err != nil {

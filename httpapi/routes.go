@@ -124,7 +124,7 @@ const maxParam = 255
 // plausible reports whether s could be an id: what could not is not looked for,
 // nor repeated in an answer.
 func plausible(s string) bool {
-	return s != "" && len(s) <= maxParam && !strings.ContainsFunc(s, func(r rune) bool {
+	return s != "" && s != "." && s != ".." && len(s) <= maxParam && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r == 0x7f || r == '/' || r == '\\' || r == '\uFFFD'
 	})
 }
