@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -52,7 +53,7 @@ func (b bareManager) Dir() string      { return b.dir }
 func (b bareManager) Database() string { return filepath.Join(filepath.Dir(b.dir), "data.db") }
 
 func (b bareManager) Subscribe(func(snapshot.Event)) (cancel func()) { return func() {} }
-func (b bareManager) Record(snapshot.Activity)                       {}
+func (b bareManager) Revision() (string, error)                      { return "r", nil }
 
 const chainToken = "a-token-of-the-tests-0123456789"
 
@@ -117,6 +118,11 @@ func chainIn(t *testing.T, dir string, table []route, o Options) *chain {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := h.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	h.root = h.chain(h.router(append(sessionRoutes(), table...)))
 	c.Handler = h
 	return c

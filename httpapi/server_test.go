@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -351,7 +352,8 @@ func TestStreamsOutliveTimeouts(t *testing.T) {
 	}
 	c := newChain(t, []route{{method: "GET", path: "/stream", right: RightView, stream: true, handle: stream}}, Options{})
 	c.limits.read, c.limits.write = 50*time.Millisecond, 50*time.Millisecond
-	c.closers = append(c.closers, func(context.Context) error { close(ticks); return nil })
+	end := sync.OnceFunc(func() { close(ticks) })
+	c.closers = append(c.closers, func(context.Context) error { end(); return nil })
 	at, stop := served(t, c, ListenOptions{})
 	p := connect(t, at)
 	p.send("GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", chainToken)
