@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,8 +24,10 @@ type api struct {
 	*Handler
 	t      testing.TB
 	server *httptest.Server
-	rights []Right // of who asks
 	log    *lockedBuffer
+
+	mu     sync.Mutex
+	rights []Right // of who asks
 }
 
 // openAPI makes a Manager over a database of its own and serves it. change may put
@@ -44,6 +47,8 @@ func apiOver(t testing.TB, cfg snapshot.Config, change func(manager) manager, co
 		if name == "" {
 			return Principal{}, ErrUnauthorized
 		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		return Principal{Name: name, Rights: a.rights}, nil
 	}
 	for _, c := range configure {
@@ -63,6 +68,13 @@ func apiOver(t testing.TB, cfg snapshot.Config, change func(manager) manager, co
 	a.server = httptest.NewServer(a.Handler)
 	t.Cleanup(a.close)
 	return a
+}
+
+// setRights gives those, and no others, to who asks from now on.
+func (a *api) setRights(rights ...Right) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rights = rights
 }
 
 func (a *api) close() {
@@ -320,3 +332,7 @@ func TestADayWithTheAPI(t *testing.T) {
 		t.Errorf("the log complains:\n%s", a.log)
 	}
 }
+
+func textLog(to io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }
+
+func (a *api) log2() *slog.Logger { return textLog(a.log) }

@@ -122,7 +122,7 @@ type createRequest struct {
 
 func (h *Handler) createBackup(w http.ResponseWriter, c *call) error {
 	var in createRequest
-	if err := decode(w, c, smallBody, &in); err != nil {
+	if err := body(w, c, &in); err != nil {
 		return err
 	}
 	if err := checkNote(in.Note); err != nil {
@@ -153,7 +153,7 @@ type patchRequest struct {
 
 func (h *Handler) patchBackup(w http.ResponseWriter, c *call) error {
 	var in patchRequest
-	if err := decode(w, c, smallBody, &in); err != nil {
+	if err := body(w, c, &in); err != nil {
 		return err
 	}
 	if in.Note == nil && in.Pinned == nil {
@@ -227,7 +227,7 @@ func (in levelRequest) level(least integrity.Level) (integrity.Level, error) {
 
 func (h *Handler) verifyBackup(w http.ResponseWriter, c *call) error {
 	var in levelRequest
-	if err := decode(w, c, smallBody, &in); err != nil {
+	if err := body(w, c, &in); err != nil {
 		return err
 	}
 	level, err := in.level(integrity.LevelQuick)

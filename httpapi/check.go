@@ -14,7 +14,7 @@ func checkRoutes() []route {
 // check judges the live database. Damage is a result, not a failure of the check.
 func (h *Handler) check(w http.ResponseWriter, c *call) error {
 	var in levelRequest
-	if err := decode(w, c, smallBody, &in); err != nil {
+	if err := body(w, c, &in); err != nil {
 		return err
 	}
 	level, err := in.level(integrity.LevelHeader)

@@ -137,7 +137,7 @@ func newOperations(m manager, store *opstore, log *slog.Logger, now func() time.
 // that the request's end does not end; what it returns becomes the result, as JSON.
 // Errors: busy, with the id of the operation that is in the way; unavailable.
 func (o *operations) start(kind, who, trigger, backup string, work func(context.Context) (any, error)) (operation, error) {
-	r := &run{op: operation{ID: newID(), Kind: kind, State: stateRunning, StartedAt: o.now(), Who: who, Trigger: trigger, Cancellable: true}}
+	r := &run{op: operation{ID: newID(), Kind: kind, State: stateRunning, StartedAt: o.now(), Who: clip(who), Trigger: trigger, Cancellable: true}}
 	if backup != "" {
 		r.op.Backup = &backup
 	}

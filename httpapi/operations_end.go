@@ -40,7 +40,7 @@ func (o *operations) finish(ctx context.Context, r *run, result any, err error) 
 		state = stateFailed
 		if r.by != "" && (errors.Is(err, context.Canceled) || ctx.Err() != nil && !r.past) {
 			state = stateCancelled
-			r.op.Error = &operationError{Code: "cancelled", Message: "stopped by " + r.by, Hint: "nothing was changed"}
+			r.op.Error = &operationError{Code: "cancelled", Message: clip("stopped by " + r.by), Hint: "nothing was changed"}
 		}
 	}
 	r.op.Result = raw
@@ -67,10 +67,12 @@ func (o *operations) retire(r *run, state string) operation {
 // newestFirst merges what runs and what ran lately, at most keepOperations of them.
 func newestFirst(runs []*run, recent []operation) []operation {
 	all := make([]operation, 0, len(runs)+len(recent))
-	for _, r := range runs {
+	for _, r := range slices.Backward(runs) {
 		all = append(all, r.op)
 	}
-	all = append(all, recent...)
+	for _, op := range slices.Backward(recent) {
+		all = append(all, op)
+	}
 	slices.SortStableFunc(all, func(a, b operation) int { return b.StartedAt.Compare(a.StartedAt) })
 	return all[:min(len(all), keepOperations)]
 }
@@ -147,9 +149,9 @@ func (o *operations) recorded(op *operation) bool {
 		case "done", "unchanged":
 			op.State = stateDone
 		case "failed", "refused":
-			op.State, op.Error = stateFailed, &operationError{Code: a.Code, Message: a.Detail}
+			op.State, op.Error = stateFailed, &operationError{Code: a.Code, Message: clip(a.Detail)}
 		case "cancelled":
-			op.State, op.Error = stateCancelled, &operationError{Code: "cancelled", Message: a.Detail, Hint: "nothing was changed"}
+			op.State, op.Error = stateCancelled, &operationError{Code: "cancelled", Message: clip(a.Detail), Hint: "nothing was changed"}
 		default:
 			continue
 		}

@@ -49,7 +49,7 @@ func (o *operations) follow(ev snapshot.Event) *run {
 		if ev.Trigger != "" {
 			r.op.Trigger = ev.Trigger
 		}
-		if ev.Backup != "" && r.op.Kind != kindBackup {
+		if ev.Backup != "" {
 			r.op.Backup = &ev.Backup
 		}
 	}
@@ -124,7 +124,7 @@ func (o *operations) beginObserved(ev snapshot.Event) *run {
 	if who == "" {
 		who = automatic
 	}
-	r := &run{caller: ev.Run, heard: o.now(), op: operation{ID: newID(), Kind: ev.Operation, State: stateRunning, StartedAt: o.now(), Who: who, Trigger: ev.Trigger}}
+	r := &run{caller: ev.Run, heard: o.now(), op: operation{ID: newID(), Kind: ev.Operation, State: stateRunning, StartedAt: o.now(), Who: clip(who), Trigger: ev.Trigger}}
 	o.runs = append(o.runs, r)
 	o.working.Go(o.save)
 	return r
@@ -132,27 +132,13 @@ func (o *operations) beginObserved(ev snapshot.Event) *run {
 
 // endsObserved reports whether ev is the last one of r.
 func endsObserved(r *run, ev snapshot.Event) bool {
-	switch ev.Type {
-	case snapshot.EventBackedUp, snapshot.EventUnchanged:
-		return r.op.Kind == kindBackup
-	case snapshot.EventVerified:
-		return r.op.Kind == kindVerify
-	case snapshot.EventDrilled:
-		return r.op.Kind == kindDrill
-	case snapshot.EventChecked:
-		return r.op.Kind == kindCheck
-	case snapshot.EventRestored, snapshot.EventRepaired:
-		return r.op.Kind == kindRestore || r.op.Kind == kindRecover
-	case snapshot.EventFailed:
-		return ev.Operation == r.op.Kind || r.op.Kind == kindRestore && ev.Operation == kindRecover
-	}
-	return false
+	return ev.Ends() && ev.Operation == recovering(r.op.Kind, ev.Operation)
 }
 
 // endObserved ends r by ev. What it made is looked up later: the Manager may not be
 // called from here. The caller holds mu.
 func (o *operations) endObserved(r *run, ev snapshot.Event) {
-	r.op.Kind = cmpKind(r.op.Kind, ev.Operation)
+	r.op.Kind = ev.Operation
 	if ev.Backup != "" {
 		r.op.Backup = &ev.Backup
 	}
@@ -181,8 +167,8 @@ func (o *operations) finishObserved(r *run, result any, err error) {
 	o.finish(ctx, r, result, err)
 }
 
-// cmpKind is restore or recover, whichever the last event says it was.
-func cmpKind(kind, said string) string {
+// recovering is kind, or recover: such a one looks like a restore until its end.
+func recovering(kind, said string) string {
 	if kind == kindRestore && said == kindRecover {
 		return said
 	}

@@ -31,7 +31,6 @@ const (
 	opsDamaged = "operations.damaged.json" // what could not be read; the latest only
 	maxOpsFile = 8 << 20                   // bytes
 	maxResult  = 64 << 10                  // bytes of one result on disk; a longer one is left out
-	maxText    = 8 << 10                   // bytes of any other member
 	opsVersion = 1
 )
 

@@ -58,7 +58,7 @@ func problemOf(err error) *problem {
 	if !known {
 		status = http.StatusInternalServerError
 	}
-	return fail(status, code, oneLine(err.Error()), oneLine(snapshot.Hint(err)))
+	return fail(status, code, clip(oneLine(err.Error())), clip(oneLine(snapshot.Hint(err))))
 }
 
 // write answers with the problem.
@@ -69,6 +69,18 @@ func (p *problem) write(w http.ResponseWriter) {
 		w.Header().Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}
 	_ = writeJSON(w, p.Status, p) // strings and numbers only: cannot fail
+}
+
+// maxText bounds, in bytes, every text of one member that an answer or a file of ours has.
+const maxText = 4 << 10
+
+// clip bounds s.
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	const more = " …"
+	return strings.ToValidUTF8(s[:maxText-len(more)], "") + more
 }
 
 // oneLine keeps joined errors, and text taken from files, on one line.

@@ -42,6 +42,14 @@ func noQuery(c *call) error {
 	return err
 }
 
+// body reads what a request without parameters sends into v.
+func body(w http.ResponseWriter, c *call, v any) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
+	return decode(w, c, smallBody, v)
+}
+
 // number reads a parameter from 1 to most; def where it is absent.
 func number(values url.Values, name string, def, most int) (int, error) {
 	if !values.Has(name) {
@@ -72,7 +80,6 @@ func hashOf(s string) string {
 // the client has that one already; it is then told so.
 func fresh(w http.ResponseWriter, c *call, tag string) bool {
 	w.Header().Set("ETag", `"`+tag+`"`)
-	w.Header().Set("Cache-Control", "private, no-cache") // to be kept, and asked for each time
 	if c.Header.Get("If-None-Match") == "" || !matches(c.Header.Values("If-None-Match"), tag) {
 		return false
 	}

@@ -62,7 +62,7 @@ type restoreRequest struct {
 
 func (h *Handler) restore(w http.ResponseWriter, c *call) error {
 	var in restoreRequest
-	if err := decode(w, c, smallBody, &in); err != nil {
+	if err := body(w, c, &in); err != nil {
 		return err
 	}
 	if in.Token == "" || in.Confirm == "" {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -211,7 +212,7 @@ func (s *statusCache) word(ctx context.Context) string {
 	if err != nil {
 		return "unknown"
 	}
-	return string(st.State) + " " + st.Reason
+	return fmt.Sprint(st.State, " ", st.Covered) // not the reason: it tells the age
 }
 
 // statusNow is the status for those who ask without a request.
