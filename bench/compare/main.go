@@ -1,0 +1,135 @@
+// Command compare runs this program and what people would otherwise use to back up an
+// SQLite database, one after the other in every round, each to durable storage, and
+// prints a table in Markdown. Peers that are not on PATH are left out, and it says so.
+// Run it in the module:
+//
+//	go run ./bench/compare -size 1GiB -rounds 5
+//
+// The database is a sample CRM in WAL mode, with a process that goes on writing to it
+// during the backups. Figures of one table can be compared with one another; those of
+// two tables, from two machines or hours, cannot.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+
+	"example.com/snapd/bench/internal/measure"
+	"example.com/snapd/internal/samplecrm"
+)
+
+type options struct {
+	size   measure.Size
+	rounds int
+	dir    string
+	cold   bool
+	only   string
+
+	create, write, phases string // what a process of our own does instead
+}
+
+func main() {
+	o := options{size: 1 << 30}
+	flag.Var(&o.size, "size", "`bytes` of the database, as 64MiB or 1GiB")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often every program runs")
+	flag.StringVar(&o.dir, "dir", "", "`directory` to work in; needs room for about six times -size; the system's for temporary files")
+	flag.BoolVar(&o.cold, "cold", false, "take the files out of the page cache before every run (Linux)")
+	flag.StringVar(&o.only, "only", "", "one `group` only: backup, verify, restore or check")
+	flag.StringVar(&o.create, "create", "", "make the database at this `path`, and no more")
+	flag.StringVar(&o.write, "write", "", "write to the database at this `path` until interrupted, and no more")
+	flag.StringVar(&o.phases, "phases", "", "back up the database at this `path` and tell what each phase took, and no more")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (err error) {
+	switch {
+	case o.create != "":
+		return samplecrm.Create(ctx, o.create, samplecrm.Options{Bytes: int64(o.size), Seed: 1})
+	case o.write != "":
+		return write(ctx, o.write)
+	case o.phases != "":
+		return tellPhases(ctx, o.phases, o.dir)
+	case o.rounds < 1:
+		return fmt.Errorf("-rounds %d: at least one", o.rounds)
+	}
+	if o.dir, err = os.MkdirTemp(o.dir, "compare-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
+	f, err := prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	jobs := f.jobs(o.only)
+	for round := range o.rounds {
+		for i := range jobs {
+			j := jobs[(i+round)%len(jobs)] // every round begins with another one
+			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, o.rounds, j.name)
+			if err := f.run(ctx, j); err != nil {
+				return fmt.Errorf("%s: %w", j.name, err)
+			}
+		}
+	}
+	return f.tables(ctx, os.Stdout, jobs)
+}
+
+// field is where the comparison takes place.
+type field struct {
+	o     options
+	self  string // this program
+	snapd string
+	db    string
+	bytes int64 // of the database, when it was made
+	have  map[string]string
+}
+
+// peers are the programs that users have, with what makes them tell their version.
+var peers = []struct{ name, version string }{{"sqlite3", "--version"}, {"zstd", "--version"}, {"restic", "version"}, {"borg", "--version"}}
+
+// prepare builds snapd, finds the peers, and makes the database in a process of its
+// own: what a process has held counts in the peak of those that it starts.
+func prepare(ctx context.Context, o options) (*field, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	f := &field{o: o, self: self, db: filepath.Join(o.dir, "crm.db"), snapd: filepath.Join(o.dir, "snapd"), have: map[string]string{}}
+	if runtime.GOOS == "windows" {
+		return nil, errors.New("the peers are run by a Unix shell")
+	}
+	fmt.Fprintln(os.Stderr, "building snapd")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", f.snapd, "example.com/snapd/cmd/snapd").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build: %w: %s", err, out)
+	}
+	for _, p := range peers {
+		out, err := exec.CommandContext(ctx, p.name, p.version).Output()
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "NOT COMPARED with %s: %v\n", p.name, err)
+			continue
+		}
+		f.have[p.name] = firstWords(string(out))
+	}
+	fmt.Fprintf(os.Stderr, "making a database of %v\n", o.size)
+	if _, _, err := measure.Run(exec.CommandContext(ctx, self, "-create", f.db, "-size", o.size.String())); err != nil {
+		return nil, err
+	}
+	st, err := os.Stat(f.db)
+	if err != nil {
+		return nil, err
+	}
+	f.bytes = st.Size()
+	return f, f.stock(ctx)
+}
