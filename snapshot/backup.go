@@ -154,9 +154,6 @@ func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, 
 		return Backup{}, err
 	}
 	defer src.close()
-	if src.report.Damaged() {
-		return Backup{}, m.corrupt(src.report)
-	}
 	st, err := m.stage(ctx, src, req, began)
 	if err != nil {
 		return Backup{}, err
@@ -168,64 +165,7 @@ func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, 
 			return b, err
 		}
 	}
-	return m.publish(ctx, st, req, src.report, from)
-}
-
-// source is a snapshot's image with its verdict, ready to be compressed:
-// either the open transaction, or the private copy that let go of it.
-type source struct {
-	info   pages.Info
-	report integrity.Report
-	copyTo func(context.Context, *archive.Writer, func(int64)) error
-	close  func() error
-}
-
-// source checks the snapshot's image. In rollback-journal modes every writer
-// waits for our read lock, so the image is first spooled at copy speed.
-func (m *Manager) source(ctx context.Context, snap *pages.Snapshot, req Request) (*source, error) {
-	info := snap.Info()
-	if info.JournalMode == "wal" || req.Trigger == catalog.TriggerPreRestore {
-		m.phase(ctx, req, "check", 0)
-		report, err := integrity.CheckTx(ctx, snap.Conn(), integrity.Options{Level: integrity.LevelQuick})
-		if err != nil {
-			return nil, err
-		}
-		return &source{info, report, func(ctx context.Context, w *archive.Writer, p func(int64)) error {
-			return snap.CopyTo(ctx, w, p)
-		}, func() error { return nil }}, nil
-	}
-	if err := durable.Preflight(m.cfg.Dir, info.Bytes()); err != nil {
-		return nil, fmt.Errorf("backup: spool: %w", err)
-	}
-	spool, err := durable.Scratch(m.cfg.Dir, "spool")
-	if err != nil {
-		return nil, fmt.Errorf("backup: spool: %w", err)
-	}
-	src, err := m.spooled(ctx, snap, spool, req)
-	if err != nil {
-		return nil, errors.Join(err, spool.Close())
-	}
-	return src, nil
-}
-
-func (m *Manager) spooled(ctx context.Context, snap *pages.Snapshot, spool *durable.ScratchFile, req Request) (*source, error) {
-	info := snap.Info()
-	if err := snap.CopyTo(ctx, spool.File, m.phase(ctx, req, "spool", info.Bytes())); err != nil {
-		return nil, err
-	}
-	m.atPoint("spooled")
-	if err := snap.Close(); err != nil {
-		return nil, fmt.Errorf("backup: end snapshot: %w", err)
-	}
-	m.phase(ctx, req, "check", 0)
-	report, err := integrity.CheckCopy(ctx, spool.Name(), integrity.Options{Level: integrity.LevelQuick})
-	if err != nil {
-		return nil, err
-	}
-	report.Path = m.cfg.Database
-	return &source{info, report, func(ctx context.Context, w *archive.Writer, p func(int64)) error {
-		return feed(ctx, w, spool.File, info.Bytes(), p)
-	}, spool.Close}, nil
+	return m.publish(ctx, st, req, *src.report, from)
 }
 
 // staged is an archive that has been written, synced and read back, not yet named.
@@ -240,6 +180,11 @@ type staged struct {
 // stage compresses the image into a temp file and proves what was stored.
 func (m *Manager) stage(ctx context.Context, src *source, req Request, began time.Time) (_ *staged, err error) {
 	if err := durable.Preflight(m.cfg.Dir, m.estimate(src.info.Bytes())); err != nil {
+		m.phase(ctx, req, "check", 0)
+		src.judge(ctx, func() {}) // damage is worse news than a full disk
+		if verr := m.verdict(src); isDamage(verr) {
+			return nil, verr
+		}
 		return nil, fmt.Errorf("backup: %w", err)
 	}
 	id, path, err := m.cat.NewFile(req.Kind, began)
@@ -269,6 +214,7 @@ func (m *Manager) stage(ctx context.Context, src *source, req Request, began tim
 	return &staged{id: id, file: file, info: info, took: m.now().Sub(began), at: began}, nil
 }
 
+// compress writes the image as an archive, and checks it before or meanwhile.
 func (m *Manager) compress(ctx context.Context, src *source, file *durable.File, req Request, began time.Time) (archive.Info, error) {
 	w, err := archive.NewWriter(file, archive.WriterOptions{
 		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workersFor(req), ScratchDir: m.cfg.Dir,
@@ -277,7 +223,7 @@ func (m *Manager) compress(ctx context.Context, src *source, file *durable.File,
 		return archive.Info{}, fmt.Errorf("backup: %w", err)
 	}
 	defer w.Abort()
-	if err := src.copyTo(ctx, w, m.phase(ctx, req, "compress", src.info.Bytes())); err != nil {
+	if err := m.copyChecked(ctx, src, w, req); err != nil {
 		return archive.Info{}, err
 	}
 	facts := m.facts(src, req, began)
@@ -293,6 +239,28 @@ func (m *Manager) compress(ctx context.Context, src *source, file *durable.File,
 		return archive.Info{}, fmt.Errorf("backup: %w", err)
 	}
 	return info, nil
+}
+
+// copyChecked hands the image to w, and returns when it is judged as well.
+func (m *Manager) copyChecked(ctx context.Context, src *source, w *archive.Writer, req Request) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m.phase(ctx, req, "check", 0)
+	src.judge(ctx, cancel)
+	if !src.beside {
+		if err := m.verdict(src); err != nil {
+			return err
+		}
+	}
+	err := src.copyTo(ctx, w, m.phase(ctx, req, "compress", src.info.Bytes()))
+	if err != nil && !isDamage(err) {
+		cancel()
+	}
+	// Damage that was in the way of copying is told as the check sees it.
+	if verr := m.verdict(src); isDamage(verr) || err == nil {
+		return verr
+	}
+	return err
 }
 
 // facts is what the archive keeps beside the image, enough to rebuild its entry.
