@@ -1,0 +1,201 @@
+package bench
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/zeebo/blake3"
+	"github.com/zeebo/xxh3"
+
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/samplecrm"
+	"example.com/snapd/snapshot"
+)
+
+// crm makes a CRM database and a Manager for it.
+func crm(b *testing.B, journal string) (*snapshot.Manager, int64) {
+	b.Helper()
+	db := filepath.Join(b.TempDir(), "crm.db")
+	if err := samplecrm.Create(b.Context(), db, samplecrm.Options{Bytes: size(b), Seed: 1, JournalMode: journal}); err != nil {
+		b.Fatal(err)
+	}
+	m, err := snapshot.Open(snapshot.Config{Database: db, Logger: nil})
+	if err != nil {
+		b.Fatal(err)
+	}
+	st, err := os.Stat(db)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return m, st.Size()
+}
+
+// BenchmarkBackup is a backup with its proof, to durable storage, in MB of database per second.
+func BenchmarkBackup(b *testing.B) {
+	for _, journal := range []string{"wal", "delete"} {
+		b.Run(journal, func(b *testing.B) {
+			m, bytes := crm(b, journal)
+			b.SetBytes(bytes)
+			b.ReportAllocs()
+			for b.Loop() {
+				made, err := m.Backup(b.Context(), snapshot.Manual(""))
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(made.DatabaseBytes)/float64(made.ArchiveBytes), "ratio")
+				b.StopTimer()
+				if err := m.Delete(b.Context(), []string{made.ID}, true); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// stored makes one backup.
+func stored(b *testing.B) (*snapshot.Manager, snapshot.Backup) {
+	b.Helper()
+	m, bytes := crm(b, "wal")
+	made, err := m.Backup(b.Context(), snapshot.Manual(""))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(bytes)
+	b.ReportAllocs()
+	return m, made
+}
+
+// BenchmarkVerify proves a stored backup again: its digests, and a check of the image inside.
+func BenchmarkVerify(b *testing.B) {
+	for _, level := range []integrity.Level{integrity.LevelQuick, integrity.LevelFull} {
+		b.Run(level.String(), func(b *testing.B) {
+			m, made := stored(b)
+			for b.Loop() {
+				if _, err := m.Verify(b.Context(), made.ID, level); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDigestsOfStored reads a stored backup and proves its digests only.
+func BenchmarkDigestsOfStored(b *testing.B) {
+	m, made := stored(b)
+	for b.Loop() {
+		r, err := archive.Open(m.ArchivePath(made))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := r.Verify(b.Context(), archive.CopyOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRestore restores to a durable file, and over the live database, of which
+// few pages differ.
+func BenchmarkRestore(b *testing.B) {
+	b.Run("file", func(b *testing.B) {
+		m, made := stored(b)
+		to := filepath.Join(b.TempDir(), "out.db")
+		for b.Loop() {
+			if err := m.Restore(b.Context(), made.ID, snapshot.RestoreOptions{To: to, Overwrite: true}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("online", func(b *testing.B) {
+		m, made := stored(b)
+		application(b, m.Database())
+		for b.Loop() {
+			var done snapshot.RestoreResult
+			if err := m.Restore(b.Context(), made.ID, snapshot.RestoreOptions{Result: &done}); err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			if err := m.Delete(b.Context(), []string{*done.SafetyBackup}, true); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+		}
+	})
+}
+
+// BenchmarkCopy is what every backup is made of: reading the pages, compressing
+// frames that are in memory, and the digests.
+func BenchmarkCopy(b *testing.B) {
+	m, bytes := crm(b, "wal")
+	image := make([]byte, min(bytes, 64<<20))
+	f, err := os.Open(m.Database())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := io.ReadFull(f, image); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil { // nobody has it open: there are no locks to lose
+		b.Fatal(err)
+	}
+	b.Run("pages", func(b *testing.B) {
+		b.SetBytes(bytes)
+		for b.Loop() {
+			s, err := pages.Begin(b.Context(), m.Database(), pages.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := s.CopyTo(b.Context(), io.Discard, nil); err != nil {
+				b.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for _, workers := range []int{1, runtime.GOMAXPROCS(0)} {
+		b.Run("compress/"+map[bool]string{true: "one", false: "all"}[workers == 1], func(b *testing.B) {
+			b.SetBytes(int64(len(image)))
+			for b.Loop() {
+				w, err := archive.NewWriter(io.Discard, archive.WriterOptions{PageSize: 4096, Workers: workers})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := w.Write(image); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := w.Finish(archive.Facts{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("blake3", func(b *testing.B) {
+		b.SetBytes(int64(len(image)))
+		for b.Loop() {
+			h := blake3.New()
+			for at := 0; at < len(image); at += 1 << 20 {
+				h.Write(image[at:min(at+1<<20, len(image))])
+			}
+			h.Sum(nil)
+		}
+	})
+	b.Run("xxh3 by page", func(b *testing.B) {
+		b.SetBytes(int64(len(image)))
+		for b.Loop() {
+			var sum uint64
+			for at := 0; at+4096 <= len(image); at += 4096 {
+				sum += xxh3.Hash(image[at : at+4096])
+			}
+			_ = sum
+		}
+	})
+}
