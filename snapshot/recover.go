@@ -219,7 +219,7 @@ func (m *Manager) candidates() ([]Backup, error) {
 
 // restoreFirst puts the first candidate that passes its proof in place.
 func (m *Manager) restoreFirst(ctx context.Context, usable []Backup, s *swap, rec *Recovery) error {
-	if err := m.mustBeUnused(); err != nil {
+	if err := m.mustBeUnused(ctx); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
 	for _, e := range usable {

@@ -23,7 +23,7 @@ func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, 
 	if !rec.Report.Mendable() {
 		return false, nil
 	}
-	if err := m.mustBeUnused(); err != nil {
+	if err := m.mustBeUnused(ctx); err != nil {
 		return false, fmt.Errorf("recover: %w", err)
 	}
 	f, err := durable.Create(m.cfg.Database, 0o600)

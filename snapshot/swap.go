@@ -57,7 +57,7 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 			}
 		}()
 	}
-	if err := m.mustBeUnused(); err != nil {
+	if err := m.mustBeUnused(ctx); err != nil {
 		return err
 	}
 	f, err := m.unpack(ctx, r, e, m.cfg.Database, 0o600)
@@ -214,25 +214,6 @@ func (m *Manager) stillAsNow() (stillFunc, error) {
 	}, nil
 }
 
-// mustBeUnused refuses a swap while somebody has the database open: an idle
-// connection holds no lock, and would go on writing to the file that was replaced.
-func (m *Manager) mustBeUnused() error {
-	users, known, err := livefile.Users(m.cfg.Database)
-	if err != nil {
-		return fmt.Errorf("who uses the database: %w", err)
-	}
-	if !known || len(users) == 0 {
-		return nil
-	}
-	u := users[0]
-	who := fmt.Sprintf("process %d (%s)", u.PID, u.Command)
-	if u.Own {
-		who = "a connection of this process"
-	}
-	return hint(&sentinelError{ErrBusy, fmt.Errorf("%s is open in %s: its file cannot be replaced safely", m.cfg.Database, who)},
-		"stop that process (or close that connection) and try again; a restore without --offline works beside open connections where the database is sound")
-}
-
 // swap replaces the database under an exclusive lock; see [intent] for what
 // makes it end old or new.
 func (m *Manager) swap(ctx context.Context, s *swap) error {
@@ -264,30 +245,6 @@ func (m *Manager) swap(ctx context.Context, s *swap) error {
 	}
 	m.atPoint("intent written")
 	return m.carryOut(context.WithoutCancel(ctx), in)
-}
-
-// lockOut keeps everybody away from the database file until unlock: nobody has
-// it open, and SQLite gives nobody a lock. A file that is not there needs none.
-func (m *Manager) lockOut(ctx context.Context) (unlock func(), err error) {
-	if isMissing(m.cfg.Database) {
-		return func() {}, nil
-	}
-	wait, cancel := m.lockContext(ctx)
-	defer cancel()
-	release, err := livefile.LockExclusive(wait, m.cfg.Database)
-	if err != nil {
-		return nil, hint(err, "stop whatever uses the database, then try again")
-	}
-	unlock = func() {
-		if err := release(); err != nil {
-			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Err: err, Message: "the database's exclusive lock could not be released"})
-		}
-	}
-	if err := m.mustBeUnused(); err != nil {
-		unlock()
-		return nil, err
-	}
-	return unlock, nil
 }
 
 // planSwap writes down everything that the swap will touch.
