@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"example.com/snapd/internal/durable"
 )
 
 const (
@@ -86,7 +88,7 @@ func (c *Catalog) ServeRunning() (holder Holder, running bool, err error) {
 	if err := checkRegular(os.Lstat(path)); errors.Is(err, ErrUnsafe) {
 		return Holder{}, false, fmt.Errorf("ask for a running service: %w", named(path, err))
 	}
-	fl := flock.New(path, flock.SetFlag(os.O_RDONLY|openPlain))
+	fl := flock.New(path, flock.SetFlag(os.O_RDONLY|durable.OpenPlain))
 	got, err := fl.TryRLock()
 	if errors.Is(err, fs.ErrNotExist) {
 		return Holder{}, false, nil
@@ -155,7 +157,7 @@ func (c *Catalog) take(ctx context.Context, name string, wait bool) (*flock.Floc
 	if err := checkRegular(os.Lstat(path)); errors.Is(err, ErrUnsafe) {
 		return nil, named(path, err)
 	}
-	fl := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|openPlain), flock.SetPermissions(0o600))
+	fl := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|durable.OpenPlain), flock.SetPermissions(0o600))
 	for {
 		got, err := fl.TryLock()
 		if errors.Is(err, fs.ErrNotExist) {

@@ -7,23 +7,19 @@ import (
 	"os"
 
 	"github.com/gofrs/flock"
+
+	"example.com/snapd/internal/durable"
 )
 
 // openRegular opens a file of the backup directory that is not made here and now.
-// It follows no symbolic link and waits for no pipe: both can be put there by whoever
-// can write in the directory. ErrUnsafe for whatever is not a regular file.
+// ErrUnsafe for whatever is not a regular file: whoever can write in the directory
+// can put links and pipes there.
 func openRegular(path string, flag int) (*os.File, error) {
-	if err := checkRegular(os.Lstat(path)); err != nil {
-		return nil, named(path, err)
+	f, err := durable.OpenRegular(path, flag, 0)
+	if errors.Is(err, durable.ErrNotRegular) {
+		err = fmt.Errorf("%w: %w", ErrUnsafe, err)
 	}
-	f, err := os.OpenFile(path, flag|openPlain, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkRegular(f.Stat()); err != nil { // put there since the first look
-		return nil, errors.Join(named(path, err), f.Close())
-	}
-	return f, nil
+	return f, err
 }
 
 // checkRegular takes what Lstat or Stat returned.

@@ -7,9 +7,6 @@ import (
 	"syscall"
 )
 
-// openPlain: see openRegular.
-const openPlain = syscall.O_NONBLOCK | syscall.O_NOFOLLOW
-
 // ownerOf returns the user that a file belongs to.
 func ownerOf(info fs.FileInfo) (uid int, known bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)

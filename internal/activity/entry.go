@@ -1,10 +1,22 @@
-// Package activity keeps the log of what was done in a backup directory, by whom,
-// and how it ended.
 package activity
 
-import "time"
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
 
-// Entry is one thing that was done, refused or that failed.
+// Limits, in bytes.
+const (
+	maxDetail = 1 << 10
+	maxWord   = 256      // every other text
+	maxLine   = 20 << 10 // six bytes of JSON for each byte of text are the most; longer lines are not ours
+)
+
+// Entry is one thing that was done, or was refused, or failed.
 type Entry struct {
 	At      time.Time `json:"at"`      // UTC
 	Who     string    `json:"who"`     // a person or a program
@@ -13,10 +25,56 @@ type Entry struct {
 	Outcome string    `json:"outcome"` // "done", "failed", …
 	Detail  string    `json:"detail"`  // one sentence, or ""
 
-	Operation     string `json:"operation,omitempty"` // the caller's id of it
-	Trigger       string `json:"trigger,omitempty"`   // of a backup
-	Code          string `json:"code,omitempty"`      // of the error
-	DatabaseBytes int64  `json:"database_bytes,omitempty"`
-	ArchiveBytes  int64  `json:"archive_bytes,omitempty"`
-	DurationMS    int64  `json:"duration_ms,omitempty"`
+	Operation     string     `json:"operation,omitempty"` // the caller's id of it
+	Trigger       string     `json:"trigger,omitempty"`   // of a backup
+	Code          string     `json:"code,omitempty"`      // of the error
+	DatabaseBytes int64      `json:"database_bytes,omitempty"`
+	ArchiveBytes  int64      `json:"archive_bytes,omitempty"`
+	DurationMS    int64      `json:"duration_ms,omitempty"`
+	Since         *time.Time `json:"since,omitempty"` // an entry that stands for several: when the first was
+}
+
+// bounded returns e with every text cut to its limit.
+func (e Entry) bounded() Entry {
+	for _, s := range []*string{&e.Who, &e.Action, &e.Backup, &e.Outcome, &e.Operation, &e.Trigger, &e.Code} {
+		*s = cut(*s, maxWord)
+	}
+	e.Detail = cut(e.Detail, maxDetail)
+	return e
+}
+
+// cut returns s without what is beyond limit bytes, on the border of a character. What
+// is no UTF-8 becomes U+FFFD.
+func cut(s string, limit int) string {
+	s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	if len(s) <= limit {
+		return s
+	}
+	const more = "…"
+	end := limit - len(more)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + more
+}
+
+// line returns e as it stands in the log.
+func (e Entry) line() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b) // ends the line
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e.bounded()); err != nil {
+		return nil, fmt.Errorf("an entry that cannot be written: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// parse reads a line; ok is false for what is no entry. Members of a newer version
+// are passed over.
+func parse(line []byte) (e Entry, ok bool) {
+	if len(line) == 0 || line[0] != '{' || json.Unmarshal(line, &e) != nil || e.At.IsZero() || e.Action == "" || e.Outcome == "" {
+		return Entry{}, false
+	}
+	e.At = e.At.UTC()
+	return e.bounded(), true
 }
