@@ -30,5 +30,5 @@ func (m *Manager) failedOn(ctx context.Context, op, id string, err error) error 
 
 // ended tells that an operation without an event of its own for that ended well.
 func (m *Manager) ended(ctx context.Context, op, message string) {
-	m.ev.emit(ctx, Event{Type: EventDone, Operation: op, Message: message})
+	m.ev.emit(ctx, Event{Type: EventDone, Operation: op, Message: message, more: Activity{Detail: message}})
 }

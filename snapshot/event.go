@@ -50,7 +50,8 @@ type Event struct {
 	Who       string // the Caller's; "" for what the Manager does by itself
 	Run       string // the Caller's
 
-	loud bool // logged as a warning
+	loud bool     // logged as a warning
+	more Activity // what the activity log is told beyond this
 }
 
 // events hands events to the logger, to the host and to subscribers, one at a time.
@@ -59,6 +60,7 @@ type events struct {
 	notify func(Event)
 	log    *slog.Logger
 	now    func() time.Time
+	enter  func(Event) // writes the activity log
 
 	subscribers []*subscriber // in the order they came
 	listeners   atomic.Int32  // how many of them
@@ -89,6 +91,7 @@ func (e *events) emit(ctx context.Context, ev Event) {
 	c := callerOf(ctx)
 	ev.At, ev.Who, ev.Run = e.now().UTC(), c.Who, c.Run
 	e.record(ev)
+	e.enter(ev) // before anybody is told, who may then look at the log
 	if !e.heard() {
 		return
 	}
@@ -118,6 +121,10 @@ func (e *events) record(ev Event) {
 	case EventReconciled:
 		if ev.loud {
 			level = slog.LevelWarn
+		}
+	case EventDone:
+		if ev.Message == "" { // others have told what was done
+			level = slog.LevelDebug
 		}
 	case EventFailed:
 		level = slog.LevelError

@@ -200,13 +200,13 @@ func (b *bench) beside() string {
 }
 
 // stored lists the backup directory without its lock files, which say who
-// works there and since when.
+// works there and since when, and without the log of what was done.
 func (b *bench) stored() string {
 	b.t.Helper()
 	if _, err := os.Stat(b.m.Dir()); os.IsNotExist(err) {
 		return ""
 	}
-	return drop(testdb.DirListing(b.t, b.m.Dir()), ".snapd.lock", ".snapd-serve.lock", ".catalog.lock")
+	return drop(testdb.DirListing(b.t, b.m.Dir()), ".snapd.lock", ".snapd-serve.lock", ".catalog.lock", ".snapd-activity.lock", "activity.")
 }
 
 // archives lists only the archives and the link, not the catalog.

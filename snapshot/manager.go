@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livefile"
@@ -33,8 +35,7 @@ type Manager struct {
 	cfg Config
 	cat *catalog.Catalog
 	ev  events
-
-	done activityLog
+	act journal
 }
 
 // Open reads the catalog of the backup directory and brings it in line with
@@ -45,6 +46,7 @@ func Open(cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.Now}}
+	m.act.log, m.ev.enter = activity.New(cfg.Dir), m.enterEvent
 	cat, err := catalog.Open(cfg.Dir, cfg.base())
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", explain(err))
@@ -116,6 +118,9 @@ func (m *Manager) reconcile(ctx context.Context) error {
 		return err
 	}
 	m.reportChanges(ctx, ch)
+	if ch.Reason != "" || ch.SetAside != "" || len(ch.Vanished) > 0 || len(ch.Resized) > 0 {
+		m.enter(Activity{Action: "rebuild", Outcome: "done", Detail: strings.Join(ch.Lines(), "; ")})
+	}
 	return nil
 }
 
@@ -191,7 +196,7 @@ func explain(err error) error {
 	switch {
 	case busy:
 		return &sentinelError{ErrBusy, err}
-	case errors.Is(err, livefile.ErrNotRegular), errors.Is(err, catalog.ErrUnsafe):
+	case errors.Is(err, livefile.ErrNotRegular), errors.Is(err, catalog.ErrUnsafe), errors.Is(err, durable.ErrNotRegular):
 		err = &sentinelError{ErrRefused, err}
 		if Hint(err) == "" {
 			err = hint(err, "move away what the message names: only regular files of the database and of this program belong there")

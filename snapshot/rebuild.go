@@ -21,5 +21,6 @@ func (m *Manager) Rebuild(ctx context.Context) (catalog.Changes, error) {
 		return ch, m.failed(ctx, "rebuild", "", explain(fmt.Errorf("rebuild: %w", err)))
 	}
 	m.reportChanges(ctx, ch)
+	m.ended(ctx, "rebuild", fmt.Sprintf("catalog rebuilt from %d archives", len(ch.Added)))
 	return ch, nil
 }

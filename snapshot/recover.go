@@ -66,6 +66,9 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 		}
 		return rec, m.failed(ctx, "recover", "", err)
 	}
+	if rec.Action == ActionNone {
+		m.ended(ctx, "recover", "")
+	}
 	return rec, nil
 }
 
@@ -75,6 +78,7 @@ func (m *Manager) recover(ctx context.Context) (Recovery, error) {
 	if err != nil {
 		return Recovery{}, fmt.Errorf("recover: %w", err)
 	}
+	began := m.now()
 	report, err := integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: integrity.LevelQuick,
 		ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait})
 	if err != nil {
@@ -84,10 +88,10 @@ func (m *Manager) recover(ctx context.Context) (Recovery, error) {
 	rec := Recovery{Action: ActionNone, Verdict: report.Verdict, Report: report}
 	switch report.Verdict {
 	case integrity.Healthy:
-		m.ev.emit(ctx, Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database, Message: "database integrity check passed"})
+		m.tellCheck(ctx, report, m.now().Sub(began))
 		return rec, nil
 	case integrity.Violations:
-		m.ev.emit(ctx, Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database, Message: "database integrity check passed"})
+		m.tellCheck(ctx, report, m.now().Sub(began))
 		for _, f := range report.Findings {
 			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "check", Path: m.cfg.Database, Message: "the application's rules are broken: " + f.Message})
 		}
@@ -95,8 +99,7 @@ func (m *Manager) recover(ctx context.Context) (Recovery, error) {
 	case integrity.Missing, integrity.Empty:
 		return rec, m.recoverMissing(ctx, still, &rec)
 	}
-	m.ev.emit(ctx, Event{Type: EventFailed, Operation: "check", Path: m.cfg.Database, Message: "database integrity check failed",
-		Err: &CorruptError{What: "database " + m.cfg.Database, Report: report}})
+	m.tellCheck(ctx, report, m.now().Sub(began))
 	return rec, m.recoverDamaged(ctx, still, &rec)
 }
 

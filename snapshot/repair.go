@@ -64,7 +64,8 @@ func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, 
 	kept := quarantined(s.quarantine)
 	rec.Action, rec.Mended, rec.Quarantined = ActionRepaired, &mended, &kept
 	m.tellQuarantined(ctx, "recover", s)
-	m.ev.emit(ctx, Event{Type: EventRepaired, Operation: "recover", Path: m.cfg.Database, Message: "database mended: " + mended.Summary()})
+	m.ev.emit(ctx, Event{Type: EventRepaired, Operation: "recover", Path: m.cfg.Database, Message: "database mended: " + mended.Summary(),
+		more: Activity{Action: "repair"}})
 	return true, m.checkRestored(ctx, Backup{})
 }
 

@@ -82,8 +82,22 @@ func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) erro
 		*o.Result = res
 	}
 	m.ev.emit(ctx, Event{Type: EventRestored, Operation: "restore", Backup: res.Restored, Path: res.To,
-		Message: fmt.Sprintf("database restored from %s (%s)", res.Restored, res.Method)})
+		Message: fmt.Sprintf("database restored from %s (%s)", res.Restored, res.Method), more: res.activity()})
 	return nil
+}
+
+// activity is what the log says of it beside the event.
+func (r *RestoreResult) activity() Activity {
+	a := Activity{Detail: "over the database; nothing was there to be saved", DurationMS: r.DurationMS}
+	switch {
+	case r.Method == File:
+		a.Detail = "to " + r.To
+	case r.SafetyBackup != nil:
+		a.Detail = "over the database; undo by restoring " + *r.SafetyBackup
+	case r.Quarantined != "":
+		a.Detail = "over the database, of which the files are kept as " + filepath.Base(r.Quarantined)
+	}
+	return a
 }
 
 func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res *RestoreResult) error {

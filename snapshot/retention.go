@@ -35,6 +35,7 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Dec
 	if err != nil {
 		return nil, m.failed(ctx, "prune", "", explain(err))
 	}
+	m.ended(ctx, "prune", "")
 	return d, nil
 }
 
@@ -54,12 +55,12 @@ func (m *Manager) prune(ctx context.Context, p Policy, dryRun bool) ([]Decision,
 	if dryRun || len(drop) == 0 {
 		return decisions, nil
 	}
-	return decisions, m.remove(ctx, drop, "removed old backup ")
+	return decisions, m.remove(ctx, "prune", drop, "removed old backup ")
 }
 
 // remove deletes backups, one after the other. A crash within one leaves an
 // entry without archive, which the next start drops.
-func (m *Manager) remove(ctx context.Context, ids []string, message string) error {
+func (m *Manager) remove(ctx context.Context, op string, ids []string, message string) error {
 	for _, id := range ids {
 		e, err := m.cat.Get(id)
 		if errors.Is(err, catalog.ErrNotFound) {
@@ -72,7 +73,8 @@ func (m *Manager) remove(ctx context.Context, ids []string, message string) erro
 			return fmt.Errorf("remove %s: %w", e.ID, err)
 		}
 		m.atPoint("deleted " + e.ID)
-		m.ev.emit(ctx, Event{Type: EventRemoved, Operation: "prune", Backup: e.ID, Message: message + e.File})
+		m.ev.emit(ctx, Event{Type: EventRemoved, Operation: op, Backup: e.ID, Message: message + e.File,
+			more: Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes}})
 	}
 	return nil
 }
@@ -86,13 +88,22 @@ func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 	}
 	defer unlock()
 	going, err := m.mayDelete(ids, force)
+	if err == nil {
+		err = m.remove(ctx, "delete", going, "deleted backup ")
+	}
 	if err != nil {
-		return err
+		return m.failedOn(ctx, "delete", only(ids), explain(err))
 	}
-	if err := m.remove(ctx, going, "deleted backup "); err != nil {
-		return m.failed(ctx, "delete", "", explain(err))
-	}
+	m.ended(ctx, "delete", "")
 	return nil
+}
+
+// only returns the one id, "" where there are several.
+func only(ids []string) string {
+	if len(ids) == 1 {
+		return ids[0]
+	}
+	return ""
 }
 
 // mayDelete resolves ids once and for all: "latest" names another backup after
@@ -134,7 +145,11 @@ func (m *Manager) mayDelete(ids []string, force bool) (going []string, err error
 
 // SetPinned exempts a backup from pruning, or lifts that.
 func (m *Manager) SetPinned(ctx context.Context, id string, pinned bool) (Backup, error) {
-	return m.edit(ctx, id, func(e *Backup) { e.Pinned = pinned })
+	op := "pin"
+	if !pinned {
+		op = "unpin"
+	}
+	return m.edit(ctx, op, id, func(e *Backup) { e.Pinned = pinned })
 }
 
 // MaxNote is the largest note, in bytes.
@@ -145,7 +160,7 @@ func (m *Manager) SetNote(ctx context.Context, id, note string) (Backup, error) 
 	if err := checkNote(note); err != nil {
 		return Backup{}, err
 	}
-	return m.edit(ctx, id, func(e *Backup) { e.Note = note })
+	return m.edit(ctx, "note", id, func(e *Backup) { e.Note = note })
 }
 
 func checkNote(note string) error {
@@ -155,18 +170,26 @@ func checkNote(note string) error {
 	return nil
 }
 
-func (m *Manager) edit(ctx context.Context, id string, change func(*Backup)) (Backup, error) {
+// edit changes what may be changed of an entry; op is what that is called.
+func (m *Manager) edit(ctx context.Context, op, id string, change func(*Backup)) (Backup, error) {
 	found, err := m.cat.Get(id)
 	if err != nil {
-		return Backup{}, err
+		return Backup{}, m.failedOn(ctx, op, id, explain(err))
 	}
-	var e Backup
+	var was, e Backup
 	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
-		if e, err = tx.Get(found.ID); err != nil {
+		if was, err = tx.Get(found.ID); err != nil {
 			return err
 		}
+		e = was
 		change(&e)
 		return tx.Put(e)
 	})
-	return e.Public(), explain(err)
+	if err != nil {
+		return Backup{}, m.failedOn(ctx, op, found.ID, explain(err))
+	}
+	if e.Pinned != was.Pinned || e.Note != was.Note {
+		m.ev.emit(ctx, Event{Type: EventDone, Operation: op, Backup: e.ID, Message: op + ": " + e.ID, more: Activity{Detail: e.Note}})
+	}
+	return e.Public(), nil
 }

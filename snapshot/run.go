@@ -42,6 +42,8 @@ func (m *Manager) Run(ctx context.Context) error {
 		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "changes are looked for every half minute only"})
 	}
 	defer w.close()
+	who := callerOf(ctx).Who
+	m.enter(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.promise()})
 	s := &schedule{m: m, startup: true}
 	for ctx.Err() == nil {
 		s.turn(ctx)
@@ -61,9 +63,25 @@ func (m *Manager) Run(ctx context.Context) error {
 		timer.Stop()
 	}
 	err = m.finalBackup(ctx)
+	m.enter(Activity{Who: who, Action: "serve", Outcome: "stopped"}) // with what was idle until now
 	// Who stops it knows; who kills it leaves the schedule, and Status tells when it is missed.
 	m.rememberState("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
 	return err
+}
+
+// promise says when Run makes backups.
+func (m *Manager) promise() string {
+	when := "no schedule"
+	switch {
+	case m.cfg.Cron != "":
+		when = fmt.Sprintf("a backup by cron %q", m.cfg.Cron)
+	case m.cfg.Interval > 0:
+		when = "a backup every " + m.cfg.Interval.String()
+	}
+	if m.cfg.OnChange > 0 {
+		when += ", and after changes"
+	}
+	return when
 }
 
 // RunningIn tells which process has a Run on this backup directory, "" for none.

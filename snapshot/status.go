@@ -132,12 +132,28 @@ func (m *Manager) Stats() (Stats, error) {
 // Check judges the live database at level and remembers the outcome. It takes
 // no operation lock: checking disturbs nobody.
 func (m *Manager) Check(ctx context.Context, level integrity.Level) (Report, error) {
+	began := m.now()
 	report, err := m.look(ctx, level, m.cfg.LockWait)
 	if err != nil {
-		return report, explain(err)
+		return report, m.failed(ctx, "check", "", explain(err))
 	}
 	m.rememberCheck(report)
+	m.tellCheck(ctx, report, m.now().Sub(began))
 	return report, nil
+}
+
+// tellCheck tells how a check of the live database ended.
+func (m *Manager) tellCheck(ctx context.Context, r Report, took time.Duration) {
+	ev := Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database, Message: "database integrity check passed",
+		more: Activity{Detail: fmt.Sprintf("level %s: %s", r.Level, r.Verdict), DurationMS: took.Milliseconds()}}
+	switch {
+	case r.Damaged():
+		ev.Type, ev.Message = EventFailed, "database integrity check failed"
+		ev.Err = &CorruptError{What: "database " + m.cfg.Database, Report: r}
+	case r.Verdict == integrity.Missing, r.Verdict == integrity.Empty:
+		ev.Message = fmt.Sprintf("there is no database to be checked: %s", r.Verdict)
+	}
+	m.ev.emit(ctx, ev)
 }
 
 // look checks without the operation lock, so a private copy, where one is

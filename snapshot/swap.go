@@ -419,7 +419,7 @@ func (m *Manager) undoRestore(ctx context.Context, in *intent, staged string, un
 	if err := errors.Join(durable.Remove(staged), durable.Remove(intentPath(db))); err != nil {
 		return fmt.Errorf("undo restore: %w", err)
 	}
-	m.ev.emit(ctx, Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db, Message: message})
+	m.ev.emit(ctx, Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db, Message: message, more: Activity{Outcome: "failed", Code: "interrupted"}})
 	return nil
 }
 

@@ -23,13 +23,15 @@ func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) 
 	defer unlock()
 	e, err := m.cat.Get(id)
 	if err != nil {
-		return Backup{}, explain(fmt.Errorf("verify: %w", err))
+		return Backup{}, m.failedOn(ctx, "verify", id, explain(fmt.Errorf("verify: %w", err)))
 	}
+	began := m.now()
 	e, err = m.verify(ctx, e, level)
 	if err != nil {
-		return e.Public(), m.failed(ctx, "verify", "", explain(err))
+		return e.Public(), m.failedOn(ctx, "verify", e.ID, explain(err))
 	}
-	m.ev.emit(ctx, Event{Type: EventVerified, Operation: "verify", Backup: e.ID, Message: "backup verified: " + e.ID})
+	m.ev.emit(ctx, Event{Type: EventVerified, Operation: "verify", Backup: e.ID, Message: "backup verified: " + e.ID,
+		more: Activity{Detail: "level " + level.String(), DatabaseBytes: e.DatabaseBytes, DurationMS: m.now().Sub(began).Milliseconds()}})
 	return e.Public(), nil
 }
 
