@@ -52,7 +52,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if !serving && !a.Quiet {
 		a.console.showProgress()
 	}
-	err = c.run(ctx, a)
+	err = c.run(snapshot.WithCaller(ctx, caller(c)), a)
 	if errors.Is(err, errHelp) {
 		return nil
 	}
