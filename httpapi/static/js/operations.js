@@ -73,7 +73,7 @@ export async function recall() {
   }
   const last = operations.find((operation) => operation.state !== 'running' && operation.who !== 'automatic');
   const recent = last && Date.now() - Date.parse(last.ended_at) < 3600_000;
-  if (recent && !seen(last.id)) outcome(last, true);
+  if (recent && !shown.has(last.id) && !seen(last.id)) outcome(last, true);
   render();
 }
 
@@ -138,9 +138,6 @@ function headline(operation) {
 function details(operation) {
   if (operation.error) return [operation.error.message, operation.error.hint].filter(Boolean).map(sentence).join(' ');
   if (operation.kind === 'verify') return sentence(operation.result?.verification?.detail);
-  if (operation.kind === 'restore' && operation.state === 'done') {
-    return operation.result?.safety_backup ? 'What was there before is kept as a safety backup: “Undo” at the top of the page brings it back.' : '';
-  }
   return '';
 }
 

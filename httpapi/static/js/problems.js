@@ -32,19 +32,19 @@ export async function words(problem) {
   switch (problem.code) {
     case 'stale':
       refresh().catch(failed);
-      return { text: 'This had changed meanwhile, so nothing was done. Here is how it stands now.', hint: problem.hint, tone: 'warn' };
+      return { text: 'This had changed meanwhile, so nothing was done. Here is how it stands now.', hint: sentence(problem.hint), tone: 'warn' };
     case 'not_found':
       refresh().catch(failed);
       return { text: 'This backup is not there any more. Here is how it stands now.', hint: '', tone: 'warn' };
     case 'busy':
       return { text: await busyWords(problem), hint: '', tone: 'warn' };
     case 'forbidden':
-      return { text: 'You are not allowed to do this.', hint: problem.hint, tone: 'error' };
+      return { text: 'You are not allowed to do this.', hint: sentence(problem.hint), tone: 'error' };
     case 'unreachable':
       failed();
-      return { text: problem.message, hint: 'Nothing is known to have happened. The page tries again by itself', tone: 'error' };
+      return { text: problem.message, hint: 'Nothing is known to have happened. The page tries again by itself.', tone: 'error' };
     default:
-      return { text: sentence(problem.message), hint: problem.hint, tone: 'error' };
+      return { text: sentence(problem.message), hint: sentence(problem.hint), tone: 'error' };
   }
 }
 

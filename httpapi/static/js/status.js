@@ -74,7 +74,7 @@ function loss(status) {
 function schedule(status) {
   const s = status.schedule;
   if (!s) return '';
-  if (s.interval_seconds) return `every ${span(s.interval_seconds)}`;
+  if (s.interval_seconds) return `every ${span(s.interval_seconds).replaceAll(' ', '\u00a0')}`;
   return s.cron ? `by “${s.cron}”` : '';
 }
 

@@ -36,7 +36,11 @@ function dismiss(last) {
 function render() {
   const last = store.status?.last_restore;
   const offered = Boolean(last?.undo) && may('restore') && !isDismissed(last);
-  show(byId('undo-banner'), offered);
+  const banner = byId('undo-banner');
+  // News while somebody looks comes in the dock, where it moves nothing and is seen
+  // from any place on the page. After a reload the banner has its place at the top.
+  if (offered && banner.hidden && document.body.dataset.view === 'page') byId('dock').prepend(banner);
+  show(banner, offered);
   if (!offered) return;
   const backup = store.backups.get(last.id);
   const what = backup ? `the backup of ${moment(backup.created_at)}` : last.id;
