@@ -202,11 +202,25 @@ func (h *Handler) deleteBackup(w http.ResponseWriter, c *call) error {
 	}
 	ctx := snapshot.WithCaller(c.Context(), snapshot.Caller{Who: c.who.Name})
 	if err := h.m.Delete(ctx, []string{b.ID}, false); err != nil {
-		return err
+		return keptBack(b, err)
 	}
 	h.happened()
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// keptBack says why a backup may not go to somebody who has no --force, as the
+// error's own advice supposes.
+func keptBack(b snapshot.Backup, err error) error {
+	switch {
+	case !errors.Is(err, snapshot.ErrRefused):
+		return err
+	case b.Pinned:
+		return fail(http.StatusConflict, "refused", "this backup is pinned", "unpin it first")
+	default:
+		return fail(http.StatusConflict, "refused", "this is the last verified backup: without it nothing would protect the database",
+			"make another backup first")
+	}
 }
 
 type levelRequest struct {

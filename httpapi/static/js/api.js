@@ -111,8 +111,8 @@ export const create = (note, pin) => request('POST', 'backups', { body: { note, 
 export const change = (b, fields) => request('PATCH', one(b.id), { body: fields, etag: b.etag });
 export const remove = (b) => request('DELETE', one(b.id), { etag: b.etag });
 export const verify = (b) => request('POST', `${one(b.id)}/verify`, { body: {}, etag: b.etag });
-export const drill = (b) => request('POST', `${one(b.id)}/drill`, { body: {}, etag: b.etag });
-export const planRestore = (b) => request('POST', `${one(b.id)}/restore-plan`, { body: {}, etag: b.etag });
+export const drill = (b) => request('POST', `${one(b.id)}/drill`, { etag: b.etag });
+export const planRestore = (b) => request('POST', `${one(b.id)}/restore-plan`, { etag: b.etag });
 export const restore = (id, token, confirm) => request('POST', `${one(id)}/restore`, { body: { token, confirm } });
 export const check = () => request('POST', 'check', { body: {} });
 export const cancel = (id) => request('DELETE', `operations/${encodeURIComponent(id)}`);
