@@ -121,6 +121,7 @@ func (a *api) ask(method, path, body string, header ...string) answer {
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	asDescribed(a.t, method, strings.TrimPrefix(path, a.o.APIPrefix), res.StatusCode, res.Header.Get("Content-Type"), raw)
 	return answer{a.t, res.StatusCode, res.Header, raw}
 }
 

@@ -134,6 +134,7 @@ type Handler struct {
 	root http.Handler // the whole chain
 
 	page        *page
+	openapi     pageFile
 	builtin     *builtin // nil with the host's authorisation
 	crossOrigin http.CrossOriginProtection
 	refusals    recorder // of tokens
@@ -171,6 +172,9 @@ func newHandler(m manager, o Options) (*Handler, error) {
 		return nil, err
 	}
 	if h.page, err = newPage(files, strings.TrimSuffix(relative(o.PagePrefix, o.APIPrefix), "/")); err != nil {
+		return nil, err
+	}
+	if h.openapi, err = h.describe(); err != nil {
 		return nil, err
 	}
 	if err := h.prepare(); err != nil {

@@ -121,13 +121,15 @@ var buildVersion = sync.OnceValue(func() string {
 	return "(devel)"
 })
 
+type loginRequest struct {
+	Token string `json:"token"`
+}
+
 func (h *Handler) login(w http.ResponseWriter, c *call) error {
 	if h.builtin == nil {
 		return fail(http.StatusNotFound, "not_found", "nobody logs in here", "sign in where this application does so")
 	}
-	var body struct {
-		Token string `json:"token"`
-	}
+	var body loginRequest
 	if err := decode(w, c, smallBody, &body); err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ const smallBody = 16 << 10
 // routes is the table. Its parts stand beside their handlers.
 func routes() []route {
 	var all []route
-	for _, part := range [][]route{sessionRoutes(), workRoutes()} {
+	for _, part := range [][]route{sessionRoutes(), openapiRoutes(), workRoutes()} {
 		all = append(all, part...)
 	}
 	return all
