@@ -10,8 +10,9 @@ import (
 
 const (
 	// forecastSteps bounds how many coming backups Forecast looks ahead: ten years
-	// of two a day.
+	// of two a day; forecastYears how far, whatever the schedule.
 	forecastSteps = 7500
+	forecastYears = 20
 	// forecastWork bounds the decisions that it makes for them.
 	forecastWork = 10_000_000
 )
@@ -29,10 +30,10 @@ func Forecast(entries []Entry, p Policy, now time.Time, next func(after time.Tim
 		return until
 	}
 	open, work := len(o.list), 0 // backups of now whose end is not known
-	at := now
+	at, horizon := now, now.AddDate(forecastYears, 0, 0)
 	for step := 0; step < forecastSteps && open > 0 && work < forecastWork; step++ {
 		tick := next(at)
-		if !tick.After(at) {
+		if !tick.After(at) || tick.After(horizon) {
 			break
 		}
 		at = tick

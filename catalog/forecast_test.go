@@ -43,9 +43,9 @@ func simulate(list []catalog.Entry, p catalog.Policy, now time.Time, steps int, 
 // Lost: a promise. Each backup goes at the very step that was foretold, and not
 // before, when the coming backups are made and pruned for real.
 func TestForecastComesTrue(t *testing.T) {
-	const steps = 150
+	const steps = 120
 	told := 0
-	for trial := range uint64(200) {
+	for trial := range uint64(80) {
 		r := rand.New(rand.NewPCG(trial, 7))
 		list, now := history(r)
 		p := randomPolicy(r)
@@ -69,7 +69,7 @@ func TestForecastComesTrue(t *testing.T) {
 		}
 		told += len(foretold)
 	}
-	if told < 500 {
+	if told < 200 {
 		t.Errorf("only %d ends were foretold: the trials prove little", told)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
@@ -167,22 +168,47 @@ func TestRecoverUnreadableDatabase(t *testing.T) {
 	}
 }
 
+// smallDisk mounts a disk of 9 MiB, and skips the test where that cannot be.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	disk := filepath.Join(t.TempDir(), "disk")
+	if err := os.Mkdir(disk, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("none", disk, "tmpfs", 0, "size=9m,mode=0700"); err != nil {
+		t.Skipf("NOT TESTED: a full disk: mounting one needs root (%v)", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return disk
+}
+
+// Lost: the disk, to a rehearsal; or a good backup, condemned for want of space.
+func TestDrillWithoutSpace(t *testing.T) {
+	b := newBench(t, "wal", func(c *snapshot.Config) { c.Dir = smallDisk(t) })
+	b.manual() // by which the size of the next one is estimated
+	b.exec("CREATE TABLE empty(x); INSERT INTO empty VALUES(zeroblob(12000000))")
+	e := b.manual()
+	if out, err := b.m.Drill(t.Context(), e.ID); !errors.Is(err, snapshot.ErrNoSpace) || out.ID != "" {
+		t.Errorf("%+v %v", out, err)
+	}
+	b.noDebris()
+	if found, err := b.m.Find(e.ID); err != nil || found.Verification.State != catalog.Verified {
+		t.Errorf("%+v %v", found.Verification, err)
+	}
+	if state, err := b.m.State(); err != nil || state.LastDrill != nil {
+		t.Errorf("remembered %+v, %v", state.LastDrill, err)
+	}
+}
+
 // Lost: old backups, or the disk's last bytes, to a backup that does not fit.
 func TestFullDisk(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
-			disk := filepath.Join(t.TempDir(), "disk")
-			if err := os.Mkdir(disk, 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := unix.Mount("none", disk, "tmpfs", 0, "size=9m,mode=0700"); err != nil {
-				t.Skipf("NOT TESTED: a full disk: mounting one needs root (%v)", err)
-			}
-			t.Cleanup(func() {
-				if err := unix.Unmount(disk, 0); err != nil {
-					t.Error(err)
-				}
-			})
+			disk := smallDisk(t)
 			b := newBench(t, mode, func(c *snapshot.Config) { c.Dir = disk })
 			made := b.several(2)
 			before, latest := b.archives(), b.latest()

@@ -86,7 +86,10 @@ func (m *Manager) planRestore(ctx context.Context, id string) (RestorePlan, erro
 	p := RestorePlan{Backup: e.Public(), bound: planBinding{m.cfg.Database, stand, e.Verification.State}}
 	switch *worse(report.Verdict, state) {
 	case integrity.Healthy, integrity.Violations:
+		// What cannot be told in time the restore tells, and stops.
+		ctx, cancel := context.WithTimeout(ctx, statusPatience)
 		p.SafetyBackup = !m.damagedByJournal(ctx)
+		cancel()
 	}
 	same := false
 	if p.SafetyBackup {
