@@ -54,55 +54,65 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 		return Backup{}, m.failed(ctx, "backup", req.Trigger, explain(err))
 	}
 	defer unlock()
-	b, err := m.backup(ctx, req)
+	b, stored, err := m.backup(ctx, req)
 	if err != nil {
 		return Backup{}, m.failed(ctx, "backup", req.Trigger, explain(err))
 	}
-	return b.Public(), nil
+	if stored && req.Kind == catalog.Auto {
+		err = m.pruneAfter(ctx, req)
+	}
+	return b.Public(), err
 }
 
-// backup is Backup under the operation lock.
-func (m *Manager) backup(ctx context.Context, req Request) (Backup, error) {
+// pruneAfter carries out the retention policy after a backup, which stands, and was
+// told of, whatever becomes of this.
+func (m *Manager) pruneAfter(ctx context.Context, req Request) error {
+	_, err := m.prune(ctx, m.cfg.Retention, false)
+	if err == nil {
+		return nil
+	}
+	err = m.failed(ctx, "prune", req.Trigger, explain(err))
+	if !errors.Is(err, context.Canceled) {
+		m.rememberFailure(req.Trigger, err)
+	}
+	return err
+}
+
+// backup is Backup under the operation lock, without pruning. stored is false where
+// the files alone showed that the newest backup still covers the database.
+func (m *Manager) backup(ctx context.Context, req Request) (b Backup, stored bool, err error) {
 	print, err := livefile.TakeFingerprint(m.cfg.Database)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Backup{}, hint(fmt.Errorf("backup: %w: %s", ErrMissing, m.cfg.Database), "check the path; if the file was lost, run recover")
+		return Backup{}, false, hint(fmt.Errorf("backup: %w: %s", ErrMissing, m.cfg.Database), "check the path; if the file was lost, run recover")
 	}
 	if err != nil {
-		return Backup{}, fmt.Errorf("backup: %w", err)
+		return Backup{}, false, fmt.Errorf("backup: %w", err)
 	}
 	if req.Kind == catalog.Auto {
 		if b, ok := m.covering(print); ok {
-			return b, m.unchanged(ctx, req, b)
+			return b, false, m.unchanged(ctx, req, b)
 		}
 	}
 	m.ev.emit(ctx, Event{Type: EventStarted, Operation: "backup", Trigger: string(req.Trigger)})
 	if err := m.damagedFiles(ctx); err != nil {
-		return Backup{}, err
+		return Backup{}, false, err
 	}
 	wait, cancel := m.lockContext(ctx)
 	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir})
 	cancel()
 	if err != nil {
-		return Backup{}, err
+		return Backup{}, false, err
 	}
 	defer snap.Close()
 	if err := m.refuseEmptied(snap); err != nil {
-		return Backup{}, err
+		return Backup{}, false, err
 	}
 	from := &origin{Fingerprint: print}
 	if at, ok := snap.Conn().LogPosition(); ok {
 		from.Log = &at
 	}
-	b, err := m.store(ctx, snap, req, from)
-	if err != nil {
-		return Backup{}, err
-	}
-	if req.Kind == catalog.Auto {
-		if _, err := m.prune(ctx, m.cfg.Retention, false); err != nil {
-			return Backup{}, err
-		}
-	}
-	return b, nil
+	b, err = m.store(ctx, snap, req, from)
+	return b, true, err
 }
 
 // damagedFiles returns a [CorruptError] where a look at the files proves damage

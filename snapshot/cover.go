@@ -97,12 +97,12 @@ func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info,
 // unchanged tells that b still covers the database. A failure before is then
 // over; otherwise nothing is written: idle means idle.
 func (m *Manager) unchanged(ctx context.Context, req Request, b Backup) error {
-	m.ev.emit(ctx, Event{Type: EventUnchanged, Operation: "backup", Trigger: string(req.Trigger), Backup: b.ID,
-		Message: "database unchanged since " + b.ID})
 	state, err := m.cat.State()
 	if err != nil {
 		return err
 	}
+	m.ev.emit(ctx, Event{Type: EventUnchanged, Operation: "backup", Trigger: string(req.Trigger), Backup: b.ID,
+		Message: "database unchanged since " + b.ID})
 	if f, failed := newest(state.LastFailure); failed {
 		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
 			m.rememberState("success", func(s *catalog.State) { s.Succeeded(req.Trigger, m.now()) })

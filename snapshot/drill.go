@@ -28,7 +28,7 @@ func (m *Manager) Drill(ctx context.Context, id string) (catalog.DrillOutcome, e
 	if err != nil {
 		return catalog.DrillOutcome{}, m.failed(ctx, "drill", "", explain(fmt.Errorf("drill: %w", err)))
 	}
-	m.ev.emit(ctx, Event{Type: EventStarted, Operation: "drill", Backup: e.ID})
+	m.begun(ctx, "drill", e.ID)
 	began := m.now()
 	report, err := m.rehearse(ctx, e)
 	if err != nil {

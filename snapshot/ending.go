@@ -18,6 +18,11 @@ func (ev Event) Ends() bool {
 	return false
 }
 
+// begun tells that an operation has what it needs, and begins; id may be "".
+func (m *Manager) begun(ctx context.Context, op, id string) {
+	m.ev.emit(ctx, Event{Type: EventStarted, Operation: op, Backup: id})
+}
+
 // failedOn is failed for an operation on the backup id, which may be "".
 func (m *Manager) failedOn(ctx context.Context, op, id string, err error) error {
 	message := op + " failed"

@@ -16,6 +16,7 @@ func (m *Manager) Rebuild(ctx context.Context) (catalog.Changes, error) {
 		return catalog.Changes{}, m.failed(ctx, "rebuild", "", explain(err))
 	}
 	defer unlock()
+	m.begun(ctx, "rebuild", "")
 	ch, err := m.cat.Rebuild(ctx)
 	if err != nil {
 		return ch, m.failed(ctx, "rebuild", "", explain(fmt.Errorf("rebuild: %w", err)))

@@ -56,6 +56,7 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 		return Recovery{}, m.failed(ctx, "recover", "", explain(err))
 	}
 	defer unlock()
+	m.begun(ctx, "recover", "")
 	rec, err := m.recover(ctx)
 	if errors.Is(err, errMoved) {
 		err = hint(&sentinelError{ErrBusy, err}, "stop whatever writes to the database, then try again")
@@ -290,7 +291,10 @@ func (m *Manager) putBack(ctx context.Context, s *swap, rec *Recovery) error {
 		rec.Quarantined = &kept
 	}
 	m.tellQuarantined(ctx, "recover", s)
+	if err := m.checkRestored(ctx, s.backup); err != nil {
+		return err
+	}
 	m.ev.emit(ctx, Event{Type: EventRestored, Operation: "recover", Backup: s.backup.ID, Path: m.cfg.Database,
 		Message: fmt.Sprintf("database recovered from %s, taken %s", s.backup.ID, s.backup.CreatedAt.UTC().Format(time.RFC3339))})
-	return m.checkRestored(ctx, s.backup)
+	return nil
 }

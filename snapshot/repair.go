@@ -64,9 +64,12 @@ func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, 
 	kept := quarantined(s.quarantine)
 	rec.Action, rec.Mended, rec.Quarantined = ActionRepaired, &mended, &kept
 	m.tellQuarantined(ctx, "recover", s)
+	if err := m.checkRestored(ctx, Backup{}); err != nil {
+		return true, err
+	}
 	m.ev.emit(ctx, Event{Type: EventRepaired, Operation: "recover", Path: m.cfg.Database, Message: "database mended: " + mended.Summary(),
 		more: Activity{Action: "repair"}})
-	return true, m.checkRestored(ctx, Backup{})
+	return true, nil
 }
 
 // mend copies the database with its sidecars to dst and makes the copy whole; dir is

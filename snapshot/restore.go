@@ -106,7 +106,7 @@ func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res 
 		return fmt.Errorf("restore: %w", err)
 	}
 	res.Restored = e.ID
-	m.ev.emit(ctx, Event{Type: EventStarted, Operation: "restore", Backup: e.ID})
+	m.begun(ctx, "restore", e.ID)
 	if o.To != "" && o.Plan != nil {
 		return hint(fmt.Errorf("restore to %s: %w: the plan is for a restore over the database", o.To, ErrRefused), "leave out the plan, or the path")
 	}

@@ -31,6 +31,7 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Dec
 		return nil, m.failed(ctx, "prune", "", explain(err))
 	}
 	defer unlock()
+	m.begun(ctx, "prune", "")
 	d, err := m.prune(ctx, p, false)
 	if err != nil {
 		return nil, m.failed(ctx, "prune", "", explain(err))
@@ -89,6 +90,7 @@ func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 	defer unlock()
 	going, err := m.mayDelete(ids, force)
 	if err == nil {
+		m.begun(ctx, "delete", only(ids))
 		err = m.remove(ctx, "delete", going, "deleted backup ")
 	}
 	if err != nil {

@@ -132,6 +132,7 @@ func (m *Manager) Stats() (Stats, error) {
 // Check judges the live database at level and remembers the outcome. It takes
 // no operation lock: checking disturbs nobody.
 func (m *Manager) Check(ctx context.Context, level integrity.Level) (Report, error) {
+	m.begun(ctx, "check", "")
 	began := m.now()
 	report, err := m.look(ctx, level, m.cfg.LockWait)
 	if err != nil {

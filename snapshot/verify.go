@@ -25,6 +25,7 @@ func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) 
 	if err != nil {
 		return Backup{}, m.failedOn(ctx, "verify", id, explain(fmt.Errorf("verify: %w", err)))
 	}
+	m.begun(ctx, "verify", e.ID)
 	began := m.now()
 	e, err = m.verify(ctx, e, level)
 	if err != nil {
