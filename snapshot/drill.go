@@ -43,7 +43,8 @@ func (m *Manager) Drill(ctx context.Context, id string) (catalog.DrillOutcome, e
 		return out, m.failedOn(ctx, "drill", e.ID, &CorruptError{What: "backup " + e.ID, Report: report})
 	}
 	m.ev.emit(ctx, Event{Type: EventDrilled, Operation: "drill", Backup: e.ID, Done: e.DatabaseBytes, Total: e.DatabaseBytes,
-		Message: fmt.Sprintf("backup restored on trial and checked in full in %d ms: %s", out.DurationMS, e.ID)})
+		Message: fmt.Sprintf("backup restored on trial and checked in full in %d ms: %s", out.DurationMS, e.ID),
+		more:    Activity{Detail: "restored on trial: " + out.Verdict, DatabaseBytes: e.DatabaseBytes, DurationMS: out.DurationMS}})
 	return out, nil
 }
 

@@ -37,9 +37,9 @@ const (
 type Event struct {
 	At        time.Time
 	Type      EventType
-	Operation string // "backup", "restore", "verify", "recover", "prune", "check"
+	Operation string // "backup", "restore", "verify", "drill", "recover", "prune", "delete", "rebuild", "check", …
 	Trigger   string // of a backup
-	Phase     string // "check", "spool", "compress", "read back", "unpack", "write"
+	Phase     string // "check", "spool", "compress", "read back", "prove", "unpack", "mend", "write", "commit"
 	Backup    string // id
 	Path      string
 	Done      int64 // bytes
