@@ -271,3 +271,47 @@ func TestRevisionSeesOthers(t *testing.T) {
 		seen[word] = step.what
 	}
 }
+
+// Lost: in the history, what only this process knows (that it has been idle), or what
+// only the log knows (backups that were removed).
+func TestHistoryOfARun(t *testing.T) {
+	later(t, func(t *testing.T) {
+		b := newBench(t, "delete", func(c *snapshot.Config) { c.Interval = 6 * time.Hour })
+		states := func() (out []string) {
+			t.Helper()
+			days, err := b.m.History(5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range days {
+				out = append(out, string(d.State))
+			}
+			return out
+		}
+		if got := states(); !slices.Equal(got, []string{"none", "none", "none", "none", "none"}) {
+			t.Errorf("before anything: %v", got)
+		}
+		r := b.run()
+		settle(72 * time.Hour)
+		if got := states(); !slices.Equal(got, []string{"none", "ok", "unchanged", "unchanged", "unchanged"}) {
+			t.Errorf("idle: %v", got)
+		}
+		if err := r.wait(t); err != nil {
+			t.Fatal(err)
+		}
+		b.reopen()
+		if err := b.m.Delete(t.Context(), b.ids(), true); err != nil {
+			t.Fatal(err)
+		}
+		if got := states(); !slices.Equal(got, []string{"none", "ok", "unchanged", "unchanged", "unchanged"}) {
+			t.Errorf("after all backups were deleted: %v", got)
+		}
+		settle(48 * time.Hour)
+		if got := states(); !slices.Equal(got, []string{"unchanged", "unchanged", "unchanged", "overdue", "overdue"}) {
+			t.Errorf("two days without: %v", got)
+		}
+		if days, err := b.m.History(1 << 40); err != nil || len(days) != 366 {
+			t.Errorf("%d days, %v", len(days), err)
+		}
+	})
+}

@@ -36,6 +36,8 @@ type Manager struct {
 	cat *catalog.Catalog
 	ev  events
 	act journal
+
+	past lastHistory
 }
 
 // Open reads the catalog of the backup directory and brings it in line with

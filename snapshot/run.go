@@ -43,7 +43,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	defer w.close()
 	who := callerOf(ctx).Who
-	m.enter(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.promise()})
+	m.enter(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.promise(), Schedule: scheduleWord(m.schedule())})
 	s := &schedule{m: m, startup: true}
 	for ctx.Err() == nil {
 		s.turn(ctx)

@@ -31,12 +31,13 @@ type Entry struct {
 	DatabaseBytes int64      `json:"database_bytes,omitempty"`
 	ArchiveBytes  int64      `json:"archive_bytes,omitempty"`
 	DurationMS    int64      `json:"duration_ms,omitempty"`
-	Since         *time.Time `json:"since,omitempty"` // an entry that stands for several: when the first was
+	Since         *time.Time `json:"since,omitempty"`    // an entry that stands for several: when the first was
+	Schedule      string     `json:"schedule,omitempty"` // of a service that starts: "@every 12h0m0s", or by cron
 }
 
 // bounded returns e with every text cut to its limit.
 func (e Entry) bounded() Entry {
-	for _, s := range []*string{&e.Who, &e.Action, &e.Backup, &e.Outcome, &e.Operation, &e.Trigger, &e.Code} {
+	for _, s := range []*string{&e.Who, &e.Action, &e.Backup, &e.Outcome, &e.Operation, &e.Trigger, &e.Code, &e.Schedule} {
 		*s = cut(*s, maxWord)
 	}
 	e.Detail = cut(e.Detail, maxDetail)

@@ -82,7 +82,7 @@ func TestEntriesComeBack(t *testing.T) {
 	}
 	since := began.Add(-time.Hour)
 	full := Entry{At: began, Who: "alice", Action: "restore", Backup: "b1", Outcome: "failed", Detail: "line\nbreak <&> \x00 „ü“",
-		Operation: "op", Trigger: "manual", Code: "busy", DatabaseBytes: 1, ArchiveBytes: 2, DurationMS: 3, Since: &since}
+		Operation: "op", Trigger: "manual", Code: "busy", DatabaseBytes: 1, ArchiveBytes: 2, DurationMS: 3, Since: &since, Schedule: "0 3 * * *"}
 	if err := l.Append(full, entry(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestEntriesComeBack(t *testing.T) {
 func TestLongTextsAreCut(t *testing.T) {
 	l := New(t.TempDir())
 	worst := strings.Repeat("\x01", 9000)
-	long := Entry{At: began, Who: worst, Action: worst, Backup: worst, Outcome: worst, Operation: worst, Trigger: worst, Code: worst,
+	long := Entry{At: began, Who: worst, Action: worst, Backup: worst, Outcome: worst, Operation: worst, Trigger: worst, Code: worst, Schedule: worst,
 		Detail: worst, DatabaseBytes: -1 << 63, ArchiveBytes: -1 << 63, DurationMS: -1 << 63}
 	umlauts, wrong := long, long
 	umlauts.Detail, wrong.Detail = strings.Repeat("ü", 9000), strings.Repeat("\xffa", 9000)

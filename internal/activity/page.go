@@ -51,6 +51,13 @@ func (l *Log) Page(cursor string, limit int) (page []Entry, next string, err err
 	return page, next, nil
 }
 
+// Each gives entries to fn, the newest first, until it returns false. Errors: those of
+// Page.
+func (l *Log) Each(fn func(Entry) bool) error {
+	_, err := l.walk("", fn)
+	return err
+}
+
 // walk gives entries to fn, the newest first, until it wants no more. next is then
 // the cursor at which that entry comes first.
 func (l *Log) walk(cursor string, fn func(Entry) bool) (next string, err error) {
