@@ -20,12 +20,15 @@ async function load() {
   const asked = kind;
   let got = [];
   let cursor = '';
+  let revision = null;
   do {
     const answer = await api.backups(asked, Math.min(most, wanted - got.length), cursor);
+    revision ??= answer.revision;
     got = got.concat(answer.backups);
     cursor = answer.next_cursor;
   } while (cursor && got.length < wanted);
   if (asked !== kind) return; // the filter was changed meanwhile; its own load follows
+  store.revision = revision;
   got.forEach(knowBackup);
   ids = [...new Set(got.map((b) => b.id))];
   next = cursor || null;

@@ -68,7 +68,8 @@ function connect() {
     attempts = 0;
     become('live');
     if (hello?.operations) handlers.running(hello.operations);
-    if (again) await refresh().catch(failed);
+    // What changed between the first look and this line was told to nobody.
+    if (again || hello?.revision !== store.revision) await refresh().catch(failed);
   });
   source.addEventListener('operation', (event) => {
     const operation = parse(event);

@@ -5,7 +5,7 @@ import * as api from './api.js';
 import { attr, busy, byId, el, icon, show, text } from './dom.js';
 import { bytes, label, relative, sentence, span, took } from './format.js';
 import { notice, say } from './notices.js';
-import { may, publish, store, subscribe } from './store.js';
+import { knowBackup, may, publish, store, subscribe } from './store.js';
 import * as words from './words.js';
 
 const quiet = 6000; // ms without an event after which a running operation is asked for
@@ -96,6 +96,11 @@ function dismiss(id) {
 function ended(operation) {
   if (shown.has(operation.id)) return;
   shown.add(operation.id);
+  // Its own outcome must not make the next action on the backup look out of date.
+  if (operation.result?.etag) {
+    knowBackup(operation.result);
+    publish();
+  }
   if (operation.who === 'automatic' && operation.state === 'done') {
     if (operation.kind === 'backup') say('An automatic backup was made.');
   } else {

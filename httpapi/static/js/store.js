@@ -12,6 +12,7 @@ export const store = {
   history: null,
   decisions: new Map(), // id -> {keep, reason, until}
   backups: new Map(), // every backup that was seen, id -> backup
+  revision: '', // the server's word for the state that the backups were listed in
   asOf: 0, // when all of it was last fetched
   connection: 'connecting', // connecting, live, reconnecting, polling, offline
 };
