@@ -70,6 +70,7 @@ function renderRows() {
 function render() {
   if (!store.asOf) return;
   renderRows();
+  attr(byId('backup-table'), 'data-look', !['restore', 'verify', 'configure', 'delete'].some(may) && !(may('download') && store.session?.downloads));
   const none = ids.length === 0;
   show(byId('backup-table'), !none);
   show(byId('backups-empty'), none);

@@ -85,6 +85,7 @@ export function showLogin(why = '') {
   document.title = 'Log in · Backups';
   show(byId('login-form'), true);
   show(byId('login-host'), false);
+  text(byId('login-title'), 'Log in');
   text(byId('login-why'), why);
   if (!waiting) complain('');
   byId('login-token').focus();
@@ -96,6 +97,7 @@ export function showHost() {
   document.title = 'Not signed in · Backups';
   show(byId('login-form'), false);
   show(byId('login-host'), true);
+  text(byId('login-title'), 'Sign in to the application');
   byId('login-title').focus();
 }
 

@@ -38,11 +38,18 @@ export function follow(operation) {
   if (known.size > most) known.delete(known.keys().next().value);
   if (operation.state === 'running') {
     heard = Date.now();
-    if (!before) say(`${describe(operation)} has started.`);
+    if (!before) begun(operation);
   } else {
     ended(operation);
   }
   render();
+}
+
+function begun(operation) {
+  say(`${describe(operation)} has started.`);
+  // Somebody who goes on has read the last good outcome; a failure stays in sight.
+  const box = byId('outcome');
+  if (operation.who !== 'automatic' && box.dataset.tone !== 'error') show(box, false);
 }
 
 // followRunning takes the whole list of what runs: what is not in it any more has

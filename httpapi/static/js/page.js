@@ -16,7 +16,7 @@ import { attempt } from './problems.js';
 import { restore } from './restore.js';
 import { startStats } from './stats.js';
 import { startStatus } from './status.js';
-import { forget, may, publish, refresh, refreshSoon, store } from './store.js';
+import { forget, may, publish, refresh, store } from './store.js';
 import { startUndo } from './undo.js';
 
 let started = false;
@@ -55,7 +55,7 @@ function start() {
   watchDock();
   startStatus(mends);
   startUndo();
-  startOperations(() => refreshSoon(live.failed));
+  startOperations(() => refresh().catch(live.failed));
   startCreate();
   startHistory();
   startStats();

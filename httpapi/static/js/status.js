@@ -33,6 +33,7 @@ function reason(status) {
   const newest = newestTime(status);
   if (newest && status.code === 'recent') return `The newest verified backup was taken ${relative(newest)}.`;
   if (newest && status.code === 'unchanged') return `The database is unchanged since the verified backup taken ${relative(newest)}.`;
+  if (status.code === 'unverified') return 'There is no verified backup: what is stored has not been proven yet.';
   return sentence(status.reason);
 }
 
