@@ -3,7 +3,9 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +27,7 @@ type api struct {
 	t      testing.TB
 	server *httptest.Server
 	log    *lockedBuffer
+	db     *sql.DB // of change
 
 	mu     sync.Mutex
 	rights []Right // of who asks
@@ -44,8 +47,11 @@ func apiOver(t testing.TB, cfg snapshot.Config, change func(manager) manager, co
 	o := Options{Logger: slog.New(slog.NewTextHandler(a.log, nil)), AllowDownload: true}
 	o.Authorize = func(r *http.Request) (Principal, error) {
 		name := r.Header.Get("X-Who")
-		if name == "" {
+		switch name {
+		case "":
 			return Principal{}, ErrUnauthorized
+		case "broken":
+			return Principal{}, errors.New("the host cannot tell")
 		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -92,6 +98,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	at     string // where Location leads to
 }
 
 // ask sends a request below the API's prefix; header lines are "Name: value".
@@ -122,7 +129,11 @@ func (a *api) ask(method, path, body string, header ...string) answer {
 		a.t.Fatal(err)
 	}
 	asDescribed(a.t, method, strings.TrimPrefix(path, a.o.APIPrefix), res.StatusCode, res.Header.Get("Content-Type"), raw)
-	return answer{a.t, res.StatusCode, res.Header, raw}
+	out := answer{a.t, res.StatusCode, res.Header, raw, ""}
+	if at, err := res.Location(); err == nil {
+		out.at = at.Path
+	}
+	return out
 }
 
 // into decodes the body after asserting the status.
@@ -233,8 +244,10 @@ func (a *api) backup(note string) backupView {
 // change writes to the database, so that the next backup is another one.
 func (a *api) change() {
 	a.t.Helper()
-	db := testdb.Open(a.t, a.m.Database())
-	if _, err := db.Exec("UPDATE notes SET body = body || '.' WHERE id IN (SELECT id FROM notes LIMIT 3)"); err != nil {
+	if a.db == nil {
+		a.db = testdb.Open(a.t, a.m.Database())
+	}
+	if _, err := a.db.Exec("UPDATE notes SET body = body || '.' WHERE id IN (SELECT id FROM notes LIMIT 3)"); err != nil {
 		a.t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"example.com/snapd/snapshot"
 )
@@ -31,12 +32,14 @@ func (h *Handler) begin(w http.ResponseWriter, c *call, kind, trigger, backup st
 		h.refused(c, kind, backup, err)
 		return err
 	}
-	return h.accepted(w, op)
+	return h.accepted(w, c, op)
 }
 
-// accepted answers 202 with the operation and where to ask for it.
-func (h *Handler) accepted(w http.ResponseWriter, op operation) error {
-	w.Header().Set("Location", h.o.APIPrefix+"/operations/"+op.ID)
+// accepted answers 202 with the operation and where to ask for it: from where the
+// request went, for a proxy may have stripped a prefix that only the client knows.
+func (h *Handler) accepted(w http.ResponseWriter, c *call, op operation) error {
+	up := strings.Count(strings.TrimPrefix(c.URL.Path, h.o.APIPrefix+"/"), "/")
+	w.Header().Set("Location", strings.Repeat("../", up)+"operations/"+op.ID)
 	return writeJSON(w, http.StatusAccepted, operationDocument{op})
 }
 
@@ -92,5 +95,5 @@ func (h *Handler) cancelOperation(w http.ResponseWriter, c *call) error {
 		}
 		return err
 	}
-	return h.accepted(w, op)
+	return h.accepted(w, c, op)
 }

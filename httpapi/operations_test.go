@@ -34,8 +34,8 @@ func TestOneOperationAtATime(t *testing.T) {
 	first := a.ask("POST", "/backups", "")
 	op := decodeOperation(t, first, 202)
 	<-entered
-	if want := a.o.APIPrefix + "/operations/" + op.ID; first.header.Get("Location") != want {
-		t.Errorf("Location %q, want %q", first.header.Get("Location"), want)
+	if got := first.at; got != a.o.APIPrefix+"/operations/"+op.ID {
+		t.Errorf("Location leads to %q", got)
 	}
 	for _, r := range []answer{
 		a.ask("POST", "/backups", ""),

@@ -96,7 +96,7 @@ func (h *Handler) restore(w http.ResponseWriter, c *call) error {
 		h.plans.putBack(kept) // nothing was begun
 		return h.notRestored(c, b.ID, err)
 	}
-	return h.accepted(w, op)
+	return h.accepted(w, c, op)
 }
 
 // stale is the answer to every token that is not good, whatever the reason: who has

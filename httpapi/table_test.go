@@ -1,0 +1,403 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"example.com/snapd/snapshot"
+)
+
+// table is what the cases work on: an API with two backups, whose Manager may be
+// told to fail.
+type table struct {
+	*api
+	f             *faults
+	first, second backupView
+}
+
+func newTable(t *testing.T) *table {
+	tb := &table{}
+	tb.api = openAPI(t, faulty(&tb.f))
+	tb.first = tb.backup("first")
+	tb.change()
+	tb.second = tb.backup("second")
+	return tb
+}
+
+// routeCase is one answer of one route.
+type routeCase struct {
+	route  string // "GET /status"
+	status int
+	code   string // of a problem
+	do     func(*table) answer
+}
+
+// plain makes a case of a plain request; {first} in path is the first backup's id.
+func plain(route string, status int, code, path, body string, header ...string) routeCase {
+	return routeCase{route, status, code, func(tb *table) answer {
+		method, _, _ := strings.Cut(route, " ")
+		r := strings.NewReplacer("{first}", tb.first.ID, "{etag}", tb.first.ETag)
+		lines := slices.Clone(header)
+		for i := range lines {
+			lines[i] = r.Replace(lines[i])
+		}
+		return tb.ask(method, r.Replace(path), body, lines...)
+	}}
+}
+
+// failing is plain while a method of the Manager fails.
+func failing(method string, err error, c routeCase) routeCase {
+	do := c.do
+	c.do = func(tb *table) answer {
+		tb.f.fails(method, err)
+		defer tb.f.on(method, nil)
+		tb.status.forget()
+		return do(tb)
+	}
+	return c
+}
+
+// beside is plain while another operation runs.
+func beside(c routeCase) routeCase {
+	do := c.do
+	c.do = func(tb *table) answer {
+		entered, release := tb.f.holds("Backup")
+		op := decodeOperation(tb.t, tb.ask("POST", "/backups", ""), 202)
+		<-entered
+		defer tb.wait(op.ID)
+		defer release()
+		return do(tb)
+	}
+	return c
+}
+
+var errBroken = errors.New("broken")
+
+// planned is a restore of the first backup with a plan that was made for it.
+func planned(status int, code, confirm string, between func(*table)) routeCase {
+	return routeCase{"POST /backups/:id/restore", status, code, func(tb *table) answer {
+		var plan planDocument
+		tb.ask("POST", "/backups/"+tb.first.ID+"/restore-plan", "").into(200, &plan)
+		if between != nil {
+			between(tb)
+		}
+		return tb.ask("POST", "/backups/"+tb.first.ID+"/restore", fmt.Sprintf(`{"token":%q,"confirm":%q}`, plan.Plan.Token, confirm))
+	}}
+}
+
+func routeCases() []routeCase {
+	stale := `If-Match: "0"`
+	return []routeCase{
+		plain("GET /status", 200, "", "/status", ""),
+		failing("Status", errBroken, plain("GET /status", 500, "failed", "/status", "")),
+		plain("GET /stats", 200, "", "/stats", ""),
+		failing("Stats", errBroken, plain("GET /stats", 500, "failed", "/stats", "")),
+		plain("GET /stats", 304, "", "/stats", "", "If-None-Match: *"),
+		plain("GET /history", 200, "", "/history?days=366", ""),
+		plain("GET /history", 422, "invalid", "/history?days=367", ""),
+		plain("GET /history", 422, "invalid", "/history?days=0", ""),
+		plain("GET /history", 422, "invalid", "/history?days=1e1", ""),
+		failing("History", errBroken, plain("GET /history", 500, "failed", "/history", "")),
+		plain("GET /retention-plan", 200, "", "/retention-plan", ""),
+		failing("Prune", errBroken, plain("GET /retention-plan", 500, "failed", "/retention-plan", "")),
+		plain("GET /activity", 200, "", "/activity?limit=500", ""),
+		plain("GET /activity", 304, "", "/activity", "", "If-None-Match: *"),
+		plain("GET /activity", 422, "invalid", "/activity?limit=501", ""),
+		plain("GET /activity", 422, "invalid", "/activity?cursor=nonsense", ""),
+		plain("GET /activity", 422, "invalid", "/activity?limit=1&limit=2", ""),
+		failing("Activity", errBroken, plain("GET /activity", 500, "failed", "/activity", "")),
+
+		plain("GET /backups", 200, "", "/backups?kind=manual&limit=1000", ""),
+		plain("GET /backups", 304, "", "/backups", "", "If-None-Match: *"),
+		plain("GET /backups", 422, "invalid", "/backups?kind=all", ""),
+		plain("GET /backups", 422, "invalid", "/backups?limit=1001", ""),
+		plain("GET /backups", 422, "invalid", "/backups?cursor=nonsense", ""),
+		plain("GET /backups", 422, "invalid", "/backups?page=2", ""),
+		plain("GET /backups", 422, "invalid", "/backups?kind=%zz", ""),
+		plain("GET /backups", 422, "invalid", "/backups?cursor="+strings.Repeat("x", 3000), ""),
+		failing("Page", errBroken, plain("GET /backups", 500, "failed", "/backups", "")),
+		{"POST /backups", 202, "", func(tb *table) answer {
+			r := tb.ask("POST", "/backups", `{"note":"x","pin":true}`)
+			tb.finish(r)
+			return r
+		}},
+		beside(plain("POST /backups", 409, "busy", "/backups", "")),
+		plain("POST /backups", 422, "invalid", "/backups", `{"note":"`+strings.Repeat("x", snapshot.MaxNote+1)+`"}`),
+		plain("GET /backups/:id", 200, "", "/backups/{first}", ""),
+		plain("GET /backups/:id", 304, "", "/backups/{first}", "", `If-None-Match: "x", "{etag}"`),
+		plain("GET /backups/:id", 404, "not_found", "/backups/nosuch", ""),
+		failing("Find", errBroken, plain("GET /backups/:id", 500, "failed", "/backups/{first}", "")),
+		plain("PATCH /backups/:id", 200, "", "/backups/{first}", `{"note":"patched"}`),
+		plain("PATCH /backups/:id", 404, "not_found", "/backups/nosuch", `{"note":""}`),
+		plain("PATCH /backups/:id", 409, "stale", "/backups/{first}", `{"note":"x"}`, stale),
+		failing("SetNote", snapshot.ErrBusy, plain("PATCH /backups/:id", 409, "busy", "/backups/{first}", `{"note":"other"}`)),
+		plain("PATCH /backups/:id", 422, "invalid", "/backups/{first}", `{}`),
+		plain("PATCH /backups/:id", 422, "invalid", "/backups/{first}", `{"note":"`+strings.Repeat("x", snapshot.MaxNote+1)+`"}`),
+		failing("SetPinned", errBroken, plain("PATCH /backups/:id", 500, "failed", "/backups/{first}", `{"pinned":true}`)),
+		failing("SetNote", snapshot.ErrNoSpace, plain("PATCH /backups/:id", 507, "no_space", "/backups/{first}", `{"note":"other"}`)),
+		{"DELETE /backups/:id", 204, "", func(tb *table) answer {
+			b := tb.backup("to go")
+			return tb.ask("DELETE", "/backups/"+b.ID, "")
+		}},
+		plain("DELETE /backups/:id", 404, "not_found", "/backups/nosuch", ""),
+		plain("DELETE /backups/:id", 409, "stale", "/backups/{first}", "", stale),
+		beside(plain("DELETE /backups/:id", 409, "busy", "/backups/{first}", "")),
+		failing("Delete", snapshot.ErrRefused, plain("DELETE /backups/:id", 409, "refused", "/backups/{first}", "")),
+		failing("Delete", errBroken, plain("DELETE /backups/:id", 500, "failed", "/backups/{first}", "")),
+		failing("Delete", snapshot.ErrNoSpace, plain("DELETE /backups/:id", 507, "no_space", "/backups/{first}", "")),
+		{"POST /backups/:id/verify", 202, "", func(tb *table) answer {
+			r := tb.ask("POST", "/backups/latest/verify", "", "If-Match: *")
+			tb.finish(r)
+			return r
+		}},
+		plain("POST /backups/:id/verify", 404, "not_found", "/backups/nosuch/verify", ""),
+		plain("POST /backups/:id/verify", 409, "stale", "/backups/{first}/verify", "", stale),
+		beside(plain("POST /backups/:id/verify", 409, "busy", "/backups/{first}/verify", "")),
+		plain("POST /backups/:id/verify", 422, "invalid", "/backups/{first}/verify", `{"level":"probe"}`),
+		failing("Find", errBroken, plain("POST /backups/:id/verify", 500, "failed", "/backups/{first}/verify", "")),
+		{"POST /backups/:id/drill", 202, "", func(tb *table) answer {
+			r := tb.ask("POST", "/backups/latest/drill", "")
+			tb.finish(r)
+			return r
+		}},
+		plain("POST /backups/:id/drill", 404, "not_found", "/backups/nosuch/drill", ""),
+		plain("POST /backups/:id/drill", 409, "stale", "/backups/{first}/drill", "", stale),
+		beside(plain("POST /backups/:id/drill", 409, "busy", "/backups/{first}/drill", "")),
+		failing("Find", errBroken, plain("POST /backups/:id/drill", 500, "failed", "/backups/{first}/drill", "")),
+
+		plain("POST /backups/:id/restore-plan", 200, "", "/backups/{first}/restore-plan", ""),
+		plain("POST /backups/:id/restore-plan", 404, "not_found", "/backups/nosuch/restore-plan", ""),
+		plain("POST /backups/:id/restore-plan", 409, "stale", "/backups/{first}/restore-plan", "", stale),
+		failing("PlanRestore", snapshot.ErrCorrupt, plain("POST /backups/:id/restore-plan", 409, "corrupt", "/backups/{first}/restore-plan", "")),
+		failing("PlanRestore", errBroken, plain("POST /backups/:id/restore-plan", 500, "failed", "/backups/{first}/restore-plan", "")),
+		{"POST /backups/:id/restore", 202, "", func(tb *table) answer {
+			r := planned(202, "", "data.db", nil).do(tb)
+			tb.finish(r)
+			return r
+		}},
+		plain("POST /backups/:id/restore", 404, "not_found", "/backups/nosuch/restore", `{"token":"x","confirm":"data.db"}`),
+		plain("POST /backups/:id/restore", 409, "stale", "/backups/{first}/restore", `{"token":"x","confirm":"data.db"}`),
+		planned(409, "stale", "data.db", func(tb *table) { // the backup is not what it was
+			tb.f.fails("PlanHolds", snapshot.ErrStale)
+			tb.t.Cleanup(func() { tb.f.on("PlanHolds", nil) })
+		}),
+		beside(planned(409, "busy", "data.db", nil)),
+		planned(422, "wrong_name", "data", nil),
+		plain("POST /backups/:id/restore", 422, "invalid", "/backups/{first}/restore", `{"token":"x"}`),
+		plain("POST /backups/:id/restore", 422, "invalid", "/backups/{first}/restore", ""),
+		failing("Find", errBroken, plain("POST /backups/:id/restore", 500, "failed", "/backups/{first}/restore", `{"token":"x","confirm":"data.db"}`)),
+
+		plain("GET /backups/:id/tables", 200, "", "/backups/{first}/tables", ""),
+		plain("GET /backups/:id/tables", 404, "not_found", "/backups/nosuch/tables", ""),
+		failing("Tables", snapshot.ErrCorrupt, plain("GET /backups/:id/tables", 409, "corrupt", "/backups/{first}/tables", "")),
+		failing("Tables", errBroken, plain("GET /backups/:id/tables", 500, "failed", "/backups/{first}/tables", "")),
+		plain("GET /backups/:id/download", 200, "", "/backups/{first}/download", ""),
+		plain("GET /backups/:id/download", 206, "", "/backups/{first}/download", "", "Range: bytes=0-3"),
+		plain("GET /backups/:id/download", 404, "not_found", "/backups/nosuch/download", ""),
+		{"GET /backups/:id/download", 304, "", func(tb *table) answer {
+			return tb.ask("GET", "/backups/"+tb.first.ID+"/download", "", `If-None-Match: "`+tb.first.ImageBLAKE3+`"`)
+		}},
+		plain("GET /backups/:id/download", 416, "", "/backups/{first}/download", "", "Range: bytes=99999999-"),
+		{"GET /backups/:id/download", 409, "refused", func(tb *table) answer {
+			b := tb.backup("linked away")
+			path := tb.m.ArchivePath(b.Backup)
+			if err := errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path)); err != nil {
+				tb.t.Fatal(err)
+			}
+			return tb.ask("GET", "/backups/"+b.ID+"/download", "")
+		}},
+		failing("Find", errBroken, plain("GET /backups/:id/download", 500, "failed", "/backups/{first}/download", "")),
+		{"GET /backups/:id/download", 403, "downloads_off", func(tb *table) answer {
+			tb.o.AllowDownload = false
+			defer func() { tb.o.AllowDownload = true }()
+			return tb.ask("GET", "/backups/"+tb.first.ID+"/download", "")
+		}},
+
+		{"POST /check", 202, "", func(tb *table) answer {
+			r := tb.ask("POST", "/check", `{"level":"header"}`)
+			tb.finish(r)
+			return r
+		}},
+		{"POST /check", 409, "busy", func(tb *table) answer {
+			entered, release := tb.f.holds("Check")
+			op := decodeOperation(tb.t, tb.ask("POST", "/check", ""), 202)
+			<-entered
+			defer tb.wait(op.ID)
+			defer release()
+			return tb.ask("POST", "/check", "")
+		}},
+		plain("POST /check", 422, "invalid", "/check", `{"level":"deep"}`),
+		plain("GET /operations", 200, "", "/operations", ""),
+		{"GET /operations/:id", 200, "", func(tb *table) answer { return tb.ask("GET", "/operations/"+tb.ops.list()[0].ID, "") }},
+		plain("GET /operations/:id", 404, "not_found", "/operations/nosuch", ""),
+		{"DELETE /operations/:id", 202, "", func(tb *table) answer {
+			entered, release := tb.f.holds("Backup")
+			defer release()
+			op := decodeOperation(tb.t, tb.ask("POST", "/backups", ""), 202)
+			<-entered
+			defer tb.wait(op.ID)
+			return tb.ask("DELETE", "/operations/"+op.ID, "")
+		}},
+		{"DELETE /operations/:id", 409, "not_cancellable", func(tb *table) answer { return tb.ask("DELETE", "/operations/"+tb.ops.list()[0].ID, "") }},
+		plain("DELETE /operations/:id", 404, "not_found", "/operations/nosuch", ""),
+		{"GET /events", 200, "", func(tb *table) answer {
+			e := tb.eventsFrom(tb.t.Context(), tb.server.URL)
+			e.next()
+			return answer{t: tb.t, status: 200, header: http.Header{}}
+		}},
+		failing("Revision", errBroken, plain("GET /events", 500, "failed", "/events", "")),
+		plain("GET /healthz", 200, "", "/healthz", ""),
+		plain("GET /readyz", 200, "", "/readyz", ""),
+		failing("Status", errBroken, plain("GET /readyz", 503, "", "/readyz", "")),
+		plain("GET /metrics", 200, "", "/metrics", ""),
+	}
+}
+
+// generalCases are those that every route has for the same reasons.
+func generalCases() (all []routeCase) {
+	for _, rt := range workRoutes() {
+		name := rt.method + " " + rt.path
+		path := strings.Replace(rt.path, ":id", "{first}", 1)
+		if rt.path == "/operations/:id" {
+			path = "/operations/nosuch"
+		}
+		if rt.right == "" && rt.path != "/metrics" {
+			continue
+		}
+		all = append(all,
+			plain(name, 401, "unauthorized", path, "", "X-Who: "),
+			plain(name, 500, "failed", path, "", "X-Who: broken"),
+			routeCase{name, 403, "forbidden", func(tb *table) answer {
+				tb.setRights()
+				defer tb.setRights(AllRights()...)
+				return plain(name, 403, "forbidden", path, "").do(tb)
+			}})
+		if rt.path == "/metrics" {
+			continue
+		}
+		all = append(all, plain(name, 422, "invalid", path+"?verbose=1", ""))
+		if strings.Contains(rt.path, ":id") {
+			all = append(all, plain(name, 404, "not_found", strings.Replace(rt.path, ":id", "a%5Cb", 1), ""))
+		}
+		if rt.method != http.MethodGet && rt.method != http.MethodDelete || rt.body > 0 {
+			all = append(all, plain(name, 403, "cross_origin", path, "", "Sec-Fetch-Site: cross-site"))
+		}
+		if rt.body > 0 {
+			all = append(all,
+				plain(name, 413, "too_large", path, `{"note":"`+strings.Repeat(" ", int(rt.body))+`"}`),
+				plain(name, 415, "unsupported_media_type", path, "{}", "Content-Type: text/plain"),
+				plain(name, 422, "invalid", path, "{"),
+				plain(name, 422, "invalid", path, `{"unknown":1}`))
+		} else if rt.method != http.MethodGet {
+			all = append(all, plain(name, 422, "invalid", path, "{}"))
+		}
+	}
+	return all
+}
+
+// Lost if this fails: an answer that no program was written for.
+func TestEveryRouteAndStatus(t *testing.T) {
+	tb := newTable(t)
+	seen := make(map[string]bool)
+	for _, c := range append(routeCases(), generalCases()...) {
+		t.Run(fmt.Sprint(c.route, " ", c.status, " ", c.code), func(t *testing.T) {
+			was := tb.t
+			tb.t = t
+			defer func() { tb.t = was }()
+			r := c.do(tb)
+			if c.code != "" {
+				r.problem(c.status, c.code)
+			} else {
+				r.into(c.status, nil)
+			}
+			seen[fmt.Sprint(c.route, " ", c.status)] = true
+		})
+	}
+	if t.Failed() {
+		return
+	}
+	// Closed, every route says so.
+	if err := tb.Handler.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, rt := range workRoutes() {
+		path := strings.Replace(rt.path, ":id", tb.first.ID, 1)
+		tb.ask(rt.method, path, "").problem(503, "unavailable")
+		seen[rt.method+" "+rt.path+" 503"] = true
+	}
+	throttled(t, seen)
+	declaredStatuses(t, seen)
+}
+
+// throttled asks with a wrong token until that is too often.
+func throttled(t *testing.T, seen map[string]bool) {
+	a := openAPI(t, nil, func(_ *snapshot.Config, o *Options) { o.Authorize = nil })
+	for range 200 {
+		if r := a.ask("GET", "/status", "", "Authorization: Bearer wrong"); r.status == 429 {
+			break
+		}
+	}
+	for _, rt := range workRoutes() {
+		if rt.right == "" && rt.path != "/metrics" {
+			continue
+		}
+		r := a.ask(rt.method, strings.Replace(rt.path, ":id", "x", 1), "", "Authorization: Bearer wrong")
+		r.problem(429, "throttled")
+		if r.header.Get("Retry-After") == "" {
+			t.Errorf("%s %s does not say when to try again", rt.method, rt.path)
+		}
+		seen[rt.method+" "+rt.path+" 429"] = true
+	}
+}
+
+// declaredStatuses compares what was seen with the table and the OpenAPI file.
+func declaredStatuses(t *testing.T, seen map[string]bool) {
+	for _, rt := range workRoutes() {
+		ok := false
+		for _, status := range []string{"200", "202", "204"} {
+			ok = ok || seen[rt.method+" "+rt.path+" "+status]
+		}
+		if !ok {
+			t.Errorf("%s %s has no case that goes well", rt.method, rt.path)
+		}
+	}
+	raw, err := os.ReadFile("openapi.json")
+	if err != nil {
+		t.Skip("no OpenAPI file yet")
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Responses map[string]json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		t.Fatal(err)
+	}
+	declared := make(map[string]bool)
+	for path, methods := range doc.Paths {
+		for method, m := range methods {
+			for status := range m.Responses {
+				route := strings.ToUpper(method) + " " + strings.NewReplacer("{id}", ":id").Replace(strings.TrimPrefix(path, DefaultAPIPrefix))
+				declared[route+" "+status] = true
+			}
+		}
+	}
+	for _, rt := range workRoutes() {
+		for status := 200; status < 600; status++ {
+			key := rt.method + " " + rt.path + " " + strconv.Itoa(status)
+			switch {
+			case declared[key] && !seen[key]:
+				t.Errorf("%s is declared, and has no case", key)
+			case seen[key] && !declared[key]:
+				t.Errorf("%s was answered, and is not declared", key)
+			}
+		}
+	}
+}
