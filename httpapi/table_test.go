@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -107,6 +106,7 @@ func routeCases() []routeCase {
 		failing("History", errBroken, plain("GET /history", 500, "failed", "/history", "")),
 		plain("GET /retention-plan", 200, "", "/retention-plan", ""),
 		failing("Prune", errBroken, plain("GET /retention-plan", 500, "failed", "/retention-plan", "")),
+		failing("Prune", snapshot.ErrBusy, plain("GET /retention-plan", 409, "busy", "/retention-plan", "")),
 		plain("GET /activity", 200, "", "/activity?limit=500", ""),
 		plain("GET /activity", 304, "", "/activity", "", "If-None-Match: *"),
 		plain("GET /activity", 422, "invalid", "/activity?limit=501", ""),
@@ -177,6 +177,11 @@ func routeCases() []routeCase {
 		plain("POST /backups/:id/restore-plan", 409, "stale", "/backups/{first}/restore-plan", "", stale),
 		failing("PlanRestore", snapshot.ErrCorrupt, plain("POST /backups/:id/restore-plan", 409, "corrupt", "/backups/{first}/restore-plan", "")),
 		failing("PlanRestore", errBroken, plain("POST /backups/:id/restore-plan", 500, "failed", "/backups/{first}/restore-plan", "")),
+		failing("PlanRestore", snapshot.ErrNoSpace, plain("POST /backups/:id/restore-plan", 507, "no_space", "/backups/{first}/restore-plan", "")),
+		planned(507, "no_space", "data.db", func(tb *table) {
+			tb.f.fails("PlanHolds", snapshot.ErrNoSpace)
+			tb.t.Cleanup(func() { tb.f.on("PlanHolds", nil) })
+		}),
 		{"POST /backups/:id/restore", 202, "", func(tb *table) answer {
 			r := planned(202, "", "data.db", nil).do(tb)
 			tb.finish(r)
@@ -204,6 +209,7 @@ func routeCases() []routeCase {
 		{"GET /backups/:id/download", 304, "", func(tb *table) answer {
 			return tb.ask("GET", "/backups/"+tb.first.ID+"/download", "", `If-None-Match: "`+tb.first.ImageBLAKE3+`"`)
 		}},
+		plain("GET /backups/:id/download", 412, "", "/backups/{first}/download", "", `If-Match: "other"`),
 		plain("GET /backups/:id/download", 416, "", "/backups/{first}/download", "", "Range: bytes=99999999-"),
 		{"GET /backups/:id/download", 409, "refused", func(tb *table) answer {
 			b := tb.backup("linked away")
@@ -254,6 +260,9 @@ func routeCases() []routeCase {
 		}},
 		failing("Revision", errBroken, plain("GET /events", 500, "failed", "/events", "")),
 		plain("GET /healthz", 200, "", "/healthz", ""),
+		plain("GET /healthz", 422, "invalid", "/healthz", "{}"),
+		plain("GET /readyz", 422, "invalid", "/readyz", "{}"),
+		plain("GET /metrics", 422, "invalid", "/metrics", "{}"),
 		plain("GET /readyz", 200, "", "/readyz", ""),
 		failing("Status", errBroken, plain("GET /readyz", 503, "", "/readyz", "")),
 		plain("GET /metrics", 200, "", "/metrics", ""),
@@ -368,28 +377,13 @@ func declaredStatuses(t *testing.T, seen map[string]bool) {
 			t.Errorf("%s %s has no case that goes well", rt.method, rt.path)
 		}
 	}
-	raw, err := os.ReadFile("openapi.json")
-	if err != nil {
-		t.Skip("no OpenAPI file yet")
-	}
-	var doc struct {
-		Paths map[string]map[string]struct {
-			Responses map[string]json.RawMessage
-		}
-	}
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		t.Fatal(err)
-	}
+	doc := apiDocument()
 	declared := make(map[string]bool)
-	for path, methods := range doc.Paths {
-		for method, m := range methods {
-			for status := range m.Responses {
-				route := strings.ToUpper(method) + " " + strings.NewReplacer("{id}", ":id").Replace(strings.TrimPrefix(path, DefaultAPIPrefix))
-				declared[route+" "+status] = true
-			}
-		}
-	}
 	for _, rt := range workRoutes() {
+		op, _ := doc.operation(rt.method, templated(rt.path))
+		for status := range op.Responses {
+			declared[rt.method+" "+rt.path+" "+status] = true
+		}
 		for status := 200; status < 600; status++ {
 			key := rt.method + " " + rt.path + " " + strconv.Itoa(status)
 			switch {
