@@ -84,19 +84,20 @@ func bearerToken(r *http.Request) (token string, sent bool) {
 func (h *Handler) prove(c *call, sent string, hash tokenHash, action string) error {
 	from := h.client(c.Request)
 	now := h.now()
-	good := hash.matches(sent)
-	ok, wait := h.builtin.throttle.attempt(from.key(), now, good, action == "login")
-	if wait > 0 {
+	got := hashToken(sent)
+	judged, wait := h.builtin.throttle.attempt(from.key(), now, got, hash.equal(got), action == "login")
+	switch judged {
+	case tokenGood:
+		return nil
+	case tokenWithheld:
 		p := fail(http.StatusTooManyRequests, "throttled", "too many wrong tokens came from this address",
 			fmt.Sprintf("try again in %d seconds", seconds(wait)))
 		p.retryAfter = seconds(wait)
 		return p
-	}
-	if !ok {
+	case tokenWrong:
 		h.refusals.record(h, snapshot.Activity{Who: "unknown", Action: action, Outcome: "refused", Detail: "wrong token from " + from.String()}, now)
-		return unauthorized("")
 	}
-	return nil
+	return unauthorized("")
 }
 
 // seconds rounds up, so that who waits that long has waited enough.

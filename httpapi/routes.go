@@ -148,7 +148,7 @@ func (h *Handler) tell(w http.ResponseWriter, err error) {
 	if p.Status == http.StatusUnauthorized && h.builtin != nil {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="snapd"`)
 	}
-	if p.Status >= http.StatusInternalServerError {
+	if p.Status >= http.StatusInternalServerError && p.Code != "unavailable" {
 		h.log.Error("answer", "status", p.Status, "code", p.Code, "error", oneLine(err.Error()))
 	}
 	p.write(w)

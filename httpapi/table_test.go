@@ -345,11 +345,11 @@ func TestEveryRouteAndStatus(t *testing.T) {
 	declaredStatuses(t, seen)
 }
 
-// throttled asks with a wrong token until that is too often.
+// throttled asks with wrong tokens until those are too many.
 func throttled(t *testing.T, seen map[string]bool) {
 	a := openAPI(t, nil, func(_ *snapshot.Config, o *Options) { o.Authorize = nil })
-	for range 200 {
-		if r := a.ask("GET", "/status", "", "Authorization: Bearer wrong"); r.status == 429 {
+	for i := range 200 {
+		if r := a.ask("GET", "/status", "", fmt.Sprintf("Authorization: Bearer wrong%d", i)); r.status == 429 {
 			break
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -17,9 +18,11 @@ import (
 func TestGuessingIsThrottled(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
 	bearer := func(token string, header ...string) *httptest.ResponseRecorder {
+		token = guess(token)
 		return c.do("GET", "/api/v1/things", "", append(header, "Authorization: Bearer "+token)...)
 	}
 	login := func(token string, header ...string) *httptest.ResponseRecorder {
+		token = guess(token)
 		return c.do("POST", "/api/v1/session", `{"token":"`+token+`"}`, append(header, "anonymous")...)
 	}
 	for i := range clientBurst {
@@ -61,12 +64,43 @@ func TestGuessingIsThrottled(t *testing.T) {
 	}
 }
 
+var guesses atomic.Int64
+
+// guess makes a new token of "guess", and leaves every other one.
+func guess(token string) string {
+	if token == "guess" {
+		return fmt.Sprintf("guess-number-%08d", guesses.Add(1))
+	}
+	return token
+}
+
+// If this fails, a forgotten program that still sends an old token keeps everybody
+// on its machine out, and fills the activity log.
+func TestAnOldTokenShutsNobodyOut(t *testing.T) {
+	c := newChain(t, echoTable, Options{})
+	for range 5 * clientBurst {
+		for _, old := range []string{"the token of last year", "and that before"} {
+			want(t, c.do("GET", "/api/v1/things", "", "Authorization: Bearer "+old), 401, "unauthorized")
+		}
+		c.pass(time.Second)
+	}
+	c.signIn()
+	for range 5 * clientBurst {
+		want(t, c.do("GET", "/api/v1/things", ""), 200, "")
+		want(t, c.do("GET", "/api/v1/things", "", "Authorization: Bearer the token of last year"), 401, "unauthorized")
+	}
+	if got := c.activity.take(); len(got) != 3 {
+		t.Errorf("the activity log has %q", got)
+	}
+}
+
 // If this fails, a net of machines guesses without limit, fills the memory or the
 // activity log, or locks out programs that have the token.
 func TestGuessingFromManyAddresses(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
 	from := func(i int) string { return fmt.Sprintf("RemoteAddr: [2001:db8:%x:%x::%x]:1", i>>16, i&0xffff, i) }
 	bearer := func(token, from string) *httptest.ResponseRecorder {
+		token = guess(token)
 		return c.do("GET", "/api/v1/things", "", "Authorization: Bearer "+token, from)
 	}
 	login := func(from string) *httptest.ResponseRecorder {
@@ -111,7 +145,7 @@ func TestGuessesAtTheSameTime(t *testing.T) {
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {
-			w := c.do("GET", "/api/v1/things", "", "Authorization: Bearer guess")
+			w := c.do("GET", "/api/v1/things", "", "Authorization: Bearer "+guess("guess"))
 			mu.Lock()
 			defer mu.Unlock()
 			seen[w.Code]++

@@ -45,9 +45,8 @@ type tokenHash [sha256.Size]byte
 
 func hashToken(token string) tokenHash { return sha256.Sum256([]byte(token)) }
 
-// matches takes the same time whatever differs.
-func (t tokenHash) matches(sent string) bool {
-	other := hashToken(sent)
+// equal takes the same time whatever differs.
+func (t tokenHash) equal(other tokenHash) bool {
 	return subtle.ConstantTimeCompare(t[:], other[:]) == 1
 }
 
