@@ -204,6 +204,16 @@ func TestDrillWithoutSpace(t *testing.T) {
 	}
 }
 
+// Lost: a word in time, before somebody has typed the name of the database.
+func TestPlanWithoutSpace(t *testing.T) {
+	b := newBench(t, "wal", func(c *snapshot.Config) { c.Dir = smallDisk(t) })
+	e := b.manual()
+	b.exec("CREATE TABLE empty(x); INSERT INTO empty VALUES(zeroblob(60000000))")
+	if p, err := b.m.PlanRestore(t.Context(), e.ID); !errors.Is(err, snapshot.ErrNoSpace) || snapshot.Hint(err) == "" {
+		t.Errorf("%+v %v", p, err)
+	}
+}
+
 // Lost: old backups, or the disk's last bytes, to a backup that does not fit.
 func TestFullDisk(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {

@@ -352,7 +352,7 @@ func (m *Manager) checkRestored(ctx context.Context, e Backup) error {
 			Message: "the database was restored, but could not be checked afterwards"})
 		return nil
 	}
-	m.rememberCheck(report)
+	m.noteCheck(report) // whatever a deeper one found was of the database that was replaced
 	if report.Damaged() {
 		return &CorruptError{What: "the restored database", Report: report}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livefile"
 )
 
@@ -46,7 +47,8 @@ type standing struct {
 
 // PlanRestore says what restoring the backup would cost, and whether it can be undone.
 // It changes nothing. Errors: [ErrNotFound], [ErrCorrupt] for a backup that failed
-// its proof, [ErrBusy] or *integrity.CheckError where the database could not be looked at.
+// its proof, [ErrNoSpace] where the present state could not be saved first, [ErrBusy]
+// or *integrity.CheckError where the database could not be looked at.
 func (m *Manager) PlanRestore(ctx context.Context, id string) (RestorePlan, error) {
 	p, err := m.planRestore(ctx, id)
 	if err != nil {
@@ -104,9 +106,12 @@ func (m *Manager) planRestore(ctx context.Context, id string) (RestorePlan, erro
 		}
 		p.LosesSince, p.LosesSeconds = &since, int64(max(0, now.Sub(since))/time.Second)
 	}
-	live := int64(0)
+	live := int64(0) // bytes to be saved
 	if p.SafetyBackup {
 		live = max(print.Main.Size, print.WAL.Size)
+		if err := durable.Preflight(m.cfg.Dir, m.estimate(live)); err != nil {
+			return RestorePlan{}, fmt.Errorf("safety backup: %w", err)
+		}
 	}
 	p.EstimatedMS = m.restoreTime(e, live, state)
 	return p, nil
@@ -172,6 +177,8 @@ const (
 	// telling is the size in bytes from which on the time that something took says
 	// more about its size than about what every operation takes.
 	telling = 16 << 20
+	// leastTime, in milliseconds, is for locks, syncing and looking at the result.
+	leastTime = 100
 )
 
 // restoreTime guesses how many milliseconds a restore of e takes with the saving of
@@ -190,7 +197,7 @@ func (m *Manager) restoreTime(e Backup, live int64, state catalog.State) int64 {
 	if live > 0 {
 		ms += saved.scaled(live)
 	}
-	return max(1, ms)
+	return max(leastTime, ms)
 }
 
 // measured is how long something took; the zero value is nothing known.

@@ -325,6 +325,11 @@ func (m *Manager) rememberCheck(r Report) {
 		last.LastCheck.Verdict == string(r.Verdict) && m.now().Sub(last.LastCheck.At) < time.Minute {
 		return // nothing new: no write
 	}
+	m.noteCheck(r)
+}
+
+// noteCheck keeps the outcome of a check, whatever an earlier one said.
+func (m *Manager) noteCheck(r Report) {
 	m.rememberState("check", func(s *catalog.State) {
 		s.LastCheck = &catalog.CheckOutcome{At: m.now(), Level: r.Level.String(), Verdict: string(r.Verdict), Mendable: r.Mendable()}
 	})
