@@ -51,7 +51,7 @@ func as(t testing.TB, who string) context.Context {
 // Lost: an entry of something that was done, refused or failed; who did it; or what
 // the history and the page need to know of it.
 func TestEverythingDoneIsWrittenDown(t *testing.T) {
-	b := newBench(t, "wal", func(c *snapshot.Config) { c.LockWait = 50 * time.Millisecond })
+	b := newBench(t, "wal", func(c *snapshot.Config) { c.LockWait = time.Second })
 	ctx := as(t, "alice")
 	made, err := b.m.Backup(ctx, snapshot.Manual("before import"))
 	if err != nil {
@@ -117,7 +117,7 @@ func TestEverythingDoneIsWrittenDown(t *testing.T) {
 // Lost: what came of the operations that did not come to do anything: cancelled ones,
 // and those that another one kept from it.
 func TestCancelledAndBusyAreWrittenDown(t *testing.T) {
-	b := newBench(t, "wal", func(c *snapshot.Config) { c.LockWait = 50 * time.Millisecond })
+	b := newBench(t, "wal", func(c *snapshot.Config) { c.LockWait = time.Second })
 	b.manual()
 	ctx, cancel := context.WithCancel(as(t, "bob"))
 	inside, leave := make(chan struct{}), make(chan struct{})
@@ -133,7 +133,7 @@ func TestCancelledAndBusyAreWrittenDown(t *testing.T) {
 		ended <- err
 	}()
 	<-inside
-	other, err := snapshot.Open(snapshot.Config{Database: b.m.Database(), LockWait: 50 * time.Millisecond})
+	other, err := snapshot.Open(snapshot.Config{Database: b.m.Database(), LockWait: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
