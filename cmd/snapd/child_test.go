@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -83,14 +83,15 @@ func serveApp(database, logFile string) error {
 	return nil
 }
 
-// logged waits until a file has a line: logged FILE LINE.
+// logged waits until a file has a line that matches, all of it: logged FILE REGEXP.
 func logged(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: logged FILE LINE")
+		ts.Fatalf("usage: logged FILE REGEXP")
 	}
+	line := regexp.MustCompile("(?m)^" + args[1] + "$")
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		text, err := os.ReadFile(ts.MkAbs(args[0]))
-		if err == nil && slices.Contains(strings.Split(string(text), "\n"), args[1]) {
+		if err == nil && line.Match(text) {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ type serveCmd struct {
 	schedule
 	retention
 	missing
+	listening
 	OnChange time.Duration `default:"0" placeholder:"DURATION" help:"Also back up once the database has been quiet for this long after a change; 0 is off."`
 	Program  programLine   `arg:"" optional:"" passthrough:"partial" help:"-- CMD ARG…: a program to run while the database is protected. It starts after the recovery and gets the signals; when it ends serve makes the shutdown backup and ends with its status."`
 }
@@ -25,7 +27,7 @@ func (c *serveCmd) Validate() error {
 	if c.OnChange < 0 {
 		return fmt.Errorf("--on-change %s is negative; use 0 for no backups after changes", c.OnChange)
 	}
-	return errors.Join(c.schedule.Validate(), c.retention.Validate(), c.Program.check())
+	return errors.Join(c.schedule.Validate(), c.retention.Validate(), c.listening.Validate(), c.Program.check())
 }
 
 func (c *serveCmd) configure(cfg *snapshot.Config) {
@@ -34,16 +36,26 @@ func (c *serveCmd) configure(cfg *snapshot.Config) {
 	cfg.Retention, cfg.OnChange = c.policy(), c.OnChange
 }
 
-func (c *serveCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(c.configure)
-	if err != nil {
+func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
+	l, taken, err := c.listening.open() // first: what is refused is refused before anything else is done
+	if err != nil && !errors.As(err, new(*net.OpError)) {
 		return err
+	}
+	if l != nil {
+		defer func() { _ = l.Close() }() // a second time, where the page had it
+	}
+	m, merr := a.open(c.configure)
+	if merr != nil {
+		return merr
 	}
 	if holder, err := m.RunningIn(); err != nil {
 		return err
 	} else if holder != "" {
 		return &hinted{fmt.Errorf("%w: %s already protects %s", snapshot.ErrBusy, holder, m.Dir()),
 			"stop the other one, or give this one its own --dir"}
+	}
+	if err != nil { // it has the address, too, if it is the other one of this directory
+		return err
 	}
 	a.log.Info("protecting database", "path", m.Database(), "backups", m.Dir())
 	rec, err := m.Recover(ctx)
@@ -53,8 +65,12 @@ func (c *serveCmd) run(ctx context.Context, a *app) error {
 	case ctx.Err() == nil:
 		return err
 	} // else only the shutdown backup is left to do
+	shown, err := c.show(a, m, l, taken)
+	if err != nil {
+		return err
+	}
 	if len(c.Program) == 0 || ctx.Err() != nil {
-		if err := c.protect(ctx, a, m); err != nil {
+		if err := c.protect(ctx, a, m, shown); err != nil {
 			return err
 		}
 		doc, err := c.result(m)
@@ -63,12 +79,52 @@ func (c *serveCmd) run(ctx context.Context, a *app) error {
 		}
 		return a.result(doc, func(io.Writer) {})
 	}
-	return c.accompany(ctx, a, m)
+	return c.accompany(ctx, a, m, shown)
 }
 
-// protect runs the schedule until ctx has ended, and makes the shutdown backup.
-func (c *serveCmd) protect(ctx context.Context, a *app, m *snapshot.Manager) error {
-	if err := m.Run(ctx); err != nil {
+// show starts the page and the API, and tells where they are. Where nobody has asked
+// for them in particular, trouble with them is no reason to leave the data alone.
+func (c *serveCmd) show(a *app, m *snapshot.Manager, l net.Listener, trouble error) (*page, error) {
+	var p *page
+	if l != nil {
+		var err error
+		p, err = a.startPage(m, l, c.options(), baseURL(l, c.TLSCert != ""))
+		if err != nil && (c.Listen != nil || c.TokenFile != "") {
+			return nil, err
+		}
+		trouble = err
+	}
+	if trouble != nil {
+		a.log.Warn("no page and no API: backups are made all the same", "error", trouble.Error(), "hint", hintOf(trouble))
+	}
+	if p == nil {
+		return nil, nil
+	}
+	token := tokenFile(c.listening, m)
+	a.log.Info("page and API", "address", p.address(), "token_file", token)
+	if p.handler.TokenCreated() && !a.Quiet {
+		fmt.Fprintf(a.console, "The page, with the login in its address (shown once; the token is in %s):\n  %s\n", token, p.login())
+	}
+	return p, nil
+}
+
+// protect runs the schedule until ctx has ended. Then the page ends, and with it
+// what runs on its behalf, so that the shutdown backup has the last word.
+func (c *serveCmd) protect(ctx context.Context, a *app, m *snapshot.Manager, shown *page) error {
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(run) }()
+	select {
+	case err := <-ended: // it could not even begin
+		return errors.Join(err, shown.close())
+	case <-ctx.Done():
+	}
+	if err := shown.close(); err != nil {
+		a.log.Warn("the page did not end well", "error", err.Error())
+	}
+	stop()
+	if err := <-ended; err != nil {
 		return err
 	}
 	a.log.Info("stopped", "path", m.Database())
@@ -76,14 +132,14 @@ func (c *serveCmd) protect(ctx context.Context, a *app, m *snapshot.Manager) err
 }
 
 // accompany protects the database for as long as the program runs.
-func (c *serveCmd) accompany(ctx context.Context, a *app, m *snapshot.Manager) error {
+func (c *serveCmd) accompany(ctx context.Context, a *app, m *snapshot.Manager, shown *page) error {
 	program, err := a.startChild(c.Program)
 	if err != nil {
 		over, cancel := context.WithCancel(ctx)
 		cancel()
-		return errors.Join(err, c.protect(over, a, m)) // whatever it was that changed the database so far
+		return errors.Join(err, c.protect(over, a, m, shown)) // whatever it was that changed the database so far
 	}
-	err = c.protect(program.until(ctx), a, m)
+	err = c.protect(program.until(ctx), a, m, shown)
 	program.stop() // where the protection could not even begin
 	doc, derr := c.result(m)
 	return program.result(a, doc, errors.Join(err, derr))
