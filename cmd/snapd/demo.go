@@ -14,39 +14,38 @@ import (
 )
 
 type demoCmd struct {
-	In    string `placeholder:"DIR" help:"Use this new or empty directory instead of a temporary one."`
-	Clean bool   `help:"Remove the directory at the end."`
+	In     string  `placeholder:"DIR" help:"Use this new or empty directory instead of a temporary one."`
+	Clean  bool    `help:"Remove the directory at the end."`
+	Tour   bool    `help:"Instead tell a story that ends by itself: damage and recovery, a mistake and its undo. No page."`
+	Listen *string `placeholder:"ADDRESS" help:"Where the page is; default 127.0.0.1:8321, or a free port where that is taken."`
 }
 
 // demo is one run of it.
 type demo struct {
 	a     *app
 	m     *snapshot.Manager
+	dir   string
 	db    string
-	steps []demoStep
-
-	transfers int64           // on the books before the damage
-	before    snapshot.Backup // taken before the mistake
-	safety    string          // what the restore replaced
-}
-
-// demoStep is what one step said, for --json.
-type demoStep struct {
-	Title      string   `json:"title"`
-	Lines      []string `json:"lines"`
-	DurationMS int64    `json:"duration_ms"`
+	kept  bool // the directory stays
+	began time.Time
 }
 
 type demoDocument struct {
-	Directory  string     `json:"directory"`
-	Database   string     `json:"database"`
-	Backups    string     `json:"backups"`
-	Kept       bool       `json:"kept"` // the directory is still there
-	Steps      []demoStep `json:"steps"`
-	DurationMS int64      `json:"duration_ms"`
+	Directory  string `json:"directory"`
+	Database   string `json:"database"`
+	Backups    string `json:"backups"`
+	Kept       bool   `json:"kept"` // the directory is still there
+	DurationMS int64  `json:"duration_ms"`
+}
+
+func (d *demo) document() demoDocument {
+	return demoDocument{d.dir, d.db, d.m.Dir(), d.kept, time.Since(d.began).Milliseconds()}
 }
 
 func (c *demoCmd) run(ctx context.Context, a *app) (err error) {
+	if c.Tour && c.Listen != nil {
+		return &usageError{"--tour and --listen exclude each other", "the tour has no page"}
+	}
 	dir, tidy, err := c.directory()
 	if err != nil {
 		return err
@@ -63,25 +62,12 @@ func (c *demoCmd) run(ctx context.Context, a *app) (err error) {
 	if a.LogLevel == nil {
 		a.log = slog.New(slog.DiscardHandler) // the demo tells its story itself
 	}
-	began := time.Now()
-	d := &demo{a: a, db: filepath.Join(dir, "crm.db")}
+	d := &demo{a: a, dir: dir, db: filepath.Join(dir, "crm.db"), kept: !c.Clean, began: time.Now()}
 	a.DB, a.Dir = d.db, filepath.Join(dir, "backups")
-	if d.m, err = a.open(nil); err != nil {
-		return err
+	if c.Tour {
+		return interrupted(ctx, (&tour{demo: d}).run(ctx)) // whatever the interrupted step made of it
 	}
-	if err := d.play(ctx); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err() // whatever the interrupted step made of it
-		}
-		return err
-	}
-	if !c.Clean {
-		d.next(dir)
-	}
-	if !a.JSON {
-		return nil
-	}
-	return a.result(demoDocument{dir, d.db, d.m.Dir(), !c.Clean, d.steps, time.Since(began).Milliseconds()}, nil)
+	return (&liveDemo{demo: d}).run(ctx, c.Listen)
 }
 
 // directory returns the demo's own directory, and what removes it.
@@ -122,54 +108,6 @@ func emptyDirectory(dir string) error {
 	return nil
 }
 
-// play runs the steps in order.
-func (d *demo) play(ctx context.Context) (err error) {
-	crm, err := d.create(ctx)
-	defer func() { err = errors.Join(err, crm.stop()) }()
-	if err != nil {
-		return err
-	}
-	for _, step := range []struct {
-		title string
-		run   func(context.Context, *liveCRM) error
-	}{
-		{"A backup, while they work", d.backUp},
-		{"The machine stops, and the disk ruins some pages", d.ruin},
-		{"snapd check: is it whole?", d.check},
-		{"snapd recover: what serve does at every start", d.recover},
-		{"A backup before risky work, and the mistake it was for", d.mistake},
-		{"snapd restore, beside the running application", d.restore},
-		{"Changed our mind: undo the restore", d.undo},
-		{"Where things stand", d.status},
-	} {
-		if err := d.step(step.title, func() error { return step.run(ctx, crm) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// step announces what follows and takes its time.
-func (d *demo) step(title string, run func() error) error {
-	began := time.Now()
-	d.steps = append(d.steps, demoStep{Title: title, Lines: []string{}})
-	d.tell(fmt.Sprintf("\n%d. %s\n", len(d.steps), title))
-	err := run()
-	d.steps[len(d.steps)-1].DurationMS = time.Since(began).Milliseconds()
-	if err != nil {
-		return fmt.Errorf("demo: step %d: %w", len(d.steps), err)
-	}
-	return nil
-}
-
-// say is a line of the present step.
-func (d *demo) say(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
-	s := &d.steps[len(d.steps)-1]
-	s.Lines = append(s.Lines, line)
-	d.tell("   " + line + "\n")
-}
-
 // tell writes at once, so that the story goes as things happen; beside a JSON
 // document it goes to standard error.
 func (d *demo) tell(text string) {
@@ -181,16 +119,4 @@ func (d *demo) tell(text string) {
 		d.a.console.endProgress()
 		fmt.Fprint(d.a.out, text) // a broken pipe ends the process
 	}
-}
-
-// next says what to try on the demo's files.
-func (d *demo) next(dir string) {
-	d.tell(fmt.Sprintf("\nThe files are yours to play with, and to delete: %s\nTry next:\n", dir))
-	for _, args := range [][]string{
-		{"list"}, {"status"}, {"verify", "--all", "--level", "full"},
-		{"restore", "latest", "--to", filepath.Join(dir, "copy.db")}, {"serve", "--interval", "1m", "--on-change", "5s"},
-	} {
-		d.tell("  " + d.a.commandLine(d.m, args...) + "\n")
-	}
-	d.tell("Your own database:\n  " + program() + " serve --db /path/to/your.db\n")
 }

@@ -5,17 +5,26 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"example.com/snapd/internal/samplecrm"
 )
 
-// demoRate is how many changes the demo's users make per second.
-const demoRate = 150
+// How many changes the people make per second: in the tour, and beside the page.
+const (
+	tourRate = 150
+	liveRate = 5
+)
 
 // liveCRM is the application of the demo: connections of its own to the
 // database, and people who change it. One goroutine calls its methods.
 type liveCRM struct {
-	path   string
+	path string
+	rate float64
+	// trouble, when not nil, is told what kept the people from working, and they
+	// go on after a moment. Otherwise they stop, and pause tells.
+	trouble func(error)
+
 	db     *sql.DB
 	writer *samplecrm.Writer
 	cancel context.CancelFunc
@@ -32,9 +41,25 @@ func (l *liveCRM) start(ctx context.Context) error {
 	l.rounds++
 	l.db, l.writer, l.ended = db, samplecrm.NewWriter(db, l.rounds), make(chan error, 1)
 	ctx, l.cancel = context.WithCancel(ctx)
-	go func(w *samplecrm.Writer, ended chan<- error) { ended <- w.Run(ctx, demoRate) }(l.writer, l.ended)
+	go func(w *samplecrm.Writer, ended chan<- error) { ended <- l.work(ctx, w) }(l.writer, l.ended)
 	return nil
 }
+
+func (l *liveCRM) work(ctx context.Context, w *samplecrm.Writer) error {
+	for {
+		err := w.Run(ctx, l.rate)
+		if err == nil || l.trouble == nil {
+			return err
+		}
+		l.trouble(err)
+		if linger(ctx, 2*time.Second) != nil {
+			return nil
+		}
+	}
+}
+
+// running reports whether the application is open.
+func (l *liveCRM) running() bool { return l.db != nil }
 
 // pause sends the people home; the application's connections stay open.
 func (l *liveCRM) pause() error {

@@ -4,9 +4,8 @@
 import * as api from './api.js';
 import { attr, busy, byId, el, icon, show, text } from './dom.js';
 import { bytes, label, relative, sentence, span, took } from './format.js';
-import { keepFocus, notice, say } from './notices.js';
+import { notice, say } from './notices.js';
 import { knowBackup, may, publish, store, subscribe } from './store.js';
-import { titleRunning } from './title.js';
 import * as words from './words.js';
 
 const quiet = 6000; // ms without an event after which a running operation is asked for
@@ -27,7 +26,7 @@ export function runningOperation() {
 }
 
 export function describe(operation) {
-  const by = operation.who === 'automatic' ? words.trigger(operation.trigger) || 'automatic' : operation.who;
+  const by = words.who(operation.who);
   return `${words.doing(operation, store.backups.get(operation.backup))}${by ? ` (${by})` : ''}`;
 }
 
@@ -50,7 +49,7 @@ function begun(operation) {
   say(`${describe(operation)} has started.`);
   // Somebody who goes on has read the last good outcome; a failure stays in sight.
   const box = byId('outcome');
-  if (operation.who !== 'automatic' && box.dataset.tone !== 'error') hideOutcome();
+  if (operation.who !== 'automatic' && box.dataset.tone !== 'error') show(box, false);
 }
 
 // followRunning takes the whole list of what runs: what is not in it any more has
@@ -98,13 +97,7 @@ function dismiss(id) {
   try {
     localStorage.setItem('snapd-outcome', id);
   } catch { /* private mode: it may show once more */ }
-  hideOutcome();
-}
-
-function hideOutcome() {
-  const box = byId('outcome');
-  keepFocus(box);
-  show(box, false);
+  show(byId('outcome'), false);
 }
 
 function ended(operation) {
@@ -192,7 +185,11 @@ function render() {
   const panel = byId('operation');
   show(panel, Boolean(operation));
   const share = operation && percent(operation);
-  titleRunning(operation ? `${words.doing(operation)}${share === null ? '' : ` ${share} %`}` : '');
+  const flag = operation ? `${words.doing(operation)}${share === null ? '' : ` ${share} %`}` : '';
+  if ((document.body.dataset.running ?? '') !== flag) {
+    document.body.dataset.running = flag;
+    publish();
+  }
   if (!operation) {
     current = null;
     return;
@@ -248,5 +245,5 @@ export function forgetOperations() {
   current = null;
   show(byId('operation'), false);
   show(byId('outcome'), false);
-  titleRunning('');
+  document.body.dataset.running = '';
 }

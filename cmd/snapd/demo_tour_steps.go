@@ -17,16 +17,19 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// demoBytes is the size of the sample database.
-const demoBytes = 48 << 20
+// tourBytes is the size of the sample database.
+const tourBytes = 48 << 20
+
+// demoPageSize is samplecrm's default, in bytes.
+const demoPageSize = 4096
 
 // create makes the sample database and starts the application on it.
-func (d *demo) create(ctx context.Context) (*liveCRM, error) {
-	crm := &liveCRM{path: d.db}
+func (d *tour) create(ctx context.Context) (*liveCRM, error) {
+	crm := &liveCRM{path: d.db, rate: tourRate}
 	return crm, d.step("A sample CRM, and people working in it", func() error {
 		d.say("making %s", d.db)
 		d.a.console.progress("create", 0, 0)
-		if err := samplecrm.Create(ctx, d.db, samplecrm.Options{Bytes: demoBytes}); err != nil {
+		if err := samplecrm.Create(ctx, d.db, samplecrm.Options{Bytes: tourBytes}); err != nil {
 			return err
 		}
 		if err := crm.start(ctx); err != nil {
@@ -40,13 +43,13 @@ func (d *demo) create(ctx context.Context) (*liveCRM, error) {
 		if err != nil {
 			return err
 		}
-		d.say("%s, %s contacts; changes are being committed now, about %d a second", size(st.Size()), humanize.Comma(contacts), demoRate)
+		d.say("%s, %s contacts; changes are being committed now, about %d a second", size(st.Size()), humanize.Comma(contacts), tourRate)
 		return linger(ctx, time.Second)
 	})
 }
 
 // backUp makes a backup beside the running writer.
-func (d *demo) backUp(ctx context.Context, crm *liveCRM) error {
+func (d *tour) backUp(ctx context.Context, crm *liveCRM) error {
 	before, began := crm.writer.Commits(), time.Now()
 	b, err := d.m.Backup(ctx, snapshot.Manual("the demo's first"))
 	if err != nil {
@@ -61,7 +64,7 @@ func (d *demo) backUp(ctx context.Context, crm *liveCRM) error {
 }
 
 // ruin stops the application and overwrites pages in the middle of its file.
-func (d *demo) ruin(ctx context.Context, crm *liveCRM) error {
+func (d *tour) ruin(ctx context.Context, crm *liveCRM) error {
 	if err := crm.pause(); err != nil {
 		return err
 	}
@@ -87,17 +90,16 @@ func (d *demo) ruin(ctx context.Context, crm *liveCRM) error {
 // overwritePages fills pages in the middle of a database that nobody has open
 // with noise.
 func overwritePages(path string, pages int64) (int64, error) {
-	const pageSize = 4096 // samplecrm's default
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return 0, fmt.Errorf("damage the file: %w", err)
 	}
 	st, err := f.Stat()
 	if err == nil {
-		noise := make([]byte, pages*pageSize)
+		noise := make([]byte, pages*demoPageSize)
 		source := rand.NewChaCha8([32]byte{1})
 		_, _ = source.Read(noise) // never fails
-		_, err = f.WriteAt(noise, st.Size()/pageSize/2*pageSize)
+		_, err = f.WriteAt(noise, st.Size()/demoPageSize/2*demoPageSize)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return 0, fmt.Errorf("damage the file: %w", err)
@@ -106,7 +108,7 @@ func overwritePages(path string, pages int64) (int64, error) {
 }
 
 // check shows the verdict on the damaged file.
-func (d *demo) check(ctx context.Context, _ *liveCRM) error {
+func (d *tour) check(ctx context.Context, _ *liveCRM) error {
 	report, err := integrity.Check(ctx, d.db, integrity.Options{})
 	if err != nil {
 		return err
@@ -122,7 +124,7 @@ func (d *demo) check(ctx context.Context, _ *liveCRM) error {
 }
 
 // recover lets the start-up decision put the backup back, and starts the application.
-func (d *demo) recover(ctx context.Context, crm *liveCRM) error {
+func (d *tour) recover(ctx context.Context, crm *liveCRM) error {
 	began := time.Now()
 	rec, err := d.m.Recover(ctx)
 	if err != nil {
@@ -144,7 +146,7 @@ func (d *demo) recover(ctx context.Context, crm *liveCRM) error {
 
 // accounts tells what the recovery lost, and proves that the rest is one
 // committed state.
-func (d *demo) accounts(ctx context.Context, crm *liveCRM) error {
+func (d *tour) accounts(ctx context.Context, crm *liveCRM) error {
 	now, err := crm.count(ctx, "transfers")
 	if err != nil {
 		return err
@@ -163,7 +165,7 @@ func (d *demo) accounts(ctx context.Context, crm *liveCRM) error {
 }
 
 // mistake backs up, then deletes what nobody wanted to lose.
-func (d *demo) mistake(ctx context.Context, crm *liveCRM) error {
+func (d *tour) mistake(ctx context.Context, crm *liveCRM) error {
 	b, err := d.m.Backup(ctx, snapshot.Manual("before the clean-up"))
 	if err != nil {
 		return err
@@ -187,7 +189,7 @@ func (d *demo) mistake(ctx context.Context, crm *liveCRM) error {
 
 // restore puts the state from before the mistake back, with the application's
 // connections open.
-func (d *demo) restore(ctx context.Context, crm *liveCRM) error {
+func (d *tour) restore(ctx context.Context, crm *liveCRM) error {
 	var done snapshot.RestoreResult
 	if err := d.m.Restore(ctx, d.before.ID, snapshot.RestoreOptions{Result: &done}); err != nil {
 		return err
@@ -207,7 +209,7 @@ func (d *demo) restore(ctx context.Context, crm *liveCRM) error {
 }
 
 // undo restores what the restore replaced.
-func (d *demo) undo(ctx context.Context, crm *liveCRM) error {
+func (d *tour) undo(ctx context.Context, crm *liveCRM) error {
 	var done snapshot.RestoreResult
 	if err := d.m.Restore(ctx, d.safety, snapshot.RestoreOptions{Result: &done}); err != nil {
 		return err
@@ -228,7 +230,7 @@ func (d *demo) undo(ctx context.Context, crm *liveCRM) error {
 }
 
 // status closes the application and sums up.
-func (d *demo) status(ctx context.Context, crm *liveCRM) error {
+func (d *tour) status(ctx context.Context, crm *liveCRM) error {
 	if err := crm.stop(); err != nil {
 		return err
 	}
