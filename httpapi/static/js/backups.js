@@ -44,10 +44,14 @@ function rescue(wantedIds) {
   return () => (neighbour?.querySelector(`[data-action="${name}"]`) ?? byId('backups-title')).focus();
 }
 
-function counted() {
+function total() {
   const { stats } = store;
-  const total = !stats ? ids.length : kind === 'auto' ? stats.automatic : kind === 'manual' ? stats.manual : stats.count;
-  return total > ids.length ? `${count(ids.length)} of ${plural(total, 'backup')} shown` : plural(ids.length, 'backup');
+  if (!stats) return ids.length;
+  return { auto: stats.automatic, manual: stats.manual }[kind] ?? stats.count;
+}
+
+function counted() {
+  return total() > ids.length ? `${count(ids.length)} of ${plural(total(), 'backup')} shown` : plural(ids.length, 'backup');
 }
 
 function renderRows() {
@@ -89,6 +93,15 @@ function render() {
   show(more, Boolean(next));
 }
 
+// reserve makes the room of the rows to come at once: what is below moves with the
+// click that asked for them, and not when somebody has gone on to something else.
+function reserve() {
+  const rowsNow = byId('backup-rows');
+  const coming = Math.min(page, Math.max(1, total() - ids.length));
+  const each = rowsNow.offsetHeight / Math.max(1, ids.length);
+  rowsNow.style.setProperty('min-height', `${Math.round(rowsNow.offsetHeight + each * coming)}px`);
+}
+
 async function reload() {
   const table = byId('backup-table');
   attr(table, 'aria-busy', 'true');
@@ -110,8 +123,10 @@ export function startBackups() {
   const more = byId('backups-more');
   more.addEventListener('click', () => busy(more, async () => {
     const last = byId('backup-rows').lastElementChild;
+    reserve();
     wanted = ids.length + page;
     await reload();
+    byId('backup-rows').style.removeProperty('min-height');
     // The button may be gone with the last page: go on at the first new row.
     if (more.hidden) last?.nextElementSibling?.querySelector('button:not([hidden])')?.focus();
   }));

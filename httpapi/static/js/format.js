@@ -3,6 +3,8 @@
 // look shorter than it is by more than its last digit.
 
 const locale = 'en-GB';
+const oneDigit = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
+const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
 const units = ['bytes', 'KB', 'MB', 'GB', 'TB', 'PB'];
 
 export function bytes(n) {
@@ -13,12 +15,12 @@ export function bytes(n) {
     value /= 1024;
     unit += 1;
   }
-  const digits = unit === 0 || value >= 100 ? 0 : 1;
-  return `${n < 0 ? '−' : ''}${value.toLocaleString(locale, { maximumFractionDigits: digits })} ${units[unit]}`;
+  const digits = unit === 0 || value >= 100 ? whole : oneDigit;
+  return `${n < 0 ? '−' : ''}${digits.format(value)} ${units[unit]}`;
 }
 
 export function count(n) {
-  return Number(n ?? 0).toLocaleString(locale);
+  return whole.format(Number(n ?? 0));
 }
 
 export function plural(n, one, many = `${one}s`) {
@@ -41,7 +43,7 @@ export function span(seconds) {
 export function took(ms) {
   if (ms === null || ms === undefined) return 'not known';
   if (ms < 1000) return 'less than a second';
-  if (ms < 10000) return `${(ms / 1000).toLocaleString(locale, { maximumFractionDigits: 1 })} s`;
+  if (ms < 10000) return `${oneDigit.format(ms / 1000)} s`;
   return span(ms / 1000);
 }
 
@@ -61,9 +63,17 @@ export function now() {
   return Date.now() + skew;
 }
 
+// Making a formatter costs more than using it a hundred times, and a long table
+// formats thousands of times.
+const make = (parts) => new Intl.DateTimeFormat(locale, parts);
 const dayParts = { day: 'numeric', month: 'short', year: 'numeric' };
 const shortDay = { day: 'numeric', month: 'short' };
 const clock = { hour: '2-digit', minute: '2-digit' };
+const full = make({ ...dayParts, ...clock });
+const longDay = make(dayParts);
+const briefDay = make(shortDay);
+const utcDay = make({ ...shortDay, timeZone: 'UTC' });
+const time = make(clock);
 
 function valid(at) {
   const date = new Date(at ?? NaN);
@@ -73,29 +83,30 @@ function valid(at) {
 // moment is the full local time: "25 Nov 2026, 03:00".
 export function moment(at) {
   const date = valid(at);
-  return date ? date.toLocaleString(locale, { ...dayParts, ...clock }) : 'at an unknown time';
+  return date ? full.format(date) : 'at an unknown time';
 }
 
-// brief leaves out the year of this year, and names today and yesterday.
+// dateOf leaves out the year of this year.
+function dateOf(date) {
+  return (date.getFullYear() === new Date(now()).getFullYear() ? briefDay : longDay).format(date);
+}
+
+// brief names today and its neighbours: "today, 03:00".
 export function brief(at) {
   const date = valid(at);
   if (!date) return '–';
-  const time = date.toLocaleTimeString(locale, clock);
   const today = new Date(now());
   for (const [name, offset] of [['today', 0], ['yesterday', -1], ['tomorrow', 1]]) {
     const day = new Date(today.getFullYear(), today.getMonth(), today.getDate() + offset);
-    if (day.toDateString() === date.toDateString()) return `${name}, ${time}`;
+    if (day.toDateString() === date.toDateString()) return `${name}, ${time.format(date)}`;
   }
-  const parts = date.getFullYear() === today.getFullYear() ? shortDay : dayParts;
-  return `${date.toLocaleDateString(locale, parts)}, ${time}`;
+  return `${dateOf(date)}, ${time.format(date)}`;
 }
 
 // label names a backup in buttons and messages: "25 Nov, 12:00".
 export function label(at) {
   const date = valid(at);
-  if (!date) return 'unknown time';
-  const parts = date.getFullYear() === new Date(now()).getFullYear() ? shortDay : dayParts;
-  return `${date.toLocaleDateString(locale, parts)}, ${date.toLocaleTimeString(locale, clock)}`;
+  return date ? `${dateOf(date)}, ${time.format(date)}` : 'unknown time';
 }
 
 export function utc(at) {
@@ -106,18 +117,18 @@ export function utc(at) {
 // date is the local day alone, for what is not known to the minute.
 export function date(at) {
   const when = valid(at);
-  if (!when) return '–';
-  return when.toLocaleDateString(locale, when.getFullYear() === new Date(now()).getFullYear() ? shortDay : dayParts);
+  return when ? dateOf(when) : '–';
 }
 
 // day reads a date without a time, which is a day of UTC.
 export function day(date) {
   const at = valid(`${date}T00:00:00Z`);
-  return at ? at.toLocaleDateString(locale, { ...shortDay, timeZone: 'UTC' }) : String(date);
+  return at ? utcDay.format(at) : String(date);
 }
 
 export function hhmm(at) {
-  return valid(at)?.toLocaleTimeString(locale, clock) ?? '–';
+  const date = valid(at);
+  return date ? time.format(date) : '–';
 }
 
 // relative is one unit only: "3 hours ago", "in 12 minutes".
@@ -130,8 +141,7 @@ export function relative(at) {
   const [value, unit] = distance < 3600 ? [distance / 60, 'minute']
     : distance < 2 * 86400 ? [distance / 3600, 'hour']
       : [distance / 86400, 'day'];
-  const whole = Math.max(1, Math.floor(value));
-  const words = plural(whole, unit);
+  const words = plural(Math.max(1, Math.floor(value)), unit);
   return seconds < 0 ? `${words} ago` : `in ${words}`;
 }
 

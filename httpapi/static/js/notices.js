@@ -4,19 +4,29 @@
 import { byId, el, icon } from './dom.js';
 import { sentence } from './format.js';
 
+const spoken = 8000; // ms that news stays in the live regions
 const most = 3; // messages at a time; older ones give way
 const fleeting = { info: 12_000, warn: 30_000 }; // ms; errors stay until dismissed
 
-// say speaks to screen readers. Emptying the region first makes equal news heard twice.
+// say speaks to screen readers. Each piece of news is an element of its own, so that
+// two at once are both heard, and the same twice is heard twice.
 export function say(words, urgent = false) {
-  const region = byId(urgent ? 'assertive' : 'polite');
-  region.textContent = '';
-  setTimeout(() => { region.textContent = words; }, 60);
+  const line = el('p', {}, words);
+  byId(urgent ? 'assertive' : 'polite').append(line);
+  setTimeout(() => line.remove(), spoken);
+}
+
+// keepFocus moves the focus out of a box that is about to go.
+export function keepFocus(box) {
+  if (box.contains(document.activeElement)) byId('main').focus({ preventScroll: true });
 }
 
 export function notice(words, { tone = 'info', hint = '' } = {}) {
   const list = byId('messages');
-  const close = () => box.remove();
+  const close = () => {
+    keepFocus(box);
+    box.remove();
+  };
   const box = el('div', { class: 'card message', 'data-testid': 'message', 'data-tone': tone },
     icon(tone === 'error' ? 'cross' : tone === 'warn' ? 'warn' : 'info'),
     el('div', { class: 'grow' },

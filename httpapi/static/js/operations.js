@@ -4,8 +4,9 @@
 import * as api from './api.js';
 import { attr, busy, byId, el, icon, show, text } from './dom.js';
 import { bytes, label, relative, sentence, span, took } from './format.js';
-import { notice, say } from './notices.js';
+import { keepFocus, notice, say } from './notices.js';
 import { knowBackup, may, publish, store, subscribe } from './store.js';
+import { titleRunning } from './title.js';
 import * as words from './words.js';
 
 const quiet = 6000; // ms without an event after which a running operation is asked for
@@ -26,7 +27,7 @@ export function runningOperation() {
 }
 
 export function describe(operation) {
-  const by = words.who(operation.who);
+  const by = operation.who === 'automatic' ? words.trigger(operation.trigger) || 'automatic' : operation.who;
   return `${words.doing(operation, store.backups.get(operation.backup))}${by ? ` (${by})` : ''}`;
 }
 
@@ -49,7 +50,7 @@ function begun(operation) {
   say(`${describe(operation)} has started.`);
   // Somebody who goes on has read the last good outcome; a failure stays in sight.
   const box = byId('outcome');
-  if (operation.who !== 'automatic' && box.dataset.tone !== 'error') show(box, false);
+  if (operation.who !== 'automatic' && box.dataset.tone !== 'error') hideOutcome();
 }
 
 // followRunning takes the whole list of what runs: what is not in it any more has
@@ -97,7 +98,13 @@ function dismiss(id) {
   try {
     localStorage.setItem('snapd-outcome', id);
   } catch { /* private mode: it may show once more */ }
-  show(byId('outcome'), false);
+  hideOutcome();
+}
+
+function hideOutcome() {
+  const box = byId('outcome');
+  keepFocus(box);
+  show(box, false);
 }
 
 function ended(operation) {
@@ -185,11 +192,7 @@ function render() {
   const panel = byId('operation');
   show(panel, Boolean(operation));
   const share = operation && percent(operation);
-  const flag = operation ? `${words.doing(operation)}${share === null ? '' : ` ${share} %`}` : '';
-  if ((document.body.dataset.running ?? '') !== flag) {
-    document.body.dataset.running = flag;
-    publish();
-  }
+  titleRunning(operation ? `${words.doing(operation)}${share === null ? '' : ` ${share} %`}` : '');
   if (!operation) {
     current = null;
     return;
@@ -245,5 +248,5 @@ export function forgetOperations() {
   current = null;
   show(byId('operation'), false);
   show(byId('outcome'), false);
-  document.body.dataset.running = '';
+  titleRunning('');
 }

@@ -16,15 +16,18 @@ import { attempt } from './problems.js';
 import { restore } from './restore.js';
 import { startStats } from './stats.js';
 import { startStatus } from './status.js';
+import { startTitle } from './title.js';
 import { forget, may, publish, refresh, store } from './store.js';
 import { startUndo } from './undo.js';
 
 let started = false;
+let place = null; // where somebody was when the session ended
 let way = { expired() {}, loggedOut() {} };
 
 async function logout() {
   await attempt(() => api.logout());
   way.loggedOut();
+  place = null;
   // Whoever logs in next on this computer may have other rights.
   forgetOperations();
   forgetBackups();
@@ -53,6 +56,7 @@ const mends = {
 function start() {
   started = true;
   watchDock();
+  startTitle();
   startStatus(mends);
   startUndo();
   startOperations(() => refresh().catch(live.failed));
@@ -64,7 +68,9 @@ function start() {
   startConnection();
   live.keepTime();
   byId('logout').addEventListener('click', () => busy(byId('logout'), logout));
-  window.addEventListener('error', () => notice('Something in this page went wrong', { tone: 'error', hint: 'Reload the page. Your backups are not affected' }));
+  for (const fault of ['error', 'unhandledrejection']) {
+    window.addEventListener(fault, () => notice('Something in this page went wrong', { tone: 'error', hint: 'Reload the page. Your backups are not affected' }));
+  }
 }
 
 // enter fetches everything and shows it at once, so that nothing moves afterwards.
@@ -81,13 +87,23 @@ export async function enter(session, callbacks) {
   publish();
   const returning = document.body.dataset.view === 'login';
   document.body.dataset.view = 'page';
-  if (returning) byId('state-title').focus();
+  if (returning) goBack();
   live.start({ operation: follow, running: followRunning, ended: () => way.expired(null) });
+}
+
+// goBack continues where somebody was, or begins at the verdict.
+function goBack() {
+  if (place?.element.isConnected && place.element.checkVisibility()) place.element.focus({ preventScroll: true });
+  else byId('state-title').focus({ preventScroll: true });
+  scrollTo(0, place?.top ?? 0);
+  place = null;
 }
 
 // stop ends the connection and every dialog; it reports whether one was open.
 export function stop(why) {
   live.stop();
   clearNotices();
-  return closeAll(why);
+  const open = closeAll(why);
+  place = { top: scrollY, element: document.activeElement };
+  return open;
 }

@@ -3,7 +3,7 @@
 
 import * as actions from './actions.js';
 import { attr, busy, el, icon, show, text, useIcon } from './dom.js';
-import { brief, bytes, count, date, label, moment, relative, sentence, utc } from './format.js';
+import { brief, bytes, count, date, label, moment, now, relative, sentence, utc } from './format.js';
 import { restore } from './restore.js';
 import { may, store } from './store.js';
 import * as words from './words.js';
@@ -87,7 +87,6 @@ export function makeRow(initial) {
   function nameButton(button, verb) {
     const name = `${verb} backup of ${label(b.created_at)}`;
     attr(button, 'aria-label', name);
-    attr(button, 'title', verb);
   }
 
   function nameButtons() {
@@ -112,8 +111,19 @@ export function makeRow(initial) {
     show(noteButton, may('configure'));
   }
 
+  // What a row shows follows from these; most refreshes change nothing in most rows.
+  function keyOf() {
+    const decision = store.decisions.get(id);
+    return [b.etag, decision?.keep, decision?.until, decision?.reason, Math.floor(now() / 30_000), store.session?.rights, store.session?.downloads].join('|');
+  }
+
+  let drawn = '';
+
   function update(next) {
     b = next;
+    const key = keyOf();
+    if (b.etag && key === drawn) return;
+    drawn = key;
     text(time, brief(b.created_at));
     attr(time, 'title', moment(b.created_at));
     text(ago, relative(b.created_at));

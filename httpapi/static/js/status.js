@@ -115,16 +115,8 @@ function database(status) {
   return [verdict === 'missing' ? 'Missing' : bytes(size), words.verdict(verdict), path, bad ? 'bad' : null];
 }
 
-function title(status) {
-  const running = document.body.dataset.running;
-  const name = store.session?.database ?? '';
-  const state = status ? words.states[status.state] ?? status.state : 'State not known';
-  document.title = [running, `${store.connection === 'offline' ? '(offline) ' : ''}${state}`, name, 'Backups'].filter(Boolean).join(' · ');
-}
-
 function render() {
   const { status } = store;
-  title(status);
   if (!status) return;
   const card = byId('hero');
   attr(card, 'data-state', status.state);

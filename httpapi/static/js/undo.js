@@ -30,7 +30,7 @@ function dismiss(last) {
     localStorage.setItem(key, dismissed);
   } catch { /* it will be offered again after a reload, which does no harm */ }
   render();
-  byId('state-title').focus();
+  byId('main').focus({ preventScroll: true });
 }
 
 function render() {

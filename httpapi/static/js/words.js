@@ -61,11 +61,6 @@ export function doing(operation, backup) {
   return `${running[operation.kind] ?? sentence(operation.kind).replace(/\.$/, '')}${name}`;
 }
 
-export function who(name) {
-  if (!name) return '';
-  return name === 'automatic' ? 'the schedule' : name;
-}
-
 const tried = {
   backup: 'backup',
   verify: 'verification',
@@ -80,24 +75,24 @@ export function noun(kindOf) {
   return tried[kindOf] ?? String(kindOf);
 }
 
-// Past tense per action and outcome; "done" also stands for outcomes unknown here.
+// Per action: what was done, and the words after "could not" and "tried to".
 const actions = {
-  backup: ['created a backup', 'could not create a backup'],
-  verify: ['verified a backup', 'found no proof for a backup'],
-  drill: ['tested a restore', 'tested a restore, which failed'],
-  restore: ['restored a backup', 'could not restore a backup'],
-  recover: ['recovered the database', 'could not recover the database'],
-  repair: ['repaired the database', 'could not repair the database'],
-  check: ['checked the database', 'checked the database and found a problem'],
-  delete: ['deleted a backup', 'could not delete a backup'],
-  prune: ['removed an old backup', 'could not remove old backups'],
-  pin: ['pinned a backup', 'could not pin a backup'],
-  unpin: ['unpinned a backup', 'could not unpin a backup'],
-  note: ['changed a note', 'could not change a note'],
-  rebuild: ['rebuilt the catalog', 'could not rebuild the catalog'],
-  login: ['logged in', 'could not log in'],
-  access: ['used the API', 'was turned away'],
-  cancel: ['cancelled an operation', 'could not cancel an operation'],
+  backup: ['created a backup', 'create a backup'],
+  verify: ['verified a backup', 'verify a backup'],
+  drill: ['tested a restore', 'complete the test of a restore'],
+  restore: ['restored a backup', 'restore a backup'],
+  recover: ['recovered the database', 'recover the database'],
+  repair: ['repaired the database', 'repair the database'],
+  check: ['checked the database', 'find the database sound'],
+  delete: ['deleted a backup', 'delete a backup'],
+  prune: ['removed an old backup', 'remove old backups'],
+  pin: ['pinned a backup', 'pin a backup'],
+  unpin: ['unpinned a backup', 'unpin a backup'],
+  note: ['changed a note', 'change a note'],
+  rebuild: ['rebuilt the catalog', 'rebuild the catalog'],
+  login: ['logged in', 'log in'],
+  access: ['used the API', 'use the API'],
+  cancel: ['cancelled an operation', 'cancel an operation'],
 };
 
 export function did(entry) {
@@ -105,9 +100,10 @@ export function did(entry) {
   if (action === 'serve') return outcome === 'stopped' ? 'stopped the server' : outcome === 'failed' ? 'could not start the server' : 'started the server';
   if (outcome === 'unchanged') return 'found nothing to back up: the database is unchanged';
   if (outcome === 'cancelled') return `cancelled a ${noun(action)}`;
-  if (outcome === 'refused') return `was refused: ${action}`;
-  const pair = actions[action] ?? [`${action}: ${outcome}`, `${action}: ${outcome}`];
-  return outcome === 'failed' ? pair[1] : pair[0];
+  const pair = actions[action];
+  if (!pair) return `${action}: ${outcome}`;
+  if (outcome === 'refused') return `tried to ${pair[1]}, which was refused`;
+  return outcome === 'failed' ? `could not ${pair[1]}` : pair[0];
 }
 
 export function verdict(name) {
