@@ -95,38 +95,28 @@ func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(w.ResponseWriter, r)
 }
 
-// How long one write of a stream may take, and how much one write of a file is:
-// who takes less than this in that time is gone.
-const (
-	streamWriteTimeout = 30 * time.Second
-	streamPiece        = 256 << 10
-)
+// streamPiece is how much of a file is one write: who takes less than this, in
+// bytes, in the time of limits.stream is gone.
+const streamPiece = 256 << 10
 
 // streamWriter gives every write its own deadline: an answer of any length is
-// sent to who reads it, and who does not read holds nothing for long.
+// sent to who reads it, and who does not read holds nothing for long. The server
+// takes the last deadline off before it reads the next request.
 type streamWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
-	server  *http.Server // nil where the host has none
+	timeout time.Duration
 }
 
-func newStreamWriter(w http.ResponseWriter, r *http.Request) *streamWriter {
-	s := &streamWriter{ResponseWriter: w, control: http.NewResponseController(w)}
-	s.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
+func newStreamWriter(w http.ResponseWriter, timeout time.Duration) *streamWriter {
+	s := &streamWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
 	s.extend()
 	return s
 }
 
 func (s *streamWriter) extend() {
 	// Where a host's own writer knows no deadlines there are none.
-	_ = s.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
-}
-
-// end takes the deadline off a connection whose server will not do so itself.
-func (s *streamWriter) end() {
-	if s.server == nil || s.server.WriteTimeout <= 0 {
-		_ = s.control.SetWriteDeadline(time.Time{})
-	}
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout))
 }
 
 // Unwrap is for http.ResponseController.

@@ -90,9 +90,7 @@ func (h *Handler) answer(rt route, w http.ResponseWriter, c *call) {
 		return
 	}
 	if rt.stream {
-		s := newStreamWriter(w, c.Request)
-		defer s.end()
-		w = s
+		w = newStreamWriter(w, h.limits.stream)
 	}
 	if err := rt.handle(h, w, c); err != nil {
 		h.tell(w, err)

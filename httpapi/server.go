@@ -14,13 +14,14 @@ import (
 // request is looked at.
 type limits struct {
 	header, read, write, idle time.Duration
+	stream                    time.Duration // for each write of a stream
 	shutdown                  time.Duration // for requests that run when the server ends
 	headerBytes               int
 }
 
 var defaultLimits = limits{
 	header: 10 * time.Second, read: 30 * time.Second, write: time.Minute, idle: 2 * time.Minute,
-	shutdown: 20 * time.Second, headerBytes: 32 << 10,
+	stream: 30 * time.Second, shutdown: 20 * time.Second, headerBytes: 32 << 10,
 }
 
 // Serve answers the requests that come to l, which it closes. When ctx ends, it

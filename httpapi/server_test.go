@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -375,6 +376,55 @@ func TestStreamsOutliveTimeouts(t *testing.T) {
 	}
 	if err := lines.Err(); err != nil {
 		t.Error(err)
+	}
+}
+
+// If this fails, who asks for a stream and does not read holds a goroutine and a
+// descriptor for ever.
+func TestStreamsNobodyReadsEnd(t *testing.T) {
+	ended := make(chan error, 1)
+	flood := func(_ *Handler, w http.ResponseWriter, _ *call) error {
+		_, err := io.Copy(w, endless{})
+		ended <- err
+		return nil
+	}
+	c := newChain(t, []route{{method: "GET", path: "/flood", right: RightView, stream: true, handle: flood}}, Options{})
+	c.limits.stream = 50 * time.Millisecond
+	at, _ := served(t, c, ListenOptions{})
+	connect(t, at).send("GET /api/v1/flood HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", chainToken)
+	select {
+	case err := <-ended:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the stream ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the stream goes on")
+	}
+}
+
+// If this fails, a stream leaves its deadline to the next request on the same
+// connection, in a host's server that sets none.
+func TestStreamsLeaveNoDeadline(t *testing.T) {
+	stream := func(_ *Handler, w http.ResponseWriter, _ *call) error {
+		_, err := io.WriteString(w, "streamed")
+		return err
+	}
+	c := newChain(t, append([]route{{method: "GET", path: "/stream", right: RightView, stream: true, handle: stream}}, echoTable...), Options{})
+	c.limits.stream = 20 * time.Millisecond
+	host := httptest.NewServer(c.Handler)
+	defer host.Close()
+	p := connect(t, host.Listener.Addr().String())
+	answers := bufio.NewReader(p)
+	for _, path := range []string{"stream", "things", "stream", "things"} {
+		p.send("GET /api/v1/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", path, chainToken)
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != 200 {
+			t.Errorf("%s: %s %v", path, resp.Status, err)
+		}
+		time.Sleep(40 * time.Millisecond) // past the stream's deadline, which is what is tested
 	}
 }
 
