@@ -4,7 +4,7 @@
 import * as api from './api.js';
 import { attr, busy, el, icon, show, text } from './dom.js';
 import { openDialog } from './dialog.js';
-import { label, moment, now, plural, relative, span, took, utc } from './format.js';
+import { label, moment, now, plural, relative, sentence, span, took, utc } from './format.js';
 import { follow } from './operations.js';
 import { say } from './notices.js';
 import { attempt, words } from './problems.js';
@@ -124,7 +124,7 @@ function second(plan, backup, undo, opener) {
         } catch (problem) {
           if (problem.status === 401) return;
           if (problem.code === 'stale') {
-            outdated(dialog, close, `The plan is out of date: ${problem.message}`);
+            outdated(dialog, close, `The plan is out of date: ${sentence(problem.message)}`);
             words(problem); // for the refresh that it starts
             return;
           }
