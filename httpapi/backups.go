@@ -170,7 +170,7 @@ func (h *Handler) patchBackup(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	ctx := snapshot.WithCaller(c.Context(), snapshot.Caller{Who: c.who.Name})
+	ctx := snapshot.WithCaller(c.Context(), snapshot.Caller{Who: nameOf(c.who)})
 	if in.Note != nil && *in.Note != b.Note {
 		if b, err = h.m.SetNote(ctx, b.ID, *in.Note); err != nil {
 			return err
@@ -200,7 +200,7 @@ func (h *Handler) deleteBackup(w http.ResponseWriter, c *call) error {
 	if err := h.ops.writing(); err != nil {
 		return err
 	}
-	ctx := snapshot.WithCaller(c.Context(), snapshot.Caller{Who: c.who.Name})
+	ctx := snapshot.WithCaller(c.Context(), snapshot.Caller{Who: nameOf(c.who)})
 	if err := h.m.Delete(ctx, []string{b.ID}, false); err != nil {
 		return keptBack(b, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -371,26 +372,26 @@ func TestEventsPassAProxy(t *testing.T) {
 // that never sleeps.
 func TestNobodyListensNothingRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked := 0
-		b := newHub(func() (string, error) { asked++; return "r", nil }, func(context.Context) string { return "" })
+		var asked atomic.Int64
+		b := newHub(func() (string, error) { asked.Add(1); return "r", nil }, func(context.Context) string { return "" })
 		l, err := b.join()
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(20*time.Second + time.Millisecond)
 		synctest.Wait()
-		if asked < 5 || asked > 30 {
-			t.Errorf("asked %d times in 20 s", asked)
+		if n := asked.Load(); n < 5 || n > 30 {
+			t.Errorf("asked %d times in 20 s", n)
 		}
 		b.leave(l)
 		synctest.Wait()
-		before := asked
+		before := asked.Load()
 		b.changed()
 		b.publish(operation{ID: "a"})
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if asked != before {
-			t.Errorf("asked %d times with nobody there", asked-before)
+		if n := asked.Load() - before; n != 0 {
+			t.Errorf("asked %d times with nobody there", n)
 		}
 		// The notice that waited is for who comes next.
 		l, err = b.join()
@@ -408,8 +409,9 @@ func TestNobodyListensNothingRuns(t *testing.T) {
 // for example because a backup is overdue, no file tells.
 func TestEventsTellThatTheStatusChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		word := "protected"
-		b := newHub(func() (string, error) { return "r", nil }, func(context.Context) string { return word })
+		var word atomic.Value
+		word.Store("protected")
+		b := newHub(func() (string, error) { return "r", nil }, func(context.Context) string { return word.Load().(string) })
 		l, err := b.join()
 		if err != nil {
 			t.Fatal(err)
@@ -419,7 +421,7 @@ func TestEventsTellThatTheStatusChanged(t *testing.T) {
 		if got, _ := l.take(); got.revision != nil {
 			t.Error("told without a change")
 		}
-		word = "at risk"
+		word.Store("at risk")
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if got, _ := l.take(); got.revision == nil || *got.revision != "r" {

@@ -74,7 +74,7 @@ func (h *Handler) download(w http.ResponseWriter, c *call) error {
 		return fmt.Errorf("download: %w", err)
 	}
 	defer f.Close()
-	h.m.Record(snapshot.Activity{Who: c.who.Name, Action: "access", Backup: b.ID, Outcome: "started", Detail: "download of the archive"})
+	h.m.Record(snapshot.Activity{Who: nameOf(c.who), Action: "access", Backup: b.ID, Outcome: "started", Detail: "download of the archive"})
 	header := w.Header()
 	header.Set("Content-Type", "application/zstd")
 	header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": b.File}))

@@ -96,7 +96,7 @@ type operations struct {
 	m       manager
 	now     func() time.Time
 	log     *slog.Logger
-	publish func(operation) // never waits
+	publish func(operation) // never waits; of one that runs, under mu
 	changed func()          // never waits
 
 	base    context.Context // of the operations that the API began
@@ -150,7 +150,6 @@ func (o *operations) start(kind, who, trigger, backup string, work func(context.
 		return operation{}, err
 	}
 	o.save() // before it begins: a crash must not leave it unknown
-	o.publish(op)
 	go func() {
 		defer o.working.Done()
 		defer cancel()
@@ -172,6 +171,7 @@ func (o *operations) admit(r *run) (operation, error) {
 	}
 	o.runs = append(o.runs, r)
 	o.working.Add(1)
+	o.publish(r.op)
 	return r.op, nil
 }
 
@@ -256,8 +256,8 @@ func (o *operations) cancel(id, who string) (operation, error) {
 			r.cancel()
 		}
 		op := r.op
-		o.mu.Unlock()
 		o.publish(op)
+		o.mu.Unlock()
 		o.m.Record(snapshot.Activity{Who: who, Action: "cancel", Operation: id, Backup: deref(op.Backup), Outcome: "done",
 			Detail: "asked to stop: " + op.Kind + ", begun by " + op.Who})
 		o.changed()

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/snapshot"
 )
 
@@ -17,19 +18,17 @@ func (o *operations) hear(ev snapshot.Event) {
 			o.log.Error("panic over an event", "event", string(ev.Type), "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
-	o.mu.Lock()
-	r := o.follow(ev)
-	var op operation
-	tell := r != nil && !r.ending
-	if tell {
-		op = r.op
-	}
-	o.mu.Unlock()
-	if tell {
-		o.publish(op)
-	}
+	o.note(ev)
 	if ev.Type != snapshot.EventProgress {
 		o.changed()
+	}
+}
+
+func (o *operations) note(ev snapshot.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r := o.follow(ev); r != nil && !r.ending {
+		o.publish(r.op) // under mu: what was true earlier must not be told later
 	}
 }
 
@@ -91,10 +90,7 @@ func (o *operations) runOf(ev snapshot.Event) *run {
 			observed = r
 		}
 	}
-	if _, known := rightOf[ev.Operation]; !known || ev.Type != snapshot.EventStarted && ev.Type != snapshot.EventProgress {
-		return observed
-	}
-	if observed != nil && (ev.Type == snapshot.EventProgress || observed.op.Kind != ev.Operation) {
+	if _, known := rightOf[ev.Operation]; !known || ev.Type != snapshot.EventStarted || observed != nil && observed.op.Kind != ev.Operation {
 		return observed
 	}
 	if observed != nil { // it begins anew, so the one before had ended without a word
@@ -109,7 +105,7 @@ func (o *operations) runOf(ev snapshot.Event) *run {
 func inside(r *run, ev snapshot.Event) bool {
 	switch r.op.Kind {
 	case kindRestore:
-		return ev.Operation == kindRecover || ev.Operation == kindVerify || ev.Operation == kindBackup && ev.Trigger == "pre-restore"
+		return ev.Operation == kindVerify || ev.Operation == kindCheck || ev.Operation == kindBackup && ev.Trigger == string(catalog.TriggerPreRestore)
 	case kindRecover:
 		return ev.Operation == kindRestore || ev.Operation == kindVerify || ev.Operation == kindCheck
 	}
@@ -132,13 +128,12 @@ func (o *operations) beginObserved(ev snapshot.Event) *run {
 
 // endsObserved reports whether ev is the last one of r.
 func endsObserved(r *run, ev snapshot.Event) bool {
-	return ev.Ends() && ev.Operation == recovering(r.op.Kind, ev.Operation)
+	return ev.Ends() && ev.Operation == r.op.Kind
 }
 
 // endObserved ends r by ev. What it made is looked up later: the Manager may not be
 // called from here. The caller holds mu.
 func (o *operations) endObserved(r *run, ev snapshot.Event) {
-	r.op.Kind = ev.Operation
 	if ev.Backup != "" {
 		r.op.Backup = &ev.Backup
 	}
@@ -165,14 +160,6 @@ func (o *operations) finishObserved(r *run, result any, err error) {
 		o.mu.Unlock()
 	}
 	o.finish(ctx, r, result, err)
-}
-
-// recovering is kind, or recover: such a one looks like a restore until its end.
-func recovering(kind, said string) string {
-	if kind == kindRestore && said == kindRecover {
-		return said
-	}
-	return kind
 }
 
 // speedometer smooths the speed of a phase. Its zero value is at rest.

@@ -27,7 +27,7 @@ type operationPage struct {
 
 // begin starts an operation for c and answers 202, or with what is in its way.
 func (h *Handler) begin(w http.ResponseWriter, c *call, kind, trigger, backup string, work func(context.Context) (any, error)) error {
-	op, err := h.ops.start(kind, c.who.Name, trigger, backup, work)
+	op, err := h.ops.start(kind, nameOf(c.who), trigger, backup, work)
 	if err != nil {
 		h.refused(c, kind, backup, err)
 		return err
@@ -46,7 +46,7 @@ func (h *Handler) accepted(w http.ResponseWriter, c *call, op operation) error {
 // refused notes in the activity log what was not begun.
 func (h *Handler) refused(c *call, action, backup string, err error) {
 	p := problemOf(err)
-	h.m.Record(snapshot.Activity{Who: c.who.Name, Action: action, Backup: backup, Outcome: "refused", Code: p.Code, Detail: p.Detail})
+	h.m.Record(snapshot.Activity{Who: nameOf(c.who), Action: action, Backup: backup, Outcome: "refused", Code: p.Code, Detail: p.Detail})
 	h.happened()
 }
 
@@ -87,7 +87,7 @@ func (h *Handler) cancelOperation(w http.ResponseWriter, c *call) error {
 	if err := h.need(c, rightOf[op.Kind]); err != nil {
 		return err
 	}
-	op, err := h.ops.cancel(op.ID, c.who.Name)
+	op, err := h.ops.cancel(op.ID, nameOf(c.who))
 	if err != nil {
 		var p *problem
 		if errors.As(err, &p) {

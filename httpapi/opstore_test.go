@@ -88,6 +88,39 @@ func TestRestartInMidOperation(t *testing.T) {
 	}
 }
 
+// Lost: the same, for what was written down by a program that had no time to end.
+func TestKilledInMidOperation(t *testing.T) {
+	var f *faults
+	cfg := snapshot.Config{Database: testdb.CRM(t, 1<<20)}
+	a := apiOver(t, cfg, faulty(&f))
+	b := a.backup("first")
+	var plan planDocument
+	a.ask("POST", "/backups/"+b.ID+"/restore-plan", "").into(200, &plan)
+	entered, release := f.holds("Restore")
+	defer release()
+	op := decodeOperation(t, a.ask("POST", "/backups/"+b.ID+"/restore", `{"token":"`+plan.Plan.Token+`","confirm":"data.db"}`), 202)
+	<-entered // and from here on the first one is as good as dead
+	next := apiOver(t, cfg, nil)
+	got := decodeOperation(t, next.ask("GET", "/operations/"+op.ID, ""), 200)
+	if got.State != stateFailed || got.Error == nil || got.Error.Code != "interrupted" || got.Who != "alice" || deref(got.Backup) != b.ID ||
+		!strings.Contains(got.Error.Hint, "either as it was before or wholly restored") {
+		t.Errorf("%+v %+v", got, got.Error)
+	}
+	var ops operationPage
+	next.ask("GET", "/operations", "").into(200, &ops)
+	if len(ops.Operations) != 2 || ops.Operations[0].ID != op.ID {
+		t.Errorf("%+v", ops)
+	}
+	next.ask("POST", "/backups/"+b.ID+"/restore", `{"token":"`+plan.Plan.Token+`","confirm":"data.db"}`).problem(409, "stale")
+	var log activityPage
+	next.ask("GET", "/activity", "").into(200, &log)
+	if !slices.ContainsFunc(log.Activity, func(e snapshot.Activity) bool {
+		return e.Operation == op.ID && e.Outcome == "failed" && e.Code == "interrupted" && e.Who == "alice"
+	}) {
+		t.Errorf("the activity log does not tell: %+v", log.Activity)
+	}
+}
+
 func reversed(ops []operation) []operation {
 	ops = slices.Clone(ops)
 	slices.Reverse(ops)

@@ -45,7 +45,7 @@ func (h *Handler) planRestore(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	token, expires := h.plans.add(c.who.Name, plan, h.now())
+	token, expires := h.plans.add(nameOf(c.who), plan, h.now())
 	return writeJSON(w, http.StatusOK, planDocument{planView{
 		Token: token, ExpiresAt: expires, Backup: showBackup(plan.Backup), LosesSince: plan.LosesSince, LosesSeconds: plan.LosesSeconds,
 		EstimatedMS: plan.EstimatedMS, SavesFirst: plan.SafetyBackup, Confirm: h.confirmation(),
@@ -72,7 +72,7 @@ func (h *Handler) restore(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	kept, ok := h.plans.take(in.Token, c.who.Name, b.ID, h.now())
+	kept, ok := h.plans.take(in.Token, nameOf(c.who), b.ID, h.now())
 	if !ok {
 		return h.notRestored(c, b.ID, stale())
 	}
@@ -85,7 +85,7 @@ func (h *Handler) restore(w http.ResponseWriter, c *call) error {
 	if err := h.m.PlanHolds(kept.plan); err != nil {
 		return h.notRestored(c, b.ID, err)
 	}
-	op, err := h.ops.start(kindRestore, c.who.Name, "", b.ID, func(ctx context.Context) (any, error) {
+	op, err := h.ops.start(kindRestore, nameOf(c.who), "", b.ID, func(ctx context.Context) (any, error) {
 		var done snapshot.RestoreResult
 		if err := h.m.Restore(ctx, b.ID, snapshot.RestoreOptions{Plan: &kept.plan, Result: &done}); err != nil {
 			return nil, err
