@@ -337,3 +337,40 @@ func TestPlanOfNothing(t *testing.T) {
 		t.Errorf("a plan for another file: %v", err)
 	}
 }
+
+// Lost: patience, to an estimate that nobody measured. The last drill and the newest
+// backup tell how fast this machine is, unless they were too small to tell.
+func TestPlanEstimatesByWhatWasMeasured(t *testing.T) {
+	b := newBench(t, "delete")
+	e := b.manual()
+	if p := b.planned(e.ID); p.EstimatedMS > 5000 {
+		t.Errorf("a small database: %d ms", p.EstimatedMS)
+	}
+	drilled := func(bytes, ms int64) {
+		b.edit(e.ID, func(e *snapshot.Backup) { e.DatabaseBytes, e.DurationMS = bytes, 1 })
+		c, err := catalog.Open(b.m.Dir(), "data")
+		if err == nil {
+			err = c.Update(t.Context(), func(tx *catalog.Tx) error {
+				tx.State().LastDrill = &catalog.DrillOutcome{ID: e.ID, At: time.Now(), Verdict: "healthy", DurationMS: ms}
+				return nil
+			})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	drilled(100<<20, 7000)
+	if p := b.planned(e.ID); p.EstimatedMS < 7000 || p.EstimatedMS > 7500 {
+		t.Errorf("a drill of it took 7 s: %d ms", p.EstimatedMS)
+	}
+	other := b.manual()
+	b.edit(other.ID, func(e *snapshot.Backup) { e.DatabaseBytes = 200 << 20 })
+	if p := b.planned(other.ID); p.EstimatedMS < 14000 || p.EstimatedMS > 15000 {
+		t.Errorf("twice as large: %d ms", p.EstimatedMS)
+	}
+	drilled(1<<20, 300)
+	b.edit(other.ID, func(e *snapshot.Backup) { e.DatabaseBytes = 4 << 30 })
+	if p := b.planned(other.ID); p.EstimatedMS < 10000 || p.EstimatedMS > 20000 {
+		t.Errorf("4 GiB, after a drill too small to tell: %d ms", p.EstimatedMS)
+	}
+}
