@@ -42,7 +42,7 @@ export function span(seconds) {
 // took is a measured duration, where tenths of a second still mean something.
 export function took(ms) {
   if (ms === null || ms === undefined) return 'not known';
-  if (ms < 1000) return 'less than a second';
+  if (ms < 1000) return 'under a second';
   if (ms < 10000) return `${oneDigit.format(ms / 1000)} s`;
   return span(ms / 1000);
 }

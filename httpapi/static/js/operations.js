@@ -79,7 +79,7 @@ export async function recall() {
   for (const operation of operations) {
     if (operation.state !== 'running') known.set(operation.id, operation);
   }
-  const last = operations.find((operation) => operation.state !== 'running' && operation.who !== 'automatic');
+  const last = operations.find((operation) => operation.state !== 'running' && !routine(operation));
   const recent = last && Date.now() - Date.parse(last.ended_at) < 3600_000;
   if (recent && !shown.has(last.id) && !seen(last.id)) outcome(last, true);
   render();
@@ -115,7 +115,7 @@ function ended(operation) {
     knowBackup(operation.result);
     publish();
   }
-  if (operation.who === 'automatic' && operation.state === 'done') {
+  if (routine(operation)) {
     if (operation.kind === 'backup') say('An automatic backup was made.');
   } else {
     outcome(operation, false);
@@ -129,13 +129,27 @@ const done = {
   drill: (o, name) => `The test restore${name} passed${o.result?.duration_ms ? `: it took ${took(o.result.duration_ms)}` : ''}.`,
   restore: (o, name) => `The backup${name} is restored.`,
   check: (o) => checked(o.result),
-  recover: () => 'The database is recovered.',
+  recover: (o, name) => (name ? `The database was damaged, and is recovered from the backup${name}.` : 'The database was damaged, and is recovered.'),
   prune: () => 'Old backups were removed.',
+};
+
+// Failures that are findings: the operation did its work, and this is what it saw.
+const damaged = {
+  backup: () => 'No backup was made: the database is damaged.',
+  check: () => 'The check found that the database is damaged.',
+  verify: (name) => `The backup${name} is damaged: its verification failed.`,
+  drill: (name) => `The backup${name} is damaged: its test restore failed.`,
 };
 
 function checked(result) {
   const report = result?.reports?.[0] ?? result;
   return report?.verdict ? `The check says: the database is ${words.verdict(report.verdict)}.` : 'The check is done.';
+}
+
+// routine is what the schedule does day by day: the table shows it, and an outcome
+// that nobody asked for would only be in the way.
+function routine(operation) {
+  return operation.who === 'automatic' && operation.state === 'done' && ['backup', 'prune', 'check', 'verify', 'drill'].includes(operation.kind) && !badly(operation);
 }
 
 // badly tells apart the operations that ended as asked and found something bad.
@@ -150,6 +164,7 @@ function headline(operation) {
   const backup = store.backups.get(operation.backup) ?? operation.result;
   const name = backup?.created_at && operation.kind !== 'backup' ? ` of ${label(backup.created_at)}` : '';
   if (operation.state === 'cancelled') return `The ${words.noun(operation.kind)} was cancelled.${operation.kind === 'restore' ? ' The database was not changed.' : ''}`;
+  if (operation.state === 'failed' && operation.error?.code === 'corrupt' && damaged[operation.kind]) return damaged[operation.kind](name);
   if (operation.state === 'failed') return `The ${words.noun(operation.kind)}${name} failed.`;
   return done[operation.kind]?.(operation, name) ?? `${words.noun(operation.kind)}: done.`;
 }

@@ -38,7 +38,7 @@ function saves(plan) {
 }
 
 function duration(plan) {
-  const long = plan.estimated_ms > 0 ? `About ${took(plan.estimated_ms)}`.replace('About less', 'Less') : 'Not known yet';
+  const long = plan.estimated_ms > 0 ? `About ${took(plan.estimated_ms)}`.replace('About under', 'Under') : 'Not known yet';
   return ['', 'clock', 'How long it takes', `${long}. You can close this page meanwhile.`];
 }
 

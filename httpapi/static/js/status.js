@@ -96,7 +96,7 @@ function drill(status) {
 function duration(status) {
   const ms = status.estimated_restore_ms ?? status.last_drill?.duration_ms;
   if (ms === null || ms === undefined) return ['Not measured', 'a test restore tells', ''];
-  return [`About ${took(ms)}`.replace('About less', 'Less'), status.last_drill ? 'as measured' : 'an estimate', ''];
+  return [`About ${took(ms)}`.replace('About under', 'Under'), status.last_drill ? 'as measured' : 'an estimate', ''];
 }
 
 function room(status) {
