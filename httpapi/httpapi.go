@@ -79,7 +79,9 @@ type Options struct {
 	APIPrefix, PagePrefix string
 	// Authorize is the host's: who makes this request, and with what rights?
 	// [ErrUnauthorized] is answered 401, any other error 500. It is called
-	// concurrently. Nil: the built-in token, with a login on the page.
+	// concurrently, and every few seconds again for a client that listens to
+	// events: whose session ended hears no more. Principal.Name is what the activity
+	// log says of who did something. Nil: the built-in token, with a login on the page.
 	Authorize func(*http.Request) (Principal, error)
 	// TokenFile holds the built-in token, one line, mode 0600; made when absent.
 	TokenFile string

@@ -79,19 +79,23 @@ func listenTCP(address string, anywhere bool) (net.Listener, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
 	defer cancel()
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, err
+	if err == nil && len(addrs) == 0 {
+		err = fmt.Errorf("%s has no address", host)
 	}
-	chosen := addrs[0]
+	if err != nil {
+		return nil, &hinted{err, "give the address itself, as 127.0.0.1:8321"}
+	}
+	chosen := addrs[0].Unmap()
 	for _, addr := range addrs {
-		if !anywhere && !addr.Unmap().IsLoopback() {
+		addr = addr.Unmap()
+		if !anywhere && !addr.IsLoopback() {
 			return nil, refused(anywhereAdvice, "other machines reach %s, and the connection is not encrypted", addr)
 		}
-		if addr.Unmap().Is4() && !chosen.Unmap().Is4() {
+		if addr.Is4() && !chosen.Is4() {
 			chosen = addr
 		}
 	}
-	return net.Listen("tcp", net.JoinHostPort(chosen.Unmap().String(), port))
+	return net.Listen("tcp", net.JoinHostPort(chosen.String(), port))
 }
 
 // listenUnix makes the socket for this user only. One that a dead process left
