@@ -24,6 +24,13 @@ function unreachable(problem) {
   byId('unreachable-title').focus();
 }
 
+function barred(session) {
+  document.body.dataset.view = 'barred';
+  document.title = 'No access · Backups';
+  text(byId('barred-name'), session.name ? ` as ${session.name}` : '');
+  byId('barred-title').focus();
+}
+
 function ask(why) {
   if (builtin) showLogin(why);
   else showHost();
@@ -50,6 +57,10 @@ async function enter() {
       ask('');
       return;
     }
+    if (!session.rights.includes('view')) {
+      barred(session);
+      return;
+    }
     page = await loading.catch(() => { throw new api.Problem(0, { code: 'unreachable', detail: 'Parts of this page could not be loaded.' }); });
     await page.enter(session, { expired, loggedOut: () => leave('You are logged out.') });
   } catch (problem) {
@@ -72,7 +83,7 @@ async function again() {
 function start() {
   api.whenUnauthorized(expired);
   startLogin(enter);
-  for (const id of ['unreachable-again', 'login-again']) {
+  for (const id of ['unreachable-again', 'login-again', 'barred-again']) {
     const button = byId(id);
     button.addEventListener('click', () => busy(button, again));
   }
