@@ -70,6 +70,12 @@ func TestRestartInMidOperation(t *testing.T) {
 			t.Errorf("%s %s is not in the activity log", op.Kind, op.ID)
 		}
 	}
+	if got, _ := b.ops.get(ops[0].ID); !strings.Contains(string(got.Result), `"safety_backup":"data_backup_AUTO_`) {
+		t.Errorf("the restore's result does not say how to undo it: %s", got.Result)
+	}
+	if got, _ := b.ops.get(ops[7].ID); got.Error == nil || !strings.Contains(got.Error.Hint, "what it held before is in data_backup_AUTO_") {
+		t.Errorf("the interrupted restore does not say where the database's state is: %+v", got.Error)
+	}
 	if got, _ := b.ops.get(ops[3].ID); deref(got.Backup) != made.ID {
 		t.Errorf("the backup that was made is %q, want %q", deref(got.Backup), made.ID)
 	}

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"example.com/snapd/catalog"
 	"example.com/snapd/snapshot"
 )
 
@@ -109,10 +108,4 @@ func stale() *problem {
 func (h *Handler) notRestored(c *call, id string, err error) error {
 	h.refused(c, kindRestore, id, err)
 	return err
-}
-
-// restoredAnyhow is the result of a restore whose end was not written down, so far as
-// the catalog tells. By which method it was made is not known any more.
-func restoredAnyhow(database string, last catalog.RestoreOutcome, began time.Time) snapshot.RestoreResult {
-	return snapshot.RestoreResult{Restored: last.ID, To: database, DurationMS: last.At.Sub(began).Milliseconds()}
 }

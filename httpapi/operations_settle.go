@@ -1,0 +1,156 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/snapshot"
+)
+
+// settle resolves what ran when the program ended, so far as can be found out.
+func (o *operations) settle(kept []operation) []operation {
+	unsettled := false
+	for i := range kept {
+		if kept[i].State != stateRunning {
+			continue
+		}
+		unsettled = true
+		op := &kept[i]
+		at := o.now()
+		op.EndedAt, op.Cancellable, op.Rate, op.ETA = &at, false, nil, nil
+		if !o.recorded(op) {
+			if !o.found(op) {
+				op.State, op.Error = stateFailed, interrupted(op.Kind)
+				if saved, ok := o.madeBy(op.StartedAt, catalog.TriggerPreRestore); ok && op.Kind == kindRestore {
+					op.Error.Hint += "; what it held before is in " + saved.ID
+				}
+			}
+			a := snapshot.Activity{Who: op.Who, Action: op.Kind, Operation: op.ID, Backup: deref(op.Backup), Trigger: op.Trigger, Outcome: op.State,
+				Detail: "the program ended before the end of this operation was written down"}
+			if op.Error != nil {
+				a.Detail, a.Code = op.Error.Message, op.Error.Code
+			}
+			o.m.Record(a)
+		}
+	}
+	if unsettled {
+		if err := o.store.save(kept); err != nil {
+			o.log.Warn("the outcome of operations could not be kept for after a restart", "error", oneLine(err.Error()))
+		}
+	}
+	return kept
+}
+
+// interrupted says what is known when nothing is.
+func interrupted(kind string) *operationError {
+	e := &operationError{Code: "interrupted", Message: "the program ended before this " + kind + " had", Hint: "start it again"}
+	switch kind {
+	case kindRestore, kindRecover:
+		e.Message = "the program ended during this " + kind + ", and there is no record that it took effect"
+		e.Hint = "the database is either as it was before or wholly restored: look at it, and restore again if need be"
+	case kindBackup:
+		e.Hint = "no backup was kept; make a new one"
+	}
+	return e
+}
+
+// settleLook is how far back the activity log is searched for an outcome, in entries.
+const settleLook = 200
+
+// recorded takes the outcome from the activity log, which is written before ours.
+func (o *operations) recorded(op *operation) bool {
+	page, _, err := o.m.Activity("", settleLook)
+	if err != nil {
+		o.log.Warn("read the activity log", "error", oneLine(err.Error()))
+		return false
+	}
+	for _, a := range page {
+		if a.Operation != op.ID || a.Action != op.Kind {
+			continue
+		}
+		switch a.Outcome {
+		case "done", "unchanged":
+			op.State = stateDone
+		case "failed", "refused":
+			op.State, op.Error = stateFailed, &operationError{Code: a.Code, Message: clip(a.Detail)}
+		case "cancelled":
+			op.State, op.Error = stateCancelled, &operationError{Code: "cancelled", Message: clip(a.Detail), Hint: "nothing was changed"}
+		default:
+			continue
+		}
+		at := a.At
+		op.EndedAt = &at
+		if op.State == stateDone {
+			o.found(op) // for its result
+		}
+		return true
+	}
+	return false
+}
+
+// found looks whether what op was to do has been done all the same, and reports it
+// with its result.
+func (o *operations) found(op *operation) bool {
+	state, err := o.m.State()
+	if err != nil {
+		o.log.Warn("read the catalog", "error", oneLine(err.Error()))
+		return false
+	}
+	id := deref(op.Backup)
+	var result any
+	switch op.Kind {
+	case kindRestore:
+		last := state.LastRestore
+		if last == nil || last.ID != id || last.At.Before(op.StartedAt) {
+			return false
+		}
+		// By which method it was made is not known any more.
+		done := snapshot.RestoreResult{Restored: last.ID, To: o.m.Database(), DurationMS: last.At.Sub(op.StartedAt).Milliseconds()}
+		if saved, ok := o.madeBy(op.StartedAt, catalog.TriggerPreRestore); ok {
+			done.SafetyBackup = &saved.ID
+		}
+		result = done
+	case kindDrill:
+		last := state.LastDrill
+		if last == nil || last.ID != id || last.At.Before(op.StartedAt) {
+			return false
+		}
+		result = *last
+	case kindVerify:
+		b, err := o.m.Find(id)
+		if err != nil || b.Verification.At == nil || b.Verification.At.Before(op.StartedAt) || !b.Usable() {
+			return false
+		}
+		result = showBackup(b)
+	case kindBackup:
+		b, ok := o.madeBy(op.StartedAt, catalog.Trigger(op.Trigger))
+		if !ok {
+			return false
+		}
+		op.Backup, result = &b.ID, showBackup(b)
+	default:
+		return false
+	}
+	raw, err := json.Marshal(result)
+	if err != nil {
+		return false
+	}
+	op.State, op.Result = stateDone, raw
+	return true
+}
+
+// madeBy finds the oldest backup of that trigger that was taken since.
+func (o *operations) madeBy(since time.Time, trigger catalog.Trigger) (made snapshot.Backup, ok bool) {
+	all, err := o.m.Backups()
+	if err != nil {
+		return made, false
+	}
+	for _, b := range slices.Backward(all) {
+		if b.Trigger == trigger && !b.CreatedAt.Before(since) {
+			return b, true
+		}
+	}
+	return made, false
+}
