@@ -75,7 +75,7 @@ async function load() {
   let cursor = '';
   do {
     const answer = await api.activity(Math.min(most, wanted - got.length), cursor);
-    got = got.concat(answer.activity);
+    got = got.concat(answer.activity ?? []);
     cursor = answer.next_cursor;
   } while (cursor && got.length < wanted);
   entries = got;

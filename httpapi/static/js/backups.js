@@ -24,7 +24,7 @@ async function load() {
   do {
     const answer = await api.backups(asked, Math.min(most, wanted - got.length), cursor);
     revision ??= answer.revision;
-    got = got.concat(answer.backups);
+    got = got.concat(answer.backups ?? []);
     cursor = answer.next_cursor;
   } while (cursor && got.length < wanted);
   if (asked !== kind) return; // the filter was changed meanwhile; its own load follows

@@ -51,7 +51,8 @@ export async function failed() {
     await refresh();
     if (active && !source) become(attempts > 2 ? 'polling' : 'reconnecting');
   } catch (problem) {
-    if (active && problem.status !== 401) become('offline');
+    if (!(problem instanceof api.Problem)) throw problem; // a fault of ours is no lost connection
+    if (active && problem.status !== 401 && store.connection !== 'live') become('offline');
   }
 }
 

@@ -29,13 +29,13 @@ async function logout() {
   way.loggedOut();
   place = null;
   // Whoever logs in next on this computer may have other rights.
+  forget();
   forgetOperations();
   forgetBackups();
-  forget();
 }
 
 async function newest() {
-  const { backups } = await api.backups('', 20, '');
+  const backups = (await api.backups('', 20, '')).backups ?? [];
   return backups.find((b) => b.verification.state === 'unverified') ?? backups[0];
 }
 
@@ -84,9 +84,9 @@ export async function enter(session, callbacks) {
   show(byId('logout'), session.login !== false);
   text(byId('version'), session.version ? `snapd ${session.version}` : '');
   show(byId('create-card'), may('create'));
-  publish();
   const returning = document.body.dataset.view === 'login';
   document.body.dataset.view = 'page';
+  publish();
   if (returning) goBack();
   live.start({ operation: follow, running: followRunning, ended: () => way.expired(null) });
 }

@@ -47,8 +47,8 @@ async function fetchAll() {
     api.status(), api.stats(), api.history(30), api.decisions(),
     ...[...refreshers].map((refresher) => refresher()),
   ]);
-  Object.assign(store, { status, stats, history: history.days, asOf: now(), statusAt: now() });
-  store.decisions = new Map(plan.decisions.map((decision) => [decision.id, decision]));
+  Object.assign(store, { status, stats, history: history.days ?? [], asOf: now(), statusAt: now() });
+  store.decisions = new Map((plan.decisions ?? []).map((decision) => [decision.id, decision]));
   publish();
 }
 

@@ -7,7 +7,7 @@ let running = '';
 
 function render() {
   const { status, connection, session } = store;
-  if (!session) return; // the login has its own title
+  if (!session || document.body.dataset.view !== 'page') return; // the login has its own title
   const state = status ? words.states[status.state] ?? status.state : 'State not known';
   const parts = [running, connection === 'offline' ? `(not connected) ${state}` : state, session.database, 'Backups'];
   const title = parts.filter(Boolean).join(' · ');
