@@ -92,7 +92,7 @@ func (d *document) violates(s *schema, v any, at, name string) string {
 		}
 	case map[string]any:
 		for _, required := range s.Required {
-			if _, ok := v[required]; !ok && !slices.Contains(soon[name], required) {
+			if _, ok := v[required]; !ok {
 				return fmt.Sprintf("%s.%s is missing", at, required)
 			}
 		}

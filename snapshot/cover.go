@@ -118,13 +118,13 @@ func (m *Manager) nothingSince(state catalog.State) bool {
 }
 
 // rememberRestore keeps what the live database now descends from.
-func (m *Manager) rememberRestore(e Backup) {
+func (m *Manager) rememberRestore(r catalog.RestoreOutcome) {
+	r.At = m.now()
 	m.remembering("restore", func(tx *catalog.Tx) {
-		r := &catalog.RestoreOutcome{ID: e.ID, At: m.now()}
 		if all := tx.Entries(); len(all) > 0 {
 			r.Newest = all[0].ID
 		}
-		tx.State().LastRestore = r
+		tx.State().LastRestore = &r
 	})
 }
 

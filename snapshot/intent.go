@@ -35,6 +35,9 @@ type intent struct {
 	// Report is the quarantine's: here, so that a swap that is finished after a
 	// crash leaves the quarantine whole.
 	Report *integrity.Report `json:"report,omitempty"`
+	// Operation and Safety are for what is remembered of the restore.
+	Operation string `json:"operation,omitempty"`
+	Safety    string `json:"safety,omitempty"`
 	// StagedID is the staged file's, and so the database's once it was renamed.
 	StagedID livefile.ID `json:"staged_id"`
 }

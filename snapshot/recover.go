@@ -38,6 +38,8 @@ type Recovery struct {
 	// LosesSince is when the restored backup was taken: what was committed
 	// after that is only in the quarantined file.
 	LosesSince time.Time `json:"-"`
+
+	began time.Time
 }
 
 // Recover is the start-up decision: it checks the database, and acts only if that
@@ -86,7 +88,7 @@ func (m *Manager) recover(ctx context.Context) (Recovery, error) {
 		return Recovery{}, err
 	}
 	m.rememberCheck(report)
-	rec := Recovery{Action: ActionNone, Verdict: report.Verdict, Report: report}
+	rec := Recovery{Action: ActionNone, Verdict: report.Verdict, Report: report, began: began}
 	switch report.Verdict {
 	case integrity.Healthy:
 		m.tellCheck(ctx, report, m.now().Sub(began))
@@ -284,7 +286,7 @@ func (m *Manager) putBack(ctx context.Context, s *swap, rec *Recovery) error {
 	if err := m.swap(ctx, s); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
-	m.rememberRestore(s.backup)
+	m.rememberRestore(catalog.RestoreOutcome{ID: s.backup.ID, Action: "recover", DurationMS: m.since(rec.began)})
 	rec.Action, rec.Restored, rec.LosesSince = ActionRestored, &s.backup.ID, s.backup.CreatedAt
 	if s.quarantine != "" {
 		kept := quarantined(s.quarantine)

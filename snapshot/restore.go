@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
@@ -53,6 +54,8 @@ type RestoreResult struct {
 	SafetyBackup *string `json:"safety_backup"` // restore it to undo; null where nothing was replaced
 	Quarantined  string  `json:"-"`             // where a damaged database was preserved
 	DurationMS   int64   `json:"duration_ms"`
+
+	began time.Time
 }
 
 // Restore puts the backup's image in place. The backup is proven first. Over
@@ -72,18 +75,29 @@ func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) erro
 		return m.failed(ctx, "restore", "", explain(err))
 	}
 	defer unlock()
-	began := m.now()
-	var res RestoreResult
+	res := RestoreResult{began: m.now()}
 	if err := m.restore(ctx, id, o, &res); err != nil {
 		return m.failedOn(ctx, "restore", res.Restored, explain(err))
 	}
-	res.DurationMS = m.now().Sub(began).Milliseconds()
+	res.DurationMS = m.since(res.began)
 	if o.Result != nil {
 		*o.Result = res
 	}
 	m.ev.emit(ctx, Event{Type: EventRestored, Operation: "restore", Backup: res.Restored, Path: res.To,
 		Message: fmt.Sprintf("database restored from %s (%s)", res.Restored, res.Method), more: res.activity()})
 	return nil
+}
+
+// since is how many milliseconds have passed since then, at least 1.
+func (m *Manager) since(then time.Time) int64 { return max(1, m.now().Sub(then).Milliseconds()) }
+
+// outcome is what the catalog keeps of it.
+func (r *RestoreResult) outcome(m *Manager) catalog.RestoreOutcome {
+	o := catalog.RestoreOutcome{ID: r.Restored, Action: "restore", DurationMS: m.since(r.began)}
+	if r.SafetyBackup != nil {
+		o.Safety = *r.SafetyBackup
+	}
+	return o
 }
 
 // activity is what the log says of it beside the event.
@@ -270,8 +284,8 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 		return false, errors.Join(err, m.forget(ctx, safety.ID))
 	}
 	m.atPoint("committed")
-	m.rememberRestore(e)
 	res.Method, res.SafetyBackup = Online, &safety.ID
+	m.rememberRestore(res.outcome(m))
 	return true, m.checkRestored(ctx, e)
 }
 

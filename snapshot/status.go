@@ -1,20 +1,15 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"os"
 	"time"
 
-	"github.com/adhocore/gronx"
-	"github.com/dustin/go-humanize"
-
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/durable"
 )
 
 // Protection is the one-word answer to "is the data safe?".
@@ -29,13 +24,20 @@ const (
 // Status is the state of the protection.
 type Status struct {
 	State          Protection            `json:"state"`
-	Reason         string                `json:"reason"` // one sentence
+	Code           Why                   `json:"code"`   // why, in a word
+	Reason         string                `json:"reason"` // why, in one sentence
 	Database       DatabaseStatus        `json:"database"`
 	NewestVerified *string               `json:"newest_verified"`     // backup id
 	LossWindow     *int64                `json:"loss_window_seconds"` // age of the newest verified backup
 	Covered        bool                  `json:"covered"`             // the database is provably unchanged since then
 	NextRun        *time.Time            `json:"next_run"`            // null while no serve runs
+	Schedule       *Schedule             `json:"schedule"`            // null while no serve runs, or without one
 	LastDrill      *catalog.DrillOutcome `json:"last_drill"`
+	LastRestore    *LastRestore          `json:"last_restore"`
+	// EstimatedRestoreMS is how long it will take to put the newest verified backup
+	// back, by the last restore or drill; null before the first.
+	EstimatedRestoreMS *int64 `json:"estimated_restore_ms"`
+	FreeBytes          *int64 `json:"free_bytes"` // in the backup directory; null where the system cannot tell
 	// Recovery is what Recover would do; null where nothing is wrong with the database.
 	Recovery *RecoveryPlan `json:"recovery"`
 }
@@ -46,6 +48,37 @@ type DatabaseStatus struct {
 	Path    string             `json:"path"`
 	Bytes   int64              `json:"bytes"` // of the main file
 	Verdict *integrity.Verdict `json:"verdict"`
+}
+
+// Why says in a word why a [Status] is what it is.
+type Why string
+
+const (
+	WhyNoBackup    Why = "no_backup"    // unprotected: there is none
+	WhyUnverified  Why = "unverified"   // unprotected: there are some, none of them verified
+	WhyArchiveGone Why = "archive_gone" // at risk: the newest verified backup's file is gone or has another size
+	WhyCheckFailed Why = "check_failed" // at risk: the database could not be looked at
+	WhyDamaged     Why = "damaged"      // at risk: the database is damaged
+	WhyMissing     Why = "missing"      // at risk: the database is missing or empty
+	WhyFailed      Why = "failed"       // at risk: the last backup failed
+	WhyClock       Why = "clock"        // at risk: the newest verified backup is from the future
+	WhyOverdue     Why = "overdue"      // at risk: the schedule promised a backup that did not come
+	WhyUnchanged   Why = "unchanged"    // protected: the database is provably as the newest verified backup has it
+	WhyRecent      Why = "recent"       // protected: the newest verified backup is as recent as promised
+)
+
+// Schedule says when automatic backups are made: by Cron where that is set.
+type Schedule struct {
+	IntervalSeconds int64  `json:"interval_seconds"` // 0 with Cron
+	Cron            string `json:"cron"`
+}
+
+// LastRestore is the last restore over the database.
+type LastRestore struct {
+	ID     string    `json:"id"` // the backup that was restored
+	At     time.Time `json:"at"`
+	Undo   *string   `json:"undo"`   // the backup of what it replaced; null where there is none, or none any more
+	Action string    `json:"action"` // "restore" or "recover"
 }
 
 // Stats are the figures of the backup directory. Latest and Oldest are ids.
@@ -173,7 +206,7 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
-	s := Status{Database: DatabaseStatus{Path: m.cfg.Database}, LastDrill: state.LastDrill}
+	s := Status{Database: DatabaseStatus{Path: m.cfg.Database}, LastDrill: state.LastDrill, LastRestore: m.lastRestore(state)}
 	if st, err := os.Stat(m.cfg.Database); err == nil {
 		s.Database.Bytes = st.Size()
 	}
@@ -185,170 +218,56 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 		s.Database.Verdict = worse(report.Verdict, state)
 	}
 	s.Recovery = m.recoveryFor(s.Database.Verdict, report, state)
+	if free, err := durable.FreeSpace(m.cfg.Dir); err == nil {
+		s.FreeBytes = &free
+	}
 	if _, running, err := m.cat.ServeRunning(); err == nil && running {
 		s.NextRun = m.rolledNext(state.NextRun)
+		s.Schedule = shown(state.Schedule)
 	}
-	latest, err := m.cat.Get("latest")
-	if errors.Is(err, ErrNotFound) {
-		s.State, s.Reason = Unprotected, "there is no verified backup"
-		if all, err := m.cat.Entries(); err == nil && len(all) > 0 {
-			s.Reason = fmt.Sprintf("there is no verified backup; verify --all proves those that are stored (%d)", len(all))
-		}
-		return s, nil
-	}
-	if err != nil {
+	if err := m.judge(&s, state, checkErr); err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
-	if !m.present(latest) {
-		s.State, s.Reason = AtRisk, "the archive of the newest verified backup, "+latest.File+", is gone or was changed"
-		return s, nil
-	}
-	age := max(0, m.now().Sub(latest.CreatedAt))
-	seconds := int64(age / time.Second)
-	s.NewestVerified, s.LossWindow = &latest.ID, &seconds
-	if print, err := livefile.TakeFingerprint(m.cfg.Database); err == nil {
-		_, s.Covered = m.covering(print)
-	}
-	s.State, s.Reason = m.judge(s, latest, state, checkErr)
 	return s, nil
 }
 
-// worse returns the probe's verdict, unless the last deeper look found damage
-// and no backup has succeeded since: a probe does not see everything.
-func worse(probe integrity.Verdict, state catalog.State) *integrity.Verdict {
-	last := integrity.Verdict("")
-	at := time.Time{}
-	if c := state.LastCheck; c != nil {
-		last, at = integrity.Verdict(c.Verdict), c.At
-	}
-	if f, ok := newest(state.LastFailure); ok && f.Code == "corrupt" && f.At.After(at) {
-		last, at = integrity.Corrupt, f.At
-	}
-	// A backup's success speaks for the structure, not for the application's rules.
-	if s, ok := newest(state.LastSuccess); ok && s.At.After(at) && last != integrity.Violations {
-		return &probe
-	}
-	if probe == integrity.Healthy && last != "" && last != integrity.Missing && last != integrity.Empty {
-		return &last
-	}
-	return &probe
-}
-
-// newest returns the latest outcome of any trigger.
-func newest(all map[catalog.Trigger]catalog.Outcome) (catalog.Outcome, bool) {
-	var last catalog.Outcome
-	for o := range maps.Values(all) {
-		if o.At.After(last.At) {
-			last = o
-		}
-	}
-	return last, !last.At.IsZero()
-}
-
-// judge decides between protected and at risk.
-func (m *Manager) judge(s Status, latest Backup, state catalog.State, checkErr error) (Protection, string) {
-	age := humanize.RelTime(latest.CreatedAt, m.now(), "ago", "from now")
-	if age == "now" {
-		age = "just now"
-	}
-	if checkErr != nil {
-		return AtRisk, "the database could not be checked: " + checkErr.Error()
-	}
-	switch *s.Database.Verdict {
-	case integrity.Corrupt, integrity.NotADatabase:
-		return AtRisk, fmt.Sprintf("the database is damaged and no longer backed up; the newest good backup was taken %s", age)
-	case integrity.Missing, integrity.Empty:
-		if latest.DatabaseBytes > 0 {
-			return AtRisk, fmt.Sprintf("the database is %s; the newest backup was taken %s", *s.Database.Verdict, age)
-		}
-	}
-	if f, failed := newest(state.LastFailure); failed {
-		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
-			return AtRisk, "the last backup failed: " + f.Message
-		}
-	}
-	if s.Covered {
-		return Protected, fmt.Sprintf("the database is unchanged since the verified backup taken %s", age)
-	}
-	if latest.CreatedAt.After(m.now().Add(grace)) {
-		return AtRisk, fmt.Sprintf("the newest verified backup is dated %s: the clock was or is wrong, and its age is not known", latest.CreatedAt.Format(time.RFC3339))
-	}
-	if due, late := m.overdue(latest, state.Schedule); late {
-		return AtRisk, fmt.Sprintf("a backup was due %s; the newest verified one was taken %s",
-			humanize.RelTime(due, m.now(), "ago", "from now"), age)
-	}
-	return Protected, fmt.Sprintf("the newest verified backup was taken %s", age)
-}
-
-// grace is how long after its due time a backup counts as overdue.
-const grace = 10 * time.Minute
-
-// overdue reports whether the schedule wanted a backup that was not made: that of
-// the serve that runs, or died, else the configured one.
-func (m *Manager) overdue(latest Backup, kept *catalog.Schedule) (due time.Time, late bool) {
-	interval, cron := m.cfg.Interval, m.cfg.Cron
-	if kept != nil {
-		interval, cron = kept.Interval, kept.Cron
-	}
+// shown is a schedule in its public form; nil for none.
+func shown(s *catalog.Schedule) *Schedule {
 	switch {
-	case cron != "":
-		tick, err := gronx.PrevTickBefore(cron, m.now().Local(), true)
-		if err != nil || !latest.CreatedAt.Before(tick) {
-			return time.Time{}, false
-		}
-		due = tick
-	case interval > 0:
-		due = latest.CreatedAt.Add(interval)
-	default:
-		return time.Time{}, false
-	}
-	return due, m.now().After(due.Add(grace + m.cfg.Jitter))
-}
-
-// rememberFailure keeps a failed backup for Status.
-func (m *Manager) rememberFailure(trigger catalog.Trigger, cause error) {
-	m.rememberState("failure", func(s *catalog.State) {
-		s.Failed(trigger, m.now(), Code(cause), cause.Error())
-	})
-}
-
-// rememberCheck keeps the outcome of a check of the live database. A shallow look
-// that saw nothing does not take back what a deeper one found.
-func (m *Manager) rememberCheck(r Report) {
-	if last, err := m.cat.State(); err == nil && last.LastCheck != nil && r.Verdict == integrity.Healthy {
-		deeper, err := integrity.ParseLevel(last.LastCheck.Level)
-		if err == nil && deeper > r.Level && last.LastCheck.Verdict != string(r.Verdict) && last.LastCheck.Verdict != string(integrity.Missing) {
-			return
-		}
-	}
-	if last, err := m.cat.State(); err == nil && last.LastCheck != nil && r.Verdict == integrity.Healthy &&
-		last.LastCheck.Verdict == string(r.Verdict) && m.now().Sub(last.LastCheck.At) < time.Minute {
-		return // nothing new: no write
-	}
-	m.noteCheck(r)
-}
-
-// noteCheck keeps the outcome of a check, whatever an earlier one said.
-func (m *Manager) noteCheck(r Report) {
-	m.rememberState("check", func(s *catalog.State) {
-		s.LastCheck = &catalog.CheckOutcome{At: m.now(), Level: r.Level.String(), Verdict: string(r.Verdict), Mendable: r.Mendable()}
-	})
-}
-
-// rememberState keeps something beside the entries. That it could not be kept
-// is said, and does not change the outcome of what is being remembered.
-func (m *Manager) rememberState(what string, change func(*catalog.State)) {
-	m.remembering(what, func(tx *catalog.Tx) { change(tx.State()) })
-}
-
-func (m *Manager) remembering(what string, change func(*catalog.Tx)) {
-	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.LockWait)
-	defer cancel()
-	err := m.cat.Update(ctx, func(tx *catalog.Tx) error {
-		change(tx)
+	case s == nil:
 		return nil
-	})
-	if err != nil && !errors.Is(err, catalog.ErrNoDirectory) && !errors.Is(err, catalog.ErrReadOnly) && !errors.Is(err, fs.ErrNotExist) {
-		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "could not remember the last " + what})
+	case s.Cron != "":
+		return &Schedule{Cron: s.Cron}
 	}
+	return &Schedule{IntervalSeconds: int64(s.Interval / time.Second)}
+}
+
+// lastRestore tells of the last restore, and of what undoes it.
+func (m *Manager) lastRestore(state catalog.State) *LastRestore {
+	r := state.LastRestore
+	if r == nil {
+		return nil
+	}
+	out := &LastRestore{ID: r.ID, At: r.At.UTC(), Action: cmp.Or(r.Action, "restore")}
+	if b, err := m.cat.Get(r.Safety); r.Safety != "" && err == nil && b.Usable() {
+		out.Undo = &b.ID
+	}
+	return out
+}
+
+// measuredRestore is how many milliseconds putting b back will take, by what was measured
+// last; nil where nothing was.
+func (m *Manager) measuredRestore(b Backup, state catalog.State, live int64) *int64 {
+	drill, restore := state.LastDrill, state.LastRestore
+	if restore != nil && restore.DurationMS > 0 && (drill == nil || drill.At.Before(restore.At)) {
+		if of, err := m.cat.Get(restore.ID); err == nil {
+			ms := max(1, measured{of.DatabaseBytes, restore.DurationMS}.scaled(b.DatabaseBytes))
+			return &ms
+		}
+	}
+	if drill == nil {
+		return nil
+	}
+	ms := m.restoreTime(b, live, state)
+	return &ms
 }

@@ -27,17 +27,34 @@ func (b *bench) wants(state snapshot.Protection, words string) snapshot.Status {
 	return s
 }
 
+// why fails the test unless that is the status's code, of the state it belongs to.
+func (b *bench) why(code snapshot.Why, words string) snapshot.Status {
+	b.t.Helper()
+	state := snapshot.AtRisk
+	switch code {
+	case snapshot.WhyNoBackup, snapshot.WhyUnverified:
+		state = snapshot.Unprotected
+	case snapshot.WhyUnchanged, snapshot.WhyRecent:
+		state = snapshot.Protected
+	}
+	s := b.wants(state, words)
+	if s.Code != code {
+		b.t.Errorf("the code is %s (%s), want %s", s.Code, s.Reason, code)
+	}
+	return s
+}
+
 // Lost: the answer to "is the data safe?", when it is not.
 func TestStatusOverTime(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
-		s := b.wants(snapshot.Unprotected, "no verified backup")
+		s := b.why(snapshot.WhyNoBackup, "no verified backup")
 		if s.NewestVerified != nil || s.LossWindow != nil || s.Covered {
 			t.Errorf("without a backup: %+v", s)
 		}
 		e := b.auto()
 		sleepHours(1)
-		s = b.wants(snapshot.Protected, "unchanged")
+		s = b.why(snapshot.WhyUnchanged, "unchanged")
 		if *s.NewestVerified != e.ID || *s.LossWindow < 3600 || *s.LossWindow > 3660 || !s.Covered || s.NextRun != nil {
 			t.Errorf("an hour later: %+v", s)
 		}
@@ -45,18 +62,18 @@ func TestStatusOverTime(t *testing.T) {
 			t.Errorf("database %+v", s.Database)
 		}
 		sleepHours(100)
-		b.wants(snapshot.Protected, "unchanged") // idle, not overdue
+		b.why(snapshot.WhyUnchanged, "unchanged") // idle, not overdue
 
 		b.mark("changed")
-		if s = b.wants(snapshot.AtRisk, "was due"); s.Covered {
+		if s = b.why(snapshot.WhyOverdue, "was due"); s.Covered {
 			t.Errorf("covered after a change: %+v", s)
 		}
 		b.auto()
 		sleepHours(11)
 		b.mark("changed again")
-		b.wants(snapshot.Protected, "11 hours ago")
+		b.why(snapshot.WhyRecent, "11 hours ago")
 		sleepHours(2)
-		b.wants(snapshot.AtRisk, "was due")
+		b.why(snapshot.WhyOverdue, "was due")
 	})
 }
 
@@ -72,9 +89,9 @@ func TestStatusOfCronSchedule(t *testing.T) {
 			next = next.AddDate(0, 0, 1)
 		}
 		time.Sleep(time.Until(next) - time.Minute)
-		b.wants(snapshot.Protected, "newest verified backup")
+		b.why(snapshot.WhyRecent, "newest verified backup")
 		sleepHours(1)
-		b.wants(snapshot.AtRisk, "was due")
+		b.why(snapshot.WhyOverdue, "was due")
 	})
 }
 
@@ -86,14 +103,14 @@ func TestStatusReasons(t *testing.T) {
 			b.manual()
 			b.mark("changed")
 			sleepHours(1000)
-			b.wants(snapshot.Protected, "newest verified backup")
+			b.why(snapshot.WhyRecent, "newest verified backup")
 		})
 	})
 	t.Run("damaged", func(t *testing.T) {
 		b := newBench(t, "delete")
 		b.auto()
 		testdb.OverwriteHeader(t, b.m.Database(), make([]byte, 100))
-		b.wants(snapshot.AtRisk, "damaged")
+		b.why(snapshot.WhyDamaged, "damaged")
 	})
 	t.Run("damaged, seen by a deeper check only", func(t *testing.T) {
 		b := newBench(t, "delete")
@@ -103,7 +120,7 @@ func TestStatusReasons(t *testing.T) {
 		if err != nil || !report.Damaged() {
 			t.Fatalf("check: %+v %v", report, err)
 		}
-		b.wants(snapshot.AtRisk, "damaged")
+		b.why(snapshot.WhyDamaged, "damaged")
 	})
 	t.Run("missing", func(t *testing.T) {
 		b := newBench(t, "delete")
@@ -111,7 +128,7 @@ func TestStatusReasons(t *testing.T) {
 		if err := os.Remove(b.m.Database()); err != nil {
 			t.Fatal(err)
 		}
-		if s := b.wants(snapshot.AtRisk, "missing"); *s.Database.Verdict != integrity.Missing || s.Database.Bytes != 0 {
+		if s := b.why(snapshot.WhyMissing, "missing"); *s.Database.Verdict != integrity.Missing || s.Database.Bytes != 0 {
 			t.Errorf("status %+v", s)
 		}
 	})
@@ -119,20 +136,20 @@ func TestStatusReasons(t *testing.T) {
 		b := newBench(t, "delete")
 		b.auto()
 		testdb.CutAt(t, b.m.Database(), 0)
-		b.wants(snapshot.AtRisk, "empty")
+		b.why(snapshot.WhyMissing, "empty")
 	})
 	t.Run("locked", func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.LockWait = 100 * time.Millisecond })
 		b.auto()
 		end := shell(t, b.m.Database(), "BEGIN EXCLUSIVE")
-		if s := b.wants(snapshot.AtRisk, "could not be checked"); s.Database.Verdict != nil {
+		if s := b.why(snapshot.WhyCheckFailed, "could not be checked"); s.Database.Verdict != nil {
 			t.Errorf("a verdict without a look: %+v", s)
 		}
 		if _, err := b.m.Backup(t.Context(), snapshot.Manual("")); !errors.Is(err, snapshot.ErrBusy) {
 			t.Errorf("backup of a locked database: %v", err)
 		}
 		end()
-		b.wants(snapshot.AtRisk, "last backup failed")
+		b.why(snapshot.WhyFailed, "last backup failed")
 		b.manual()
 		b.wants(snapshot.Protected, "")
 	})
@@ -142,7 +159,23 @@ func TestStatusReasons(t *testing.T) {
 		if _, err := b.m.Rebuild(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		b.wants(snapshot.Unprotected, "no verified backup")
+		b.why(snapshot.WhyUnverified, "no verified backup")
+	})
+	t.Run("archive gone", func(t *testing.T) {
+		b := newBench(t, "delete")
+		if err := os.Remove(b.m.ArchivePath(b.auto())); err != nil {
+			t.Fatal(err)
+		}
+		b.why(snapshot.WhyArchiveGone, "is gone")
+	})
+	t.Run("from the future", func(t *testing.T) {
+		ahead := time.Now().AddDate(0, 0, 2)
+		b := newBench(t, "delete", func(c *snapshot.Config) { c.Now = func() time.Time { return ahead } })
+		b.auto()
+		b.mark("changed")
+		b.cfg.Now = nil
+		b.reopen()
+		b.why(snapshot.WhyClock, "clock")
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		b := newBench(t, "delete")
@@ -157,9 +190,13 @@ func TestStatusReasons(t *testing.T) {
 // Lost: programs that read the figures.
 func TestStatusAndStatsForms(t *testing.T) {
 	b := newBench(t, "wal")
-	form := wantKeys(t, b.status(), "state", "reason", "database", "newest_verified", "loss_window_seconds", "covered", "next_run", "last_drill", "recovery")
+	form := wantKeys(t, b.status(), "state", "code", "reason", "database", "newest_verified", "loss_window_seconds", "covered", "next_run",
+		"schedule", "last_drill", "last_restore", "estimated_restore_ms", "free_bytes", "recovery")
 	wantKeys(t, form["database"], "path", "bytes", "verdict")
-	for _, name := range []string{"newest_verified", "loss_window_seconds", "next_run", "last_drill", "recovery"} {
+	if free, ok := form["free_bytes"].(float64); !ok || free <= 0 {
+		t.Errorf("free space %v", form["free_bytes"])
+	}
+	for _, name := range []string{"newest_verified", "loss_window_seconds", "next_run", "schedule", "last_drill", "last_restore", "estimated_restore_ms", "recovery"} {
 		if form[name] != nil {
 			t.Errorf("%s is %v, want null", name, form[name])
 		}

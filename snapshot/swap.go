@@ -34,6 +34,7 @@ type swap struct {
 	still stillFunc
 
 	op        string // the operation, "" for a recovery
+	safety    string // id of the backup of what is replaced, "" where there is none
 	committed bool   // the swap became irrevocable
 }
 
@@ -82,7 +83,7 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 			res.SafetyBackup = nil
 		}
 		if err == nil {
-			m.rememberRestore(e)
+			m.rememberRestore(res.outcome(m))
 			if s.quarantine != "" {
 				res.Quarantined = quarantined(s.quarantine)
 			}
@@ -175,7 +176,7 @@ func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, plan *Res
 	if err := plan.saved(e, &b); err != nil {
 		return nil, errors.Join(err, m.forget(ctx, b.ID))
 	}
-	res.SafetyBackup = &b.ID
+	res.SafetyBackup, s.safety = &b.ID, b.ID
 	return s, nil
 }
 
@@ -250,7 +251,8 @@ func (m *Manager) swap(ctx context.Context, s *swap) error {
 // planSwap writes down everything that the swap will touch.
 func planSwap(db string, s *swap) (*intent, error) {
 	in := &intent{Version: intentVersion, Backup: s.backup.ID, Target: filepath.Base(db), Staged: filepath.Base(s.staged.Name()),
-		Bytes: s.backup.DatabaseBytes, BLAKE3: s.backup.ImageBLAKE3, Quarantine: s.quarantine}
+		Bytes: s.backup.DatabaseBytes, BLAKE3: s.backup.ImageBLAKE3, Quarantine: s.quarantine,
+		Operation: cmp.Or(s.op, "recover"), Safety: s.safety}
 	if s.quarantine != "" {
 		in.Report = s.report
 	}
@@ -389,7 +391,7 @@ func (m *Manager) finishRestore(ctx context.Context, in *intent) error {
 		m.ev.emit(ctx, Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db,
 			Message: "a restore that was cut short has been finished"})
 		if in.Backup != "" { // else a repair
-			m.rememberRestore(Backup{ID: in.Backup})
+			m.rememberRestore(catalog.RestoreOutcome{ID: in.Backup, Action: in.Operation, Safety: in.Safety})
 		}
 		return nil
 	case now != nil && now.ID == in.StagedID:

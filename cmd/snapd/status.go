@@ -64,6 +64,19 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 		row("would be lost", window)
 		row("next backup", next)
 		row("last drill", drill)
+		if r := s.LastRestore; r != nil {
+			undo := ""
+			if r.Undo != nil {
+				undo = "; restore " + *r.Undo + " to undo it"
+			}
+			row("last "+r.Action, fmt.Sprintf("%s, of %s%s", ago(r.At), r.ID, undo))
+		}
+		if ms := s.EstimatedRestoreMS; ms != nil {
+			row("a restore takes", "about "+millis(*ms))
+		}
+		if free := s.FreeBytes; free != nil {
+			row("free space", size(*free))
+		}
 		if r := s.Recovery; r != nil {
 			row("recover would do", fmt.Sprintf("%s: %s", r.Action, oneLine(r.Reason)))
 			for _, o := range r.Options {

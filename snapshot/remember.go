@@ -1,0 +1,59 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+)
+
+// rememberFailure keeps a failed backup for Status.
+func (m *Manager) rememberFailure(trigger catalog.Trigger, cause error) {
+	m.rememberState("failure", func(s *catalog.State) {
+		s.Failed(trigger, m.now(), Code(cause), cause.Error())
+	})
+}
+
+// rememberCheck keeps the outcome of a check of the live database. A shallow look
+// that saw nothing does not take back what a deeper one found.
+func (m *Manager) rememberCheck(r Report) {
+	if last, err := m.cat.State(); err == nil && last.LastCheck != nil && r.Verdict == integrity.Healthy {
+		deeper, err := integrity.ParseLevel(last.LastCheck.Level)
+		if err == nil && deeper > r.Level && last.LastCheck.Verdict != string(r.Verdict) && last.LastCheck.Verdict != string(integrity.Missing) {
+			return
+		}
+	}
+	if last, err := m.cat.State(); err == nil && last.LastCheck != nil && r.Verdict == integrity.Healthy &&
+		last.LastCheck.Verdict == string(r.Verdict) && m.now().Sub(last.LastCheck.At) < time.Minute {
+		return // nothing new: no write
+	}
+	m.noteCheck(r)
+}
+
+// noteCheck keeps the outcome of a check, whatever an earlier one said.
+func (m *Manager) noteCheck(r Report) {
+	m.rememberState("check", func(s *catalog.State) {
+		s.LastCheck = &catalog.CheckOutcome{At: m.now(), Level: r.Level.String(), Verdict: string(r.Verdict), Mendable: r.Mendable()}
+	})
+}
+
+// rememberState keeps something beside the entries. That it could not be kept
+// is said, and does not change the outcome of what is being remembered.
+func (m *Manager) rememberState(what string, change func(*catalog.State)) {
+	m.remembering(what, func(tx *catalog.Tx) { change(tx.State()) })
+}
+
+func (m *Manager) remembering(what string, change func(*catalog.Tx)) {
+	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.LockWait)
+	defer cancel()
+	err := m.cat.Update(ctx, func(tx *catalog.Tx) error {
+		change(tx)
+		return nil
+	})
+	if err != nil && !errors.Is(err, catalog.ErrNoDirectory) && !errors.Is(err, catalog.ErrReadOnly) && !errors.Is(err, fs.ErrNotExist) {
+		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "could not remember the last " + what})
+	}
+}
