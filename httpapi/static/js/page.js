@@ -78,7 +78,8 @@ export async function enter(session, callbacks) {
   way = callbacks;
   if (!started) start();
   store.session = session;
-  await Promise.all([refresh(), recall()]);
+  await refresh();
+  await recall(); // after it, to know the backups that outcomes are about
   text(byId('database-name'), session.database);
   text(byId('person'), session.name);
   show(byId('logout'), session.login !== false);

@@ -2,12 +2,16 @@
 
 import * as api from './api.js';
 import { busy, byId, show, text } from './dom.js';
-import { brief, moment } from './format.js';
+import { brief, moment, now } from './format.js';
 import { attempt } from './problems.js';
 import { restore } from './restore.js';
 import { may, store, subscribe } from './store.js';
 
 const key = 'snapd-undo-dismissed';
+
+// An undo a week later would throw a week's work away for one click. The safety backup
+// stands in the table all the same.
+const lately = 7 * 24 * 3600_000; // ms
 
 let dismissed = ''; // also here, for browsers that let nothing be stored
 
@@ -33,9 +37,15 @@ function dismiss(last) {
   byId('main').focus({ preventScroll: true });
 }
 
+function words(last, backup, what) {
+  if (last.action === 'recover') return `The database was damaged and was recovered ${brief(last.at)} from ${what}.`;
+  if (backup?.trigger === 'pre-restore') return `A restore was undone ${brief(last.at)}: the database is back as it was on ${moment(backup.created_at)}.`;
+  return `Restored ${brief(last.at)} from ${what}.`;
+}
+
 function render() {
   const last = store.status?.last_restore;
-  const offered = Boolean(last?.undo) && may('restore') && !isDismissed(last);
+  const offered = Boolean(last?.undo) && may('restore') && !isDismissed(last) && now() - Date.parse(last.at) < lately;
   const banner = byId('undo-banner');
   // News while somebody looks comes in the dock, where it moves nothing and is seen
   // from any place on the page. After a reload the banner has its place at the top.
@@ -44,9 +54,7 @@ function render() {
   if (!offered) return;
   const backup = store.backups.get(last.id);
   const what = backup ? `the backup of ${moment(backup.created_at)}` : last.id;
-  text(byId('undo-words'), last.action === 'recover'
-    ? `The database was damaged and was recovered ${brief(last.at)} from ${what}.`
-    : `Restored ${brief(last.at)} from ${what}.`);
+  text(byId('undo-words'), words(last, backup, what));
 }
 
 export function startUndo() {

@@ -83,7 +83,7 @@ const actions = {
   restore: ['restored a backup', 'restore a backup'],
   recover: ['recovered the database', 'recover the database'],
   repair: ['repaired the database', 'repair the database'],
-  check: ['checked the database', 'find the database sound'],
+  check: ['checked the database', 'check the database'],
   delete: ['deleted a backup', 'delete a backup'],
   prune: ['removed an old backup', 'remove old backups'],
   pin: ['pinned a backup', 'pin a backup'],
@@ -100,6 +100,7 @@ export function did(entry) {
   if (action === 'serve') return outcome === 'stopped' ? 'stopped the server' : outcome === 'failed' ? 'could not start the server' : 'started the server';
   if (outcome === 'unchanged') return 'found nothing to back up: the database is unchanged';
   if (outcome === 'cancelled') return `cancelled a ${noun(action)}`;
+  if (action === 'check' && entry.code === 'corrupt') return 'checked the database and found it damaged';
   const pair = actions[action];
   if (!pair) return `${action}: ${outcome}`;
   if (outcome === 'refused') return `tried to ${pair[1]}, which was refused`;
