@@ -53,6 +53,7 @@ func Listen(o ListenOptions) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", o.Address, inUse(err))
 	}
+	l = limit(l, descriptors(maxConnections))
 	if config != nil {
 		l = tls.NewListener(l, config)
 	}

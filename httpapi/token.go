@@ -141,7 +141,7 @@ func readPrivate(path string, limit int64) (raw []byte, info fs.FileInfo, err er
 		return nil, nil, refused("", "%s was exchanged while it was opened", path)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, nil, refused("chmod 600 "+path, "%s can be read or written by others than its owner (mode %04o)", path, info.Mode().Perm())
+		return nil, nil, refused("chmod 600 "+path+"; where the file system keeps no such rights, name a file elsewhere with --token-file", "%s can be read or written by others than its owner (mode %04o)", path, info.Mode().Perm())
 	}
 	raw, err = io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
