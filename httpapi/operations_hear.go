@@ -48,14 +48,19 @@ func (o *operations) follow(ev snapshot.Event) *run {
 		if ev.Trigger != "" {
 			r.op.Trigger = ev.Trigger
 		}
-		if ev.Backup != "" {
-			r.op.Backup = &ev.Backup
-		}
+		r.names(ev.Backup)
 	}
 	if ev.Type == snapshot.EventProgress {
 		r.progress(ev, r.heard)
 	}
 	return r
+}
+
+// names notes which backup r is about; "" says nothing.
+func (r *run) names(backup string) {
+	if backup != "" && deref(r.op.Backup) != backup {
+		r.op.Backup = &backup
+	}
 }
 
 // progress notes what ev says of the phase.
@@ -134,9 +139,7 @@ func endsObserved(r *run, ev snapshot.Event) bool {
 // endObserved ends r by ev. What it made is looked up later: the Manager may not be
 // called from here. The caller holds mu.
 func (o *operations) endObserved(r *run, ev snapshot.Event) {
-	if ev.Backup != "" {
-		r.op.Backup = &ev.Backup
-	}
+	r.names(ev.Backup)
 	if o.closing {
 		return // the next start finds out
 	}
