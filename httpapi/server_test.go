@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -285,4 +287,61 @@ func TestRequestsFinishWhenTheServerEnds(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// If this fails, a server whose listener broke goes on as if it served.
+func TestServeTellsThatItsListenerBroke(t *testing.T) {
+	c := newChain(t, nil, Options{})
+	l, err := Listen(ListenOptions{Address: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Serve(t.Context(), l); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), l.Addr().String()) {
+		t.Errorf("served: %v", err)
+	}
+}
+
+// If this fails, an archive that is downloaded is not what lies on the disk.
+func TestFilesAreSentWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "archive")
+	content := make([]byte, 3*streamPiece+17)
+	for i := range content {
+		content[i] = byte(i >> 8)
+	}
+	rewrite(t, path, string(content))
+	send := func(_ *Handler, w http.ResponseWriter, c *call) error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }() // was only read
+		http.ServeContent(w, c.Request, "", time.Time{}, f)
+		return nil
+	}
+	c := newChain(t, []route{{method: "GET", path: "/streamed", stream: true, handle: send}, {method: "GET", path: "/plain", handle: send}}, Options{})
+	at, _ := served(t, c, ListenOptions{})
+	for _, name := range []string{"streamed", "plain"} {
+		for rangeOf, part := range map[string][]byte{"": content, "bytes=100-300000": content[100:300001]} {
+			r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+at+"/api/v1/"+name, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rangeOf != "" {
+				r.Header.Set("Range", rangeOf)
+			}
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if err != nil || !bytes.Equal(got, part) {
+				t.Errorf("%s %s: %d bytes of %d, %v", name, rangeOf, len(got), len(part), err)
+			}
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
 }

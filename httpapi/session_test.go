@@ -226,6 +226,19 @@ func TestLoginWithoutASessionFile(t *testing.T) {
 	}
 }
 
+// Who logs out must be out, whatever the disk says, and the administrator must hear
+// that a restart may bring the session back.
+func TestLogoutWithoutASessionFile(t *testing.T) {
+	c := newChain(t, echoTable, Options{})
+	line := c.signIn()
+	c.builtin.sessions.path = filepath.Join(c.m.Dir(), "gone", sessionFile)
+	want(t, c.do("DELETE", "/api/v1/session", "", line), http.StatusNoContent, "")
+	want(t, c.do("GET", "/api/v1/things", "", line), http.StatusUnauthorized, "unauthorized")
+	if !strings.Contains(c.log.String(), "may come back") {
+		t.Error("nobody was told")
+	}
+}
+
 // Bad logins must be told apart from good ones, and be seen by the administrator.
 func TestBadLogins(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
