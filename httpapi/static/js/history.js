@@ -55,7 +55,7 @@ function drawStrip(days) {
     svg('rect', { class: 'field', x: -step / 2, y: 0, width: step, height: tall }),
     ...marks[known(entry.state)]())));
   text(byId('strip-from'), days.length ? day(days[0].date) : '');
-  byId('history-rows').replaceChildren(...days.map((entry) => el('tr', {},
+  byId('history-rows').replaceChildren(...days.toReversed().map((entry) => el('tr', {},
     el('th', { scope: 'row' }, day(entry.date)),
     el('td', {}, words[entry.state] ?? entry.state),
     el('td', {}, String(entry.backups)),
@@ -101,7 +101,19 @@ function drawSizes(days) {
 
 let drawn = '';
 
+// The table is always there for screen readers; the button shows it to everybody, for
+// who touches a screen cannot point at a mark.
+function toggle(button) {
+  const table = byId('history-table');
+  const shown = !table.classList.toggle('hidden');
+  attr(button, 'aria-expanded', String(shown));
+  attr(table, 'tabindex', shown ? '0' : '-1');
+  text(button, shown ? 'Hide day by day' : 'Show day by day');
+}
+
 export function startHistory() {
+  const button = byId('history-toggle');
+  button.addEventListener('click', () => toggle(button));
   subscribe(({ history }) => {
     if (!history) return;
     const key = JSON.stringify(history);

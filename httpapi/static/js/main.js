@@ -57,14 +57,17 @@ async function enter() {
       ask('');
       return;
     }
-    if (!session.rights.includes('view')) {
+    if (!session.rights?.includes('view')) {
       barred(session);
       return;
     }
     page = await loading.catch(() => { throw new api.Problem(0, { code: 'unreachable', detail: 'Parts of this page could not be loaded.' }); });
     await page.enter(session, { expired, loggedOut: () => leave('You are logged out.') });
   } catch (problem) {
-    if (!(problem instanceof api.Problem)) throw problem;
+    if (!(problem instanceof api.Problem)) {
+      unreachable({ message: 'This page met something that it does not understand: it may be older than the server.' });
+      throw problem;
+    }
     if (problem.status !== 401) {
       unreachable(problem);
       return;
