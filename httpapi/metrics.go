@@ -37,8 +37,7 @@ func (h *Handler) newMetrics() (http.Handler, error) {
 		return nil, err
 	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorLog:      slog.NewLogLogger(h.log.Handler(), slog.LevelError),
-		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: statusTimeout,
+		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelError), ErrorHandling: promhttp.ContinueOnError,
 	}), nil
 }
 

@@ -66,8 +66,8 @@ func (o *operations) recorded(op *operation) bool {
 		o.log.Warn("read the activity log", "error", oneLine(err.Error()))
 		return false
 	}
-	for _, a := range page {
-		if a.Operation != op.ID || a.Action != op.Kind {
+	for _, a := range slices.Backward(page) { // the oldest first
+		if a.Action != op.Kind || a.Operation != op.ID && !sameAutomatic(a, op) {
 			continue
 		}
 		switch a.Outcome {
@@ -80,14 +80,23 @@ func (o *operations) recorded(op *operation) bool {
 		default:
 			continue
 		}
-		at := a.At
+		at, about := a.At, a.Backup
 		op.EndedAt = &at
+		if op.Backup == nil && about != "" {
+			op.Backup = &about
+		}
 		if op.State == stateDone {
 			o.found(op) // for its result
 		}
 		return true
 	}
 	return false
+}
+
+// sameAutomatic reports whether a tells the end of op, where that was observed: such
+// a one has no id in the log. Only one of a kind runs at a time.
+func sameAutomatic(a snapshot.Activity, op *operation) bool {
+	return op.Who == automatic && a.Who == automatic && a.Operation == "" && a.Trigger == op.Trigger && !a.At.Before(op.StartedAt)
 }
 
 // found looks whether what op was to do has been done all the same, and reports it
