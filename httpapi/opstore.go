@@ -156,9 +156,9 @@ func (op *operation) validate() error {
 		op.Result = nil
 	}
 	op.Rate, op.ETA, op.Cancellable = nil, nil, false
-	if op.StartedAt.IsZero() || op.StartedAt.Year() > 9999 {
+	op.StartedAt = op.StartedAt.In(time.UTC)
+	if year := op.StartedAt.Year(); op.StartedAt.IsZero() || year < 0 || year > 9999 { // what RFC 3339 cannot write
 		return errors.New("it began at no time")
 	}
-	op.StartedAt = op.StartedAt.In(time.UTC)
 	return nil
 }

@@ -146,7 +146,9 @@ func TestDamagedOperationsFile(t *testing.T) {
 		"empty": "", "cut": good[:len(good)/2], "goes on": good + "{}", "newer": strings.Replace(good, `"version":1`, `"version":2`, 1),
 		"null": "null", "too large": big, "twice": strings.Replace(good, "[{", `[{"id":"abc","kind":"backup","state":"done","started_at":"2026-11-25T09:00:00Z","ended_at":"2026-11-25T09:00:01Z"},{`, 1),
 		"path as id": strings.Replace(good, "abc", "../abc", 1), "kind": strings.Replace(good, `"backup"`, `"dance"`, 1),
-		"state": strings.Replace(good, `"done"`, `"dancing"`, 1), "no end": strings.Replace(good, `"2026-11-25T09:00:01Z"`, "null", 1),
+		"never began": strings.Replace(good, "2026-11-25T09:00:00Z", "9999-12-31T23:59:59-01:00", 1),
+		"before time": strings.Replace(good, "2026-11-25T09:00:00Z", "0000-01-01T00:00:00+01:00", 1),
+		"state":       strings.Replace(good, `"done"`, `"dancing"`, 1), "no end": strings.Replace(good, `"2026-11-25T09:00:01Z"`, "null", 1),
 		"long": strings.Replace(good, `"id":"abc"`, `"id":"abc","who":"`+strings.Repeat("a", 10000)+`"`, 1),
 	} {
 		t.Run(name, func(t *testing.T) {

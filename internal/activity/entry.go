@@ -77,5 +77,15 @@ func parse(line []byte) (e Entry, ok bool) {
 		return Entry{}, false
 	}
 	e.At = e.At.UTC()
+	if !writable(e.At) || e.Since != nil && !writable(*e.Since) {
+		return Entry{}, false
+	}
 	return e.bounded(), true
+}
+
+// writable reports whether t, in UTC, has a year that RFC 3339 can write: one read
+// with an offset may have left that range.
+func writable(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 0 && year <= 9999
 }

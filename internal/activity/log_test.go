@@ -158,6 +158,8 @@ func TestGarbageIsSkipped(t *testing.T) {
 	for n, garbage := range []string{
 		"", "\n\n\n", "nonsense\n", "\x00\x00\x00\n", "{}\n", "[]\n", "null\n", `{"at":"yesterday","action":"x","outcome":"y"}` + "\n",
 		`{"at":"2026-11-25T12:00:00Z","who":5,"action":"x","outcome":"y"}` + "\n", strings.Repeat("[", 9000) + "\n",
+		`{"at":"9999-12-31T23:59:59-23:00","action":"x","outcome":"y"}` + "\n", `{"at":"0000-01-01T00:00:00+01:00","action":"x","outcome":"y"}` + "\n",
+		`{"at":"2026-11-25T12:00:00Z","since":"9999-12-31T23:59:59-23:00","action":"x","outcome":"y"}` + "\n",
 		strings.Repeat("x", maxLine) + "\n", strings.Repeat("x", maxLine+1) + "\n", strings.Repeat("x", block) + "\n", strings.Repeat("x", 3*block+7) + "\n",
 		`{"at":"2026-11-25T12:00:00Z","action":"x","outcome":"y","detail":"` + strings.Repeat("x", maxLine) + `"}` + "\n", "torn",
 	} {
