@@ -113,10 +113,7 @@ func (d *liveDemo) breakIt(ctx context.Context) error {
 }
 
 // demoPause is for looking at the page while the database is damaged.
-const demoPause = 6 * time.Second
-
-// recoverPatience is how long somebody who has the damaged file open is waited for.
-const recoverPatience = 15 * time.Second
+const demoPause = 8 * time.Second
 
 // recover makes the start-up decision and starts the application.
 func (d *liveDemo) recover(ctx context.Context) error {
@@ -124,13 +121,7 @@ func (d *liveDemo) recover(ctx context.Context) error {
 		return errors.New("the application runs: nothing to recover")
 	}
 	began := time.Now()
-	rec, err := d.m.Recover(by(ctx, "the demo"))
-	for errors.Is(err, snapshot.ErrBusy) && time.Since(began) < recoverPatience {
-		if err := linger(ctx, time.Second/5); err != nil {
-			return err
-		}
-		rec, err = d.m.Recover(by(ctx, "the demo")) // the page was just looking at the file
-	}
+	rec, err := recoverPatiently(by(ctx, "the demo"), d.m)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,7 @@ func (d *liveDemo) run(ctx context.Context, address *string) error {
 		return errors.Join(err, d.crm.stop())
 	}
 	d.greet()
+	_ = linger(ctx, time.Second) // people's first changes are for the start-up backup
 	if err := d.serve(ctx); err != nil {
 		return err
 	}

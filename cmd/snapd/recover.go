@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"example.com/snapd/snapshot"
 )
@@ -14,6 +16,21 @@ type missing struct {
 }
 
 func (c missing) apply(cfg *snapshot.Config) { cfg.OnMissing = snapshot.OnMissing(c.OnMissing) }
+
+// recoverPatience is the first of the waits of recoverPatiently; six of them, each
+// twice as long, are some 13 seconds.
+const recoverPatience = 200 * time.Millisecond
+
+// recoverPatiently makes the start-up decision. Whoever has the damaged database open
+// may only be passing: a status looked at this moment, say.
+func recoverPatiently(ctx context.Context, m *snapshot.Manager) (snapshot.Recovery, error) {
+	for wait, tries := recoverPatience, 6; ; wait, tries = 2*wait, tries-1 {
+		rec, err := m.Recover(ctx)
+		if rec.Action != snapshot.ActionWaiting || !errors.Is(err, snapshot.ErrBusy) || tries == 0 || linger(ctx, wait) != nil {
+			return rec, err
+		}
+	}
+}
 
 type recoverCmd struct {
 	missing

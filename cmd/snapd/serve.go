@@ -58,7 +58,7 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	a.log.Info("protecting database", "path", m.Database(), "backups", m.Dir())
-	rec, err := m.Recover(ctx)
+	rec, err := recoverPatiently(ctx, m)
 	switch {
 	case err == nil:
 		c.announce(a, m, rec)
