@@ -7,7 +7,7 @@ import (
 )
 
 // How many different wrong tokens are answered. A token that this program made cannot be
-// guessed; one that a person chose is protected by these.
+// guessed, and its holder is never held back; one that a person chose is protected by these.
 const (
 	clientBurst  = 10               // wrong ones from one address at once,
 	clientRefill = 30 * time.Second // and then one in this time

@@ -94,6 +94,39 @@ func TestAnOldTokenShutsNobodyOut(t *testing.T) {
 	}
 }
 
+// If this fails, who guesses keeps the administrator and programs out, though nobody can
+// guess a token that was made here: from the same machine, behind the same proxy, or
+// from a few thousand addresses.
+func TestWhoHasAMadeTokenIsNotKeptOut(t *testing.T) {
+	c := chainIn(t, t.TempDir(), echoTable, Options{})
+	_, token, _ := strings.Cut(c.LoginURL(""), "#token=")
+	good := func(from string) {
+		t.Helper()
+		want(t, c.do("GET", "/api/v1/things", "", "Authorization: Bearer "+token, from), 200, "")
+		want(t, c.do("POST", "/api/v1/session", `{"token":"`+token+`"}`, "anonymous", from), 204, "")
+	}
+	wrong := func(from string) int {
+		return c.do("GET", "/api/v1/things", "", "Authorization: Bearer "+guess("guess"), from).Code
+	}
+	one := "RemoteAddr: 127.0.0.1:1"
+	for range 2 * clientBurst {
+		wrong(one)
+	}
+	good(one)
+	if got := wrong(one); got != 429 {
+		t.Errorf("after many wrong tokens and a good one, a wrong one is answered %d", got)
+	}
+	for i := range 2 * totalBurst {
+		wrong(fmt.Sprintf("RemoteAddr: [2001:db8:0:%x::1]:1", i))
+	}
+	good("RemoteAddr: [2001:db8:1::1]:1")
+	for _, chosen := range []string{chainToken, strings.Repeat("ab", 21) + "c", "the-name-of-my-dog-and-the-year-of-its-birth"} {
+		if unguessable(chosen) {
+			t.Errorf("%q is taken for a random one", chosen)
+		}
+	}
+}
+
 // If this fails, a net of machines guesses without limit, fills the memory or the
 // activity log, or locks out programs that have the token.
 func TestGuessingFromManyAddresses(t *testing.T) {

@@ -99,6 +99,24 @@ func makeToken(path string) (created bool, err error) {
 	return err == nil, err
 }
 
+// variety is how many different characters a random token has at least: of 43 out of
+// 64 there are some 31, and fewer than 16 in less than one of 2^40.
+const variety = 16
+
+// unguessable reports whether the token is, or might well be, one of makeToken's: to hold
+// its holder back, for the sake of those who guess, would protect nothing.
+func unguessable(token string) bool {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(raw) != tokenBits/8 {
+		return false
+	}
+	different := make(map[rune]bool)
+	for _, r := range token {
+		different[r] = true
+	}
+	return len(different) >= variety
+}
+
 // readToken reads a file that only its owner can: never through a link, and no
 // more than a token.
 func readToken(path string) (token string, info fs.FileInfo, err error) {
