@@ -1,0 +1,112 @@
+package browser
+
+import (
+	"strings"
+	"testing"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/snapshot"
+)
+
+// "Create backup now" is what people press before they do something dangerous: they
+// must see that it works, how far it is, and that it is done.
+func TestCreateAndWatch(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, ofBytes(6<<20))
+	s.manual("first")
+	p := s.open(desktop)
+	watcher := p.another()
+	watcher.visit(s.page())
+	watcher.sees(hook("state"))
+
+	release := s.hold(t, "backup", "compress")
+	p.fill(hook("create-note"), "before the import")
+	p.click(hook("create-pin"))
+	p.click(hook("create-submit"))
+	for _, tab := range []*tab{p, watcher} {
+		tab.says(hook("operation"), "close this page")
+		tab.says(hook("operation-phase"), "compress")
+		tab.wait("progress", found(hook("operation")+" progress")+".position > 0")
+		tab.sees(hook("operation-cancel"))
+	}
+	p.hears("progressbar", "")
+	p.accessible("while a backup runs")
+	release()
+
+	p.says(hook("outcome"), "backup")
+	p.gone(hook("operation"))
+	b := s.find("latest")
+	if b.Note != "before the import" || !b.Pinned || b.Kind != catalog.Manual {
+		t.Errorf("made: %+v", b)
+	}
+	for _, tab := range []*tab{p, watcher} {
+		tab.says(row(b), "before the import", "manual")
+		tab.says(hook("stats"), "2")
+	}
+	p.wait("an empty field for the next", found(hook("create-note"))+".value === ''")
+	p.says(hook("activity"), "backup")
+	p.accessible("after a backup")
+}
+
+// A backup begun by mistake, or at a bad time, must go away when told to.
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, ofBytes(6<<20))
+	kept := s.manual("kept")
+	p := s.open(desktop)
+	release := s.hold(t, "backup", "compress")
+	p.click(hook("create-submit"))
+	p.click(hook("operation-cancel"))
+	release()
+	p.says(hook("outcome"), "cancelled")
+	p.gone(hook("operation"))
+	p.gone(hook("operation-cancel"))
+	if all := s.backups(); len(all) != 1 || all[0].ID != kept.ID {
+		t.Errorf("after the cancellation there are %d backups", len(all))
+	}
+	p.accessible("after a cancellation")
+}
+
+// The first look at a new installation: not a blank table, but what to do.
+func TestNothingYet(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.open(desktop)
+	p.says(hook("state"), "unprotected")
+	p.says(hook("backups"), "no backup")
+	p.accessible("without any backup")
+	p.click(hook("state-action"))
+	p.says(hook("state"), "protected")
+	p.wait("protected", "!"+found(hook("state"))+".innerText.toLowerCase().includes('unprotected')")
+	b := s.find("latest")
+	p.says(row(b), "manual")
+	p.accessible("after the first backup")
+}
+
+// A note is whatever somebody, or a program, wrote: as markup it could take the
+// session over.
+func TestNotesAreText(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	evil := `<img src=x onerror="alert(1)"><script>alert(2)</script><b>bold</b> &amp; "quoted" </td></table>` + "\u202egnp.exe"
+	s.backup(snapshot.Manual(evil))
+	p := s.open(desktop)
+	b := s.find("latest")
+	p.sees(row(b))
+	if shown := p.read(row(b)); !strings.Contains(shown, `<b>bold</b> &amp; "quoted" </td></table>`) {
+		t.Errorf("the row shows %q", shown)
+	}
+	if n := must[int](p, "document.querySelectorAll('main img, main script, td b').length"); n != 0 {
+		t.Errorf("%d elements came out of the note", n)
+	}
+	p.click(act(b, "note"))
+	p.wait("the note in its field", "document.activeElement.value?.includes('<b>bold</b>')")
+	p.accessible("editing a note")
+}
+
+// row is the selector of a backup's row, act that of a button in it.
+func row(b snapshot.Backup) string { return hook("row-" + b.ID) }
+
+func act(b snapshot.Backup, action string) string {
+	return row(b) + ` [data-action="` + action + `"]`
+}

@@ -1,0 +1,107 @@
+package browser
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+
+	"example.com/snapd/httpapi"
+)
+
+// wholePass is what everybody does with the page: look, create, restore, undo. It
+// goes through every kind of request that the page makes.
+func (s *site) wholePass(p *tab, note string) {
+	s.t.Helper()
+	p.fill(hook("create-note"), note)
+	p.click(hook("create-submit"))
+	p.says(hook("backups"), note)
+	p.gone(hook("operation-cancel"))
+	before := s.count(rows)
+	s.exec("DELETE FROM contacts WHERE id = (SELECT max(id) FROM contacts)")
+	b := s.find("latest")
+	p.click(act(b, "verify"))
+	p.says(hook("outcome"), "complete and sound")
+	p.click(act(b, "restore"))
+	p.confirmRestore()
+	p.sees(hook("undo-banner"))
+	if n := s.count(rows); n != before {
+		s.t.Errorf("%d contacts, want %d", n, before)
+	}
+}
+
+// A host mounts the page where it likes, behind its own prefix.
+func TestBehindAPrefix(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(s *site) {
+		s.prefix = "/admin/database/backups/"
+		s.options = httpapi.Options{PagePrefix: "/backups/", APIPrefix: "/rest"}
+		s.mount = func(h http.Handler) http.Handler {
+			mux := http.NewServeMux()
+			mux.Handle("/admin/database/", http.StripPrefix("/admin/database", h))
+			return mux
+		}
+	})
+	s.wholePass(s.open(desktop), "under a prefix")
+}
+
+// A proxy that strips a prefix knows nothing of the page, nor the page of it.
+func TestBehindAProxy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	target, err := url.Parse("http://" + s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(http.StripPrefix("/customers/7", &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.SetXForwarded() },
+	}))
+	t.Cleanup(proxy.Close)
+	s.addr, s.prefix = strings.TrimPrefix(proxy.URL, "http://"), "/customers/7"+s.prefix
+	s.wholePass(s.open(desktop), "behind a proxy")
+	p := s.open(desktop)
+	p.visit("http://" + s.addr + strings.TrimSuffix(s.prefix, "/")) // redirected, still outside
+	p.sees(hook("state"))
+	if got := p.path(); got != s.prefix {
+		t.Errorf("without the slash it leads to %s", got)
+	}
+}
+
+// The host decides who may do what: buttons that can only be refused are traps.
+func TestFewerRights(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(s *site) {
+		s.options.Authorize = func(*http.Request) (httpapi.Principal, error) {
+			return httpapi.Principal{Name: "auditor", Rights: []httpapi.Right{httpapi.RightView, httpapi.RightVerify}}, nil
+		}
+	})
+	b := s.manual("seen")
+	p := newTab(t, s.addr, desktop)
+	p.visit(s.page())
+	p.says(row(b), "seen")
+	p.sees(act(b, "verify"))
+	for _, action := range []string{"restore", "delete", "pin", "note", "download"} {
+		p.gone(act(b, action))
+	}
+	p.gone(hook("create-submit"))
+	p.gone(hook("logout")) // the host's business
+	p.click(act(b, "verify"))
+	p.says(hook("outcome"), "verif")
+	p.says(hook("activity"), "auditor")
+	p.accessible("with fewer rights")
+}
+
+// Nobody may see anything: that has to be said, not shown as an empty page.
+func TestNoRights(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(s *site) {
+		s.options.Authorize = func(*http.Request) (httpapi.Principal, error) { return httpapi.Principal{Name: "nobody"}, nil }
+	})
+	p := newTab(t, s.addr, desktop)
+	p.allow(`^(answer|log network error).*403`)
+	p.visit(s.page())
+	p.says("body", "right")
+	p.accessible("without any right")
+}

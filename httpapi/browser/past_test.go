@@ -1,0 +1,81 @@
+package browser
+
+import (
+	"sync/atomic"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/snapshot"
+)
+
+// clock is a clock that can be set back, to make a history.
+type clock struct{ off atomic.Int64 } // nanoseconds
+
+func (c *clock) now() time.Time  { return time.Now().Add(time.Duration(c.off.Load())) }
+func (c *clock) set(t time.Time) { c.off.Store(int64(time.Until(t))) }
+func (c *clock) right()          { c.off.Store(0) }
+func daysAgo(d int, h int) time.Time {
+	return midnight().AddDate(0, 0, -d).Add(time.Duration(h) * time.Hour)
+}
+
+// midnight is the last one, in UTC: the days of the history begin there.
+func midnight() time.Time { return time.Now().UTC().Truncate(24 * time.Hour) }
+
+// withPast gives a site weeks worth looking at, the newest backup being of so long
+// ago: two automatic backups a day of a database that grows, notes, pins, a failure,
+// days without any.
+func withPast(newest time.Duration) func(*site) {
+	return func(s *site) {
+		s.t.Helper()
+		var c clock
+		s.config.Now = c.now
+		s.config.Retention = catalog.Policy{Last: 12, Daily: 30}
+		s.prepare = func() {
+			end := time.Now().Add(-newest)
+			for day := 29; day >= 0; day-- {
+				for _, hour := range []int{1, 13} {
+					at := daysAgo(day, hour)
+					if at.After(end) {
+						continue
+					}
+					c.set(at)
+					switch {
+					case day == 17 || day == 16 && hour == 1: // nobody had it running
+					case day == 9 && hour == 13:
+						s.manager.Record(snapshot.Activity{Who: "automatic", Action: "backup", Outcome: "failed", Trigger: "schedule",
+							Code: "no_space", Detail: "the disk is full: 12 MB free, 31 MB needed"})
+					default:
+						s.grow(day)
+						s.automatic()
+					}
+				}
+				switch day {
+				case 21:
+					c.set(daysAgo(day, 15))
+					s.manual("before the import of the trade fair's contacts")
+				case 6:
+					c.set(daysAgo(day, 9))
+					s.backup(snapshot.Request{Kind: catalog.Manual, Trigger: catalog.TriggerManual, Note: "quarterly figures signed off", Pin: true})
+				}
+			}
+			c.set(end)
+			s.grow(0)
+			s.automatic()
+			c.set(end.Add(30 * time.Minute))
+			if _, err := s.manager.Drill(s.t.Context(), s.find("latest").ID); err != nil {
+				s.t.Fatal(err)
+			}
+			if _, err := s.manager.Prune(s.t.Context(), nil, false); err != nil {
+				s.t.Fatal(err)
+			}
+			c.right()
+			s.grow(0)
+		}
+	}
+}
+
+// grow is a day's work of the application.
+func (s *site) grow(day int) {
+	s.t.Helper()
+	s.exec("INSERT INTO notes(contact_id, author, body, created_at) SELECT id, 'Ada', hex(randomblob(400 + 40 * ?)), datetime('now') FROM contacts LIMIT 40", 30-day)
+}
