@@ -22,7 +22,7 @@ export CGO_ENABLED := 0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 PLATFORMS   := linux/arm64 darwin/arm64 windows/amd64
-TOOLS       := sqlite3 zstd python3 npm
+TOOLS       := sqlite3 zstd python3 npm curl jq
 AXE         := httpapi/browser/axe
 TESTFLAGS   ?= -count=1 -timeout 10m
 BENCH       ?= .
