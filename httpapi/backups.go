@@ -198,6 +198,7 @@ func (h *Handler) deleteBackup(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	if err := h.ops.writing(); err != nil {
+		h.refused(c, "delete", b.ID, err)
 		return err
 	}
 	ctx := snapshot.WithCaller(c.Context(), snapshot.Caller{Who: nameOf(c.who)})

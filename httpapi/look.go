@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"mime"
 	"net/http"
+	"sync"
 	"time"
 
 	"example.com/snapd/internal/livefile"
@@ -49,6 +50,28 @@ func (h *Handler) getTables(w http.ResponseWriter, c *call) error {
 	return writeJSON(w, http.StatusOK, tableDocument{notNull(all)})
 }
 
+// fetching remembers who fetched what last, so that a download in a thousand ranges
+// is one entry of the activity log.
+type fetching struct {
+	mu   sync.Mutex
+	what string
+	at   time.Time
+}
+
+// sameFetch is how long requests for the same archive are one download.
+const sameFetch = 10 * time.Minute
+
+// anew reports whether this is another download than the last one.
+func (f *fetching) anew(what string, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	again := f.what == what && now.Sub(f.at).Abs() < sameFetch
+	if !again {
+		f.what, f.at = what, now
+	}
+	return !again
+}
+
 // download sends the archive as it lies in the backup directory.
 func (h *Handler) download(w http.ResponseWriter, c *call) error {
 	if err := noQuery(c); err != nil {
@@ -74,7 +97,9 @@ func (h *Handler) download(w http.ResponseWriter, c *call) error {
 		return fmt.Errorf("download: %w", err)
 	}
 	defer f.Close()
-	h.m.Record(snapshot.Activity{Who: nameOf(c.who), Action: "access", Backup: b.ID, Outcome: "started", Detail: "download of the archive"})
+	if h.fetched.anew(nameOf(c.who)+"\x00"+b.ID, h.now()) {
+		h.m.Record(snapshot.Activity{Who: nameOf(c.who), Action: "access", Backup: b.ID, Outcome: "started", Detail: "download of the archive"})
+	}
 	header := w.Header()
 	header.Set("Content-Type", "application/zstd")
 	header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": b.File}))

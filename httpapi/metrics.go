@@ -65,6 +65,7 @@ var (
 	descDrillAge   = metric("last_drill_age_seconds", "Age of the last restore drill.")
 	descDrillTook  = metric("last_drill_duration_seconds", "How long the last restore drill took.")
 	descDrillGood  = metric("last_drill_healthy", "1 if the last restore drill gave a healthy database.")
+	descEstimate   = metric("estimated_restore_seconds", "How long it will take to put the newest verified backup back. Absent before the first restore or drill.")
 	descRestore    = metric("last_restore_timestamp_seconds", "When the database was last restored.")
 	descFree       = metric("free_bytes", "Free space for backups.")
 	descRunning    = metric("operations_running", "Operations that run now.", "kind")
@@ -132,6 +133,9 @@ func (c *collector) status(s sample) bool {
 		s.gauge(descState, flag(st.State == state), string(state))
 	}
 	s.gauge(descDatabase, float64(st.Database.Bytes))
+	if ms := st.EstimatedRestoreMS; ms != nil {
+		s.gauge(descEstimate, float64(*ms)/1000)
+	}
 	if st.NextRun != nil {
 		s.gauge(descNext, unix(*st.NextRun))
 	}

@@ -40,7 +40,7 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		`snapd_protection_state{state="protected"} 1`, `snapd_backups{kind="manual",trigger="manual",verification="verified"} 1`,
 		"snapd_newest_verified_backup_age_seconds ", `snapd_last_success_timestamp_seconds{trigger="manual"} `,
-		"snapd_last_drill_age_seconds ", "snapd_last_drill_duration_seconds ", "snapd_last_drill_healthy 1", "snapd_last_check_healthy 1",
+		"snapd_last_drill_age_seconds ", "snapd_last_drill_duration_seconds ", "snapd_last_drill_healthy 1", "snapd_estimated_restore_seconds ", "snapd_last_check_healthy 1",
 		`snapd_operations_total{kind="backup",outcome="failed"} 1`, `snapd_operations_total{kind="drill",outcome="done"} 1`,
 		"snapd_archives_bytes ", "snapd_database_bytes ", `snapd_last_backup_duration_seconds{trigger="manual"} `,
 	} {

@@ -116,9 +116,9 @@ func (o *operations) found(op *operation) bool {
 			return false
 		}
 		// By which method it was made is not known any more.
-		done := snapshot.RestoreResult{Restored: last.ID, To: o.m.Database(), DurationMS: last.At.Sub(op.StartedAt).Milliseconds()}
-		if saved, ok := o.madeBy(op.StartedAt, catalog.TriggerPreRestore); ok {
-			done.SafetyBackup = &saved.ID
+		done := snapshot.RestoreResult{Restored: last.ID, To: o.m.Database(), DurationMS: last.DurationMS}
+		if last.Safety != "" {
+			done.SafetyBackup = &last.Safety
 		}
 		result = done
 	case kindDrill:

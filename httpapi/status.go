@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -212,7 +211,7 @@ func (s *statusCache) word(ctx context.Context) string {
 	if err != nil {
 		return "unknown"
 	}
-	return fmt.Sprint(st.State, " ", st.Covered) // not the reason: it tells the age
+	return string(st.State) + " " + string(st.Code) // not the reason: it tells the age
 }
 
 // statusNow is the status for those who ask without a request.

@@ -14,6 +14,7 @@ type work struct {
 	plans   *plans
 	edits   sync.Mutex    // of entries of the catalog, from looking to changing
 	looks   chan struct{} // one for each that looks into an archive
+	fetched fetching
 	metrics http.Handler
 }
 
