@@ -99,25 +99,29 @@ func TestStatusShowsTheScheduleOfTheRunningService(t *testing.T) {
 	}
 }
 
-// Lost: the way back from a restore that a crash cut short, and that was finished later.
+// Lost: the way back from a restore that a crash cut short, and that was finished
+// later, or that had only its record still to be written.
 func TestFinishedRestoreCanBeUndone(t *testing.T) {
-	b := newBench(t, "delete")
-	before := b.backup(snapshot.Manual(manualNote))
-	b.mark("changed")
-	dir := filepath.Join(t.TempDir(), "work") // which this process has never opened
-	command(t, "cp", "-a", filepath.Dir(b.m.Database()), dir)
-	const point = "intent written"
-	if got := crashAt(t, "restore offline", filepath.Join(dir, "data.db"), point); got != point {
-		t.Fatalf("died at %q", got)
-	}
-	b = benchOn(t, filepath.Join(dir, "data.db"))
-	safety := ""
-	for _, e := range b.activity() {
-		if e.Trigger == string(catalog.TriggerPreRestore) {
-			safety = e.Backup
-		}
-	}
-	if r := b.status().LastRestore; r == nil || r.ID != before.ID || r.Undo == nil || *r.Undo != safety {
-		t.Errorf("%+v, safety backup %s", r, safety)
+	for _, point := range []string{"intent written", "renamed", "intent removed"} {
+		t.Run(point, func(t *testing.T) {
+			b := newBench(t, "delete")
+			before := b.backup(snapshot.Manual(manualNote))
+			b.mark("changed")
+			dir := filepath.Join(t.TempDir(), "work") // which this process has never opened
+			command(t, "cp", "-a", filepath.Dir(b.m.Database()), dir)
+			if got := crashAt(t, "restore offline", filepath.Join(dir, "data.db"), point); got != point {
+				t.Fatalf("died at %q", got)
+			}
+			b = benchOn(t, filepath.Join(dir, "data.db"))
+			safety := ""
+			for _, e := range b.activity() {
+				if e.Trigger == string(catalog.TriggerPreRestore) {
+					safety = e.Backup
+				}
+			}
+			if r := b.status().LastRestore; r == nil || r.ID != before.ID || r.Undo == nil || *r.Undo != safety {
+				t.Errorf("%+v, safety backup %s", r, safety)
+			}
+		})
 	}
 }

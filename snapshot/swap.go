@@ -321,11 +321,20 @@ func (m *Manager) carryOut(ctx context.Context, in *intent) error {
 	if err := closeToOthers(in.Quarantine); err != nil {
 		return err
 	}
-	if err := durable.Remove(intentPath(db)); err != nil {
+	if err := m.closeIntent(in); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	m.atPoint("intent removed")
 	return nil
+}
+
+// closeIntent removes the intent of a swap that took effect. What nobody else will
+// remember after a crash is written down first; the caller adds how long it took.
+func (m *Manager) closeIntent(in *intent) error {
+	if in.Backup != "" { // else a repair
+		m.rememberRestore(catalog.RestoreOutcome{ID: in.Backup, Action: in.Operation, Safety: in.Safety})
+	}
+	return durable.Remove(intentPath(m.cfg.Database))
 }
 
 // waitForLateComers waits, with everybody locked out, for those who opened the
@@ -390,16 +399,13 @@ func (m *Manager) finishRestore(ctx context.Context, in *intent) error {
 		}
 		m.ev.emit(ctx, Event{Type: EventRestoreReset, Operation: "restore", Backup: in.Backup, Path: db,
 			Message: "a restore that was cut short has been finished"})
-		if in.Backup != "" { // else a repair
-			m.rememberRestore(catalog.RestoreOutcome{ID: in.Backup, Action: in.Operation, Safety: in.Safety})
-		}
 		return nil
 	case now != nil && now.ID == in.StagedID:
 		// The rename was done, and the application may have written since.
 		if err := closeToOthers(in.Quarantine); err != nil {
 			return fmt.Errorf("finish restore: %w", err)
 		}
-		return durable.Remove(intentPath(db))
+		return m.closeIntent(in)
 	}
 	return m.undoRestore(ctx, in, staged, untouched)
 }
