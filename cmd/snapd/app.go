@@ -81,7 +81,7 @@ func (a *app) logger(serving bool) *slog.Logger {
 	}
 	o := &slog.HandlerOptions{Level: level}
 	var h slog.Handler = slog.NewTextHandler(a.console, o)
-	asJSON := text(a.LogFormat, "") == "json" || a.LogFormat == nil && a.JSON
+	asJSON := a.logsJSON()
 	if asJSON {
 		h = slog.NewJSONHandler(a.console, o)
 	}
@@ -94,6 +94,9 @@ func (a *app) logger(serving bool) *slog.Logger {
 	}
 	return slog.New(h)
 }
+
+// logsJSON reports whether log lines are JSON.
+func (a *app) logsJSON() bool { return text(a.LogFormat, "") == "json" || a.LogFormat == nil && a.JSON }
 
 // belowError passes on what is less than an error.
 type belowError struct{ slog.Handler }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -103,9 +104,23 @@ func (c *serveCmd) show(a *app, m *snapshot.Manager, l net.Listener, trouble err
 	token := tokenFile(c.listening, m)
 	a.log.Info("page and API", "address", p.address(), "token_file", token)
 	if p.handler.TokenCreated() && !a.Quiet {
-		fmt.Fprintf(a.console, "The page, with the login in its address (shown once; the token is in %s):\n  %s\n", token, p.login())
+		return p, a.tellLogin(p.login(), token)
 	}
 	return p, nil
+}
+
+// tellLogin prints the address that logs in, beside the log and in its form.
+func (a *app) tellLogin(address, token string) error {
+	if !a.logsJSON() {
+		fmt.Fprintf(a.console, "The page, with the login in its address (shown once; the token is in %s):\n  %s\n", token, address)
+		return nil
+	}
+	raw, err := json.Marshal(map[string]string{"login": address, "token_file": token})
+	if err != nil {
+		return fmt.Errorf("print the login: %w", err)
+	}
+	fmt.Fprintf(a.console, "%s\n", raw)
+	return nil
 }
 
 // protect runs the schedule until ctx has ended. Then the page ends, and with it
