@@ -141,6 +141,7 @@ type Handler struct {
 	crossOrigin http.CrossOriginProtection
 	refusals    recorder // of tokens
 	denials     recorder // of rights
+	notBegun    recorders
 	closing     atomic.Bool
 	limits      limits
 

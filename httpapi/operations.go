@@ -251,16 +251,19 @@ func (o *operations) cancel(id, who string) (operation, error) {
 		if r.cancel == nil || r.past || r.ending {
 			break
 		}
-		if r.by == "" {
+		first := r.by == ""
+		if first {
 			r.by, r.op.Cancellable = who, false
 			r.cancel()
 		}
 		op := r.op
 		o.publish(op)
 		o.mu.Unlock()
-		o.m.Record(snapshot.Activity{Who: who, Action: "cancel", Operation: id, Backup: deref(op.Backup), Outcome: "done",
-			Detail: "asked to stop: " + op.Kind + ", begun by " + op.Who})
-		o.changed()
+		if first {
+			o.m.Record(snapshot.Activity{Who: who, Action: "cancel", Operation: id, Backup: deref(op.Backup), Outcome: "done",
+				Detail: "asked to stop: " + op.Kind + ", begun by " + op.Who})
+			o.changed()
+		}
 		return op, nil
 	}
 	o.mu.Unlock()

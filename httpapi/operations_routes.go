@@ -46,8 +46,8 @@ func (h *Handler) accepted(w http.ResponseWriter, c *call, op operation) error {
 // refused notes in the activity log what was not begun.
 func (h *Handler) refused(c *call, action, backup string, err error) {
 	p := problemOf(err)
-	h.m.Record(snapshot.Activity{Who: nameOf(c.who), Action: action, Backup: backup, Outcome: "refused", Code: p.Code, Detail: p.Detail})
-	h.happened()
+	h.notBegun.get(action).record(h, snapshot.Activity{Who: nameOf(c.who), Action: action, Backup: backup, Outcome: "refused",
+		Code: p.Code, Detail: p.Detail}, h.now())
 }
 
 // happened is called after a change that no event of the Manager's may tell of.

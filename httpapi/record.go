@@ -21,6 +21,25 @@ const (
 	recordRefill = time.Minute
 )
 
+// recorders has a recorder for each action: who may do only one thing cannot hide
+// what others are refused. Its zero value is ready.
+type recorders struct {
+	mu sync.Mutex
+	of map[string]*recorder
+}
+
+func (r *recorders) get(action string) *recorder {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.of == nil {
+		r.of = make(map[string]*recorder)
+	}
+	if r.of[action] == nil {
+		r.of[action] = new(recorder)
+	}
+	return r.of[action]
+}
+
 // recorder bounds the entries, and counts what it leaves out.
 type recorder struct {
 	mu      sync.Mutex
