@@ -1,11 +1,13 @@
 // Plain words for the API's codes. A word that is not known here is shown as it
-// came, so that a newer server is not silenced by an older tab.
+// came, so that a newer server is not silenced by an older tab. The tables have no
+// prototype, or "constructor" would be a word.
 
 import { label, sentence } from './format.js';
 
 export const states = { protected: 'Protected', at_risk: 'At risk', unprotected: 'Unprotected' };
 
 const triggers = {
+  __proto__: null,
   startup: 'at start-up',
   schedule: 'on schedule',
   change: 'after changes',
@@ -23,13 +25,14 @@ export function trigger(name) {
   return triggers[name] ?? String(name ?? '');
 }
 
-const levels = { header: 'header check', probe: 'quick look', quick: 'quick check', full: 'full check' };
+const levels = { __proto__: null, header: 'header check', probe: 'quick look', quick: 'quick check', full: 'full check' };
 
 export function level(name) {
   return levels[name] ?? String(name ?? '');
 }
 
 const phases = {
+  __proto__: null,
   '': 'Starting',
   check: 'Checking that the database is sound',
   spool: 'Copying the database aside',
@@ -47,6 +50,7 @@ export function phase(name) {
 }
 
 const running = {
+  __proto__: null,
   backup: 'Creating a backup',
   verify: 'Verifying a backup',
   drill: 'Testing a restore',
@@ -62,6 +66,7 @@ export function doing(operation, backup) {
 }
 
 const tried = {
+  __proto__: null,
   backup: 'backup',
   verify: 'verification',
   drill: 'test restore',
@@ -77,6 +82,7 @@ export function noun(kindOf) {
 
 // Per action: what was done, and the words after "could not" and "tried to".
 const actions = {
+  __proto__: null,
   backup: ['created a backup', 'create a backup'],
   verify: ['verified a backup', 'verify a backup'],
   drill: ['tested a restore', 'complete the test of a restore'],
