@@ -16,7 +16,7 @@ type gate struct {
 	pace time.Duration            // what every step of progress takes longer
 }
 
-// hold stops the named operation in a phase, until the returned function is called,
+// hold stops the named operation in a phase, when half of it is done, until the returned function is called,
 // and when the test ends.
 func (g *gate) hold(t testing.TB, operation, phase string) (release func()) {
 	g.mu.Lock()
@@ -51,7 +51,7 @@ func (g *gate) pass(e snapshot.Event) {
 	g.mu.Lock()
 	held, pace := g.held[e.Operation+" "+e.Phase], g.pace
 	g.mu.Unlock()
-	if held != nil {
+	if held != nil && 2*e.Done >= e.Total {
 		<-held
 	} else if pace > 0 {
 		time.Sleep(pace)

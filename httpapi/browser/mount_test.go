@@ -5,10 +5,17 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/chromedp"
+
 	"example.com/snapd/httpapi"
+	"example.com/snapd/internal/testdb"
 )
 
 // wholePass is what everybody does with the page: look, create, restore, undo. It
@@ -104,4 +111,81 @@ func TestNoRights(t *testing.T) {
 	p.visit(s.page())
 	p.says("body", "right")
 	p.accessible("without any right")
+}
+
+// A proxy that holds events back must not leave somebody before a dead page.
+func TestEventsDoNotGetThrough(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(s *site) {
+		s.mount = func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/events") {
+					http.Error(w, "no", http.StatusBadGateway)
+					return
+				}
+				h.ServeHTTP(w, r)
+			})
+		}
+	})
+	p := newTab(t, s.addr, desktop)
+	p.allow(`/events`)
+	p.allow(firstVisit)
+	p.visit(s.page() + "#token=" + s.token())
+	p.says(hook("connection"), "live updates do not get through")
+	p.accessible("without events")
+	p.fill(hook("create-note"), "seen all the same")
+	p.click(hook("create-submit"))
+	p.says(hook("backups"), "seen all the same")
+	p.says(hook("outcome"), "backup is done")
+}
+
+// A server that answers the page but not the API: no data, no blank page, a way on.
+func TestOnlyThePageAnswers(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	s := newSite(t, func(s *site) {
+		s.mount = func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if broken.Load() && strings.Contains(r.URL.Path, "/api/") {
+					http.Error(w, "<h1>Bad Gateway</h1>", http.StatusBadGateway)
+					return
+				}
+				h.ServeHTTP(w, r)
+			})
+		}
+	})
+	p := s.open(desktop)
+	p.allow(unreachable)
+	broken.Store(true)
+	p.visit(s.page())
+	p.says("main", "does not answer")
+	p.accessible("the API is away")
+	p.fits(desktop)
+	broken.Store(false)
+	p.click("#unreachable-again")
+	p.sees(hook("state"))
+}
+
+// Archives hold all the data: they leave only where the operator allows it, and then
+// whole.
+func TestDownload(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(s *site) { s.options.AllowDownload = true })
+	b := s.manual("to take along")
+	p := s.open(desktop)
+	dir := t.TempDir()
+	_, err := chromedp.CallBrowser(p.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.click(act(b, "download"))
+	got := filepath.Join(dir, b.File)
+	s.waitFor("the download", func() bool {
+		st, err := os.Stat(got)
+		return err == nil && st.Size() == b.ArchiveBytes
+	})
+	if testdb.FileHash(t, got) != testdb.FileHash(t, s.manager.ArchivePath(b)) {
+		t.Error("it is not the archive")
+	}
 }

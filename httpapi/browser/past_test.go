@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -60,7 +61,11 @@ func withPast(newest time.Duration) func(*site) {
 			}
 			c.set(end)
 			s.grow(0)
-			s.automatic()
+			if newest < snapshot.DefaultInterval {
+				s.run() // begins with a backup
+			} else {
+				s.automatic()
+			}
 			c.set(end.Add(30 * time.Minute))
 			if _, err := s.manager.Drill(s.t.Context(), s.find("latest").ID); err != nil {
 				s.t.Fatal(err)
@@ -72,6 +77,26 @@ func withPast(newest time.Duration) func(*site) {
 			s.grow(0)
 		}
 	}
+}
+
+// run lets the schedule run beside the server, and returns after its first backup.
+func (s *site) run() {
+	s.t.Helper()
+	before := s.find("latest").ID
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.manager.Run(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			s.t.Errorf("run: %v", err)
+		}
+	})
+	s.waitFor("the backup at start-up", func() bool { return s.find("latest").ID != before })
+	s.waitFor("the next one to be scheduled", func() bool {
+		status, err := s.manager.Status(s.t.Context())
+		return err == nil && status.NextRun != nil
+	})
 }
 
 // grow is a day's work of the application.

@@ -138,3 +138,51 @@ func TestRestoreThatLosesNothing(t *testing.T) {
 	p.says(hook("dialog-restore-1"), "nothing")
 	p.accessible("a restore that loses nothing")
 }
+
+// A plan that is no longer true must not be carried out, and the way to a new one has
+// to be in the same place.
+func TestPlanGoesStale(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b, before := s.damage()
+	other := s.manual("without the contacts")
+	p := s.open(desktop)
+	p.allow(`^(answer|log network error).*409`)
+	p.click(act(b, "restore"))
+	p.click(hook("dialog-restore-1-continue"))
+	p.fill(hook("dialog-restore-2-name"), "data.db")
+	if err := s.manager.Restore(t.Context(), other.ID, snapshot.RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p.click(hook("dialog-restore-2-confirm"))
+	p.says(hook("dialog-restore-2"), "out of date", "nothing was changed")
+	p.accessible("a plan that is out of date")
+	if s.count(rows) == before {
+		t.Fatal("restored by a stale plan")
+	}
+	p.click(hook("dialog-again"))
+	p.confirmRestore()
+	p.sees(hook("undo-banner"))
+	if n := s.count(rows); n != before {
+		t.Errorf("%d contacts, want %d", n, before)
+	}
+}
+
+// Whoever notices too late that it was the wrong one can still stop it, and the
+// database is as it was.
+func TestCancelRestore(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b, before := s.damage()
+	p := s.open(desktop)
+	release := s.hold(t, "restore", "write") // just before the point of no return
+	p.click(act(b, "restore"))
+	p.confirmRestore()
+	p.click(hook("operation-cancel"))
+	release()
+	p.says(hook("outcome"), "cancelled", "not changed")
+	p.gone(hook("undo-banner"))
+	if s.count(rows) == before {
+		t.Error("it was restored all the same")
+	}
+}

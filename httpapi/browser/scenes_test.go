@@ -46,17 +46,24 @@ var scenes = []scene{
 		}
 	}, reach: func(_ *site, p *tab) { p.says(hook("state-reason"), "damaged") }},
 	{name: "running", site: withPast(3 * time.Hour), reach: func(s *site, p *tab) {
-		s.hold(s.t, "backup", "read back")
-		s.slow(60 * time.Millisecond)
+		s.exec("CREATE TABLE scans(content BLOB)")
+		for range 12 {
+			s.exec("INSERT INTO scans VALUES(randomblob(1 << 20))")
+		}
+		s.hold(s.t, "backup", "compress")
+		s.slow(100 * time.Millisecond)
 		p.fill(hook("create-note"), "before the update to 4.2")
 		p.click(hook("create-submit"))
-		p.says(hook("operation-phase"), "back")
+		p.says(hook("operation-phase"), "compress")
+		p.says(hook("operation"), "MB/s", "left")
 	}},
 	{name: "failed", reach: func(s *site, p *tab) {
 		b := s.manual("its archive is about to be damaged")
 		testdb.FlipByte(s.t, s.manager.ArchivePath(b), b.ArchiveBytes/2)
 		p.click(act(b, "verify"))
 		p.says(hook("outcome"), "failed")
+		p.says(hook("state-reason"), "failed its verification")
+		p.says(hook("state-action"), "create a backup") // verifying it again would help nobody
 	}},
 	{name: "restore-1", site: withPast(3 * time.Hour), reach: func(s *site, p *tab) {
 		p.click(act(s.backups()[2], "restore"))

@@ -27,17 +27,26 @@ function newestTime(status) {
   return known ? new Date(known.created_at) : new Date(store.statusAt - status.loss_window_seconds * 1000);
 }
 
+// disproven says that verifying again is no way out: there is nothing left to prove.
+function disproven() {
+  return [...store.decisions.keys()].every((id) => store.backups.get(id)?.verification.state === 'failed');
+}
+
 // reason recomputes sentences with an age in them: the server's were true when it
 // said them, and a page stays open for days.
 function reason(status) {
   const newest = newestTime(status);
   if (newest && status.code === 'recent') return `The newest verified backup was taken ${relative(newest)}.`;
   if (newest && status.code === 'unchanged') return `The database is unchanged since the verified backup taken ${relative(newest)}.`;
-  if (status.code === 'unverified') return 'There is no verified backup: what is stored has not been proven yet.';
+  if (status.code === 'unverified') {
+    return disproven() ? 'There is no verified backup: what is stored failed its verification.'
+      : 'There is no verified backup: what is stored has not been proven yet.';
+  }
   return sentence(status.reason);
 }
 
 function mend(status) {
+  if (status.code === 'unverified' && disproven()) return mends.overdue;
   const found = mends[status.code];
   if (!found || (found[2] === 'restoreNewest' && !status.newest_verified)) return null;
   return found;
