@@ -4,12 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/chromedp/chromedp"
 
 	"example.com/snapd/httpapi"
 	"example.com/snapd/internal/testdb"
@@ -178,40 +175,6 @@ func TestReducedMotion(t *testing.T) {
 	p.sees(hook("operation"))
 	if moving := must[[]string](p, `document.getAnimations().filter(a => a.effect.getComputedTiming().activeDuration > 20).map(a => a.effect.target.outerHTML.slice(0, 200))`); len(moving) > 0 {
 		t.Errorf("still moving: %v", moving)
-	}
-}
-
-// TestScreenshots makes pictures for people to look at; make screenshots runs it.
-func TestScreenshots(t *testing.T) {
-	dir := os.Getenv("SNAPD_SCREENSHOTS")
-	if dir == "" {
-		t.Skip("make screenshots makes them")
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, sc := range scenes {
-		t.Run(sc.name, func(t *testing.T) {
-			t.Parallel()
-			p := sc.play(t, light)
-			for name, d := range map[string]device{"light": light, "dark": dark, "narrow": narrow} {
-				p.look(d)
-				p.wait("resized", fmt.Sprintf("innerWidth === %d", d.width))
-				must[any](p, "window.scrollTo({top: 0, behavior: 'instant'}), null")
-				if sc.show != "" {
-					must[any](p, found(sc.show)+".scrollIntoView({block: 'start', behavior: 'instant'}), null")
-				}
-				must[any](p, settled)
-				ctx := p.ctx
-				picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
-				if err == nil {
-					err = os.WriteFile(filepath.Join(dir, sc.name+"-"+name+".png"), picture, 0o644)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
 	}
 }
 
