@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -63,7 +64,8 @@ func TestBehindAProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	proxy := httptest.NewServer(http.StripPrefix("/customers/7", &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.SetXForwarded() },
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target); r.SetXForwarded() },
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // streams end with their pages
 	}))
 	t.Cleanup(proxy.Close)
 	s.addr, s.prefix = strings.TrimPrefix(proxy.URL, "http://"), "/customers/7"+s.prefix
