@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/adhocore/gronx"
@@ -76,12 +77,24 @@ func (m *Manager) promise() string {
 	case m.cfg.Cron != "":
 		when = fmt.Sprintf("a backup by cron %q", m.cfg.Cron)
 	case m.cfg.Interval > 0:
-		when = "a backup every " + m.cfg.Interval.String()
+		when = "a backup every " + plain(m.cfg.Interval)
 	}
 	if m.cfg.OnChange > 0 {
 		when += ", and after changes"
 	}
 	return when
+}
+
+// plain is a duration as people write it: 12h, not 12h0m0s.
+func plain(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // RunningIn tells which process has a Run on this backup directory, "" for none.
