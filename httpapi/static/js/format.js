@@ -1,18 +1,18 @@
-// Numbers and times as people read them. All sizes are binary (1 GB = 2^30 bytes
-// here, as file managers show it), all spans round down: a loss window must not
-// look shorter than it is by more than its last digit.
+// Numbers and times as people read them. Sizes are decimal (1 MB = 10^6 bytes), as
+// the commands print them; all spans round down: a loss window must not look
+// shorter than it is by more than its last digit.
 
 const locale = 'en-GB';
 const oneDigit = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
-const units = ['bytes', 'KB', 'MB', 'GB', 'TB', 'PB'];
+const units = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
 export function bytes(n) {
   if (n === null || n === undefined || !Number.isFinite(n)) return '–';
   let unit = 0;
   let value = Math.abs(n);
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
     unit += 1;
   }
   const digits = unit === 0 || value >= 100 ? whole : oneDigit;
