@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/adhocore/gronx"
@@ -98,7 +99,7 @@ func (m *Manager) why(s *Status, latest Backup, state catalog.State, checkErr er
 	}
 	if f, failed := newest(state.LastFailure); failed {
 		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
-			return WhyFailed, "the last backup failed: " + f.Message
+			return WhyFailed, "the last backup failed: " + strings.TrimPrefix(f.Message, "backup: ")
 		}
 	}
 	if s.Covered {

@@ -60,9 +60,9 @@ func Preflight(dir string, need int64) error {
 	if short < 0 {
 		short = math.MaxInt64 // need is within the reserve of the largest number
 	}
-	return fmt.Errorf("%w in %s: %s needed (%d bytes), %s free (%d bytes); free %s there, or choose a directory on a larger disk",
-		ErrNoSpace, dir, humanize.IBytes(uint64(need)), need, humanize.IBytes(uint64(free)), free,
-		humanize.IBytes(uint64(short)))
+	return fmt.Errorf("%w in %s: %s needed besides %s that are left free, %s free: %s too little",
+		ErrNoSpace, dir, humanize.Bytes(uint64(need)), humanize.Bytes(reserveBytes), humanize.Bytes(uint64(free)),
+		humanize.Bytes(uint64(short)))
 }
 
 // IsNoSpace tells whether err is a full disk, an exhausted quota, or ErrNoSpace.

@@ -27,7 +27,7 @@ func TestPreflight(t *testing.T) {
 	if !errors.Is(err, ErrNoSpace) || !IsNoSpace(err) {
 		t.Fatalf("too much: %v", err)
 	}
-	for _, want := range []string{"1.0 GiB needed", "1073741824 bytes", "300 MiB free", "free 728 MiB there", dir, "larger disk"} {
+	for _, want := range []string{dir + ": 1.1 GB needed", "besides 4.2 MB that are left free", "315 MB free", "763 MB too little"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}

@@ -108,13 +108,16 @@ function duration(status) {
   return [`About ${took(ms)}`.replace('About under', 'Under'), status.last_drill ? 'as measured' : 'an estimate', ''];
 }
 
+const reserve = 4 * 2 ** 20; // bytes that the server leaves free
+
 function room(status) {
   const free = status.free_bytes;
   if (free === null || free === undefined) return ['Not known', 'on the backup disk', ''];
   const latest = store.backups.get(status.newest_verified);
   if (!latest?.archive_bytes) return [bytes(free), 'on the backup disk', `${count(free)} bytes`];
-  const more = Math.floor(free / latest.archive_bytes);
-  const detail = more < 1 ? 'not enough for another backup' : more > 9999 ? 'room for thousands of backups' : `room for about ${plural(more, 'more backup', 'more backups')}`;
+  // A backup and its proof may need a copy of the database for a while, and some is left free.
+  const more = Math.floor((free - (status.database.bytes ?? 0) - reserve) / latest.archive_bytes);
+  const detail = free < reserve + latest.archive_bytes ? 'too little for another backup' : more < 1 ? 'may be too little for another backup' : more > 9999 ? 'room for thousands of backups' : `room for about ${plural(more, 'more backup', 'more backups')}`;
   return [bytes(free), detail, `${count(free)} bytes`, more < 1 ? 'bad' : more < 5 ? 'warn' : null];
 }
 
