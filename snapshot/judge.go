@@ -97,7 +97,7 @@ func (m *Manager) why(s *Status, latest Backup, state catalog.State, checkErr er
 			return WhyMissing, fmt.Sprintf("the database is %s; the newest backup was taken %s", *s.Database.Verdict, age)
 		}
 	}
-	if f, failed := newest(state.LastFailure); failed {
+	if f, failed := newest(state.LastFailure); failed && !mended(f, state) {
 		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
 			return WhyFailed, "the last backup failed: " + strings.TrimPrefix(f.Message, "backup: ")
 		}
@@ -113,6 +113,12 @@ func (m *Manager) why(s *Status, latest Backup, state catalog.State, checkErr er
 			humanize.RelTime(due, m.now(), "ago", "from now"), age)
 	}
 	return WhyRecent, fmt.Sprintf("the newest verified backup was taken %s", age)
+}
+
+// mended reports whether a backup failed for the database's own sake, which a
+// restore has put right since.
+func mended(f catalog.Outcome, state catalog.State) bool {
+	return (f.Code == "missing" || f.Code == "corrupt") && state.LastRestore != nil && state.LastRestore.At.After(f.At)
 }
 
 // grace is how long after its due time a backup counts as overdue.

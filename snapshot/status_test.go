@@ -138,6 +138,20 @@ func TestStatusReasons(t *testing.T) {
 		testdb.CutAt(t, b.m.Database(), 0)
 		b.why(snapshot.WhyMissing, "empty")
 	})
+	t.Run("missing, found out by a backup, and restored", func(t *testing.T) {
+		b := newBench(t, "delete")
+		id := b.auto()
+		if err := os.Remove(b.m.Database()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.m.Backup(t.Context(), snapshot.Manual("")); !errors.Is(err, snapshot.ErrMissing) {
+			t.Errorf("backup of nothing: %v", err)
+		}
+		if err := b.m.Restore(t.Context(), id.ID, snapshot.RestoreOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		b.wants(snapshot.Protected, "")
+	})
 	t.Run("locked", func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.LockWait = 100 * time.Millisecond })
 		b.auto()

@@ -34,7 +34,7 @@ function proof(backup) {
 
 function saves(plan) {
   if (plan.saves_first) return ['ok', 'undo', 'Can be undone', 'The present state is saved first as a safety backup. You can undo this afterwards.'];
-  return ['warn', 'warn', 'Cannot be saved first', 'The present database cannot be backed up. If there is a damaged file, it is kept as it is beside the database.'];
+  return ['warn', 'warn', 'Cannot be saved first', 'The present database cannot be backed up. A damaged file is kept as it is, in the backup directory.'];
 }
 
 function duration(plan) {
