@@ -21,9 +21,6 @@ type State = catalog.State
 // ErrCursor: a cursor that no call has given out.
 var ErrCursor = catalog.ErrCursor
 
-// State returns what the catalog remembers beside the backups.
-func (m *Manager) State() (State, error) { return m.cat.State() }
-
 // Activity returns up to limit entries of the log, the newest first, from cursor on;
 // "" is the beginning. next is "" after the oldest entry that there is; old ones are
 // removed in time. Errors: [ErrCursor], [ErrRefused].

@@ -97,7 +97,7 @@ func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info,
 // unchanged tells that b still covers the database. A failure before is then
 // over; otherwise nothing is written: idle means idle.
 func (m *Manager) unchanged(ctx context.Context, req Request, b Backup) error {
-	state, err := m.cat.State()
+	state, err := m.State()
 	if err != nil {
 		return err
 	}

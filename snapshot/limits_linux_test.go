@@ -75,6 +75,8 @@ func TestUnwritableBackupDirectory(t *testing.T) {
 			if got := b.markIn(id); got != "saved" {
 				t.Errorf("looked in and found %q", got)
 			}
+			b.why(snapshot.WhyFailed, "not writable")
+			b.reopen() // who has made no backup knows of no failure
 			b.wants(snapshot.Protected, "")
 		})
 		if now := b.beside() + b.stored(); now != before {

@@ -38,6 +38,7 @@ type Manager struct {
 	act journal
 
 	past lastHistory
+	own  ownFailures
 }
 
 // Open reads the catalog of the backup directory and brings it in line with
@@ -119,11 +120,16 @@ func (m *Manager) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.enterChanges(ctx, ch)
+	return nil
+}
+
+// enterChanges tells of ch, and enters into the log what wants somebody's eye.
+func (m *Manager) enterChanges(ctx context.Context, ch catalog.Changes) {
 	m.reportChanges(ctx, ch)
 	if ch.Reason != "" || ch.SetAside != "" || len(ch.Vanished) > 0 || len(ch.Resized) > 0 {
 		m.enter(Activity{Action: "rebuild", Outcome: "done", Detail: strings.Join(ch.Lines(), "; ")})
 	}
-	return nil
 }
 
 // sweep removes what crashed operations left in the backup directory, what crashed

@@ -4,17 +4,44 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"sync"
 	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 )
 
-// rememberFailure keeps a failed backup for Status.
+// rememberFailure keeps a failed backup for Status, and not in the catalog alone: a
+// full disk or a directory that became read-only keeps that from being stored, too.
 func (m *Manager) rememberFailure(trigger catalog.Trigger, cause error) {
-	m.rememberState("failure", func(s *catalog.State) {
-		s.Failed(trigger, m.now(), Code(cause), cause.Error())
-	})
+	fail := func(s *catalog.State) { s.Failed(trigger, m.now(), Code(cause), cause.Error()) }
+	m.own.mu.Lock()
+	fail(&m.own.failures)
+	m.own.mu.Unlock()
+	m.rememberState("failure", fail)
+}
+
+// ownFailures are those of this Manager's backups.
+type ownFailures struct {
+	mu       sync.Mutex
+	failures catalog.State // LastFailure only
+}
+
+// State returns what the catalog remembers beside the backups, and the failures of
+// this Manager's that it does not.
+func (m *Manager) State() (State, error) {
+	s, err := m.cat.State()
+	if err != nil {
+		return State{}, err
+	}
+	m.own.mu.Lock()
+	defer m.own.mu.Unlock()
+	for trigger, f := range m.own.failures.LastFailure {
+		if f.At.After(s.LastFailure[trigger].At) {
+			s.Failed(trigger, f.At, f.Code, f.Message)
+		}
+	}
+	return s, nil
 }
 
 // rememberCheck keeps the outcome of a check of the live database. A shallow look

@@ -200,12 +200,14 @@ func (m *Manager) look(ctx context.Context, level integrity.Level, wait time.Dur
 const statusPatience = 2 * time.Second
 
 // Status says whether the data is safe, and why. It probes the database but
-// changes nothing.
+// changes nothing; that a damaged catalog had to be rebuilt is entered into the log.
 func (m *Manager) Status(ctx context.Context) (Status, error) {
-	state, err := m.cat.State()
+	state, err := m.State()
 	if err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
+	// Why no backup is proven any more must not wait for the next operation.
+	m.enterChanges(ctx, m.cat.TakeChanges())
 	s := Status{Database: DatabaseStatus{Path: m.cfg.Database}, LastDrill: state.LastDrill, LastRestore: m.lastRestore(state)}
 	if st, err := os.Stat(m.cfg.Database); err == nil {
 		s.Database.Bytes = st.Size()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +175,17 @@ func TestStatusReasons(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.why(snapshot.WhyUnverified, "no verified backup")
+	})
+	t.Run("catalog damaged meanwhile", func(t *testing.T) {
+		b := newBench(t, "delete")
+		b.auto()
+		testdb.CutAt(t, filepath.Join(b.m.Dir(), "catalog.json"), 100)
+		b.status()
+		b.why(snapshot.WhyUnverified, "no verified backup")
+		log, _, err := b.m.Activity("", 10)
+		if err != nil || len(log) < 2 || log[0].Action != "rebuild" || !strings.Contains(log[0].Detail, "catalog rebuilt") || log[1].Action != "backup" {
+			t.Errorf("the log, which must tell why once: %v, %v", log, err)
+		}
 	})
 	t.Run("archive gone", func(t *testing.T) {
 		b := newBench(t, "delete")
