@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/julienschmidt/httprouter"
 )
@@ -119,11 +120,11 @@ func (h *Handler) admit(rt route, w http.ResponseWriter, c *call) error {
 // maxParam bounds a part of a path, in bytes: a file name is not longer.
 const maxParam = 255
 
-// plausible reports whether s could be an id: what could not is not looked for,
-// nor repeated in an answer.
+// plausible reports whether s could be an id, which begins with the database's name,
+// blanks and all: what could not is not looked for, nor repeated in an answer.
 func plausible(s string) bool {
-	return s != "" && s != "." && s != ".." && len(s) <= maxParam && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r == 0x7f || r == '/' || r == '\\' || r == '\uFFFD'
+	return s != "" && s != "." && s != ".." && len(s) <= maxParam && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' || r == 0x7f || r == '/' || r == '\\'
 	})
 }
 
