@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait. It is long because it is only used up by failures.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // tab is one page.
 type tab struct {
