@@ -27,7 +27,7 @@ func setSecurity(header http.Header) {
 // chain is what every request passes before it is routed.
 func (h *Handler) chain(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w := &responseWriter{ResponseWriter: rw, head: r.Method == http.MethodHead}
+		w := &responseWriter{ResponseWriter: rw, head: r.Method == http.MethodHead, get: r.Method == http.MethodGet, gzip: acceptsGzip(r)}
 		defer h.recovered(w, r)
 		setSecurity(w.Header())
 		if h.closing.Load() {
@@ -66,8 +66,9 @@ func (h *Handler) recovered(w *responseWriter, r *http.Request) {
 // responseWriter knows whether the answer has begun, and sends no body for HEAD.
 type responseWriter struct {
 	http.ResponseWriter
-	head  bool
-	begun bool
+	head, get bool // the request's method
+	gzip      bool // who asked takes it
+	begun     bool
 }
 
 // Unwrap is for http.ResponseController.

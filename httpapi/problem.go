@@ -102,7 +102,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	if w.Header().Get("Content-Type") == "" {
 		w.Header().Set("Content-Type", "application/json")
 	}
+	raw = compress(w, status, append(raw, '\n'))
 	w.WriteHeader(status)
-	_, _ = w.Write(append(raw, '\n')) // the client has gone: nobody to tell
+	_, _ = w.Write(raw) // the client has gone: nobody to tell
 	return nil
 }

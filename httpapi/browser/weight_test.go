@@ -48,7 +48,7 @@ func (p *tab) steady(when string) {
 // at once, and not jump while somebody aims at a button.
 func TestFirstPaint(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSite(t, withPast(3*time.Hour))
 	s.manual("one")
 	p := s.open(desktop)
 	p.says(hook("backups"), "one")
