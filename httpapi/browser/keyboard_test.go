@@ -58,6 +58,7 @@ func TestKeyboardOnly(t *testing.T) {
 	}
 
 	p.press(kb.Enter)
+	p.sees(hook("dialog-restore-1"))
 	p.tabTo(hook("dialog-restore-1-continue"), 5)
 	p.press(kb.Enter)
 	p.sees(hook("dialog-restore-2"))

@@ -124,17 +124,19 @@ func (p *tab) focused() string {
 func (p *tab) tabTo(selector string, limit int) {
 	p.t.Helper()
 	var seen []string
-	for range limit {
+	for n := 0; ; n++ {
 		if must[bool](p, "document.activeElement?.matches("+quote(selector)+") ?? false") {
-			if !must[bool](p, "document.activeElement.matches(':focus-visible')") {
-				p.t.Errorf("%s has the focus, and does not show it", selector)
-			}
-			return
+			break
+		}
+		if n == limit {
+			p.t.Fatalf("%d times Tab did not lead to %s, but to %v", limit, selector, seen)
 		}
 		p.press(kb.Tab)
 		seen = append(seen, p.focused())
 	}
-	p.t.Fatalf("%d times Tab did not lead to %s, but to %v", limit, selector, seen)
+	if !must[bool](p, "document.activeElement.matches(':focus-visible')") {
+		p.t.Errorf("%s has the focus, and does not show it", selector)
+	}
 }
 
 // axNode is one node of the accessibility tree.
