@@ -3,7 +3,7 @@
 import * as api from './api.js';
 import { attr, busy, el, icon, show } from './dom.js';
 import { openDialog } from './dialog.js';
-import { bytes, label, moment } from './format.js';
+import { bytes, excerpt, label, moment } from './format.js';
 import { failed } from './live.js';
 import { notice } from './notices.js';
 import { follow } from './operations.js';
@@ -104,7 +104,7 @@ export async function remove(b, opener) {
       }));
       return {
         body: [
-          el('p', {}, `${names.kind(b)} backup, ${bytes(b.archive_bytes)}${b.note ? `, “${b.note}”` : ''}.`),
+          el('p', {}, `${names.kind(b)} backup, ${bytes(b.archive_bytes)}`, b.note ? [', “', el('span', {}, excerpt(b.note)), '”'] : '', '.'),
           el('p', {}, 'It is removed for good: this cannot be undone, and the database can never again be put back to that time from it.'),
           error.node,
         ],

@@ -150,3 +150,9 @@ export function sentence(words) {
   if (!s) return '';
   return s[0].toUpperCase() + s.slice(1) + (/[.!?…]$/.test(s) ? '' : '.');
 }
+
+// excerpt is the beginning of free text, where a long one would push away what matters.
+export function excerpt(words) {
+  const characters = [...String(words ?? '')];
+  return characters.length <= 160 ? characters.join('') : `${characters.slice(0, 160).join('').trimEnd()}…`;
+}

@@ -4,7 +4,7 @@
 import * as api from './api.js';
 import { attr, busy, el, icon, show, text } from './dom.js';
 import { openDialog } from './dialog.js';
-import { label, moment, now, plural, relative, sentence, span, took, utc } from './format.js';
+import { excerpt, label, moment, now, plural, relative, sentence, span, took, utc } from './format.js';
 import { follow } from './operations.js';
 import { say } from './notices.js';
 import { attempt, words } from './problems.js';
@@ -93,7 +93,7 @@ function first(plan, backup, undo, opener) {
     opener,
     content: (close, dialog) => ({
       body: [
-        el('p', { class: 'muted' }, `${names.kind(backup)} backup · ${utc(backup.created_at)}${backup.note ? ` · ${backup.note}` : ''}`),
+        el('p', { class: 'muted' }, `${names.kind(backup)} backup · ${utc(backup.created_at)}`, backup.note ? [' · ', el('span', {}, excerpt(backup.note))] : ''),
         facts(plan, backup),
         countdown(dialog, plan, () => outdated(dialog, close, expiry)),
       ],
