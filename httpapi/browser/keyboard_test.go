@@ -57,6 +57,7 @@ func TestKeyboardOnly(t *testing.T) {
 		t.Errorf("Esc led to %s, not back to the button", at)
 	}
 
+	p.wait("the end of what the button began", "!document.activeElement.matches('[aria-busy=true]')")
 	p.press(kb.Enter)
 	p.sees(hook("dialog-restore-1"))
 	p.tabTo(hook("dialog-restore-1-continue"), 5)

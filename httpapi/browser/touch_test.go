@@ -65,7 +65,7 @@ func (p *tab) click(selector string) {
 	const before = place();
 	for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);
 	const e = find();
-	if (!e || e.matches(':disabled, [aria-disabled="true"]') || place() !== before) return false;
+	if (!e || e.matches(':disabled, [aria-disabled="true"], [aria-busy="true"]') || place() !== before) return false;
 	const r = e.getBoundingClientRect(), x = r.x + r.width/2, y = r.y + r.height/2, top = document.elementFromPoint(x, y);
 	if (!top || !(e.contains(top) || top.closest('label')?.control === e)) return false;
 	window.snapdPoint = [x, y];
