@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"time"
@@ -23,8 +24,8 @@ func (o *operations) settle(kept []operation) []operation {
 		if !o.recorded(op) {
 			if !o.found(op) {
 				op.State, op.Error = stateFailed, interrupted(op.Kind)
-				if saved, ok := o.madeBy(op.StartedAt, catalog.TriggerPreRestore); ok && op.Kind == kindRestore {
-					op.Error.Hint += "; what it held before is in " + saved.ID
+				if op.Kind == kindRestore {
+					o.effect(op)
 				}
 			}
 			a := snapshot.Activity{Who: op.Who, Action: op.Kind, Operation: op.ID, Backup: deref(op.Backup), Trigger: op.Trigger, Outcome: op.State,
@@ -54,6 +55,23 @@ func interrupted(kind string) *operationError {
 		e.Hint = "no backup was kept; make a new one"
 	}
 	return e
+}
+
+// effect says of an interrupted restore what can be proven: the state that it saved
+// first is still the database's, or where that state is.
+func (o *operations) effect(op *operation) {
+	saved, ok := o.madeBy(op.StartedAt, catalog.TriggerPreRestore)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	defer cancel()
+	if plan, err := o.m.PlanRestore(ctx, saved.ID); err == nil && plan.LosesSince == nil {
+		op.Error.Message = "the program ended during this restore, before it took effect"
+		op.Error.Hint = "the database is as it was before; restore again"
+		return
+	}
+	op.Error.Hint += "; what it held before is in " + saved.ID
 }
 
 // settleLook is how far back the activity log is searched for an outcome, in entries.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
@@ -96,6 +98,51 @@ func TestRestartInMidOperation(t *testing.T) {
 		if op.State == stateRunning {
 			t.Errorf("still running: %+v", op)
 		}
+	}
+}
+
+// unchangedSince is a Manager whose database holds the very image of one backup; what
+// proves that takes seconds, for the files must not be too young.
+type unchangedSince struct {
+	manager
+	id string
+}
+
+func (u unchangedSince) PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error) {
+	plan, err := u.manager.PlanRestore(ctx, id)
+	if id == u.id {
+		plan.LosesSince = nil
+	}
+	return plan, err
+}
+
+// Lost: that nothing has happened to the database, for who fears that half of a
+// restore did.
+func TestRestoreThatHadNoEffect(t *testing.T) {
+	cfg := snapshot.Config{Database: testdb.CRM(t, 1<<20)}
+	a := apiOver(t, cfg, nil)
+	first := a.backup("first")
+	a.change()
+	op := operation{ID: newID(), Kind: kindRestore, State: stateRunning, StartedAt: time.Now().UTC(), Who: "alice", Backup: &first.ID}
+	// As a restore does first.
+	saved, err := a.m.Backup(t.Context(), snapshot.Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ same, hint string }{
+		{saved.ID, "as it was before; restore again"},
+		{first.ID, "what it held before is in " + saved.ID},
+	} {
+		a.close()
+		if err := newOpstore(a.m.Dir(), a.log2()).save([]operation{op}); err != nil {
+			t.Fatal(err)
+		}
+		a = apiOver(t, cfg, func(m manager) manager { return unchangedSince{m, c.same} })
+		got, _ := a.ops.get(op.ID)
+		if got.State != stateFailed || got.Error == nil || got.Error.Code != "interrupted" || !strings.Contains(got.Error.Hint, c.hint) {
+			t.Errorf("%+v %+v, want the hint %q", got, got.Error, c.hint)
+		}
+		op.ID = newID()
 	}
 }
 
