@@ -55,7 +55,7 @@ func withPast(newest time.Duration) func(*site) {
 					c.set(daysAgo(day, 15))
 					s.manual("before the import of the trade fair's contacts")
 				case 6:
-					c.set(daysAgo(day, 9))
+					c.set(daysAgo(day, 15))
 					s.backup(snapshot.Request{Kind: catalog.Manual, Trigger: catalog.TriggerManual, Note: "quarterly figures signed off", Pin: true})
 				}
 			}
