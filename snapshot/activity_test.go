@@ -146,7 +146,7 @@ func TestCancelledAndBusyAreWrittenDown(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	all := b.activity()
-	if got := strings.Join(b.deeds(2), ", "); got != "carol backup failed, bob backup cancelled" || all[0].Code != "cancelled" || all[1].Code != "busy" {
+	if got := strings.Join(b.deeds(2), ", "); got != "carol backup failed, bob backup cancelled" || all[0].Code != "cancelled" || all[0].Detail != "stopped before its end" || all[1].Code != "busy" {
 		t.Errorf("%s; %+v", got, all[:2])
 	}
 }

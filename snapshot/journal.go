@@ -135,6 +135,9 @@ func entryOf(ev Event) (a Activity, ok bool) {
 		}
 	case EventFailed:
 		a.Outcome, a.Code, a.Detail = outcomeOf(ev.Err), Code(ev.Err), ev.Err.Error()
+		if a.Outcome == "cancelled" {
+			a.Detail = "stopped before its end" // where it was interrupted is a matter of chance
+		}
 	default:
 		return Activity{}, false
 	}

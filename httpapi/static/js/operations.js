@@ -217,7 +217,8 @@ function render() {
   text(byId('operation-title'), describe(operation));
   text(byId('operation-phase'), words.phase(operation.phase));
   text(byId('operation-percent'), share === null ? '' : `${share} %`);
-  text(byId('operation-pace'), pace(operation));
+  const lost = store.connection === 'offline';
+  text(byId('operation-pace'), lost ? 'As it was when the server was last heard.' : pace(operation));
   const bar = byId('operation-progress');
   if (share === null) bar.removeAttribute('value');
   else {
@@ -225,7 +226,7 @@ function render() {
     bar.value = operation.done_bytes;
   }
   const button = byId('operation-cancel');
-  const mayCancel = operation.cancellable && may(rights[operation.kind] ?? 'verify');
+  const mayCancel = operation.cancellable && !lost && may(rights[operation.kind] ?? 'verify');
   if (!mayCancel && document.activeElement === button) panel.focus();
   show(button, Boolean(mayCancel));
   if (operation.phase !== announced) {
@@ -255,7 +256,7 @@ export function startOperations(whenDone) {
   setInterval(() => {
     if (current && !document.hidden && store.session && Date.now() - heard > quiet) ask(current);
   }, quiet / 2);
-  subscribe(() => current && text(byId('operation-title'), describe(current)));
+  subscribe(() => current && render());
 }
 
 export function forgetOperations() {
