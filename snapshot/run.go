@@ -110,11 +110,23 @@ func (m *Manager) RunningIn() (holder string, err error) {
 func (m *Manager) finalBackup(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.ShutdownTimeout)
 	defer cancel()
+	if m.neverWas() {
+		return nil
+	}
 	_, err := m.Backup(ctx, Auto(catalog.TriggerShutdown))
 	if errors.Is(err, ErrMissing) {
-		return nil // there never was, or is no longer, anything to back up; already reported
+		return nil // there is no longer anything to back up; already reported
 	}
 	return err
+}
+
+// neverWas reports whether there is no database and none was backed up: that is no failure.
+func (m *Manager) neverWas() bool {
+	if _, err := os.Stat(m.cfg.Database); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	had, err := m.candidates()
+	return err == nil && len(had) == 0
 }
 
 // schedule decides when the next automatic backup is due. It belongs to the
@@ -222,7 +234,7 @@ func (s *schedule) turn(ctx context.Context) {
 // went away: where there are backups, that is a failure, told once.
 func (s *schedule) absent(ctx context.Context, now time.Time, trigger catalog.Trigger) {
 	if s.retry.IsZero() {
-		if had, err := s.m.candidates(); err == nil && len(had) == 0 {
+		if s.m.neverWas() {
 			s.m.ev.emit(ctx, Event{Type: EventWarning, Path: s.m.cfg.Database, Message: "there is no database yet; waiting for it"})
 		} else if _, err := s.m.Backup(ctx, Auto(trigger)); err == nil {
 			return // it has just come back

@@ -230,10 +230,14 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 		}
 	})
 	later(t, func(t *testing.T) {
-		r := benchOn(t, filepath.Join(t.TempDir(), "data.db")).run()
+		b := benchOn(t, filepath.Join(t.TempDir(), "data.db"))
+		r := b.run()
 		settle(time.Hour)
 		if err := r.wait(t); err != nil {
 			t.Errorf("a database that never came: %v", err)
+		}
+		if failed := b.rec.of(snapshot.EventFailed); len(failed) > 0 {
+			t.Errorf("a database that never came failed: %+v", failed)
 		}
 	})
 }

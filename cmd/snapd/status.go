@@ -51,6 +51,9 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 			window = "nothing: unchanged since that backup"
 		}
 	}
+	if holder, err := m.RunningIn(); err == nil && holder != "" {
+		next = "none by schedule; serve is running"
+	}
 	if s.NextRun != nil {
 		next = fmt.Sprintf("%s (%s)", when(*s.NextRun), ago(*s.NextRun))
 	}
