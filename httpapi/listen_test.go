@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -254,5 +256,54 @@ func TestConnectionsAreBounded(t *testing.T) {
 	_ = third.Close()
 	if n := descriptors(1 << 30); n < 1 || n > 1<<30 {
 		t.Errorf("%d connections", n)
+	}
+}
+
+// If this fails, who opens connections and says nothing, which needs no token, keeps
+// the administrator from the page for as long as they like.
+func TestRestingConnectionsMakeRoom(t *testing.T) {
+	const most = 4
+	work, finish := make(chan struct{}), make(chan struct{})
+	slow := func(_ *Handler, w http.ResponseWriter, _ *call) error {
+		work <- struct{}{}
+		<-finish
+		return writeJSON(w, http.StatusOK, "finished")
+	}
+	c := newChain(t, []route{{method: "GET", path: "/slow", right: RightView, handle: slow}}, Options{})
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Serve(ctx, limit(inner, most)) }()
+	at := inner.Addr().String()
+	busy := connect(t, at)
+	busy.send("GET /api/v1/slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n", chainToken)
+	<-work
+	var idle []patient
+	for i := range 3 * most {
+		p := connect(t, at)
+		if i%2 == 0 { // the others do not even ask
+			p.send("GET /api/v1/session HTTP/1.1\r\nHost: x\r\n\r\n")
+			if resp, err := http.ReadResponse(bufio.NewReader(p), nil); err != nil || resp.StatusCode != 401 {
+				t.Fatalf("connection %d: %v, %v", i, resp, err)
+			}
+		}
+		idle = append(idle, p)
+	}
+	if got := idle[0].rest(); got != "" {
+		t.Errorf("the first one that rested is still there, and says %q", got)
+	}
+	close(finish)
+	if got := busy.rest(); !strings.Contains(got, "finished") {
+		t.Errorf("one that was at work was ended: %q", got)
+	}
+	for _, p := range idle { // the end of the server would wait for who has not asked yet
+		_ = p.Close()
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
