@@ -136,7 +136,14 @@ func decodeState(text []byte) (s State, err error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return s, fmt.Errorf("state: %w", err)
 	}
-	if r := s.LastRestore; r != nil {
+	restores := []*RestoreOutcome{s.LastRestore}
+	if s.Restoring != nil {
+		restores = append(restores, &s.Restoring.RestoreOutcome)
+	}
+	for _, r := range restores {
+		if r == nil {
+			continue
+		}
 		if r.At = r.At.UTC(); r.At.Year() < 0 || r.At.Year() > 9999 {
 			return s, errors.New("state: a year that RFC 3339 cannot write")
 		}

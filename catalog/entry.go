@@ -86,6 +86,7 @@ type State struct {
 	LastCheck   *CheckOutcome       `json:"last_check,omitempty"`
 	LastDrill   *DrillOutcome       `json:"last_drill,omitempty"`
 	LastRestore *RestoreOutcome     `json:"last_restore,omitempty"`
+	Restoring   *Restoring          `json:"restoring,omitempty"`
 	NextRun     *time.Time          `json:"next_run,omitempty"`
 	Schedule    *Schedule           `json:"schedule,omitempty"` // of the serve that runs, or that died
 	Database    string              `json:"database,omitempty"` // path, from the backup directory where that can be, of the database whose backups these are
@@ -106,6 +107,13 @@ type RestoreOutcome struct {
 	Safety string    `json:"safety,omitempty"` // id of the backup of what was replaced, "" where there is none
 	// DurationMS is how long it took, with its safety backup; 0 where that is not known.
 	DurationMS int64 `json:"duration_ms,omitempty"`
+}
+
+// Restoring is a restore that is about to be committed: what LastRestore will be if it
+// is, and the schema cookie by which that can be told after a crash.
+type Restoring struct {
+	RestoreOutcome
+	Cookie uint32 `json:"cookie"`
 }
 
 // Outcome is how the last backup of one trigger went.

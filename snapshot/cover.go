@@ -117,17 +117,6 @@ func (m *Manager) nothingSince(state catalog.State) bool {
 	return err == nil && state.LastRestore != nil && len(all) > 0 && all[0].ID == state.LastRestore.Newest
 }
 
-// rememberRestore keeps what the live database now descends from.
-func (m *Manager) rememberRestore(r catalog.RestoreOutcome) {
-	r.At = m.now()
-	m.remembering("restore", func(tx *catalog.Tx) {
-		if all := tx.Entries(); len(all) > 0 {
-			r.Newest = all[0].ID
-		}
-		tx.State().LastRestore = &r
-	})
-}
-
 // refuseEmptied keeps a database that has become empty from covering up the
 // backups that hold its data: recovery would otherwise trust the empty one.
 func (m *Manager) refuseEmptied(snap *pages.Snapshot) error {

@@ -190,6 +190,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 		done()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	m.settleRestore(ctx)
 	return done, nil
 }
 

@@ -303,6 +303,8 @@ func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, r *archive.Re
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
+	m.aboutToCommit(tx, e, safety)
+	m.atPoint("restore written down")
 	m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: phaseCommit})
 	if err := tx.Commit(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("restore: commit: %w", err)

@@ -26,7 +26,7 @@ const maxPages = 0xfffffffe
 // Kept from the live database are the journal mode (bytes 18–19); set anew are the
 // change counter, version-valid-for and library version (24–27, 92–99) and the schema
 // cookie (40–43), which becomes higher than both, so that every other connection
-// notices. Page size and reserved bytes must agree, and the image must
+// notices, by as much as [TookEffect] needs. Page size and reserved bytes must agree, and the image must
 // have a page: else ErrPageSize, with nothing written. After any other error the
 // transaction can only be rolled back.
 //
@@ -47,7 +47,7 @@ func (t *WriteTx) Replace(ctx context.Context, image io.Reader, pageSize int, pa
 	if err != nil {
 		return 0, err
 	}
-	t.state = writeBroken
+	t.state, t.cookie = writeBroken, cookie
 	r := replacement{t: t, image: image, pageSize: pageSize, pages: pageCount, progress: progress}
 	if err := r.run(ctx, head, cookie); err != nil {
 		if errors.Is(err, ctx.Err()) {
@@ -87,12 +87,25 @@ func (t *WriteTx) newPage1(image []byte, pageCount int64) (page1 []byte, next ui
 	// The pager will declare the count valid, whoever wrote the image.
 	binary.BigEndian.PutUint32(page1[hdrPageCount:], uint32(pageCount))
 	live, old := binary.BigEndian.Uint32(t.page1[hdrCookie:]), binary.BigEndian.Uint32(image[hdrCookie:])
-	next = max(live, old) + 1
+	next = max(live, old) + cookieStep
 	for next == 0 || next == live || next == old { // after 2³²-1 schema changes
 		next++
 	}
 	return page1, next, nil
 }
+
+// cookieStep is how far Replace sets the schema cookie ahead: further than the changes
+// of the schema that an application makes until somebody asks.
+const cookieStep = 1024
+
+// Cookie is the schema cookie that Replace has set, and with which a commit makes it
+// known for good; see [TookEffect].
+func (t *WriteTx) Cookie() uint32 { return t.cookie }
+
+// TookEffect reports whether a replacement that set cookie was committed, by the
+// schema cookie that the database has now: the application may have changed its schema
+// since, but not a thousand times.
+func TookEffect(cookie, now uint32) bool { return now-cookie < cookieStep }
 
 // replacement is one run of Replace.
 type replacement struct {

@@ -19,6 +19,7 @@ type WriteTx struct {
 	before  sidecars
 	snap    *Snapshot
 	page1   []byte
+	cookie  uint32 // that Replace has set
 	damage  error
 	closing error // from closing the connection
 	state   writeState

@@ -1,0 +1,58 @@
+package snapshot_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"example.com/snapd/snapshot"
+)
+
+// Lost otherwise: the way back from a restore whose process died in the instant after
+// its commit, and the descent that recovery goes by: it would put back, as the newest
+// backup, the very state that the restore had replaced.
+func TestRestoreThatNobodyWroteDownIsKnown(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		for point, took := range map[string]bool{"pages replaced": false, "restore written down": false, "committed": true} {
+			t.Run(mode+"/"+point, func(t *testing.T) {
+				b := newBench(t, mode)
+				before := b.backup(snapshot.Manual(manualNote))
+				b.mark("changed")
+				dir := filepath.Join(t.TempDir(), "work") // which this process has never opened
+				command(t, "cp", "-a", filepath.Dir(b.m.Database()), dir)
+				if got := crashAt(t, "restore online", filepath.Join(dir, "data.db"), point); got != point {
+					t.Fatalf("died at %q", got)
+				}
+				b = benchOn(t, filepath.Join(dir, "data.db"))
+				// The application starts first, and changes its schema, too.
+				b.exec("CREATE TABLE later(a)")
+				if _, err := b.m.Recover(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				last := b.status().LastRestore
+				if !took {
+					if last != nil {
+						t.Errorf("a restore that was not committed is told of: %+v", last)
+					}
+					if got := b.marked(); got != "changed" {
+						t.Errorf("the database says %q", got)
+					}
+					return
+				}
+				if last == nil || last.ID != before.ID || last.Undo == nil {
+					t.Fatalf("the last restore is %+v, want %s with an undo", last, before.ID)
+				}
+				safety, err := b.m.Find(*last.Undo)
+				if err != nil || !safety.Pinned {
+					t.Fatalf("undo %s: %+v, %v", *last.Undo, safety, err)
+				}
+				if err := b.m.Restore(t.Context(), safety.ID, snapshot.RestoreOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				if got := b.marked(); got != "changed" {
+					t.Errorf("after the undo the database says %q", got)
+				}
+				b.noDebris()
+			})
+		}
+	}
+}
