@@ -58,7 +58,21 @@ func problemOf(err error) *problem {
 	if !known {
 		status = http.StatusInternalServerError
 	}
-	return fail(status, code, clip(oneLine(err.Error())), clip(oneLine(snapshot.Hint(err))))
+	return fail(status, code, clip(oneLine(err.Error())), hintOf(err))
+}
+
+// advice is for errors that carry no hint of their own, by code.
+var advice = map[string]string{
+	"permission": "the server's user must be able to read and write the database and the backup directory",
+	"read_only":  "make the backup directory writable for the server's user",
+}
+
+// hintOf is what can be done about err; "" where nothing is known.
+func hintOf(err error) string {
+	if own := snapshot.Hint(err); own != "" {
+		return clip(oneLine(own))
+	}
+	return advice[snapshot.Code(err)]
 }
 
 // write answers with the problem.

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -37,5 +39,14 @@ func TestNamesOfFiles(t *testing.T) {
 			}
 		}
 		a.close()
+	}
+}
+
+// Lost if this fails: what to do, for who reads on the page that a backup failed because
+// somebody changed the rights of the directory.
+func TestErrorsWithoutAHintGetOne(t *testing.T) {
+	err := fmt.Errorf("backup: %w", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission})
+	if p := problemOf(err); p.Code != "permission" || p.Hint == "" {
+		t.Errorf("%+v", p)
 	}
 }
