@@ -63,6 +63,7 @@ func problemOf(err error) *problem {
 
 // advice is for errors that carry no hint of their own, by code.
 var advice = map[string]string{
+	"busy":       "try again when the other one is done",
 	"permission": "the server's user must be able to read and write the database and the backup directory",
 	"read_only":  "make the backup directory writable for the server's user",
 }

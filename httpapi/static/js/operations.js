@@ -3,13 +3,15 @@
 
 import * as api from './api.js';
 import { attr, busy, byId, el, icon, show, text } from './dom.js';
-import { bytes, label, relative, sentence, span, took } from './format.js';
+import { bytes, label, now, relative, sentence, span, took } from './format.js';
 import { keepFocus, notice, say } from './notices.js';
 import { knowBackup, may, publish, store, subscribe } from './store.js';
 import { titleRunning } from './title.js';
 import * as words from './words.js';
 
 const quiet = 6000; // ms without an event after which a running operation is asked for
+
+const patience = 4000; // ms within which every operation shows its first phase, unless it waits
 
 const most = 200; // operations remembered while the page is open
 
@@ -202,6 +204,13 @@ function percent(operation) {
   return operation.total_bytes > 0 ? Math.min(100, Math.floor((operation.done_bytes / operation.total_bytes) * 100)) : null;
 }
 
+// phaseOf explains a beginning that takes long: another program, or the application,
+// holds a lock. A check has no phases.
+function phaseOf(operation) {
+  const waits = !operation.phase && operation.kind !== 'check' && now() - Date.parse(operation.started_at) > patience;
+  return waits ? 'Waiting for its turn: something else works on the database or its backups' : words.phase(operation.phase);
+}
+
 function render() {
   const operation = runningOperation();
   const panel = byId('operation');
@@ -215,7 +224,7 @@ function render() {
   if (current?.id !== operation.id) announced = operation.phase;
   current = operation;
   text(byId('operation-title'), describe(operation));
-  text(byId('operation-phase'), words.phase(operation.phase));
+  text(byId('operation-phase'), phaseOf(operation));
   text(byId('operation-percent'), share === null ? '' : `${share} %`);
   const lost = store.connection === 'offline';
   text(byId('operation-pace'), lost ? 'As it was when the server was last heard.' : pace(operation));
