@@ -114,6 +114,10 @@ func (h *Handler) admit(rt route, w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
+	if rt.body > 0 {
+		// A host's server may have no deadline, and the login takes a body from anybody.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.limits.read)) // nor may its writer know any
+	}
 	return admitBody(rt, w, c)
 }
 

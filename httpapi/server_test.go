@@ -153,6 +153,34 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	})
 }
 
+// If this fails, who begins to log in and does not go on holds a connection and a
+// goroutine of a host whose server sets no deadlines, for ever.
+func TestSlowBodiesEndInAHostWithoutDeadlines(t *testing.T) {
+	c := newChain(t, echoTable, Options{})
+	c.limits.read = 50 * time.Millisecond
+	host := httptest.NewServer(c.Handler)
+	t.Cleanup(host.Close) // after the connections
+	p := connect(t, host.Listener.Addr().String())
+	p.send("POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"token\"")
+	if got := p.rest(); !strings.Contains(got, " 422 ") {
+		t.Error(got)
+	}
+	// One that is read in time leaves no deadline behind.
+	q := connect(t, host.Listener.Addr().String())
+	answers := bufio.NewReader(q)
+	for range 3 {
+		q.send("POST /api/v1/things HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", chainToken)
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%s, %v", resp.Status, err)
+		}
+		time.Sleep(80 * time.Millisecond) // past the deadline, which is what is tested
+	}
+}
+
 // If this fails, the page's live view ends after a minute, or a stream keeps the
 // server from ending.
 func TestStreamsOutliveTimeouts(t *testing.T) {
