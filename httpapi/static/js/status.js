@@ -89,7 +89,7 @@ function schedule(status) {
 }
 
 function next(status) {
-  if (!status.next_run) return ['Not scheduled', 'no automatic backups at the moment', '', 'warn'];
+  if (!status.next_run) return ['Not scheduled', 'no backup is planned by time', '', 'warn'];
   const late = Date.parse(status.next_run) < now() - 60_000;
   const often = schedule(status);
   return [brief(status.next_run), late ? 'due now' : `${relative(status.next_run)}${often ? `, ${often}` : ''}`, utc(status.next_run)];
