@@ -31,7 +31,8 @@ func (p *tab) accessible(state string) {
 	p.t.Helper()
 	source, err := axeSource()
 	if err != nil {
-		testdb.Missing(p.t, "axe-core", "make tools")
+		testdb.Lacking(p.t, "axe-core", "make tools")
+		return
 	}
 	if !must[bool](p, "typeof axe === 'object'") {
 		must[any](p, source+"; null")

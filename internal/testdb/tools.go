@@ -29,6 +29,15 @@ func Missing(t testing.TB, what, advice string) {
 	t.Skipf("NOT TESTED: %s is not installed; %s brings it", what, advice)
 }
 
+// Lacking is Missing for a part of a test, whose rest goes on without it.
+func Lacking(t testing.TB, what, advice string) {
+	t.Helper()
+	if ci := os.Getenv("CI"); ci != "" && ci != "0" && ci != "false" {
+		t.Fatalf("%s is needed and not installed (%s)", what, advice)
+	}
+	t.Logf("NOT TESTED: %s is not installed; %s brings it", what, advice)
+}
+
 // ShellIntegrity fails the test unless the C library's own shell finds the
 // database whole: the judge that shares no code with us. It reads an image
 // without sidecars as it lies, and anything else as an application would.
