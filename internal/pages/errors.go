@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livefile"
 	"example.com/snapd/internal/sqliteconn"
 )
@@ -44,7 +45,7 @@ func explain(op, path string, err error) error {
 	case sqliteconn.ClassPermission:
 		return fmt.Errorf("%s %s: %w; see the rights of the file and its directory: %w", op, path, ErrPermission, err)
 	case sqliteconn.ClassFull:
-		return fmt.Errorf("%s %s: no space left; free some on the disk of the database and of its temporary files: %w", op, path, err)
+		return fmt.Errorf("%s %s: %w on the disk of the database or of its temporary files: %w", op, path, durable.ErrNoSpace, err)
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s %s: %w; see the rights of the file and its directory: %w", op, path, ErrPermission, err)

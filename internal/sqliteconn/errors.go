@@ -46,7 +46,7 @@ const (
 	ClassNoMemory                 // 7
 	ClassTooBig                   // 18: a value passed the size limit
 	ClassPermission               // 3, 8, 14, 23: cannot open or may not
-	ClassFull                     // 13: no space
+	ClassFull                     // 13, 4874: no space
 	ClassBudget                   // a statement passed the budget of Limit
 	ClassCrashed                  // 2: SQLite itself failed; the connection is lost
 )
@@ -65,8 +65,11 @@ func Classify(err error) Class {
 	if !errors.As(err, &e) {
 		return ClassOther
 	}
-	if e.Code == sqlite3.SQLITE_READONLY_ROLLBACK {
+	switch e.Code {
+	case sqlite3.SQLITE_READONLY_ROLLBACK:
 		return ClassHotJournal
+	case sqlite3.SQLITE_IOERR_SHMSIZE: // the -shm could not grow
+		return ClassFull
 	}
 	switch e.Primary() {
 	case sqlite3.SQLITE_CORRUPT:
