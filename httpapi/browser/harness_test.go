@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
+
+	"example.com/snapd/internal/testdb"
 )
 
 // specimen serves a page that does what pages must not, at the press of a button.
@@ -66,6 +68,9 @@ func TestFaultsAreSeen(t *testing.T) {
 // The helpers that judge have to find what is wrong, and pass what is right.
 func TestJudgesJudge(t *testing.T) {
 	t.Parallel()
+	if _, err := axeSource(); err != nil {
+		testdb.Missing(t, "axe-core", "make tools")
+	}
 	host := specimen(t)
 	p := newTab(t, host, device{width: 390, height: 800, dark: true, still: true})
 	p.visit("http://" + host + "/#part")
