@@ -88,8 +88,9 @@ type State struct {
 	LastRestore *RestoreOutcome     `json:"last_restore,omitempty"`
 	Restoring   *Restoring          `json:"restoring,omitempty"`
 	NextRun     *time.Time          `json:"next_run,omitempty"`
-	Schedule    *Schedule           `json:"schedule,omitempty"` // of the serve that runs, or that died
-	Database    string              `json:"database,omitempty"` // path, from the backup directory where that can be, of the database whose backups these are
+	Schedule    *Schedule           `json:"schedule,omitempty"`  // of the serve that runs, or that died
+	Retention   *Policy             `json:"retention,omitempty"` // of the last serve
+	Database    string              `json:"database,omitempty"`  // path, from the backup directory where that can be, of the database whose backups these are
 }
 
 // Schedule is when automatic backups are made: by Cron where that is set.

@@ -58,6 +58,10 @@ type Config struct {
 	MinSpacing time.Duration
 	// Retention of automatic backups; the zero value keeps the last 10.
 	Retention catalog.Policy
+	// FollowService has the retention of the last Run on the backup directory, where
+	// there was one, stand in for Retention: for what is done beside a service that
+	// was configured elsewhere, and must not undo what that keeps.
+	FollowService bool
 	// OnMissing: default MissingRestore.
 	OnMissing OnMissing
 

@@ -11,9 +11,9 @@ import (
 
 // Prune carries out the retention policy and returns every decision with its
 // reason. With dryRun nothing is removed, and Until tells when what is kept will go,
-// as far as the schedule lets that be foreseen. A nil policy is the Config's.
+// as far as the schedule lets that be foreseen. A nil policy is the Config's, see Config.FollowService.
 func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Decision, error) {
-	p := m.cfg.Retention
+	p := m.retention()
 	if policy != nil {
 		p = *policy
 	}
@@ -38,6 +38,23 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Dec
 	}
 	m.ended(ctx, "prune", "")
 	return d, nil
+}
+
+// retention is the policy that holds where none is given.
+func (m *Manager) retention() Policy {
+	if m.cfg.FollowService {
+		if state, err := m.cat.State(); err == nil && state.Retention != nil {
+			return *state.Retention
+		}
+	}
+	return m.cfg.Retention
+}
+
+// rememberRetention keeps the policy for those who follow it.
+func (m *Manager) rememberRetention() {
+	if state, err := m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != m.cfg.Retention) {
+		m.rememberState("retention", func(s *catalog.State) { s.Retention = &m.cfg.Retention })
+	}
 }
 
 // prune plans over the catalog as it stands and removes what the plan says.

@@ -38,6 +38,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		return hint(explain(fmt.Errorf("run: %w", err)), "stop the other one, or give this one its own --dir")
 	}
 	defer lock.Unlock()
+	m.rememberRetention()
 	w, err := m.watch()
 	if err != nil {
 		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "changes are looked for every half minute only"})

@@ -13,16 +13,34 @@ import (
 
 // retention is how many automatic backups stay; shared by the commands that prune.
 type retention struct {
-	Keep        int `default:"10" placeholder:"N" help:"Keep the newest N automatic backups (${default})."`
-	KeepHourly  int `placeholder:"N" help:"Also keep the newest one of each of N hours."`
-	KeepDaily   int `placeholder:"N" help:"Also keep the newest one of each of N days."`
-	KeepWeekly  int `placeholder:"N" help:"Also keep the newest one of each of N weeks."`
-	KeepMonthly int `placeholder:"N" help:"Also keep the newest one of each of N months."`
-	KeepYearly  int `placeholder:"N" help:"Also keep the newest one of each of N years."`
+	Keep        *int `placeholder:"N" help:"Keep the newest N automatic backups (10)."`
+	KeepHourly  int  `placeholder:"N" help:"Also keep the newest one of each of N hours."`
+	KeepDaily   int  `placeholder:"N" help:"Also keep the newest one of each of N days."`
+	KeepWeekly  int  `placeholder:"N" help:"Also keep the newest one of each of N weeks."`
+	KeepMonthly int  `placeholder:"N" help:"Also keep the newest one of each of N months."`
+	KeepYearly  int  `placeholder:"N" help:"Also keep the newest one of each of N years."`
 }
 
 func (r retention) all() []int {
-	return []int{r.Keep, r.KeepHourly, r.KeepDaily, r.KeepWeekly, r.KeepMonthly, r.KeepYearly}
+	return []int{r.last(), r.KeepHourly, r.KeepDaily, r.KeepWeekly, r.KeepMonthly, r.KeepYearly}
+}
+
+// last is --keep, or its default.
+func (r retention) last() int {
+	if r.Keep == nil {
+		return snapshot.DefaultKeep
+	}
+	return *r.Keep
+}
+
+// given reports whether any rule was: else those of the last serve hold.
+func (r retention) given() bool {
+	return r.Keep != nil || r.KeepHourly+r.KeepDaily+r.KeepWeekly+r.KeepMonthly+r.KeepYearly > 0
+}
+
+// follow has the Manager prune by the rules that were given.
+func (r retention) follow(cfg *snapshot.Config) {
+	cfg.Retention, cfg.FollowService = r.policy(), !r.given()
 }
 
 // Validate is called by the parser.
@@ -47,9 +65,9 @@ func (r retention) nothing() bool {
 
 // policy maps 0, which in a Policy stands for the default, to "none by this rule".
 func (r retention) policy() snapshot.Policy {
-	p := snapshot.Policy{Last: r.Keep, Hourly: r.KeepHourly, Daily: r.KeepDaily, Weekly: r.KeepWeekly,
+	p := snapshot.Policy{Last: r.last(), Hourly: r.KeepHourly, Daily: r.KeepDaily, Weekly: r.KeepWeekly,
 		Monthly: r.KeepMonthly, Yearly: r.KeepYearly}
-	if r.Keep == 0 {
+	if r.last() == 0 {
 		p.Last = catalog.None
 	}
 	return p

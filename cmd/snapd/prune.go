@@ -14,12 +14,11 @@ type pruneCmd struct {
 }
 
 func (c *pruneCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(nil)
+	m, err := a.open(c.follow)
 	if err != nil {
 		return err
 	}
-	policy := c.policy()
-	decisions, err := m.Prune(ctx, &policy, c.DryRun)
+	decisions, err := m.Prune(ctx, nil, c.DryRun)
 	if err != nil {
 		return err
 	}
@@ -29,7 +28,12 @@ func (c *pruneCmd) run(ctx context.Context, a *app) error {
 	doc := struct {
 		Decisions []snapshot.Decision `json:"decisions"`
 	}{decisions}
-	return a.result(doc, func(w io.Writer) { c.print(w, decisions) })
+	return a.result(doc, func(w io.Writer) {
+		c.print(w, decisions)
+		if state, err := m.State(); err == nil && state.Retention != nil && !c.given() {
+			fmt.Fprintln(w, "by the rules of the serve that runs or last ran here; --keep and its kin give others")
+		}
+	})
 }
 
 func (c *pruneCmd) print(w io.Writer, decisions []snapshot.Decision) {
