@@ -98,7 +98,7 @@ func (m *Manager) backup(ctx context.Context, req Request) (b Backup, stored boo
 		return Backup{}, false, err
 	}
 	wait, cancel := m.lockContext(ctx)
-	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir})
+	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir, Twin: m.besides(req)})
 	cancel()
 	if err != nil {
 		return Backup{}, false, err

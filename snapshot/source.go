@@ -37,7 +37,7 @@ func (m *Manager) besides(req Request) bool {
 // our read lock, so the image is first spooled at copy speed.
 func (m *Manager) source(ctx context.Context, snap *pages.Snapshot, req Request) (*source, error) {
 	if snap.Info().JournalMode == "wal" || req.Trigger == catalog.TriggerPreRestore {
-		return m.inPlace(ctx, snap, req)
+		return m.inPlace(snap), nil
 	}
 	if err := durable.Preflight(m.cfg.Dir, snap.Info().Bytes()); err != nil {
 		return nil, fmt.Errorf("backup: spool: %w", err)
@@ -54,24 +54,18 @@ func (m *Manager) source(ctx context.Context, snap *pages.Snapshot, req Request)
 }
 
 // inPlace reads the image in the transaction itself.
-func (m *Manager) inPlace(ctx context.Context, snap *pages.Snapshot, req Request) (*source, error) {
+func (m *Manager) inPlace(snap *pages.Snapshot) *source {
 	src := &source{info: snap.Info(), close: func() error { return nil }, copyTo: func(ctx context.Context, w *archive.Writer, p func(int64)) error {
 		return snap.CopyTo(ctx, w, p)
 	}}
 	checked := snap
-	if m.besides(req) {
-		twin, err := snap.Twin(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if twin != nil {
-			checked, src.beside, src.close = twin, true, twin.Close
-		}
+	if twin := snap.Twin(); twin != nil {
+		checked, src.beside = twin, true
 	}
 	src.check = func(ctx context.Context) (integrity.Report, error) {
 		return integrity.CheckTx(ctx, checked.Conn(), integrity.Options{Level: integrity.LevelQuick})
 	}
-	return src, nil
+	return src
 }
 
 // spooled copies the image, and ends the snapshot.

@@ -80,7 +80,13 @@ func attempt(ctx context.Context, real string, o Options, inPlaceRefused bool) (
 	if err != nil {
 		return nil, errors.Join(err, before.tidy(real))
 	}
-	return &Snapshot{path: real, conn: c, info: info, before: before}, nil
+	s := &Snapshot{path: real, conn: c, info: info, before: before}
+	if o.Twin {
+		if err := s.pair(ctx); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
 }
 
 // isWAL reads the header's read version. It is asked only where SQLite cannot be.

@@ -15,6 +15,8 @@ type Options struct {
 	// ScratchDir is where a private copy goes when the database cannot be read in
 	// place (see the package documentation); "" is the system's temporary directory.
 	ScratchDir string
+	// Twin asks for a second snapshot of the same state; see Snapshot.Twin.
+	Twin bool
 }
 
 // Snapshot is one committed state of a database, pinned until Close.
@@ -25,6 +27,7 @@ type Snapshot struct {
 	before  sidecars // what lay beside the database when we came
 	private *durable.ScratchFile
 	inWrite bool // the transaction is a WriteTx's
+	twin    *Snapshot
 }
 
 // Info says what the image is.
@@ -98,6 +101,12 @@ func (s *Snapshot) CopyTo(ctx context.Context, w io.Writer, progress func(done i
 func (s *Snapshot) Close() error {
 	if s.conn == nil || s.inWrite {
 		return nil
+	}
+	if s.twin != nil {
+		if err := s.twin.Close(); err != nil {
+			return err
+		}
+		s.twin = nil
 	}
 	err := s.conn.Close() // ends the transaction
 	if err != nil {
