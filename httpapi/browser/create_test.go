@@ -57,6 +57,7 @@ func TestCancel(t *testing.T) {
 	release := s.hold(t, "backup", "compress")
 	p.click(hook("create-submit"))
 	p.click(hook("operation-cancel"))
+	s.askedToStop()
 	release()
 	p.says(hook("outcome"), "cancelled")
 	p.gone(hook("operation"))

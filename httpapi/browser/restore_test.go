@@ -176,6 +176,7 @@ func TestCancelRestore(t *testing.T) {
 	p.click(act(b, "restore"))
 	p.confirmRestore()
 	p.click(hook("operation-cancel"))
+	s.askedToStop()
 	release()
 	p.says(hook("outcome"), "cancelled", "not changed")
 	p.gone(hook("undo-banner"))

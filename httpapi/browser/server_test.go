@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -217,6 +218,16 @@ func (s *site) waitFor(what string, condition func() bool) {
 			s.t.Fatalf("waited %v in vain for %s", patience, what)
 		}
 	}
+}
+
+// askedToStop waits until the server has been asked to stop an operation: the browser
+// sends that some time after the click.
+func (s *site) askedToStop() {
+	s.t.Helper()
+	s.waitFor("somebody's request to stop", func() bool {
+		log, _, err := s.manager.Activity("", 20)
+		return err == nil && slices.ContainsFunc(log, func(a snapshot.Activity) bool { return a.Action == "cancel" })
+	})
 }
 
 // breakDatabase zeroes the database's first page, as a failing disk would, with the
