@@ -63,7 +63,7 @@ lint: vet staticcheck tidy rules
 vet:
 	$(call say,go vet)
 	@$(GO) vet ./...
-	@$(GO) vet -tags soak ./...
+	@$(GO) vet -tags soak,screenshots ./...
 
 staticcheck:
 	$(call say,staticcheck)
@@ -119,7 +119,7 @@ fuzz:
 	done
 
 screenshots: tools
-	@SNAPD_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run '^TestScreenshots$$' ./httpapi/browser
+	@SNAPD_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -tags screenshots -count=1 -run '^TestScreenshots$$' ./httpapi/browser
 
 fmt:
 	@$(GO) fmt ./...

@@ -61,9 +61,7 @@ func TestDownloadIsOfBackupsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.ask("GET", "/backups/"+b.ID+"/download", "").problem(404, "not_found")
-	if err := os.Symlink(secret, file); err != nil {
-		t.Skip(err)
-	}
+	symlink(t, secret, file)
 	a.ask("GET", "/backups/"+b.ID+"/download", "").problem(409, "refused")
 	for _, id := range []string{"..%2f..%2ftoken", "..%5ctoken", "token", "catalog.json", "operations", strings.Repeat("a", 5000), "%00", "data_latest"} {
 		if r := a.ask("GET", "/backups/"+id+"/download", ""); r.status != 404 || bytes.Contains(r.body, []byte("secret")) {

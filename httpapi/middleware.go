@@ -41,7 +41,8 @@ func (h *Handler) chain(next http.Handler) http.Handler {
 
 // recovered keeps a panic in one handler from ending the process, which has a
 // database to look after. Where the answer has begun the connection is cut, so
-// that nobody takes a part for the whole.
+// that nobody takes a part for the whole: net/http does that for a handler that panics
+// with ErrAbortHandler, and has no other way.
 func (h *Handler) recovered(w *responseWriter, r *http.Request) {
 	v := recover()
 	if v == nil {

@@ -67,7 +67,10 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 // pruneAfter carries out the retention policy after a backup, which stands, and was
 // told of, whatever becomes of this.
 func (m *Manager) pruneAfter(ctx context.Context, req Request) error {
-	_, err := m.prune(ctx, m.retention(), false)
+	policy, err := m.retention(nil)
+	if err == nil {
+		_, err = m.prune(ctx, policy, false)
+	}
 	if err == nil {
 		return nil
 	}

@@ -13,9 +13,9 @@ import (
 // reason. With dryRun nothing is removed, and Until tells when what is kept will go,
 // as far as the schedule lets that be foreseen. A nil policy is the Config's, see Config.FollowService.
 func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Decision, error) {
-	p := m.retention()
-	if policy != nil {
-		p = *policy
+	p, err := m.retention(policy)
+	if err != nil {
+		return nil, fmt.Errorf("prune: %w", err)
 	}
 	if dryRun {
 		entries, err := m.cat.Entries()
@@ -40,14 +40,19 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Dec
 	return d, nil
 }
 
-// retention is the policy that holds where none is given.
-func (m *Manager) retention() Policy {
-	if m.cfg.FollowService {
-		if state, err := m.cat.State(); err == nil && state.Retention != nil {
-			return *state.Retention
-		}
+// retention is the given policy, or the one that holds where none is.
+func (m *Manager) retention(given *Policy) (Policy, error) {
+	if given != nil {
+		return *given, nil
 	}
-	return m.cfg.Retention
+	if !m.cfg.FollowService {
+		return m.cfg.Retention, nil
+	}
+	state, err := m.cat.State()
+	if err != nil || state.Retention == nil {
+		return m.cfg.Retention, err
+	}
+	return *state.Retention, nil
 }
 
 // rememberRetention keeps the policy for those who follow it.

@@ -105,7 +105,6 @@ var scenes = []scene{
 
 var (
 	light  = device{width: 1280, height: 900}
-	dark   = device{width: 1280, height: 900, dark: true}
 	narrow = device{width: 390, height: 844, still: true}
 	night  = device{width: 390, height: 844, dark: true, still: true}
 	wide   = device{width: 1600, height: 1000}
