@@ -76,8 +76,9 @@ func appendTime(b []byte, t *time.Time) []byte {
 }
 
 // decodeCanonical reads a text that encode wrote, up to its sum; ok is false for any other.
-func decodeCanonical(text []byte) (d *document, ok bool) {
-	head, rest, found := strings.Cut(string(text), "\n")
+// The entries share text's memory.
+func decodeCanonical(text string) (d *document, ok bool) {
+	head, rest, found := strings.Cut(text, "\n")
 	if !found {
 		return nil, false
 	}
@@ -93,25 +94,35 @@ func decodeCanonical(text []byte) (d *document, ok bool) {
 	if d.state, err = decodeState([]byte(state)); err != nil {
 		return nil, false
 	}
-	lines, found := strings.CutSuffix("\n"+rest, canonicalEnd)
-	if !found {
-		return nil, false
-	}
-	lines = strings.TrimPrefix(lines, "\n")
-	if lines == "" {
+	if rest == canonicalEnd[1:] {
 		return d, true
 	}
-	d.entries = make([]Entry, 0, strings.Count(lines, "\n")+1)
-	for more := true; more; {
-		var line string
-		line, lines, more = strings.Cut(lines, "\n")
-		if more {
-			if line, found = strings.CutSuffix(line, ","); !found {
+	if rest, found = strings.CutSuffix(rest, canonicalEnd); !found {
+		return nil, false
+	}
+	if d.entries, ok = decodeLines(rest); !ok {
+		return nil, false
+	}
+	return d, true
+}
+
+// decodeLines reads the entries' lines, with a comma at the end of each but the last.
+func decodeLines(lines string) (entries []Entry, ok bool) {
+	n := strings.Count(lines, "\n") + 1
+	if n > len(lines)/minLine {
+		return nil, false
+	}
+	r := reader{ok: true, times: make([]time.Time, 0, n)}
+	entries = make([]Entry, n)
+	for i := range entries {
+		e := &entries[i]
+		r.rest, lines, _ = strings.Cut(lines, "\n")
+		if i < n-1 {
+			if r.rest, ok = strings.CutSuffix(r.rest, ","); !ok {
 				return nil, false
 			}
 		}
-		r := reader{rest: line, ok: true}
-		e := r.entry()
+		r.entry(e)
 		if !r.ok {
 			return nil, false
 		}
@@ -119,18 +130,28 @@ func decodeCanonical(text []byte) (d *document, ok bool) {
 		if e.validate() != nil {
 			return nil, false
 		}
-		d.entries = append(d.entries, e)
 	}
-	return d, true
+	return entries, true
 }
 
-// reader takes a line apart; once ok is false it stays so.
+// reader takes a line apart; once ok is false it stays so. It is used for all lines:
+// what entries point to, it takes from few large pieces of memory.
 type reader struct {
 	rest string
 	ok   bool
+
+	times   []time.Time // room for one of each entry
+	sources []byte      // room for more
 }
 
-func (r *reader) entry() (e Entry) {
+// minLine is less than any entry's line has, in bytes, and about the memory that an
+// Entry takes: what stands on fewer is not worth making room for.
+const minLine = 256
+
+// sourceRoom is how much memory is taken at once for what Source holds.
+const sourceRoom = maxSource
+
+func (r *reader) entry(e *Entry) {
 	r.skip(`{"id":`)
 	e.ID = r.text()
 	r.skip(`,"file":`)
@@ -142,8 +163,8 @@ func (r *reader) entry() (e Entry) {
 	r.skip(`,"trigger":`)
 	e.Trigger = Trigger(r.text())
 	r.skip(`,"created_at":`)
-	if t := r.time(); t != nil {
-		e.CreatedAt = *t
+	if created, null := r.time(); !null {
+		e.CreatedAt = created
 	} else {
 		r.ok = false
 	}
@@ -164,8 +185,7 @@ func (r *reader) entry() (e Entry) {
 	e.Note = r.text()
 	r.skip(`,"duration_ms":`)
 	e.DurationMS = r.integer()
-	r.source(&e)
-	return e
+	r.source(e)
 }
 
 func (r *reader) verification(v *Verification) {
@@ -174,7 +194,10 @@ func (r *reader) verification(v *Verification) {
 	r.skip(`,"level":`)
 	v.Level = r.text()
 	r.skip(`,"at":`)
-	v.At = r.time()
+	if at, null := r.time(); !null {
+		r.times = append(r.times, at)
+		v.At = &r.times[len(r.times)-1]
+	}
 	r.skip(`,"detail":`)
 	v.Detail = r.text()
 	r.skip(`}`)
@@ -191,7 +214,12 @@ func (r *reader) source(e *Entry) {
 		r.ok = false
 		return
 	}
-	e.Source = json.RawMessage(raw)
+	if len(raw) > cap(r.sources)-len(r.sources) {
+		r.sources = make([]byte, 0, max(sourceRoom, len(raw)))
+	}
+	from := len(r.sources)
+	r.sources = append(r.sources, raw...)
+	e.Source = r.sources[from:len(r.sources):len(r.sources)]
 }
 
 func (r *reader) skip(lit string) {
@@ -219,21 +247,28 @@ func (r *reader) text() string {
 		r.ok = false
 		return ""
 	}
+	ascii := true
 	for i := 1; i < len(r.rest); i++ {
 		switch c := r.rest[i]; {
 		case c == '"':
 			s := r.rest[1:i]
 			r.rest = r.rest[i+1:]
+			r.ok = r.ok && (ascii || utf8.ValidString(s))
 			return s
-		case c == '\\' || c < ' ' || c > '~':
+		case c == '\\':
 			return r.escaped()
+		case c < ' ':
+			r.ok = false
+			return ""
+		case c >= utf8.RuneSelf:
+			ascii = false
 		}
 	}
 	r.ok = false
 	return ""
 }
 
-// escaped reads a string that is not plain.
+// escaped reads a string in which something is escaped.
 func (r *reader) escaped() (s string) {
 	for i := 1; i < len(r.rest); i++ {
 		switch r.rest[i] {
@@ -251,16 +286,15 @@ func (r *reader) escaped() (s string) {
 }
 
 // time reads a time, or null.
-func (r *reader) time() *time.Time {
+func (r *reader) time() (t time.Time, null bool) {
 	if rest, found := strings.CutPrefix(r.rest, "null"); found {
 		r.rest = rest
-		return nil
+		return t, true
 	}
-	var t time.Time
 	if err := t.UnmarshalText([]byte(r.text())); err != nil {
 		r.ok = false
 	}
-	return &t
+	return t, false
 }
 
 func (r *reader) boolean() bool {

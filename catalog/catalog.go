@@ -1,15 +1,16 @@
 package catalog
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,6 +19,9 @@ import (
 // get the same time stamp: FAT counts in 2 seconds. Within it the contents are
 // compared, not only the stamps.
 const racyWindow = 3 * time.Second
+
+// readBuffer is how many bytes are read at once.
+const readBuffer = 128 << 10
 
 // mendWait bounds how long a reader waits for the lock to mend the catalog.
 const mendWait = time.Minute
@@ -85,6 +89,21 @@ func (c *Catalog) Entries() ([]Entry, error) {
 		return nil, fmt.Errorf("list backups: %w", err)
 	}
 	return doc.newestFirst(), nil
+}
+
+// All is Entries without a copy of them all: the backups as they are now, newest first.
+func (c *Catalog) All() (iter.Seq[Entry], error) {
+	doc, err := c.view()
+	if err != nil {
+		return nil, fmt.Errorf("list backups: %w", err)
+	}
+	return func(yield func(Entry) bool) {
+		for i := len(doc.entries) - 1; i >= 0; i-- {
+			if !yield(doc.entries[i]) {
+				return
+			}
+		}
+	}, nil
 }
 
 // Get returns the backup with that id; "latest" is the newest verified one.
@@ -175,7 +194,7 @@ func (c *Catalog) load() (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := stamp{info: info, sum: maphash.Bytes(seed, text), settle: c.now().Add(-racyWindow)}
+	s := stamp{info: info, sum: maphash.String(seed, text), settle: c.now().Add(-racyWindow)}
 	if c.doc != nil && c.stamp.info != nil && c.stamp.sum == s.sum {
 		c.stamp = s
 		return c.doc, nil
@@ -214,24 +233,25 @@ func (s stamp) same(info fs.FileInfo) bool {
 }
 
 // read returns the file's text and what Stat says about that very file.
-func (c *Catalog) read() ([]byte, fs.FileInfo, error) {
+func (c *Catalog) read() (string, fs.FileInfo, error) {
 	f, err := openRegular(c.file(), os.O_RDONLY)
 	if err != nil {
-		return nil, nil, err
+		return "", nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, nil, err
+		return "", nil, err
 	}
 	if info.Size() > maxCatalog {
-		return nil, nil, fmt.Errorf("%s: %w: %d bytes are more than the limit of %d", c.file(), ErrDamaged, info.Size(), maxCatalog)
+		return "", nil, fmt.Errorf("%s: %w: %d bytes are more than the limit of %d", c.file(), ErrDamaged, info.Size(), maxCatalog)
 	}
-	buf := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
-	if _, err := buf.ReadFrom(io.LimitReader(f, maxCatalog)); err != nil {
-		return nil, nil, fmt.Errorf("read catalog: %w", err)
+	var text strings.Builder
+	text.Grow(int(info.Size()))
+	if _, err := io.CopyBuffer(&text, struct{ io.Reader }{io.LimitReader(f, maxCatalog)}, make([]byte, readBuffer)); err != nil {
+		return "", nil, fmt.Errorf("read catalog: %w", err)
 	}
-	return buf.Bytes(), info, nil
+	return text.String(), info, nil
 }
 
 // adopt makes doc the present one, standing for the file as it is now.

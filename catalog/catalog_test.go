@@ -358,7 +358,7 @@ func TestMissingDirectory(t *testing.T) {
 	if list := entries(t, c); len(list) != 0 {
 		t.Fatal(list)
 	}
-	if ch, err := c.Reconcile(t.Context()); err != nil || !ch.Empty() {
+	if ch, err := c.Reconcile(t.Context(), nil); err != nil || !ch.Empty() {
 		t.Fatalf("%v %v", ch.Lines(), err)
 	}
 	if err := c.Update(t.Context(), func(*catalog.Tx) error { return nil }); !errors.Is(err, catalog.ErrNoDirectory) {

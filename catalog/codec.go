@@ -9,6 +9,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -43,9 +44,10 @@ type stored struct {
 	Sum     string          `json:"sum"` // sum.go
 }
 
-// decode reads catalog.json's text. The error is ErrVersion or ErrDamaged.
-func decode(text []byte) (*document, error) {
-	if len(bytes.TrimSpace(text)) == 0 {
+// decode reads catalog.json's text, whose memory the document shares. The error is
+// ErrVersion or ErrDamaged.
+func decode(text string) (*document, error) {
+	if strings.TrimSpace(text) == "" {
 		return nil, fmt.Errorf("%w: it is empty", ErrDamaged)
 	}
 	body, sum := cutSum(text)
@@ -56,7 +58,7 @@ func decode(text []byte) (*document, error) {
 	}
 	if !ok {
 		// The version decides how the rest is to be read, so it is looked at first.
-		if v, ok := peekVersion(text); ok && v > version {
+		if v, ok := peekVersion(text[:min(len(text), 64<<10)]); ok && v > version {
 			if versionDamaged(body, sum) {
 				return nil, fmt.Errorf("%w: the version's number", ErrDamaged)
 			}
@@ -75,8 +77,8 @@ func decode(text []byte) (*document, error) {
 }
 
 // decodeOther reads a text that is not as we wrote it. It has to mean what its sum is of.
-func decodeOther(text, body []byte) (*document, error) {
-	d, sum, err := decodeAny(text)
+func decodeOther(text, body string) (*document, error) {
+	d, sum, err := decodeAny([]byte(text))
 	if err != nil {
 		return nil, err
 	}
@@ -176,9 +178,9 @@ func decodeEntries(text []byte) ([]Entry, error) {
 	return entries, nil
 }
 
-// peekVersion finds the version among the first members, without reading on.
-func peekVersion(text []byte) (int64, bool) {
-	dec := json.NewDecoder(bytes.NewReader(text[:min(len(text), 64<<10)]))
+// peekVersion finds the version among the first members of a text that begins with head.
+func peekVersion(head string) (int64, bool) {
+	dec := json.NewDecoder(strings.NewReader(head))
 	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
 		return 0, false
 	}

@@ -167,7 +167,7 @@ func TestNewerVersionIsLeftAlone(t *testing.T) {
 	if _, err := c.Rebuild(t.Context()); !errors.Is(err, catalog.ErrVersion) {
 		t.Errorf("rebuild: %v", err)
 	}
-	if _, err := c.Reconcile(t.Context()); !errors.Is(err, catalog.ErrVersion) {
+	if _, err := c.Reconcile(t.Context(), nil); !errors.Is(err, catalog.ErrVersion) {
 		t.Errorf("reconcile: %v", err)
 	}
 	if !bytes.Equal(readFile(t, path), newer) || len(asides(t, dir)) != 0 {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -68,8 +69,10 @@ func (d *document) get(id string) (Entry, error) {
 
 // newestFirst returns a copy of the entries.
 func (d *document) newestFirst() []Entry {
-	out := slices.Clone(d.entries)
-	slices.Reverse(out)
+	out := make([]Entry, len(d.entries))
+	for i := range out {
+		out[i] = d.entries[len(out)-1-i]
+	}
 	return out
 }
 
@@ -122,9 +125,9 @@ func (d *document) merge(added []Entry) {
 // normalise brings e into the form in which it is stored and read back.
 func (e *Entry) normalise() {
 	e.CreatedAt = e.CreatedAt.UTC()
-	if e.Verification.At != nil {
-		at := e.Verification.At.UTC()
-		e.Verification.At = &at
+	if at := e.Verification.At; at != nil && at.Location() != time.UTC {
+		utc := at.UTC()
+		e.Verification.At = &utc
 	}
 	e.Note = strings.ToValidUTF8(e.Note, "\uFFFD")
 	e.Verification.Detail = cut(strings.ToValidUTF8(e.Verification.Detail, "\uFFFD"), maxDetail)
@@ -170,7 +173,7 @@ func (e *Entry) validate() error {
 	switch {
 	case !validID(e.ID):
 		return fmt.Errorf("entry %.80q: not a backup id", e.ID)
-	case e.File != fileOf(e.ID):
+	case !isFileOf(e.File, e.ID):
 		return fmt.Errorf("entry %q: file %.80q is not %q", e.ID, e.File, fileOf(e.ID))
 	case e.Seq < 1 || e.Seq > maxSeq:
 		return fmt.Errorf("entry %q: seq %d out of range", e.ID, e.Seq)

@@ -107,7 +107,7 @@ func TestHardLinkedLatestIsNoBackup(t *testing.T) {
 	if err := os.Link(c.Path(e), link); err != nil {
 		t.Fatal(err)
 	}
-	if ch, err := c.Reconcile(t.Context()); err != nil || !ch.Empty() {
+	if ch, err := c.Reconcile(t.Context(), nil); err != nil || !ch.Empty() {
 		t.Fatalf("%v %v", ch.Lines(), err)
 	}
 	if info, err := os.Lstat(link); err != nil || !info.Mode().IsRegular() {

@@ -66,6 +66,12 @@ func validID(id string) bool {
 
 func fileOf(id string) string { return id + archive.Ext }
 
+// isFileOf is file == fileOf(id), without making that: it is asked of every entry.
+func isFileOf(file, id string) bool {
+	stem, ok := strings.CutSuffix(file, archive.Ext)
+	return ok && stem == id
+}
+
 // linkName is the name of the link to the newest verified backup.
 func (c *Catalog) linkName() string { return c.base + "_latest" + archive.Ext }
 

@@ -67,7 +67,7 @@ func checkUnwritable(t *testing.T, dir string, want []catalog.Entry) {
 		t.Fatal("the test's directory is writable")
 	}
 	c := open(t, dir)
-	ch, err := c.Reconcile(t.Context())
+	ch, err := c.Reconcile(t.Context(), nil)
 	if err != nil || !errors.Is(ch.Unsaved, catalog.ErrReadOnly) {
 		t.Fatalf("reconcile: %v, %v", ch.Lines(), err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"example.com/snapd/internal/durable"
 )
@@ -56,7 +57,12 @@ func (c *Catalog) gather(ctx context.Context) (g gathered, err error) {
 	if err != nil {
 		return g, err
 	}
-	entries, foreign, err := c.readEntries(ctx, l.names)
+	names := make([]string, 0, len(l.files))
+	for _, f := range l.files {
+		names = append(names, f.name)
+	}
+	slices.Sort(names)
+	entries, foreign, err := c.readEntries(ctx, names)
 	return gathered{entries, append(l.foreign, foreign...)}, err
 }
 

@@ -20,9 +20,9 @@ import (
 // that cannot be written the outcome is kept in memory (Changes.Unsaved).
 //
 // The leftovers are told from files in use by the operation lock: whoever
-// makes temporary files in the directory holds it. A caller that holds it
-// itself sweeps on its own account.
-func (c *Catalog) Reconcile(ctx context.Context) (Changes, error) {
+// makes temporary files in the directory holds it. op is that lock where the
+// caller holds it, else nil.
+func (c *Catalog) Reconcile(ctx context.Context, op *Lock) (Changes, error) {
 	doc, err := c.view()
 	if err != nil {
 		return Changes{}, fmt.Errorf("reconcile: %w", err)
@@ -33,23 +33,27 @@ func (c *Catalog) Reconcile(ctx context.Context) (Changes, error) {
 	if err != nil {
 		return ch, fmt.Errorf("reconcile: %w", err)
 	}
-	fresh, err := c.readUnlisted(ctx, doc, &seen)
+	unlisted, right := seen.compare(doc)
+	fresh, foreign, err := c.readEntries(ctx, unlisted)
 	if err != nil {
 		return ch, fmt.Errorf("reconcile: %w", err)
 	}
-	ch.add(Changes{Foreign: seen.foreign})
+	ch.add(Changes{Foreign: append(seen.foreign, foreign...)})
 	if seen.debris {
-		swept, err := c.sweep(ctx)
+		swept, err := c.sweep(ctx, op)
 		ch.Swept = append(ch.Swept, swept...)
 		if err != nil {
 			return ch, fmt.Errorf("reconcile: %w", err)
 		}
 	}
-	_, found := c.align(doc, seen, fresh)
-	if found.Empty() && c.linkRight(doc) {
+	if !right || len(fresh) > 0 {
+		_, found := c.align(doc, seen, fresh)
+		right = found.Empty()
+	}
+	if right && c.linkRight(doc) {
 		return ch, nil
 	}
-	found, err = c.store(ctx, seen, fresh)
+	found, err := c.store(ctx, seen, fresh)
 	if errors.Is(err, ErrReadOnly) {
 		found, err = c.keepInMemory(doc, seen, fresh, err), nil
 	}
@@ -60,29 +64,16 @@ func (c *Catalog) Reconcile(ctx context.Context) (Changes, error) {
 	return ch, nil
 }
 
-// readUnlisted opens the archives that doc does not list.
-func (c *Catalog) readUnlisted(ctx context.Context, doc *document, seen *listing) ([]Entry, error) {
-	listed := make(map[string]struct{}, len(doc.entries))
-	for i := range doc.entries {
-		listed[doc.entries[i].File] = struct{}{}
-	}
-	var names []string
-	for _, name := range seen.names {
-		if _, ok := listed[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	fresh, foreign, err := c.readEntries(ctx, names)
-	seen.foreign = append(seen.foreign, foreign...)
-	return fresh, err
-}
-
 // align returns doc as the directory wants it, and the differences.
 func (c *Catalog) align(doc *document, seen listing, fresh []Entry) (*document, Changes) {
 	var ch Changes
 	out := &document{nextSeq: doc.nextSeq, state: doc.state.clone(), entries: make([]Entry, 0, len(doc.entries)+len(fresh))}
+	sizes := make(map[string]int64, len(seen.files))
+	for _, f := range seen.files {
+		sizes[f.name] = f.size
+	}
 	for _, e := range doc.entries {
-		size, ok := seen.sizes[e.File]
+		size, ok := sizes[e.File]
 		if !ok || size != e.ArchiveBytes {
 			size, ok = c.sizeNow(e) // another process may have been at work since the look
 		}
@@ -166,15 +157,17 @@ func (c *Catalog) keepInMemory(doc *document, seen listing, fresh []Entry, why e
 // sweep removes leftovers, unless an operation runs to which they may belong,
 // or nothing can be removed. Writers of the catalog make temporary files too,
 // and are kept out.
-func (c *Catalog) sweep(ctx context.Context) (swept []string, err error) {
-	op, err := c.LockOperation(ctx, false, "sweep")
-	if errors.Is(err, ErrBusy) || errors.Is(err, ErrReadOnly) {
-		return nil, nil
+func (c *Catalog) sweep(ctx context.Context, op *Lock) (swept []string, err error) {
+	if op == nil {
+		op, err = c.LockOperation(ctx, false, "sweep")
+		if errors.Is(err, ErrBusy) || errors.Is(err, ErrReadOnly) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, op.Unlock()) }()
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, op.Unlock()) }()
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return nil, err

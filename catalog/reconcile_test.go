@@ -14,7 +14,7 @@ import (
 
 func reconcile(t *testing.T, c *catalog.Catalog) catalog.Changes {
 	t.Helper()
-	ch, err := c.Reconcile(t.Context())
+	ch, err := c.Reconcile(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"example.com/snapd/internal/archive"
@@ -15,22 +16,31 @@ import (
 
 // listing is what a look at the backup directory saw.
 type listing struct {
-	sizes   map[string]int64 // bytes of the files that may be archives of ours
-	names   []string         // the same files, sorted
-	foreign []Foreign        // those that cannot be
-	debris  bool             // temporary files, in use or left over
+	files   []sized   // those that may be archives of ours, in any order
+	foreign []Foreign // those that cannot be, by name
+	debris  bool      // temporary files, in use or left over
+}
+
+type sized struct {
+	name string
+	size int64 // bytes
 }
 
 // scan lists the directory. A missing one is empty.
-func (c *Catalog) scan(ctx context.Context) (listing, error) {
-	l := listing{sizes: make(map[string]int64)}
-	files, err := os.ReadDir(c.dir)
+func (c *Catalog) scan(ctx context.Context) (l listing, err error) {
+	dir, err := os.Open(c.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
 	}
 	if err != nil {
 		return l, fmt.Errorf("scan backup directory: %w", err)
 	}
+	defer dir.Close()
+	files, err := dir.ReadDir(-1)
+	if err != nil {
+		return l, fmt.Errorf("scan backup directory: %w", err)
+	}
+	l.files = make([]sized, 0, len(files))
 	for _, f := range files {
 		if err := context.Cause(ctx); err != nil {
 			return l, err
@@ -43,21 +53,42 @@ func (c *Catalog) scan(ctx context.Context) (listing, error) {
 		if !c.looksLikeArchive(name) {
 			continue
 		}
-		info, err := f.Info()
+		size, regular, err := sizeIn(dir, f)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
 		case err != nil:
 			return l, fmt.Errorf("scan backup directory: %w", err)
-		case !info.Mode().IsRegular():
+		case !regular:
 			l.foreign = append(l.foreign, Foreign{name, fmt.Errorf("%w: not a regular file", ErrForeign)})
 		case !validID(strings.TrimSuffix(name, archive.Ext)):
 			l.foreign = append(l.foreign, Foreign{name, fmt.Errorf("%w: its name cannot be an id", ErrForeign)})
 		default:
-			l.sizes[name] = info.Size()
-			l.names = append(l.names, name)
+			l.files = append(l.files, sized{name, size})
 		}
 	}
+	slices.SortFunc(l.foreign, func(a, b Foreign) int { return strings.Compare(a.File, b.File) })
 	return l, nil
+}
+
+// compare tells which files doc does not list, by name, and whether it is right about
+// all that it does.
+func (l *listing) compare(doc *document) (unlisted []string, right bool) {
+	size := make(map[string]int64, len(doc.entries))
+	for i := range doc.entries {
+		size[doc.entries[i].File] = doc.entries[i].ArchiveBytes
+	}
+	matching := 0
+	for _, f := range l.files {
+		listed, ok := size[f.name]
+		switch {
+		case !ok:
+			unlisted = append(unlisted, f.name)
+		case listed == f.size:
+			matching++
+		}
+	}
+	slices.Sort(unlisted)
+	return unlisted, matching == len(doc.entries)
 }
 
 func (c *Catalog) looksLikeArchive(name string) bool {

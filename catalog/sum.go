@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"bytes"
 	"fmt"
 	"hash/crc32"
 	"math/bits"
@@ -28,25 +27,29 @@ func appendSum(text []byte) []byte {
 }
 
 // cutSum takes the sum, "" when there is none in our layout, and the last brace
-// off text; body is nil where that is missing.
-func cutSum(text []byte) (body []byte, sum string) {
+// off text; body is "" where that is missing.
+func cutSum(text string) (body, sum string) {
 	if at := len(text) - sumBytes; at >= 0 {
-		tail := string(text[at:])
+		tail := text[at:]
 		if strings.HasPrefix(tail, sumName) && strings.HasSuffix(tail, sumEnd) {
 			return text[:at], tail[len(sumName) : len(sumName)+sumChars]
 		}
 	}
-	if body, whole := bytes.CutSuffix(text, []byte("}")); whole {
+	if body, whole := strings.CutSuffix(text, "}"); whole {
 		return body, ""
 	}
-	return nil, ""
+	return "", ""
 }
 
 // sumFits reports whether sum is that of the parts, one after the other.
-func sumFits(sum string, parts ...[]byte) bool {
+func sumFits(sum string, parts ...string) bool {
 	crc := uint32(0)
+	buf := make([]byte, 16<<10) // a copy of the whole text costs more than its checksum
 	for _, p := range parts {
-		crc = crc32.Update(crc, castagnoli, p)
+		for p != "" {
+			n := copy(buf, p)
+			crc, p = crc32.Update(crc, castagnoli, buf[:n]), p[n:]
+		}
 	}
 	return fmt.Sprintf("%0*x", sumChars, crc) == sum
 }
@@ -57,18 +60,18 @@ func (d *document) means(sum string) bool {
 	if err != nil {
 		return false
 	}
-	_, again := cutSum(text)
+	_, again := cutSum(string(text))
 	return again == sum
 }
 
 // versionDamaged reports whether body is of this version, with one bit of its number
 // flipped: that must not look like a newer program's catalog, which nobody touches.
-func versionDamaged(body []byte, sum string) bool {
-	head, rest, ok := bytes.Cut(body, []byte(","))
-	was := fmt.Appendf(nil, `{"version":%d`, version)
+func versionDamaged(body, sum string) bool {
+	head, rest, ok := strings.Cut(body, ",")
+	was := fmt.Sprintf(`{"version":%d`, version)
 	last := len(was) - 1
 	if !ok || sum == "" || len(head) != len(was) || bits.OnesCount8(head[last]^was[last]) != 1 {
 		return false
 	}
-	return bytes.HasPrefix(head, was[:last]) && sumFits(sum, was, []byte(","), rest)
+	return strings.HasPrefix(head, was[:last]) && sumFits(sum, was, ",", rest)
 }

@@ -113,8 +113,17 @@ func (m *Manager) unchanged(ctx context.Context, req Request, b Backup) error {
 
 // nothingSince reports whether there was a restore, and no backup since.
 func (m *Manager) nothingSince(state catalog.State) bool {
-	all, err := m.cat.Entries()
-	return err == nil && state.LastRestore != nil && len(all) > 0 && all[0].ID == state.LastRestore.Newest
+	if state.LastRestore == nil {
+		return false
+	}
+	all, err := m.cat.All()
+	if err != nil {
+		return false
+	}
+	for newest := range all {
+		return newest.ID == state.LastRestore.Newest
+	}
+	return false
 }
 
 // refuseEmptied keeps a database that has become empty from covering up the

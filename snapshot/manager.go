@@ -108,15 +108,16 @@ func (m *Manager) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	return m.reconcile(ctx)
+	return m.reconcile(ctx, lock)
 }
 
 // reconcile sweeps leftovers and aligns the catalog; the caller holds the lock.
-func (m *Manager) reconcile(ctx context.Context) error {
+func (m *Manager) reconcile(ctx context.Context, lock *catalog.Lock) error {
 	if err := m.sweep(); err != nil {
 		return err
 	}
-	ch, err := m.cat.Reconcile(ctx)
+	ch, err := m.cat.Reconcile(ctx, lock)
+	ch.Swept = nil // nobody has to do anything about it
 	if err != nil {
 		return err
 	}
@@ -132,12 +133,10 @@ func (m *Manager) enterChanges(ctx context.Context, ch catalog.Changes) {
 	}
 }
 
-// sweep removes what crashed operations left in the backup directory, what crashed
-// checks left in the system's and, of ours only, what lies beside the database; the caller holds the lock, and no restore is pending.
+// sweep removes what crashed checks left in the system's temporary directory and, of
+// ours only, what lies beside the database; the caller holds the lock, and no restore is pending.
+// The backup directory is swept as the catalog is reconciled with it.
 func (m *Manager) sweep() error {
-	if _, err := durable.Sweep(m.cfg.Dir); err != nil {
-		return fmt.Errorf("sweep: %w", err)
-	}
 	durable.SweepShared()
 	if _, err := durable.SweepFor(filepath.Dir(m.cfg.Database), filepath.Base(m.cfg.Database)); err != nil {
 		return fmt.Errorf("sweep: %w", err)
@@ -186,7 +185,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 			return nil, err
 		}
 	}
-	if err := errors.Join(m.claim(ctx), m.reconcile(ctx)); err != nil {
+	if err := errors.Join(m.claim(ctx), m.reconcile(ctx, lock)); err != nil {
 		done()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}

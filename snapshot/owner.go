@@ -19,12 +19,12 @@ func (m *Manager) mine() error {
 	if err != nil {
 		return err
 	}
-	entries, err := m.cat.Entries()
+	all, err := m.cat.All()
 	if err != nil {
 		return err
 	}
 	other := ""
-	for _, e := range entries {
+	for e := range all {
 		if !strings.HasPrefix(e.File, m.cfg.base()+"_backup_") {
 			other = "of another database, such as " + e.File
 			break

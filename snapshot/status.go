@@ -127,11 +127,11 @@ func (m *Manager) ArchivePath(b Backup) string { return m.cat.Path(b) }
 
 // At returns the newest verified backup taken at or before t.
 func (m *Manager) At(t time.Time) (Backup, error) {
-	all, err := m.cat.Entries()
+	all, err := m.cat.All()
 	if err != nil {
 		return Backup{}, fmt.Errorf("list: %w", err)
 	}
-	for _, e := range all {
+	for e := range all {
 		if e.Usable() && !e.CreatedAt.After(t) {
 			return e.Public(), nil
 		}
@@ -141,12 +141,17 @@ func (m *Manager) At(t time.Time) (Backup, error) {
 
 // Stats returns the figures.
 func (m *Manager) Stats() (Stats, error) {
-	all, err := m.cat.Entries()
+	all, err := m.cat.All()
 	if err != nil {
 		return Stats{}, fmt.Errorf("stats: %w", err)
 	}
-	s := Stats{Count: len(all)}
-	for _, e := range all {
+	var s Stats
+	var first, last Backup
+	for e := range all {
+		if s.Count++; s.Count == 1 {
+			first = e
+		}
+		last = e
 		if e.Kind == catalog.Manual {
 			s.Manual++
 		} else {
@@ -155,8 +160,7 @@ func (m *Manager) Stats() (Stats, error) {
 		s.TotalSize += e.ArchiveBytes
 	}
 	s.TotalSizeMB = float64(s.TotalSize*100/(1<<20)) / 100
-	if len(all) > 0 {
-		first, last := all[0], all[len(all)-1]
+	if s.Count > 0 {
 		s.Latest, s.LatestTime, s.Oldest, s.OldestTime = &first.ID, &first.CreatedAt, &last.ID, &last.CreatedAt
 	}
 	return s, nil
