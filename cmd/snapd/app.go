@@ -152,10 +152,11 @@ func (a *app) event(ev snapshot.Event) {
 func (a *app) result(doc any, human func(w io.Writer)) error {
 	a.console.endProgress()
 	if a.JSON {
-		enc := json.NewEncoder(a.out)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(doc); err != nil {
+		write := func(w io.Writer) error { return encodeIndented(w, doc) }
+		if own, ok := doc.(interface{ printJSON(io.Writer) error }); ok {
+			write = own.printJSON
+		}
+		if err := write(a.out); err != nil {
 			return fmt.Errorf("print result: %w", err)
 		}
 		return nil
@@ -169,6 +170,14 @@ func (a *app) result(doc any, human func(w io.Writer)) error {
 		return fmt.Errorf("print result: %w", w.err)
 	}
 	return nil
+}
+
+// encodeIndented writes doc in the form of all results.
+func encodeIndented(w io.Writer, doc any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(doc)
 }
 
 // sticky keeps the first error of a writer, and writes nothing after it.
