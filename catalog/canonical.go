@@ -210,7 +210,7 @@ func (r *reader) source(e *Entry) {
 	}
 	r.skip(`,"source":`)
 	raw, found := strings.CutSuffix(r.rest, "}")
-	if !r.ok || !found || !utf8.ValidString(raw) || !json.Valid([]byte(raw)) {
+	if !r.ok || !found {
 		r.ok = false
 		return
 	}
@@ -220,6 +220,7 @@ func (r *reader) source(e *Entry) {
 	from := len(r.sources)
 	r.sources = append(r.sources, raw...)
 	e.Source = r.sources[from:len(r.sources):len(r.sources)]
+	r.ok = utf8.Valid(e.Source) && json.Valid(e.Source)
 }
 
 func (r *reader) skip(lit string) {

@@ -290,37 +290,6 @@ func BenchmarkOpenAndList10000(b *testing.B) {
 	}
 }
 
-// One more entry, in a process that already has the catalog, and in a new one.
-func BenchmarkAdd10000(b *testing.B) {
-	for _, fresh := range []bool{false, true} {
-		b.Run(fmt.Sprintf("fresh=%v", fresh), func(b *testing.B) {
-			dir := b.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, catalogName), mustEncode(b, sample(10_000)), 0o600); err != nil {
-				b.Fatal(err)
-			}
-			c, err := Open(dir, "data")
-			if err != nil {
-				b.Fatal(err)
-			}
-			n := 0
-			for b.Loop() {
-				if fresh {
-					if c, err = Open(dir, "data"); err != nil {
-						b.Fatal(err)
-					}
-				}
-				n++
-				id := fmt.Sprint("added-", n)
-				if err := c.Update(b.Context(), func(tx *Tx) error {
-					return tx.Put(Entry{ID: id, File: fileOf(id), Kind: Auto})
-				}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
 // Reconcile with nothing to do: what every command pays besides reading.
 func BenchmarkReconcile10000(b *testing.B) {
 	dir := b.TempDir()

@@ -134,7 +134,7 @@ func (e *Entry) normalise() {
 	if e.Verification.State == "" {
 		e.Verification.State = Unverified
 	}
-	if s := string(e.Source); s == "" || s == "null" {
+	if len(e.Source) == 0 || string(e.Source) == "null" {
 		e.Source = nil
 	}
 }

@@ -3,7 +3,6 @@ package catalog_test
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -51,12 +50,6 @@ func runChild(job string, args []string) error {
 		fmt.Println("locked")
 		_, err := io.Copy(io.Discard, os.Stdin) // until it is killed
 		return err
-	case "list":
-		list, err := c.Entries()
-		if err != nil {
-			return err
-		}
-		return json.NewEncoder(os.Stdout).Encode(list)
 	case "add":
 		n, err := strconv.Atoi(args[2])
 		if err != nil {
@@ -152,34 +145,5 @@ func TestKilledWriterLeavesOldOrNew(t *testing.T) {
 		if n != acknowledged+1 && n != acknowledged+2 {
 			t.Fatalf("round %d: %d entries after %d were acknowledged", round, n, acknowledged+1)
 		}
-	}
-}
-
-// A whole process, from its start to the last byte of its JSON: must stay under
-// 100 ms for `list`, 50 ms for one more entry.
-func BenchmarkProcess10000(b *testing.B) {
-	dir := b.TempDir()
-	update(b, open(b, dir), func(tx *catalog.Tx) error {
-		for i := range 10_000 {
-			id := fmt.Sprintf("data_backup_AUTO_20251031_120000_%d", i)
-			if err := tx.Put(catalog.Entry{
-				ID: id, File: id + archive.Ext, Kind: catalog.Auto, Trigger: catalog.TriggerSchedule, CreatedAt: start,
-				DatabaseBytes: 1 << 30, ArchiveBytes: 350 << 20, PageSize: 4096, PageCount: 1 << 18, ImageBLAKE3: strings.Repeat("f", 64),
-				Verification: catalog.Verification{State: catalog.Verified, Level: "quick", At: &start}, DurationMS: 2345,
-				Source: json.RawMessage(`{"size":1073741824,"mtime_ns":1761912000000000000,"wal":{"size":0,"salts":"0011223344556677"}}`),
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	for _, args := range [][]string{{"list", dir}, {"add", dir, "x", "1"}} {
-		b.Run(args[0], func(b *testing.B) {
-			for b.Loop() {
-				if out, err := child(b, args[0], args[1:]...).Output(); err != nil || len(out) == 0 {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

@@ -69,6 +69,9 @@ func (m *Manager) claim(ctx context.Context) error {
 	if err := m.mine(); err != nil {
 		return err
 	}
+	if state, err := m.cat.State(); err != nil || state.Database == m.path() {
+		return err
+	}
 	return m.cat.Update(ctx, func(tx *catalog.Tx) error {
 		tx.State().Database = m.path()
 		return nil
