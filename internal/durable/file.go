@@ -76,7 +76,7 @@ func (f *File) Name() string { return f.f.Name() }
 
 // Write appends p after what Write wrote before.
 func (f *File) Write(p []byte) (int, error) {
-	n, err := f.f.WriteAt(p, f.pos)
+	n, err := pieces(f.f, p, f.pos)
 	f.note(f.pos, n)
 	f.pos += int64(n)
 	return n, err
@@ -84,7 +84,7 @@ func (f *File) Write(p []byte) (int, error) {
 
 // WriteAt writes p at offset off; it does not move Write's position.
 func (f *File) WriteAt(p []byte, off int64) (int, error) {
-	n, err := f.f.WriteAt(p, off)
+	n, err := pieces(f.f, p, off)
 	f.note(off, n)
 	return n, err
 }

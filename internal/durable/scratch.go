@@ -11,8 +11,19 @@ import (
 // and never synced. Its name is in File.Name.
 type ScratchFile struct {
 	*os.File
+	pos    int64 // where Write goes on
 	closed bool
 }
+
+// Write appends p after what Write wrote before. It is for one goroutine.
+func (s *ScratchFile) Write(p []byte) (int, error) {
+	n, err := pieces(s.File, p, s.pos)
+	s.pos += int64(n)
+	return n, err
+}
+
+// WriteAt writes p at offset off; it does not move Write's position.
+func (s *ScratchFile) WriteAt(p []byte, off int64) (int, error) { return pieces(s.File, p, off) }
 
 // Scratch makes an empty private file (mode 0600) in dir, or in the system's
 // temporary directory when dir is "". purpose becomes a part of its name, as a

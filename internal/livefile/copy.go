@@ -62,7 +62,7 @@ func copySidecar(ctx context.Context, from, to string, n int64) (err error) {
 // copyN copies the first n bytes of src, a batch at a time. Holes become holes where dst
 // is a file.
 func copyN(ctx context.Context, dst io.Writer, src io.ReaderAt, n int64) error {
-	buf := make([]byte, min(n, 1<<20))
+	buf := make([]byte, min(n, 256<<10)) // no more at once: see durable.pieceBytes
 	file, sparse := dst.(*os.File)
 	for off := int64(0); off < n; {
 		if err := ctx.Err(); err != nil {
