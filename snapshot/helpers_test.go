@@ -396,13 +396,19 @@ func minutes(n int) time.Duration { return time.Duration(n) * time.Minute }
 // packArchive stores any image as an archive whose digests are right.
 func packArchive(t testing.TB, path string, image []byte, seq uint64) {
 	t.Helper()
+	packArchiveOf(t, path, image, archive.Facts{Seq: seq})
+}
+
+func packArchiveOf(t testing.TB, path string, image []byte, f archive.Facts) {
+	t.Helper()
+	f.Database, f.Kind, f.Trigger, f.CreatedAt = "data", "manual", "manual", time.Now()
 	var out bytes.Buffer
 	w, err := archive.NewWriter(&out, archive.WriterOptions{PageSize: 4096})
 	if err == nil {
 		_, err = w.Write(image)
 	}
 	if err == nil {
-		_, err = w.Finish(archive.Facts{Seq: seq, Database: "data", Kind: "manual", Trigger: "manual", CreatedAt: time.Now()})
+		_, err = w.Finish(f)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ func TestVerifyAndDrillCountBytes(t *testing.T) {
 		do    func() error
 		first string
 	}{
-		"verify": {func() error { _, err := b.m.Verify(t.Context(), e.ID, integrity.LevelQuick); return err }, "read back"},
+		"verify": {func() error { _, err := b.m.Verify(t.Context(), e.ID, integrity.LevelFull); return err }, "read back"},
 		"drill":  {func() error { _, err := b.m.Drill(t.Context(), e.ID); return err }, "unpack"},
 	} {
 		names, last := b.phasesOf(c.do)

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
@@ -105,6 +107,50 @@ func TestVerifyLooksInside(t *testing.T) {
 	}
 	if b.latest() != good.File {
 		t.Errorf("latest is %s", b.latest())
+	}
+}
+
+// Lost: a minute for every backup, if an image that passed the check is unpacked and
+// checked again; or the check, of an image that nobody is known to have checked.
+func TestVerifyChecksWhatWasNotChecked(t *testing.T) {
+	b := newBench(t, "wal")
+	e := b.manual()
+	verify := func(what string, id string, level integrity.Level, want ...string) {
+		t.Helper()
+		phases, _ := b.phasesOf(func() error { _, err := b.m.Verify(t.Context(), id, level); return err })
+		if !slices.Equal(phases, want) {
+			t.Errorf("%s: phases %v, want %v", what, phases, want)
+		}
+		if found, err := b.m.Find(id); err != nil || found.Verification.State != catalog.Verified {
+			t.Errorf("%s: %+v %v", what, found.Verification, err)
+		}
+	}
+	verify("checked as it was taken", e.ID, integrity.LevelQuick, "read back")
+	verify("at a level that nobody checked", e.ID, integrity.LevelFull, "read back", "check")
+	verify("checked in full meanwhile", e.ID, integrity.LevelQuick, "read back")
+	if found, err := b.m.Find(e.ID); err != nil || found.Verification.Level != "full" {
+		t.Errorf("what passed the full check is said to have passed %+v %v", found.Verification, err)
+	}
+	if _, err := b.m.Rebuild(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	verify("known from its own words only", e.ID, integrity.LevelQuick, "read back", "check")
+
+	var image []byte
+	r, err := archive.Open(b.m.ArchivePath(e))
+	if err == nil {
+		image = make([]byte, r.Info().ImageBytes)
+		_, err = r.ReadAt(image, 0)
+		err = errors.Join(err, r.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const old = "data_backup_MANUAL_20300101_000000"
+	packArchiveOf(t, filepath.Join(b.m.Dir(), old+archive.Ext), image, archive.Facts{Seq: e.Seq + 1, CheckLevel: "quick", SQLiteVersion: "3.40.1"})
+	b.reopen()
+	for range 2 {
+		verify("checked by another SQLite", old, integrity.LevelQuick, "read back", "check")
 	}
 }
 
