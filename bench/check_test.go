@@ -85,6 +85,22 @@ func checks(b *testing.B, path string) {
 		})
 	}
 	for _, pragma := range []string{"quick_check", "integrity_check"} {
+		b.Run("plain-"+pragma, func(b *testing.B) { // the same engine, and nothing else
+			b.SetBytes(st.Size())
+			for b.Loop() {
+				db, err := samplecrm.Open(path, "")
+				if err != nil {
+					b.Fatal(err)
+				}
+				var said string
+				if err := db.QueryRowContext(b.Context(), "PRAGMA "+pragma).Scan(&said); err != nil || said != "ok" {
+					b.Fatalf("%s: %q, %v", pragma, said, err)
+				}
+				if err := db.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 		b.Run("sqlite3-"+pragma, func(b *testing.B) {
 			shell, err := exec.LookPath("sqlite3")
 			if err != nil {

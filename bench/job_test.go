@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/samplecrm"
 	"example.com/snapd/snapshot"
@@ -161,6 +163,12 @@ func BenchmarkCopy(b *testing.B) {
 			}
 		}
 	})
+	b.Run("archive", func(b *testing.B) { // all of a backup but its proof
+		b.SetBytes(bytes)
+		for b.Loop() {
+			copyToArchive(b, m.Database())
+		}
+	})
 	for _, workers := range []int{1, runtime.GOMAXPROCS(0)} {
 		b.Run("compress/"+map[bool]string{true: "one", false: "all"}[workers == 1], func(b *testing.B) {
 			b.SetBytes(int64(len(image)))
@@ -198,4 +206,30 @@ func BenchmarkCopy(b *testing.B) {
 			_ = sum
 		}
 	})
+}
+
+// copyToArchive stores the database as a durable archive, and removes it.
+func copyToArchive(b *testing.B, db string) {
+	s, err := pages.Begin(b.Context(), db, pages.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	f, err := durable.Create(filepath.Join(b.TempDir(), "a"+archive.Ext), 0o600)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w, err := archive.NewWriter(f, archive.WriterOptions{PageSize: s.Info().PageSize})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Abort()
+	if err := s.CopyTo(b.Context(), w, nil); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := w.Finish(archive.Facts{}); err != nil {
+		b.Fatal(err)
+	}
+	if err := errors.Join(f.Sync(), f.Discard(), s.Close()); err != nil {
+		b.Fatal(err)
+	}
 }

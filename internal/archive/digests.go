@@ -15,8 +15,8 @@ import (
 )
 
 // spoolMemory is how many bytes of page digests are kept in memory before they
-// go to a scratch file: those of 2 GiB in pages of 4 KiB.
-const spoolMemory = 4 << 20
+// go to a scratch file: those of 512 MiB in pages of 4 KiB.
+const spoolMemory = 1 << 20
 
 // digestSpool collects page digests until the data frames are all written.
 type digestSpool struct {

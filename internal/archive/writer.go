@@ -29,7 +29,7 @@ type WriterOptions struct {
 	FrameBytes int    // image bytes in a frame, rounded down to whole pages; 0 is 1 MiB, at most 16 MiB
 	Level      Level  // Fastest
 	Workers    int    // compressing goroutines; 0 is GOMAXPROCS
-	ScratchDir string // for the page digests of images over 2 GiB or so; "" is the system's
+	ScratchDir string // for the page digests of images over 512 MiB or so; "" is the system's
 }
 
 // Writer makes an archive from an image that is written in order. It is for

@@ -44,8 +44,8 @@ type meter struct {
 	over   *BudgetError
 	steps  int64
 	start  time.Time
-	looked time.Time // at the memory
-	memory int64     // resident at the start
+	looked time.Duration // at the memory, from start
+	memory int64         // resident at the start
 	done   <-chan struct{}
 	tick   func(*libc.TLS, uintptr) int32 // kept here: the engine has its address
 }
@@ -53,9 +53,8 @@ type meter struct {
 // Limit bounds the statements run from now on: one that passes the budget is
 // interrupted with a BudgetError. The zero Budget takes the bounds away.
 func (c *Conn) Limit(b Budget) {
-	now := time.Now()
 	c.meter.budget, c.meter.over, c.meter.steps = b, nil, 0
-	c.meter.start, c.meter.looked = now, now
+	c.meter.start, c.meter.looked = time.Now(), 0
 	if c.maxValue > 0 {
 		sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, c.maxValue) // fit may have lowered it
 	}
@@ -84,15 +83,15 @@ func (m *meter) exhausted(steps int64) bool {
 	default:
 	}
 	m.steps += steps
-	now := time.Now()
+	since := time.Since(m.start) // half the price of Now
 	switch b := m.budget; {
 	case m.over != nil:
 	case b.Steps > 0 && m.steps > b.Steps:
 		m.over = &BudgetError{b, fmt.Sprintf("work: more than %d steps", b.Steps)}
-	case b.Time > 0 && now.Sub(m.start) > b.Time:
+	case b.Time > 0 && since > b.Time:
 		m.over = &BudgetError{b, fmt.Sprintf("time: more than %v", b.Time.Round(time.Millisecond))}
-	case b.Memory > 0 && now.Sub(m.looked) > memoryTick:
-		m.looked = now
+	case b.Memory > 0 && since-m.looked > memoryTick:
+		m.looked = since
 		if residentMemory()-m.memory > b.Memory {
 			m.over = &BudgetError{b, fmt.Sprintf("memory: more than %d bytes", b.Memory)}
 		}
