@@ -71,7 +71,7 @@ func (m *Manager) inPlace(snap *pages.Snapshot) *source {
 // spooled copies the image, and ends the snapshot.
 func (m *Manager) spooled(ctx context.Context, snap *pages.Snapshot, spool *durable.ScratchFile, req Request) (*source, error) {
 	info := snap.Info()
-	if err := snap.CopyTo(ctx, spool, m.phase(ctx, req, "spool", info.Bytes())); err != nil {
+	if err := snap.Spool(ctx, spool, m.phase(ctx, req, "spool", info.Bytes())); err != nil {
 		return nil, err
 	}
 	m.atPoint("spooled")

@@ -175,11 +175,20 @@ func (p *player) copies(s, twin *Snapshot, want []byte) {
 		p.copy("twin afterwards", twin, want, between)
 	}
 	p.copy("image again", s, want, func() {})
+	if file := s.file(p.t.Context()); file == nil && p.journal != "wal" {
+		p.t.Error("the file is the image, and is not read: writers wait for longer than they need to")
+	} else if file != nil {
+		file.Close()
+	}
 }
 
 func (p *player) copy(what string, s *Snapshot, want []byte, between func()) {
 	var image bytes.Buffer
-	if err := s.CopyTo(p.t.Context(), interrupted{&image, between}, nil); err != nil {
+	read := s.CopyTo
+	if p.r.IntN(2) == 0 {
+		what, read = what+", spooled", s.Spool
+	}
+	if err := read(p.t.Context(), interrupted{&image, between}, nil); err != nil {
 		p.t.Errorf("%s: %v", what, err)
 	} else if !bytes.Equal(image.Bytes(), want) {
 		sameBytes(p.t, what, image.Bytes(), want)

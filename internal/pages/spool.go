@@ -1,0 +1,119 @@
+package pages
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"example.com/snapd/internal/livefile"
+)
+
+// spoolBatches of copyBatch bytes are read ahead of what is written.
+const spoolBatches = 3
+
+// Spool writes the same as CopyTo, for a caller whom writers wait for: where nobody can
+// change the file it reads the file itself, while what was read before is written.
+//
+// That is in the rollback-journal modes. The snapshot's SHARED lock keeps everybody from
+// the EXCLUSIVE one that writing into the file takes, no journal is hot under it, and
+// the reading transaction has nothing of its own: the file is the image.
+func (s *Snapshot) Spool(ctx context.Context, w io.Writer, progress func(done int64)) error {
+	f := s.file(ctx)
+	if f == nil {
+		return s.CopyTo(ctx, w, progress)
+	}
+	err := s.copyFile(ctx, f, w, progress)
+	if cerr := f.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("snapshot %s: %w", s.path, cerr)
+	}
+	return err
+}
+
+// file opens the database file where it is the image, and is nil where there is any
+// doubt: SQLite then tells what is the matter.
+func (s *Snapshot) file(ctx context.Context) *livefile.File {
+	if s.private != nil || s.inWrite || s.info.PageCount == 0 {
+		return nil
+	}
+	// Not from the header: of its two versions this follows the one that SQLite goes by.
+	if mode, err := s.conn.Text(ctx, "PRAGMA journal_mode"); err != nil || mode == "wal" {
+		return nil
+	}
+	f, err := livefile.Open(s.path)
+	if err != nil {
+		return nil
+	}
+	moved, err := s.conn.Moved() // after Open: what we have open is what the path named
+	size, serr := f.Size()
+	if err != nil || serr != nil || moved || size < s.info.Bytes() {
+		_ = f.Close() // read only, and CopyTo reads it all again
+		return nil
+	}
+	return f
+}
+
+// batch is a part of the file on its way from the reader to the writer.
+type batch struct {
+	data []byte
+	err  error
+}
+
+func (s *Snapshot) copyFile(ctx context.Context, f io.ReaderAt, w io.Writer, progress func(done int64)) error {
+	free, full := make(chan []byte, spoolBatches), make(chan batch, spoolBatches)
+	for range spoolBatches {
+		free <- make([]byte, copyBatch)
+	}
+	go s.readFile(f, free, full)
+	var failed error
+	var done int64
+	for b := range full {
+		switch {
+		case failed != nil: // the reader ends as soon as it sees no more room
+			continue
+		case b.err != nil:
+			failed = fmt.Errorf("snapshot %s: read the file: %w", s.path, b.err)
+		case ctx.Err() != nil:
+			failed = fmt.Errorf("snapshot %s: %w", s.path, ctx.Err())
+		default:
+			if _, err := w.Write(b.data); err != nil {
+				failed = fmt.Errorf("snapshot %s: write the image: %w", s.path, err)
+				break
+			}
+			if done += int64(len(b.data)); progress != nil {
+				progress(done)
+			}
+		}
+		if failed != nil {
+			close(free)
+			continue
+		}
+		free <- b.data[:copyBatch]
+	}
+	return failed
+}
+
+// readFile reads the image into what comes from free, until there is no more of either,
+// and closes full.
+func (s *Snapshot) readFile(f io.ReaderAt, free <-chan []byte, full chan<- batch) {
+	defer close(full)
+	size, lockAt := s.info.Bytes(), (lockPage(s.info.PageSize)-1)*int64(s.info.PageSize)
+	for off := int64(0); off < size; {
+		buf, ok := <-free
+		if !ok {
+			return
+		}
+		buf = buf[:min(int64(len(buf)), size-off)]
+		n, err := f.ReadAt(buf, off)
+		if n == len(buf) {
+			err = nil
+		}
+		if lockAt >= off && lockAt < off+int64(n) {
+			clear(buf[lockAt-off : min(lockAt-off+int64(s.info.PageSize), int64(n))]) // not a page: SQLite gives zeros
+		}
+		full <- batch{buf, err}
+		if err != nil {
+			return
+		}
+		off += int64(n)
+	}
+}

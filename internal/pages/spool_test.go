@@ -1,0 +1,84 @@
+package pages
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// The file at the path may be another one by now: a spool that read it would store a
+// database that nobody asked for, as a proven backup of this one.
+func TestSpoolReadsNoOtherFile(t *testing.T) {
+	dir := t.TempDir()
+	db, other := filepath.Join(dir, "data.db"), filepath.Join(dir, "other.db")
+	shell(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES(1)")
+	shell(t, other, "CREATE TABLE t(a); INSERT INTO t VALUES(2)")
+	want, err := os.ReadFile(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Begin(t.Context(), db, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := os.Rename(other, db); err != nil {
+		t.Fatal(err)
+	}
+	var image bytes.Buffer
+	if err := s.Spool(t.Context(), &image, nil); err != nil {
+		t.Fatal(err)
+	}
+	sameBytes(t, "image", image.Bytes(), want)
+}
+
+// A file that ends before its last page is damaged. Both ways of reading have to say
+// so alike: a spool padded or cut short could pass for an image.
+func TestSpoolOfAFileThatEndsEarly(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "data.db")
+	shell(t, db, sampleSchema)
+	s, err := Begin(t.Context(), db, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := os.Truncate(db, s.Info().Bytes()-1); err != nil {
+		t.Fatal(err)
+	}
+	var spooled, copied bytes.Buffer
+	serr, cerr := s.Spool(t.Context(), &spooled, nil), s.CopyTo(t.Context(), &copied, nil)
+	if (serr == nil) != (cerr == nil) || !bytes.Equal(spooled.Bytes(), copied.Bytes()) {
+		t.Errorf("%d bytes, %v; by SQLite %d bytes, %v", spooled.Len(), serr, copied.Len(), cerr)
+	}
+}
+
+// A backup that was cancelled, or whose disk is full, must leave no goroutine in the
+// host, nor keep its writers waiting for the rest of the file.
+func TestSpoolEndsEarly(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "data.db")
+	shell(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(12000000))")
+	s, err := Begin(t.Context(), db, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var last int64
+	if err := s.Spool(ctx, discard{}, func(done int64) { last = done; cancel() }); !errors.Is(err, context.Canceled) || last != copyBatch {
+		t.Errorf("cancelled: %v after %d bytes", err, last)
+	}
+	full := errors.New("no room")
+	if err := s.Spool(t.Context(), refusing{full}, nil); !errors.Is(err, full) {
+		t.Errorf("a full disk: %v", err)
+	}
+	goleak.VerifyNone(t)
+}
+
+type refusing struct{ err error }
+
+func (r refusing) Write([]byte) (int, error) { return 0, r.err }
