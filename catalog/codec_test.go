@@ -80,7 +80,7 @@ func TestEncodeRoundTrip(t *testing.T) {
 	if err := json.Indent(&loose, text, "", "\t"); err != nil {
 		t.Fatal(err)
 	}
-	if edited, err := decode(string(loose.Bytes())); err != nil || !reflect.DeepEqual(edited, back) {
+	if edited, err := decode(loose.String()); err != nil || !reflect.DeepEqual(edited, back) {
 		t.Errorf("an edited catalog: %v", err)
 	}
 	for i := range d.entries {
