@@ -248,7 +248,7 @@ func (c *Catalog) read() (string, fs.FileInfo, error) {
 	}
 	var text strings.Builder
 	text.Grow(int(info.Size()))
-	if _, err := io.CopyBuffer(&text, struct{ io.Reader }{io.LimitReader(f, maxCatalog)}, make([]byte, readBuffer)); err != nil {
+	if _, err := io.CopyBuffer(&text, io.LimitReader(f, maxCatalog), make([]byte, readBuffer)); err != nil {
 		return "", nil, fmt.Errorf("read catalog: %w", err)
 	}
 	return text.String(), info, nil

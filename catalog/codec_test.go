@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -330,5 +331,19 @@ func TestNoLineIsShorterThanMinLine(t *testing.T) {
 	}
 	if line := appendEntry(nil, &d.entries[0]); len(line) < minLine {
 		t.Errorf("%d bytes: %s", len(line), line)
+	}
+}
+
+// Lost: gigabytes, to a text of nothing but lines.
+func TestMemoryIsTakenForLinesThatCanBeEntries(t *testing.T) {
+	text := `{"version":1,"next_seq":1,"state":{},"backups":[` + strings.Repeat("\n", 1<<20) + "]}"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := decode(text); err != nil && !errors.Is(err, ErrDamaged) {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 32<<20 {
+		t.Errorf("%d bytes for a text of %d", took, len(text))
 	}
 }
