@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"time"
 
 	"modernc.org/sqlite"
@@ -20,9 +21,6 @@ import (
 
 const (
 	thinks = time.Millisecond // between two transactions
-	// warmUp is how many transactions come before a period. A snapshot of a database
-	// whose log is wholly in the file would make every later commit try a checkpoint.
-	warmUp = 100
 	// retries is how soon a lock that was refused is tried again. SQLite's own busy
 	// handler would sleep for up to a tenth of a second, and measure itself.
 	retries = time.Millisecond
@@ -44,9 +42,13 @@ func (l load) rate() float64 { return float64(l.Commits) / l.Took.Seconds() }
 type app struct {
 	db   *sql.DB
 	conn *sql.Conn
+	// warm is how many transactions come before a period. A snapshot of a database
+	// whose log is wholly in the file makes every commit beyond its first thousand
+	// pages try a checkpoint in vain, at a cost that grows with the log.
+	warm int
 }
 
-func newApp(ctx context.Context, path string) (*app, error) {
+func newApp(ctx context.Context, path string, warm int) (*app, error) {
 	db, err := samplecrm.Open(path, "")
 	if err != nil {
 		return nil, err
@@ -58,7 +60,7 @@ func newApp(ctx context.Context, path string) (*app, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &app{db: db, conn: conn}, nil
+	return &app{db: db, conn: conn, warm: warm}, nil
 }
 
 func (a *app) close() error { return errors.Join(a.conn.Close(), a.db.Close()) }
@@ -76,6 +78,10 @@ func (a *app) work(ctx context.Context, warm chan<- struct{}, stop <-chan struct
 	var latencies []time.Duration
 	var began time.Time
 	for n := 0; ; n++ {
+		if n == a.warm {
+			began = time.Now()
+			close(warm)
+		}
 		last := false
 		select {
 		case <-stop:
@@ -89,11 +95,7 @@ func (a *app) work(ctx context.Context, warm chan<- struct{}, stop <-chan struct
 		if err != nil {
 			return l, err
 		}
-		if n == warmUp {
-			began = time.Now()
-			close(warm)
-		}
-		if n <= warmUp {
+		if n < a.warm {
 			continue
 		}
 		latencies = append(latencies, time.Since(start))
@@ -168,8 +170,8 @@ func (a *app) patient(ctx context.Context, query string, args ...any) (time.Dura
 }
 
 // serve is the application as a process: it says what it saw between two lines.
-func serve(ctx context.Context, path string, in io.Reader, out io.Writer) (err error) {
-	a, err := newApp(ctx, path)
+func serve(ctx context.Context, o options, in io.Reader, out io.Writer) (err error) {
+	a, err := newApp(ctx, o.write, o.warm)
 	if err != nil {
 		return err
 	}
@@ -199,7 +201,7 @@ type process struct {
 }
 
 func (f *field) start(ctx context.Context) (*process, error) {
-	p := &process{cmd: exec.CommandContext(ctx, f.self, "-write", f.db)}
+	p := &process{cmd: exec.CommandContext(ctx, f.self, "-write", f.db, "-warm", strconv.Itoa(f.o.warm))}
 	p.cmd.Stderr = os.Stderr
 	in, err := p.cmd.StdinPipe()
 	if err != nil {

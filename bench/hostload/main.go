@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -32,6 +33,7 @@ type options struct {
 	only    string
 	profile string
 	under   string
+	warm    int
 
 	create, write string // what a process of our own does instead
 }
@@ -43,13 +45,14 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "`directory` to work in; needs room for about three times -size; the system's for temporary files")
 	flag.StringVar(&o.only, "only", "", "one `scenario` only: inprocess, process or rollback")
 	flag.StringVar(&o.profile, "profile", "", "leave profiles of the last backup inside the host in this `directory`")
+	flag.IntVar(&o.warm, "warm", 100, "`transactions` before each period; with 0 a backup begins while the log is wholly in the file, as one at start-up does")
 	flag.StringVar(&o.under, "under", "", "`command` that runs snapd, as \"nice -n 19\"")
 	flag.StringVar(&o.create, "create", "", "make the database at this `path`, and no more")
 	flag.StringVar(&o.write, "write", "", "be the application of the database at this `path`, as standard input says, and no more")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "hostload:", err)
 		os.Exit(1)
 	}
@@ -61,12 +64,12 @@ var scenarios = []struct {
 	run  func(context.Context, *field) error
 }{{"inprocess", inProcess}, {"process", otherProcess}, {"rollback", rollback}}
 
-func run(ctx context.Context, o options) (err error) {
+func run(ctx context.Context, o options, w io.Writer) (err error) {
 	switch {
 	case o.create != "":
 		return samplecrm.Create(ctx, o.create, samplecrm.Options{Bytes: int64(o.size), Seed: 1})
 	case o.write != "":
-		return serve(ctx, o.write, os.Stdin, os.Stdout)
+		return serve(ctx, o, os.Stdin, w)
 	case o.rounds < 1:
 		return fmt.Errorf("-rounds %d: at least one", o.rounds)
 	case runtime.GOOS == "windows":
@@ -76,7 +79,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
-	f, err := prepare(ctx, o)
+	f, err := prepare(ctx, o, w)
 	if err != nil {
 		return err
 	}
@@ -99,17 +102,18 @@ func run(ctx context.Context, o options) (err error) {
 // field is where it takes place.
 type field struct {
 	o               options
+	w               io.Writer // of the tables
 	self, snapd, db string
 }
 
 // prepare builds snapd, and makes the database in a process of its own, so that the
 // host's memory is a host's.
-func prepare(ctx context.Context, o options) (*field, error) {
+func prepare(ctx context.Context, o options, w io.Writer) (*field, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	f := &field{o: o, self: self, db: filepath.Join(o.dir, "crm.db"), snapd: filepath.Join(o.dir, "snapd")}
+	f := &field{o: o, w: w, self: self, db: filepath.Join(o.dir, "crm.db"), snapd: filepath.Join(o.dir, "snapd")}
 	fmt.Fprintln(os.Stderr, "building snapd")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", f.snapd, "example.com/snapd/cmd/snapd").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build: %w: %s", err, out)
@@ -122,7 +126,7 @@ func prepare(ctx context.Context, o options) (*field, error) {
 	if err != nil {
 		return nil, err
 	}
-	fmt.Printf("%s, a CRM database of %d bytes in the page cache; %d rounds. Figures are medians (min – max), ratios those within one round.\n%s/%s, %d processors, %s.\n",
+	fmt.Fprintf(w, "%s, a CRM database of %d bytes in the page cache; %d rounds. Figures are medians (min – max), ratios those within one round.\n%s/%s, %d processors, %s.\n",
 		time.Now().UTC().Format(time.DateOnly), st.Size(), o.rounds, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 	return f, nil
 }

@@ -37,7 +37,7 @@ func inProcess(ctx context.Context, f *field) (err error) {
 	if err != nil {
 		return err
 	}
-	a, err := newApp(ctx, f.db)
+	a, err := newApp(ctx, f.db, f.o.warm)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func inProcess(ctx context.Context, f *field) (err error) {
 		long = p.busy.Took
 		pairs = append(pairs, p)
 	}
-	loadTable("A host that embeds the library, WAL mode", []string{"an automatic backup in the host's process"}, [][]pair{pairs})
+	f.loadTable("A host that embeds the library, WAL mode", []string{"an automatic backup in the host's process"}, [][]pair{pairs})
 	return nil
 }
 
@@ -132,7 +132,7 @@ func otherProcess(ctx context.Context, f *field) (err error) {
 			}
 		}
 	}
-	loadTable("An application in another process, WAL mode", names, pairs)
+	f.loadTable("An application in another process, WAL mode", names, pairs)
 	return nil
 }
 
@@ -154,21 +154,22 @@ func rollback(ctx context.Context, f *field) (err error) {
 	defer func() { err = errors.Join(err, a.close()) }()
 	kinds := [][]string{nil, {"--auto"}}
 	all := make([][]held, len(kinds))
+	long := time.Second
 	for round := range f.o.rounds {
 		for i, args := range kinds {
 			fmt.Fprintf(os.Stderr, "rollback: round %d of %d\n", round+1, f.o.rounds)
-			h, err := f.heldRound(ctx, a, args)
+			h, err := f.heldRound(ctx, a, long, args)
 			if err != nil {
 				return err
 			}
-			all[i] = append(all[i], h)
+			all[i], long = append(all[i], h), h.busy.Took
 		}
 	}
-	heldTable("An application in another process, rollback journal (DELETE)", []string{"`snapd backup`", "`snapd backup --auto`"}, all)
+	f.heldTable("An application in another process, rollback journal (DELETE)", []string{"`snapd backup`", "`snapd backup --auto`"}, all)
 	return nil
 }
 
-func (f *field) heldRound(ctx context.Context, a *process, args []string) (h held, err error) {
+func (f *field) heldRound(ctx context.Context, a *process, long time.Duration, args []string) (h held, err error) {
 	backup, err := f.snapdBackup(ctx, args...)
 	if err != nil {
 		return h, err
@@ -181,7 +182,7 @@ func (f *field) heldRound(ctx context.Context, a *process, args []string) (h hel
 	if err := errors.Join(os.Remove(to), f.settle(ctx)); err != nil {
 		return h, err
 	}
-	if h.idle, err = a.during(func() error { return pause(ctx, 2*time.Second) }); err != nil {
+	if h.idle, err = a.during(func() error { return pause(ctx, long) }); err != nil {
 		return h, err
 	}
 	if err := f.settle(ctx); err != nil {
@@ -193,7 +194,7 @@ func (f *field) heldRound(ctx context.Context, a *process, args []string) (h hel
 
 // journal gives the database another journal mode.
 func (f *field) journal(ctx context.Context, mode string) (err error) {
-	a, err := newApp(ctx, f.db)
+	a, err := newApp(ctx, f.db, f.o.warm)
 	if err != nil {
 		return err
 	}
