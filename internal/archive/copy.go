@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"runtime"
 	"sync"
@@ -31,7 +32,8 @@ func (r *Reader) CopyTo(ctx context.Context, w io.Writer, o CopyOptions) error {
 	p := r.startDecoding(o.Workers)
 	defer p.stop()
 	digests := newDigestReader(r.r, r.digestsAt(), r.meta.PageCount)
-	image, stored := NewImageHash(), xxh3.New()
+	image, stored := startHashing(), xxh3.New()
+	defer image.stop()
 	for i := range r.meta.frames() {
 		if err := context.Cause(ctx); err != nil {
 			return fmt.Errorf("copy image: %w", err)
@@ -44,8 +46,10 @@ func (r *Reader) CopyTo(ctx context.Context, w io.Writer, o CopyOptions) error {
 		if err := r.comparePages(digests, i, f.digests); err != nil {
 			return err
 		}
-		image.Write(f.image)
-		if n, err := w.Write(f.image); err != nil {
+		image.begin(f.image)
+		n, err := w.Write(f.image)
+		image.wait()
+		if err != nil {
 			return fmt.Errorf("copy image: %w", err)
 		} else if n < len(f.image) {
 			return fmt.Errorf("copy image: %w", io.ErrShortWrite)
@@ -60,11 +64,34 @@ func (r *Reader) CopyTo(ctx context.Context, w io.Writer, o CopyOptions) error {
 	if got := fmt.Sprintf("%016x", stored.Sum64()); got != r.meta.FramesXXH3 {
 		return fmt.Errorf("%w: stored frames: XXH3 is %s, recorded %s", ErrDamaged, got, r.meta.FramesXXH3)
 	}
-	if got := hex.EncodeToString(image.Sum(nil)); got != r.meta.ImageBLAKE3 {
+	if got := hex.EncodeToString(image.h.Sum(nil)); got != r.meta.ImageBLAKE3 {
 		return fmt.Errorf("%w: image: BLAKE3 is %s, recorded %s", ErrDamaged, got, r.meta.ImageBLAKE3)
 	}
 	return nil
 }
+
+// hashing takes the image's digest on a goroutine of its own, while the frame is written:
+// one after the other takes longer than decompressing it.
+type hashing struct {
+	h    hash.Hash
+	todo chan []byte
+	done chan struct{}
+}
+
+func startHashing() *hashing {
+	h := &hashing{h: NewImageHash(), todo: make(chan []byte), done: make(chan struct{})}
+	go func() {
+		for p := range h.todo {
+			h.h.Write(p)
+			h.done <- struct{}{}
+		}
+	}()
+	return h
+}
+
+func (h *hashing) begin(p []byte) { h.todo <- p }
+func (h *hashing) wait()          { <-h.done }
+func (h *hashing) stop()          { close(h.todo) }
 
 // Verify proves every byte of the archive: what Open and CopyTo prove, with
 // the image going nowhere.
