@@ -28,10 +28,14 @@ func (c *backupCmd) run(ctx context.Context, a *app) error {
 	if c.Auto {
 		req = snapshot.Auto(catalog.TriggerSchedule)
 		req.Note = c.Note
+		leaveProcessor()
 	}
 	req.Pin = c.Pin
-	unchanged := false
-	a.seen = func(ev snapshot.Event) { unchanged = unchanged || ev.Type == snapshot.EventUnchanged }
+	unchanged, yield := false, yielding(stepBack)
+	a.seen = func(ev snapshot.Event) {
+		yield(ev)
+		unchanged = unchanged || ev.Type == snapshot.EventUnchanged
+	}
 	b, err := m.Backup(ctx, req)
 	if err != nil {
 		return err
