@@ -239,6 +239,9 @@ func (m *Manager) compress(ctx context.Context, src *source, file *durable.File,
 	if err := m.copyChecked(ctx, src, w, req); err != nil {
 		return archive.Info{}, err
 	}
+	if err := src.close(); err != nil { // the log of the database need not grow while we prove
+		return archive.Info{}, fmt.Errorf("backup: end snapshot: %w", err)
+	}
 	facts := m.facts(src, req, began)
 	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
 		facts.Seq = tx.NextSeq()

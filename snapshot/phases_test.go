@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
 
@@ -50,6 +51,28 @@ func TestVerifyAndDrillCountBytes(t *testing.T) {
 		if p := last[c.first]; p.Operation != op || p.Backup != e.ID || p.Total != e.DatabaseBytes || p.Done != p.Total {
 			t.Errorf("%s: %+v", op, p)
 		}
+	}
+}
+
+// Lost: the disk, to a log that the application cannot begin anew while the stored bytes
+// are read back and nothing is read of the database any more.
+func TestSnapshotEndsBeforeTheProof(t *testing.T) {
+	b := newBench(t, "wal")
+	app := testdb.Open(t, b.m.Database())
+	var busy, frames, moved int
+	defer b.m.Subscribe(func(ev snapshot.Event) {
+		if ev.Phase != "read back" || ev.Done > 0 {
+			return
+		}
+		if err := app.QueryRow("PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &moved); err != nil {
+			t.Error(err)
+		}
+		frames++ // it was asked
+	})()
+	b.mark("in the log")
+	b.manual()
+	if busy != 0 || frames != 1 {
+		t.Errorf("busy %d, %d frames left", busy, frames)
 	}
 }
 

@@ -20,7 +20,7 @@ type source struct {
 	// check judges the image. With beside it may run while copyTo does.
 	check  func(context.Context) (integrity.Report, error)
 	beside bool
-	close  func() error
+	close  func() error // ends the transaction, or removes the copy; may be called twice
 
 	report  *integrity.Report // once judged
 	judging chan struct{}     // closed when the goroutine of judge has ended; nil where there is none
@@ -37,7 +37,7 @@ func (m *Manager) besides(req Request) bool {
 // our read lock, so the image is first spooled at copy speed.
 func (m *Manager) source(ctx context.Context, snap *pages.Snapshot, req Request) (*source, error) {
 	if snap.Info().JournalMode == "wal" || req.Trigger == catalog.TriggerPreRestore {
-		return m.inPlace(snap), nil
+		return m.inPlace(snap, req), nil
 	}
 	if err := durable.Preflight(m.cfg.Dir, snap.Info().Bytes()); err != nil {
 		return nil, fmt.Errorf("backup: spool: %w", err)
@@ -53,9 +53,13 @@ func (m *Manager) source(ctx context.Context, snap *pages.Snapshot, req Request)
 	return src, nil
 }
 
-// inPlace reads the image in the transaction itself.
-func (m *Manager) inPlace(snap *pages.Snapshot) *source {
-	src := &source{info: snap.Info(), close: func() error { return nil }, copyTo: func(ctx context.Context, w *archive.Writer, p func(int64)) error {
+// inPlace reads the image in the transaction itself, which a restore keeps to the end.
+func (m *Manager) inPlace(snap *pages.Snapshot, req Request) *source {
+	end := snap.Close
+	if req.Trigger == catalog.TriggerPreRestore {
+		end = func() error { return nil }
+	}
+	src := &source{info: snap.Info(), close: end, copyTo: func(ctx context.Context, w *archive.Writer, p func(int64)) error {
 		return snap.CopyTo(ctx, w, p)
 	}}
 	checked := snap

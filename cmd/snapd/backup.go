@@ -28,7 +28,7 @@ func (c *backupCmd) run(ctx context.Context, a *app) error {
 	if c.Auto {
 		req = snapshot.Auto(catalog.TriggerSchedule)
 		req.Note = c.Note
-		leaveProcessor()
+		defer leaveProcessor()()
 	}
 	req.Pin = c.Pin
 	unchanged, yield := false, yielding(stepBack)

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"example.com/snapd/snapshot"
 )
 
 // If this fails, some threads of a manual backup go on competing with the application.
@@ -45,22 +43,6 @@ func TestStepBackReachesEveryThread(t *testing.T) {
 		id, _ := strconv.Atoi(th.Name())
 		if now, err := unix.Getpriority(unix.PRIO_PROCESS, id); err == nil && now > 20-niceness {
 			t.Errorf("thread %d of %d has niceness %d", id, len(threads), 20-now)
-		}
-	}
-}
-
-// If this fails, writers that wait for a spool wait for a process of low priority.
-func TestYieldsOnlyAfterTheSpool(t *testing.T) {
-	times := 0
-	seen := yielding(func() { times++ })
-	for i, ev := range []snapshot.Event{{Type: snapshot.EventStarted}, {Type: snapshot.EventProgress, Phase: "spool"}} {
-		if seen(ev); times != 0 {
-			t.Errorf("event %d: too early", i)
-		}
-	}
-	for range 2 {
-		if seen(snapshot.Event{Type: snapshot.EventProgress, Phase: "check"}); times != 1 {
-			t.Errorf("%d times", times)
 		}
 	}
 }
