@@ -69,7 +69,9 @@ func TestSnapshotEndsBeforeTheProof(t *testing.T) {
 		}
 		frames++ // it was asked
 	})()
-	b.mark("in the log")
+	if _, err := app.Exec("CREATE TABLE in_the_log(x)"); err != nil {
+		t.Fatal(err)
+	}
 	b.manual()
 	if busy != 0 || frames != 1 {
 		t.Errorf("busy %d, %d frames left", busy, frames)
