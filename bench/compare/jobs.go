@@ -37,15 +37,17 @@ var groups = []struct{ name, title string }{
 }
 
 // script fills in the paths: $DB, $W (a directory that is empty before every run), $K
-// (what stock left), $SNAPD, $N (processors).
+// (what stock left), $SNAPD, $SELF, $N (processors).
 const (
-	resticEnv = "export RESTIC_PASSWORD=x RESTIC_CACHE_DIR=$W/cache; "
-	borgEnv   = "export BORG_BASE_DIR=$K/borgbase BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes BORG_RELOCATED_REPO_ACCESS_IS_OK=yes; "
+	resticEnv     = "export RESTIC_PASSWORD=x RESTIC_CACHE_DIR=$W/cache; "
+	borgEnv       = "export BORG_BASE_DIR=$K/borgbase BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes BORG_RELOCATED_REPO_ACCESS_IS_OK=yes; "
+	litestreamDir = `${DB%/*}/.${DB##*/}-litestream` // what it keeps beside the database
 )
 
 func allJobs() []*job {
 	return []*job{
 		{group: "backup", name: "snapd backup", script: `$SNAPD backup --quiet --db $DB --dir $W/b`, stored: "b"},
+		{group: "backup", name: "its archive alone", script: `$SELF -alone $DB -dir $W`, stored: "alone.db.zst", note: "no proof; nobody's program"},
 		{group: "backup", name: "sqlite3 .backup, zstd -1", needs: []string{"sqlite3", "zstd"}, note: "no proof",
 			script: `sqlite3 $DB ".timeout 60000" "BEGIN" "SELECT count(*) FROM sqlite_schema" ".backup $W/copy.db" >/dev/null && zstd -q -1 -T$N --rm $W/copy.db -o $W/out.zst && sync $W/out.zst $W`, stored: "out.zst"},
 		{group: "backup", name: "sqlite3 VACUUM INTO, zstd -1", needs: []string{"sqlite3", "zstd"}, note: "no proof",
@@ -56,8 +58,11 @@ func allJobs() []*job {
 			before: resticEnv + `restic -q -r $W/r init`, script: resticEnv + `restic -q -r $W/r backup $DB && sync -f $W`, stored: "r"},
 		{group: "backup", name: "borg create (zstd,1)", needs: []string{"borg"}, note: "torn beside a writer; no proof",
 			before: borgEnv + `borg init -e none $W/r`, script: borgEnv + `{ borg create -C zstd,1 $W/r::a $DB || test $? = 1; } && sync -f $W`, stored: "r"},
+		{group: "backup", name: "litestream replicate -once", needs: []string{"litestream"}, note: "stored twice; adds tables to the database; no proof",
+			before: `rm -rf ` + litestreamDir, script: `litestream replicate -once -log-level error $DB file://$W/r >/dev/null && sync -f $W`, stored: "r"},
 
-		{group: "verify", name: "snapd verify", script: `$SNAPD verify --quiet latest --db $DB --dir $K/b`},
+		{group: "verify", name: "snapd verify", note: "digests, BLAKE3 among them: of what passed quick_check", script: `$SNAPD verify --quiet latest --db $DB --dir $K/b`},
+		{group: "verify", name: "the same, --level full", note: "and integrity_check, afresh", script: `$SNAPD verify --quiet latest --level full --db $DB --dir $K/b`},
 		{group: "verify", name: "zstd -t", needs: []string{"zstd"}, note: "checksums only", script: `zstd -q -t $K/out.zst`},
 		{group: "verify", name: "restic check --read-data", needs: []string{"restic"}, note: "digests only", script: resticEnv + `restic -q -r $K/restic check --read-data`},
 		{group: "verify", name: "borg check --verify-data", needs: []string{"borg"}, note: "digests only", script: borgEnv + `borg check --verify-data $K/borg`},
@@ -66,6 +71,7 @@ func allJobs() []*job {
 		{group: "restore", name: "zstd -d", needs: []string{"zstd"}, note: "checksums only", script: `zstd -q -d $K/out.zst -o $W/out.db && sync $W/out.db $W`},
 		{group: "restore", name: "restic restore", needs: []string{"restic"}, note: "", script: resticEnv + `restic -q -r $K/restic restore latest --target $W && sync -f $W`},
 		{group: "restore", name: "borg extract", needs: []string{"borg"}, note: "", script: borgEnv + `cd $W && borg extract $K/borg::a && sync -f $W`},
+		{group: "restore", name: "litestream restore", needs: []string{"litestream"}, note: "", script: `litestream restore -o $W/out.db file://$K/litestream && sync -f $W`},
 
 		{group: "check", name: "snapd check", script: `$SNAPD check --quiet $DB`},
 		{group: "check", name: "sqlite3 quick_check", needs: []string{"sqlite3"}, script: `test "$(sqlite3 $DB 'PRAGMA quick_check')" = ok`},
@@ -93,7 +99,7 @@ func (f *field) stock(ctx context.Context) error {
 		return err
 	}
 	for _, j := range f.jobs("backup") {
-		if strings.HasPrefix(j.name, "sqlite3 VACUUM") || strings.HasPrefix(j.name, "cp") {
+		if strings.HasPrefix(j.name, "sqlite3 VACUUM") || strings.HasPrefix(j.name, "cp") || strings.HasPrefix(j.name, "its") {
 			continue
 		}
 		if err := f.emptied(ctx, j); err != nil {
@@ -167,7 +173,7 @@ func (f *field) run(ctx context.Context, j *job) error {
 func (f *field) shell(ctx context.Context, script string) (measure.Cost, error) {
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.o.dir, "TMPDIR=" + f.o.dir, "DB=" + f.db, "W=" + f.work(),
-		"K=" + filepath.Join(f.o.dir, "keep"), "SNAPD=" + f.snapd, "N=" + strconv.Itoa(processors())}
+		"K=" + filepath.Join(f.o.dir, "keep"), "SNAPD=" + f.snapd, "SELF=" + f.self, "N=" + strconv.Itoa(processors())}
 	cost, _, err := measure.Run(cmd)
 	return cost, err
 }

@@ -32,7 +32,9 @@ type options struct {
 	cold   bool
 	only   string
 
-	create, write, phases string // what a process of our own does instead
+	curve sizes
+
+	create, write, phases, alone string // what a process of our own does instead
 }
 
 func main() {
@@ -42,9 +44,11 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "`directory` to work in; needs room for about six times -size; the system's for temporary files")
 	flag.BoolVar(&o.cold, "cold", false, "take the files out of the page cache before every run (Linux)")
 	flag.StringVar(&o.only, "only", "", "one `group` only: backup, verify, restore or check")
+	flag.Var(&o.curve, "curve", "instead of a comparison, what our own jobs cost at each of these `sizes`, as 64MiB,1GiB")
 	flag.StringVar(&o.create, "create", "", "make the database at this `path`, and no more")
 	flag.StringVar(&o.write, "write", "", "write to the database at this `path` until interrupted, and no more")
 	flag.StringVar(&o.phases, "phases", "", "back up the database at this `path` and tell what each phase took, and no more")
+	flag.StringVar(&o.alone, "alone", "", "store the database at this `path` in -dir, without proof, and no more")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -62,8 +66,13 @@ func run(ctx context.Context, o options) (err error) {
 		return write(ctx, o.write)
 	case o.phases != "":
 		return tellPhases(ctx, o.phases, o.dir)
+	case o.alone != "":
+		return storeAlone(ctx, o.alone, o.dir)
 	case o.rounds < 1:
 		return fmt.Errorf("-rounds %d: at least one", o.rounds)
+	}
+	if len(o.curve) > 0 {
+		return curve(ctx, o, os.Stdout)
 	}
 	if o.dir, err = os.MkdirTemp(o.dir, "compare-"); err != nil {
 		return err
@@ -74,16 +83,24 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	jobs := f.jobs(o.only)
-	for round := range o.rounds {
+	if err := f.rounds(ctx, jobs); err != nil {
+		return err
+	}
+	return f.tables(ctx, os.Stdout, jobs)
+}
+
+// rounds runs every job once in each.
+func (f *field) rounds(ctx context.Context, jobs []*job) error {
+	for round := range f.o.rounds {
 		for i := range jobs {
 			j := jobs[(i+round)%len(jobs)] // every round begins with another one
-			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, o.rounds, j.name)
+			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, f.o.rounds, j.name)
 			if err := f.run(ctx, j); err != nil {
 				return fmt.Errorf("%s: %w", j.name, err)
 			}
 		}
 	}
-	return f.tables(ctx, os.Stdout, jobs)
+	return nil
 }
 
 // field is where the comparison takes place.
@@ -97,7 +114,7 @@ type field struct {
 }
 
 // peers are the programs that users have, with what makes them tell their version.
-var peers = []struct{ name, version string }{{"sqlite3", "--version"}, {"zstd", "--version"}, {"restic", "version"}, {"borg", "--version"}}
+var peers = []struct{ name, version string }{{"sqlite3", "--version"}, {"zstd", "--version"}, {"restic", "version"}, {"borg", "--version"}, {"litestream", "version"}}
 
 // prepare builds snapd, finds the peers, and makes the database in a process of its
 // own: what a process has held counts in the peak of those that it starts.
