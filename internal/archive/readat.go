@@ -89,7 +89,7 @@ type frameBuffers struct {
 func (b *frameBuffers) load(r *Reader, i int64) ([]byte, error) {
 	size := int(r.offsets[i+1] - r.offsets[i])
 	if cap(b.compressed) < size {
-		b.compressed = make([]byte, size)
+		b.compressed = make([]byte, size+size/4) // so that a slightly larger one needs no other
 	}
 	b.compressed = b.compressed[:size]
 	if err := readFull(r.r, b.compressed, r.offsets[i]); err != nil {

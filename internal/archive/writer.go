@@ -157,7 +157,7 @@ func (w *Writer) start() error {
 	w.todo = make(chan *frameJob, inFlight)
 	w.ordered = make(chan *frameJob, inFlight)
 	for range inFlight {
-		w.free <- &frameJob{image: make([]byte, 0, w.o.FrameBytes), done: make(chan struct{}, 1)}
+		w.free <- &frameJob{image: make([]byte, 0, w.o.FrameBytes), compressed: make([]byte, 0, w.o.FrameBytes/2), done: make(chan struct{}, 1)}
 	}
 	w.started = true
 	for _, e := range encoders {
