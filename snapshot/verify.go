@@ -13,12 +13,13 @@ import (
 )
 
 // Verify proves a stored backup again: the digests of the stored bytes, and a
-// check of the image inside at level (quick or full), unpacked to a private
-// file. At quick a verified backup is not unpacked when its image passed that
-// check as it was taken, by the same version of SQLite: the digest proves that it
-// is that image to the byte, of which the check would say the same again. The
-// outcome is kept in the catalog. A damaged backup gives its entry
-// with state failed and [ErrCorrupt]; a backup whose file has gone, [ErrNotFound].
+// check of the image inside at level (quick or full; what is less proves nothing,
+// and is taken for quick), unpacked to a private file. At quick a verified backup
+// is not unpacked when its image passed that check as it was taken, by the same
+// version of SQLite: the digest proves that it is that image to the byte, of which
+// the check would say the same again. The outcome is kept in the catalog. A damaged
+// backup gives its entry with state failed and [ErrCorrupt]; a backup whose file
+// has gone, [ErrNotFound].
 func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) (Backup, error) {
 	unlock, err := m.operate(ctx, "verify")
 	if err != nil {
@@ -31,6 +32,7 @@ func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) 
 	}
 	m.begun(ctx, "verify", e.ID)
 	began := m.now()
+	level = max(level, integrity.LevelQuick)
 	e, err = m.verify(ctx, e, level)
 	if err != nil {
 		return e.Public(), m.failedOn(ctx, "verify", e.ID, explain(err))
@@ -80,10 +82,12 @@ func (m *Manager) prove(ctx context.Context, e Backup, level integrity.Level) (c
 // judged reports whether the image with e's digest passed a check of this level as it
 // was taken, and by the SQLite that this program has: another one's may look for more.
 // What the archive says of that counts only where the catalog has the backup as
-// verified, which a rebuilt one has not.
+// verified, and at such a level: a rebuilt one has not, and whoever made the archive can
+// have it say anything.
 func judged(e Backup, i archive.Info, level integrity.Level) bool {
-	passed, err := integrity.ParseLevel(i.CheckLevel)
-	return err == nil && e.Usable() && level <= passed && i.SQLiteVersion == sqliteconn.Version()
+	said, err := integrity.ParseLevel(i.CheckLevel)
+	seen, serr := integrity.ParseLevel(e.Verification.Level)
+	return err == nil && serr == nil && e.Usable() && level <= min(said, seen) && i.SQLiteVersion == sqliteconn.Version()
 }
 
 // checkImage unpacks the image of e and judges it.

@@ -100,6 +100,10 @@ func TestVerifyLooksInside(t *testing.T) {
 	const id = "data_backup_MANUAL_20300101_000000"
 	packArchive(t, filepath.Join(b.m.Dir(), id+".db.zst"), image, good.Seq+1)
 	b.reopen()
+	// What is less than quick proves no backup: it is never made do with.
+	if e, err := b.m.Verify(t.Context(), id, integrity.LevelHeader); !errors.Is(err, snapshot.ErrCorrupt) || e.Verification.State != catalog.Failed {
+		t.Errorf("a corrupt image, by its header: %+v %v", e.Verification, err)
+	}
 	var damaged *snapshot.CorruptError
 	e, err := b.m.Verify(t.Context(), id, integrity.LevelQuick)
 	if !errors.Is(err, snapshot.ErrCorrupt) || !errors.As(err, &damaged) || e.Verification.State != catalog.Failed {
@@ -136,22 +140,34 @@ func TestVerifyChecksWhatWasNotChecked(t *testing.T) {
 	}
 	verify("known from its own words only", e.ID, integrity.LevelQuick, "read back", "check")
 
-	var image []byte
-	r, err := archive.Open(b.m.ArchivePath(e))
-	if err == nil {
-		image = make([]byte, r.Info().ImageBytes)
-		_, err = r.ReadAt(image, 0)
-		err = errors.Join(err, r.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	const old = "data_backup_MANUAL_20300101_000000"
+	image, ours := imageOf(t, b.m.ArchivePath(e))
+	const old, claims = "data_backup_MANUAL_20300101_000000", "data_backup_MANUAL_20300101_000001"
 	packArchiveOf(t, filepath.Join(b.m.Dir(), old+archive.Ext), image, archive.Facts{Seq: e.Seq + 1, CheckLevel: "quick", SQLiteVersion: "3.40.1"})
+	packArchiveOf(t, filepath.Join(b.m.Dir(), claims+archive.Ext), image, archive.Facts{Seq: e.Seq + 2, CheckLevel: "full", SQLiteVersion: ours.SQLiteVersion})
 	b.reopen()
 	for range 2 {
 		verify("checked by another SQLite", old, integrity.LevelQuick, "read back", "check")
 	}
+	verify("checked in full as it says itself", claims, integrity.LevelQuick, "read back", "check")
+	verify("seen to pass a lower level", claims, integrity.LevelFull, "read back", "check")
+	if found, err := b.m.Find(claims); err != nil || found.Verification.Level != "full" {
+		t.Errorf("what passed the full check is said to have passed %+v %v", found.Verification, err)
+	}
+}
+
+// imageOf is what the archive at path holds.
+func imageOf(t *testing.T, path string) ([]byte, archive.Info) {
+	t.Helper()
+	r, err := archive.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	image := make([]byte, r.Info().ImageBytes)
+	if _, err := r.ReadAt(image, 0); err != nil {
+		t.Fatal(err)
+	}
+	return image, r.Info()
 }
 
 // Lost: a good backup, condemned because it could not be looked at.
