@@ -17,16 +17,17 @@ const spoolBatches = 3
 // That is in the rollback-journal modes. The snapshot's SHARED lock keeps everybody from
 // the EXCLUSIVE one that writing into the file takes, no journal is hot under it, and
 // the reading transaction has nothing of its own: the file is the image.
-func (s *Snapshot) Spool(ctx context.Context, w io.Writer, progress func(done int64)) error {
+func (s *Snapshot) Spool(ctx context.Context, w io.Writer, progress func(done int64)) (err error) {
 	f := s.file(ctx)
 	if f == nil {
 		return s.CopyTo(ctx, w, progress)
 	}
-	err := s.copyFile(ctx, f, w, progress)
-	if cerr := f.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("snapshot %s: %w", s.path, cerr)
-	}
-	return err
+	defer func() {
+		if cerr := f.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("snapshot %s: %w", s.path, cerr)
+		}
+	}()
+	return s.copyFile(ctx, f, w, progress)
 }
 
 // file opens the database file where it is the image, and is nil where there is any
@@ -64,56 +65,69 @@ func (s *Snapshot) copyFile(ctx context.Context, f io.ReaderAt, w io.Writer, pro
 		free <- make([]byte, copyBatch)
 	}
 	go s.readFile(f, free, full)
-	var failed error
+	defer func() { // also after a panic of w or progress, which a host may outlive
+		close(free) // the reader ends as soon as it sees no more room
+		for range full {
+		}
+	}()
 	var done int64
 	for b := range full {
-		switch {
-		case failed != nil: // the reader ends as soon as it sees no more room
-			continue
-		case b.err != nil:
-			failed = fmt.Errorf("snapshot %s: read the file: %w", s.path, b.err)
-		case ctx.Err() != nil:
-			failed = fmt.Errorf("snapshot %s: %w", s.path, ctx.Err())
-		default:
-			if _, err := w.Write(b.data); err != nil {
-				failed = fmt.Errorf("snapshot %s: write the image: %w", s.path, err)
-				break
-			}
-			if done += int64(len(b.data)); progress != nil {
-				progress(done)
-			}
+		if b.err != nil {
+			return fmt.Errorf("snapshot %s: read the file: %w", s.path, b.err)
 		}
-		if failed != nil {
-			close(free)
-			continue
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("snapshot %s: %w", s.path, err)
+		}
+		if _, err := w.Write(b.data); err != nil {
+			return fmt.Errorf("snapshot %s: write the image: %w", s.path, err)
+		}
+		if done += int64(len(b.data)); progress != nil {
+			progress(done)
 		}
 		free <- b.data[:copyBatch]
 	}
-	return failed
+	return nil
 }
 
 // readFile reads the image into what comes from free, until there is no more of either,
 // and closes full.
 func (s *Snapshot) readFile(f io.ReaderAt, free <-chan []byte, full chan<- batch) {
 	defer close(full)
-	size, lockAt := s.info.Bytes(), (lockPage(s.info.PageSize)-1)*int64(s.info.PageSize)
+	size := s.info.Bytes()
 	for off := int64(0); off < size; {
 		buf, ok := <-free
 		if !ok {
 			return
 		}
 		buf = buf[:min(int64(len(buf)), size-off)]
-		n, err := f.ReadAt(buf, off)
-		if n == len(buf) {
-			err = nil
-		}
-		if lockAt >= off && lockAt < off+int64(n) {
-			clear(buf[lockAt-off : min(lockAt-off+int64(s.info.PageSize), int64(n))]) // not a page: SQLite gives zeros
-		}
+		err := s.readPages(f, buf, off)
 		full <- batch{buf, err}
 		if err != nil {
 			return
 		}
-		off += int64(n)
+		off += int64(len(buf))
 	}
+}
+
+// readPages fills buf with the whole pages at off. The page with the lock bytes is none:
+// SQLite gives zeros for it, and Windows lets nobody read what another has locked.
+func (s *Snapshot) readPages(f io.ReaderAt, buf []byte, off int64) error {
+	page := int64(s.info.PageSize)
+	lockAt := (lockPage(s.info.PageSize)-1)*page - off
+	if lockAt < 0 || lockAt >= int64(len(buf)) {
+		return readAll(f, buf, off)
+	}
+	clear(buf[lockAt : lockAt+page])
+	if err := readAll(f, buf[:lockAt], off); err != nil {
+		return err
+	}
+	return readAll(f, buf[lockAt+page:], off+lockAt+page)
+}
+
+// readAll fills buf; the end of the file before that is an error.
+func readAll(f io.ReaderAt, buf []byte, off int64) error {
+	if n, err := f.ReadAt(buf, off); n < len(buf) {
+		return err
+	}
+	return nil
 }

@@ -76,9 +76,54 @@ func TestSpoolEndsEarly(t *testing.T) {
 	if err := s.Spool(t.Context(), refusing{full}, nil); !errors.Is(err, full) {
 		t.Errorf("a full disk: %v", err)
 	}
+	func() { // a host may outlive its own mistake
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic came of a meter that panics")
+			}
+		}()
+		_ = s.Spool(t.Context(), discard{}, func(int64) { panic("no meter") })
+	}()
 	goleak.VerifyNone(t)
 }
 
 type refusing struct{ err error }
 
 func (r refusing) Write([]byte) (int, error) { return 0, r.err }
+
+// On Windows a writer's lock keeps others from reading the bytes that it lies on. Were
+// they read, no database of more than 1 GiB could be backed up while a writer waits.
+func TestSpoolReadsNoLockBytes(t *testing.T) {
+	for _, size := range []int{512, 65536} {
+		page := int64(size)
+		s := &Snapshot{info: Info{PageSize: size, PageCount: lockPage(size) + page/512}}
+		n := &counting{}
+		if err := s.copyFile(t.Context(), locked{}, n, nil); err != nil || n.n != s.Info().Bytes() {
+			t.Errorf("pages of %d bytes: %d of %d, %v", page, n.n, s.Info().Bytes(), err)
+		}
+		if zeros := n.n - n.ones; zeros != page {
+			t.Errorf("pages of %d bytes: %d bytes are zero", page, zeros)
+		}
+	}
+}
+
+// locked is a file of ones without its lock bytes.
+type locked struct{}
+
+func (locked) ReadAt(p []byte, off int64) (int, error) {
+	if off < pendingByte+512 && off+int64(len(p)) > pendingByte {
+		return 0, errors.New("another process has locked a portion of the file")
+	}
+	for i := range p {
+		p[i] = 1
+	}
+	return len(p), nil
+}
+
+type counting struct{ n, ones int64 }
+
+func (c *counting) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	c.ones += int64(bytes.Count(p, []byte{1}))
+	return len(p), nil
+}
