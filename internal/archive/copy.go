@@ -79,7 +79,8 @@ type hashing struct {
 }
 
 func startHashing() *hashing {
-	h := &hashing{h: NewImageHash(), todo: make(chan []byte), done: make(chan struct{})}
+	// There is room in done: after a panic of the writer nobody waits.
+	h := &hashing{h: NewImageHash(), todo: make(chan []byte), done: make(chan struct{}, 1)}
 	go func() {
 		for p := range h.todo {
 			h.h.Write(p)

@@ -16,6 +16,7 @@ import (
 	seekable "github.com/SaveTheRbtz/zstd-seekable-format-go/pkg"
 	"github.com/klauspost/compress/zstd"
 	"github.com/zeebo/xxh3"
+	"go.uber.org/goleak"
 )
 
 // smallArchive has every part, two digest-carrying shapes aside, in few bytes.
@@ -345,6 +346,17 @@ func TestCopyToEndsEarly(t *testing.T) {
 	if err := r.CopyTo(context.Background(), &failingWriter{10_000, nil}, CopyOptions{}); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("short write: %v", err)
 	}
+	func() { // a host may outlive it
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic came of a destination that panics")
+			}
+		}()
+		_ = r.CopyTo(context.Background(), panicking{}, CopyOptions{})
+	}()
+	if err := goleak.Find(); err != nil {
+		t.Errorf("a destination that panicked: %v", err)
+	}
 	short := fmt.Errorf("enough")
 	if err := r.PageDigests(context.Background(), func(pgno int64, _ uint64) error {
 		if pgno == 3 {
@@ -365,3 +377,7 @@ func TestFileThatShrinksIsTruncated(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+type panicking struct{}
+
+func (panicking) Write([]byte) (int, error) { panic("no writer") }
