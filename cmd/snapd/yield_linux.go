@@ -11,11 +11,15 @@ import (
 // the lowest priority would hold the log of the database for hours.
 const niceness = 10
 
+// maxRounds bounds how often the threads are looked at, for systems that say yes and do nothing.
+const maxRounds = 100
+
 // stepBack lowers the priority of this process for good, as far as the system lets it.
 // On Linux every thread has its own, and gives it to those that it makes: one that was
 // made meanwhile may have missed it, so that it looks again until there is none.
 func stepBack() {
-	for again := true; again; {
+	again := true
+	for round := 0; again && round < maxRounds; round++ {
 		again = false
 		threads, err := os.ReadDir("/proc/self/task")
 		if err != nil {
