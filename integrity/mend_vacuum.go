@@ -40,7 +40,7 @@ func writeAfresh(ctx context.Context, path, dir string) (err error) {
 	if err := vacuumInto(ctx, path, scratch.Name()); err != nil {
 		return err
 	}
-	n, err := io.Copy(io.NewOffsetWriter(f, 0), scratch)
+	n, err := io.Copy(io.NewOffsetWriter(f, 0), scratch.File)
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func TestAbort(t *testing.T) {
 			t.Fatalf("after %d bytes: %v", n, err)
 		}
 		if f := w.spool.file; f != nil {
-			if _, err := f.Stat(); !errors.Is(err, os.ErrClosed) {
+			if _, err := f.File.Stat(); !errors.Is(err, os.ErrClosed) {
 				t.Errorf("after %d bytes: the scratch file is still open: %v", n, err)
 			}
 		}

@@ -7,13 +7,18 @@ import (
 	"os"
 )
 
-// ScratchFile is a private file for work in progress; it is never published
-// and never synced. Its name is in File.Name.
+// ScratchFile is a private file for work in progress; it is never published.
 type ScratchFile struct {
-	*os.File
-	pos    int64 // where Write goes on
+	File   *os.File // of which Write does not share the position
+	pos    int64    // where Write goes on
 	closed bool
 }
+
+// Name is the path of the file.
+func (s *ScratchFile) Name() string { return s.File.Name() }
+
+// ReadAt reads back what was written.
+func (s *ScratchFile) ReadAt(p []byte, off int64) (int, error) { return s.File.ReadAt(p, off) }
 
 // Write appends p after what Write wrote before. It is for one goroutine.
 func (s *ScratchFile) Write(p []byte) (int, error) {

@@ -111,7 +111,7 @@ func TestScratch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st, err := s.Stat(); err != nil || st.Mode().Perm()&0o077 != 0 {
+	if st, err := s.File.Stat(); err != nil || st.Mode().Perm()&0o077 != 0 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
 	for _, suffix := range sidecars {
