@@ -7,10 +7,16 @@ import (
 	"testing"
 )
 
+// forgetful says that memory which is used again in a program may not be here.
+var forgetful bool
+
 // Lost: milliseconds of every command and of every backup, and memory of the host, with
 // each backup that is kept: what is done for every entry must not allocate for every entry.
 // This does not depend on the clock.
 func TestAllocationsPerEntry(t *testing.T) {
+	if forgetful {
+		t.Skip("NOT TESTED: with the race detector there are other allocations")
+	}
 	const few, many = 500, 4500
 	catalogOf := func(n int) string {
 		dir := t.TempDir()

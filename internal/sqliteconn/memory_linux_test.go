@@ -5,6 +5,9 @@ import (
 	"testing"
 )
 
+// shadowed says that memory is not what a program takes.
+var shadowed bool
+
 // If this fails, a crafted file may take all memory, or a check of a large one leaves
 // more garbage than of a small one.
 func TestResidentMemory(t *testing.T) {
@@ -12,6 +15,9 @@ func TestResidentMemory(t *testing.T) {
 		if got := residentPages([]byte(text)); got != want {
 			t.Errorf("%q: %d", text, got)
 		}
+	}
+	if shadowed {
+		t.Skip("ONLY PARTLY TESTED: the race detector takes memory as well")
 	}
 	before := residentMemory()
 	held := make([]byte, 64<<20)
