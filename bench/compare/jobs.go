@@ -18,6 +18,7 @@ type job struct {
 	needs       []string // peers
 	before      string   // shell, not timed
 	script      string   // shell, timed; ends when the outcome is durable
+	after       string   // shell, not timed
 	stored      string   // path of what it stored; "" for nothing
 	note        string   // what the others do that it does not
 
@@ -39,9 +40,8 @@ var groups = []struct{ name, title string }{
 // script fills in the paths: $DB, $W (a directory that is empty before every run), $K
 // (what stock left), $SNAPD, $SELF, $N (processors).
 const (
-	resticEnv     = "export RESTIC_PASSWORD=x RESTIC_CACHE_DIR=$W/cache; "
-	borgEnv       = "export BORG_BASE_DIR=$K/borgbase BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes BORG_RELOCATED_REPO_ACCESS_IS_OK=yes; "
-	litestreamDir = `${DB%/*}/.${DB##*/}-litestream` // what it keeps beside the database
+	resticEnv = "export RESTIC_PASSWORD=x RESTIC_CACHE_DIR=$W/cache; "
+	borgEnv   = "export BORG_BASE_DIR=$K/borgbase BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes BORG_RELOCATED_REPO_ACCESS_IS_OK=yes; "
 )
 
 func allJobs() []*job {
@@ -58,8 +58,9 @@ func allJobs() []*job {
 			before: resticEnv + `restic -q -r $W/r init`, script: resticEnv + `restic -q -r $W/r backup $DB && sync -f $W`, stored: "r"},
 		{group: "backup", name: "borg create (zstd,1)", needs: []string{"borg"}, note: "torn beside a writer; no proof",
 			before: borgEnv + `borg init -e none $W/r`, script: borgEnv + `{ borg create -C zstd,1 $W/r::a $DB || test $? = 1; } && sync -f $W`, stored: "r"},
-		{group: "backup", name: "litestream replicate -once", needs: []string{"litestream"}, note: "stored twice; adds tables to the database; no proof",
-			before: `rm -rf ` + litestreamDir, script: `litestream replicate -once -log-level error $DB file://$W/r >/dev/null && sync -f $W`, stored: "r"},
+		{group: "backup", name: "litestream replicate -once", needs: []string{"litestream", "sqlite3"}, note: "stored twice; adds tables to the database; no proof",
+			script: `litestream replicate -once -log-level error $DB file://$W/r >/dev/null && sync -f $W`, stored: "r",
+			after: `sqlite3 $DB 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null; rm -rf "${DB%/*}/.${DB##*/}-litestream"`}, // what it left in use, and beside the database
 
 		{group: "verify", name: "snapd verify", note: "digests, BLAKE3 among them: of what passed quick_check", script: `$SNAPD verify --quiet latest --db $DB --dir $K/b`},
 		{group: "verify", name: "the same, --level full", note: "and integrity_check, afresh", script: `$SNAPD verify --quiet latest --level full --db $DB --dir $K/b`},
@@ -108,6 +109,9 @@ func (f *field) stock(ctx context.Context) error {
 		if _, err := f.shell(ctx, j.script); err != nil {
 			return fmt.Errorf("%s: %w", j.name, err)
 		}
+		if _, err := f.shell(ctx, j.after); err != nil {
+			return fmt.Errorf("%s: %w", j.name, err)
+		}
 		to := j.stored
 		if to == "r" {
 			to, _, _ = strings.Cut(j.name, " ")
@@ -144,6 +148,10 @@ func (f *field) run(ctx context.Context, j *job) error {
 	if err := f.cache(ctx); err != nil {
 		return err
 	}
+	// Or the next one would wait for what the last one wrote and removed, and for memory.
+	if _, err := f.shell(ctx, `sync && $SELF -touch `+strconv.FormatInt(2*f.bytes, 10)); err != nil {
+		return err
+	}
 	stop := func() error { return nil }
 	if j.group == "backup" {
 		var err error
@@ -156,6 +164,9 @@ func (f *field) run(ctx context.Context, j *job) error {
 		err = serr
 	}
 	if err != nil {
+		return err
+	}
+	if _, err := f.shell(ctx, j.after); err != nil {
 		return err
 	}
 	j.costs = append(j.costs, cost)

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -35,6 +36,7 @@ type options struct {
 	curve sizes
 
 	create, write, phases, alone string // what a process of our own does instead
+	touch                        measure.Size
 }
 
 func main() {
@@ -49,6 +51,7 @@ func main() {
 	flag.StringVar(&o.write, "write", "", "write to the database at this `path` until interrupted, and no more")
 	flag.StringVar(&o.phases, "phases", "", "back up the database at this `path` and tell what each phase took, and no more")
 	flag.StringVar(&o.alone, "alone", "", "store the database at this `path` in -dir, without proof, and no more")
+	flag.Var(&o.touch, "touch", "take so many `bytes` of memory for a moment, and no more")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -66,6 +69,8 @@ func run(ctx context.Context, o options) (err error) {
 		return write(ctx, o.write)
 	case o.phases != "":
 		return tellPhases(ctx, o.phases, o.dir)
+	case o.touch > 0:
+		return touch(int64(o.touch))
 	case o.alone != "":
 		return storeAlone(ctx, o.alone, o.dir)
 	case o.rounds < 1:
@@ -89,11 +94,13 @@ func run(ctx context.Context, o options) (err error) {
 	return f.tables(ctx, os.Stdout, jobs)
 }
 
-// rounds runs every job once in each.
+// rounds runs every job once in each, every time in another order: what one leaves to
+// the next is not always left to the same.
 func (f *field) rounds(ctx context.Context, jobs []*job) error {
+	order := rand.New(rand.NewPCG(1, 1))
 	for round := range f.o.rounds {
-		for i := range jobs {
-			j := jobs[(i+round)%len(jobs)] // every round begins with another one
+		for _, i := range order.Perm(len(jobs)) {
+			j := jobs[i]
 			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, f.o.rounds, j.name)
 			if err := f.run(ctx, j); err != nil {
 				return fmt.Errorf("%s: %w", j.name, err)
