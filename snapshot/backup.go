@@ -240,7 +240,8 @@ func (m *Manager) compress(ctx context.Context, src *source, file *durable.File,
 		return archive.Info{}, err
 	}
 	if err := src.close(); err != nil { // the log of the database need not grow while we prove
-		return archive.Info{}, fmt.Errorf("backup: end snapshot: %w", err)
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "backup", Trigger: string(req.Trigger), Err: err,
+			Message: "the snapshot did not end well; the backup goes on"})
 	}
 	facts := m.facts(src, req, began)
 	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {

@@ -64,12 +64,12 @@ func allJobs() []*job {
 
 		{group: "verify", name: "snapd verify", note: "digests, BLAKE3 among them: of what passed quick_check", script: `$SNAPD verify --quiet latest --db $DB --dir $K/b`},
 		{group: "verify", name: "the same, --level full", note: "and integrity_check, afresh", script: `$SNAPD verify --quiet latest --level full --db $DB --dir $K/b`},
-		{group: "verify", name: "zstd -t", needs: []string{"zstd"}, note: "checksums only", script: `zstd -q -t $K/out.zst`},
+		{group: "verify", name: "zstd -t", needs: []string{"sqlite3", "zstd"}, note: "checksums only", script: `zstd -q -t $K/out.zst`},
 		{group: "verify", name: "restic check --read-data", needs: []string{"restic"}, note: "digests only", script: resticEnv + `restic -q -r $K/restic check --read-data`},
 		{group: "verify", name: "borg check --verify-data", needs: []string{"borg"}, note: "digests only", script: borgEnv + `borg check --verify-data $K/borg`},
 
 		{group: "restore", name: "snapd restore --to", script: `$SNAPD restore --quiet latest --db $DB --dir $K/b --to $W/out.db`},
-		{group: "restore", name: "zstd -d", needs: []string{"zstd"}, note: "checksums only", script: `zstd -q -d $K/out.zst -o $W/out.db && sync $W/out.db $W`},
+		{group: "restore", name: "zstd -d", needs: []string{"sqlite3", "zstd"}, note: "checksums only", script: `zstd -q -d $K/out.zst -o $W/out.db && sync $W/out.db $W`},
 		{group: "restore", name: "restic restore", needs: []string{"restic"}, note: "", script: resticEnv + `restic -q -r $K/restic restore latest --target $W && sync -f $W`},
 		{group: "restore", name: "borg extract", needs: []string{"borg"}, note: "", script: borgEnv + `cd $W && borg extract $K/borg::a && sync -f $W`},
 		{group: "restore", name: "litestream restore", needs: []string{"litestream"}, note: "", script: `litestream restore -o $W/out.db file://$K/litestream && sync -f $W`},
@@ -185,6 +185,7 @@ func (f *field) shell(ctx context.Context, script string) (measure.Cost, error) 
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.o.dir, "TMPDIR=" + f.o.dir, "DB=" + f.db, "W=" + f.work(),
 		"K=" + filepath.Join(f.o.dir, "keep"), "SNAPD=" + f.snapd, "SELF=" + f.self, "N=" + strconv.Itoa(processors())}
+	together(cmd)
 	cost, _, err := measure.Run(cmd)
 	return cost, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"runtime"
 
 	"example.com/snapd/catalog"
@@ -16,7 +17,13 @@ import (
 func leaveProcessor() (giveBack func()) {
 	all := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(max(1, all-1))
-	return func() { runtime.GOMAXPROCS(all) }
+	return func() {
+		if os.Getenv("GOMAXPROCS") != "" {
+			runtime.GOMAXPROCS(all)
+			return
+		}
+		runtime.SetDefaultGOMAXPROCS() // which goes on following a container's limits
+	}
 }
 
 // yielding calls step back with the first event that tells that nobody waits for the

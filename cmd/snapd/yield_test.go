@@ -29,6 +29,7 @@ func TestYieldsOnlyAfterTheSpool(t *testing.T) {
 func TestSharesWhileAnAutomaticBackupRuns(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
+	t.Setenv("GOMAXPROCS", "4") // is no more the default than any other number
 	runtime.GOMAXPROCS(4)
 	seen := sharing(leaveProcessor)
 	for i, step := range []struct {
@@ -49,5 +50,11 @@ func TestSharesWhileAnAutomaticBackupRuns(t *testing.T) {
 		if seen(step.ev); runtime.GOMAXPROCS(0) != step.want {
 			t.Errorf("step %d: %d processors, want %d", i, runtime.GOMAXPROCS(0), step.want)
 		}
+	}
+	t.Setenv("GOMAXPROCS", "")
+	runtime.SetDefaultGOMAXPROCS()
+	all := runtime.GOMAXPROCS(0)
+	if leaveProcessor()(); runtime.GOMAXPROCS(0) != all {
+		t.Errorf("%d processors, and %d before", runtime.GOMAXPROCS(0), all)
 	}
 }
