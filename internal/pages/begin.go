@@ -81,10 +81,14 @@ func attempt(ctx context.Context, real string, o Options, inPlaceRefused bool) (
 		return nil, errors.Join(err, before.tidy(real))
 	}
 	s := &Snapshot{path: real, conn: c, info: info, before: before}
-	if o.Twin {
-		if err := s.pair(ctx); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
+	if o.Aside {
+		err = s.stepAside(ctx, info.aside())
+	}
+	if err == nil && o.Twin {
+		err = s.pair(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

@@ -188,7 +188,7 @@ func (p *player) copy(what string, s *Snapshot, want []byte, between func()) {
 	if p.r.IntN(2) == 0 {
 		what, read = what+", spooled", s.Spool
 	}
-	if err := read(p.t.Context(), interrupted{&image, between}, nil); err != nil {
+	if err := read(p.t.Context(), &image, func(int64) { between() }); err != nil {
 		p.t.Errorf("%s: %v", what, err)
 	} else if !bytes.Equal(image.Bytes(), want) {
 		sameBytes(p.t, what, image.Bytes(), want)

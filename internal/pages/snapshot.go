@@ -17,6 +17,9 @@ type Options struct {
 	ScratchDir string
 	// Twin asks for a second snapshot of the same state; see Snapshot.Twin.
 	Twin bool
+	// Aside asks to begin where writers are hindered least, which may take a moment; see
+	// asideFor.
+	Aside bool
 }
 
 // Snapshot is one committed state of a database, pinned until Close.
@@ -38,10 +41,11 @@ func (s *Snapshot) Info() Info { return s.info }
 // be closed before Close.
 func (s *Snapshot) Conn() *sqliteconn.Conn { return s.conn }
 
-// copyBatch is how many bytes CopyTo hands on at once, and so how often it looks at its context.
+// copyBatch is how many bytes are copied between two looks at the context.
 const copyBatch = 1 << 20
 
-// CopyTo writes the image, pages 1 to PageCount in order, to w. progress may be
+// CopyTo writes the image, pages 1 to PageCount in order, to w, page by page: a w whose
+// writes are dear should gather them. progress may be
 // nil; it is called with the bytes written so far. It may be called again.
 // Errors: the context's, w's, or why a page could not be read (ErrCorrupt, …).
 func (s *Snapshot) CopyTo(ctx context.Context, w io.Writer, progress func(done int64)) error {
@@ -53,22 +57,7 @@ func (s *Snapshot) CopyTo(ctx context.Context, w io.Writer, progress func(done i
 		return explain("snapshot", s.path, err)
 	}
 	defer stmt.Close()
-	buf := make([]byte, 0, copyBatch)
 	var done int64
-	flush := func() error {
-		if _, err := w.Write(buf); err != nil {
-			return fmt.Errorf("snapshot %s: write the image: %w", s.path, err)
-		}
-		done += int64(len(buf))
-		buf = buf[:0]
-		if progress != nil {
-			progress(done)
-		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("snapshot %s: %w", s.path, err)
-		}
-		return nil
-	}
 	for {
 		more, err := stmt.StepFast()
 		if err != nil {
@@ -79,19 +68,26 @@ func (s *Snapshot) CopyTo(ctx context.Context, w io.Writer, progress func(done i
 		}
 		page := stmt.Blob(0)
 		if len(page) != s.info.PageSize {
-			return fmt.Errorf("snapshot %s: page at byte %d has %d bytes, not %d", s.path, done+int64(len(buf)), len(page), s.info.PageSize)
+			return fmt.Errorf("snapshot %s: page at byte %d has %d bytes, not %d", s.path, done, len(page), s.info.PageSize)
 		}
-		if buf = append(buf, page...); len(buf) == cap(buf) {
-			if err := flush(); err != nil {
-				return err
-			}
+		if _, err := w.Write(page); err != nil {
+			return fmt.Errorf("snapshot %s: write the image: %w", s.path, err)
 		}
-	}
-	if err := flush(); err != nil {
-		return err
+		if done += int64(len(page)); done%copyBatch != 0 {
+			continue
+		}
+		if progress != nil {
+			progress(done)
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("snapshot %s: %w", s.path, err)
+		}
 	}
 	if done != s.info.Bytes() {
 		return fmt.Errorf("snapshot %s: %d bytes of %d came", s.path, done, s.info.Bytes())
+	}
+	if progress != nil && done%copyBatch != 0 {
+		progress(done)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -20,7 +21,14 @@ const spoolBatches = 3
 func (s *Snapshot) Spool(ctx context.Context, w io.Writer, progress func(done int64)) (err error) {
 	f := s.file(ctx)
 	if f == nil {
-		return s.CopyTo(ctx, w, progress)
+		gather := bufio.NewWriterSize(w, copyBatch)
+		if err := s.CopyTo(ctx, gather, progress); err != nil {
+			return err
+		}
+		if err := gather.Flush(); err != nil {
+			return fmt.Errorf("snapshot %s: write the image: %w", s.path, err)
+		}
+		return nil
 	}
 	defer func() {
 		if cerr := f.Close(); err == nil && cerr != nil {

@@ -53,6 +53,7 @@ type Conn struct {
 
 	maxValue int32     // the limit of values in bytes; 0 where none was set
 	wrappers []wrapper // kept here: the engine has their addresses
+	ahead    *ahead    // before the main file; nil for none
 }
 
 // URI returns the SQLite URI of path with the given query, every special
@@ -155,6 +156,11 @@ func (c *Conn) configure(o Options, path string) error {
 	if err := c.wrapCostly(); err != nil {
 		return err
 	}
+	if o.VFS == "" {
+		if err := c.readAhead(); err != nil {
+			return err
+		}
+	}
 	return c.Exec(context.Background(), "PRAGMA cell_size_check=1; PRAGMA mmap_size=0")
 }
 
@@ -205,6 +211,9 @@ func (c *Conn) Close() error {
 		return c.fail("close", rc)
 	}
 	c.db = 0
+	if c.ahead != nil {
+		libc.Xfree(c.tls, c.ahead.methods)
+	}
 	c.tls.Close()
 	return nil
 }
