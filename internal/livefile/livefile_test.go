@@ -84,6 +84,7 @@ func look(t *testing.T, path string) {
 	if err := errors.Join(f.Close(), f.Close()); err != nil {
 		t.Error(err)
 	}
+	Prefetch(t.Context(), path)()
 	if _, err := TakeFingerprint(path); err != nil {
 		t.Error(err)
 	}
