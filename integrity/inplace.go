@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"example.com/snapd/internal/livefile"
 	"example.com/snapd/internal/sqliteconn"
 )
 
@@ -66,7 +67,7 @@ func (l *liveCheck) inPlace(ctx context.Context, t *tally, o sqliteconn.Options)
 	if only, err := conn.ReadOnly(); err != nil || only && !o.ReadOnly {
 		return nil, errors.Join(err, errReadOnly)
 	}
-	failed, err := s.run(ctx, l.o.Level)
+	failed, err := l.sweep(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +76,15 @@ func (l *liveCheck) inPlace(ctx context.Context, t *tally, o sqliteconn.Options)
 	}
 	t.merge(*s.t)
 	return failed, nil
+}
+
+// sweep runs the levels on the file itself. From quick on they read all of it, tree by
+// tree: cold, that is one page at a time from all over the file.
+func (l *liveCheck) sweep(ctx context.Context, s *sqlCheck) (*Level, error) {
+	if l.o.Level >= LevelQuick {
+		defer livefile.Prefetch(ctx, l.path)()
+	}
+	return s.run(ctx, l.o.Level)
 }
 
 // immutable checks a database that would use a log and has none: nobody is
@@ -96,7 +106,7 @@ func (l *liveCheck) immutable(ctx context.Context, v view, t *tally) (_ *Level, 
 		}
 		s.t.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is large and not in use; a full check evaluates them on a copy")
 	}
-	failed, err := s.run(ctx, l.o.Level)
+	failed, err := l.sweep(ctx, s)
 	if merr := l.unchanged(v); merr != nil {
 		return nil, merr
 	}
@@ -126,7 +136,7 @@ func (l *liveCheck) rollbackMode(ctx context.Context, v view, t *tally) (_ *Leve
 		return nil, err
 	}
 	if !rules || l.o.Level < LevelQuick {
-		failed, err := s.run(ctx, l.o.Level)
+		failed, err := l.sweep(ctx, s)
 		if err == nil {
 			t.merge(*s.t)
 		}
@@ -150,7 +160,7 @@ func (l *liveCheck) withoutRights(ctx context.Context, v view, t *tally, s *sqlC
 		return l.onCopy(ctx, v, t)
 	}
 	s.t.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is large, and its file may not be written; a full check evaluates them on a copy")
-	failed, err := s.run(ctx, l.o.Level)
+	failed, err := l.sweep(ctx, s)
 	if err == nil {
 		t.merge(*s.t)
 	}

@@ -67,6 +67,7 @@ func (m *Manager) inPlace(snap *pages.Snapshot, req Request) *source {
 		checked, src.beside = twin, true
 	}
 	src.check = func(ctx context.Context) (integrity.Report, error) {
+		defer checked.Prefetch(ctx)()
 		return integrity.CheckTx(ctx, checked.Conn(), integrity.Options{Level: integrity.LevelQuick})
 	}
 	return src
