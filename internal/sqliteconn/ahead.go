@@ -47,10 +47,12 @@ type ahead struct {
 	ours    fileMethods // kept here: the engine has their addresses
 	mark    int         // the read mark that is held, -1 for none
 
-	buf      []byte // aheadBytes; nil until a run begins
-	at, n    int64  // where in the file it was read, and how much of it
-	from, to int64  // what SQLite read last
-	next     int64  // how much to read where the run goes on; 0 where none is under way
+	// buf is aheadBytes, 0 until a run begins. It is the engine's memory as well: its reading
+	// does arithmetic on addresses, which Go's checks of pointers do not let it do on ours.
+	buf      uintptr
+	at, n    int64 // where in the file it was read, and how much of it
+	from, to int64 // what SQLite read last
+	next     int64 // how much to read where the run goes on; 0 where none is under way
 }
 
 // readAhead puts an ahead before the main file. Where there is none (a database in
@@ -150,6 +152,12 @@ func instead[F any](address *uintptr, its, kept *F, ours F) {
 	*address = *(*uintptr)(unsafe.Pointer(kept))
 }
 
+// free gives back the engine's memory, once the file is closed.
+func (a *ahead) free(tls *libc.TLS) {
+	libc.Xfree(tls, a.methods)
+	libc.Xfree(tls, a.buf) // 0 is nothing
+}
+
 func (a *ahead) forget() { a.n, a.next = 0, 0 }
 
 // read is SQLite's xRead. Whatever it cannot give, the file's own gives, and its errors.
@@ -167,7 +175,7 @@ func (a *ahead) read(tls *libc.TLS, file, buf uintptr, amount int32, offset int6
 		}
 	}
 	a.from, a.to = from, to
-	copy(unsafe.Slice((*byte)(pointer(buf)), amount), a.buf[from-a.at:to-a.at])
+	copy(unsafe.Slice((*byte)(pointer(buf)), amount), unsafe.Slice((*byte)(pointer(a.buf+uintptr(from-a.at))), amount))
 	return sqlite3.SQLITE_OK
 }
 
@@ -184,11 +192,13 @@ func (a *ahead) fill(tls *libc.TLS, file uintptr, down bool) {
 	if size < 2*(a.to-a.from) {
 		return // nothing to be gained
 	}
-	if a.buf == nil {
-		a.buf = make([]byte, aheadBytes)
+	if a.buf == 0 {
+		if a.buf = libc.Xmalloc(tls, aheadBytes); a.buf == 0 {
+			return
+		}
 	}
 	// Where the file ends before, SQLite says so, and reads its page by itself.
-	if a.its.read(tls, file, uintptr(unsafe.Pointer(unsafe.SliceData(a.buf))), int32(size), start) == sqlite3.SQLITE_OK {
+	if a.its.read(tls, file, a.buf, int32(size), start) == sqlite3.SQLITE_OK {
 		a.at, a.n = start, size
 	}
 }

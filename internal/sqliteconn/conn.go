@@ -212,7 +212,7 @@ func (c *Conn) Close() error {
 	}
 	c.db = 0
 	if c.ahead != nil {
-		libc.Xfree(c.tls, c.ahead.methods)
+		c.ahead.free(c.tls)
 	}
 	c.tls.Close()
 	return nil
