@@ -23,6 +23,9 @@ const (
 	// where a run begins: many are short, and reading in vain costs more than a call.
 	aheadBytes = 64 << 10
 	aheadPages = 4
+	// SQLite's locks lie on these bytes (os.h: PENDING_BYTE), and its pages beside them. On
+	// Windows nobody can read what another has locked; SQLite tries it for over a second.
+	firstLockByte, lockBytes = 1 << 30, 512
 )
 
 // The methods of sqlite3_io_methods that stand between SQLite and a file.
@@ -189,8 +192,8 @@ func (a *ahead) fill(tls *libc.TLS, file uintptr, down bool) {
 		start = a.to - size
 	}
 	a.n, a.next = 0, min(2*a.next, aheadBytes)
-	if size < 2*(a.to-a.from) {
-		return // nothing to be gained
+	if size < 2*(a.to-a.from) || start < firstLockByte+lockBytes && firstLockByte < start+size {
+		return // nothing to be gained, or nothing to be had
 	}
 	if a.buf == 0 {
 		if a.buf = libc.Xmalloc(tls, aheadBytes); a.buf == 0 {

@@ -79,7 +79,9 @@ func URI(path string, query url.Values) (string, error) {
 // damage shows at the first statement.
 func Open(path string, o Options) (*Conn, error) {
 	q := url.Values{}
-	flags := int32(sqlite3.SQLITE_OPEN_URI | sqlite3.SQLITE_OPEN_FULLMUTEX)
+	// The host may have switched SQLite's shared cache on for everybody (sqlite3_enable_shared_cache):
+	// its locks and its file would be ours as well.
+	flags := int32(sqlite3.SQLITE_OPEN_URI | sqlite3.SQLITE_OPEN_FULLMUTEX | sqlite3.SQLITE_OPEN_PRIVATECACHE)
 	if o.ReadOnly || o.Immutable {
 		flags |= sqlite3.SQLITE_OPEN_READONLY
 	} else {

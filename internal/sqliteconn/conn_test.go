@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 func makeDB(t *testing.T, name, script string) string {
@@ -221,5 +224,35 @@ func TestTextOfUTF16(t *testing.T) {
 	}
 	if got, err := c.Text(t.Context(), "PRAGMA encoding"); err != nil || got != "UTF-16be" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// With a cache shared with the host our read transactions would lock its tables, and what
+// stands before its file would be gone with our connection.
+func TestOpenSharesNoCache(t *testing.T) {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	path := makeDB(t, "x.db", "PRAGMA journal_mode=wal; CREATE TABLE t(a); INSERT INTO t VALUES(1)")
+	sqlite3.Xsqlite3_enable_shared_cache(tls, 1)
+	defer sqlite3.Xsqlite3_enable_shared_cache(tls, 0)
+	host, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	if _, err := host.Exec("INSERT INTO t VALUES(2)"); err != nil {
+		t.Fatal(err)
+	}
+	c := open(t, path, Options{Hostile: true, ReadOnly: true})
+	if err := c.Exec(t.Context(), "BEGIN; SELECT count(*) FROM t"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := host.ExecContext(ctx, "INSERT INTO t VALUES(3)"); err != nil {
+		t.Errorf("beside our reading: %v", err)
+	}
+	if n := value(t, c, "SELECT count(*) FROM t"); n != 2 {
+		t.Errorf("%d rows", n)
 	}
 }
