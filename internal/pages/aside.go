@@ -34,7 +34,12 @@ func (i Info) aside() time.Duration {
 }
 
 // stepAside begins the snapshot anew until it does not hold read mark 0, or wait has passed.
+// What is left until ctx's deadline bounds the wait as well, by its half: a snapshot that
+// hinders somebody is better than none.
 func (s *Snapshot) stepAside(ctx context.Context, wait time.Duration) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline)/2)
+	}
 	for until := time.Now().Add(wait); ; {
 		if mark, ok := s.conn.ReadMark(); !ok || mark > 0 || !time.Now().Before(until) {
 			return nil

@@ -82,6 +82,19 @@ func TestSnapshotStaysWhereNobodyCommits(t *testing.T) {
 	}
 }
 
+// The deadline is for locks: a snapshot that is pinned is not given up for a courtesy.
+func TestSnapshotStaysWhereTimeIsShort(t *testing.T) {
+	s, _ := folded(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*asidePoll)
+	defer cancel()
+	if err := s.stepAside(ctx, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.conn.Int(t.Context(), "SELECT count(*) FROM t"); n != 1 || err != nil {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
 // The wait is small beside the backup, and none for what is copied in a moment.
 func TestAsideWait(t *testing.T) {
 	for _, c := range []struct {

@@ -255,6 +255,26 @@ func TestCopyIsCancelled(t *testing.T) {
 	}
 }
 
+// Nor is a small image taken once nobody wants it, and its progress goes to its end.
+func TestSmallCopyIsCancelled(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "data.db")
+	shell(t, db, "CREATE TABLE t(a)")
+	s, err := Begin(t.Context(), db, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var last int64
+	if err := s.CopyTo(ctx, discard{}, func(done int64) { last = done }); err != nil || last != s.Info().Bytes() {
+		t.Errorf("%v after %d bytes", err, last)
+	}
+	cancel()
+	if err := s.CopyTo(ctx, discard{}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }

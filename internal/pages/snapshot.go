@@ -73,7 +73,7 @@ func (s *Snapshot) CopyTo(ctx context.Context, w io.Writer, progress func(done i
 		if _, err := w.Write(page); err != nil {
 			return fmt.Errorf("snapshot %s: write the image: %w", s.path, err)
 		}
-		if done += int64(len(page)); done%copyBatch != 0 {
+		if done += int64(len(page)); done%copyBatch != 0 && done != s.info.Bytes() {
 			continue
 		}
 		if progress != nil {
@@ -85,9 +85,6 @@ func (s *Snapshot) CopyTo(ctx context.Context, w io.Writer, progress func(done i
 	}
 	if done != s.info.Bytes() {
 		return fmt.Errorf("snapshot %s: %d bytes of %d came", s.path, done, s.info.Bytes())
-	}
-	if progress != nil && done%copyBatch != 0 {
-		progress(done)
 	}
 	return nil
 }
