@@ -230,7 +230,7 @@ func (m *Manager) stage(ctx context.Context, src *source, req Request, began tim
 // compress writes the image as an archive, and checks it before or meanwhile.
 func (m *Manager) compress(ctx context.Context, src *source, file *durable.File, req Request, began time.Time) (archive.Info, error) {
 	w, err := archive.NewWriter(file, archive.WriterOptions{
-		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workersFor(req), ScratchDir: m.cfg.Dir,
+		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workersFor(req), ScratchDir: m.cfg.Dir, Like: src.like,
 	})
 	if err != nil {
 		return archive.Info{}, fmt.Errorf("backup: %w", err)

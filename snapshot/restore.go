@@ -59,10 +59,11 @@ type RestoreResult struct {
 }
 
 // Restore puts the backup's image in place. The backup is proven first. Over
-// the database it goes through one write transaction that first takes a safety
-// backup and then writes the pages that differ, so that open connections of any
+// the database it goes through one write transaction that writes the pages that
+// differ from the state that the safety backup has, so that open connections of any
 // process stay good and no acknowledged commit is lost; readers see the old
-// state until it commits. Where the database is missing, damaged or has another
+// state until it commits. That backup is made and proven before the transaction
+// begins; if somebody commits meanwhile, it is made again inside. Where the database is missing, damaged or has another
 // page size, and with Offline, a proven file is swapped in under an exclusive
 // lock, the damaged one kept in the backup directory. Either way the result is
 // the old database or the new one, whenever the process dies.
@@ -248,10 +249,30 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 		return false, nil // it must be kept whole, which only a swap does
 	}
 	// Proven before anybody is held up by our transaction; a swap proves while it unpacks.
-	prove := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
-	if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: prove}); err != nil {
-		return false, m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
+	p, err := m.beforehand(ctx, r, e)
+	if isDamage(err) {
+		return false, nil
 	}
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if e := p.close(); e != nil {
+			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Backup: res.Restored, Err: e,
+				Message: "what was made ready for a restore could not be removed"})
+		}
+	}()
+	if p == nil {
+		prove := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
+		if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: prove}); err != nil {
+			return false, m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
+		}
+	}
+	return m.restoreLocked(ctx, r, p, e, plan, res)
+}
+
+// restoreLocked is the part of restoreOnline for which writers wait.
+func (m *Manager) restoreLocked(ctx context.Context, r *archive.Reader, p *prepared, e Backup, plan *RestorePlan, res *RestoreResult) (done bool, err error) {
 	tx, err := pages.BeginWrite(ctx, m.cfg.Database, m.cfg.LockWait)
 	switch {
 	case errors.Is(err, pages.ErrCorrupt), errors.Is(err, pages.ErrNotDatabase), errors.Is(err, pages.ErrMissing):
@@ -271,15 +292,14 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 	if err := m.stillThere(plan); err != nil {
 		return false, err
 	}
-	safety, err := m.store(ctx, snap, Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true,
-		Note: "state before restoring " + e.ID}, nil)
+	safety, differ, err := m.safety(ctx, tx, p, e)
 	if isDamage(err) {
 		return false, nil // it must be kept whole, which only a swap does
 	}
 	if err != nil {
 		return false, fmt.Errorf("restore: safety backup: %w", err)
 	}
-	if err := m.exchange(ctx, tx, r, e, plan, safety); err != nil {
+	if err := m.exchange(ctx, tx, r, differ, e, plan, safety); err != nil {
 		// Nothing was changed: what was saved is the database as it stands.
 		return false, errors.Join(err, m.forget(ctx, safety.ID))
 	}
@@ -291,13 +311,19 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 
 // exchange writes the image into the transaction, whose state safety holds, and
 // commits it. Until it announces that, the end of ctx leaves everything as it was.
-func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, r *archive.Reader, e Backup, plan *RestorePlan, safety Backup) error {
+func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, r *archive.Reader, differ *pages.Differences,
+	e Backup, plan *RestorePlan, safety Backup) (err error) {
 	if err := plan.saved(e, &safety); err != nil {
 		return err
 	}
 	p := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "write", Total: e.DatabaseBytes})
-	if err := m.replace(ctx, tx, r, p); err != nil {
-		return err
+	if differ != nil {
+		_, err = tx.ReplaceBy(ctx, differ, p)
+	} else {
+		err = m.replace(ctx, tx, r, p)
+	}
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
 	}
 	m.atPoint("pages replaced")
 	if err := ctx.Err(); err != nil {
@@ -352,10 +378,7 @@ func (m *Manager) replace(ctx context.Context, tx *pages.WriteTx, r *archive.Rea
 	if proven := <-proof; err == nil {
 		err = proven
 	}
-	if err != nil {
-		return fmt.Errorf("restore: %w", err)
-	}
-	return nil
+	return err
 }
 
 // checkRestored checks the database after a restore took effect.

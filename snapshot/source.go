@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
@@ -16,11 +17,12 @@ import (
 // transaction, or the private copy that let go of it.
 type source struct {
 	info   pages.Info
-	copyTo func(context.Context, *archive.Writer, func(int64)) error
+	copyTo func(context.Context, io.Writer, func(int64)) error
 	// check judges the image. With beside it may run while copyTo does.
 	check  func(context.Context) (integrity.Report, error)
 	beside bool
-	close  func() error // ends the transaction, or removes the copy; may be called twice
+	close  func() error    // ends the transaction, or removes the copy; may be called twice
+	like   *archive.Reader // of a similar image, of which most frames can be copied; may be nil
 
 	report  *integrity.Report // once judged
 	judging chan struct{}     // closed when the goroutine of judge has ended; nil where there is none
@@ -46,7 +48,7 @@ func (m *Manager) source(ctx context.Context, snap *pages.Snapshot, req Request)
 	if err != nil {
 		return nil, fmt.Errorf("backup: spool: %w", err)
 	}
-	src, err := m.spooled(ctx, snap, spool, req)
+	src, err := m.spooled(ctx, snap, spool, req, snap.Close)
 	if err != nil {
 		return nil, errors.Join(err, spool.Close())
 	}
@@ -59,7 +61,7 @@ func (m *Manager) inPlace(snap *pages.Snapshot, req Request) *source {
 	if req.Trigger == catalog.TriggerPreRestore {
 		end = func() error { return nil }
 	}
-	src := &source{info: snap.Info(), close: end, copyTo: func(ctx context.Context, w *archive.Writer, p func(int64)) error {
+	src := &source{info: snap.Info(), close: end, copyTo: func(ctx context.Context, w io.Writer, p func(int64)) error {
 		return snap.CopyTo(ctx, w, p)
 	}}
 	checked := snap
@@ -74,17 +76,17 @@ func (m *Manager) inPlace(snap *pages.Snapshot, req Request) *source {
 }
 
 // spooled copies the image, and ends the snapshot.
-func (m *Manager) spooled(ctx context.Context, snap *pages.Snapshot, spool *durable.ScratchFile, req Request) (*source, error) {
+func (m *Manager) spooled(ctx context.Context, snap *pages.Snapshot, spool *durable.ScratchFile, req Request, end func() error) (*source, error) {
 	info := snap.Info()
 	if err := snap.Spool(ctx, spool, m.phase(ctx, req, "spool", info.Bytes())); err != nil {
 		return nil, err
 	}
 	m.atPoint("spooled")
-	if err := snap.Close(); err != nil {
+	if err := end(); err != nil {
 		return nil, fmt.Errorf("backup: end snapshot: %w", err)
 	}
 	return &source{info: info, close: spool.Close, beside: m.besides(req),
-		copyTo: func(ctx context.Context, w *archive.Writer, p func(int64)) error {
+		copyTo: func(ctx context.Context, w io.Writer, p func(int64)) error {
 			return feed(ctx, w, spool.File, info.Bytes(), p)
 		},
 		check: func(ctx context.Context) (integrity.Report, error) {

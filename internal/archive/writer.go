@@ -30,6 +30,11 @@ type WriterOptions struct {
 	Level      Level  // Fastest
 	Workers    int    // compressing goroutines; 0 is GOMAXPROCS
 	ScratchDir string // for the page digests of images over 512 MiB or so; "" is the system's
+
+	// Like is an archive of a similar image, open until Finish or Abort. Frames of which
+	// all pages have the digests of that one's are copied from it, not compressed. Those
+	// digests are not proof: what was written has to be read back by Verify.
+	Like *Reader
 }
 
 // Writer makes an archive from an image that is written in order. It is for
@@ -41,6 +46,7 @@ type Writer struct {
 
 	current *frameJob // being filled by Write; nil when none
 	total   int64     // image bytes taken by Write
+	frames  int64     // submitted
 	started bool
 	ended   bool // Finish or Abort was called
 
@@ -62,6 +68,7 @@ type Writer struct {
 
 // frameJob is a frame on its way through a worker to sequence.
 type frameJob struct {
+	id         int64
 	image      []byte
 	compressed []byte
 	digests    []byte
@@ -135,6 +142,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 func (w *Writer) submit() {
 	f := w.current
 	w.current = nil
+	f.id = w.frames
+	w.frames++
 	w.ordered <- f
 	w.todo <- f
 }
@@ -188,8 +197,10 @@ func newEncoder(o WriterOptions) (*zstd.Encoder, error) {
 
 func (w *Writer) compress(e *zstd.Encoder) {
 	for f := range w.todo {
-		f.compressed = e.EncodeAll(f.image, f.compressed[:0])
 		f.digests = appendPageDigests(f.digests[:0], f.image[:len(f.image)/w.o.PageSize*w.o.PageSize], w.o.PageSize)
+		if !f.copyLike(w.o) {
+			f.compressed = e.EncodeAll(f.image, f.compressed[:0])
+		}
 		f.done <- struct{}{}
 	}
 }

@@ -33,9 +33,6 @@ const maxPages = 0xfffffffe
 // In the rollback-journal modes a large replacement waits for readers, until ctx
 // ends, whenever it has to make room.
 func (t *WriteTx) Replace(ctx context.Context, image io.Reader, pageSize int, pageCount int64, progress func(done int64)) (written int64, err error) {
-	if t.state != writeOpen {
-		return 0, fmt.Errorf("replace %s: the transaction has ended", t.path)
-	}
 	if err := t.fits(pageSize, pageCount); err != nil {
 		return 0, err
 	}
@@ -43,12 +40,25 @@ func (t *WriteTx) Replace(ctx context.Context, image io.Reader, pageSize int, pa
 	if _, err := io.ReadFull(image, first); err != nil {
 		return 0, fmt.Errorf("replace %s: read page 1 of the image: %w", t.path, err)
 	}
+	s := stream{image: image}
+	return t.replace(ctx, first, pageSize, pageCount, progress, s.rest)
+}
+
+// replace has rest write the pages after the first.
+func (t *WriteTx) replace(ctx context.Context, first []byte, pageSize int, pageCount int64, progress func(int64),
+	rest func(context.Context, *replacement) error) (written int64, err error) {
+	if err := t.fits(pageSize, pageCount); err != nil {
+		return 0, err
+	}
 	head, cookie, err := t.newPage1(first, pageCount)
 	if err != nil {
 		return 0, err
 	}
+	if err := t.part(); err != nil { // whose lock would be in the way
+		return 0, err
+	}
 	t.state, t.cookie = writeBroken, cookie
-	r := replacement{t: t, image: image, pageSize: pageSize, pages: pageCount, progress: progress}
+	r := replacement{t: t, pageSize: pageSize, pages: pageCount, progress: progress, rest: rest}
 	if err := r.run(ctx, head, cookie); err != nil {
 		if errors.Is(err, ctx.Err()) {
 			return r.written, fmt.Errorf("replace %s: %w", t.path, err)
@@ -60,6 +70,9 @@ func (t *WriteTx) Replace(ctx context.Context, image io.Reader, pageSize int, pa
 }
 
 func (t *WriteTx) fits(pageSize int, pageCount int64) error {
+	if t.state != writeOpen {
+		return fmt.Errorf("replace %s: the transaction has ended", t.path)
+	}
 	live := t.snap.info
 	switch {
 	case pageCount < 1:
@@ -110,10 +123,10 @@ func TookEffect(cookie, now uint32) bool { return now-cookie < cookieStep }
 // replacement is one run of Replace.
 type replacement struct {
 	t         *WriteTx
-	image     io.Reader
 	pageSize  int
 	pages     int64
 	progress  func(int64)
+	rest      func(context.Context, *replacement) error // writes pages 2 and up
 	insert    *sqliteconn.Stmt
 	written   int64
 	unflushed int64 // bytes
@@ -133,13 +146,8 @@ func (r *replacement) run(ctx context.Context, page1 []byte, cookie uint32) (err
 		return err
 	}
 	defer r.insert.Close()
-	if err := r.rest(ctx); err != nil {
+	if err := r.rest(ctx, r); err != nil {
 		return err
-	}
-	if n, err := io.CopyN(io.Discard, r.image, 1); err == nil && n > 0 {
-		return fmt.Errorf("the image is longer than its %d pages", r.pages)
-	} else if !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the image: %w", err)
 	}
 	if err := r.write(ctx, 1, page1); err != nil {
 		return err
@@ -155,8 +163,18 @@ func (r *replacement) run(ctx context.Context, page1 []byte, cookie uint32) (err
 	return conn.Exec(ctx, fmt.Sprintf("PRAGMA schema_version=%d", int32(cookie)))
 }
 
+// tell reports the pages up to pgno as done.
+func (r *replacement) tell(pgno int64) {
+	if r.progress != nil {
+		r.progress(pgno * int64(r.pageSize))
+	}
+}
+
+// stream is an image of which page 1 was read.
+type stream struct{ image io.Reader }
+
 // rest compares and writes pages 2 and up.
-func (r *replacement) rest(ctx context.Context) error {
+func (s stream) rest(ctx context.Context, r *replacement) error {
 	live, err := r.t.conn.Prepare("SELECT data FROM sqlite_dbpage ORDER BY pgno")
 	if err != nil {
 		return err
@@ -177,7 +195,7 @@ func (r *replacement) rest(ctx context.Context) error {
 				return err
 			}
 		}
-		if _, err := io.ReadFull(r.image, page); err != nil {
+		if _, err := io.ReadFull(s.image, page); err != nil {
 			return fmt.Errorf("read page %d of %d of the image: %w", pgno, r.pages, err)
 		}
 		if more {
@@ -190,9 +208,14 @@ func (r *replacement) rest(ctx context.Context) error {
 				return err
 			}
 		}
-		if r.progress != nil && (pgno%256 == 0 || pgno == r.pages) {
-			r.progress(pgno * int64(r.pageSize))
+		if pgno%256 == 0 || pgno == r.pages {
+			r.tell(pgno)
 		}
+	}
+	if n, err := io.CopyN(io.Discard, s.image, 1); err == nil && n > 0 {
+		return fmt.Errorf("the image is longer than its %d pages", r.pages)
+	} else if !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the image: %w", err)
 	}
 	return nil
 }

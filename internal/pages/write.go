@@ -152,6 +152,9 @@ func (t *WriteTx) Commit(ctx context.Context) error {
 	case writeEnded:
 		return fmt.Errorf("%s %s: the transaction has ended", op, t.path)
 	}
+	if err := t.part(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.wait)
 	defer cancel()
 	for {
@@ -188,9 +191,9 @@ func (t *WriteTx) Rollback() error {
 // WAL holds our transaction only, and SQLite folds it in as for any application
 // that closes; else the WAL is left to those who use it.
 func (t *WriteTx) end() error {
-	var err error
+	err := t.part()
 	if t.before.wal < 0 {
-		err = t.conn.CheckpointOnClose()
+		err = errors.Join(err, t.conn.CheckpointOnClose())
 	}
 	return errors.Join(err, t.conn.Close())
 }

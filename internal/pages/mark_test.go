@@ -1,0 +1,274 @@
+package pages
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// marked begins a snapshot and marks it; in the rollback-journal modes it lets go of it.
+func marked(t *testing.T, db string) (*Snapshot, *Mark) {
+	t.Helper()
+	s, err := Begin(t.Context(), db, Options{ScratchDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	m, err := s.Mark(t.Context())
+	if err != nil || m == nil {
+		t.Fatalf("mark %v, %v", m, err)
+	}
+	if s.Info().JournalMode != "wal" {
+		if err := s.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, m
+}
+
+// Lost: commits that came between the safety backup and the lock, were they overlooked.
+func TestStill(t *testing.T) {
+	commit := "UPDATE account SET balance=balance+1 WHERE id=1;"
+	for _, journal := range []string{"wal", "delete", "persist"} {
+		for name, c := range map[string]struct {
+			before, after string // SQL, around the mark
+			do            func(t *testing.T, db string)
+			want          bool
+		}{
+			"nothing":                      {want: true},
+			"nothing, with a log":          {before: commit, want: true},
+			"a commit":                     {after: commit},
+			"a commit upon a log":          {before: commit, after: commit},
+			"a commit and its contrary":    {after: commit + "UPDATE account SET balance=balance-1 WHERE id=1;"},
+			"an empty transaction":         {after: "BEGIN IMMEDIATE; COMMIT;", want: true},
+			"a transaction rolled back":    {after: "BEGIN; UPDATE account SET balance=7; ROLLBACK;", want: true},
+			"a commit and a checkpoint":    {after: commit + "PRAGMA wal_checkpoint(PASSIVE);"},
+			"in exclusive locking mode":    {after: "PRAGMA locking_mode=EXCLUSIVE;" + commit},
+			"a vacuum":                     {after: "VACUUM;"},
+			"another version for the user": {after: "PRAGMA user_version=77;"},
+			"another file of the same page 1": {do: func(t *testing.T, db string) {
+				b, err := os.ReadFile(db)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b[len(b)-1]++
+				if err := errors.Join(os.WriteFile(db+"2", b, 0o600), os.Rename(db+"2", db)); err != nil {
+					t.Fatal(err)
+				}
+			}},
+		} {
+			if journal == "wal" && strings.Contains(c.after, "EXCLUSIVE") {
+				continue // nobody can have it beside a reader
+			}
+			t.Run(journal+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				db := filepath.Join(t.TempDir(), "data.db")
+				shell(t, db, "PRAGMA journal_mode="+journal+"; "+sampleSchema)
+				// Somebody has it open, so that the log stays.
+				other := python(t, db, "c.execute('SELECT count(*) FROM account').fetchall(); ready(); sys.stdin.read()")
+				shell(t, db, c.before)
+				s, m := marked(t, db)
+				shell(t, db, "PRAGMA journal_mode="+journal+";"+c.after)
+				if c.do != nil {
+					c.do(t, db)
+				}
+				tx, err := BeginWrite(t.Context(), db, time.Minute)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer tx.Rollback()
+				got, err := tx.Still(t.Context(), m)
+				if err != nil || got != c.want {
+					t.Errorf("still: %v %v, want %v", got, err, c.want)
+				}
+				if err := errors.Join(s.Close(), tx.Rollback()); err != nil {
+					t.Error(err)
+				}
+				other.finish()
+			})
+		}
+	}
+}
+
+// A database that nobody has open: what we leave beside it is nothing, as without a mark.
+func TestStillOfAQuietDatabase(t *testing.T) {
+	for _, journal := range []string{"wal", "delete"} {
+		dir := t.TempDir()
+		db := filepath.Join(dir, "data.db")
+		shell(t, db, "PRAGMA journal_mode="+journal+"; "+sampleSchema)
+		s, m := marked(t, db)
+		tx, err := BeginWrite(t.Context(), db, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if still, err := tx.Still(t.Context(), m); !still || err != nil {
+			t.Errorf("%s: %v %v", journal, still, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		d := differences(t, db, tx.Snapshot(), func() []byte { _, b := take(t, db); b[len(b)-1]++; return b }())
+		if _, err := tx.ReplaceBy(t.Context(), d, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(tx.Commit(t.Context()), tx.Rollback()); err != nil {
+			t.Fatal(err)
+		}
+		if got := mustReadDir(t, dir); len(got) != 1 {
+			t.Errorf("%s: left beside it: %v", journal, got)
+		}
+	}
+}
+
+// differences compares image with s.
+func differences(t *testing.T, db string, s *Snapshot, image []byte) *Differences {
+	t.Helper()
+	var live bytes.Buffer
+	if err := s.CopyTo(t.Context(), &live, nil); err != nil {
+		t.Fatal(err)
+	}
+	d := compared(t, live.Bytes(), image, s.Info().PageSize, 1<<30)
+	if d == nil {
+		t.Fatal("no differences were kept")
+	}
+	return d
+}
+
+// compared writes image in pieces of three pages, so that they end anywhere.
+func compared(t *testing.T, live, image []byte, size int, limit int64) *Differences {
+	t.Helper()
+	c, err := NewComparison(t.TempDir(), bytes.NewReader(live), size, limit, sha256.New)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for at := 0; at < len(image); at += 3 * size {
+		p := image[at:min(at+3*size, len(image))]
+		if n, err := c.Write(p); n != len(p) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	d := c.Finish()
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// The restore by what differs gives what the restore by the whole image gives.
+func TestReplaceByGivesTheImageBack(t *testing.T) {
+	grow := "INSERT INTO kv SELECT hex(randomblob(9)), randomblob(900) FROM account; CREATE TABLE later(x); INSERT INTO later VALUES(zeroblob(300000));"
+	shrink := "DELETE FROM kv; DELETE FROM note; DROP TABLE place; VACUUM;"
+	for _, size := range []int{512, 4096, 65536} {
+		for _, journal := range []string{"wal", "delete"} {
+			for _, vacuum := range []string{"none", "full"} {
+				for name, change := range map[string]string{"grown": grow, "shrunk": shrink, "same": "", "a row": "UPDATE account SET balance=7 WHERE id=1"} {
+					t.Run(fmt.Sprintf("%d/%s/%s/%s", size, journal, vacuum, name), func(t *testing.T) {
+						t.Parallel()
+						db := filepath.Join(t.TempDir(), "data.db")
+						shell(t, db, fmt.Sprintf("PRAGMA page_size=%d; PRAGMA auto_vacuum=%s; PRAGMA journal_mode=%s; %s", size, vacuum, journal, sampleSchema))
+						_, image := take(t, db)
+						shell(t, db, change)
+						tx, err := BeginWrite(t.Context(), db, time.Minute)
+						if err != nil {
+							t.Fatal(err)
+						}
+						defer tx.Rollback()
+						if err := tx.Pair(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+						d := differences(t, db, tx.Snapshot(), image)
+						var last int64
+						n, err := tx.ReplaceBy(t.Context(), d, func(done int64) { last = done })
+						if err != nil {
+							t.Fatal(err)
+						}
+						if err := errors.Join(tx.Commit(t.Context()), tx.Rollback()); err != nil {
+							t.Fatal(err)
+						}
+						if last != int64(len(image)) || name == "a row" && n > 3 {
+							t.Errorf("%d pages written, told of %d bytes of %d", n, last, len(image))
+						}
+						_, now := take(t, db)
+						sameBytes(t, "restored", now, image, ownBytes...)
+						if got := shell(t, db, "SELECT sum(balance) FROM account; PRAGMA integrity_check"); got != "40000\nok" {
+							t.Error(got)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// What cannot be read back as it was written changes nothing.
+func TestReplaceByProvesWhatItReads(t *testing.T) {
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx   context.Context
+		spoil func(d *Differences) error
+	}{
+		"a byte":     {t.Context(), func(d *Differences) error { _, err := d.file.WriteAt([]byte("x"), d.bytes-5); return err }},
+		"a number":   {t.Context(), func(d *Differences) error { _, err := d.file.WriteAt([]byte{1}, 4096+pgnoBytes); return err }},
+		"cut short":  {t.Context(), func(d *Differences) error { return d.file.File.Truncate(d.bytes - 10) }},
+		"a page off": {t.Context(), func(d *Differences) error { return d.file.File.Truncate(d.bytes - 4096 - pgnoBytes) }},
+		"empty":      {t.Context(), func(d *Differences) error { return d.file.File.Truncate(0) }},
+		"cancelled":  {stopped, func(*Differences) error { return nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := filepath.Join(t.TempDir(), "data.db")
+			shell(t, db, sampleSchema)
+			_, image := take(t, db)
+			shell(t, db, "UPDATE account SET balance=1, name=hex(randomblob(30))")
+			tx, err := BeginWrite(t.Context(), db, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			d := differences(t, db, tx.Snapshot(), image)
+			if err := c.spoil(d); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := tx.ReplaceBy(c.ctx, d, nil); err == nil {
+				t.Errorf("%d pages written", n)
+			} else if tx.Commit(t.Context()) == nil && name != "empty" {
+				t.Error("half a replacement was committed")
+			}
+			if err := tx.Rollback(); err != nil {
+				t.Error(err)
+			}
+			if got := shell(t, db, "SELECT sum(balance) FROM account; PRAGMA integrity_check"); got != "400\nok" {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// What differs in too much is not kept, and takes no more room than it may.
+func TestTooManyDifferences(t *testing.T) {
+	image := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	live := bytes.ToUpper(image)
+	for limit, want := range map[int64]bool{0: false, 4096: false, int64(len(image)): false, int64(len(image)) + 16*pgnoBytes: true} {
+		if d := compared(t, live, image, 4096, limit); (d != nil) != want {
+			t.Errorf("within %d bytes: %v", limit, d)
+		}
+	}
+	d := compared(t, live[:2*4096], append(bytes.Clone(live[:4096]), image[4096:]...), 4096, 1<<20)
+	if n := d.bytes / (4096 + pgnoBytes); n != 16 {
+		t.Errorf("%d pages differ from what is not there, or are page 1", n)
+	}
+	c, err := NewComparison(t.TempDir(), strings.NewReader("no page"), 4096, 1, sha256.New)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write(make([]byte, 4095)); err == nil {
+		t.Error("part of a page was taken")
+	}
+}

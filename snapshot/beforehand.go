@@ -1,0 +1,188 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/pages"
+)
+
+// prepared is what a restore makes ready before it locks the database, so that writers
+// wait for no more than the exchange: the safety backup of a state, proven and without
+// a name, and what the backup differs from that state in. Under the lock it counts only
+// if the database still has that state.
+type prepared struct {
+	snap   *pages.Snapshot
+	mark   *pages.Mark
+	src    *source
+	differ *pages.Differences // nil where there are too many
+	staged *staged
+	stored *archive.Reader // of staged
+}
+
+// safetyRequest is for the backup of what a restore of e replaces.
+func safetyRequest(e Backup) Request {
+	return Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true, Note: "state before restoring " + e.ID}
+}
+
+// beforehand proves e, and makes ready what can be. It is nil, with no error, where nothing
+// can be made ready: then e is not proven either.
+func (m *Manager) beforehand(ctx context.Context, r *archive.Reader, e Backup) (_ *prepared, err error) {
+	wait, cancel := m.lockContext(ctx)
+	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir, Twin: m.allWorkers() > 1})
+	cancel()
+	if errors.Is(err, pages.ErrBusy) || ctx.Err() != nil {
+		return nil, err
+	}
+	if err != nil {
+		return nil, nil // whoever writes to it finds out, and knows what to do
+	}
+	p := &prepared{snap: snap}
+	ready := false
+	defer func() {
+		if !ready {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	if p.mark, err = snap.Mark(ctx); err != nil || p.mark == nil || snap.Info().PageSize != e.PageSize {
+		return nil, err
+	}
+	req := safetyRequest(e)
+	if p.src, err = m.sourceBeforehand(ctx, snap, req); err != nil || p.src == nil {
+		return nil, err
+	}
+	if p.differ, err = m.compare(ctx, r, e, p.src); err != nil {
+		return nil, err
+	}
+	if p.staged, err = m.stage(ctx, p.src, req, m.now()); err != nil {
+		return nil, fmt.Errorf("restore: safety backup: %w", err)
+	}
+	if p.stored, err = archive.NewReader(p.staged.file, p.staged.info.ArchiveBytes); err != nil {
+		return nil, fmt.Errorf("restore: safety backup: %w", err)
+	}
+	m.atPoint("prepared")
+	ready = true
+	return p, nil
+}
+
+// sourceBeforehand is the state's image, of which the mark outlives the reading: in WAL
+// mode by the snapshot, which nobody waits for; else there is a private copy, or nil
+// where there is no room for one.
+func (m *Manager) sourceBeforehand(ctx context.Context, snap *pages.Snapshot, req Request) (*source, error) {
+	if snap.Info().JournalMode == "wal" {
+		return m.inPlace(snap, req), nil
+	}
+	if durable.Preflight(m.cfg.Dir, 2*snap.Info().Bytes()) != nil {
+		return nil, nil
+	}
+	spool, err := durable.Scratch(m.cfg.Dir, "spool")
+	if err != nil {
+		return nil, fmt.Errorf("restore: spool: %w", err)
+	}
+	src, err := m.spooled(ctx, snap, spool, req, func() error { return snap.Release(ctx) })
+	if err != nil {
+		return nil, errors.Join(err, spool.Close())
+	}
+	src.beside = m.allWorkers() > 1
+	return src, nil
+}
+
+// close drops what was not used.
+func (p *prepared) close() error {
+	if p == nil {
+		return nil
+	}
+	errs := []error{p.differ.Close()}
+	if p.src != nil {
+		errs = append(errs, p.src.close())
+	}
+	if p.staged != nil {
+		errs = append(errs, p.staged.file.Discard())
+	}
+	return errors.Join(append(errs, p.snap.Close())...)
+}
+
+// manyDifferences is how many bytes of them are kept of a small image.
+const manyDifferences = 16 << 20
+
+// errEnough ends the reading of a database that has more pages than the image.
+var errEnough = errors.New("enough")
+
+// compare proves e, and compares it with the image of src.
+func (m *Manager) compare(ctx context.Context, r *archive.Reader, e Backup, src *source) (*pages.Differences, error) {
+	limit := max(manyDifferences, e.DatabaseBytes/4)
+	if free, err := durable.FreeSpace(m.cfg.Dir); err == nil {
+		limit = min(limit, free/4)
+	}
+	pr, pw := io.Pipe()
+	c, err := pages.NewComparison(m.cfg.Dir, pr, e.PageSize, limit, archive.NewImageHash)
+	if err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	defer c.Close()
+	work, cancel := context.WithCancel(ctx)
+	var live error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		live = src.copyTo(work, pw, func(int64) {})
+		pw.CloseWithError(live)
+	}()
+	end := func() {
+		cancel()
+		pr.CloseWithError(errEnough)
+		<-ended
+	}
+	defer end() // also after a panic in a host's OnEvent
+	prove := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
+	err = r.CopyTo(work, c, archive.CopyOptions{Workers: m.allWorkers(), Progress: prove})
+	end()
+	switch {
+	case err == nil:
+		return c.Finish(), nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("restore: %w", ctx.Err())
+	case live != nil && !errors.Is(live, errEnough) && !errors.Is(live, context.Canceled):
+		return nil, fmt.Errorf("restore: %w", live)
+	}
+	return nil, m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
+}
+
+// safety is the backup of the state that tx replaces, named and listed, with the
+// differences from it where they are known. What was prepared is that, unless somebody
+// committed meanwhile: then most frames of it are still good.
+func (m *Manager) safety(ctx context.Context, tx *pages.WriteTx, p *prepared, e Backup) (_ Backup, _ *pages.Differences, err error) {
+	req := safetyRequest(e)
+	var like *archive.Reader
+	if p != nil {
+		still, err := tx.Still(ctx, p.mark)
+		err = errors.Join(err, p.snap.Close()) // in the way of a commit, or of the log's end
+		if err != nil {
+			return Backup{}, nil, err
+		}
+		if still {
+			m.atPoint("staged")
+			b, err := m.publish(ctx, p.staged, req, *p.src.report, nil)
+			return b, p.differ, err
+		}
+		like = p.stored
+	}
+	if err := tx.Pair(ctx); err != nil {
+		return Backup{}, nil, err
+	}
+	src := m.inPlace(tx.Snapshot(), req)
+	src.like = like
+	st, err := m.stage(ctx, src, req, m.now())
+	if err != nil {
+		return Backup{}, nil, err
+	}
+	defer st.file.Discard()
+	m.atPoint("staged")
+	b, err := m.publish(ctx, st, req, *src.report, nil)
+	return b, nil, err
+}

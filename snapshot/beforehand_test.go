@@ -1,0 +1,144 @@
+package snapshot_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"example.com/snapd/internal/testdb"
+	"example.com/snapd/snapshot"
+)
+
+// onPhase calls do at the beginning of every phase until the test ends.
+func (b *bench) onPhase(do func(phase string)) {
+	b.t.Cleanup(b.m.Subscribe(func(ev snapshot.Event) {
+		if ev.Type == snapshot.EventProgress && ev.Done == 0 {
+			do(ev.Phase)
+		}
+	}))
+}
+
+// Lost: the time of everybody who writes to the database, while the safety backup is
+// made and proven. They are held off for the exchange only.
+func TestWritersWaitForTheExchangeOnly(t *testing.T) {
+	for _, mode := range []string{"wal", "delete", "persist"} {
+		t.Run(mode, func(t *testing.T) {
+			b := newBench(t, mode)
+			b.mark("yesterday")
+			e := b.manual()
+			b.mark("today")
+			var phases, held []string
+			b.onPhase(func(phase string) {
+				phases = append(phases, phase)
+				// A transaction that changes nothing: the state stays what it was.
+				out, err := exec.Command(testdb.RequireTool(t, "sqlite3"), "-bail", b.m.Database(), "BEGIN IMMEDIATE; ROLLBACK").CombinedOutput()
+				if err != nil && strings.Contains(string(out), "locked") {
+					held = append(held, phase)
+				} else if err != nil {
+					t.Errorf("%s: %v %s", phase, err, out)
+				}
+			})
+			res := b.restores(e.ID, snapshot.RestoreOptions{})
+			if res.Method != snapshot.Online || b.marked() != "yesterday" || b.markIn(*res.SafetyBackup) != "today" {
+				t.Errorf("%+v, mark %q", res, b.marked())
+			}
+			if !slices.Equal(held, []string{"write", "commit"}) || slices.Index(phases, "compress") != slices.Index(phases, "check")+1 {
+				t.Errorf("held off in %v of %v", held, phases)
+			}
+		})
+	}
+}
+
+// Lost: commits that users were told of while the safety backup was being made. It is
+// then made again under the lock.
+func TestCommitsWhileARestoreIsMadeReady(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		for _, when := range []string{"prove", "check", "compress", "read back"} {
+			t.Run(mode+"/"+when, func(t *testing.T) {
+				b := newBench(t, mode)
+				b.mark("yesterday")
+				e := b.manual()
+				b.mark("noon")
+				compressed, written := 0, false
+				b.onPhase(func(phase string) {
+					if phase == "compress" {
+						compressed++
+					}
+					if phase == when && !written {
+						written = true
+						b.mark("today")
+					}
+				})
+				res := b.restores(e.ID, snapshot.RestoreOptions{})
+				if compressed != 2 || res.Method != snapshot.Online || b.marked() != "yesterday" {
+					t.Errorf("compressed %d times, %+v, mark %q", compressed, res, b.marked())
+				}
+				checkSafety(t, b, *res.SafetyBackup)
+				if n := len(b.ids()); n != 2 {
+					t.Errorf("%d backups", n)
+				}
+				b.restores(*res.SafetyBackup, snapshot.RestoreOptions{})
+				if got := b.marked(); got != "today" {
+					t.Errorf("undone: mark %q", got)
+				}
+			})
+		}
+	}
+}
+
+// Lost: a database that somebody put in the place of the one that was saved.
+func TestReplacedWhileARestoreIsMadeReady(t *testing.T) {
+	b := newBench(t, "delete")
+	b.mark("yesterday")
+	e := b.manual()
+	b.mark("XXXXX")
+	replaced := false
+	b.onPhase(func(phase string) {
+		if phase != "read back" || replaced {
+			return
+		}
+		replaced = true
+		// The same to the change counter: only the file is another one.
+		image := strings.ReplaceAll(string(readFile(t, b.m.Database())), "XXXXX", "today")
+		writeFile(t, b.m.Database()+"2", []byte(image))
+		if err := os.Rename(b.m.Database()+"2", b.m.Database()); err != nil {
+			t.Error(err)
+		}
+	})
+	res := b.restores(e.ID, snapshot.RestoreOptions{})
+	if got := b.markIn(*res.SafetyBackup); got != "today" || !replaced || b.marked() != "yesterday" {
+		t.Errorf("%+v: the safety backup has mark %q", res, got)
+	}
+}
+
+// Lost: the restore, to a disk that has no room for what makes it faster, or to a
+// backup directory in which there is hardly any.
+func TestRestoreOfEverything(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		t.Run(mode, func(t *testing.T) {
+			b := newBench(t, mode)
+			b.exec("CREATE TABLE much(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20000) INSERT INTO much SELECT randomblob(900) FROM n")
+			b.mark("yesterday")
+			e := b.manual()
+			b.exec("UPDATE much SET x = randomblob(900)") // more than is kept of the differences
+			b.mark("today")
+			res := b.restores(e.ID, snapshot.RestoreOptions{})
+			if res.Method != snapshot.Online || b.marked() != "yesterday" {
+				t.Errorf("%+v, mark %q", res, b.marked())
+			}
+			checkSafety(t, b, *res.SafetyBackup)
+			to := filepath.Join(t.TempDir(), "out.db")
+			if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: to}); err != nil {
+				t.Fatal(err)
+			}
+			sum := "SELECT count(*), sum(unicode(hex(x))) FROM much; PRAGMA integrity_check"
+			if got, want := testdb.ShellQuery(t, b.m.Database(), sum), testdb.ShellQuery(t, to, sum); got != want {
+				t.Errorf("restored %s, want %s", fmt.Sprint(got), want)
+			}
+		})
+	}
+}
