@@ -153,36 +153,74 @@ func (m *Manager) compare(ctx context.Context, r *archive.Reader, e Backup, src 
 	return nil, m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
 }
 
-// safety is the backup of the state that tx replaces, named and listed, with the
-// differences from it where they are known. What was prepared is that, unless somebody
+// exchangeable is what e differs from the database in; known is false where the whole
+// image has to be compared.
+type exchangeable struct {
+	known   bool
+	differ  *pages.Differences
+	changed pages.Changes
+}
+
+// safety is the backup of the state that tx replaces, named and listed, with what is
+// known of the differences from it. What was prepared is that, unless somebody
 // committed meanwhile: then most frames of it are still good.
-func (m *Manager) safety(ctx context.Context, tx *pages.WriteTx, p *prepared, e Backup) (_ Backup, _ *pages.Differences, err error) {
+func (m *Manager) safety(ctx context.Context, tx *pages.WriteTx, r *archive.Reader, p *prepared, e Backup) (_ Backup, x exchangeable, err error) {
 	req := safetyRequest(e)
 	var like *archive.Reader
 	if p != nil {
 		still, err := tx.Still(ctx, p.mark)
 		err = errors.Join(err, p.snap.Close()) // in the way of a commit, or of the log's end
 		if err != nil {
-			return Backup{}, nil, err
+			return Backup{}, x, err
 		}
 		if still {
 			m.atPoint("staged")
 			b, err := m.publish(ctx, p.staged, req, *p.src.report, nil)
-			return b, p.differ, err
+			return b, exchangeable{known: p.differ != nil, differ: p.differ}, err
 		}
 		like = p.stored
 	}
 	if err := tx.Pair(ctx); err != nil {
-		return Backup{}, nil, err
+		return Backup{}, x, err
 	}
 	src := m.inPlace(tx.Snapshot(), req)
 	src.like = like
 	st, err := m.stage(ctx, src, req, m.now())
 	if err != nil {
-		return Backup{}, nil, err
+		return Backup{}, x, err
 	}
 	defer st.file.Discard()
 	m.atPoint("staged")
+	if p != nil {
+		if x, err = p.since(ctx, st, r); err != nil {
+			return Backup{}, x, fmt.Errorf("restore: %w", err)
+		}
+	}
 	b, err := m.publish(ctx, st, req, *src.report, nil)
-	return b, nil, err
+	return b, x, err
+}
+
+// since is what r differs from the state of now in, of which both archives are proven:
+// where they have the same frames byte for byte, nothing has changed.
+func (p *prepared) since(ctx context.Context, now *staged, r *archive.Reader) (x exchangeable, err error) {
+	stored, err := archive.NewReader(now.file, now.info.ArchiveBytes)
+	if err != nil {
+		return x, err
+	}
+	defer stored.Close()
+	if p.differ.Piece() == 0 || p.differ.Piece() != int64(stored.Info().FrameBytes) {
+		return x, nil
+	}
+	changed, err := stored.Changed(ctx, p.stored)
+	if err != nil || len(changed) > stored.Info().Frames/2 {
+		return x, err // to read and compare it all at once is faster
+	}
+	image := (r.Info().ImageBytes + p.differ.Piece() - 1) / p.differ.Piece() // frames
+	for i := int64(stored.Info().Frames); i < min(int64(p.stored.Info().Frames), image); i++ {
+		changed = append(changed, i) // the database has become shorter
+	}
+	for len(changed) > 0 && changed[len(changed)-1] >= image {
+		changed = changed[:len(changed)-1] // nothing is to be there
+	}
+	return exchangeable{known: true, differ: p.differ, changed: pages.Changes{Pieces: changed, Image: r}}, nil
 }

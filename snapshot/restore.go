@@ -292,14 +292,14 @@ func (m *Manager) restoreLocked(ctx context.Context, r *archive.Reader, p *prepa
 	if err := m.stillThere(plan); err != nil {
 		return false, err
 	}
-	safety, differ, err := m.safety(ctx, tx, p, e)
+	safety, x, err := m.safety(ctx, tx, r, p, e)
 	if isDamage(err) {
 		return false, nil // it must be kept whole, which only a swap does
 	}
 	if err != nil {
 		return false, fmt.Errorf("restore: safety backup: %w", err)
 	}
-	if err := m.exchange(ctx, tx, r, differ, e, plan, safety); err != nil {
+	if err := m.exchange(ctx, tx, r, x, e, plan, safety); err != nil {
 		// Nothing was changed: what was saved is the database as it stands.
 		return false, errors.Join(err, m.forget(ctx, safety.ID))
 	}
@@ -311,14 +311,14 @@ func (m *Manager) restoreLocked(ctx context.Context, r *archive.Reader, p *prepa
 
 // exchange writes the image into the transaction, whose state safety holds, and
 // commits it. Until it announces that, the end of ctx leaves everything as it was.
-func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, r *archive.Reader, differ *pages.Differences,
+func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, r *archive.Reader, x exchangeable,
 	e Backup, plan *RestorePlan, safety Backup) (err error) {
 	if err := plan.saved(e, &safety); err != nil {
 		return err
 	}
 	p := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "write", Total: e.DatabaseBytes})
-	if differ != nil {
-		_, err = tx.ReplaceBy(ctx, differ, p)
+	if x.known {
+		_, err = tx.ReplaceBy(ctx, x.differ, x.changed, p)
 	} else {
 		err = m.replace(ctx, tx, r, p)
 	}

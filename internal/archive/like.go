@@ -1,6 +1,12 @@
 package archive
 
-import "bytes"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
 
 // copyLike takes the compressed frame from o.Like, where that has one of the same pages
 // by their digests; whatever is wrong with it, the frame is compressed instead.
@@ -24,4 +30,30 @@ func (f *frameJob) copyLike(o WriterOptions) bool {
 	}
 	f.compressed = f.compressed[:size]
 	return readFull(r.r, f.compressed, r.offsets[f.id]) == nil && checkZstdFrame(f.compressed, len(f.image)) == nil
+}
+
+// Changed returns the numbers of the frames that are not, byte for byte, those that
+// like has in the same place, nor then of the same image; all of them, where the two
+// have frames of different sizes. It decompresses nothing.
+func (r *Reader) Changed(ctx context.Context, like *Reader) (frames []int64, err error) {
+	comparable := r.meta.PageSize == like.meta.PageSize && r.meta.FrameBytes == like.meta.FrameBytes
+	var a, b []byte
+	for i := range r.meta.frames() {
+		if err := context.Cause(ctx); err != nil {
+			return nil, fmt.Errorf("compare archives: %w", err)
+		}
+		size := r.offsets[i+1] - r.offsets[i]
+		if !comparable || i >= like.meta.frames() || size != like.offsets[i+1]-like.offsets[i] {
+			frames = append(frames, i)
+			continue
+		}
+		a, b = slices.Grow(a[:0], int(size))[:size], slices.Grow(b[:0], int(size))[:size]
+		if err := errors.Join(readFull(r.r, a, r.offsets[i]), readFull(like.r, b, like.offsets[i])); err != nil {
+			return nil, fmt.Errorf("compare archives: %w", err)
+		}
+		if !bytes.Equal(a, b) {
+			frames = append(frames, i)
+		}
+	}
+	return frames, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 )
 
@@ -42,6 +43,10 @@ func TestLike(t *testing.T) {
 			t.Errorf("%s: another digest", name)
 		}
 		a := open(t, anew)
+		now, err := r.Changed(t.Context(), o.Like)
+		if err != nil {
+			t.Fatal(err)
+		}
 		renewed := map[int]bool{}
 		for _, i := range c.renewed {
 			renewed[i] = true
@@ -50,6 +55,9 @@ func TestLike(t *testing.T) {
 			mine, want := r.offsets[i+1]-r.offsets[i], a.offsets[i+1]-a.offsets[i]
 			if !renewed[i] {
 				want = o.Like.offsets[i+1] - o.Like.offsets[i]
+			}
+			if renewed[i] != slices.Contains(now, int64(i)) {
+				t.Errorf("%s: frames %v have changed, not %v", name, now, c.renewed)
 			}
 			if mine != want {
 				t.Errorf("%s: frame %d has %d bytes, want %d (renewed %v)", name, i, mine, want, renewed[i])

@@ -115,7 +115,7 @@ func TestStillOfAQuietDatabase(t *testing.T) {
 			t.Error(err)
 		}
 		d := differences(t, db, tx.Snapshot(), func() []byte { _, b := take(t, db); b[len(b)-1]++; return b }())
-		if _, err := tx.ReplaceBy(t.Context(), d, nil); err != nil {
+		if _, err := tx.ReplaceBy(t.Context(), d, Changes{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := errors.Join(tx.Commit(t.Context()), tx.Rollback()); err != nil {
@@ -184,7 +184,7 @@ func TestReplaceByGivesTheImageBack(t *testing.T) {
 						}
 						d := differences(t, db, tx.Snapshot(), image)
 						var last int64
-						n, err := tx.ReplaceBy(t.Context(), d, func(done int64) { last = done })
+						n, err := tx.ReplaceBy(t.Context(), d, Changes{}, func(done int64) { last = done })
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -235,7 +235,7 @@ func TestReplaceByProvesWhatItReads(t *testing.T) {
 			if err := c.spoil(d); err != nil {
 				t.Fatal(err)
 			}
-			if n, err := tx.ReplaceBy(c.ctx, d, nil); err == nil {
+			if n, err := tx.ReplaceBy(c.ctx, d, Changes{}, nil); err == nil {
 				t.Errorf("%d pages written", n)
 			} else if tx.Commit(t.Context()) == nil && name != "empty" {
 				t.Error("half a replacement was committed")
@@ -271,4 +271,79 @@ func TestTooManyDifferences(t *testing.T) {
 	if _, err := c.Write(make([]byte, 4095)); err == nil {
 		t.Error("part of a page was taken")
 	}
+}
+
+// pieces are the numbers of those in which a and b differ, of an image of n bytes.
+func pieces(a, b []byte, piece, n int) (changed []int64) {
+	at := func(x []byte, i int) []byte { return x[min(i*piece, len(x)):min((i+1)*piece, len(x))] }
+	for i := 0; i*piece < n; i++ {
+		if !bytes.Equal(at(a, i), at(b, i)) {
+			changed = append(changed, int64(i))
+		}
+	}
+	return changed
+}
+
+// The database has moved on from what the image was compared with: with the pieces in
+// which it has, the result is the image again, whichever of the three is longer.
+func TestReplaceByWithChanges(t *testing.T) {
+	const size, piece = 1024, 3 * 1024
+	grow := "INSERT INTO kv SELECT hex(randomblob(9)), randomblob(900) FROM account;"
+	shrink := "DELETE FROM kv; DELETE FROM note; DROP TABLE place; VACUUM;"
+	row := "UPDATE account SET balance=balance+1 WHERE id=%d;"
+	for _, journal := range []string{"wal", "delete"} {
+		for n, changes := range [][2]string{{row, row}, {grow, row}, {row, grow}, {grow, shrink}, {shrink, grow}, {shrink, row}, {row, shrink}, {grow, grow}} {
+			t.Run(fmt.Sprint(journal, n), func(t *testing.T) {
+				t.Parallel()
+				db := filepath.Join(t.TempDir(), "data.db")
+				shell(t, db, fmt.Sprintf("PRAGMA page_size=%d; PRAGMA journal_mode=%s; %s", size, journal, sampleSchema))
+				_, image := take(t, db)
+				shell(t, db, strings.Replace(changes[0], "%d", "1", 1))
+				_, then := take(t, db)
+				shell(t, db, strings.Replace(changes[1], "%d", "300", 1))
+				_, now := take(t, db)
+				d := compared(t, then, image, size, 1<<30)
+				if d.Piece() != piece {
+					t.Fatalf("pieces of %d bytes", d.Piece())
+				}
+				c := Changes{Pieces: pieces(then, now, piece, len(image)), Image: bytes.NewReader(image)}
+				if len(c.Pieces) == 0 {
+					t.Fatal("nothing has changed: this test shows nothing")
+				}
+				for _, other := range [][]byte{image[1:], nil} {
+					if n, err := replaceBy(t, db, d, Changes{Pieces: c.Pieces, Image: bytes.NewReader(other)}); err == nil {
+						t.Errorf("%d pages of another image were written", n)
+					}
+				}
+				if _, err := replaceBy(t, db, d, Changes{Pieces: []int64{int64(len(image)/piece) + 1}, Image: c.Image}); err == nil {
+					t.Error("a piece that is none was compared")
+				}
+				written, err := replaceBy(t, db, d, c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if changes == [2]string{row, row} && written > 5 {
+					t.Errorf("%d pages written", written)
+				}
+				_, got := take(t, db)
+				sameBytes(t, "restored", got, image, ownBytes...)
+				if got := shell(t, db, "SELECT sum(balance) FROM account; PRAGMA integrity_check"); got != "40000\nok" {
+					t.Error(got)
+				}
+			})
+		}
+	}
+}
+
+func replaceBy(t *testing.T, db string, d *Differences, c Changes) (int64, error) {
+	t.Helper()
+	tx, err := BeginWrite(t.Context(), db, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := tx.ReplaceBy(t.Context(), d, c, nil)
+	if err == nil {
+		err = tx.Commit(t.Context())
+	}
+	return n, errors.Join(err, tx.Rollback())
 }
