@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ func safetyRequest(e Backup) Request {
 // can be made ready: then e is not proven either.
 func (m *Manager) beforehand(ctx context.Context, r *archive.Reader, e Backup) (_ *prepared, err error) {
 	wait, cancel := m.lockContext(ctx)
-	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir, Twin: m.allWorkers() > 1})
+	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir, Twin: m.allWorkers() > 1, Aside: true})
 	cancel()
 	if errors.Is(err, pages.ErrBusy) || ctx.Err() != nil {
 		return nil, err
@@ -110,6 +111,9 @@ func (p *prepared) close() error {
 // manyDifferences is how many bytes of them are kept of a small image.
 const manyDifferences = 16 << 20
 
+// gathered is how many bytes of pages go through the pipe to the comparison at once.
+const gathered = 1 << 20
+
 // errEnough ends the reading of a database that has more pages than the image.
 var errEnough = errors.New("enough")
 
@@ -130,7 +134,10 @@ func (m *Manager) compare(ctx context.Context, r *archive.Reader, e Backup, src 
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		live = src.copyTo(work, pw, func(int64) {})
+		gather := bufio.NewWriterSize(pw, gathered)
+		if live = src.copyTo(work, gather, func(int64) {}); live == nil {
+			live = gather.Flush()
+		}
 		pw.CloseWithError(live)
 	}()
 	end := func() {
