@@ -23,6 +23,8 @@ const (
 	// where a run begins: many are short, and reading in vain costs more than a call.
 	aheadBytes = 64 << 10
 	aheadPages = 4
+	// aligned is where the memory for it begins: what is not aligned is copied more slowly.
+	aligned = 4 << 10
 	// SQLite's locks lie on these bytes (os.h: PENDING_BYTE), and its pages beside them. On
 	// Windows nobody can read what another has locked; SQLite tries it for over a second.
 	firstLockByte, lockBytes = 1 << 30, 512
@@ -50,9 +52,10 @@ type ahead struct {
 	ours    fileMethods // kept here: the engine has their addresses
 	mark    int         // the read mark that is held, -1 for none
 
-	// buf is aheadBytes, 0 until a run begins. It is the engine's memory as well: its reading
-	// does arithmetic on addresses, which Go's checks of pointers do not let it do on ours.
-	buf      uintptr
+	// buf is aheadBytes of block, 0 until a run begins. It is the engine's memory as well: its
+	// reading does arithmetic on addresses, which Go's checks of pointers do not let it do on ours.
+	block, buf uintptr
+
 	at, n    int64 // where in the file it was read, and how much of it
 	from, to int64 // what SQLite read last
 	next     int64 // how much to read where the run goes on; 0 where none is under way
@@ -158,7 +161,7 @@ func instead[F any](address *uintptr, its, kept *F, ours F) {
 // free gives back the engine's memory, once the file is closed.
 func (a *ahead) free(tls *libc.TLS) {
 	libc.Xfree(tls, a.methods)
-	libc.Xfree(tls, a.buf) // 0 is nothing
+	libc.Xfree(tls, a.block) // 0 is nothing
 }
 
 func (a *ahead) forget() { a.n, a.next = 0, 0 }
@@ -196,9 +199,10 @@ func (a *ahead) fill(tls *libc.TLS, file uintptr, down bool) {
 		return // nothing to be gained, or nothing to be had
 	}
 	if a.buf == 0 {
-		if a.buf = libc.Xmalloc(tls, aheadBytes); a.buf == 0 {
+		if a.block = libc.Xmalloc(tls, aheadBytes+aligned); a.block == 0 {
 			return
 		}
+		a.buf = (a.block + aligned - 1) / aligned * aligned
 	}
 	// Where the file ends before, SQLite says so, and reads its page by itself.
 	if a.its.read(tls, file, a.buf, int32(size), start) == sqlite3.SQLITE_OK {
