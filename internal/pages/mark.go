@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"example.com/snapd/internal/livefile"
 	"example.com/snapd/internal/sqliteconn"
 )
 
@@ -14,6 +15,7 @@ import (
 type Mark struct {
 	s     *Snapshot
 	page1 []byte
+	main  livefile.FileMark
 }
 
 // Mark marks the state of s. It is nil, with no error, where nothing would tell that
@@ -26,11 +28,16 @@ func (s *Snapshot) Mark(ctx context.Context) (*Mark, error) {
 	if _, err := s.conn.Moved(); err != nil {
 		return nil, nil
 	}
+	// Nobody writes into the file while the transaction lasts, but for a checkpoint.
+	files, err := livefile.TakeFingerprint(s.path)
+	if err != nil {
+		return nil, explain("snapshot", s.path, err)
+	}
 	_, page1, err := readInfo(ctx, s.conn)
 	if err != nil {
 		return nil, explain("snapshot", s.path, err)
 	}
-	return &Mark{s: s, page1: page1}, nil
+	return &Mark{s: s, page1: page1, main: files.Main}, nil
 }
 
 // Release ends the transaction of s, so that writers need not wait in the
@@ -49,10 +56,13 @@ func (s *Snapshot) Release(ctx context.Context) error {
 // Still reports whether what t is about to replace is the very state of m: the same
 // file, and no commit in between. Any doubt is no.
 //
-// In the rollback-journal modes that is page 1, as SQLite itself goes by it when it
+// In the rollback-journal modes a commit shows in page 1, as SQLite itself goes by it when it
 // trusts pages that it has in memory: every transaction counts its change counter on. In
-// WAL mode it is what tells a twin (see Snapshot.Twin): the Snapshot of m must still have its
+// WAL mode it shows by what tells a twin (see Snapshot.Twin): the Snapshot of m must still have its
 // transaction, and is compared with another one that is begun under the lock of t.
+//
+// What came into the file without a commit shows in its times: of a transaction that had
+// no journal and did not end, or of a program that writes over it.
 func (t *WriteTx) Still(ctx context.Context, m *Mark) (bool, error) {
 	if m == nil || t.state != writeOpen || m.s.conn == nil {
 		return false, nil
@@ -67,6 +77,13 @@ func (t *WriteTx) Still(ctx context.Context, m *Mark) (bool, error) {
 		if moved, err := c.Moved(); err != nil || moved {
 			return false, err
 		}
+	}
+	files, err := livefile.TakeFingerprint(t.path)
+	if err != nil {
+		return false, explain("write", t.path, err)
+	}
+	if files.Main != m.main { // nor is it where a link on the way to it now leads elsewhere
+		return false, nil
 	}
 	if t.snap.info.JournalMode != "wal" {
 		return true, nil

@@ -40,6 +40,7 @@ func TestStill(t *testing.T) {
 		for name, c := range map[string]struct {
 			before, after string // SQL, around the mark
 			do            func(t *testing.T, db string)
+			only          string // journal mode; "" is all
 			want          bool
 		}{
 			"nothing":                      {want: true},
@@ -63,9 +64,15 @@ func TestStill(t *testing.T) {
 					t.Fatal(err)
 				}
 			}},
+			// What is then in the file was never committed, and has to be replaced all the same.
+			"a transaction without a journal": {only: "delete", after: "PRAGMA journal_mode=OFF; PRAGMA cache_size=2; BEGIN; UPDATE account SET name=hex(randomblob(30)); ROLLBACK;"},
+			"bytes written over it":           {do: func(t *testing.T, db string) { overwrite(t, db, "-") }},
 		} {
 			if journal == "wal" && strings.Contains(c.after, "EXCLUSIVE") {
 				continue // nobody can have it beside a reader
+			}
+			if c.only != "" && c.only != journal {
+				continue
 			}
 			t.Run(journal+"/"+name, func(t *testing.T) {
 				t.Parallel()
@@ -94,6 +101,51 @@ func TestStill(t *testing.T) {
 				other.finish()
 			})
 		}
+	}
+}
+
+// overwrite changes the last byte of a file, in place.
+func overwrite(t *testing.T, path, with string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := f.Stat()
+	if err == nil {
+		_, err = f.WriteAt([]byte(with), st.Size()-1)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Lost: the state of the database that a symbolic link names by now. The one that was
+// saved lies where it lay, and its page 1 is the same.
+func TestStillThroughALinkThatMoves(t *testing.T) {
+	dir := t.TempDir()
+	now, link := filepath.Join(dir, "now.db"), filepath.Join(dir, "link.db")
+	shell(t, now, "PRAGMA journal_mode=delete; "+sampleSchema)
+	b, err := os.ReadFile(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-1]++
+	other := filepath.Join(dir, "other.db")
+	if err := errors.Join(os.WriteFile(other, b, 0o600), os.Symlink(now, link)); err != nil {
+		t.Fatal(err)
+	}
+	_, m := marked(t, link)
+	if err := errors.Join(os.Remove(link), os.Symlink(other, link)); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := BeginWrite(t.Context(), link, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if still, err := tx.Still(t.Context(), m); still || err != nil {
+		t.Errorf("another database is still the one that was saved: %v %v", still, err)
 	}
 }
 
