@@ -37,10 +37,11 @@ func (m *Manager) beforehand(ctx context.Context, r *archive.Reader, e Backup) (
 	wait, cancel := m.lockContext(ctx)
 	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir, Twin: m.allWorkers() > 1, Aside: true})
 	cancel()
-	if errors.Is(err, pages.ErrBusy) || ctx.Err() != nil {
+	switch {
+	case err == nil: // whatever has become of ctx since, snap has to be closed
+	case errors.Is(err, pages.ErrBusy), ctx.Err() != nil:
 		return nil, err
-	}
-	if err != nil {
+	default:
 		return nil, nil // whoever writes to it finds out, and knows what to do
 	}
 	p := &prepared{snap: snap}

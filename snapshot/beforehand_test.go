@@ -1,14 +1,18 @@
 package snapshot_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
@@ -180,4 +184,106 @@ func TestChangesOfAllKindsWhileARestoreIsMadeReady(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Lost: the restore, to what was made ready and is not any more what it was.
+func TestWhatWasMadeReadyIsDamaged(t *testing.T) {
+	b := newBench(t, "wal")
+	b.exec("CREATE TABLE much(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 9000) INSERT INTO much SELECT randomblob(900) FROM n")
+	b.mark("yesterday")
+	e := b.manual()
+	b.mark("noon")
+	damaged, checks := 0, 0
+	b.onPhase(func(phase string) {
+		switch {
+		case phase == "read back" && checks == 1:
+			b.mark("today")
+		case phase == "check":
+			if checks++; checks != 2 {
+				return
+			}
+			for _, name := range fileNames(t, b.m.Dir()) {
+				if path := filepath.Join(b.m.Dir(), name); strings.HasPrefix(name, durable.TempPrefix) {
+					image := readFile(t, path)
+					image[len(image)/2]++
+					writeFile(t, path, image)
+					damaged++
+				}
+			}
+		}
+	})
+	res := b.restores(e.ID, snapshot.RestoreOptions{})
+	if damaged != 1 || checks != 3 || res.Method != snapshot.Online || b.marked() != "yesterday" {
+		t.Errorf("%d files damaged, checked %d times, %+v, mark %q", damaged, checks, res, b.marked())
+	}
+	checkSafety(t, b, *res.SafetyBackup)
+	if got := b.markIn(*res.SafetyBackup); got != "today" {
+		t.Errorf("the safety backup has mark %q", got)
+	}
+}
+
+// countdown is a context that is cancelled when its Err is asked for the nth time.
+type countdown struct {
+	context.Context
+	cancel context.CancelFunc
+	left   atomic.Int64
+}
+
+func (c *countdown) Err() error {
+	if c.left.Add(-1) == 0 {
+		c.cancel()
+	}
+	return c.Context.Err()
+}
+
+// Lost: every later commit of the application, to a read lock of a restore that was
+// cancelled at the wrong instant; or the room of what it had made ready.
+func TestARestoreThatIsCancelledLetsGo(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, mode)
+			b.mark("yesterday")
+			e := b.manual()
+			b.mark("today")
+			want := fileNames(t, b.m.Dir())
+			for n := int64(1); ; n++ {
+				inner, cancel := context.WithCancel(t.Context())
+				ctx := &countdown{Context: inner, cancel: cancel}
+				ctx.left.Store(n)
+				err := b.m.Restore(ctx, e.ID, snapshot.RestoreOptions{})
+				cancel()
+				if err == nil {
+					t.Logf("asked %d times", n-1)
+					break
+				}
+				if !errors.Is(err, context.Canceled) {
+					t.Fatalf("cancelled at the %d. time: %v", n, err)
+				}
+				out, err := exec.Command(testdb.RequireTool(t, "sqlite3"), "-bail", b.m.Database(),
+					fmt.Sprintf("UPDATE accounts SET name = 'tomorrow %d' WHERE id = 1; PRAGMA wal_checkpoint(TRUNCATE)", n)).CombinedOutput()
+				if err != nil || mode == "wal" && !strings.HasPrefix(string(out), "0|") {
+					t.Fatalf("cancelled at the %d. time: %v %s", n, err, out)
+				}
+				if got := fileNames(t, b.m.Dir()); !slices.Equal(got, want) {
+					t.Fatalf("cancelled at the %d. time: left are %v", n, got)
+				}
+			}
+			if got := b.marked(); got != "yesterday" {
+				t.Errorf("mark %q", got)
+			}
+		})
+	}
+}
+
+func fileNames(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
