@@ -194,6 +194,14 @@ func (m *Manager) safety(ctx context.Context, tx *pages.WriteTx, r *archive.Read
 	src := m.inPlace(tx.Snapshot(), req)
 	src.like = like
 	st, err := m.stage(ctx, src, req, m.now())
+	if p != nil && (errors.Is(err, archive.ErrDamaged) || durable.IsNoSpace(err)) {
+		// It may be what was made ready, or the room that it takes.
+		if err := p.close(); err != nil {
+			return Backup{}, x, err
+		}
+		p, src.like = nil, nil
+		st, err = m.stage(ctx, src, req, m.now())
+	}
 	if err != nil {
 		return Backup{}, x, err
 	}

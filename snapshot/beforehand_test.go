@@ -203,8 +203,8 @@ func TestWhatWasMadeReadyIsDamaged(t *testing.T) {
 				return
 			}
 			for _, name := range fileNames(t, b.m.Dir()) {
-				if path := filepath.Join(b.m.Dir(), name); strings.HasPrefix(name, durable.TempPrefix) {
-					image := readFile(t, path)
+				path := filepath.Join(b.m.Dir(), name)
+				if image := readFile(t, path); strings.HasPrefix(name, durable.TempPrefix) && len(image) > 0 {
 					image[len(image)/2]++
 					writeFile(t, path, image)
 					damaged++
