@@ -61,7 +61,9 @@ func (m *Manager) beforehand(ctx context.Context, r *archive.Reader, e Backup) (
 	if p.differ, err = m.compare(ctx, r, e, p.src); err != nil {
 		return nil, err
 	}
-	if p.staged, err = m.stage(ctx, p.src, req, m.now()); err != nil {
+	if p.staged, err = m.stage(ctx, p.src, req, m.now()); durable.IsNoSpace(err) {
+		return nil, nil // there may be room for it without what differs beside it
+	} else if err != nil {
 		return nil, fmt.Errorf("restore: safety backup: %w", err)
 	}
 	if p.stored, err = archive.NewReader(p.staged.file, p.staged.info.ArchiveBytes); err != nil {

@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -214,6 +215,27 @@ func TestPlanWithoutSpace(t *testing.T) {
 	if p, err := b.m.PlanRestore(t.Context(), e.ID); !errors.Is(err, snapshot.ErrNoSpace) || snapshot.Hint(err) == "" {
 		t.Errorf("%+v %v", p, err)
 	}
+}
+
+// Lost: a restore, where there is room for its safety backup, but not for all that would
+// make it shorter.
+func TestRestoreWithLittleSpace(t *testing.T) {
+	disk := smallDisk(t)
+	b := newBench(t, "wal", func(c *snapshot.Config) { c.Dir = disk })
+	b.exec("CREATE TABLE empty(x); INSERT INTO empty VALUES(zeroblob(12000000)); CREATE TABLE noise(x); INSERT INTO noise VALUES(randomblob(1200000))")
+	e := b.manual() // by which the size of the next one is estimated
+	free, err := durable.FreeSpace(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.exec(fmt.Sprintf("UPDATE noise SET x=randomblob(%d)", free-600_000))
+	if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := testdb.ShellQuery(t, b.m.Database(), "SELECT length(x) FROM noise"); n != "1200000" {
+		t.Errorf("%s bytes", n)
+	}
+	b.noDebris()
 }
 
 // Lost: old backups, or the disk's last bytes, to a backup that does not fit.
