@@ -222,13 +222,14 @@ func TestPlanWithoutSpace(t *testing.T) {
 func TestRestoreWithLittleSpace(t *testing.T) {
 	disk := smallDisk(t)
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.Dir = disk })
+	b.manual() // by which the size of the next one is estimated
 	b.exec("CREATE TABLE empty(x); INSERT INTO empty VALUES(zeroblob(12000000)); CREATE TABLE noise(x); INSERT INTO noise VALUES(randomblob(1200000))")
-	e := b.manual() // by which the size of the next one is estimated
+	e := b.manual() // as above
 	free, err := durable.FreeSpace(disk)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.exec(fmt.Sprintf("UPDATE noise SET x=randomblob(%d)", free-600_000))
+	b.exec(fmt.Sprintf("UPDATE noise SET x=randomblob(1200000); CREATE TABLE more AS SELECT randomblob(%d)", free-1_900_000))
 	if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{}); err != nil {
 		t.Fatal(err)
 	}
