@@ -144,7 +144,7 @@ func TestCrash(t *testing.T) {
 	_, c := hostilePair(t)
 	for name, fault := range map[string]func() int32{
 		"nil":   func() int32 { return *(*int32)(pointer(0)) },
-		"bad":   func() int32 { return *(*int32)(pointer(1 << 40)) },
+		"bad":   func() int32 { return *(*int32)(pointer(^uintptr(0) >> 24)) },
 		"index": func() int32 { var none []int32; return none[len(none)] },
 	} {
 		c.broken = nil
