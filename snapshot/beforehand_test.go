@@ -99,7 +99,7 @@ func TestReplacedWhileARestoreIsMadeReady(t *testing.T) {
 	b := newBench(t, "delete")
 	b.mark("yesterday")
 	e := b.manual()
-	b.mark("XXXXX")
+	b.mark("never")
 	replaced := false
 	b.onPhase(func(phase string) {
 		if phase != "read back" || replaced {
@@ -107,7 +107,7 @@ func TestReplacedWhileARestoreIsMadeReady(t *testing.T) {
 		}
 		replaced = true
 		// The same to the change counter: only the file is another one.
-		image := strings.ReplaceAll(string(readFile(t, b.m.Database())), "XXXXX", "today")
+		image := strings.ReplaceAll(string(readFile(t, b.m.Database())), "never", "today")
 		writeFile(t, b.m.Database()+"2", []byte(image))
 		if err := os.Rename(b.m.Database()+"2", b.m.Database()); err != nil {
 			t.Error(err)

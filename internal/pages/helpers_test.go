@@ -170,6 +170,18 @@ func take(t *testing.T, path string) (Info, []byte) {
 	return info, b.Bytes()
 }
 
+// pinned is a snapshot of what script makes of a new database, for the caller to close.
+func pinned(t *testing.T, script string) *Snapshot {
+	t.Helper()
+	db := filepath.Join(t.TempDir(), "data.db")
+	shell(t, db, script)
+	s, err := Begin(t.Context(), db, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // restored writes an image to a file of its own and returns its path.
 func restored(t *testing.T, image []byte) string {
 	t.Helper()

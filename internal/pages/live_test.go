@@ -240,16 +240,11 @@ func TestLocked(t *testing.T) {
 
 // Cancelling in the middle of a copy ends it within a batch.
 func TestCopyIsCancelled(t *testing.T) {
-	db := filepath.Join(t.TempDir(), "data.db")
-	shell(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(8000000))")
-	s, err := Begin(t.Context(), db, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := pinned(t, "CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(8000000))")
 	defer s.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	var last int64
-	err = s.CopyTo(ctx, discard{}, func(done int64) { last = done; cancel() })
+	err := s.CopyTo(ctx, discard{}, func(done int64) { last = done; cancel() })
 	if !errors.Is(err, context.Canceled) || last != copyBatch {
 		t.Errorf("%v after %d bytes", err, last)
 	}
@@ -257,12 +252,7 @@ func TestCopyIsCancelled(t *testing.T) {
 
 // Nor is a small image taken once nobody wants it, and its progress goes to its end.
 func TestSmallCopyIsCancelled(t *testing.T) {
-	db := filepath.Join(t.TempDir(), "data.db")
-	shell(t, db, "CREATE TABLE t(a)")
-	s, err := Begin(t.Context(), db, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := pinned(t, "CREATE TABLE t(a)")
 	defer s.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	var last int64

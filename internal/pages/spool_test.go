@@ -60,12 +60,7 @@ func TestSpoolOfAFileThatEndsEarly(t *testing.T) {
 // A backup that was cancelled, or whose disk is full, must leave no goroutine in the
 // host, nor keep its writers waiting for the rest of the file.
 func TestSpoolEndsEarly(t *testing.T) {
-	db := filepath.Join(t.TempDir(), "data.db")
-	shell(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(12000000))")
-	s, err := Begin(t.Context(), db, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := pinned(t, "CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(12000000))")
 	defer s.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	var last int64
