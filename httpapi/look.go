@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/snapshot"
 )
 
@@ -86,11 +86,11 @@ func (h *Handler) download(w http.ResponseWriter, c *call) error {
 	}
 	// Opened without following links: the name in the catalog stands for a file of
 	// this directory, not for what somebody makes it point to.
-	f, err := livefile.OpenSidecar(h.m.ArchivePath(b))
+	f, err := livedb.OpenSidecar(h.m.ArchivePath(b))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fail(http.StatusNotFound, "not_found", "the file of this backup has gone", "choose another backup")
 	}
-	if errors.Is(err, livefile.ErrNotRegular) {
+	if errors.Is(err, livedb.ErrNotRegular) {
 		return fail(http.StatusConflict, "refused", "what lies in this backup's place is no archive", "look into the backup directory")
 	}
 	if err != nil {

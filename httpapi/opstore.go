@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // opstore keeps operations in one file, so that their outcome survives a restart. It is
@@ -86,7 +86,7 @@ func (s *opstore) load() []operation {
 }
 
 func (s *opstore) read() ([]operation, error) {
-	f, err := livefile.OpenSidecar(s.path)
+	f, err := livedb.OpenSidecar(s.path)
 	if err != nil {
 		return nil, err
 	}

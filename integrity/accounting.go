@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // account reads every page of every tree without evaluating anything (dbstat)
@@ -16,8 +16,8 @@ func (s *sqlCheck) account(ctx context.Context) error {
 	}
 	s.conn.Limit(s.cost.budget())
 	err := s.accountTrees(ctx)
-	s.conn.Limit(sqliteconn.Budget{})
-	if err != nil && sqliteconn.Classify(err) == sqliteconn.ClassBudget {
+	s.conn.Limit(sqlite.Budget{})
+	if err != nil && sqlite.Classify(err) == sqlite.ClassBudget {
 		s.notCounted(reason(err))
 		return nil
 	}
@@ -36,7 +36,7 @@ func (s *sqlCheck) accountTrees(ctx context.Context) error {
 	// Trees that share pages can have more branches than anybody can count: one
 	// page more than there are is proof enough.
 	var pages, distinct, bad int64
-	err = s.conn.Each(ctx, fmt.Sprintf("SELECT count(*), count(DISTINCT pageno), count(CASE WHEN pagetype='corrupted' THEN 1 END) FROM (SELECT pageno, pagetype FROM dbstat LIMIT %d)", size+1), func(st *sqliteconn.Stmt) error {
+	err = s.conn.Each(ctx, fmt.Sprintf("SELECT count(*), count(DISTINCT pageno), count(CASE WHEN pagetype='corrupted' THEN 1 END) FROM (SELECT pageno, pagetype FROM dbstat LIMIT %d)", size+1), func(st *sqlite.Stmt) error {
 		pages, distinct, bad = st.Int(0), st.Int(1), st.Int(2)
 		return nil
 	})
@@ -87,7 +87,7 @@ func (s *sqlCheck) accountFree(ctx context.Context, used int64) error {
 
 // reservedBytes returns how many bytes at the end of every page are not SQLite's.
 func (s *sqlCheck) reservedBytes(ctx context.Context) (n int64, err error) {
-	err = s.conn.Each(ctx, "SELECT data FROM sqlite_dbpage WHERE pgno=1", func(st *sqliteconn.Stmt) error {
+	err = s.conn.Each(ctx, "SELECT data FROM sqlite_dbpage WHERE pgno=1", func(st *sqlite.Stmt) error {
 		if b := st.Blob(0); len(b) >= headerSize {
 			n = int64(b[20])
 		}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // What a check may cost. Honest work grows with the size of the database; what a
@@ -68,8 +68,8 @@ func (s *sqlCheck) measure(ctx context.Context) error {
 }
 
 // budget is for one run over everything.
-func (c *cost) budget() sqliteconn.Budget {
-	b := sqliteconn.Budget{Steps: baseSteps + stepsPerByte*c.size, Time: c.time(readRate)}
+func (c *cost) budget() sqlite.Budget {
+	b := sqlite.Budget{Steps: baseSteps + stepsPerByte*c.size, Time: c.time(readRate)}
 	if c.expressions {
 		b.Time, b.Memory = c.time(evaluatedRate), maxMemory
 	}
@@ -84,23 +84,23 @@ func (c *cost) time(rate int64) time.Duration {
 // they come: each may use half of what is left, so that none leaves nothing. The
 // last crumbs are not worth a try.
 type share struct {
-	left sqliteconn.Budget
+	left sqlite.Budget
 }
 
 const leastShare = 10 * time.Millisecond
 
 func (c *cost) share() *share { return &share{c.budget()} }
 
-func (s *share) run(conn *sqliteconn.Conn, check func() error) error {
+func (s *share) run(conn *sqlite.Conn, check func() error) error {
 	b := s.left
 	if b.Time < leastShare {
-		return &sqliteconn.BudgetError{Budget: b, Spent: "time, together with the tables before it"}
+		return &sqlite.BudgetError{Budget: b, Spent: "time, together with the tables before it"}
 	}
 	b.Steps, b.Time = max(b.Steps/2, 1), max(b.Time/2, 1)
 	conn.Limit(b)
 	err := check()
 	spent := conn.Spent()
-	conn.Limit(sqliteconn.Budget{})
+	conn.Limit(sqlite.Budget{})
 	s.left.Steps, s.left.Time = s.left.Steps-spent.Steps, s.left.Time-spent.Time
 	return err
 }

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // complete makes up for a whole check that SQLite made only in part: it takes the
@@ -22,7 +22,7 @@ func (s *sqlCheck) complete(ctx context.Context) error {
 		return nil
 	}
 	s.conn.Limit(s.cost.budget())
-	defer s.conn.Limit(sqliteconn.Budget{})
+	defer s.conn.Limit(sqlite.Budget{})
 	partial, err := s.partial(ctx)
 	if err == nil && partial {
 		err = s.pragma(ctx, "PRAGMA quick_check(sqlite_schema)") // and the list of free pages
@@ -39,7 +39,7 @@ func (s *sqlCheck) complete(ctx context.Context) error {
 		return nil
 	}
 	err = s.pageUse(ctx)
-	if sqliteconn.Classify(err) == sqliteconn.ClassBudget {
+	if sqlite.Classify(err) == sqlite.ClassBudget {
 		s.notCounted(reason(err))
 		return nil
 	}
@@ -65,7 +65,7 @@ func (s *sqlCheck) pageUse(ctx context.Context) error {
 		return free
 	}
 	// One row more than there are pages proves that some page has two owners.
-	err = s.conn.Each(ctx, fmt.Sprintf("SELECT pageno, name FROM dbstat LIMIT %d", pages+1), func(st *sqliteconn.Stmt) error {
+	err = s.conn.Each(ctx, fmt.Sprintf("SELECT pageno, name FROM dbstat LIMIT %d", pages+1), func(st *sqlite.Stmt) error {
 		if n := st.Int(0); n < 1 || n > pages {
 			s.t.add(CodePageNumber, "the tree of %s has page %d, and the database has %d pages", s.code.text(st, 1), n, pages)
 		} else if !take(n) {
@@ -123,7 +123,7 @@ func (s *sqlCheck) takeFree(ctx context.Context, trunk, pages int64, take func(i
 // page fills b with the start of page n; what the page lacks is zero.
 func (s *sqlCheck) page(ctx context.Context, n int64, b []byte) error {
 	clear(b)
-	return s.conn.Each(ctx, fmt.Sprintf("SELECT data FROM sqlite_dbpage WHERE pgno=%d", n), func(st *sqliteconn.Stmt) error {
+	return s.conn.Each(ctx, fmt.Sprintf("SELECT data FROM sqlite_dbpage WHERE pgno=%d", n), func(st *sqlite.Stmt) error {
 		copy(b, st.Blob(0))
 		return nil
 	})
@@ -131,7 +131,7 @@ func (s *sqlCheck) page(ctx context.Context, n int64, b []byte) error {
 
 // partial asks the compiled check for the first root page that it will look at.
 func (s *sqlCheck) partial(ctx context.Context) (partial bool, err error) {
-	err = s.conn.Each(ctx, "EXPLAIN PRAGMA quick_check(1)", func(st *sqliteconn.Stmt) error {
+	err = s.conn.Each(ctx, "EXPLAIN PRAGMA quick_check(1)", func(st *sqlite.Stmt) error {
 		if strings.ReplaceAll(st.Text(1), "\x00", "") != "IntegrityCk" {
 			return nil
 		}
@@ -151,7 +151,7 @@ func (s *sqlCheck) explain(ctx context.Context, level Level) error {
 		return nil
 	}
 	s.conn.Limit(s.cost.budget())
-	defer s.conn.Limit(sqliteconn.Budget{})
+	defer s.conn.Limit(sqlite.Budget{})
 	for _, f := range s.t.findings {
 		var err error
 		switch f.Code {
@@ -160,7 +160,7 @@ func (s *sqlCheck) explain(ctx context.Context, level Level) error {
 		case CodeVirtualTable:
 			err = s.explainModules(ctx)
 		}
-		var e *sqliteconn.Error
+		var e *sqlite.Error
 		if err != nil && !errors.As(err, &e) && !unfinished(err) {
 			return err
 		}
@@ -179,7 +179,7 @@ func (s *sqlCheck) explainPages(ctx context.Context) error {
 	}
 	var tree string
 	var kind byte
-	return s.conn.Each(ctx, fmt.Sprintf("SELECT t.name, t.pageno, t.path='/', %s FROM (SELECT name, pageno, path FROM dbstat WHERE pagetype IN ('leaf','internal') LIMIT %d) t CROSS JOIN sqlite_dbpage d ON d.pgno=t.pageno", pageKind, size+1), func(st *sqliteconn.Stmt) error {
+	return s.conn.Each(ctx, fmt.Sprintf("SELECT t.name, t.pageno, t.path='/', %s FROM (SELECT name, pageno, path FROM dbstat WHERE pagetype IN ('leaf','internal') LIMIT %d) t CROSS JOIN sqlite_dbpage d ON d.pgno=t.pageno", pageKind, size+1), func(st *sqlite.Stmt) error {
 		b := st.Blob(3)
 		if len(b) != 1 {
 			return nil
@@ -203,10 +203,10 @@ func (s *sqlCheck) explainModules(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		module := modules[name]
 		err := s.conn.Exec(ctx, "PRAGMA quick_check("+quote(name, '"')+")")
-		if sqliteconn.Classify(err) != sqliteconn.ClassCorrupt {
+		if sqlite.Classify(err) != sqlite.ClassCorrupt {
 			continue
 		}
-		var e *sqliteconn.Error
+		var e *sqlite.Error
 		errors.As(err, &e)
 		code := CodeVirtualTable
 		switch module = strings.ToLower(module); {

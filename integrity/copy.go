@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 // CheckCopy judges a private copy that nobody else has open, with its -wal or
@@ -43,7 +43,7 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 // checkPrivate runs all levels on a file of our own, and removes the sidecars that
 // SQLite makes on the way. index is that of the original.
 func checkPrivate(ctx context.Context, path string, index *walIndex, level Level, t *tally) (failed *Level, err error) {
-	had := livefile.Sidecars(path)
+	had := livedb.Sidecars(path)
 	defer func() {
 		for _, suffix := range []string{"-wal", "-shm"} {
 			name := path + suffix
@@ -63,7 +63,7 @@ func checkPrivate(ctx context.Context, path string, index *walIndex, level Level
 	if t.damaged() || level == LevelHeader {
 		return failedHeader(t), nil
 	}
-	conn, err := begin(ctx, path, sqliteconn.Options{Hostile: true})
+	conn, err := begin(ctx, path, sqlite.Options{Hostile: true})
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func rawPrivate(ctx context.Context, path string, index *walIndex, t *tally) err
 		return err
 	}
 	f := &files{main: main, size: fi.Size(), index: index}
-	wal, err := livefile.OpenSidecar(path + "-wal")
+	wal, err := livedb.OpenSidecar(path + "-wal")
 	if err == nil {
 		defer wal.Close()
 		if fi, err = wal.Stat(); err != nil {
@@ -111,13 +111,13 @@ func rollBack(ctx context.Context, path string, t *tally) error {
 	if err != nil || !roll {
 		return err
 	}
-	conn, err := sqliteconn.Open(path, sqliteconn.Options{Hostile: true})
+	conn, err := sqlite.Open(path, sqlite.Options{Hostile: true})
 	if err != nil {
 		return err
 	}
 	err = conn.Exec(ctx, "SELECT rootpage FROM sqlite_schema LIMIT 1")
-	switch sqliteconn.Classify(err) {
-	case sqliteconn.ClassCorrupt, sqliteconn.ClassNotADB:
+	switch sqlite.Classify(err) {
+	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 		err = nil // the levels will say so
 	}
 	if err != nil && inexpressible(err) {
@@ -139,7 +139,7 @@ var journalMagic = []byte{0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7}
 // of a database of the given size, in bytes. The journal's page count makes SQLite
 // extend the file: one that is out of all proportion is refused.
 func judgeJournal(path string, size int64, t *tally) (roll bool, err error) {
-	f, err := livefile.OpenSidecar(path + "-journal")
+	f, err := livedb.OpenSidecar(path + "-journal")
 	if err != nil {
 		return false, err
 	}
@@ -190,8 +190,8 @@ func (l *liveCheck) onCopy(ctx context.Context, v view, t *tally) (_ *Level, err
 		return nil, fmt.Errorf("private copy: %w", err)
 	}
 	defer func() { err = errors.Join(err, scratch.Close()) }()
-	sizes := livefile.Sizes{Main: v.main.size, WAL: v.wal.size, Journal: v.journalFile.size}
-	if err := livefile.CopyTo(ctx, l.path, sizes, scratch.File); errors.Is(err, livefile.ErrMoving) {
+	sizes := livedb.Sizes{Main: v.main.size, WAL: v.wal.size, Journal: v.journalFile.size}
+	if err := livedb.CopyTo(ctx, l.path, sizes, scratch.File); errors.Is(err, livedb.ErrMoving) {
 		return nil, errMoving
 	} else if err != nil {
 		return nil, fmt.Errorf("private copy: %w", err)

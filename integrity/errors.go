@@ -7,8 +7,8 @@ import (
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 // Codes of a CheckError.
@@ -71,23 +71,23 @@ func cannotRead(path string, err error) *CheckError {
 }
 
 func errorCode(err error) string {
-	switch sqliteconn.Classify(err) {
-	case sqliteconn.ClassBusy:
+	switch sqlite.Classify(err) {
+	case sqlite.ClassBusy:
 		return ErrCodeBusy
-	case sqliteconn.ClassInterrupted:
+	case sqlite.ClassInterrupted:
 		return ErrCodeCancelled
-	case sqliteconn.ClassIO:
+	case sqlite.ClassIO:
 		return ErrCodeIO
-	case sqliteconn.ClassNoMemory:
+	case sqlite.ClassNoMemory:
 		return ErrCodeNoMemory
-	case sqliteconn.ClassTooBig, sqliteconn.ClassBudget:
+	case sqlite.ClassTooBig, sqlite.ClassBudget:
 		return ErrCodeLimit
-	case sqliteconn.ClassPermission:
+	case sqlite.ClassPermission:
 		return ErrCodePermission
-	case sqliteconn.ClassFull:
+	case sqlite.ClassFull:
 		return ErrCodeNoSpace
 	}
-	var e *sqliteconn.Error
+	var e *sqlite.Error
 	switch {
 	case errors.Is(err, archive.ErrVersion):
 		return ErrCodeNewer
@@ -95,7 +95,7 @@ func errorCode(err error) string {
 		return ErrCodeLimit
 	case errors.Is(err, fs.ErrPermission):
 		return ErrCodePermission
-	case errors.Is(err, livefile.ErrNotRegular):
+	case errors.Is(err, livedb.ErrNotRegular):
 		return ErrCodeNotAFile
 	case durable.IsNoSpace(err):
 		return ErrCodeNoSpace

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // files is a database as bytes: the main file and its log.
@@ -259,7 +259,7 @@ func looksLike(b []byte) string {
 // may belong to a transaction, one under way or one that was cut off: SQLite
 // tells by the first byte (SQLite file format §3), which a finished one zeroes.
 func journalPending(path string) (bool, error) {
-	f, err := livefile.OpenSidecar(path + "-journal")
+	f, err := livedb.OpenSidecar(path + "-journal")
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"example.com/snapd/integrity/internal/fixtures"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 //go:generate go run ./internal/fixtures/gen -out ../testdata/corrupt
@@ -206,7 +206,7 @@ func TestFixturesCopy(t *testing.T) {
 		if w.level == "header" || w.verdict == string(Empty) {
 			continue // that is seen in the files only
 		}
-		conn, err := begin(t.Context(), path, sqliteconn.Options{})
+		conn, err := begin(t.Context(), path, sqlite.Options{})
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}

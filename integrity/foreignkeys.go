@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // maxForeignKeys bounds the rows that one foreign_key_check is asked for.
@@ -24,7 +24,7 @@ func (s *sqlCheck) foreignKeys(ctx context.Context) error {
 	share := s.cost.share()
 	for _, table := range tables {
 		err := share.run(s.conn, func() error { return s.foreignKeysOf(ctx, table) })
-		var e *sqliteconn.Error
+		var e *sqlite.Error
 		switch {
 		case err == nil || errors.Is(err, errEnough):
 		case errors.As(err, &e) && strings.HasPrefix(e.Msg, "foreign key mismatch"):
@@ -42,7 +42,7 @@ func (s *sqlCheck) foreignKeys(ctx context.Context) error {
 
 func (s *sqlCheck) foreignKeysOf(ctx context.Context, table string) error {
 	rows := 0
-	return s.conn.Each(ctx, "PRAGMA foreign_key_check("+quote(table, '"')+")", func(st *sqliteconn.Stmt) error {
+	return s.conn.Each(ctx, "PRAGMA foreign_key_check("+quote(table, '"')+")", func(st *sqlite.Stmt) error {
 		row := "a row"
 		if !st.IsNull(1) {
 			row = fmt.Sprintf("row %d", st.Int(1))

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // Whatever is in a damaged database, an attempt to mend it ends in time with a whole
@@ -29,7 +29,7 @@ func FuzzMend(f *testing.F) {
 		if d := time.Since(start); d > 2*boundTime {
 			t.Errorf("an attempt took %v", d)
 		}
-		if left := livefile.Sidecars(path); len(left) > 0 {
+		if left := livedb.Sidecars(path); len(left) > 0 {
 			t.Errorf("left beside the file: %v", left)
 		}
 		if e := (*CheckError)(nil); err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // seedCorpus gives f the start of every fixture and the whole of its log.
@@ -93,7 +93,7 @@ func sqlitePages(t *testing.T, dir string, db, wal []byte) (int64, bool) {
 		}
 	}
 	defer os.Remove(path + "-shm")
-	c, err := sqliteconn.Open(path, sqliteconn.Options{Hostile: true})
+	c, err := sqlite.Open(path, sqlite.Options{Hostile: true})
 	if err != nil {
 		return 0, false
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // makeDB runs each script on a connection of its own, the last of which stays
@@ -33,9 +33,9 @@ func makeDB(t testing.TB, name string, scripts ...string) string {
 	return path
 }
 
-func connect(t testing.TB, path string) *sqliteconn.Conn {
+func connect(t testing.TB, path string) *sqlite.Conn {
 	t.Helper()
-	c, err := sqliteconn.Open(path, sqliteconn.Options{})
+	c, err := sqlite.Open(path, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

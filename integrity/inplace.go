@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 // maxCopyForRules is the largest database, in bytes, that a quick check copies
@@ -24,9 +24,9 @@ func (l *liveCheck) viaSQLite(ctx context.Context, v view, t *tally) (*Level, er
 		return l.onCopy(ctx, v, t) // its owner died; SQLite would write the index anew
 	case v.shm:
 		// A log in use: SQLite has all its files.
-		for _, o := range []sqliteconn.Options{{}, {ReadOnly: true}} {
+		for _, o := range []sqlite.Options{{}, {ReadOnly: true}} {
 			failed, err := l.inPlace(ctx, t, o)
-			if !errors.Is(err, errReadOnly) && sqliteconn.Classify(err) != sqliteconn.ClassPermission {
+			if !errors.Is(err, errReadOnly) && sqlite.Classify(err) != sqlite.ClassPermission {
 				return failed, err
 			}
 		}
@@ -40,13 +40,13 @@ func (l *liveCheck) viaSQLite(ctx context.Context, v view, t *tally) (*Level, er
 }
 
 // open opens the database and its read transaction; the lock comes with the first read.
-func (l *liveCheck) open(ctx context.Context, o sqliteconn.Options) (*sqliteconn.Conn, error) {
+func (l *liveCheck) open(ctx context.Context, o sqlite.Options) (*sqlite.Conn, error) {
 	o.Hostile, o.BusyTimeout = true, poll
 	return begin(ctx, l.path, o)
 }
 
-func begin(ctx context.Context, path string, o sqliteconn.Options) (*sqliteconn.Conn, error) {
-	conn, err := sqliteconn.Open(path, o)
+func begin(ctx context.Context, path string, o sqlite.Options) (*sqlite.Conn, error) {
+	conn, err := sqlite.Open(path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func begin(ctx context.Context, path string, o sqliteconn.Options) (*sqliteconn.
 }
 
 // inPlace adds to t only when the check could be made.
-func (l *liveCheck) inPlace(ctx context.Context, t *tally, o sqliteconn.Options) (_ *Level, err error) {
+func (l *liveCheck) inPlace(ctx context.Context, t *tally, o sqlite.Options) (_ *Level, err error) {
 	conn, err := l.open(ctx, o)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (l *liveCheck) inPlace(ctx context.Context, t *tally, o sqliteconn.Options)
 // tree: cold, that is one page at a time from all over the file.
 func (l *liveCheck) sweep(ctx context.Context, s *sqlCheck) (*Level, error) {
 	if l.o.Level >= LevelQuick {
-		defer livefile.Prefetch(ctx, l.path)()
+		defer livedb.Prefetch(ctx, l.path)()
 	}
 	return s.run(ctx, l.o.Level)
 }
@@ -90,7 +90,7 @@ func (l *liveCheck) sweep(ctx context.Context, s *sqlCheck) (*Level, error) {
 // immutable checks a database that would use a log and has none: nobody is
 // connected, and the main file is all there is. That nobody came is proven afterwards.
 func (l *liveCheck) immutable(ctx context.Context, v view, t *tally) (_ *Level, err error) {
-	conn, err := l.open(ctx, sqliteconn.Options{Immutable: true})
+	conn, err := l.open(ctx, sqlite.Options{Immutable: true})
 	if err != nil {
 		return nil, err
 	}
@@ -122,14 +122,14 @@ func (l *liveCheck) immutable(ctx context.Context, v view, t *tally) (_ *Level, 
 // schema has CHECK constraints a second one evaluates them, which cannot
 // roll back either as long as the first one holds its lock.
 func (l *liveCheck) rollbackMode(ctx context.Context, v view, t *tally) (_ *Level, err error) {
-	conn, err := l.open(ctx, sqliteconn.Options{ReadOnly: true})
+	conn, err := l.open(ctx, sqlite.Options{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	s := &sqlCheck{conn: conn, t: &tally{}}
 	rules, err := s.hasRules(ctx)
-	if sqliteconn.Classify(err) == sqliteconn.ClassHotJournal {
+	if sqlite.Classify(err) == sqlite.ClassHotJournal {
 		return nil, errMoving // it was not there when we looked
 	}
 	if err != nil {
@@ -142,7 +142,7 @@ func (l *liveCheck) rollbackMode(ctx context.Context, v view, t *tally) (_ *Leve
 		}
 		return failed, err
 	}
-	failed, err := l.inPlace(ctx, t, sqliteconn.Options{})
+	failed, err := l.inPlace(ctx, t, sqlite.Options{})
 	if errors.Is(err, errReadOnly) {
 		return l.withoutRights(ctx, v, t, s)
 	}
@@ -174,8 +174,8 @@ func (s *sqlCheck) hasRules(ctx context.Context) (_ bool, err error) {
 	if s.code, err = codingOf(ctx, s.conn); err == nil {
 		tables, err = s.tables(ctx, "check")
 	}
-	switch sqliteconn.Classify(err) {
-	case sqliteconn.ClassCorrupt, sqliteconn.ClassNotADB:
+	switch sqlite.Classify(err) {
+	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 		return false, nil
 	}
 	if err != nil && inexpressible(err) {
@@ -198,14 +198,14 @@ func (l *liveCheck) withJournal(ctx context.Context, v view) (_ *tally, _ *Level
 		failed, err := l.onCopy(ctx, v, t)
 		return t, failed, err
 	}
-	conn, err := l.open(ctx, sqliteconn.Options{ReadOnly: true})
+	conn, err := l.open(ctx, sqlite.Options{ReadOnly: true})
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	s := &sqlCheck{conn: conn, t: &tally{}}
 	_, err = conn.Int(ctx, "SELECT count(*) FROM sqlite_schema")
-	if sqliteconn.Classify(err) == sqliteconn.ClassHotJournal {
+	if sqlite.Classify(err) == sqlite.ClassHotJournal {
 		failed, err := l.onCopy(ctx, v, t)
 		return t, failed, err
 	}

@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 // DefaultLockWait is how long a check waits for a lock unless told.
@@ -80,7 +80,7 @@ const grace = 500 * time.Millisecond
 
 // inTime runs check and returns at the latest grace after ctx ended. SQLite can be
 // interrupted between the steps of a statement, but not inside one call of a
-// function, which sqliteconn keeps short, or of a virtual table. Then check is left
+// function, which sqlite keeps short, or of a virtual table. Then check is left
 // behind; it closes and removes what it uses when that call returns.
 func inTime(ctx context.Context, path string, check func() (Report, error)) (Report, error) {
 	type outcome struct {
@@ -109,7 +109,7 @@ func inTime(ctx context.Context, path string, check func() (Report, error)) (Rep
 
 // locate resolves path to a regular file; fs.ErrNotExist when there is none.
 func locate(path string) (real string, err error) {
-	real, err = livefile.Resolve(path)
+	real, err = livedb.Resolve(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", err
@@ -133,7 +133,7 @@ func locate(path string) (real string, err error) {
 func missing(path, real string, o Options, start time.Time) Report {
 	t := &tally{verdict: Missing}
 	if real != "" {
-		for _, name := range livefile.Sidecars(real) {
+		for _, name := range livedb.Sidecars(real) {
 			t.add(CodeWALStray, "%s lies there without its database", name)
 		}
 	}
@@ -145,12 +145,12 @@ func missing(path, real string, o Options, start time.Time) Report {
 // counts as probe. The report has no path. Every error is a *CheckError.
 //
 // Where the schema has functions or collations that are not known here, all functions
-// of conn are stubs afterwards (sqliteconn.StubFunctions): it is then good for
+// of conn are stubs afterwards (sqlite.StubFunctions): it is then good for
 // reading and writing pages only.
 //
 // On a read-only connection SQLite does not evaluate CHECK constraints; all that
 // concerns the structure is checked there as well.
-func CheckTx(ctx context.Context, conn *sqliteconn.Conn, o Options) (_ Report, err error) {
+func CheckTx(ctx context.Context, conn *sqlite.Conn, o Options) (_ Report, err error) {
 	start := time.Now()
 	before, err := conn.Int(ctx, "PRAGMA cell_size_check")
 	if err != nil {

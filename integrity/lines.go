@@ -3,7 +3,7 @@ package integrity
 import (
 	"strings"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // rule maps a line of quick_check's or integrity_check's output to a code.
@@ -101,7 +101,7 @@ const (
 )
 
 // addError files an error with which SQLite gave up because of damage.
-func (t *tally) addError(e *sqliteconn.Error) {
+func (t *tally) addError(e *sqlite.Error) {
 	switch {
 	case strings.HasPrefix(e.Msg, "malformed database schema"):
 		why := ""

@@ -9,8 +9,8 @@ import (
 	"os"
 	"time"
 
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 const (
@@ -62,8 +62,8 @@ func (l *liveCheck) run(ctx context.Context) (*tally, *Level, error) {
 // transient reports whether waiting may help.
 func transient(err error) bool {
 	const protocol = 15 // SQLITE_PROTOCOL: lost too many races for the log's locks
-	var e *sqliteconn.Error
-	return errors.Is(err, errMoving) || errors.Is(err, errShrunk) || sqliteconn.Classify(err) == sqliteconn.ClassBusy ||
+	var e *sqlite.Error
+	return errors.Is(err, errMoving) || errors.Is(err, errShrunk) || sqlite.Classify(err) == sqlite.ClassBusy ||
 		errors.As(err, &e) && e.Primary() == protocol
 }
 
@@ -82,7 +82,7 @@ func (l *liveCheck) attempt(ctx context.Context) (*tally, *Level, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	if err := livefile.CheckSidecars(l.path); errors.Is(err, livefile.ErrNotRegular) {
+	if err := livedb.CheckSidecars(l.path); errors.Is(err, livedb.ErrNotRegular) {
 		return nil, nil, &CheckError{Code: ErrCodeNotAFile, Path: l.path, Err: err,
 			Hint: "move it away; SQLite does not open a database beside which such a thing lies"}
 	} else if err != nil {
@@ -149,7 +149,7 @@ type stamp struct {
 	present bool
 	size    int64
 	mtime   int64 // Unix nanoseconds
-	ino     livefile.ID
+	ino     livedb.ID
 }
 
 func (l *liveCheck) look() (v view, err error) {
@@ -186,8 +186,8 @@ func (l *liveCheck) look() (v view, err error) {
 	return v, err
 }
 
-func (l *liveCheck) openMain() (*livefile.File, error) {
-	f, err := livefile.Open(l.path)
+func (l *liveCheck) openMain() (*livedb.File, error) {
+	f, err := livedb.Open(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errGone
 	}
@@ -207,7 +207,7 @@ func stampOf(path string) (stamp, error) {
 
 // readStart fills b with the start of a file; what the file lacks stays zero.
 func readStart(path string, b []byte) error {
-	f, err := livefile.OpenSidecar(path)
+	f, err := livedb.OpenSidecar(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -253,7 +253,7 @@ func (l *liveCheck) raw(ctx context.Context, v view) (*tally, error) {
 	}
 	f := &files{main: main, size: size, index: l.index}
 	if v.wal.size > 0 {
-		wal, err := livefile.OpenSidecar(l.path + "-wal")
+		wal, err := livedb.OpenSidecar(l.path + "-wal")
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, errMoving
 		}
@@ -277,15 +277,15 @@ func (l *liveCheck) raw(ctx context.Context, v view) (*tally, error) {
 // the proof would be gone that there was more.
 func (l *liveCheck) confirm(ctx context.Context, before view) error {
 	if before.main.size > 0 && (!before.usesWAL() || before.shm && !indexIdle(l.path)) {
-		conn, err := sqliteconn.Open(l.path, sqliteconn.Options{ReadOnly: true, Hostile: true, BusyTimeout: poll})
+		conn, err := sqlite.Open(l.path, sqlite.Options{ReadOnly: true, Hostile: true, BusyTimeout: poll})
 		if err != nil {
 			return err
 		}
 		defer conn.Close()
 		// Damage is what is expected here; only a lock makes a difference.
 		err = conn.Exec(ctx, "BEGIN; SELECT rootpage FROM sqlite_schema LIMIT 1")
-		if c := sqliteconn.Classify(err); c == sqliteconn.ClassBusy || c == sqliteconn.ClassInterrupted || c == sqliteconn.ClassHotJournal {
-			if c == sqliteconn.ClassHotJournal {
+		if c := sqlite.Classify(err); c == sqlite.ClassBusy || c == sqlite.ClassInterrupted || c == sqlite.ClassHotJournal {
+			if c == sqlite.ClassHotJournal {
 				return errMoving
 			}
 			return err

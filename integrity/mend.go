@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // ErrNotMendable says that a database cannot be made whole from what it holds
@@ -23,7 +23,7 @@ type Mending struct {
 	// Indexes are those that findings were about, by name; where there are any, all of
 	// the database are made anew. Never nil.
 	Indexes []string `json:"indexes"`
-	// LogSalts (as in sqliteconn.LogPosition) and LogFrame say how far into the log the
+	// LogSalts (as in sqlite.LogPosition) and LogFrame say how far into the log the
 	// result reaches; "" and 0 without a log.
 	LogSalts string `json:"-"`
 	LogFrame int64  `json:"-"`
@@ -94,7 +94,7 @@ func (r Report) Mendable() bool {
 // attempt could not be made (context, disk), which says nothing about the database.
 func Mend(ctx context.Context, path string, r Report, o Options) (_ Mending, err error) {
 	m := Mending{Indexes: []string{}}
-	defer func() { err = errors.Join(err, livefile.RemoveSidecars(path)) }()
+	defer func() { err = errors.Join(err, livedb.RemoveSidecars(path)) }()
 	for _, f := range r.Findings {
 		if f.Code == CodeWALHeader {
 			return m, notMendable("%s", f.Message) // what such a log holds is not known

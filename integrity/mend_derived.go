@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 // derived is what a whole check says about things that can be made anew from
@@ -95,7 +95,7 @@ func examine(ctx context.Context, path string) (_ *derived, _ digests, err error
 
 // noShadows gives up where the schema would answer in the engine's stead.
 func (s *sqlCheck) noShadows(ctx context.Context) error {
-	return s.conn.Each(ctx, "SELECT name FROM sqlite_schema", func(st *sqliteconn.Stmt) error {
+	return s.conn.Each(ctx, "SELECT name FROM sqlite_schema", func(st *sqlite.Stmt) error {
 		if name := s.code.text(st, 0); isShadow(name) {
 			return notMendable("the schema has an object named %s, which is the engine's own name", name)
 		}
@@ -105,7 +105,7 @@ func (s *sqlCheck) noShadows(ctx context.Context) error {
 
 // read runs quick_check over everything and sorts its lines.
 func (d *derived) read(ctx context.Context, s *sqlCheck, all map[uint32]tree) error {
-	return s.conn.Each(ctx, fmt.Sprintf("PRAGMA quick_check(%d)", math.MaxInt32), func(st *sqliteconn.Stmt) error {
+	return s.conn.Each(ctx, fmt.Sprintf("PRAGMA quick_check(%d)", math.MaxInt32), func(st *sqlite.Stmt) error {
 		for line := range strings.SplitSeq(s.code.text(st, 0), "\n") {
 			if line == "" || line == "ok" || strings.HasPrefix(line, "*** in database ") {
 				continue
@@ -240,7 +240,7 @@ func (d *derived) judgeCleared(ctx context.Context, path string) (err error) {
 // holdNoRows makes sure that pages without an owner cannot hold rows: they are all
 // zeros, or pages of indexes where no table is stored as one. Such are what lay below
 // a page that was lost.
-func holdNoRows(ctx context.Context, conn *sqliteconn.Conn, never []uint32) error {
+func holdNoRows(ctx context.Context, conn *sqlite.Conn, never []uint32) error {
 	if len(never) == 0 {
 		return nil
 	}
@@ -278,14 +278,14 @@ func (d *derived) renew(ctx context.Context, path string, indexes bool) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, conn.Close(), livefile.RemoveSidecars(path)) }()
+	defer func() { err = errors.Join(err, conn.Close(), livedb.RemoveSidecars(path)) }()
 	if err := conn.CheckpointOnClose(); err != nil {
 		return err
 	}
 	if indexes {
 		err = conn.Exec(ctx, "REINDEX")
 	}
-	var e *sqliteconn.Error
+	var e *sqlite.Error
 	if errors.As(err, &e) && e.Primary() == constraint {
 		return notMendable("rows of the table have the same key, so that its UNIQUE index cannot be made anew: %s", e.Msg)
 	}
@@ -297,7 +297,7 @@ func (d *derived) renew(ctx context.Context, path string, indexes bool) (err err
 
 // renewFTS has every damaged FTS5 table that keeps or knows its content index it anew.
 // A sound one may hold other words than its content on purpose.
-func renewFTS(ctx context.Context, conn *sqliteconn.Conn) error {
+func renewFTS(ctx context.Context, conn *sqlite.Conn) error {
 	s := &sqlCheck{conn: conn, t: &tally{}}
 	tables, err := s.fullTextTables(ctx)
 	if err != nil {
@@ -311,7 +311,7 @@ func renewFTS(ctx context.Context, conn *sqliteconn.Conn) error {
 			continue
 		}
 		err := conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s(%[1]s) VALUES('rebuild')", quote(name, '"')))
-		var e *sqliteconn.Error
+		var e *sqlite.Error
 		if errors.As(err, &e) && strings.Contains(e.Msg, "contentless") {
 			continue // the check that follows says whether that was the damaged one
 		}
@@ -336,23 +336,23 @@ const constraint = 19
 
 // openPrivate opens a file of our own for mending. What is in it cost its owner
 // nothing unusual to store, so values may be as large as the file.
-func openPrivate(ctx context.Context, path string) (*sqliteconn.Conn, error) {
+func openPrivate(ctx context.Context, path string) (*sqlite.Conn, error) {
 	fi, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := sqliteconn.Open(path, sqliteconn.Options{Hostile: true})
+	conn, err := sqlite.Open(path, sqlite.Options{Hostile: true})
 	if err != nil {
 		return nil, err
 	}
-	conn.LimitValues(max(sqliteconn.MaxValue, fi.Size()))
+	conn.LimitValues(max(sqlite.MaxValue, fi.Size()))
 	return conn, nil
 }
 
 // isDamage reports whether an error of the engine proves damage.
 func isDamage(err error) bool {
-	switch sqliteconn.Classify(err) {
-	case sqliteconn.ClassCorrupt, sqliteconn.ClassNotADB:
+	switch sqlite.Classify(err) {
+	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 		return true
 	}
 	return false

@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"os"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // foldLog brings into the private database at path what the checksums of its log
@@ -22,7 +22,7 @@ import (
 // known has the codes of the original's findings: that the log held more than it proves,
 // or that a checkpoint went further, may be known from the index of those who used it.
 func foldLog(ctx context.Context, path string, known map[Code]bool, m *Mending) (err error) {
-	log, err := livefile.OpenSidecar(path + "-wal")
+	log, err := livedb.OpenSidecar(path + "-wal")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -42,7 +42,7 @@ func foldLog(ctx context.Context, path string, known map[Code]bool, m *Mending) 
 	if err := f.fold(ctx, m); err != nil {
 		return err
 	}
-	return livefile.RemoveSidecars(path)
+	return livedb.RemoveSidecars(path)
 }
 
 // folding is a database and its log while the one is brought into the other.

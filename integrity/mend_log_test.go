@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // logHistory is a WAL database whose log holds one transaction for each of 1 … n:
@@ -27,7 +27,7 @@ const (
 
 // makeHistory runs n transactions; after transaction i it calls after(i, c) on the
 // connection that holds the log open.
-func makeHistory(t *testing.T, n int, after func(i int, c *sqliteconn.Conn)) logHistory {
+func makeHistory(t *testing.T, n int, after func(i int, c *sqlite.Conn)) logHistory {
 	t.Helper()
 	path := makeDB(t, "h.db", fmt.Sprintf(`PRAGMA page_size=%d; PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v INT, pad TEXT);
 		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) INSERT INTO t SELECT i, 0, hex(zeroblob(150)) FROM n;
@@ -53,9 +53,9 @@ func makeHistory(t *testing.T, n int, after func(i int, c *sqliteconn.Conn)) log
 }
 
 // image is the database with its log folded in, as SQLite's pager has it.
-func image(t *testing.T, c *sqliteconn.Conn) (b []byte) {
+func image(t *testing.T, c *sqlite.Conn) (b []byte) {
 	t.Helper()
-	err := c.Each(t.Context(), "SELECT data FROM sqlite_dbpage ORDER BY pgno", func(s *sqliteconn.Stmt) error {
+	err := c.Each(t.Context(), "SELECT data FROM sqlite_dbpage ORDER BY pgno", func(s *sqlite.Stmt) error {
 		b = append(b, s.Blob(0)...)
 		return nil
 	})
@@ -211,7 +211,7 @@ func TestMendLogWithoutItsBeginning(t *testing.T) {
 // writes; then the log is damaged. The proven part of it is older than the file:
 // laid over it, it gives a mixture that every check may pass.
 func TestMendLogAfterCheckpoint(t *testing.T) {
-	h := makeHistory(t, 4, func(i int, c *sqliteconn.Conn) {
+	h := makeHistory(t, 4, func(i int, c *sqlite.Conn) {
 		if i == 4 {
 			if err := c.Exec(t.Context(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
 				t.Fatal(err)
@@ -285,7 +285,7 @@ func TestTornTailIsNoAlarm(t *testing.T) {
 // copies those pages that no later transaction has changed: the file is no state at
 // all without its log, and parts of it are newer than what a damaged log proves.
 func TestMendLogHalfCheckpointed(t *testing.T) {
-	h := makeHistory(t, 5, func(i int, c *sqliteconn.Conn) {
+	h := makeHistory(t, 5, func(i int, c *sqlite.Conn) {
 		switch i {
 		case 2:
 			path, err := c.Text(t.Context(), "SELECT file FROM pragma_database_list")

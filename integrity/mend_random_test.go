@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // spoil damages a log in one of many ways.
@@ -47,19 +47,19 @@ func spoil(rnd *rand.Rand, log []byte) []byte {
 // one has brought up to date, or one could bring up to date in part only. Lost
 // otherwise: consistency, to a repair that mixes two states, which no check can see.
 func TestMendLogDamagedAtRandom(t *testing.T) {
-	checkpoint := func(c *sqliteconn.Conn) {
+	checkpoint := func(c *sqlite.Conn) {
 		if err := c.Exec(t.Context(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	histories := []logHistory{
 		makeHistory(t, 5, nil),
-		makeHistory(t, 5, func(i int, c *sqliteconn.Conn) {
+		makeHistory(t, 5, func(i int, c *sqlite.Conn) {
 			if i == 5 {
 				checkpoint(c)
 			}
 		}),
-		makeHistory(t, 5, func(i int, c *sqliteconn.Conn) {
+		makeHistory(t, 5, func(i int, c *sqlite.Conn) {
 			if i == 2 {
 				path, err := c.Text(t.Context(), "SELECT file FROM pragma_database_list")
 				if err != nil {

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 // mustMend are fixtures whose damage costs no row, or only what the log cannot prove.
@@ -42,7 +42,7 @@ func TestMendFixtures(t *testing.T) {
 			path := stage(t, strings.TrimSuffix(file, ".want")+".db")
 			rep := checkFull(t, path)
 			before := ""
-			if rep.Mendable() && len(livefile.Sidecars(path)) == 0 {
+			if rep.Mendable() && len(livedb.Sidecars(path)) == 0 {
 				before = dump(t, path)
 			}
 			m, err := Mend(t.Context(), path, rep, Options{})
@@ -78,7 +78,7 @@ func checkFull(t *testing.T, path string) Report {
 // mended holds the outcome of a Mend that succeeded against a check of its own.
 func mended(t *testing.T, path string, m Mending) {
 	t.Helper()
-	if left := livefile.Sidecars(path); len(left) != 0 {
+	if left := livedb.Sidecars(path); len(left) != 0 {
 		t.Errorf("left beside the mended file: %v", left)
 	}
 	if rep := checkFull(t, path); rep.Damaged() || rep.Verdict != m.Report.Verdict {
@@ -294,7 +294,7 @@ func zeroTree(t *testing.T, path, name, what string) {
 		order = "ORDER BY pagetype<>'leaf', pageno"
 	}
 	var size int64
-	err := c.Each(t.Context(), "SELECT pageno, pgsize FROM dbstat WHERE name='"+name+"' "+order, func(s *sqliteconn.Stmt) error {
+	err := c.Each(t.Context(), "SELECT pageno, pgsize FROM dbstat WHERE name='"+name+"' "+order, func(s *sqlite.Stmt) error {
 		pages, size = append(pages, s.Int(0)), s.Int(1)
 		return nil
 	})

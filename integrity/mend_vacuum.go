@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // writeAfresh has SQLite write all that the private database at path holds into a
@@ -56,7 +56,7 @@ func vacuumInto(ctx context.Context, path, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, conn.Close(), livefile.RemoveSidecars(path)) }()
+	defer func() { err = errors.Join(err, conn.Close(), livedb.RemoveSidecars(path)) }()
 	conn.AllowVacuum()
 	return damageAs(conn.Exec(ctx, fmt.Sprintf("VACUUM INTO %s", quote(to, '\''))))
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"example.com/snapd/internal/archive"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // digests has the number of rows of every table and the BLAKE3 of their stored
@@ -45,7 +45,7 @@ func digestsOf(ctx context.Context, path string) (_ digests, err error) {
 }
 
 // tableDigests reads every row of every table without the help of an index.
-func tableDigests(ctx context.Context, conn *sqliteconn.Conn) (digests, error) {
+func tableDigests(ctx context.Context, conn *sqlite.Conn) (digests, error) {
 	s := &sqlCheck{conn: conn, t: &tally{}}
 	var err error
 	if s.code, err = codingOf(ctx, conn); err != nil {
@@ -56,7 +56,7 @@ func tableDigests(ctx context.Context, conn *sqliteconn.Conn) (digests, error) {
 		rowid bool
 	}
 	tables := []table{{"sqlite_schema", false}}
-	err = conn.Each(ctx, "SELECT l.name, NOT l.wr FROM pragma_table_list l JOIN sqlite_schema m ON m.name=l.name AND m.type='table' WHERE l.schema='main' AND m.rootpage>0", func(st *sqliteconn.Stmt) error {
+	err = conn.Each(ctx, "SELECT l.name, NOT l.wr FROM pragma_table_list l JOIN sqlite_schema m ON m.name=l.name AND m.type='table' WHERE l.schema='main' AND m.rootpage>0", func(st *sqlite.Stmt) error {
 		tables = append(tables, table{s.code.text(st, 0), st.Int(1) != 0})
 		return nil
 	})
@@ -91,7 +91,7 @@ func (s *sqlCheck) fullTextTables(ctx context.Context) (names []string, err erro
 	if s.code, err = codingOf(ctx, s.conn); err != nil {
 		return nil, err
 	}
-	err = s.conn.Each(ctx, "SELECT name, substr(sql,1,2000) FROM sqlite_schema WHERE type='table' AND rootpage=0", func(st *sqliteconn.Stmt) error {
+	err = s.conn.Each(ctx, "SELECT name, substr(sql,1,2000) FROM sqlite_schema WHERE type='table' AND rootpage=0", func(st *sqlite.Stmt) error {
 		if sql := s.code.text(st, 1); isVirtual(sql) && strings.EqualFold(moduleOf(sql), "fts5") {
 			names = append(names, s.code.text(st, 0))
 		}
@@ -114,7 +114,7 @@ func ofFullText(name string, indexed []string) bool {
 // storedColumns returns the columns that are in the table's records, quoted: virtual
 // generated ones are computed. The trees of the schema move.
 func (s *sqlCheck) storedColumns(ctx context.Context, name string) (columns []string, err error) {
-	err = s.conn.Each(ctx, "SELECT name FROM pragma_table_xinfo("+quote(name, '\'')+") WHERE hidden IN (0,3)", func(st *sqliteconn.Stmt) error {
+	err = s.conn.Each(ctx, "SELECT name FROM pragma_table_xinfo("+quote(name, '\'')+") WHERE hidden IN (0,3)", func(st *sqlite.Stmt) error {
 		if c := s.code.text(st, 0); name != "sqlite_schema" || c != "rootpage" {
 			columns = append(columns, quote(c, '"'))
 		}
@@ -133,13 +133,13 @@ func (s *sqlCheck) rowsOf(ctx context.Context, name string, columns []string) (d
 	if name == "sqlite_schema" {
 		order = " ORDER BY type, name, tbl_name, sql" // VACUUM writes tables before indexes
 	}
-	err = s.conn.Each(ctx, "SELECT "+strings.Join(columns, ",")+" FROM "+quote(name, '"')+" NOT INDEXED"+order, func(st *sqliteconn.Stmt) error {
+	err = s.conn.Each(ctx, "SELECT "+strings.Join(columns, ",")+" FROM "+quote(name, '"')+" NOT INDEXED"+order, func(st *sqlite.Stmt) error {
 		d.rows++
 		for i := range len(columns) {
 			if b = appendValue(b[:0], st, i); len(b) > 0 {
 				h.Write(b)
 			}
-			if k := st.Type(i); k == sqliteconn.Text || k == sqliteconn.Blob {
+			if k := st.Type(i); k == sqlite.Text || k == sqlite.Blob {
 				h.Write(st.Blob(i))
 			}
 		}
@@ -151,15 +151,15 @@ func (s *sqlCheck) rowsOf(ctx context.Context, name string, columns []string) (d
 
 // appendValue appends what tells column i of the row from any other value, but for
 // the bytes of a text or blob.
-func appendValue(b []byte, st *sqliteconn.Stmt, i int) []byte {
+func appendValue(b []byte, st *sqlite.Stmt, i int) []byte {
 	k := st.Type(i)
 	b = append(b, byte(k))
 	switch k {
-	case sqliteconn.Integer:
+	case sqlite.Integer:
 		b = binary.BigEndian.AppendUint64(b, uint64(st.Int(i)))
-	case sqliteconn.Real:
+	case sqlite.Real:
 		b = binary.BigEndian.AppendUint64(b, math.Float64bits(st.Float(i)))
-	case sqliteconn.Text, sqliteconn.Blob:
+	case sqlite.Text, sqlite.Blob:
 		b = binary.BigEndian.AppendUint64(b, uint64(len(st.Blob(i))))
 	}
 	return b

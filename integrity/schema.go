@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // object is a row of the schema that has pages of its own, or should have.
@@ -46,7 +46,7 @@ func (s *sqlCheck) schemaRules(ctx context.Context) error {
 // objects reads the tables and indexes, and the modules of virtual tables by their names.
 func (s *sqlCheck) objects(ctx context.Context) (objects []object, modules map[string]string, err error) {
 	modules = map[string]string{}
-	err = s.conn.Each(ctx, "SELECT type, name, rootpage, sql FROM sqlite_schema WHERE type IN ('table','index')", func(st *sqliteconn.Stmt) error {
+	err = s.conn.Each(ctx, "SELECT type, name, rootpage, sql FROM sqlite_schema WHERE type IN ('table','index')", func(st *sqlite.Stmt) error {
 		o := object{kind: s.code.text(st, 0), name: s.code.text(st, 1), root: st.Int(2)}
 		sql := s.code.text(st, 3)
 		switch {
@@ -133,7 +133,7 @@ func (s *sqlCheck) judgeKinds(ctx context.Context, objects []object) error {
 	for _, o := range objects {
 		byRoot[o.root] = o
 	}
-	return s.conn.Each(ctx, "SELECT m.rootpage, "+pageKind+" FROM sqlite_schema m CROSS JOIN sqlite_dbpage d ON d.pgno=m.rootpage WHERE m.type IN ('table','index') AND m.rootpage>0", func(st *sqliteconn.Stmt) error {
+	return s.conn.Each(ctx, "SELECT m.rootpage, "+pageKind+" FROM sqlite_schema m CROSS JOIN sqlite_dbpage d ON d.pgno=m.rootpage WHERE m.type IN ('table','index') AND m.rootpage>0", func(st *sqlite.Stmt) error {
 		o, known := byRoot[st.Int(0)]
 		b := st.Blob(1)
 		if !known || len(b) != 1 {
@@ -166,7 +166,7 @@ func (s *sqlCheck) autoIndexes(ctx context.Context, objects []object) error {
 			pages[o.name] = true // the primary key of a table without rowids is the table
 		}
 	}
-	return s.conn.Each(ctx, "SELECT m.name, i.name FROM sqlite_schema m, pragma_index_list(m.name) i WHERE m.type='table' AND m.rootpage>0 AND i.origin<>'c'", func(st *sqliteconn.Stmt) error {
+	return s.conn.Each(ctx, "SELECT m.name, i.name FROM sqlite_schema m, pragma_index_list(m.name) i WHERE m.type='table' AND m.rootpage>0 AND i.origin<>'c'", func(st *sqlite.Stmt) error {
 		table, index := s.code.text(st, 0), s.code.text(st, 1)
 		if pages[table] && !rows[strings.ToLower(index)] {
 			s.t.add(CodeSchemaIndex, "the index %s, which keeps a key of table %s unique, is not in the schema", index, table)

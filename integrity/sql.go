@@ -5,13 +5,13 @@ import (
 	"errors"
 	"strings"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // sqlCheck runs the levels that go through SQLite on one connection whose read
 // transaction is open.
 type sqlCheck struct {
-	conn *sqliteconn.Conn
+	conn *sqlite.Conn
 	t    *tally
 	code textCoding // known once run has begun
 	rows int        // that quick_check or integrity_check has given
@@ -104,17 +104,17 @@ func (s *sqlCheck) failedAt(ctx context.Context, level Level) (*Level, error) {
 // judge turns an error of the engine into a finding where it proves damage, and
 // returns it otherwise.
 func (s *sqlCheck) judge(err error) error {
-	switch sqliteconn.Classify(err) {
-	case sqliteconn.ClassCorrupt, sqliteconn.ClassNotADB:
+	switch sqlite.Classify(err) {
+	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 	default:
-		var e *sqliteconn.Error
+		var e *sqlite.Error
 		if errors.As(err, &e) && e.Msg == "unsupported file format" {
 			s.t.add(CodeHeaderSchema, "SQLite: %s", e.Msg)
 			return nil
 		}
 		return err
 	}
-	var e *sqliteconn.Error
+	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return err
 	}
@@ -125,7 +125,7 @@ func (s *sqlCheck) judge(err error) error {
 // probe reads the whole schema and names what cannot be checked here.
 func (s *sqlCheck) probe(ctx context.Context) error {
 	known := map[string]bool{} // modules
-	err := s.conn.Each(ctx, "SELECT type, name, rootpage, sql FROM sqlite_schema", func(st *sqliteconn.Stmt) error {
+	err := s.conn.Each(ctx, "SELECT type, name, rootpage, sql FROM sqlite_schema", func(st *sqlite.Stmt) error {
 		kind, sql := s.code.text(st, 0), s.code.text(st, 3)
 		s.cost.add(kind, sql)
 		s.shadowed = s.shadowed || isShadow(s.code.text(st, 1))
@@ -153,7 +153,7 @@ func (s *sqlCheck) probe(ctx context.Context) error {
 
 // modules counts the modules of that name.
 func (s *sqlCheck) modules(ctx context.Context, name string) (n int64, err error) {
-	err = s.conn.Each(ctx, "PRAGMA module_list", func(st *sqliteconn.Stmt) error {
+	err = s.conn.Each(ctx, "PRAGMA module_list", func(st *sqlite.Stmt) error {
 		if strings.EqualFold(s.code.text(st, 0), name) {
 			n++
 		}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // structure runs quick_check or integrity_check over the whole database, and
@@ -27,7 +27,7 @@ func (s *sqlCheck) structure(ctx context.Context, pragma string) error {
 	if err == nil || !unfinished(err) {
 		return s.judge(err)
 	}
-	if whole.unmendable() && sqliteconn.Classify(err) == sqliteconn.ClassBudget {
+	if whole.unmendable() && sqlite.Classify(err) == sqlite.ClassBudget {
 		return nil // a damaged tree that never ends; more of the same is not worth the time
 	}
 	return s.piecemeal(ctx, pragma)
@@ -44,7 +44,7 @@ func (s *sqlCheck) whole(ctx context.Context, pragma string) (found *tally, err 
 		whole := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
 		s.conn.Limit(s.cost.budget())
 		err = whole.pragma(ctx, fmt.Sprintf("PRAGMA %s(%d)", pragma, limit))
-		s.conn.Limit(sqliteconn.Budget{})
+		s.conn.Limit(sqlite.Budget{})
 		found = whole.t
 		if err != nil || whole.rows < limit || found.damaged() {
 			break
@@ -59,7 +59,7 @@ func (t *tally) unmendable() bool {
 }
 
 func (s *sqlCheck) pragma(ctx context.Context, sql string) error {
-	return s.conn.Each(ctx, sql, func(st *sqliteconn.Stmt) error {
+	return s.conn.Each(ctx, sql, func(st *sqlite.Stmt) error {
 		s.rows++
 		s.t.addLines(s.code.text(st, 0))
 		return nil
@@ -70,9 +70,9 @@ func (s *sqlCheck) pragma(ctx context.Context, sql string) error {
 // function or collation of the application's, a value past the limit, a
 // function that fails on the data), not about the database.
 func inexpressible(err error) bool {
-	switch sqliteconn.Classify(err) {
-	case sqliteconn.ClassOther, sqliteconn.ClassTooBig:
-		var e *sqliteconn.Error
+	switch sqlite.Classify(err) {
+	case sqlite.ClassOther, sqlite.ClassTooBig:
+		var e *sqlite.Error
 		return errors.As(err, &e)
 	}
 	return false
@@ -80,16 +80,16 @@ func inexpressible(err error) bool {
 
 // unfinished reports whether err cut a check off that may succeed in part.
 func unfinished(err error) bool {
-	return inexpressible(err) || sqliteconn.Classify(err) == sqliteconn.ClassBudget
+	return inexpressible(err) || sqlite.Classify(err) == sqlite.ClassBudget
 }
 
 // reason is the engine's own word for why a check was cut off.
 func reason(err error) string {
-	var e *sqliteconn.Error
+	var e *sqlite.Error
 	if errors.As(err, &e) {
 		return e.Msg
 	}
-	var over *sqliteconn.BudgetError
+	var over *sqlite.BudgetError
 	if errors.As(err, &over) {
 		return over.Error()
 	}
@@ -152,7 +152,7 @@ func (s *sqlCheck) rulesByTable(ctx context.Context) error {
 // SQL: first those that have no expressions, which no crafted one shall hide.
 func (s *sqlCheck) tables(ctx context.Context, keyword string) (names []string, err error) {
 	var evaluated []string
-	err = s.conn.Each(ctx, "SELECT name, sql FROM sqlite_schema WHERE type='table' AND rootpage>0 ORDER BY 1", func(st *sqliteconn.Stmt) error {
+	err = s.conn.Each(ctx, "SELECT name, sql FROM sqlite_schema WHERE type='table' AND rootpage>0 ORDER BY 1", func(st *sqlite.Stmt) error {
 		name, sql := s.code.text(st, 0), s.code.text(st, 1)
 		switch {
 		case !strings.Contains(strings.ToLower(sql), keyword):
@@ -210,7 +210,7 @@ func (s *sqlCheck) skeleton(ctx context.Context, pragma string) error {
 			bare.t = &tally{only: Code.ofTrees}
 			s.conn.Limit(s.cost.budget())
 			err = bare.pragma(ctx, fmt.Sprintf("PRAGMA %s(%d)", pragma, math.MaxInt32))
-			s.conn.Limit(sqliteconn.Budget{})
+			s.conn.Limit(sqlite.Budget{})
 			stubbed, serr := s.conn.StubUnknown(err)
 			if !stubbed || serr != nil {
 				return errors.Join(err, serr)

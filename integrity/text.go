@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"unicode/utf16"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // textCoding is how a connection hands text over: a UTF-16 database's text comes
@@ -13,7 +13,7 @@ import (
 type textCoding struct{ order binary.ByteOrder }
 
 // codingOf asks the connection for a known letter.
-func codingOf(ctx context.Context, conn *sqliteconn.Conn) (textCoding, error) {
+func codingOf(ctx context.Context, conn *sqlite.Conn) (textCoding, error) {
 	a, err := conn.Text(ctx, "SELECT 'a'")
 	switch a {
 	case "a\x00":
@@ -25,7 +25,7 @@ func codingOf(ctx context.Context, conn *sqliteconn.Conn) (textCoding, error) {
 }
 
 // text returns column i of st as UTF-8.
-func (c textCoding) text(st *sqliteconn.Stmt, i int) string {
+func (c textCoding) text(st *sqlite.Stmt, i int) string {
 	s := st.Text(i)
 	if c.order == nil {
 		return s

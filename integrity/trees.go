@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // tree is what the schema says about the b-tree with one root page.
@@ -19,7 +19,7 @@ type tree struct {
 // read gives those that could be, and no error: the levels report the damage.
 func (s *sqlCheck) trees(ctx context.Context) (map[uint32]tree, error) {
 	all := map[uint32]tree{1: {"table", "sqlite_schema"}}
-	err := s.conn.Each(ctx, "SELECT rootpage, type, name FROM sqlite_schema WHERE rootpage>1", func(st *sqliteconn.Stmt) error {
+	err := s.conn.Each(ctx, "SELECT rootpage, type, name FROM sqlite_schema WHERE rootpage>1", func(st *sqlite.Stmt) error {
 		root := uint32(st.Int(0))
 		if have, twice := all[root]; twice && have.kind == "table" {
 			return nil // shared by two: damage there is the table's

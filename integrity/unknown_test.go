@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // The application's own functions and collations are not known here; what they
@@ -50,7 +50,7 @@ func damageBehindUnknown(t *testing.T, encoding string) {
 		c := connect(t, path)
 		err := c.Exec(t.Context(), `PRAGMA writable_schema=1; UPDATE sqlite_schema SET sql=replace(replace(replace(replace(sql,'length(','LENGTZ('),'abs(','ABZ('),'lower(','LOWEZ('),'RTRIM','RTRIZ')`)
 		c.Close()
-		if sqliteconn.Classify(err) == sqliteconn.ClassCorrupt {
+		if sqlite.Classify(err) == sqlite.ClassCorrupt {
 			continue // the schema's own page
 		}
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 	"io"
 	"math/bits"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // Sizes of the write-ahead log's parts in bytes (SQLite file format §4.1).
@@ -306,7 +306,7 @@ func (w *walWalk) each(ctx context.Context, r io.ReaderAt, fn func(n, off int64,
 		}
 		k := min(batch, w.frames-n)
 		off := walHeaderSize + n*stride
-		if empty := min((livefile.NextData(r, off)-off)/stride, w.frames-n); empty > 1 {
+		if empty := min((livedb.NextData(r, off)-off)/stride, w.frames-n); empty > 1 {
 			clear(buf[:stride])
 			fn(n+1, off, buf[:stride])
 			n += empty

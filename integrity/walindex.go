@@ -9,7 +9,7 @@ import (
 	"io/fs"
 	"runtime"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // walIndex is what the header of a -shm says about the log: how far it was
@@ -40,7 +40,7 @@ const (
 // none to go by: no file, no right to read it, not filled in, damaged. errMoving when
 // somebody is at work on it.
 func readWALIndex(path string) (*walIndex, error) {
-	f, err := livefile.OpenIndex(path)
+	f, err := livedb.OpenIndex(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return nil, nil
 	}
@@ -73,7 +73,7 @@ func readWALIndex(path string) (*walIndex, error) {
 
 // indexIdle reports whether nobody uses the index of the log of the database at path.
 func indexIdle(path string) bool {
-	f, err := livefile.OpenIndex(path)
+	f, err := livedb.OpenIndex(path)
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist)
 	}

@@ -13,7 +13,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 )
 
@@ -84,7 +84,7 @@ func (m *Manager) pruneAfter(ctx context.Context, req Request) error {
 // backup is Backup under the operation lock, without pruning. stored is false where
 // the files alone showed that the newest backup still covers the database.
 func (m *Manager) backup(ctx context.Context, req Request) (b Backup, stored bool, err error) {
-	print, err := livefile.TakeFingerprint(m.cfg.Database)
+	print, err := livedb.TakeFingerprint(m.cfg.Database)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Backup{}, false, hint(fmt.Errorf("backup: %w: %s", ErrMissing, m.cfg.Database), "check the path; if the file was lost, run recover")
 	}
@@ -136,7 +136,7 @@ func (m *Manager) damagedFiles(ctx context.Context) error {
 // which SQLite makes with the first opening for writing, leaves a damaged one: it may
 // be another database's. Anything less than a proof is no.
 func (m *Manager) damagedByJournal(ctx context.Context) bool {
-	f, err := livefile.OpenSidecar(m.cfg.Database + "-journal")
+	f, err := livedb.OpenSidecar(m.cfg.Database + "-journal")
 	if err != nil {
 		return false
 	}

@@ -15,7 +15,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // Defaults of [Config].
@@ -97,10 +97,10 @@ func (c *Config) resolve() error {
 	if c.Database == "" {
 		return fmt.Errorf("open: Config.Database is empty: name the SQLite file to protect")
 	}
-	if err := livefile.ForeignSQLite(); err != nil {
+	if err := livedb.ForeignSQLite(); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	path, err := livefile.Resolve(c.Database)
+	path, err := livedb.Resolve(c.Database)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}

@@ -9,16 +9,16 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // origin is what an entry keeps of the live database it was taken from.
 type origin struct {
-	livefile.Fingerprint
+	livedb.Fingerprint
 	// Log is how far into the log the backup reaches; nil without one.
-	Log *sqliteconn.LogPosition `json:"log,omitempty"`
+	Log *sqlite.LogPosition `json:"log,omitempty"`
 }
 
 // originOf returns what e keeps of its origin, the zero value where it keeps nothing.
@@ -51,7 +51,7 @@ func (m *Manager) head() (Backup, error) {
 
 // covering returns the backup that the database descends from if print proves
 // that it has not changed since.
-func (m *Manager) covering(print livefile.Fingerprint) (Backup, bool) {
+func (m *Manager) covering(print livedb.Fingerprint) (Backup, bool) {
 	b, err := m.head()
 	if err != nil || !originOf(b).Unchanged(print) || !m.present(b) {
 		return Backup{}, false

@@ -10,7 +10,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // Sentinels for what callers branch on; use errors.Is.
@@ -36,7 +36,7 @@ var (
 	// ErrVersion: an archive or catalog was written by a newer version.
 	ErrVersion = archive.ErrVersion
 	// ErrForeignSQLite: another SQLite library lives in this process.
-	ErrForeignSQLite = livefile.ErrForeignSQLite
+	ErrForeignSQLite = livedb.ErrForeignSQLite
 )
 
 // CorruptError carries the report that proves damage. It matches [ErrCorrupt].

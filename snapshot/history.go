@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // DayState is what became of one day's protection.
@@ -86,7 +86,7 @@ func (m *Manager) standsNow(p *past) (err error) {
 	if _, p.serving, err = m.cat.ServeRunning(); err != nil {
 		return err
 	}
-	if print, err := livefile.TakeFingerprint(m.cfg.Database); err == nil { // else it is not known to be covered
+	if print, err := livedb.TakeFingerprint(m.cfg.Database); err == nil { // else it is not known to be covered
 		if b, ok := m.covering(print); ok {
 			p.covered = b.ID
 		}

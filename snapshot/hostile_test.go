@@ -10,7 +10,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
@@ -27,7 +27,7 @@ func lateComer(t *testing.T, db string, run func()) *peer {
 		late = startPython(t, db, "20")
 		late.tell("INSERT INTO log VALUES(77, 'late')")
 		for deadline := time.Now().Add(patience); time.Now().Before(deadline); runtime.Gosched() {
-			users, known, err := livefile.Users(db)
+			users, known, err := livedb.Users(db)
 			if err != nil || !known {
 				t.Errorf("users: %v %v", known, err)
 				return

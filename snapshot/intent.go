@@ -12,7 +12,7 @@ import (
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // intent is the small file beside the database that makes a swap end old or
@@ -39,15 +39,15 @@ type intent struct {
 	Operation string `json:"operation,omitempty"`
 	Safety    string `json:"safety,omitempty"`
 	// StagedID is the staged file's, and so the database's once it was renamed.
-	StagedID livefile.ID `json:"staged_id"`
+	StagedID livedb.ID `json:"staged_id"`
 }
 
 // fileID recognises a file that was not written to since.
 type fileID struct {
-	Suffix string      `json:"suffix"` // "" or "-wal", "-shm", "-journal"
-	ID     livefile.ID `json:"id"`
-	Bytes  int64       `json:"bytes"`
-	MTime  int64       `json:"mtime_ns"`
+	Suffix string    `json:"suffix"` // "" or "-wal", "-shm", "-journal"
+	ID     livedb.ID `json:"id"`
+	Bytes  int64     `json:"bytes"`
+	MTime  int64     `json:"mtime_ns"`
 }
 
 const intentVersion = 1
@@ -73,7 +73,7 @@ func identify(database, suffix string) (*fileID, error) {
 	if !st.Mode().IsRegular() {
 		return nil, hint(fmt.Errorf("%w: %s is no regular file", ErrRefused, database+suffix), "SQLite would not use it either: move it away")
 	}
-	id, err := livefile.Identify(database + suffix)
+	id, err := livedb.Identify(database + suffix)
 	if err != nil {
 		return nil, err
 	}

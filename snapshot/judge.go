@@ -12,7 +12,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // worse returns the probe's verdict, unless the last deeper look found damage
@@ -69,7 +69,7 @@ func (m *Manager) judge(s *Status, state catalog.State, checkErr error) error {
 	}
 	seconds := int64(max(0, m.now().Sub(latest.CreatedAt)) / time.Second)
 	s.NewestVerified, s.LossWindow = &latest.ID, &seconds
-	if print, err := livefile.TakeFingerprint(m.cfg.Database); err == nil {
+	if print, err := livedb.TakeFingerprint(m.cfg.Database); err == nil {
 		_, s.Covered = m.covering(print)
 	}
 	s.Code, s.Reason = m.why(s, latest, state, checkErr)

@@ -10,7 +10,7 @@ import (
 	"io/fs"
 	"time"
 
-	"modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 	"modernc.org/sqlite/vfs"
 
 	"example.com/snapd/internal/archive"
@@ -36,7 +36,7 @@ func (m *Manager) OpenBackup(ctx context.Context, id string) (*sql.DB, error) {
 		return nil, errors.Join(fmt.Errorf("open backup: %w", err), r.Close())
 	}
 	c.files = files
-	c.Connector, err = sqlite.NewConnector("file:" + imageName + "?mode=ro&immutable=1&vfs=" + name + "&_pragma=query_only(1)&_pragma=trusted_schema(0)")
+	c.Connector, err = modernc.NewConnector("file:" + imageName + "?mode=ro&immutable=1&vfs=" + name + "&_pragma=query_only(1)&_pragma=trusted_schema(0)")
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open backup: %w", err), c.Close())
 	}

@@ -16,7 +16,7 @@ import (
 	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 )
 
@@ -199,12 +199,12 @@ func explain(err error) error {
 		return err
 	}
 	var check *integrity.CheckError
-	busy := errors.Is(err, catalog.ErrBusy) || errors.Is(err, livefile.ErrBusy) || errors.Is(err, pages.ErrBusy) ||
+	busy := errors.Is(err, catalog.ErrBusy) || errors.Is(err, livedb.ErrBusy) || errors.Is(err, pages.ErrBusy) ||
 		errors.As(err, &check) && check.Code == integrity.ErrCodeBusy
 	switch {
 	case busy:
 		return &sentinelError{ErrBusy, err}
-	case errors.Is(err, livefile.ErrNotRegular), errors.Is(err, catalog.ErrUnsafe), errors.Is(err, durable.ErrNotRegular):
+	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalog.ErrUnsafe), errors.Is(err, durable.ErrNotRegular):
 		err = &sentinelError{ErrRefused, err}
 		if Hint(err) == "" {
 			err = hint(err, "move away what the message names: only regular files of the database and of this program belong there")

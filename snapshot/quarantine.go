@@ -12,7 +12,7 @@ import (
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // quarantineName returns a free path corrupted_<time>.db in the backup directory.
@@ -86,7 +86,7 @@ func (m *Manager) keep(ctx context.Context, from, to string, bytes int64) error 
 	if room != nil {
 		return room
 	}
-	src, err := livefile.Open(from)
+	src, err := livedb.Open(from)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (m *Manager) part(ctx context.Context, in *intent) error {
 	if err := durable.Preflight(m.cfg.Dir, now.Bytes); err != nil {
 		return err
 	}
-	src, err := livefile.Open(m.cfg.Database)
+	src, err := livedb.Open(m.cfg.Database)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // Action is what Recover did.
@@ -125,7 +125,7 @@ func (m *Manager) recoverMissing(ctx context.Context, still stillFunc, rec *Reco
 			"restore one of them, or start once with on-missing=ignore to begin with a new database")
 	}
 	quarantine := ""
-	if len(livefile.Sidecars(m.cfg.Database)) > 0 {
+	if len(livedb.Sidecars(m.cfg.Database)) > 0 {
 		if quarantine, err = m.quarantineName(); err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (m *Manager) keepOrphans(ctx context.Context, rec *Recovery) error {
 
 // copyOf makes to a durable copy of a file that SQLite has no locks on.
 func copyOf(ctx context.Context, from, to string) error {
-	src, err := livefile.OpenSidecar(from)
+	src, err := livedb.OpenSidecar(from)
 	if err != nil {
 		return err
 	}

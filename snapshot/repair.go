@@ -12,7 +12,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // repair makes the damaged database whole from what it holds itself, where that
@@ -80,17 +80,17 @@ func (m *Manager) mend(ctx context.Context, dst interface {
 	Name() string
 }, report Report, dir string) (integrity.Mending, error) {
 	var none integrity.Mending
-	print, err := livefile.TakeFingerprint(m.cfg.Database)
+	print, err := livedb.TakeFingerprint(m.cfg.Database)
 	if err != nil {
 		return none, err
 	}
-	sizes := livefile.Sizes{Main: print.Main.Size, WAL: print.WAL.Size, Journal: print.Journal.Size}
+	sizes := livedb.Sizes{Main: print.Main.Size, WAL: print.WAL.Size, Journal: print.Journal.Size}
 	if err := durable.Preflight(filepath.Dir(dst.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
 		return none, err
 	}
 	m.progress(ctx, Event{Operation: "recover", Phase: "mend", Path: m.cfg.Database, Total: sizes.Main})
-	if err := livefile.CopyTo(ctx, m.cfg.Database, sizes, dst); err != nil {
-		return none, errors.Join(err, livefile.RemoveSidecars(dst.Name()))
+	if err := livedb.CopyTo(ctx, m.cfg.Database, sizes, dst); err != nil {
+		return none, errors.Join(err, livedb.RemoveSidecars(dst.Name()))
 	}
 	return integrity.Mend(ctx, dst.Name(), report, integrity.Options{ScratchDir: dir})
 }

@@ -16,7 +16,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 )
 
@@ -162,7 +162,7 @@ func (m *Manager) provenEntry(ctx context.Context, e Backup) (Backup, error) {
 
 // restoreFile writes the image to a path that is not the database.
 func (m *Manager) restoreFile(ctx context.Context, r *archive.Reader, e Backup, o RestoreOptions) error {
-	target, err := livefile.Resolve(o.To)
+	target, err := livedb.Resolve(o.To)
 	if err != nil {
 		return fmt.Errorf("restore to %s: %w", o.To, err)
 	}
@@ -193,7 +193,7 @@ func (m *Manager) acceptTarget(target string, o RestoreOptions) error {
 	if slices.Contains(sidecarSuffixes, strings.TrimPrefix(target, m.cfg.Database)) {
 		return hint(fmt.Errorf("restore to %s: %w: SQLite would take it for a part of the database", o.To, ErrRefused), "choose another path")
 	}
-	if dir, err := livefile.Resolve(m.cfg.Dir); err == nil && dir == filepath.Dir(target) {
+	if dir, err := livedb.Resolve(m.cfg.Dir); err == nil && dir == filepath.Dir(target) {
 		return hint(fmt.Errorf("restore to %s: %w: the backup directory is for backups only", o.To, ErrRefused), "choose another directory")
 	}
 	st, err := os.Stat(target)
@@ -205,7 +205,7 @@ func (m *Manager) acceptTarget(target string, o RestoreOptions) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("restore to %s: %w", o.To, err)
 	}
-	if side := livefile.Sidecars(target); len(side) > 0 {
+	if side := livedb.Sidecars(target); len(side) > 0 {
 		return hint(fmt.Errorf("restore to %s: %w: %s would be replayed onto the restored file", o.To, ErrRefused, side[0]),
 			"remove or rename it, or choose another path")
 	}

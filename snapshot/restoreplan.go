@@ -10,7 +10,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // RestorePlan says what restoring a backup over the database would cost now. As
@@ -40,7 +40,7 @@ type planBinding struct {
 // standing is what the live database is, as far as a plan depends on it: commits of
 // its writers do not change it.
 type standing struct {
-	file     livefile.ID       // of the main file; zero where there is none or it is empty
+	file     livedb.ID         // of the main file; zero where there is none or it is empty
 	restored string            // id and time of the last restore
 	known    integrity.Verdict // by the catalog
 }
@@ -118,12 +118,12 @@ func (m *Manager) planRestore(ctx context.Context, id string) (RestorePlan, erro
 }
 
 // standing looks at the database's file, and at what the catalog knows of it.
-func (m *Manager) standing(state catalog.State) (standing, livefile.Fingerprint, error) {
+func (m *Manager) standing(state catalog.State) (standing, livedb.Fingerprint, error) {
 	s := standing{known: *worse(integrity.Healthy, state)}
 	if r := state.LastRestore; r != nil {
 		s.restored = r.ID + " " + r.At.UTC().Format(time.RFC3339Nano)
 	}
-	print, err := livefile.TakeFingerprint(m.cfg.Database)
+	print, err := livedb.TakeFingerprint(m.cfg.Database)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, print, nil
 	}
@@ -135,7 +135,7 @@ func (m *Manager) standing(state catalog.State) (standing, livefile.Fingerprint,
 
 // isImage reports whether print proves that the database holds the very image of e:
 // unchanged since e, or since a newer backup of the same image.
-func (m *Manager) isImage(e Backup, print livefile.Fingerprint) (bool, error) {
+func (m *Manager) isImage(e Backup, print livedb.Fingerprint) (bool, error) {
 	all, err := m.cat.Entries()
 	if err != nil {
 		return false, err

@@ -14,9 +14,9 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // sidecarSuffixes in the order in which a swap removes them: the -shm is only
@@ -103,7 +103,7 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 // state or the new one, even before Open has tidied up. A damaged database stays
 // as it is: it will be quarantined.
 func (m *Manager) foldIn(ctx context.Context) error {
-	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || len(livefile.Sidecars(m.cfg.Database)) == 0 {
+	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || len(livedb.Sidecars(m.cfg.Database)) == 0 {
 		return nil // who comes next looks at the file too, and says what is wrong with it
 	}
 	report, err := m.look(ctx, integrity.LevelQuick, m.cfg.LockWait)
@@ -113,15 +113,15 @@ func (m *Manager) foldIn(ctx context.Context) error {
 	if report.Damaged() {
 		return nil // a damaged -wal would be dropped: it stays, for the quarantine
 	}
-	c, err := sqliteconn.Open(m.cfg.Database, sqliteconn.Options{BusyTimeout: m.cfg.LockWait})
+	c, err := sqlite.Open(m.cfg.Database, sqlite.Options{BusyTimeout: m.cfg.LockWait})
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	err = errors.Join(c.CheckpointOnClose(), c.Exec(ctx, "BEGIN IMMEDIATE; ROLLBACK"), c.Close())
-	switch sqliteconn.Classify(err) {
-	case sqliteconn.ClassCorrupt, sqliteconn.ClassNotADB:
+	switch sqlite.Classify(err) {
+	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 		return nil
-	case sqliteconn.ClassBusy:
+	case sqlite.ClassBusy:
 		return &sentinelError{ErrBusy, fmt.Errorf("restore: %w", err)}
 	}
 	if err != nil {
@@ -144,7 +144,7 @@ func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, plan *Res
 	}
 	st, err := os.Stat(m.cfg.Database)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
-		if len(livefile.Sidecars(m.cfg.Database)) > 0 {
+		if len(livedb.Sidecars(m.cfg.Database)) > 0 {
 			return s, m.saveWhole(ctx, s, plan)
 		}
 		return s, plan.saved(e, nil)
@@ -198,8 +198,8 @@ func (m *Manager) saveWhole(ctx context.Context, s *swap, plan *RestorePlan) (er
 
 // stillAsNow returns a stillFunc for the database's present state.
 func (m *Manager) stillAsNow() (stillFunc, error) {
-	take := func() (livefile.Fingerprint, error) {
-		print, err := livefile.TakeFingerprint(m.cfg.Database)
+	take := func() (livedb.Fingerprint, error) {
+		print, err := livedb.TakeFingerprint(m.cfg.Database)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil // the zero fingerprint stands for a missing file
 		}
@@ -257,7 +257,7 @@ func planSwap(db string, s *swap) (*intent, error) {
 		in.Report = s.report
 	}
 	var err error
-	if in.StagedID, err = livefile.Identify(s.staged.Name()); err != nil {
+	if in.StagedID, err = livedb.Identify(s.staged.Name()); err != nil {
 		return nil, err
 	}
 	if in.Replaced, err = identify(db, ""); err != nil {
@@ -348,7 +348,7 @@ func (m *Manager) waitForLateComers(ctx context.Context, in *intent) error {
 	ctx, cancel := m.lockContext(ctx)
 	defer cancel()
 	for {
-		users, known, err := livefile.Users(in.Quarantine)
+		users, known, err := livedb.Users(in.Quarantine)
 		if err != nil {
 			return fmt.Errorf("who uses the replaced database: %w", err)
 		}

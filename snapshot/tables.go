@@ -12,7 +12,7 @@ import (
 	"modernc.org/sqlite/vfs"
 
 	"example.com/snapd/internal/archive"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // Table is a table, view or virtual table inside a backup.
@@ -72,18 +72,18 @@ func (m *Manager) Tables(ctx context.Context, id string) (_ []Table, err error) 
 
 // tablesIn lists the tables of the image in the file system of that name.
 func tablesIn(ctx context.Context, fileSystem string) (_ []Table, err error) {
-	c, err := sqliteconn.Open(imageName, sqliteconn.Options{VFS: fileSystem, Immutable: true, Hostile: true})
+	c, err := sqlite.Open(imageName, sqlite.Options{VFS: fileSystem, Immutable: true, Hostile: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	t := &tableList{c: c, until: time.Now().Add(tablesTime)}
-	c.Limit(sqliteconn.Budget{Time: tablesTime, Memory: tablesMemory})
+	c.Limit(sqlite.Budget{Time: tablesTime, Memory: tablesMemory})
 	if err := t.read(ctx); err != nil {
-		switch sqliteconn.Classify(err) {
-		case sqliteconn.ClassCorrupt, sqliteconn.ClassNotADB:
+		switch sqlite.Classify(err) {
+		case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 			return nil, &sentinelError{ErrCorrupt, err}
-		case sqliteconn.ClassBudget:
+		case sqlite.ClassBudget:
 			return nil, hint(&sentinelError{ErrRefused, err}, "the schema is out of all proportion; restore the backup to another file and look there")
 		}
 		return nil, err
@@ -98,7 +98,7 @@ func tablesIn(ctx context.Context, fileSystem string) (_ []Table, err error) {
 
 // tableList is the work on one image.
 type tableList struct {
-	c     *sqliteconn.Conn
+	c     *sqlite.Conn
 	until time.Time
 	list  []Table
 }
@@ -119,7 +119,7 @@ func (t *tableList) read(ctx context.Context) error {
 	names, shadows := 0, map[string]bool{}
 	const query = `SELECT name, type, CASE WHEN type='table' AND rootpage=0 THEN substr(sql, 1, 2000) END FROM sqlite_schema
 		WHERE type IN ('table','view') AND typeof(name)='text' AND lower(substr(name, 1, 7))<>'sqlite_' ORDER BY name`
-	err := t.c.Each(ctx, query, func(st *sqliteconn.Stmt) error {
+	err := t.c.Each(ctx, query, func(st *sqlite.Stmt) error {
 		table := Table{Name: st.Text(0), Type: st.Text(1)}
 		if sql := st.Text(2); sql != "" {
 			table.Type = "virtual"
@@ -191,7 +191,7 @@ func (t *tableList) ask(ctx context.Context, most time.Duration, query string) *
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	t.c.Limit(sqliteconn.Budget{Time: most, Memory: tablesMemory})
+	t.c.Limit(sqlite.Budget{Time: most, Memory: tablesMemory})
 	n, err := t.c.Int(ctx, query)
 	if err != nil {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // Patience with those who have the database open when its file is to be replaced: one
@@ -27,7 +27,7 @@ func (m *Manager) mustBeUnused(ctx context.Context) error {
 			return err
 		}
 		patience := min(guestPatience, m.cfg.LockWait)
-		if !slices.ContainsFunc(users, func(u livefile.User) bool { return u.Own || u.Command != program }) {
+		if !slices.ContainsFunc(users, func(u livedb.User) bool { return u.Own || u.Command != program }) {
 			patience = m.cfg.LockWait
 		}
 		if time.Since(began) >= patience {
@@ -51,8 +51,8 @@ func (m *Manager) used() error {
 }
 
 // users are those who have the database open; none where the system does not tell.
-func (m *Manager) users() ([]livefile.User, error) {
-	users, known, err := livefile.Users(m.cfg.Database)
+func (m *Manager) users() ([]livedb.User, error) {
+	users, known, err := livedb.Users(m.cfg.Database)
 	if err != nil {
 		return nil, fmt.Errorf("who uses the database: %w", err)
 	}
@@ -63,7 +63,7 @@ func (m *Manager) users() ([]livefile.User, error) {
 }
 
 // inUse is the refusal.
-func (m *Manager) inUse(u livefile.User) error {
+func (m *Manager) inUse(u livedb.User) error {
 	who := fmt.Sprintf("process %d (%s)", u.PID, u.Command)
 	if u.Own {
 		who = "a connection of this process"
@@ -80,7 +80,7 @@ func (m *Manager) lockOut(ctx context.Context) (unlock func(), err error) {
 	}
 	wait, cancel := m.lockContext(ctx)
 	defer cancel()
-	release, err := livefile.LockExclusive(wait, m.cfg.Database)
+	release, err := livedb.LockExclusive(wait, m.cfg.Database)
 	if err != nil {
 		return nil, hint(err, "stop whatever uses the database, then try again")
 	}

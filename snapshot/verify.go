@@ -9,7 +9,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // Verify proves a stored backup again: the digests of the stored bytes, and a
@@ -87,7 +87,7 @@ func (m *Manager) prove(ctx context.Context, e Backup, level integrity.Level) (c
 func judged(e Backup, i archive.Info, level integrity.Level) bool {
 	said, err := integrity.ParseLevel(i.CheckLevel)
 	seen, serr := integrity.ParseLevel(e.Verification.Level)
-	return err == nil && serr == nil && e.Usable() && level <= min(said, seen) && i.SQLiteVersion == sqliteconn.Version()
+	return err == nil && serr == nil && e.Usable() && level <= min(said, seen) && i.SQLiteVersion == sqlite.Version()
 }
 
 // checkImage unpacks the image of e and judges it.

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 
 	"example.com/snapd/bench/internal/measure"
 	"example.com/snapd/internal/samplecrm"
@@ -157,7 +157,7 @@ func (a *app) patient(ctx context.Context, query string, args ...any) (time.Dura
 	began := time.Now()
 	for waited := time.Duration(0); ; waited = time.Since(began) {
 		_, err := a.conn.ExecContext(ctx, query, args...)
-		var refused *sqlite.Error
+		var refused *modernc.Error
 		if !errors.As(err, &refused) || refused.Code()&0xff != 5 { // SQLITE_BUSY
 			return waited, err
 		}

@@ -11,7 +11,7 @@ import (
 	"log/slog"
 	"os"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/snapshot"
 )
 
@@ -42,9 +42,9 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	// Before any database is opened; see livefile. Where the system has no such
-	// locks livefile keeps its descriptors open instead.
-	if err := livefile.UseOFDLocks(); err != nil && !errors.Is(err, livefile.ErrNoOFDLocks) {
+	// Before any database is opened; see livedb. Where the system has no such
+	// locks livedb keeps its descriptors open instead.
+	if err := livedb.UseOFDLocks(); err != nil && !errors.Is(err, livedb.ErrNoOFDLocks) {
 		return fmt.Errorf("choose the kind of file locks: %w", err)
 	}
 	_, serving := c.(*serveCmd)

@@ -14,7 +14,7 @@ import (
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // The elements and attributes are those of the schema that Jenkins publishes
@@ -127,7 +127,7 @@ func mayBecomeReport(file string) error {
 	if !fi.Mode().IsRegular() {
 		return &refusal{fmt.Sprintf("--junit %s is not a regular file", visible(file)), "name a file for the report"}
 	}
-	f, err := livefile.Open(file) // it may be a live database
+	f, err := livedb.Open(file) // it may be a live database
 	if err != nil {
 		return fmt.Errorf("--junit: %w", err)
 	}

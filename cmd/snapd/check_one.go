@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // checked is what came of one path.
@@ -82,12 +82,12 @@ type judgement func(ctx context.Context, path string) (integrity.Report, error)
 // remembers the verdict for status, and everything else by itself. Where no
 // Manager can be opened, the verdict still can be had.
 func (a *app) judge(l integrity.Level) judgement {
-	own, err := livefile.Resolve(a.DB)
+	own, err := livedb.Resolve(a.DB)
 	if a.DB == "" || err != nil {
 		own = ""
 	}
 	return func(ctx context.Context, path string) (integrity.Report, error) {
-		if is, err := livefile.Resolve(path); own != "" && err == nil && is == own && !isArchive(path) {
+		if is, err := livedb.Resolve(path); own != "" && err == nil && is == own && !isArchive(path) {
 			if m, err := a.open(nil); err == nil {
 				report, err := m.Check(ctx, l)
 				report.Path = path // as it was named
@@ -107,10 +107,10 @@ func checkPath(ctx context.Context, path string, l integrity.Level) (integrity.R
 	return integrity.CheckArchive(ctx, path, o)
 }
 
-// isArchive tells archives by their name or, read through livefile because it
+// isArchive tells archives by their name or, read through livedb because it
 // may be a live database, their first bytes: a zstd frame, or a skippable one.
 func isArchive(path string) bool {
-	f, err := livefile.Open(path)
+	f, err := livedb.Open(path)
 	if err != nil {
 		return false // the check of a database says what is wrong with it
 	}

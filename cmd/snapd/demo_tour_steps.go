@@ -12,7 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/samplecrm"
 	"example.com/snapd/snapshot"
 )
@@ -76,7 +76,7 @@ func (d *tour) ruin(ctx context.Context, crm *liveCRM) error {
 	if err := crm.stop(); err != nil {
 		return err
 	}
-	if users, known, err := livefile.Users(d.db); err != nil || known && len(users) > 0 {
+	if users, known, err := livedb.Users(d.db); err != nil || known && len(users) > 0 {
 		return errors.Join(err, fmt.Errorf("somebody has %s open (%d processes): it will not be damaged under them", d.db, len(users)))
 	}
 	pages, err := overwritePages(d.db, 16)

@@ -21,7 +21,7 @@ import (
 	"github.com/zeebo/blake3"
 	_ "modernc.org/sqlite"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // sqlCmd runs statements on a database, made if need be, and closes it; what a
@@ -45,7 +45,7 @@ func sqlCmd(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func openSQL(ts *testscript.TestScript, file string) *sql.DB {
-	uri, err := sqliteconn.URI(ts.MkAbs(file), url.Values{"mode": {"rwc"}})
+	uri, err := sqlite.URI(ts.MkAbs(file), url.Values{"mode": {"rwc"}})
 	ts.Check(err)
 	db, err := sql.Open("sqlite", uri)
 	ts.Check(err)

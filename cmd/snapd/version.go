@@ -8,7 +8,7 @@ import (
 	"runtime/debug"
 
 	"example.com/snapd/internal/archive"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 type versionCmd struct{}
@@ -23,7 +23,7 @@ type versionDocument struct {
 }
 
 func (c *versionCmd) run(_ context.Context, a *app) error {
-	v := versionDocument{"snapd", "(devel)", sqliteconn.Version(), archive.FormatVersion, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+	v := versionDocument{"snapd", "(devel)", sqlite.Version(), archive.FormatVersion, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		v.Version = info.Main.Version
 	}

@@ -74,8 +74,8 @@ var owners = map[string][]string{
 	"github.com/julienschmidt/httprouter": {"httpapi"},
 	"github.com/klauspost/compress/":      {"internal/archive"},
 	"github.com/zeebo/":                   {"internal/archive"},
-	"modernc.org/libc":                    {"internal/sqliteconn"},
-	"modernc.org/sqlite/lib":              {"internal/sqliteconn"},
+	"modernc.org/libc":                    {"internal/sqlite"},
+	"modernc.org/sqlite/lib":              {"internal/sqlite"},
 	"github.com/SaveTheRbtz/":             nil, // a foreign reader, for tests only
 	"github.com/mattn/go-sqlite3":         nil, // a second SQLite library breaks the first one's locks
 	"github.com/ncruces/go-sqlite3":       nil,

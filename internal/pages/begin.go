@@ -7,8 +7,8 @@ import (
 	"os"
 	"time"
 
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 const (
@@ -76,7 +76,7 @@ func attempt(ctx context.Context, real string, o Options, inPlaceRefused bool) (
 	if copyFirst {
 		return beginPrivate(ctx, real, o)
 	}
-	c, info, err := begin(ctx, real, sqliteconn.Options{ReadOnly: true, Hostile: true})
+	c, info, err := begin(ctx, real, sqlite.Options{ReadOnly: true, Hostile: true})
 	if err != nil {
 		return nil, errors.Join(err, before.tidy(real))
 	}
@@ -95,7 +95,7 @@ func attempt(ctx context.Context, real string, o Options, inPlaceRefused bool) (
 
 // isWAL reads the header's read version. It is asked only where SQLite cannot be.
 func isWAL(real string) (bool, error) {
-	f, err := livefile.Open(real)
+	f, err := livedb.Open(real)
 	if err != nil {
 		return false, err
 	}
@@ -110,15 +110,15 @@ func isWAL(real string) (bool, error) {
 // isBusy reports whether waiting may help. Protocol errors (15) are SQLite's way
 // of saying that it lost too many races for the WAL's locks.
 func isBusy(err error) bool {
-	var e *sqliteconn.Error
-	return sqliteconn.Classify(err) == sqliteconn.ClassBusy || errors.As(err, &e) && e.Primary() == sqliteProtocol
+	var e *sqlite.Error
+	return sqlite.Classify(err) == sqlite.ClassBusy || errors.As(err, &e) && e.Primary() == sqliteProtocol
 }
 
 // refusedInPlace: SQLite could not create or open -wal or -shm, or may not
 // recover the WAL (codes 14, and 8 with its extensions), or not roll back (776).
 func refusedInPlace(err error) bool {
-	class := sqliteconn.Classify(err)
-	return class == sqliteconn.ClassPermission || class == sqliteconn.ClassHotJournal
+	class := sqlite.Classify(err)
+	return class == sqlite.ClassPermission || class == sqlite.ClassHotJournal
 }
 
 // Result codes (https://www.sqlite.org/rescode.html).

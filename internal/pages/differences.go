@@ -12,7 +12,7 @@ import (
 	"slices"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // differencesBuffer is how much of the differences is written or read at once.
@@ -317,7 +317,7 @@ func (k *known) compareAgain(ctx context.Context, r *replacement, piece int64) (
 }
 
 // isPage reports whether the database has that page.
-func isPage(live *sqliteconn.Stmt, pgno int64, page []byte) (bool, error) {
+func isPage(live *sqlite.Stmt, pgno int64, page []byte) (bool, error) {
 	live.Reset()
 	if err := live.BindInt(1, pgno); err != nil {
 		return false, err

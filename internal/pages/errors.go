@@ -9,11 +9,11 @@ import (
 	"strings"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
-// What callers branch on. Those that come from SQLite also wrap its *sqliteconn.Error.
+// What callers branch on. Those that come from SQLite also wrap its *sqlite.Error.
 var (
 	// ErrBusy: somebody held a lock until the context's deadline.
 	ErrBusy = errors.New("the database is locked")
@@ -35,22 +35,22 @@ var (
 
 // explain wraps an error with the sentinel that it stands for and what to do.
 func explain(op, path string, err error) error {
-	switch sqliteconn.Classify(err) {
-	case sqliteconn.ClassBusy:
+	switch sqlite.Classify(err) {
+	case sqlite.ClassBusy:
 		return fmt.Errorf("%s %s: %w%s: %w", op, path, ErrBusy, whoHolds(path), err)
-	case sqliteconn.ClassCorrupt:
+	case sqlite.ClassCorrupt:
 		return fmt.Errorf("%s %s: %w; check it, and restore a backup: %w", op, path, ErrCorrupt, err)
-	case sqliteconn.ClassNotADB:
+	case sqlite.ClassNotADB:
 		return fmt.Errorf("%s %s: %w (or encrypted); is this the right file?: %w", op, path, ErrNotDatabase, err)
-	case sqliteconn.ClassPermission:
+	case sqlite.ClassPermission:
 		return fmt.Errorf("%s %s: %w; see the rights of the file and its directory: %w", op, path, ErrPermission, err)
-	case sqliteconn.ClassFull:
+	case sqlite.ClassFull:
 		return fmt.Errorf("%s %s: %w on the disk of the database or of its temporary files: %w", op, path, durable.ErrNoSpace, err)
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s %s: %w; see the rights of the file and its directory: %w", op, path, ErrPermission, err)
 	}
-	if errors.Is(err, livefile.ErrNotRegular) {
+	if errors.Is(err, livedb.ErrNotRegular) {
 		return fmt.Errorf("%s %s: %w: %w", op, path, ErrNotFile, err)
 	}
 	return fmt.Errorf("%s %s: %w", op, path, err)
@@ -58,7 +58,7 @@ func explain(op, path string, err error) error {
 
 // whoHolds names the processes that have the database open, for a busy message.
 func whoHolds(path string) string {
-	users, known, err := livefile.Users(path)
+	users, known, err := livedb.Users(path)
 	if err != nil || !known { // a hint only: nothing to say without it
 		return "; wait for its other users, or end their transaction"
 	}
@@ -79,7 +79,7 @@ func whoHolds(path string) string {
 
 // locate resolves path and rejects what cannot be a database.
 func locate(op, path string) (string, error) {
-	real, err := livefile.Resolve(path)
+	real, err := livedb.Resolve(path)
 	if err == nil {
 		err = regular(real)
 	}
@@ -102,7 +102,7 @@ func regular(real string) error {
 	if !fi.Mode().IsRegular() {
 		return fmt.Errorf("%s: %w; give the path of the database file itself", real, ErrNotFile)
 	}
-	if err := livefile.CheckSidecars(real); errors.Is(err, livefile.ErrNotRegular) {
+	if err := livedb.CheckSidecars(real); errors.Is(err, livedb.ErrNotRegular) {
 		return fmt.Errorf("%w: %w", ErrNotFile, err)
 	} else if err != nil {
 		return err

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // Info says what an image is. An empty (zero byte) database has page size and
@@ -48,10 +48,10 @@ const pendingByte = 0x40000000
 func lockPage(pageSize int) int64 { return pendingByte/int64(pageSize) + 1 }
 
 // readInfo reads page 1 and the page count in the connection's open transaction.
-func readInfo(ctx context.Context, c *sqliteconn.Conn) (Info, []byte, error) {
-	info := Info{JournalMode: "delete", Encoding: "UTF-8", AutoVacuum: "none", SQLiteVersion: sqliteconn.Version()}
+func readInfo(ctx context.Context, c *sqlite.Conn) (Info, []byte, error) {
+	info := Info{JournalMode: "delete", Encoding: "UTF-8", AutoVacuum: "none", SQLiteVersion: sqlite.Version()}
 	var page1 []byte
-	err := c.Each(ctx, "SELECT data FROM sqlite_dbpage WHERE pgno=1", func(s *sqliteconn.Stmt) error {
+	err := c.Each(ctx, "SELECT data FROM sqlite_dbpage WHERE pgno=1", func(s *sqlite.Stmt) error {
 		page1 = append(page1, s.Blob(0)...)
 		return nil
 	})

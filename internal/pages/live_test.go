@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // A process that died leaves a WAL with commits in it, with or without its
@@ -53,7 +53,7 @@ c.execute("INSERT INTO t VALUES(2)"); ready(); sys.stdin.read()
 c.execute("INSERT INTO t VALUES(3)")
 print(c.execute("SELECT sum(a) FROM t").fetchone()[0])`)
 	before := state(t, dir)
-	mark, err := livefile.TakeFingerprint(db)
+	mark, err := livedb.TakeFingerprint(db)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ print(c.execute("SELECT sum(a) FROM t").fetchone()[0])`)
 	if after := state(t, dir); after != before {
 		t.Errorf("before\n%safter\n%s", before, after)
 	}
-	if now, err := livefile.TakeFingerprint(db); err != nil || !mark.Unchanged(now) {
+	if now, err := livedb.TakeFingerprint(db); err != nil || !mark.Unchanged(now) {
 		t.Errorf("our own reading passes for a change, so that nothing is ever idle: %+v %+v %v", mark, now, err)
 	}
 	if got := p.finish(); got != "5" {

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 // Mark is by what the state that a Snapshot has pinned is known again under the lock of
@@ -15,7 +15,7 @@ import (
 type Mark struct {
 	s     *Snapshot
 	page1 []byte
-	main  livefile.FileMark
+	main  livedb.FileMark
 }
 
 // Mark marks the state of s. It is nil, with no error, where nothing would tell that
@@ -29,7 +29,7 @@ func (s *Snapshot) Mark(ctx context.Context) (*Mark, error) {
 		return nil, nil
 	}
 	// Nobody writes into the file while the transaction lasts, but for a checkpoint.
-	files, err := livefile.TakeFingerprint(s.path)
+	files, err := livedb.TakeFingerprint(s.path)
 	if err != nil {
 		return nil, explain("snapshot", s.path, err)
 	}
@@ -73,12 +73,12 @@ func (t *WriteTx) Still(ctx context.Context, m *Mark) (bool, error) {
 	if m.s.info != t.snap.info || !bytes.Equal(m.page1, t.page1) {
 		return false, nil
 	}
-	for _, c := range []*sqliteconn.Conn{m.s.conn, t.conn} {
+	for _, c := range []*sqlite.Conn{m.s.conn, t.conn} {
 		if moved, err := c.Moved(); err != nil || moved {
 			return false, err
 		}
 	}
-	files, err := livefile.TakeFingerprint(t.path)
+	files, err := livedb.TakeFingerprint(t.path)
 	if err != nil {
 		return false, explain("write", t.path, err)
 	}
@@ -109,7 +109,7 @@ func (t *WriteTx) Pair(ctx context.Context) error {
 	if t.state != writeOpen || t.snap.twin != nil || t.snap.info.PageCount == 0 {
 		return nil
 	}
-	c, info, err := begin(ctx, t.path, sqliteconn.Options{ReadOnly: true, Hostile: true})
+	c, info, err := begin(ctx, t.path, sqlite.Options{ReadOnly: true, Hostile: true})
 	if err != nil {
 		return ctx.Err()
 	}

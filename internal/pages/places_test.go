@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // Whatever the path looks like, that file is backed up and no other.
@@ -97,7 +97,7 @@ func TestNotADatabase(t *testing.T) {
 		if want == ErrMissing && !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v is not fs.ErrNotExist", path, err)
 		}
-		var e *sqliteconn.Error
+		var e *sqlite.Error
 		if (want == ErrNotDatabase || want == ErrCorrupt && path != orphan) && !errors.As(err, &e) {
 			t.Errorf("%s: %v lost SQLite's error", path, err)
 		}

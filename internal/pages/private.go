@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 // errMoving says that the database was changed while it was being copied.
-var errMoving = livefile.ErrMoving
+var errMoving = livedb.ErrMoving
 
 // clockTick is the coarsest step in which common file systems stamp writes (the
 // kernel's timer, 10 ms at most): a file stamped this long ago and written again gets another stamp.
@@ -27,7 +27,7 @@ var copied = func() {}
 // beginPrivate copies the database with its -wal or -journal to a private file,
 // lets SQLite recover the copy, and pins that. errMoving when somebody wrote meanwhile.
 func beginPrivate(ctx context.Context, real string, o Options) (_ *Snapshot, err error) {
-	mark, err := livefile.TakeFingerprint(real)
+	mark, err := livedb.TakeFingerprint(real)
 	if err != nil {
 		return nil, err
 	}
@@ -50,18 +50,18 @@ func beginPrivate(ctx context.Context, real string, o Options) (_ *Snapshot, err
 			err = errors.Join(err, scratch.Close())
 		}
 	}()
-	if err := livefile.CopyTo(ctx, real, livefile.Sizes{Main: mark.Main.Size, WAL: mark.WAL.Size, Journal: mark.Journal.Size}, scratch.File); err != nil {
+	if err := livedb.CopyTo(ctx, real, livedb.Sizes{Main: mark.Main.Size, WAL: mark.WAL.Size, Journal: mark.Journal.Size}, scratch.File); err != nil {
 		return nil, err
 	}
 	copied()
-	again, err := livefile.TakeFingerprint(real)
+	again, err := livedb.TakeFingerprint(real)
 	if err != nil {
 		return nil, err
 	}
 	if mark.Main != again.Main || mark.WAL != again.WAL || mark.Journal != again.Journal {
 		return nil, errMoving
 	}
-	c, info, err := begin(ctx, scratch.Name(), sqliteconn.Options{Hostile: true})
+	c, info, err := begin(ctx, scratch.Name(), sqlite.Options{Hostile: true})
 	if err != nil {
 		return nil, fmt.Errorf("private copy: %w", err)
 	}
@@ -69,7 +69,7 @@ func beginPrivate(ctx context.Context, real string, o Options) (_ *Snapshot, err
 }
 
 // settled reports whether a further write would show in the time stamps.
-func settled(m livefile.Fingerprint) bool {
+func settled(m livedb.Fingerprint) bool {
 	limit := m.TakenAt.Add(-clockTick).UnixNano()
 	return m.Main.MTime < limit && m.WAL.MTime < limit && m.Journal.MTime < limit
 }

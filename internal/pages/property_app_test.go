@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // operation is what an application does at once: statements in order, until one is
@@ -79,7 +79,7 @@ type application struct {
 	journal string
 	child   *child
 
-	conn, other *sqliteconn.Conn
+	conn, other *sqlite.Conn
 }
 
 func newApplication(t *testing.T, db string, v variant) *application {
@@ -152,7 +152,7 @@ func (a *application) work(list []operation) (heldOff int) {
 	for _, op := range list {
 		err := a.each(op)
 		switch {
-		case sqliteconn.Classify(err) == sqliteconn.ClassBusy:
+		case sqlite.Classify(err) == sqlite.ClassBusy:
 			heldOff++
 			if err := a.conn.Exec(a.t.Context(), "ROLLBACK"); err != nil && !strings.Contains(err.Error(), "no transaction") {
 				a.t.Error(err)
@@ -187,9 +187,9 @@ func (a *application) each(op operation) error {
 }
 
 func (a *application) open() {
-	for _, c := range []**sqliteconn.Conn{&a.conn, &a.other} {
+	for _, c := range []**sqlite.Conn{&a.conn, &a.other} {
 		var err error
-		if *c, err = sqliteconn.Open(a.db, sqliteconn.Options{}); err == nil {
+		if *c, err = sqlite.Open(a.db, sqlite.Options{}); err == nil {
 			err = (*c).CheckpointOnClose() // as every application's
 		}
 		if err == nil {
@@ -209,7 +209,7 @@ func (a *application) close() {
 		}
 		return
 	}
-	for _, c := range []*sqliteconn.Conn{a.other, a.conn} {
+	for _, c := range []*sqlite.Conn{a.other, a.conn} {
 		if err := c.Close(); err != nil {
 			a.t.Error(err)
 		}

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // flushEvery is how many bytes of changed pages are written before the page
@@ -127,7 +127,7 @@ type replacement struct {
 	pages     int64
 	progress  func(int64)
 	rest      func(context.Context, *replacement) error // writes pages 2 and up
-	insert    *sqliteconn.Stmt
+	insert    *sqlite.Stmt
 	written   int64
 	unflushed int64 // bytes
 }

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 
-	"example.com/snapd/internal/livefile"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlite"
 )
 
 // sidecars is what lay beside a database before we opened it; sizes in bytes, -1
@@ -54,7 +54,7 @@ func (b sidecars) tidy(real string) error {
 // -shm, under the locks that keep others from needing them. There is nothing in the
 // WAL to checkpoint.
 func removeEmptyWAL(real string) error {
-	c, err := sqliteconn.Open(real, sqliteconn.Options{})
+	c, err := sqlite.Open(real, sqlite.Options{})
 	if err != nil {
 		return harmless(err)
 	}
@@ -80,7 +80,7 @@ func removeIndex(real string) error {
 	}
 	now, cancel := context.WithCancel(context.Background())
 	cancel() // one attempt
-	unlock, err := livefile.LockExclusive(now, real)
+	unlock, err := livedb.LockExclusive(now, real)
 	if err != nil {
 		if errors.Is(err, context.Canceled) || errors.Is(err, fs.ErrPermission) {
 			return nil // in use, or not ours to lock
@@ -99,8 +99,8 @@ func removeIndex(real string) error {
 
 // harmless drops errors that mean only that the files stay: somebody uses them.
 func harmless(err error) error {
-	switch sqliteconn.Classify(err) {
-	case sqliteconn.ClassBusy, sqliteconn.ClassPermission:
+	switch sqlite.Classify(err) {
+	case sqlite.ClassBusy, sqlite.ClassPermission:
 		return nil
 	}
 	return err

@@ -7,7 +7,7 @@ import (
 	"io"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // Options say how a snapshot is taken.
@@ -25,7 +25,7 @@ type Options struct {
 // Snapshot is one committed state of a database, pinned until Close.
 type Snapshot struct {
 	path    string
-	conn    *sqliteconn.Conn
+	conn    *sqlite.Conn
 	info    Info
 	before  sidecars // what lay beside the database when we came
 	private *durable.ScratchFile
@@ -39,7 +39,7 @@ func (s *Snapshot) Info() Info { return s.info }
 // Conn returns the connection whose open transaction is the snapshot, for checks
 // of the same state. It must not end the transaction, and every statement must
 // be closed before Close.
-func (s *Snapshot) Conn() *sqliteconn.Conn { return s.conn }
+func (s *Snapshot) Conn() *sqlite.Conn { return s.conn }
 
 // copyBatch is how many bytes are copied between two looks at the context.
 const copyBatch = 1 << 20
@@ -116,8 +116,8 @@ func (s *Snapshot) Close() error {
 }
 
 // begin opens path and pins a read transaction.
-func begin(ctx context.Context, path string, o sqliteconn.Options) (*sqliteconn.Conn, Info, error) {
-	c, err := sqliteconn.Open(path, o)
+func begin(ctx context.Context, path string, o sqlite.Options) (*sqlite.Conn, Info, error) {
+	c, err := sqlite.Open(path, o)
 	if err != nil {
 		return nil, Info{}, err
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"example.com/snapd/internal/livefile"
+	"example.com/snapd/internal/livedb"
 )
 
 // spoolBatches of copyBatch bytes are read ahead of what is written.
@@ -40,7 +40,7 @@ func (s *Snapshot) Spool(ctx context.Context, w io.Writer, progress func(done in
 
 // file opens the database file where it is the image, and is nil where there is any
 // doubt: SQLite then tells what is the matter.
-func (s *Snapshot) file(ctx context.Context) *livefile.File {
+func (s *Snapshot) file(ctx context.Context) *livedb.File {
 	if s.private != nil || s.inWrite || s.info.PageCount == 0 {
 		return nil
 	}
@@ -48,7 +48,7 @@ func (s *Snapshot) file(ctx context.Context) *livefile.File {
 	if mode, err := s.conn.Text(ctx, "PRAGMA journal_mode"); err != nil || mode == "wal" {
 		return nil
 	}
-	f, err := livefile.Open(s.path)
+	f, err := livedb.Open(s.path)
 	if err != nil {
 		return nil
 	}

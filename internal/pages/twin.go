@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // maxTwins is how often a writer may commit between our two beginnings: they are about
@@ -34,7 +34,7 @@ func (s *Snapshot) pair(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c, info, err := begin(ctx, s.path, sqliteconn.Options{ReadOnly: true, Hostile: true})
+		c, info, err := begin(ctx, s.path, sqlite.Options{ReadOnly: true, Hostile: true})
 		if err != nil {
 			if ctx.Err() == nil && (isBusy(err) || refusedInPlace(err)) {
 				continue

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // WriteTx is one write transaction on a live database. Nobody else can write
@@ -15,7 +15,7 @@ import (
 type WriteTx struct {
 	wait    time.Duration // how long one lock is waited for
 	path    string
-	conn    *sqliteconn.Conn
+	conn    *sqlite.Conn
 	before  sidecars
 	snap    *Snapshot
 	page1   []byte
@@ -73,7 +73,7 @@ func attemptWrite(ctx context.Context, real string) (*WriteTx, error) {
 		return nil, err
 	}
 	t := &WriteTx{path: real, before: before}
-	if t.conn, err = sqliteconn.Open(real, sqliteconn.Options{}); err != nil {
+	if t.conn, err = sqlite.Open(real, sqlite.Options{}); err != nil {
 		return nil, err
 	}
 	// Bounded memory: dirty pages leave the cache for the WAL or the file. And no
@@ -84,7 +84,7 @@ func attemptWrite(ctx context.Context, real string) (*WriteTx, error) {
 	if err == nil {
 		err = t.start(ctx)
 	}
-	if sqliteconn.Classify(err) == sqliteconn.ClassCorrupt {
+	if sqlite.Classify(err) == sqlite.ClassCorrupt {
 		t.damage = explain("write", real, err)
 		err = t.startDamaged(ctx)
 	}
@@ -98,7 +98,7 @@ func attemptWrite(ctx context.Context, real string) (*WriteTx, error) {
 func (t *WriteTx) mayWrite() error {
 	readOnly, err := t.conn.ReadOnly()
 	if err == nil && readOnly {
-		err = &sqliteconn.Error{Op: "open for writing", Code: sqliteReadOnly, Msg: "attempt to write a readonly database"}
+		err = &sqlite.Error{Op: "open for writing", Code: sqliteReadOnly, Msg: "attempt to write a readonly database"}
 	}
 	return err
 }
@@ -125,7 +125,7 @@ func (t *WriteTx) startDamaged(ctx context.Context) error {
 	}
 	_ = t.conn.Exec(ctx, "ROLLBACK") // fails when BEGIN was what failed
 	err := t.start(ctx)
-	if sqliteconn.Classify(err) == sqliteconn.ClassCorrupt {
+	if sqlite.Classify(err) == sqlite.ClassCorrupt {
 		_ = t.conn.Exec(ctx, "ROLLBACK") // as above
 		err = t.start(ctx)
 	}

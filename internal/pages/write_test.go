@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // ownBytes are what Replace leaves to the live database: the journal mode, the
@@ -325,11 +325,11 @@ sys.stdin.readline(); c.execute("COMMIT"); print("ended"); sys.stdin.read()`)
 // The engine must not have the WAL-reset corruption bug (https://www.sqlite.org/wal.html#walresetbug).
 func TestEngineVersion(t *testing.T) {
 	var major, minor, patch int
-	if _, err := fmt.Sscanf(sqliteconn.Version(), "%d.%d.%d", &major, &minor, &patch); err != nil {
+	if _, err := fmt.Sscanf(sqlite.Version(), "%d.%d.%d", &major, &minor, &patch); err != nil {
 		t.Fatal(err)
 	}
 	if major*1e6+minor*1e3+patch < 3_051_003 {
-		t.Errorf("SQLite %s is older than 3.51.3", sqliteconn.Version())
+		t.Errorf("SQLite %s is older than 3.51.3", sqlite.Version())
 	}
 }
 

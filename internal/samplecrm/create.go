@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // Options say what Create makes. The zero value is a small database in WAL mode.
@@ -116,7 +116,7 @@ func Open(path, journalMode string) (*sql.DB, error) {
 }
 
 func open(path string, pragmas ...string) (*sql.DB, error) {
-	uri, err := sqliteconn.URI(path, url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": pragmas})
+	uri, err := sqlite.URI(path, url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": pragmas})
 	if err != nil {
 		return nil, err
 	}

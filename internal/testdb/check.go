@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"example.com/snapd/internal/samplecrm"
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // damaged holds the absolute paths of files that a test broke on purpose.
@@ -109,13 +109,13 @@ FROM accounts LEFT JOIN net ON account = id`
 // changes. The file is not changed, but SQLite may leave -wal and -shm beside it.
 func Ledger(t testing.TB, path string) (transfers, sum int64) {
 	t.Helper()
-	c, err := sqliteconn.Open(path, sqliteconn.Options{BusyTimeout: 20 * time.Second})
+	c, err := sqlite.Open(path, sqlite.Options{BusyTimeout: 20 * time.Second})
 	if err != nil {
 		t.Errorf("ledger: %v", err)
 		return 0, 0
 	}
 	defer c.Close()
-	err = c.Each(context.Background(), ledgerSQL, func(s *sqliteconn.Stmt) error {
+	err = c.Each(context.Background(), ledgerSQL, func(s *sqlite.Stmt) error {
 		if openings := s.Int(1); openings != 1 {
 			t.Errorf("ledger of %s is no committed state: %d different opening balances", path, openings)
 		}

@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // HotJournal returns the path of a database whose writer died in the middle of a
@@ -15,7 +15,7 @@ func HotJournal(t testing.TB) (path string, sum int64) {
 	v := Variant{Name: "hot-journal", PageSize: 1024, JournalMode: "delete", sql: itemsSQL + manyPages}
 	from := filepath.Join(t.TempDir(), "alive.db")
 	v.CreateAt(t, from)
-	c, err := sqliteconn.Open(from, sqliteconn.Options{})
+	c, err := sqlite.Open(from, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

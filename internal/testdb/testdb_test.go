@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 func TestMain(m *testing.M) {
@@ -217,7 +217,7 @@ func TestListingsSeeEveryChange(t *testing.T) {
 // then prove something about a situation that users never have.
 func TestLocksSurviveTheHelpers(t *testing.T) {
 	path := variant(t, "page-4096").Create(t)
-	c, err := sqliteconn.Open(path, sqliteconn.Options{})
+	c, err := sqlite.Open(path, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // A Variant is one kind of SQLite database: small, always the same, made by Create.
@@ -193,7 +193,7 @@ func (v Variant) create(path string) error {
 
 // run executes a script; fold says whether closing folds a WAL in, as SQLite does.
 func run(path, script string, fold bool) (err error) {
-	c, err := sqliteconn.Open(path, sqliteconn.Options{})
+	c, err := sqlite.Open(path, sqlite.Options{})
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/snapd/internal/sqliteconn"
+	"example.com/snapd/internal/sqlite"
 )
 
 // The writers are the witnesses of the guarantee that backups do not disturb or
@@ -48,7 +48,7 @@ func TestWriterReportsWhatItSuffered(t *testing.T) {
 	for _, start := range []func(testing.TB, string) *Writer{StartShellWriter, StartPythonWriter} {
 		w := start(t, path)
 		w.WaitCommits(1)
-		c, err := sqliteconn.Open(path, sqliteconn.Options{BusyTimeout: lockWait})
+		c, err := sqlite.Open(path, sqlite.Options{BusyTimeout: lockWait})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,22 @@
+// Package livedb touches a live database file outside SQLite without breaking
+// the locks that SQLite holds on it.
+//
+// POSIX record locks belong to the process: closing any descriptor of a file
+// drops every lock that the process holds on it, those of SQLite connections
+// included (fcntl(2); https://www.sqlite.org/howtocorrupt.html §2.2). Afterwards
+// another process can write into the middle of the application's transaction.
+//
+// So this package has global state, forced on it by that rule: unless OFD locks
+// are in effect (UseOFDLocks), a descriptor of a database file, once opened, is
+// shared by all who open the same file (device and inode) and stays open for the
+// life of the process; Close only gives up the handle. The one exception is a
+// file that has been deleted and that nothing else in the process has open: it
+// can be opened by nobody again, and keeping it would keep its disk space.
+// With OFD locks, which belong to the descriptor they were set through, Close closes.
+//
+// A database's -wal and -journal carry no locks: OpenSidecar opens them and Close
+// closes. Its -shm carries POSIX locks whatever mode is chosen, so the descriptor
+// that OpenIndex opens is kept like those of a database file, with OFD locks too.
+//
+// All functions are safe for concurrent use.
+package livedb

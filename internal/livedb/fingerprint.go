@@ -1,0 +1,122 @@
+package livedb
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// racyWindow is how much older than the look a time stamp must be before the
+// same stamp proves that nothing was written since. A write after the look can
+// carry the stamp of a write before it when both fall into one tick of the file
+// system's clock: 4 ms on ext4, 1 s on HFS+, 2 s on FAT.
+const racyWindow = 3 * time.Second
+
+// Fingerprint is cheap evidence of a database's state: sizes, times and headers
+// of its files. It is comparable only with a fingerprint of the same path taken
+// on the same machine. Its JSON form is stable.
+type Fingerprint struct {
+	TakenAt time.Time `json:"taken_at"`
+	Main    FileMark  `json:"main"`
+	WAL     FileMark  `json:"wal"`
+	Journal FileMark  `json:"journal"`
+}
+
+// FileMark is the evidence of one file; the zero value is a missing file.
+type FileMark struct {
+	Present bool  `json:"present"`
+	Size    int64 `json:"size,omitempty"`  // bytes
+	MTime   int64 `json:"mtime,omitempty"` // Unix nanoseconds
+	// CTime is the main file's change time, as MTime; 0 where there is none. Not of
+	// the others: SQLite running as root renews their owner at every opening.
+	CTime int64 `json:"ctime,omitempty"`
+	ID    ID    `json:"id,omitzero"`
+	// Head holds, in hex, the bytes that change with the content: of the main
+	// file change counter and version-valid-for (bytes 24–27, 92–95), of the WAL
+	// its header with the salts (0–31), of a journal its header (0–27).
+	Head string `json:"head,omitempty"`
+}
+
+// TakeFingerprint looks at the files of the database at path. What is to be
+// proven unchanged later must be read after this look. A missing database is
+// fs.ErrNotExist.
+func TakeFingerprint(path string) (Fingerprint, error) {
+	real, err := Resolve(path)
+	if err != nil {
+		return Fingerprint{}, err
+	}
+	fp := Fingerprint{TakenAt: time.Now().UTC()}
+	f, err := Open(real)
+	if err != nil {
+		return Fingerprint{}, fmt.Errorf("fingerprint: %w", err)
+	}
+	defer f.Close()
+	if fp.Main, err = mark(real, f.d.File, 100); err != nil {
+		return Fingerprint{}, err
+	}
+	if fi, err := f.d.Stat(); err == nil {
+		fp.Main.CTime = changeTime(fi)
+	}
+	if len(fp.Main.Head) == 200 {
+		fp.Main.Head = fp.Main.Head[48:56] + fp.Main.Head[184:192]
+	}
+	if fp.WAL, err = sidecarMark(real+"-wal", 32); err != nil {
+		return Fingerprint{}, err
+	}
+	if fp.Journal, err = sidecarMark(real+"-journal", 28); err != nil {
+		return Fingerprint{}, err
+	}
+	return fp, nil
+}
+
+// sidecarMark opens a -wal or -journal, on which nobody holds locks.
+func sidecarMark(path string, head int64) (FileMark, error) {
+	f, err := OpenSidecar(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return FileMark{}, nil
+	}
+	if err != nil {
+		return FileMark{}, fmt.Errorf("fingerprint: %w", err)
+	}
+	defer f.Close()
+	return mark(path, f, head)
+}
+
+func mark(path string, f *os.File, headLen int64) (FileMark, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return FileMark{}, fmt.Errorf("fingerprint: %w", err)
+	}
+	id, err := idOf(path, fi)
+	if err != nil {
+		return FileMark{}, fmt.Errorf("fingerprint: %w", err)
+	}
+	head, err := io.ReadAll(io.NewSectionReader(f, 0, headLen))
+	if err != nil {
+		return FileMark{}, fmt.Errorf("fingerprint: read %s: %w", path, err)
+	}
+	return FileMark{
+		Present: true, Size: fi.Size(), MTime: fi.ModTime().UnixNano(), ID: id, Head: hex.EncodeToString(head),
+	}, nil
+}
+
+// Unchanged reports whether nothing was committed between f and now, the later
+// of the two. It is true only on proof: a checkpoint, which changes files
+// but no content, gives false, and so does a file that was written so shortly
+// before f that a further write could bear the same time.
+func (f Fingerprint) Unchanged(now Fingerprint) bool {
+	if !f.Main.Present || f.Main != now.Main || f.WAL != now.WAL || f.Journal != now.Journal {
+		return false
+	}
+	limit := f.TakenAt.Add(-racyWindow).UnixNano()
+	for _, m := range []FileMark{f.Main, f.WAL, f.Journal} {
+		if m.Present && (m.MTime > limit || m.CTime > limit) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,23 @@
+package livedb
+
+import (
+	"fmt"
+	"os"
+)
+
+// Identify returns the identity of the file that path names now, without
+// opening it. A missing one is fs.ErrNotExist.
+func Identify(path string) (ID, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return ID{}, fmt.Errorf("identify: %w", err)
+	}
+	return idOf(path, fi)
+}
+
+// Same reports whether f and now describe the same state, whenever they were
+// taken. Unlike Unchanged it takes time stamps at their word: use it where a
+// writer would also have moved a size, a counter or a salt, or is locked out.
+func (f Fingerprint) Same(now Fingerprint) bool {
+	return f.Main == now.Main && f.WAL == now.WAL && f.Journal == now.Journal
+}

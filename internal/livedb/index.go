@@ -1,0 +1,30 @@
+package livedb
+
+import (
+	"os"
+)
+
+// OpenIndex opens the -shm, the index of the write-ahead log, of the database at
+// path for reading. SQLite holds POSIX locks on it, whatever UseOFDLocks did, and
+// closing any descriptor of it drops those of this process: a connection would go on
+// without the locks that keep others from checkpointing or restarting the log
+// under it. So outside Windows the descriptor stays open for the life of the
+// process; Close gives up its use, and it is closed only once the file has been
+// deleted and nothing else in the process has it open.
+// Errors: fs.ErrNotExist, ErrNotRegular, those of opening.
+func OpenIndex(path string) (*File, error) {
+	real, err := Resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	d, err := acquire(real+"-shm", os.O_RDONLY, indexing)
+	if err != nil {
+		return nil, err
+	}
+	return &File{d: d}, nil
+}
+
+// IndexInUse reports whether a connection, of this process too, uses the -shm
+// that f is: each holds a shared lock on it for as long as it has it open. known
+// is false where the system cannot tell.
+func (f *File) IndexInUse() (used, known bool) { return indexInUse(f.d) }

@@ -1,0 +1,43 @@
+package livedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrBusy says that somebody holds a lock on the database.
+var ErrBusy = errors.New("the database is locked")
+
+// lockPoll is how often a lock that somebody holds is tried again.
+const lockPoll = 10 * time.Millisecond
+
+// LockExclusive keeps every SQLite connection, of this process too, from
+// reading or writing the database file at path until unlock is called (SQLite's
+// EXCLUSIVE state). It tries at least once and then until ctx ends; ErrBusy when
+// somebody still held a lock then, the context's error when it was cancelled. A
+// connection that is open but idle in a rollback-journal mode holds no lock and
+// is not noticed: see Users. The lock is one on the file that path names now,
+// not on the name. unlock may be called twice.
+//
+// On Linux it is an OFD write lock on SQLite's lock bytes, and works on any
+// file, damaged or not. Elsewhere it is taken through SQLite; a file that SQLite
+// cannot read is then not locked at all, and unlock does nothing: on those systems
+// a damaged database must be protected by stopping its users.
+func LockExclusive(ctx context.Context, path string) (unlock func() error, err error) {
+	for {
+		unlock, err = tryLockExclusive(ctx, path)
+		if !errors.Is(err, ErrBusy) {
+			return unlock, err
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, fmt.Errorf("lock %s: %w", path, ctx.Err())
+			}
+			return nil, err
+		case <-time.After(lockPoll):
+		}
+	}
+}

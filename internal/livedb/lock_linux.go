@@ -1,0 +1,57 @@
+package livedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// SQLite's lock bytes: PENDING, RESERVED and 510 bytes of SHARED
+// (https://www.sqlite.org/fileformat2.html#the_lock_byte_page).
+const (
+	lockStart = 0x40000000
+	lockLen   = 512
+)
+
+func tryLockExclusive(_ context.Context, path string) (unlock func() error, err error) {
+	real, err := Resolve(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	d, err := acquire(real, os.O_RDWR, locking)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	release := func() error {
+		held.Lock()
+		defer held.Unlock()
+		return d.release()
+	}
+	err = setLock(d, unix.F_WRLCK)
+	if err != nil {
+		err = errors.Join(err, release())
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+			return nil, fmt.Errorf("lock %s: %w", path, ErrBusy)
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return sync.OnceValue(func() error {
+		err := setLock(d, unix.F_UNLCK)
+		if err != nil {
+			err = fmt.Errorf("unlock %s: %w", path, err)
+		}
+		return errors.Join(err, release())
+	}), nil
+}
+
+// setLock sets or clears the lock through d's own open file description, which
+// therefore conflicts with this process's POSIX locks as with anybody's.
+func setLock(d *descriptor, kind int16) error {
+	l := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: lockStart, Len: lockLen}
+	return unix.FcntlFlock(d.Fd(), unix.F_OFD_SETLK, &l)
+}

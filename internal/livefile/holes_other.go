@@ -1,7 +1,0 @@
-//go:build !linux
-
-package livefile
-
-import "os"
-
-func nextData(_ *os.File, off int64) int64 { return off }

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package livefile
-
-func indexInUse(*descriptor) (used, known bool) { return false, false }

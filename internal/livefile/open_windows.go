@@ -1,4 +1,0 @@
-package livefile
-
-// openPlain: pipes and sockets have no names among the files here.
-const openPlain = 0

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package livefile
-
-const tellsCached = false
-
-func (*File) cached([]byte, int64) (bool, error) { return false, nil }

@@ -1,0 +1,184 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// Budget bounds what the statements of a connection may use from the call of Limit
+// on; a field that is 0 sets no bound.
+type Budget struct {
+	// Steps is the number of instructions of SQLite's virtual machine.
+	Steps int64
+	Time  time.Duration
+	// Memory is how much the process may grow, in bytes of resident memory. What
+	// else the process does meanwhile counts as well; where the operating system
+	// does not tell, nothing is bounded.
+	Memory int64
+}
+
+// BudgetError says which bound a statement passed.
+type BudgetError struct {
+	Budget Budget
+	Spent  string // what there was too much of, for a person
+}
+
+func (e *BudgetError) Error() string { return "the statement took too much " + e.Spent }
+
+const (
+	// tickSteps is how many instructions the engine runs between two looks at the
+	// budget. Each of them can make a value of the largest size.
+	tickSteps = 64
+	// memoryTick is how often the memory is looked at.
+	memoryTick = 2 * time.Millisecond
+)
+
+// meter is what the engine's progress callback works with.
+type meter struct {
+	budget Budget
+	over   *BudgetError
+	steps  int64
+	start  time.Time
+	looked time.Duration // at the memory, from start
+	memory int64         // resident at the start
+	done   <-chan struct{}
+	tick   func(*libc.TLS, uintptr) int32 // kept here: the engine has its address
+}
+
+// Limit bounds the statements run from now on: one that passes the budget is
+// interrupted with a BudgetError. The zero Budget takes the bounds away.
+func (c *Conn) Limit(b Budget) {
+	c.meter.budget, c.meter.over, c.meter.steps = b, nil, 0
+	c.meter.start, c.meter.looked = time.Now(), 0
+	if c.maxValue > 0 {
+		sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, c.maxValue) // fit may have lowered it
+	}
+	if b == (Budget{}) {
+		sqlite3.Xsqlite3_progress_handler(c.tls, c.db, 0, 0, 0)
+		return
+	}
+	if b.Memory > 0 {
+		c.meter.memory = residentMemory()
+	}
+	c.meter.tick = func(*libc.TLS, uintptr) int32 {
+		if c.meter.exhausted(tickSteps) {
+			return 1
+		}
+		return 0
+	}
+	sqlite3.Xsqlite3_progress_handler(c.tls, c.db, tickSteps, *(*uintptr)(unsafe.Pointer(&c.meter.tick)), 0)
+}
+
+// exhausted counts steps and reports whether the running statement has to end. The context is
+// looked at as well: SQLite forgets an interrupt that comes while it compiles.
+func (m *meter) exhausted(steps int64) bool {
+	select {
+	case <-m.done:
+		return true
+	default:
+	}
+	m.steps += steps
+	since := time.Since(m.start) // half the price of Now
+	switch b := m.budget; {
+	case m.over != nil:
+	case b.Steps > 0 && m.steps > b.Steps:
+		m.over = &BudgetError{b, fmt.Sprintf("work: more than %d steps", b.Steps)}
+	case b.Time > 0 && since > b.Time:
+		m.over = &BudgetError{b, fmt.Sprintf("time: more than %v", b.Time.Round(time.Millisecond))}
+	case b.Memory > 0 && since-m.looked > memoryTick:
+		m.looked = since
+		if residentMemory()-m.memory > b.Memory {
+			m.over = &BudgetError{b, fmt.Sprintf("memory: more than %d bytes", b.Memory)}
+		}
+	}
+	return m.over != nil
+}
+
+// watch interrupts the running statement when ctx ends. The returned function
+// ends the watch and does not return while an interrupt is being delivered.
+func (c *Conn) watch(ctx context.Context) (end func()) {
+	c.meter.done = ctx.Done()
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	delivered := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(delivered)
+		tls := libc.NewTLS()
+		defer tls.Close()
+		sqlite3.Xsqlite3_interrupt(tls, c.db)
+	})
+	return func() {
+		if !stop() {
+			<-delivered
+		}
+		c.meter.done = nil
+	}
+}
+
+// interrupted says why a statement was: the context's end or the budget.
+func (c *Conn) interrupted(ctx context.Context, op string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	if c.meter.over != nil {
+		return fmt.Errorf("%s: %w", op, c.meter.over)
+	}
+	return c.fail(op, sqlite3.SQLITE_INTERRUPT)
+}
+
+// Spent is what was used since Limit was called; its Memory is not told.
+func (c *Conn) Spent() Budget {
+	return Budget{Steps: c.meter.steps, Time: time.Since(c.meter.start)}
+}
+
+// The engine looks at the budget where a program jumps, not in between, and one
+// expression can fill thousands of registers without a jump. So before a program
+// runs, the size of a value is limited to what its registers and instructions allow.
+const (
+	// fitMemory is what the registers of a program may hold together, in bytes.
+	fitMemory = 64 << 20
+	// fitWork is how many bytes the instructions may copy in one pass, and
+	// functionWork how many copies a function is worth.
+	fitWork      = 4 << 30
+	functionWork = 32
+	// fitLeast is the smallest limit; a program that needs a smaller one has a
+	// schema of megabytes.
+	fitLeast = 1 << 10
+)
+
+// fit limits values to what the program of a statement allows. It needs a
+// connection with a limit of its own.
+func (c *Conn) fit(stmt uintptr) {
+	if c.maxValue == 0 || c.meter.budget.Memory == 0 {
+		return
+	}
+	v := (*sqlite3.TVdbe)(pointer(stmt))
+	registers, work := make(map[int32]struct{}), int64(0)
+	for _, op := range unsafe.Slice((*sqlite3.TVdbeOp)(pointer(v.FaOp)), v.FnOp) {
+		switch op.Fopcode {
+		case sqlite3.OP_Function, sqlite3.OP_PureFunc:
+			work += functionWork
+		case sqlite3.OP_Column:
+			if op.Fp5&(sqlite3.OPFLAG_TYPEOFARG|sqlite3.OPFLAG_LENGTHARG) != 0 {
+				continue // the value itself is not read
+			}
+			work++
+		case sqlite3.OP_Concat, sqlite3.OP_Cast:
+			work++
+		default:
+			continue
+		}
+		registers[op.Fp3] = struct{}{}
+	}
+	limit := int64(c.maxValue)
+	if work > 0 {
+		limit = min(limit, fitMemory/int64(len(registers)), fitWork/work)
+	}
+	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, int32(max(limit, fitLeast)))
+}

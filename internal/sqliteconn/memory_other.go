@@ -1,6 +1,0 @@
-//go:build !linux
-
-package sqliteconn
-
-// residentMemory cannot be told here.
-func residentMemory() int64 { return 0 }

@@ -1,6 +1,0 @@
-//go:build race
-
-package sqliteconn
-
-// The race detector keeps a shadow of all memory, and allocates otherwise.
-func init() { shadowed = true }
