@@ -29,7 +29,7 @@ func crowded(b testing.TB) *snapshot.Manager {
 	if err := samplecrm.Create(b.Context(), db, samplecrm.Options{Bytes: 1 << 20, Seed: 1, JournalMode: "wal"}); err != nil {
 		b.Fatal(err)
 	}
-	m, err := snapshot.Open(snapshot.Config{Database: db})
+	m, err := snapshot.Open(b.Context(), snapshot.Config{Database: db})
 	if err != nil {
 		b.Fatal(err)
 	}

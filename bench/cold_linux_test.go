@@ -22,7 +22,7 @@ func TestColdDatabaseIsReadInOrder(t *testing.T) {
 		if err := samplecrm.Create(t.Context(), db, samplecrm.Options{Bytes: 64 << 20, Seed: 1, JournalMode: mode}); err != nil {
 			t.Fatal(err)
 		}
-		m, err := snapshot.Open(snapshot.Config{Database: db})
+		m, err := snapshot.Open(t.Context(), snapshot.Config{Database: db})
 		if err != nil {
 			t.Fatal(err)
 		}

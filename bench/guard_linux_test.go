@@ -57,7 +57,7 @@ func TestBytesReadAndWritten(t *testing.T) {
 			if err := samplecrm.Create(t.Context(), db, samplecrm.Options{Bytes: 32 << 20, Seed: 1, JournalMode: mode}); err != nil {
 				t.Fatal(err)
 			}
-			m, err := snapshot.Open(snapshot.Config{Database: db})
+			m, err := snapshot.Open(t.Context(), snapshot.Config{Database: db})
 			if err != nil {
 				t.Fatal(err)
 			}

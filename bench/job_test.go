@@ -26,7 +26,7 @@ func crm(b *testing.B, journal string) (*snapshot.Manager, int64) {
 	if err := samplecrm.Create(b.Context(), db, samplecrm.Options{Bytes: size(b), Seed: 1, JournalMode: journal}); err != nil {
 		b.Fatal(err)
 	}
-	m, err := snapshot.Open(snapshot.Config{Database: db, Logger: nil})
+	m, err := snapshot.Open(b.Context(), snapshot.Config{Database: db, Logger: nil})
 	if err != nil {
 		b.Fatal(err)
 	}

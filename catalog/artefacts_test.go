@@ -30,7 +30,7 @@ func newProtected(t *testing.T) *protected {
 	}
 	p := &protected{dir: dir}
 	var err error
-	if p.m, err = snapshot.Open(snapshot.Config{Database: path}); err != nil {
+	if p.m, err = snapshot.Open(t.Context(), snapshot.Config{Database: path}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range p.backups {

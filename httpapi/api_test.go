@@ -60,7 +60,7 @@ func apiOver(t testing.TB, cfg snapshot.Config, change func(manager) manager, co
 	for _, c := range configure {
 		c(&cfg, &o)
 	}
-	m, err := snapshot.Open(cfg)
+	m, err := snapshot.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func TestEventsTellAnOperation(t *testing.T) {
 func TestEventsTellWhatOtherProcessesDo(t *testing.T) {
 	a := openAPI(t, nil)
 	a.hub.pace = fast
-	other, err := snapshot.Open(snapshot.Config{Database: a.m.Database()})
+	other, err := snapshot.Open(t.Context(), snapshot.Config{Database: a.m.Database()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 func ExampleNew() {
 	database := exampleDatabase()
 	defer func() { _ = os.RemoveAll(filepath.Dir(database)) }()
-	m, err := snapshot.Open(snapshot.Config{Database: database})
+	m, err := snapshot.Open(context.Background(), snapshot.Config{Database: database})
 	if err != nil {
 		log.Fatal(err)
 	}

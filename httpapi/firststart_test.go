@@ -12,7 +12,7 @@ import (
 // The first start of all comes before the first backup, when there is no backup
 // directory: whoever cannot log in then cannot see that nothing is protected.
 func TestFirstStartMakesTheDirectory(t *testing.T) {
-	m, err := snapshot.Open(snapshot.Config{Database: filepath.Join(t.TempDir(), "data.db")})
+	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: filepath.Join(t.TempDir(), "data.db")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func TestCancelledAndBusyAreWrittenDown(t *testing.T) {
 		ended <- err
 	}()
 	<-inside
-	other, err := snapshot.Open(snapshot.Config{Database: b.m.Database(), LockWait: time.Second})
+	other, err := snapshot.Open(ctx, snapshot.Config{Database: b.m.Database(), LockWait: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 // Lost: the notice of what another process, or another Manager, did.
 func TestRevisionSeesOthers(t *testing.T) {
 	b := newBench(t, "wal")
-	other, err := snapshot.Open(snapshot.Config{Database: b.m.Database()})
+	other, err := snapshot.Open(t.Context(), snapshot.Config{Database: b.m.Database()})
 	if err != nil {
 		t.Fatal(err)
 	}

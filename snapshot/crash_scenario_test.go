@@ -241,7 +241,7 @@ func dump(t testing.TB, db string) string {
 
 func openManager(t testing.TB, db string) *snapshot.Manager {
 	t.Helper()
-	m, err := snapshot.Open(snapshot.Config{Database: db})
+	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: db})
 	must(t, err)
 	return m
 }

@@ -36,7 +36,7 @@ func crashChild(args []string) error {
 			}
 		}
 	})
-	m, err := snapshot.Open(snapshot.Config{Database: args[1]})
+	m, err := snapshot.Open(context.Background(), snapshot.Config{Database: args[1]})
 	if err == nil {
 		err = operations[args[0]](context.Background(), m)
 	}

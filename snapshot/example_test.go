@@ -28,7 +28,7 @@ func ExampleManager_PlanRecovery() {
 		log.Fatal(err)
 	}
 
-	m, err := snapshot.Open(snapshot.Config{Database: database})
+	m, err := snapshot.Open(context.Background(), snapshot.Config{Database: database})
 	if err != nil {
 		log.Fatal(err)
 	}

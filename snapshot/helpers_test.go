@@ -68,7 +68,7 @@ func benchOn(t testing.TB, path string, edit ...func(*snapshot.Config)) *bench {
 // reopen starts anew, as the next process would.
 func (b *bench) reopen() {
 	b.t.Helper()
-	m, err := snapshot.Open(b.cfg)
+	m, err := snapshot.Open(b.t.Context(), b.cfg)
 	if err != nil {
 		b.t.Fatalf("open: %v", err)
 	}

@@ -78,7 +78,7 @@ func TestSwapWithTheHostsOwnPool(t *testing.T) {
 	if err := m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{Offline: true}); !errors.Is(err, snapshot.ErrBusy) {
 		t.Fatalf("with an open pool: %v", err)
 	}
-	m, err = snapshot.Open(snapshot.Config{Database: db, AfterSwap: reopen,
+	m, err = snapshot.Open(t.Context(), snapshot.Config{Database: db, AfterSwap: reopen,
 		BeforeSwap: func(context.Context) error { return pool.Close() }})
 	must(t, err)
 	must(t, m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{Offline: true}))

@@ -28,7 +28,7 @@ func newLive(t *testing.T, mode string, c snapshot.Config) (*snapshot.Manager, s
 	must(t, samplecrm.Create(t.Context(), c.Database, samplecrm.Options{Bytes: 1 << 20, Seed: 1, JournalMode: mode}))
 	testdb.CheckAtEnd(t, c.Database)
 	testdb.ShellQuery(t, c.Database, "CREATE TABLE log(id INTEGER PRIMARY KEY, filler TEXT)")
-	m, err := snapshot.Open(c)
+	m, err := snapshot.Open(t.Context(), c)
 	must(t, err)
 	return m, c.Database
 }
@@ -219,7 +219,7 @@ func TestRestoreBesideAReaderDelete(t *testing.T) {
 	if got := reader.ask("SELECT count(*) FROM log"); got != "1" {
 		t.Errorf("the reader sees %s", got)
 	}
-	patient, err := snapshot.Open(snapshot.Config{Database: db, LockWait: 20 * time.Second, OnEvent: note})
+	patient, err := snapshot.Open(t.Context(), snapshot.Config{Database: db, LockWait: 20 * time.Second, OnEvent: note})
 	must(t, err)
 	done := make(chan error, 1)
 	go func() { done <- patient.Restore(context.Background(), old.ID, snapshot.RestoreOptions{}) }()
@@ -249,7 +249,7 @@ func TestLargeRestoreBesideAReaderDelete(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "data.db")
 	must(t, samplecrm.Create(t.Context(), db, samplecrm.Options{Bytes: 24 << 20, Seed: 1, JournalMode: "delete"}))
 	phase := make(chan string, 1000)
-	m, err := snapshot.Open(snapshot.Config{Database: db, LockWait: 300 * time.Millisecond, OnEvent: func(e snapshot.Event) {
+	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: db, LockWait: 300 * time.Millisecond, OnEvent: func(e snapshot.Event) {
 		if e.Operation == "restore" && e.Done == 0 {
 			phase <- e.Phase
 		}
@@ -392,7 +392,7 @@ func everything(t *testing.T, m *snapshot.Manager, id string, then func(operatio
 		run  func() error
 	}{
 		{"Open", func() error {
-			_, err := snapshot.Open(snapshot.Config{Database: m.Database()})
+			_, err := snapshot.Open(ctx, snapshot.Config{Database: m.Database()})
 			return err
 		}},
 		{"Status", func() error { _, err := m.Status(ctx); return err }},

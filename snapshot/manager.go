@@ -44,7 +44,7 @@ type Manager struct {
 // Open reads the catalog of the backup directory and brings it in line with
 // the files there. It finishes or undoes a restore that was cut short;
 // otherwise it touches no database, creates nothing and starts no goroutine.
-func Open(cfg Config) (*Manager, error) {
+func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	if err := cfg.resolve(); err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func Open(cfg Config) (*Manager, error) {
 	if err := m.mine(); err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	if err := m.settle(context.Background()); err != nil {
+	if err := m.settle(ctx); err != nil {
 		return nil, fmt.Errorf("open: %w", explain(err))
 	}
 	return m, nil

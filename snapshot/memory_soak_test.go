@@ -74,7 +74,7 @@ func restoredFile(db string) string { return filepath.Join(filepath.Dir(db), "re
 // memoryChild runs an operation and prints how large its process became.
 // args: operation, database, backup.
 func memoryChild(args []string) error {
-	m, err := snapshot.Open(snapshot.Config{Database: args[1]})
+	m, err := snapshot.Open(context.Background(), snapshot.Config{Database: args[1]})
 	if err != nil {
 		return err
 	}

@@ -52,12 +52,12 @@ func TestOpenRefusesBadConfig(t *testing.T) {
 		"compression":             {Database: db, Compression: "zip"},
 		"a device":                {Database: os.DevNull},
 	} {
-		m, err := snapshot.Open(c)
+		m, err := snapshot.Open(t.Context(), c)
 		if err == nil || m != nil || !strings.HasPrefix(err.Error(), "open: ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := snapshot.Open(snapshot.Config{Database: dir})
+	_, err := snapshot.Open(t.Context(), snapshot.Config{Database: dir})
 	if err == nil || snapshot.Hint(err) == "" || !strings.Contains(err.Error(), dir) {
 		t.Errorf("a directory: %v (hint %q)", err, snapshot.Hint(err))
 	}
@@ -199,7 +199,7 @@ func TestNewerCatalog(t *testing.T) {
 	text := bytes.Replace(readFile(t, path), []byte(`"version":1`), []byte(`"version":99`), 1)
 	writeFile(t, path, text)
 	before := b.stored()
-	_, err := snapshot.Open(b.cfg)
+	_, err := snapshot.Open(t.Context(), b.cfg)
 	if !errors.Is(err, catalog.ErrVersion) || snapshot.Code(err) != "newer_version" || !strings.Contains(err.Error(), "upgrade") {
 		t.Errorf("open: %v (code %s)", err, snapshot.Code(err))
 	}

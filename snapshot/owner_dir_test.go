@@ -23,7 +23,7 @@ func TestBackupDirectoryHasOneDatabase(t *testing.T) {
 	for _, name := range []string{"other.db", "data.sqlite"} {
 		path := filepath.Join(dir, name)
 		makeDatabase(t, path, "wal")
-		if _, err := snapshot.Open(snapshot.Config{Database: path}); !errors.Is(err, snapshot.ErrRefused) || snapshot.Hint(err) == "" {
+		if _, err := snapshot.Open(t.Context(), snapshot.Config{Database: path}); !errors.Is(err, snapshot.ErrRefused) || snapshot.Hint(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -41,7 +41,7 @@ func TestBackupsMoveWithTheDatabase(t *testing.T) {
 	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	m, err := snapshot.Open(snapshot.Config{Database: filepath.Join(copied, "data.db")})
+	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: filepath.Join(copied, "data.db")})
 	if err != nil {
 		t.Fatalf("copied together: %v", err)
 	}
@@ -52,7 +52,7 @@ func TestBackupsMoveWithTheDatabase(t *testing.T) {
 	if err := os.Rename(b.m.Database(), moved); err != nil {
 		t.Fatal(err)
 	}
-	m, err = snapshot.Open(snapshot.Config{Database: moved, Dir: b.m.Dir()})
+	m, err = snapshot.Open(t.Context(), snapshot.Config{Database: moved, Dir: b.m.Dir()})
 	if err != nil {
 		t.Fatalf("moved: %v", err)
 	}
@@ -102,7 +102,7 @@ func TestForgedIntentIsNotFollowed(t *testing.T) {
 		}
 		intent := filepath.Join(filepath.Dir(db), ".data.db.snapd-restore")
 		writeFile(t, intent, raw)
-		if _, err := snapshot.Open(snapshot.Config{Database: db}); err == nil || snapshot.Hint(err) == "" {
+		if _, err := snapshot.Open(t.Context(), snapshot.Config{Database: db}); err == nil || snapshot.Hint(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 		if string(readFile(t, victim)) != "precious" {
@@ -123,7 +123,7 @@ func TestStatusGoesByTheSchedule(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- b.m.Run(ctx) }()
 		time.Sleep(time.Minute)
-		other, err := snapshot.Open(snapshot.Config{Database: b.m.Database()}) // the default, 12 h
+		other, err := snapshot.Open(t.Context(), snapshot.Config{Database: b.m.Database()}) // the default, 12 h
 		if err != nil {
 			t.Fatal(err)
 		}

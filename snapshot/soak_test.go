@@ -35,7 +35,7 @@ func backupsChild(args []string) error {
 	if err != nil {
 		return err
 	}
-	m, err := snapshot.Open(snapshot.Config{Database: args[0], LockWait: time.Minute})
+	m, err := snapshot.Open(context.Background(), snapshot.Config{Database: args[0], LockWait: time.Minute})
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func TestSoakWALWriterMeetsNoLock(t *testing.T) {
 // Lost: good backups to retention, while the database is being written.
 func TestSoakPruneBesideWriters(t *testing.T) {
 	db, writers := soakDatabase(t, "wal")
-	m, err := snapshot.Open(snapshot.Config{Database: db, Retention: snapshot.Policy{Last: 3}})
+	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: db, Retention: snapshot.Policy{Last: 3}})
 	must(t, err)
 	kept := mustBackup(t, m)
 	var made []string
@@ -226,7 +226,7 @@ func TestSoakTwoProcessesBackUpAtOnce(t *testing.T) {
 	each := soakCount(40, 8)
 	c := testdb.Reexec(t, "backups", db, strconv.Itoa(each))
 	c.WaitLine("ready")
-	m, err := snapshot.Open(snapshot.Config{Database: db, LockWait: time.Minute})
+	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: db, LockWait: time.Minute})
 	must(t, err)
 	for range each {
 		mustBackup(t, m)

@@ -82,7 +82,7 @@ func TestStatusShowsTheScheduleOfTheRunningService(t *testing.T) {
 			b := newBench(t, "delete", c.edit)
 			r := b.run()
 			settle(time.Minute)
-			other, err := snapshot.Open(snapshot.Config{Database: b.m.Database()})
+			other, err := snapshot.Open(t.Context(), snapshot.Config{Database: b.m.Database()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -33,7 +33,7 @@ func inProcess(ctx context.Context, f *field) (err error) {
 	if err != nil {
 		return err
 	}
-	m, err := snapshot.Open(snapshot.Config{Database: f.db, Dir: dir})
+	m, err := snapshot.Open(ctx, snapshot.Config{Database: f.db, Dir: dir})
 	if err != nil {
 		return err
 	}

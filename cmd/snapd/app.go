@@ -122,7 +122,7 @@ func (h butRecover) Handle(ctx context.Context, r slog.Record) error {
 
 // open opens the Manager of --db and --dir; more, when not nil, adds to its
 // configuration.
-func (a *app) open(more func(*snapshot.Config)) (*snapshot.Manager, error) {
+func (a *app) open(ctx context.Context, more func(*snapshot.Config)) (*snapshot.Manager, error) {
 	if a.DB == "" {
 		return nil, &usageError{"no database is named", "use --db PATH or set SNAPD_DB"}
 	}
@@ -130,7 +130,7 @@ func (a *app) open(more func(*snapshot.Config)) (*snapshot.Manager, error) {
 	if more != nil {
 		more(&cfg)
 	}
-	m, err := snapshot.Open(cfg)
+	m, err := snapshot.Open(ctx, cfg)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = advised(&noSuchFile{err}, "is --db right? Its directory must exist")

@@ -20,7 +20,7 @@ func (c *backupCmd) run(ctx context.Context, a *app) error {
 	if len(c.Note) > snapshot.MaxNote {
 		return &usageError{fmt.Sprintf("the note has %d bytes; at most %d fit", len(c.Note), snapshot.MaxNote), "shorten it"}
 	}
-	m, err := a.open(c.follow)
+	m, err := a.open(ctx, c.follow)
 	if err != nil {
 		return err
 	}

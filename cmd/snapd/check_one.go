@@ -88,7 +88,7 @@ func (a *app) judge(l integrity.Level) judgement {
 	}
 	return func(ctx context.Context, path string) (integrity.Report, error) {
 		if is, err := livedb.Resolve(path); own != "" && err == nil && is == own && !isArchive(path) {
-			if m, err := a.open(nil); err == nil {
+			if m, err := a.open(ctx, nil); err == nil {
 				report, err := m.Check(ctx, l)
 				report.Path = path // as it was named
 				return report, err

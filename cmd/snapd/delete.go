@@ -15,7 +15,7 @@ type deleteCmd struct {
 }
 
 func (c *deleteCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(nil)
+	m, err := a.open(ctx, nil)
 	if err != nil {
 		return err
 	}

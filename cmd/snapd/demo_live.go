@@ -37,7 +37,7 @@ func (d *liveDemo) run(ctx context.Context, address *string) error {
 	if err := d.makePast(ctx); err != nil {
 		return interrupted(ctx, err)
 	}
-	if d.m, err = d.a.open(d.configure); err != nil {
+	if d.m, err = d.a.open(ctx, d.configure); err != nil {
 		return err
 	}
 	d.crm = &liveCRM{path: d.db, rate: liveRate, trouble: func(err error) { d.line("the application: %s", oneLine(err.Error())) }}

@@ -92,7 +92,7 @@ func (d *demo) makePast(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.crm.Close()) }()
-	if d.m, err = d.a.open(func(cfg *snapshot.Config) {
+	if d.m, err = d.a.open(ctx, func(cfg *snapshot.Config) {
 		cfg.Now, cfg.Retention, cfg.OnEvent = p.clock.now, demoPolicy, nil
 	}); err != nil {
 		return err

@@ -36,7 +36,7 @@ type tourDocument struct {
 // run plays the story and says how to go on.
 func (d *tour) run(ctx context.Context) error {
 	var err error
-	if d.m, err = d.a.open(nil); err != nil {
+	if d.m, err = d.a.open(ctx, nil); err != nil {
 		return err
 	}
 	if err := d.play(ctx); err != nil {

@@ -22,7 +22,7 @@ type drillDocument struct {
 }
 
 func (c *drillCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(nil)
+	m, err := a.open(ctx, nil)
 	if err != nil {
 		return err
 	}

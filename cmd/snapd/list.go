@@ -37,8 +37,8 @@ func (d backupsDocument) printJSON(w io.Writer) error {
 	return out.Flush() // the first error of all
 }
 
-func (c *listCmd) run(_ context.Context, a *app) error {
-	m, err := a.open(nil)
+func (c *listCmd) run(ctx context.Context, a *app) error {
+	m, err := a.open(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func (c *pinCmd) run(ctx context.Context, a *app) error   { return setPinned(ctx
 func (c *unpinCmd) run(ctx context.Context, a *app) error { return setPinned(ctx, a, c.ID, false) }
 
 func setPinned(ctx context.Context, a *app, id string, pinned bool) error {
-	m, err := a.open(nil)
+	m, err := a.open(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ type pruneCmd struct {
 }
 
 func (c *pruneCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(c.follow)
+	m, err := a.open(ctx, c.follow)
 	if err != nil {
 		return err
 	}

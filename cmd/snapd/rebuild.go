@@ -11,7 +11,7 @@ import (
 type rebuildCmd struct{}
 
 func (c *rebuildCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(nil)
+	m, err := a.open(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ type recoverCmd struct {
 }
 
 func (c *recoverCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(c.apply)
+	m, err := a.open(ctx, c.apply)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func TestRecoveryWaitsForWhoIsPassing(t *testing.T) {
 		t.Fatal(err)
 	}
 	var once sync.Once
-	m, err := snapshot.Open(snapshot.Config{Database: path, OnEvent: func(ev snapshot.Event) {
+	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: path, OnEvent: func(ev snapshot.Event) {
 		if ev.Type == snapshot.EventFailed && ev.Operation == "recover" {
 			once.Do(func() { in.Close() }) // it was in the way, and goes
 		}

@@ -35,7 +35,7 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 	if _, err := os.Stat(filepath.Dir(c.To)); c.To != "" && errors.Is(err, fs.ErrNotExist) {
 		return &hinted{&noSuchFile{fmt.Errorf("restore to %s: %w", c.To, err)}, "make that directory first, or choose another one"}
 	}
-	m, err := a.open(nil)
+	m, err := a.open(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 	if l != nil {
 		defer func() { _ = l.Close() }() // a second time, where the page had it
 	}
-	m, merr := a.open(c.configure)
+	m, merr := a.open(ctx, c.configure)
 	if merr != nil {
 		return merr
 	}

@@ -9,8 +9,8 @@ import (
 
 type statsCmd struct{}
 
-func (c *statsCmd) run(_ context.Context, a *app) error {
-	m, err := a.open(nil)
+func (c *statsCmd) run(ctx context.Context, a *app) error {
+	m, err := a.open(ctx, nil)
 	if err != nil {
 		return err
 	}

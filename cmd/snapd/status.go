@@ -21,7 +21,7 @@ func (statusCmd) Help() string {
 }
 
 func (c *statusCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(c.apply)
+	m, err := a.open(ctx, c.apply)
 	if err != nil {
 		return err
 	}

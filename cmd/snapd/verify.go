@@ -24,7 +24,7 @@ func (c *verifyCmd) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	m, err := a.open(nil)
+	m, err := a.open(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -118,7 +118,7 @@ func TestServerIsKilledInMidOperation(t *testing.T) {
 // killed, with backups that never come further than compressing.
 var children = map[string]func([]string) error{
 	"serve": func(args []string) error {
-		m, err := snapshot.Open(snapshot.Config{Database: args[0]})
+		m, err := snapshot.Open(context.Background(), snapshot.Config{Database: args[0]})
 		if err != nil {
 			return err
 		}

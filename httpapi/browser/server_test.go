@@ -63,7 +63,7 @@ func ofBytes(n int64) func(*site) {
 // start begins to serve, on the port of before.
 func (s *site) start() {
 	s.t.Helper()
-	m, err := snapshot.Open(s.config)
+	m, err := snapshot.Open(context.Background(), s.config)
 	if err != nil {
 		s.t.Fatal(err)
 	}
