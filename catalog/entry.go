@@ -90,6 +90,7 @@ type State struct {
 	NextRun     *time.Time          `json:"next_run,omitempty"`
 	Schedule    *Schedule           `json:"schedule,omitempty"`  // of the serve that runs, or that died
 	Retention   *Policy             `json:"retention,omitempty"` // of the last serve
+	PageSeed    string              `json:"page_seed,omitempty"` // secret; 16 hex digits: the seed of the page digests of the directory's archives
 	Database    string              `json:"database,omitempty"`  // path, from the backup directory where that can be, of the database whose backups these are
 }
 
