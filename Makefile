@@ -1,4 +1,6 @@
 # make test   everything that has to hold before a change lands (what CI runs)
+# make bare   the tests as a machine without sqlite3, zstd, python3, … runs them
+# make browser  the tests of the page, in Chromium
 # make lint   vet, staticcheck, tidiness, the house's rules
 # make build  ./snapd
 # make bench  benchmarks                         BENCH=regexp  BENCHTIME=1s
@@ -21,9 +23,13 @@ export CGO_ENABLED := 0
 # by version, never required in go.mod.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# The tests of the page are a module of their own: a user of the library shall not
+# find a driver of browsers among its requirements.
+BROWSER     := httpapi/browser
+MODULES     := . $(BROWSER)
 PLATFORMS   := linux/arm64 darwin/arm64 windows/amd64
 TOOLS       := sqlite3 zstd python3 npm curl jq
-AXE         := httpapi/browser/axe
+AXE         := $(BROWSER)/axe
 TESTFLAGS   ?= -count=1 -timeout 10m
 BENCH       ?= .
 BENCHTIME   ?= 1s
@@ -32,9 +38,9 @@ FUZZTIME    ?= 30s
 
 say = @printf '\n== %s (%s)\n' "$(1)" "$$(date -u +%T)"
 
-.PHONY: test tools programs lint vet staticcheck tidy rules cross unit build bench soak fuzz screenshots fmt clean
+.PHONY: test bare browser tools programs lint vet staticcheck tidy rules cross unit build bench soak fuzz screenshots fmt clean
 
-test: tools lint build cross unit
+test: tools lint build cross unit browser
 
 # The foreign programs that the tests compare us with, and the browser and the judge
 # of accessibility for the page. CHROMIUM names a browser that lies elsewhere.
@@ -62,17 +68,18 @@ lint: vet staticcheck tidy rules
 
 vet:
 	$(call say,go vet)
-	@$(GO) vet ./...
-	@$(GO) vet -tags soak,screenshots ./...
+	@for module in $(MODULES); do \
+		$(GO) vet -C $$module ./...; \
+		$(GO) vet -C $$module -tags soak,screenshots ./...; \
+	done
 
 staticcheck:
 	$(call say,staticcheck)
-	@$(GO) run $(STATICCHECK) ./...
+	@for module in $(MODULES); do (cd $$module; $(GO) run $(STATICCHECK) ./...); done
 
 tidy:
 	$(call say,go mod tidy -diff)
-	@$(GO) mod tidy -diff
-	@$(GO) mod verify
+	@for module in $(MODULES); do (cd $$module; $(GO) mod tidy -diff; $(GO) mod verify); done
 
 rules:
 	$(call say,rules of the house)
@@ -83,12 +90,25 @@ cross:
 	@for platform in $(PLATFORMS); do \
 		printf '\n== build and vet for %s (%s)\n' "$$platform" "$$(date -u +%T)"; \
 		export GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
-		$(GO) build ./...; $(GO) vet ./...; \
+		$(GO) build ./...; $(GO) vet ./...; $(GO) vet -C $(BROWSER) ./...; \
 	done
 
 unit:
 	$(call say,go test)
 	@$(GO) test -vet=off $(TESTFLAGS) ./...
+
+browser: tools
+	$(call say,go test in the browser)
+	@$(GO) test -C $(BROWSER) -vet=off $(TESTFLAGS) ./...
+
+# Nothing but Go, and what every system has, is on the PATH; CI is not set, so that a
+# test that needs more is skipped and says so.
+bare:
+	$(call say,go test on a bare machine)
+	@bin=$$(mktemp -d); trap 'rm -r "$$bin"' EXIT; \
+	ln -s "$$(command -v $(GO))" "$$bin/go"; \
+	for tool in sh bash cat cp kill ls mkdir mv rm sleep stat touch git; do ln -s "$$(command -v $$tool)" "$$bin/"; done; \
+	env -u CI -u CHROMIUM PATH="$$bin" "$$bin/go" test $(TESTFLAGS) ./...
 
 build:
 	$(call say,./snapd)
@@ -119,10 +139,10 @@ fuzz:
 	done
 
 screenshots: tools
-	@SNAPD_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -tags screenshots -count=1 -run '^TestScreenshots$$' ./httpapi/browser
+	@SNAPD_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -C $(BROWSER) -tags screenshots -count=1 -run '^TestScreenshots$$' .
 
 fmt:
-	@$(GO) fmt ./...
+	@for module in $(MODULES); do (cd $$module; $(GO) fmt ./...); done
 
 clean:
 	@rm -f snapd snapd.exe
