@@ -15,12 +15,6 @@ type clock struct{ off atomic.Int64 } // nanoseconds
 func (c *clock) now() time.Time  { return time.Now().Add(time.Duration(c.off.Load())) }
 func (c *clock) set(t time.Time) { c.off.Store(int64(time.Until(t))) }
 func (c *clock) right()          { c.off.Store(0) }
-func daysAgo(d int, h int) time.Time {
-	return midnight().AddDate(0, 0, -d).Add(time.Duration(h) * time.Hour)
-}
-
-// midnight is the last one, in UTC: the days of the history begin there.
-func midnight() time.Time { return time.Now().UTC().Truncate(24 * time.Hour) }
 
 // withPast gives a site weeks worth looking at, the newest backup being of so long
 // ago: two automatic backups a day of a database that grows, notes, pins, a failure,
@@ -32,7 +26,12 @@ func withPast(newest time.Duration) func(*site) {
 		s.config.Now = c.now
 		s.config.Retention = catalog.Policy{Last: 12, Daily: 30}
 		s.prepare = func() {
-			end := time.Now().Add(-newest)
+			now := time.Now().UTC()
+			end := now.Add(-newest)
+			midnight := now.Truncate(24 * time.Hour) // looked up once: a history may be made across it
+			daysAgo := func(days, hour int) time.Time {
+				return midnight.AddDate(0, 0, -days).Add(time.Duration(hour) * time.Hour)
+			}
 			for day := 29; day >= 0; day-- {
 				for _, hour := range []int{1, 13} {
 					at := daysAgo(day, hour)
