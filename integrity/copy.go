@@ -63,7 +63,7 @@ func checkPrivate(ctx context.Context, path string, index *walIndex, level Level
 	if t.damaged() || level == LevelHeader {
 		return failedHeader(t), nil
 	}
-	conn, err := begin(ctx, path, sqlite.Options{Hostile: true})
+	conn, err := begin(ctx, path, sqlite.Options{Untrusted: true})
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func rollBack(ctx context.Context, path string, t *tally) error {
 	if err != nil || !roll {
 		return err
 	}
-	conn, err := sqlite.Open(path, sqlite.Options{Hostile: true})
+	conn, err := sqlite.Open(path, sqlite.Options{Untrusted: true})
 	if err != nil {
 		return err
 	}

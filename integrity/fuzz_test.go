@@ -93,7 +93,7 @@ func sqlitePages(t *testing.T, dir string, db, wal []byte) (int64, bool) {
 		}
 	}
 	defer os.Remove(path + "-shm")
-	c, err := sqlite.Open(path, sqlite.Options{Hostile: true})
+	c, err := sqlite.Open(path, sqlite.Options{Untrusted: true})
 	if err != nil {
 		return 0, false
 	}

@@ -41,7 +41,7 @@ func (l *liveCheck) viaSQLite(ctx context.Context, v view, t *tally) (*Level, er
 
 // open opens the database and its read transaction; the lock comes with the first read.
 func (l *liveCheck) open(ctx context.Context, o sqlite.Options) (*sqlite.Conn, error) {
-	o.Hostile, o.BusyTimeout = true, poll
+	o.Untrusted, o.BusyTimeout = true, poll
 	return begin(ctx, l.path, o)
 }
 

@@ -277,7 +277,7 @@ func (l *liveCheck) raw(ctx context.Context, v view) (*tally, error) {
 // the proof would be gone that there was more.
 func (l *liveCheck) confirm(ctx context.Context, before view) error {
 	if before.main.size > 0 && (!before.usesWAL() || before.shm && !indexIdle(l.path)) {
-		conn, err := sqlite.Open(l.path, sqlite.Options{ReadOnly: true, Hostile: true, BusyTimeout: poll})
+		conn, err := sqlite.Open(l.path, sqlite.Options{ReadOnly: true, Untrusted: true, BusyTimeout: poll})
 		if err != nil {
 			return err
 		}

@@ -341,7 +341,7 @@ func openPrivate(ctx context.Context, path string) (*sqlite.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := sqlite.Open(path, sqlite.Options{Hostile: true})
+	conn, err := sqlite.Open(path, sqlite.Options{Untrusted: true})
 	if err != nil {
 		return nil, err
 	}

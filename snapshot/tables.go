@@ -72,7 +72,7 @@ func (m *Manager) Tables(ctx context.Context, id string) (_ []Table, err error) 
 
 // tablesIn lists the tables of the image in the file system of that name.
 func tablesIn(ctx context.Context, fileSystem string) (_ []Table, err error) {
-	c, err := sqlite.Open(imageName, sqlite.Options{VFS: fileSystem, Immutable: true, Hostile: true})
+	c, err := sqlite.Open(imageName, sqlite.Options{VFS: fileSystem, Immutable: true, Untrusted: true})
 	if err != nil {
 		return nil, err
 	}

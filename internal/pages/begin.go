@@ -76,7 +76,7 @@ func attempt(ctx context.Context, real string, o Options, inPlaceRefused bool) (
 	if copyFirst {
 		return beginPrivate(ctx, real, o)
 	}
-	c, info, err := begin(ctx, real, sqlite.Options{ReadOnly: true, Hostile: true})
+	c, info, err := begin(ctx, real, sqlite.Options{ReadOnly: true, Untrusted: true})
 	if err != nil {
 		return nil, errors.Join(err, before.tidy(real))
 	}

@@ -109,7 +109,7 @@ func (t *WriteTx) Pair(ctx context.Context) error {
 	if t.state != writeOpen || t.snap.twin != nil || t.snap.info.PageCount == 0 {
 		return nil
 	}
-	c, info, err := begin(ctx, t.path, sqlite.Options{ReadOnly: true, Hostile: true})
+	c, info, err := begin(ctx, t.path, sqlite.Options{ReadOnly: true, Untrusted: true})
 	if err != nil {
 		return ctx.Err()
 	}

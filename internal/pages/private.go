@@ -61,7 +61,7 @@ func beginPrivate(ctx context.Context, real string, o Options) (_ *Snapshot, err
 	if mark.Main != again.Main || mark.WAL != again.WAL || mark.Journal != again.Journal {
 		return nil, errMoving
 	}
-	c, info, err := begin(ctx, scratch.Name(), sqlite.Options{Hostile: true})
+	c, info, err := begin(ctx, scratch.Name(), sqlite.Options{Untrusted: true})
 	if err != nil {
 		return nil, fmt.Errorf("private copy: %w", err)
 	}

@@ -34,7 +34,7 @@ func (s *Snapshot) pair(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c, info, err := begin(ctx, s.path, sqlite.Options{ReadOnly: true, Hostile: true})
+		c, info, err := begin(ctx, s.path, sqlite.Options{ReadOnly: true, Untrusted: true})
 		if err != nil {
 			if ctx.Err() == nil && (isBusy(err) || refusedInPlace(err)) {
 				continue

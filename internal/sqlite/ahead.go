@@ -141,7 +141,7 @@ func (a *ahead) marked(mark int, flags int32) {
 }
 
 // ReadMark returns which of a log's read marks the connection's transaction holds. ok is
-// false where it holds none, and on connections that are not Hostile. Mark 0 is that of
+// false where it holds none, and on connections that are not Untrusted. Mark 0 is that of
 // a transaction that began when the whole log was in the file, and reads the file only.
 func (c *Conn) ReadMark() (mark int, ok bool) {
 	if c.ahead == nil {

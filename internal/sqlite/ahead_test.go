@@ -22,7 +22,7 @@ func TestReadAheadForgets(t *testing.T) {
 			t.Run(fmt.Sprint(journal, size), func(t *testing.T) {
 				path := makeDB(t, "x.db", fmt.Sprintf("PRAGMA page_size=%d; PRAGMA journal_mode=%s; CREATE TABLE t(id INTEGER PRIMARY KEY, n, b);"+
 					"WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM i WHERE n<40) INSERT INTO t SELECT n, 0, zeroblob(%d) FROM i", size, journal, size/2))
-				reader, writer := open(t, path, Options{Hostile: true}), open(t, path, Options{})
+				reader, writer := open(t, path, Options{Untrusted: true}), open(t, path, Options{})
 				// A page cache of nothing: each page comes from the file.
 				if err := reader.Exec(t.Context(), "PRAGMA cache_size=1"); err != nil {
 					t.Fatal(err)
@@ -55,7 +55,7 @@ func TestReadAheadForgets(t *testing.T) {
 func TestReadAheadSeesItsOwnWrites(t *testing.T) {
 	path := makeDB(t, "x.db", "PRAGMA journal_mode=delete; CREATE TABLE t(id INTEGER PRIMARY KEY, n, b);"+
 		"WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM i WHERE n<400) INSERT INTO t SELECT n, 0, zeroblob(3000) FROM i; CREATE TABLE u AS SELECT zeroblob(300000)")
-	c := open(t, path, Options{Hostile: true})
+	c := open(t, path, Options{Untrusted: true})
 	if err := c.Exec(t.Context(), "PRAGMA cache_size=1; PRAGMA cache_spill=1; BEGIN EXCLUSIVE"); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestReadAheadSeesItsOwnWrites(t *testing.T) {
 func TestReadAheadToTheEnd(t *testing.T) {
 	for pages := range 40 {
 		path := makeDB(t, "x.db", fmt.Sprintf("CREATE TABLE t(id INTEGER PRIMARY KEY, n, b); INSERT INTO t VALUES(1, 7, zeroblob(%d*4092))", pages))
-		c := open(t, path, Options{Hostile: true, ReadOnly: true})
+		c := open(t, path, Options{Untrusted: true, ReadOnly: true})
 		if got := value(t, c, "SELECT sum(n) + length(CAST(group_concat(hex(b)) AS BLOB)) FROM t"); got != int64(7+2*pages*4092) {
 			t.Errorf("%d pages: %d", pages, got)
 		}

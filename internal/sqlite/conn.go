@@ -24,11 +24,11 @@ type Options struct {
 	// Immutable promises that nobody changes the file; locks, -wal and -journal
 	// are then ignored. For private copies only.
 	Immutable bool
-	// Hostile switches on everything that keeps a crafted file from running its
+	// Untrusted switches on everything that keeps a crafted file from running its
 	// schema's code at our expense: defensive, no trusted schema, cell size
 	// checks, no memory mapping, values limited to what the file can hold and to
 	// MaxValue, functions that cost more than their arguments' sizes limited.
-	Hostile bool
+	Untrusted bool
 	// VFS names a registered SQLite file system that path is a name in; "" is the
 	// operating system's.
 	VFS string
@@ -36,7 +36,7 @@ type Options struct {
 	BusyTimeout time.Duration
 }
 
-// MaxValue is the largest string or blob, in bytes, that a Hostile connection
+// MaxValue is the largest string or blob, in bytes, that an Untrusted connection
 // builds; a small file's connection builds none larger than the file, which holds no
 // larger one, or than minValue.
 const (
@@ -143,7 +143,7 @@ func (c *Conn) configure(o Options, path string) error {
 	if err := c.config(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
 		return err
 	}
-	if !o.Hostile {
+	if !o.Untrusted {
 		return nil
 	}
 	if err := c.config(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, true); err != nil {

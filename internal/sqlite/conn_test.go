@@ -109,9 +109,9 @@ func TestCloseDoesNotCheckpoint(t *testing.T) {
 	}
 }
 
-func TestHostileLimits(t *testing.T) {
+func TestUntrustedLimits(t *testing.T) {
 	path := makeDB(t, "x.db", "CREATE TABLE t(a); INSERT INTO t VALUES(1)")
-	c, err := Open(path, Options{Hostile: true})
+	c, err := Open(path, Options{Untrusted: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestHostileLimits(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	if err := c.Exec(t.Context(), "ATTACH 'other.db' AS o"); err == nil {
-		t.Fatal("a hostile file's connection may attach other files")
+		t.Fatal("an untrusted file's connection may attach other files")
 	}
 }
 
@@ -243,7 +243,7 @@ func TestOpenSharesNoCache(t *testing.T) {
 	if _, err := host.Exec("INSERT INTO t VALUES(2)"); err != nil {
 		t.Fatal(err)
 	}
-	c := open(t, path, Options{Hostile: true, ReadOnly: true})
+	c := open(t, path, Options{Untrusted: true, ReadOnly: true})
 	if err := c.Exec(t.Context(), "BEGIN; SELECT count(*) FROM t"); err != nil {
 		t.Fatal(err)
 	}

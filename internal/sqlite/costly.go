@@ -14,7 +14,7 @@ import (
 // Interruption works between the instructions of a statement, not inside one call
 // of a function. Most of SQLite's functions are linear in their arguments, which
 // the value limit bounds. Those below are not, or build something in memory that
-// the limit is applied to only afterwards. On a Hostile connection each is wrapped:
+// the limit is applied to only afterwards. On an Untrusted connection each is wrapped:
 // it runs as ever where its arguments are small, and fails where they are not.
 
 const (

@@ -12,13 +12,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-// hostilePair opens the same empty database without and with the switches for hostile files.
-func hostilePair(t *testing.T) (plain, hostile *Conn) {
+// untrustedPair opens the same empty database without and with the switches for untrusted files.
+func untrustedPair(t *testing.T) (plain, untrusted *Conn) {
 	t.Helper()
 	path := makeDB(t, "x.db", "CREATE TABLE t(a)")
 	var conns [2]*Conn
 	for i := range conns {
-		c, err := Open(path, Options{Hostile: i == 1})
+		c, err := Open(path, Options{Untrusted: i == 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +31,7 @@ func hostilePair(t *testing.T) (plain, hostile *Conn) {
 // A wrapped function gives what SQLite's own gives, of every kind of argument: another
 // answer would make rows break rules, or indexes differ, that do not.
 func TestWrappedFunctionsAreTheSame(t *testing.T) {
-	plain, hostile := hostilePair(t)
+	plain, untrusted := untrustedPair(t)
 	values := []string{"NULL", "''", "0", "-3", "2.5", "x''", "x'00ff80'", "'a'", "'%'", "'a%_b'", "'[a-c]*'", "'ÄöÜ'", "x'c3'",
 		"'abc' || char(0) || 'def'", "'  pad '", "'[1,2,{\"a\":3}]'", "'{\"a\":{\"b\":null}}'", "json('[1]')", "jsonb('{\"a\":1}')", "'$.a'", "'$[0]'", "'%d %s %5.1f'", "zeroblob(5)", "'[[0,0],[1,0],[1,1],[0,0]]'", "'616263'"}
 	r := rand.New(rand.NewPCG(1, 2))
@@ -46,7 +46,7 @@ func TestWrappedFunctionsAreTheSame(t *testing.T) {
 			}
 			query := fmt.Sprintf("SELECT typeof(v) || ':' || quote(v) || subtype(v) FROM (SELECT %s AS v LIMIT 1)", call)
 			want, wantErr := plain.Text(t.Context(), query)
-			got, err := hostile.Text(t.Context(), query)
+			got, err := untrusted.Text(t.Context(), query)
 			var a, b *Error
 			if errors.As(wantErr, &a) != errors.As(err, &b) || a != nil && b != nil && (a.Code != b.Code || a.Msg != b.Msg) {
 				// The number of arguments is looked at when a statement is compiled.
@@ -62,7 +62,7 @@ func TestWrappedFunctionsAreTheSame(t *testing.T) {
 
 // Arguments that would keep one call busy for hours, or fill the memory, are refused at once.
 func TestCostlyCalls(t *testing.T) {
-	_, c := hostilePair(t)
+	_, c := untrustedPair(t)
 	for _, call := range []string{
 		"instr(hex(zeroblob(500000)), hex(zeroblob(250000))||'1')",
 		"replace(hex(zeroblob(500000)), hex(zeroblob(250000))||'1', 'x')",
@@ -90,7 +90,7 @@ const endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) S
 // the next and no goroutine behind.
 func TestBudget(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	_, c := hostilePair(t)
+	_, c := untrustedPair(t)
 	for name, b := range map[string]Budget{"steps": {Steps: 1 << 20}, "time": {Time: 50 * time.Millisecond}} {
 		c.Limit(b)
 		_, err := c.Int(t.Context(), endless)
@@ -111,7 +111,7 @@ func TestBudget(t *testing.T) {
 
 // The context ends a statement whose budget is not used up, and is told from it.
 func TestBudgetAndContext(t *testing.T) {
-	_, c := hostilePair(t)
+	_, c := untrustedPair(t)
 	c.Limit(Budget{Time: time.Minute, Memory: 1 << 40})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
@@ -123,7 +123,7 @@ func TestBudgetAndContext(t *testing.T) {
 // A program of a thousand registers may not fill each with the largest value:
 // nothing looks at the memory between two of its instructions.
 func TestRegistersShareMemory(t *testing.T) {
-	_, c := hostilePair(t)
+	_, c := untrustedPair(t)
 	c.Limit(Budget{Memory: 1 << 40})
 	query := "SELECT max(" + strings.Repeat("hex(zeroblob(400000)),", 900) + "1)"
 	if _, err := c.Text(t.Context(), query); Classify(err) != ClassTooBig {
@@ -141,7 +141,7 @@ func TestRegistersShareMemory(t *testing.T) {
 // SQLite crashing on a file is an error of that connection, for good, and neither
 // the end of the host nor proof of damage.
 func TestCrash(t *testing.T) {
-	_, c := hostilePair(t)
+	_, c := untrustedPair(t)
 	for name, fault := range map[string]func() int32{
 		"nil":   func() int32 { return *(*int32)(pointer(0)) },
 		"bad":   func() int32 { return *(*int32)(pointer(^uintptr(0) >> 24)) },
@@ -163,7 +163,7 @@ func TestCrash(t *testing.T) {
 
 // A larger limit of values outlives a budget: it was set for a file whose owner stored them.
 func TestLimitOfValuesOutlivesBudget(t *testing.T) {
-	_, c := hostilePair(t)
+	_, c := untrustedPair(t)
 	c.LimitValues(2 * MaxValue)
 	c.Limit(Budget{Time: time.Minute})
 	c.Limit(Budget{})

@@ -1,7 +1,7 @@
 // Package sqlite is a single SQLite connection with the controls that
 // database/sql does not give: true interruption of a running statement when its
 // context ends, column blobs that are borrowed instead of copied, no checkpoint
-// on close, defensive switches and budgets for hostile files, and result codes on
+// on close, defensive switches and budgets for untrusted files, and result codes on
 // every error.
 //
 // It drives the same engine (modernc.org/sqlite/lib) that the registered

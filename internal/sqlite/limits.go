@@ -12,7 +12,7 @@ func (c *Conn) LimitValues(bytes int64) {
 	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, c.maxValue)
 }
 
-// AllowVacuum lets a Hostile connection run VACUUM, which attaches a database of its own.
+// AllowVacuum lets an Untrusted connection run VACUUM, which attaches a database of its own.
 func (c *Conn) AllowVacuum() {
 	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_ATTACHED, 1)
 }
