@@ -25,7 +25,7 @@ func (s *sqlCheck) account(ctx context.Context) error {
 }
 
 func (s *sqlCheck) notCounted(why string) {
-	s.t.add(CodeUncheckedRows, "the pages of the trees were not counted: %s", why)
+	s.found.add(CodeUncheckedRows, "the pages of the trees were not counted: %s", why)
 }
 
 func (s *sqlCheck) accountTrees(ctx context.Context) error {
@@ -44,10 +44,10 @@ func (s *sqlCheck) accountTrees(ctx context.Context) error {
 		return err
 	}
 	if bad > 0 {
-		s.t.add(CodePage, "%d pages are not what their places in the trees require", bad)
+		s.found.add(CodePage, "%d pages are not what their places in the trees require", bad)
 	}
 	if pages != distinct {
-		s.t.add(CodePageTwice, "%d pages belong to two places", pages-distinct)
+		s.found.add(CodePageMultiplyReferenced, "%d pages belong to two places", pages-distinct)
 	}
 	if pages > size {
 		return nil
@@ -78,9 +78,9 @@ func (s *sqlCheck) accountFree(ctx context.Context, used int64) error {
 	}
 	switch rest := facts["page_count"] - facts["freelist_count"] - reserved - used; {
 	case rest > 0:
-		s.t.add(CodePageNever, "%d pages belong to nothing", rest)
+		s.found.add(CodePageUnreferenced, "%d pages belong to nothing", rest)
 	case rest < 0:
-		s.t.add(CodeFreelist, "%d pages more are in use or free than the database has", -rest)
+		s.found.add(CodeFreelist, "%d pages more are in use or free than the database has", -rest)
 	}
 	return nil
 }

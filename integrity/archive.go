@@ -64,7 +64,7 @@ func CheckImage(ctx context.Context, r *archive.Reader, path string, o Options) 
 
 // archiveReport is the report on an archive that err proves damaged.
 func archiveReport(path string, err error, o Options, start time.Time) Report {
-	t := &tally{}
+	t := &results{}
 	t.add(CodeArchive, "%v", err)
 	return t.report(path, o.Level, at(LevelHeader), start)
 }

@@ -3,18 +3,18 @@ package integrity
 // Code names a kind of finding. Codes are stable: programs may branch on them.
 type Code string
 
-// gravity is what a finding of a kind means for the verdict, in rising order.
-type gravity int
+// severity is what a finding of a kind means for the verdict, in rising order.
+type severity int
 
 const (
-	remark    gravity = iota // nothing is wrong with the data
-	violation                // rows break rules of the schema
-	damage                   // the file is corrupt
+	info      severity = iota // nothing is wrong with the data
+	violation                 // rows break rules of the schema
+	damage                    // the file is corrupt
 )
 
 // Every code there is. The table kinds gives each its weight.
 const (
-	// Remarks: findings of a healthy file.
+	// Information: findings of a healthy file.
 
 	CodeMore            Code = "more"             // the list was cut short
 	CodePartialPage     Code = "partial_page"     // bytes beyond the last whole page that no page owns
@@ -61,31 +61,31 @@ const (
 
 	// Damage: structure, as SQLite reports it.
 
-	CodeSchema          Code = "schema_malformed" // the schema cannot be read or parsed
-	CodeSchemaTable     Code = "schema_table"     // the pages that hold the schema are damaged
-	CodeSchemaRoot      Code = "schema_rootpage"  // a table or index begins at a page that cannot be its first
-	CodeSchemaOrphan    Code = "schema_orphan"    // an index or trigger whose table is gone
-	CodeSchemaDuplicate Code = "schema_duplicate" // two objects of one name
-	CodeSchemaIndex     Code = "schema_index"     // the index of a constraint is not in the schema
-	CodeShadow          Code = "shadow_table"     // a virtual table has lost a table that its data is in
-	CodePage            Code = "btree_page"       // a page is not what its place in a tree requires
-	CodeOrder           Code = "btree_order"      // rows out of order
-	CodeKeyOrder        Code = "key_order"        // rows of a table without rowids are out of order
-	CodeCell            Code = "btree_cell"       // cells overlap, leave the page, or free space does not add up
-	CodeDepth           Code = "btree_depth"      // branches of a tree end at different depths
-	CodePageTwice       Code = "page_used_twice"  // one page belongs to two places
-	CodePageNever       Code = "page_never_used"  // a page belongs to nothing
-	CodePageNumber      Code = "page_number"      // a reference to a page that cannot exist
-	CodeOverflow        Code = "overflow"         // a chain of overflow pages is too short, too long or broken
-	CodeFreelist        Code = "freelist"         // the list of free pages is damaged
-	CodePointerMap      Code = "pointer_map"      // the back references of an auto_vacuum database are wrong
-	CodeRecord          Code = "record"           // a row's bytes do not form a record
-	CodeFTS             Code = "fts_index"        // a full-text index disagrees with its content
-	CodeRTree           Code = "rtree"            // an R-tree's tables contradict each other
-	CodeVirtualTable    Code = "virtual_table"    // another virtual table reports damage
-	CodeStructure       Code = "structure"        // damage that SQLite reported in words not known here
-	CodeUnreadable      Code = "unreadable"       // SQLite gave up with its code for corruption
-	CodeArchive         Code = "archive_damaged"  // the archive's bytes are not those that were stored
+	CodeSchema                 Code = "schema_malformed"         // the schema cannot be read or parsed
+	CodeSchemaTable            Code = "schema_table"             // the pages that hold the schema are damaged
+	CodeSchemaRoot             Code = "schema_rootpage"          // a table or index begins at a page that cannot be its first
+	CodeSchemaOrphan           Code = "schema_orphan"            // an index or trigger whose table is gone
+	CodeSchemaDuplicate        Code = "schema_duplicate"         // two objects of one name
+	CodeSchemaIndex            Code = "schema_index"             // the index of a constraint is not in the schema
+	CodeShadow                 Code = "shadow_table"             // a virtual table has lost a table that its data is in
+	CodePage                   Code = "btree_page"               // a page is not what its place in a tree requires
+	CodeOrder                  Code = "btree_order"              // rows out of order
+	CodeKeyOrder               Code = "key_order"                // rows of a table without rowids are out of order
+	CodeCell                   Code = "btree_cell"               // cells overlap, leave the page, or free space does not add up
+	CodeDepth                  Code = "btree_depth"              // branches of a tree end at different depths
+	CodePageMultiplyReferenced Code = "page_multiply_referenced" // one page belongs to two places
+	CodePageUnreferenced       Code = "page_unreferenced"        // a page belongs to nothing
+	CodePageNumber             Code = "page_number"              // a reference to a page that cannot exist
+	CodeOverflow               Code = "overflow"                 // a chain of overflow pages is too short, too long or broken
+	CodeFreelist               Code = "freelist"                 // the list of free pages is damaged
+	CodePointerMap             Code = "pointer_map"              // the back references of an auto_vacuum database are wrong
+	CodeRecord                 Code = "record"                   // a row's bytes do not form a record
+	CodeFTS                    Code = "fts_index"                // a full-text index disagrees with its content
+	CodeRTree                  Code = "rtree"                    // an R-tree's tables contradict each other
+	CodeVirtualTable           Code = "virtual_table"            // another virtual table reports damage
+	CodeStructure              Code = "structure"                // damage that SQLite reported in words not known here
+	CodeUnreadable             Code = "unreadable"               // SQLite gave up with its code for corruption
+	CodeArchive                Code = "archive_damaged"          // the archive's bytes are not those that were stored
 
 	// Damage of indexes only: the tables are whole.
 
@@ -96,55 +96,55 @@ const (
 )
 
 type kind struct {
-	gravity gravity
-	repair  string
+	severity severity
+	repair   string
 }
 
 // kinds lists every code that is not plain damage.
 var kinds = map[Code]kind{
-	CodeMore:            {gravity: remark},
-	CodePartialPage:     {gravity: remark},
-	CodeTrailingPages:   {gravity: remark},
-	CodeHeaderReserved:  {gravity: remark},
-	CodeWALTornTail:     {gravity: remark},
-	CodeWALStaleTail:    {gravity: remark},
-	CodeWALIgnored:      {gravity: remark},
-	CodeWALStray:        {gravity: remark},
-	CodeJournalHot:      {gravity: remark},
-	CodeJournalIgnored:  {gravity: remark},
-	CodeIndexImprecise:  {gravity: remark},
-	CodeUncheckedModule: {gravity: remark},
-	CodeUncheckedRows:   {gravity: remark},
-	CodeUncheckedRules:  {gravity: remark},
+	CodeMore:            {severity: info},
+	CodePartialPage:     {severity: info},
+	CodeTrailingPages:   {severity: info},
+	CodeHeaderReserved:  {severity: info},
+	CodeWALTornTail:     {severity: info},
+	CodeWALStaleTail:    {severity: info},
+	CodeWALIgnored:      {severity: info},
+	CodeWALStray:        {severity: info},
+	CodeJournalHot:      {severity: info},
+	CodeJournalIgnored:  {severity: info},
+	CodeIndexImprecise:  {severity: info},
+	CodeUncheckedModule: {severity: info},
+	CodeUncheckedRows:   {severity: info},
+	CodeUncheckedRules:  {severity: info},
 
-	CodeNull:       {gravity: violation},
-	CodeCheck:      {gravity: violation},
-	CodeType:       {gravity: violation},
-	CodeForeignKey: {gravity: violation},
-	CodeFKMismatch: {gravity: violation},
+	CodeNull:       {severity: violation},
+	CodeCheck:      {severity: violation},
+	CodeType:       {severity: violation},
+	CodeForeignKey: {severity: violation},
+	CodeFKMismatch: {severity: violation},
 
 	// What is derived from the tables, or can have one value only, can be made anew, see Mend.
-	CodeHeaderFractions: {gravity: damage, repair: RepairRebuild},
-	CodeHeaderVersion:   {gravity: damage, repair: RepairRebuild},
-	CodeHeaderSchema:    {gravity: damage, repair: RepairRebuild},
-	CodeHeaderEncoding:  {gravity: damage, repair: RepairRebuild},
-	CodeHeaderFreelist:  {gravity: damage, repair: RepairRebuild},
-	CodeHeaderVacuum:    {gravity: damage, repair: RepairRebuild},
-	CodeFreelist:        {gravity: damage, repair: RepairRebuild},
-	CodePointerMap:      {gravity: damage, repair: RepairRebuild},
-	CodeFTS:             {gravity: damage, repair: RepairRebuild},
+	CodeHeaderFractions: {severity: damage, repair: RepairRebuild},
+	CodeHeaderVersion:   {severity: damage, repair: RepairRebuild},
+	CodeHeaderSchema:    {severity: damage, repair: RepairRebuild},
+	CodeHeaderEncoding:  {severity: damage, repair: RepairRebuild},
+	CodeHeaderFreelist:  {severity: damage, repair: RepairRebuild},
+	CodeHeaderVacuum:    {severity: damage, repair: RepairRebuild},
+	CodeFreelist:        {severity: damage, repair: RepairRebuild},
+	CodePointerMap:      {severity: damage, repair: RepairRebuild},
+	CodeFTS:             {severity: damage, repair: RepairRebuild},
 
-	CodeIndexMissing:   {gravity: damage, repair: RepairReindex},
-	CodeIndexCount:     {gravity: damage, repair: RepairReindex},
-	CodeIndexDiffers:   {gravity: damage, repair: RepairReindex},
-	CodeIndexNonunique: {gravity: damage, repair: RepairReindex},
+	CodeIndexMissing:   {severity: damage, repair: RepairReindex},
+	CodeIndexCount:     {severity: damage, repair: RepairReindex},
+	CodeIndexDiffers:   {severity: damage, repair: RepairReindex},
+	CodeIndexNonunique: {severity: damage, repair: RepairReindex},
 }
 
 // ofTrees reports whether findings of the code are about pages and trees, whatever
 // the rows in them say.
 func (c Code) ofTrees() bool {
 	switch c {
-	case CodePage, CodeOrder, CodeCell, CodeDepth, CodePageTwice, CodePageNever, CodePageNumber, CodeOverflow, CodeFreelist, CodePointerMap, CodeRecord:
+	case CodePage, CodeOrder, CodeCell, CodeDepth, CodePageMultiplyReferenced, CodePageUnreferenced, CodePageNumber, CodeOverflow, CodeFreelist, CodePointerMap, CodeRecord:
 		return true
 	}
 	return false
@@ -154,5 +154,5 @@ func (c Code) kind() kind {
 	if k, ok := kinds[c]; ok {
 		return k
 	}
-	return kind{gravity: damage}
+	return kind{severity: damage}
 }

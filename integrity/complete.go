@@ -18,7 +18,7 @@ import (
 // a virtual table. It then looks neither at free pages nor for pages that belong to
 // nothing (pragma.c and btree.c: bPartial; all versions to date).
 func (s *sqlCheck) complete(ctx context.Context) error {
-	if s.t.damaged() {
+	if s.found.damaged() {
 		return nil
 	}
 	s.conn.Limit(s.cost.budget())
@@ -32,7 +32,7 @@ func (s *sqlCheck) complete(ctx context.Context) error {
 		return nil // then the whole check failed as well, and what stands in for it does the accounts
 	case err != nil || !partial:
 		return s.judge(err)
-	case s.t.damaged():
+	case s.found.damaged():
 		return nil
 	case s.shadowed:
 		s.notCounted("the schema has a table or view of the engine's own name dbstat")
@@ -67,29 +67,29 @@ func (s *sqlCheck) pageUse(ctx context.Context) error {
 	// One row more than there are pages proves that some page has two owners.
 	err = s.conn.Each(ctx, fmt.Sprintf("SELECT pageno, name FROM dbstat LIMIT %d", pages+1), func(st *sqlite.Stmt) error {
 		if n := st.Int(0); n < 1 || n > pages {
-			s.t.add(CodePageNumber, "the tree of %s has page %d, and the database has %d pages", s.code.text(st, 1), n, pages)
+			s.found.add(CodePageNumber, "the tree of %s has page %d, and the database has %d pages", s.code.text(st, 1), n, pages)
 		} else if !take(n) {
-			s.t.add(CodePageTwice, "page %d of the tree of %s belongs to something else as well", n, s.code.text(st, 1))
+			s.found.add(CodePageMultiplyReferenced, "page %d of the tree of %s belongs to something else as well", n, s.code.text(st, 1))
 		}
 		return nil
 	})
-	if err != nil || s.t.damaged() {
+	if err != nil || s.found.damaged() {
 		return err
 	}
 	if err := s.takeFree(ctx, int64(h.u32(32)), pages, take); err != nil {
 		return err
 	}
 	// A sparse file has room for more lost pages than anybody can be told of.
-	for n := int64(1); n <= pages && !s.t.more; n++ {
+	for n := int64(1); n <= pages && !s.found.more; n++ {
 		if n%(1<<16) == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		reserved := n == lockBytePage(h.pageSize()) || h.u32(52) != 0 && h.pointerMap(uint32(n))
 		switch lost := take(n); {
 		case reserved && !lost:
-			s.t.add(CodePageTwice, "page %d is in use, and SQLite keeps it for itself", n)
+			s.found.add(CodePageMultiplyReferenced, "page %d is in use, and SQLite keeps it for itself", n)
 		case lost && !reserved:
-			s.t.add(CodePageNever, "page %d belongs to nothing", n)
+			s.found.add(CodePageUnreferenced, "page %d belongs to nothing", n)
 		}
 	}
 	return nil
@@ -101,7 +101,7 @@ func (s *sqlCheck) takeFree(ctx context.Context, trunk, pages int64, take func(i
 		if n >= 1 && n <= pages && take(n) {
 			return true
 		}
-		s.t.add(CodeFreelist, "the list of free pages has page %d, which is in use, listed twice or past the end", n)
+		s.found.add(CodeFreelist, "the list of free pages has page %d, which is in use, listed twice or past the end", n)
 		return false
 	}
 	b := make([]byte, 65536)
@@ -147,12 +147,12 @@ func (s *sqlCheck) partial(ctx context.Context) (partial bool, err error) {
 // explain finds out more where SQLite only said that it gave up.
 func (s *sqlCheck) explain(ctx context.Context, level Level) error {
 	if level == LevelProbe {
-		s.t.rename(CodeUnreadable, CodeSchemaTable, "the table that holds the schema cannot be read")
+		s.found.rename(CodeUnreadable, CodeSchemaTable, "the table that holds the schema cannot be read")
 		return nil
 	}
 	s.conn.Limit(s.cost.budget())
 	defer s.conn.Limit(sqlite.Budget{})
-	for _, f := range s.t.findings {
+	for _, f := range s.found.findings {
 		var err error
 		switch f.Code {
 		case CodeUnreadable:
@@ -188,7 +188,7 @@ func (s *sqlCheck) explainPages(ctx context.Context) error {
 		case st.Int(2) != 0:
 			tree, kind = s.code.text(st, 0), k
 		case k != kind:
-			s.t.add(CodePage, "page %d lies in the tree of %s and belongs to one of another kind", st.Int(1), tree)
+			s.found.add(CodePage, "page %d lies in the tree of %s and belongs to one of another kind", st.Int(1), tree)
 		}
 		return nil
 	})
@@ -215,13 +215,13 @@ func (s *sqlCheck) explainModules(ctx context.Context) error {
 		case module == "fts5":
 			code = CodeFTS
 		}
-		s.t.add(code, "virtual table %s cannot be read: %s", name, e.Msg)
+		s.found.add(code, "virtual table %s cannot be read: %s", name, e.Msg)
 	}
 	return nil
 }
 
 // rename gives findings of one code another one, and says so.
-func (t *tally) rename(from, to Code, why string) {
+func (t *results) rename(from, to Code, why string) {
 	for i := range t.findings {
 		if f := &t.findings[i]; f.Code == from {
 			f.Code, f.Message = to, bounded(why+": "+f.Message)

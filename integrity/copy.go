@@ -31,7 +31,7 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 		return Report{}, err
 	}
 	return inTime(ctx, path, func() (Report, error) {
-		t := &tally{}
+		t := &results{}
 		failed, err := checkPrivate(ctx, real, nil, o.Level, t)
 		if err != nil {
 			return Report{}, cannotRead(path, err)
@@ -42,7 +42,7 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 
 // checkPrivate runs all levels on a file of our own, and removes the sidecars that
 // SQLite makes on the way. index is that of the original.
-func checkPrivate(ctx context.Context, path string, index *walIndex, level Level, t *tally) (failed *Level, err error) {
+func checkPrivate(ctx context.Context, path string, index *walIndex, level Level, t *results) (failed *Level, err error) {
 	had := livedb.Sidecars(path)
 	defer func() {
 		for _, suffix := range []string{"-wal", "-shm"} {
@@ -68,12 +68,12 @@ func checkPrivate(ctx context.Context, path string, index *walIndex, level Level
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &sqlCheck{conn: conn, t: t}
+	s := &sqlCheck{conn: conn, found: t}
 	return s.run(ctx, level)
 }
 
 // rawPrivate is the header level on a file of our own, which may be opened and closed.
-func rawPrivate(ctx context.Context, path string, index *walIndex, t *tally) error {
+func rawPrivate(ctx context.Context, path string, index *walIndex, t *results) error {
 	main, err := os.Open(path)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func rawPrivate(ctx context.Context, path string, index *walIndex, t *tally) err
 }
 
 // rollBack lets SQLite undo the transaction that a hot journal belongs to.
-func rollBack(ctx context.Context, path string, t *tally) error {
+func rollBack(ctx context.Context, path string, t *results) error {
 	pending, err := journalPending(path)
 	if err != nil || !pending {
 		return err
@@ -138,7 +138,7 @@ var journalMagic = []byte{0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7}
 // judgeJournal reports whether SQLite would roll anything back from the journal
 // of a database of the given size, in bytes. The journal's page count makes SQLite
 // extend the file: one that is out of all proportion is refused.
-func judgeJournal(path string, size int64, t *tally) (roll bool, err error) {
+func judgeJournal(path string, size int64, t *results) (roll bool, err error) {
 	f, err := livedb.OpenSidecar(path + "-journal")
 	if err != nil {
 		return false, err
@@ -177,7 +177,7 @@ func powerOfTwo(n, least uint32) bool { return n >= least && n <= 65536 && bits.
 
 // onCopy checks a private copy of the database and the sidecars that belong to
 // its image. errMoving when somebody wrote while it was made.
-func (l *liveCheck) onCopy(ctx context.Context, v view, t *tally) (_ *Level, err error) {
+func (l *liveCheck) onCopy(ctx context.Context, v view, t *results) (_ *Level, err error) {
 	if !v.settled() {
 		return nil, errMoving
 	}
@@ -199,7 +199,7 @@ func (l *liveCheck) onCopy(ctx context.Context, v view, t *tally) (_ *Level, err
 	if err := l.unchanged(v); err != nil {
 		return nil, err
 	}
-	own := &tally{}
+	own := &results{}
 	failed, err := checkPrivate(ctx, scratch.Name(), l.index, l.o.Level, own)
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func lockBytePage(pageSize int) int64 { return 1<<30/int64(pageSize) + 1 }
 
 // judge is the header level: the header of the image, its size against the files
 // and the log's checksums.
-func (f *files) judge(ctx context.Context, t *tally) error {
+func (f *files) judge(ctx context.Context, t *results) error {
 	if f.size == 0 {
 		t.verdict = Empty
 		if f.walSize > 0 {
@@ -74,7 +74,7 @@ func (f *files) judge(ctx context.Context, t *tally) error {
 }
 
 // judgeSize applies the size rule and returns the image's size in pages, 0 when unknown.
-func (f *files) judgeSize(t *tally, image *header, walk *walWalk) int64 {
+func (f *files) judgeSize(t *results, image *header, walk *walWalk) int64 {
 	ps := int64(image.pageSize())
 	if ps == 0 {
 		return 0
@@ -123,7 +123,7 @@ func missingPages(have, pages, lockByte int64, walk *walWalk) int64 {
 	return missing
 }
 
-func (f *files) judgeWAL(ctx context.Context, t *tally, main, image *header, walk *walWalk) error {
+func (f *files) judgeWAL(ctx context.Context, t *results, main, image *header, walk *walWalk) error {
 	switch {
 	case f.walSize == 0:
 		return nil
@@ -172,7 +172,7 @@ func (w *walWalk) summed() bool {
 }
 
 // judgeTail judges what follows the last provable commit of a log with a good header.
-func (f *files) judgeTail(ctx context.Context, t *tally, walk *walWalk) error {
+func (f *files) judgeTail(ctx context.Context, t *results, walk *walWalk) error {
 	state, err := f.index.tail(walk, f.wal)
 	if err != nil {
 		return err

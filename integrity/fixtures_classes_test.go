@@ -197,7 +197,7 @@ func TestLockBytePageInUse(t *testing.T) {
 		if used != rep.Damaged() || !used && len(rep.Findings) > 0 {
 			t.Errorf("in use %v: %s %v", used, rep.Verdict, rep.Findings)
 		}
-		if used && rep.Findings[0].Code != CodePageNumber && rep.Findings[0].Code != CodePageTwice {
+		if used && rep.Findings[0].Code != CodePageNumber && rep.Findings[0].Code != CodePageMultiplyReferenced {
 			t.Errorf("in use: %v", rep.Findings)
 		}
 	}

@@ -28,9 +28,9 @@ func (s *sqlCheck) foreignKeys(ctx context.Context) error {
 		switch {
 		case err == nil || errors.Is(err, errEnough):
 		case errors.As(err, &e) && strings.HasPrefix(e.Msg, "foreign key mismatch"):
-			s.t.add(CodeFKMismatch, "%s", e.Msg)
+			s.found.add(CodeFKMismatch, "%s", e.Msg)
 		case unfinished(err):
-			s.t.add(CodeUncheckedRows, "the foreign keys of table %s were not checked: %s", table, reason(err))
+			s.found.add(CodeUncheckedRows, "the foreign keys of table %s were not checked: %s", table, reason(err))
 		default:
 			if err := s.judge(err); err != nil {
 				return err
@@ -47,7 +47,7 @@ func (s *sqlCheck) foreignKeysOf(ctx context.Context, table string) error {
 		if !st.IsNull(1) {
 			row = fmt.Sprintf("row %d", st.Int(1))
 		}
-		s.t.add(CodeForeignKey, "%s of table %s refers to a row of %s that is not there (foreign key %d)", row, table, s.code.text(st, 2), st.Int(3))
+		s.found.add(CodeForeignKey, "%s of table %s refers to a row of %s that is not there (foreign key %d)", row, table, s.code.text(st, 2), st.Int(3))
 		if rows++; rows >= maxForeignKeys {
 			return errEnough
 		}

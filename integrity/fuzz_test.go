@@ -39,7 +39,7 @@ func FuzzHeader(f *testing.F) {
 			size = int64(len(head))
 		}
 		page1 := bytes.NewReader(append(bytes.Clone(head), append([]byte{tableLeaf}, make([]byte, 65536)...)...))
-		tl := &tally{}
+		tl := &results{}
 		if err := (&files{main: page1, size: size}).judge(t.Context(), tl); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func FuzzWAL(f *testing.F) {
 		if w.commitFrame > w.frames || w.commitFrame < 0 || w.commitFrame > 0 && int64(len(w.committed)) != w.commitFrame {
 			t.Fatalf("%+v", w)
 		}
-		if err := (&files{main: bytes.NewReader(db), size: int64(len(db)), wal: bytes.NewReader(wal), walSize: int64(len(wal))}).judge(t.Context(), &tally{}); err != nil {
+		if err := (&files{main: bytes.NewReader(db), size: int64(len(db)), wal: bytes.NewReader(wal), walSize: int64(len(wal))}).judge(t.Context(), &results{}); err != nil {
 			t.Fatal(err)
 		}
 		if !h.magic() || h.pageSize() == 0 {

@@ -48,7 +48,7 @@ func (h *header) pageCount() (n uint32, valid bool) {
 
 // judge files what is wrong with the header itself. pages is the image's size
 // in pages, or 0 when unknown.
-func (h *header) judge(t *tally, pages int64) {
+func (h *header) judge(t *results, pages int64) {
 	if h.pageSize() == 0 {
 		t.add(CodeHeaderPageSize, "the page size in the header is %d: it must be a power of two from 512 to 65536",
 			binary.BigEndian.Uint16(h.raw[16:]))
@@ -74,7 +74,7 @@ func (h *header) judge(t *tally, pages int64) {
 	h.judgeReferences(t, pages)
 }
 
-func (h *header) judgeReferences(t *tally, pages int64) {
+func (h *header) judgeReferences(t *results, pages int64) {
 	head, count := h.u32(32), h.u32(36)
 	switch {
 	case (head == 0) != (count == 0):

@@ -18,7 +18,7 @@ const maxCopyForIndex = 64 << 20
 
 // viaSQLite runs the levels above header by the way that leaves nothing behind:
 // in place where that creates no file, else on a private copy.
-func (l *liveCheck) viaSQLite(ctx context.Context, v view, t *tally) (*Level, error) {
+func (l *liveCheck) viaSQLite(ctx context.Context, v view, t *results) (*Level, error) {
 	switch {
 	case v.shm && v.main.size+v.wal.size <= maxCopyForIndex && indexIdle(l.path):
 		return l.onCopy(ctx, v, t) // its owner died; SQLite would write the index anew
@@ -57,13 +57,13 @@ func begin(ctx context.Context, path string, o sqlite.Options) (*sqlite.Conn, er
 }
 
 // inPlace adds to t only when the check could be made.
-func (l *liveCheck) inPlace(ctx context.Context, t *tally, o sqlite.Options) (_ *Level, err error) {
+func (l *liveCheck) inPlace(ctx context.Context, t *results, o sqlite.Options) (_ *Level, err error) {
 	conn, err := l.open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &sqlCheck{conn: conn, t: &tally{}}
+	s := &sqlCheck{conn: conn, found: &results{}}
 	if only, err := conn.ReadOnly(); err != nil || only && !o.ReadOnly {
 		return nil, errors.Join(err, errReadOnly)
 	}
@@ -72,9 +72,9 @@ func (l *liveCheck) inPlace(ctx context.Context, t *tally, o sqlite.Options) (_ 
 		return nil, err
 	}
 	if o.ReadOnly && s.cost.rules && l.o.Level >= LevelQuick {
-		s.t.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is in use, and its file may not be written")
+		s.found.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is in use, and its file may not be written")
 	}
-	t.merge(*s.t)
+	t.merge(*s.found)
 	return failed, nil
 }
 
@@ -89,13 +89,13 @@ func (l *liveCheck) sweep(ctx context.Context, s *sqlCheck) (*Level, error) {
 
 // immutable checks a database that would use a log and has none: nobody is
 // connected, and the main file is all there is. That nobody came is proven afterwards.
-func (l *liveCheck) immutable(ctx context.Context, v view, t *tally) (_ *Level, err error) {
+func (l *liveCheck) immutable(ctx context.Context, v view, t *results) (_ *Level, err error) {
 	conn, err := l.open(ctx, sqlite.Options{Immutable: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &sqlCheck{conn: conn, t: &tally{}}
+	s := &sqlCheck{conn: conn, found: &results{}}
 	rules, err := s.hasRules(ctx)
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (l *liveCheck) immutable(ctx context.Context, v view, t *tally) (_ *Level, 
 		if l.o.Level == LevelFull || v.main.size <= maxCopyForRules {
 			return l.onCopy(ctx, v, t)
 		}
-		s.t.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is large and not in use; a full check evaluates them on a copy")
+		s.found.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is large and not in use; a full check evaluates them on a copy")
 	}
 	failed, err := l.sweep(ctx, s)
 	if merr := l.unchanged(v); merr != nil {
@@ -113,7 +113,7 @@ func (l *liveCheck) immutable(ctx context.Context, v view, t *tally) (_ *Level, 
 	if err != nil {
 		return nil, err
 	}
-	t.merge(*s.t)
+	t.merge(*s.found)
 	return failed, nil
 }
 
@@ -121,13 +121,13 @@ func (l *liveCheck) immutable(ctx context.Context, v view, t *tally) (_ *Level, 
 // connection is read-only, so that it cannot roll a hot journal back. Where the
 // schema has CHECK constraints a second one evaluates them, which cannot
 // roll back either as long as the first one holds its lock.
-func (l *liveCheck) rollbackMode(ctx context.Context, v view, t *tally) (_ *Level, err error) {
+func (l *liveCheck) rollbackMode(ctx context.Context, v view, t *results) (_ *Level, err error) {
 	conn, err := l.open(ctx, sqlite.Options{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &sqlCheck{conn: conn, t: &tally{}}
+	s := &sqlCheck{conn: conn, found: &results{}}
 	rules, err := s.hasRules(ctx)
 	if sqlite.Classify(err) == sqlite.ClassHotJournal {
 		return nil, errMoving // it was not there when we looked
@@ -138,7 +138,7 @@ func (l *liveCheck) rollbackMode(ctx context.Context, v view, t *tally) (_ *Leve
 	if !rules || l.o.Level < LevelQuick {
 		failed, err := l.sweep(ctx, s)
 		if err == nil {
-			t.merge(*s.t)
+			t.merge(*s.found)
 		}
 		return failed, err
 	}
@@ -155,14 +155,14 @@ var errReadOnly = errors.New("the file may not be written")
 
 // withoutRights has the CHECK constraints of a file that may not be written
 // evaluated on a copy, or says that they were not. s reads the file.
-func (l *liveCheck) withoutRights(ctx context.Context, v view, t *tally, s *sqlCheck) (*Level, error) {
+func (l *liveCheck) withoutRights(ctx context.Context, v view, t *results, s *sqlCheck) (*Level, error) {
 	if l.o.Level == LevelFull || v.main.size <= maxCopyForRules {
 		return l.onCopy(ctx, v, t)
 	}
-	s.t.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is large, and its file may not be written; a full check evaluates them on a copy")
+	s.found.add(CodeUncheckedRules, "CHECK constraints were not evaluated: the database is large, and its file may not be written; a full check evaluates them on a copy")
 	failed, err := l.sweep(ctx, s)
 	if err == nil {
-		t.merge(*s.t)
+		t.merge(*s.found)
 	}
 	return failed, err
 }
@@ -187,8 +187,8 @@ func (s *sqlCheck) hasRules(ctx context.Context) (_ bool, err error) {
 // withJournal checks a database beside which a journal is in use. Either its
 // transaction is under way: then the shared lock says so, or waits. Or it was cut
 // off: then SQLite will undo it, and what it will have then is checked on a copy.
-func (l *liveCheck) withJournal(ctx context.Context, v view) (_ *tally, _ *Level, err error) {
-	t := &tally{}
+func (l *liveCheck) withJournal(ctx context.Context, v view) (_ *results, _ *Level, err error) {
+	t := &results{}
 	if v.main.size == 0 {
 		t.verdict = Empty
 		return t, nil, nil
@@ -203,7 +203,7 @@ func (l *liveCheck) withJournal(ctx context.Context, v view) (_ *tally, _ *Level
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &sqlCheck{conn: conn, t: &tally{}}
+	s := &sqlCheck{conn: conn, found: &results{}}
 	_, err = conn.Int(ctx, "SELECT count(*) FROM sqlite_schema")
 	if sqlite.Classify(err) == sqlite.ClassHotJournal {
 		failed, err := l.onCopy(ctx, v, t)
@@ -216,7 +216,7 @@ func (l *liveCheck) withJournal(ctx context.Context, v view) (_ *tally, _ *Level
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.t.damaged() || raw.damaged() {
+	if s.found.damaged() || raw.damaged() {
 		if err := l.unchanged(v); err != nil {
 			return nil, nil, err
 		}

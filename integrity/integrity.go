@@ -131,7 +131,7 @@ func locate(path string) (real string, err error) {
 }
 
 func missing(path, real string, o Options, start time.Time) Report {
-	t := &tally{verdict: Missing}
+	t := &results{verdict: Missing}
 	if real != "" {
 		for _, name := range livedb.Sidecars(real) {
 			t.add(CodeWALStray, "%s lies there without its database", name)
@@ -167,10 +167,10 @@ func CheckTx(ctx context.Context, conn *sqlite.Conn, o Options) (_ Report, err e
 			}
 		}()
 	}
-	s := &sqlCheck{conn: conn, t: &tally{}}
+	s := &sqlCheck{conn: conn, found: &results{}}
 	failed, err := s.run(ctx, max(o.Level, LevelProbe))
 	if err != nil {
 		return Report{}, cannotRead("", err)
 	}
-	return s.t.report("", o.Level, failed, start), nil
+	return s.found.report("", o.Level, failed, start), nil
 }

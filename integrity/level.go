@@ -66,8 +66,8 @@ func (l *Level) UnmarshalText(text []byte) error {
 type Verdict string
 
 const (
-	// Healthy: nothing wrong was found at the level asked for. Findings that
-	// are only remarks may be present.
+	// Healthy: nothing wrong was found at the level asked for. Findings
+	// only information may be present.
 	Healthy Verdict = "healthy"
 	// Violations: the structure is sound, but rows break rules that the schema
 	// states (CHECK, NOT NULL, STRICT types, foreign keys).

@@ -35,9 +35,9 @@ var rules = []rule{
 	{part: "Freelist: ", prefix: true, code: CodeFreelist},
 	{part: "freelist leaf count too big", code: CodeFreelist},
 	{part: "overflow list length", code: CodeOverflow},
-	{part: ": never used", code: CodePageNever},
-	{part: ": pointer map referenced", code: CodePageTwice},
-	{part: "2nd reference to page ", code: CodePageTwice},
+	{part: ": never used", code: CodePageUnreferenced},
+	{part: ": pointer map referenced", code: CodePageMultiplyReferenced},
+	{part: "2nd reference to page ", code: CodePageMultiplyReferenced},
 	{part: "ptrmap", code: CodePointerMap},
 	{part: "ptr map entry", code: CodePointerMap},
 	{part: "max rootpage", code: CodePointerMap},
@@ -72,7 +72,7 @@ func classify(line string) Code {
 }
 
 // addLines files one row of a check's output, which can hold many lines.
-func (t *tally) addLines(row string) {
+func (t *results) addLines(row string) {
 	if row == "ok" {
 		return
 	}
@@ -101,7 +101,7 @@ const (
 )
 
 // addError files an error with which SQLite gave up because of damage.
-func (t *tally) addError(e *sqlite.Error) {
+func (t *results) addError(e *sqlite.Error) {
 	switch {
 	case strings.HasPrefix(e.Msg, "malformed database schema"):
 		why := ""

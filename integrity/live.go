@@ -38,7 +38,7 @@ type liveCheck struct {
 }
 
 // run repeats attempts until one was not disturbed by somebody else.
-func (l *liveCheck) run(ctx context.Context) (*tally, *Level, error) {
+func (l *liveCheck) run(ctx context.Context) (*results, *Level, error) {
 	var waiting error // why the last attempt came to nothing
 	for {
 		t, failed, err := l.attempt(ctx)
@@ -78,7 +78,7 @@ func pause(ctx context.Context) {
 }
 
 // attempt checks once. errMoving or a busy error when somebody interfered.
-func (l *liveCheck) attempt(ctx context.Context) (*tally, *Level, error) {
+func (l *liveCheck) attempt(ctx context.Context) (*results, *Level, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
@@ -126,7 +126,7 @@ func (l *liveCheck) readIndex() error {
 }
 
 // failedHeader is the header level for damage; empty and missing files have not failed.
-func failedHeader(t *tally) *Level {
+func failedHeader(t *results) *Level {
 	if t.worst >= damage {
 		return at(LevelHeader)
 	}
@@ -241,7 +241,7 @@ func (v *view) settled() bool {
 }
 
 // raw is the header level on the files as they lie there.
-func (l *liveCheck) raw(ctx context.Context, v view) (*tally, error) {
+func (l *liveCheck) raw(ctx context.Context, v view) (*results, error) {
 	main, err := l.openMain()
 	if err != nil {
 		return nil, err
@@ -263,7 +263,7 @@ func (l *liveCheck) raw(ctx context.Context, v view) (*tally, error) {
 		defer wal.Close()
 		f.wal, f.walSize = wal, v.wal.size
 	}
-	t := &tally{}
+	t := &results{}
 	if err := f.judge(ctx, t); err != nil {
 		return nil, err
 	}

@@ -120,9 +120,9 @@ func accounted(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sqlCheck{conn: conn, t: &tally{}, code: code}
-	if err := s.byTable(t.Context(), "quick_check"); err != nil || len(s.t.findings) > 0 {
-		t.Errorf("table by table: %v, %v", s.t.findings, err)
+	s := &sqlCheck{conn: conn, found: &results{}, code: code}
+	if err := s.byTable(t.Context(), "quick_check"); err != nil || len(s.found.findings) > 0 {
+		t.Errorf("table by table: %v, %v", s.found.findings, err)
 	}
 	if err := s.conn.Close(); err != nil {
 		t.Error(err)
@@ -185,13 +185,13 @@ func TestInTransaction(t *testing.T) {
 	}
 }
 
-// hostile evaluates an endless expression for every row.
-const hostile = `CREATE TABLE t(a); INSERT INTO t VALUES(1),(2),(3),(4),(5),(6),(7),(8),(9),(10);
+// endless evaluates an endless expression for every row.
+const endless = `CREATE TABLE t(a); INSERT INTO t VALUES(1),(2),(3),(4),(5),(6),(7),(8),(9),(10);
 	CREATE TABLE u(a CHECK(length(%s)>0)); PRAGMA ignore_check_constraints=1; INSERT INTO u VALUES('x')`
 
 // A deadline ends a check within a second, also inside one long step of quick_check.
 func TestDeadlineInsideCheck(t *testing.T) {
-	path := makeDB(t, "x.db", fmt.Sprintf(hostile, "replace(hex(zeroblob(200000)),'00','ab')||a"))
+	path := makeDB(t, "x.db", fmt.Sprintf(endless, "replace(hex(zeroblob(200000)),'00','ab')||a"))
 	c := connect(t, path)
 	if err := c.Exec(t.Context(), "PRAGMA ignore_check_constraints=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000) INSERT INTO u SELECT 'x' FROM n"); err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func TestDeadlineInsideCheck(t *testing.T) {
 // A single function call, in which SQLite cannot be interrupted, does not take
 // hours because it was given two crafted strings.
 func TestCostlyFunction(t *testing.T) {
-	path := makeDB(t, "x.db", fmt.Sprintf(hostile, "instr(hex(zeroblob(250000))||a, hex(zeroblob(100000))||'1')||'x'"))
+	path := makeDB(t, "x.db", fmt.Sprintf(endless, "instr(hex(zeroblob(250000))||a, hex(zeroblob(100000))||'1')||'x'"))
 	start := time.Now()
 	rep, err := Check(t.Context(), path, Options{})
 	if err != nil || rep.Verdict != Healthy || len(rep.Findings) != 1 || rep.Findings[0].Code != CodeUncheckedRows {
@@ -227,7 +227,7 @@ func TestCostlyFunction(t *testing.T) {
 // One value of a schema's making may not take the machine's memory; the rest of
 // the database is still checked.
 func TestHugeValue(t *testing.T) {
-	path := makeDB(t, "x.db", fmt.Sprintf(hostile, "hex(zeroblob(400000000))"))
+	path := makeDB(t, "x.db", fmt.Sprintf(endless, "hex(zeroblob(400000000))"))
 	rep, err := Check(t.Context(), path, Options{Level: LevelFull})
 	if err != nil || rep.Verdict != Healthy || len(rep.Findings) != 1 || rep.Findings[0].Code != CodeUncheckedRows {
 		t.Errorf("%+v, %v", rep, err)

@@ -72,10 +72,10 @@ func (r Report) Mendable() bool {
 	hope := false
 	for _, f := range r.Findings {
 		switch {
-		case f.Code.kind().gravity < damage:
+		case f.Code.kind().severity < damage:
 		case f.Repair != "", f.Code == CodeWALLost, f.Code == CodeWALBehind:
 			hope = true
-		case f.Code == CodePageNever, f.Code == CodeUnreadable: // may follow from the others
+		case f.Code == CodePageUnreferenced, f.Code == CodeUnreadable: // may follow from the others
 		default:
 			return false
 		}
@@ -100,7 +100,7 @@ func Mend(ctx context.Context, path string, r Report, o Options) (_ Mending, err
 			return m, notMendable("%s", f.Message) // what such a log holds is not known
 		}
 	}
-	t := &tally{}
+	t := &results{}
 	if err := rollBack(ctx, path, t); err != nil {
 		return m, cannotMend(path, err)
 	}
@@ -159,7 +159,7 @@ func (r Report) indexes() []string {
 // worst is the message of the first finding of damage that nothing mends, or else of
 // the first of all, which is damage too.
 func worst(r Report) string {
-	i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Code.kind().gravity >= damage && f.Repair == "" })
+	i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Code.kind().severity >= damage && f.Repair == "" })
 	if len(r.Findings) == 0 {
 		return string(r.Verdict)
 	}

@@ -68,7 +68,7 @@ func examine(ctx context.Context, path string) (_ *derived, _ digests, err error
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	d := &derived{walked: -1}
-	s := &sqlCheck{conn: conn, t: &tally{}}
+	s := &sqlCheck{conn: conn, found: &results{}}
 	if s.code, err = codingOf(ctx, conn); err != nil {
 		return nil, nil, damageAs(err)
 	}
@@ -123,7 +123,7 @@ func (d *derived) takes(line string, all map[uint32]tree) bool {
 	code := classify(line)
 	k := code.kind()
 	switch root, inTree := treeOf(line); {
-	case k.gravity < damage:
+	case k.severity < damage:
 		return true
 	case code == CodePointerMap:
 		d.free = true
@@ -143,7 +143,7 @@ func (d *derived) takes(line string, all map[uint32]tree) bool {
 		if _, err := fmt.Sscanf(line, "Freelist: size is %d but should be %d", &d.walked, &d.counted); err != nil {
 			d.walked = -1
 		}
-	case CodePageNever:
+	case CodePageUnreferenced:
 		var n uint32
 		if _, err := fmt.Sscanf(line, "Page %d: never used", &n); err != nil || len(d.never) >= maxNever {
 			return false
@@ -219,7 +219,7 @@ func (d *derived) judgeCleared(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &sqlCheck{conn: conn, t: &tally{}}
+	s := &sqlCheck{conn: conn, found: &results{}}
 	if s.code, err = codingOf(ctx, conn); err != nil {
 		return damageAs(err)
 	}
@@ -298,7 +298,7 @@ func (d *derived) renew(ctx context.Context, path string, indexes bool) (err err
 // renewFTS has every damaged FTS5 table that keeps or knows its content index it anew.
 // A sound one may hold other words than its content on purpose.
 func renewFTS(ctx context.Context, conn *sqlite.Conn) error {
-	s := &sqlCheck{conn: conn, t: &tally{}}
+	s := &sqlCheck{conn: conn, found: &results{}}
 	tables, err := s.fullTextTables(ctx)
 	if err != nil {
 		return err
@@ -324,11 +324,11 @@ func renewFTS(ctx context.Context, conn *sqlite.Conn) error {
 
 // soundTable reports whether quick_check has nothing to say of a virtual table.
 func (s *sqlCheck) soundTable(ctx context.Context, name string) (bool, error) {
-	own := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
+	own := &sqlCheck{conn: s.conn, found: &results{}, code: s.code}
 	if err := own.judge(own.table(ctx, "quick_check", name)); err != nil {
 		return false, err
 	}
-	return !own.t.damaged(), nil
+	return !own.found.damaged(), nil
 }
 
 // constraint is the result code SQLITE_CONSTRAINT.

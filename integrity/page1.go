@@ -9,7 +9,7 @@ import (
 
 // judgePage1 looks at what follows the header: the root of the schema's table,
 // which has rowids whatever is in it, and the encoding of the first word in it.
-func (f *files) judgePage1(t *tally, h *header, walk *walWalk) error {
+func (f *files) judgePage1(t *results, h *header, walk *walWalk) error {
 	from, off, room := f.main, int64(0), f.size
 	if walk.page1 != 0 {
 		from, off, room = f.wal, walk.page1, f.walSize-walk.page1
@@ -83,7 +83,7 @@ func utf16Bytes(s string, order binary.AppendByteOrder) (b []byte) {
 
 // judgeEncoding compares the header's encoding with that of the kind of the
 // schema's first object.
-func (h *header) judgeEncoding(t *tally, kind []byte) {
+func (h *header) judgeEncoding(t *results, kind []byte) {
 	says := max(h.u32(56), 1) // 0 is UTF-8 as well
 	if is := encodingOf(kind); is != 0 && is != says {
 		t.add(CodeHeaderEncoding, "the text encoding in the header is %d, and the schema is written in encoding %d", says, is)

@@ -48,7 +48,7 @@ type Report struct {
 	// Deeper levels than it have not run.
 	FailedAt *Level `json:"failed_at"`
 	// Findings is never nil; at most MaxFindings+1. Damage comes before broken rules,
-	// and these before remarks.
+	// and these before information.
 	Findings   []Finding `json:"findings"`
 	DurationMS int64     `json:"duration_ms"`
 }
@@ -65,29 +65,29 @@ func (r Report) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plain(r))
 }
 
-// tally gathers findings and the verdict they amount to.
-type tally struct {
+// results gathers findings and the verdict they amount to.
+type results struct {
 	findings []Finding
 	more     bool // findings were left out
-	worst    gravity
+	worst    severity
 	only     func(Code) bool // what else is found does not count; nil for nothing
 	// verdict overrides what worst gives: empty, missing, not_a_database.
 	verdict Verdict
 }
 
 // add files a finding under its code.
-func (t *tally) add(code Code, format string, args ...any) {
+func (t *results) add(code Code, format string, args ...any) {
 	t.file(Finding{Code: code, Message: bounded(fmt.Sprintf(format, args...)), Repair: code.kind().repair})
 }
 
 // file keeps a finding. Equal ones are kept once; where there is no room, a graver
 // one takes the place of a lighter one.
-func (t *tally) file(f Finding) {
+func (t *results) file(f Finding) {
 	if t.only != nil && !t.only(f.Code) {
 		return
 	}
 	k := f.Code.kind()
-	t.worst = max(t.worst, k.gravity)
+	t.worst = max(t.worst, k.severity)
 	if slices.Contains(t.findings, f) {
 		return
 	}
@@ -97,15 +97,15 @@ func (t *tally) file(f Finding) {
 	}
 	t.more = true
 	for i := len(t.findings) - 1; i >= 0; i-- {
-		if t.findings[i].Code.kind().gravity < k.gravity {
+		if t.findings[i].Code.kind().severity < k.severity {
 			t.findings[i] = f
 			return
 		}
 	}
 }
 
-// merge adds the findings of another tally.
-func (t *tally) merge(o tally) {
+// merge adds the findings of another results.
+func (t *results) merge(o results) {
 	for _, f := range o.findings {
 		t.file(f)
 	}
@@ -117,15 +117,15 @@ func (t *tally) merge(o tally) {
 }
 
 // damaged reports whether the findings prove damage, so that deeper levels need not run.
-func (t *tally) damaged() bool { return t.worst >= damage || t.verdict != "" }
+func (t *results) damaged() bool { return t.worst >= damage || t.verdict != "" }
 
-func (t *tally) report(path string, level Level, failed *Level, start time.Time) Report {
+func (t *results) report(path string, level Level, failed *Level, start time.Time) Report {
 	r := Report{
 		Path: path, Verdict: t.verdict, Level: level, FailedAt: failed,
 		Findings:   append([]Finding{}, t.findings...),
 		DurationMS: time.Since(start).Milliseconds(),
 	}
-	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(b.Code.kind().gravity - a.Code.kind().gravity) })
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(b.Code.kind().severity - a.Code.kind().severity) })
 	if t.more {
 		r.Findings = append(r.Findings, Finding{Code: CodeMore, Message: fmt.Sprintf("there is more: only %d findings are listed", MaxFindings)})
 	}
@@ -133,7 +133,7 @@ func (t *tally) report(path string, level Level, failed *Level, start time.Time)
 		return r
 	}
 	switch t.worst {
-	case remark:
+	case info:
 		r.Verdict = Healthy
 	case violation:
 		r.Verdict = Violations

@@ -7,7 +7,7 @@ import (
 
 // Whoever shows one finding shows the first: it has to be the one that decides.
 func TestGravestFindingComesFirst(t *testing.T) {
-	tl := &tally{}
+	tl := &results{}
 	tl.add(CodeJournalHot, "a remark")
 	tl.add(CodeNull, "a broken rule")
 	tl.add(CodePage, "damage")

@@ -46,7 +46,7 @@ func digestsOf(ctx context.Context, path string) (_ digests, err error) {
 
 // tableDigests reads every row of every table without the help of an index.
 func tableDigests(ctx context.Context, conn *sqlite.Conn) (digests, error) {
-	s := &sqlCheck{conn: conn, t: &tally{}}
+	s := &sqlCheck{conn: conn, found: &results{}}
 	var err error
 	if s.code, err = codingOf(ctx, conn); err != nil {
 		return nil, err

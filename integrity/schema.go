@@ -28,13 +28,13 @@ func (s *sqlCheck) schemaRules(ctx context.Context) error {
 	}
 	s.judgeRoots(objects)
 	s.judgeShadows(objects, modules)
-	if s.t.damaged() {
+	if s.found.damaged() {
 		return nil
 	}
 	if err := s.judgeKinds(ctx, objects); err != nil {
 		return s.judge(err)
 	}
-	if s.t.damaged() {
+	if s.found.damaged() {
 		return s.nameTrees(ctx)
 	}
 	if s.shadowed {
@@ -82,11 +82,11 @@ func (s *sqlCheck) judgeRoots(objects []object) {
 	owner := map[int64]object{}
 	for _, o := range objects {
 		if o.root <= 0 {
-			s.t.add(CodeSchemaRoot, "%s %s has no root page: its row in the schema names page %d", o.kind, o.name, o.root)
+			s.found.add(CodeSchemaRoot, "%s %s has no root page: its row in the schema names page %d", o.kind, o.name, o.root)
 			continue
 		}
 		if first, taken := owner[o.root]; taken {
-			s.t.add(CodeSchemaRoot, "%s %s and %s %s have the same root page, %d", first.kind, first.name, o.kind, o.name, o.root)
+			s.found.add(CodeSchemaRoot, "%s %s and %s %s have the same root page, %d", first.kind, first.name, o.kind, o.name, o.root)
 		}
 		owner[o.root] = o
 	}
@@ -112,7 +112,7 @@ func (s *sqlCheck) judgeShadows(objects []object, modules map[string]string) {
 		module := modules[name]
 		for _, end := range shadows[strings.ToLower(module)] {
 			if !names[strings.ToLower(name+end)] {
-				s.t.add(CodeShadow, "virtual table %s (%s) has lost its table %s", name, module, name+end)
+				s.found.add(CodeShadow, "virtual table %s (%s) has lost its table %s", name, module, name+end)
 			}
 		}
 	}
@@ -142,14 +142,14 @@ func (s *sqlCheck) judgeKinds(ctx context.Context, objects []object) error {
 		switch kind := b[0]; {
 		case kind == tableInterior || kind == tableLeaf:
 			if !o.rowid {
-				s.t.add(CodePage, "Tree %d page %[1]d: this root page is one of a table with rowids", o.root)
+				s.found.add(CodePage, "Tree %d page %[1]d: this root page is one of a table with rowids", o.root)
 			}
 		case kind == indexInterior || kind == indexLeaf:
 			if !o.other {
-				s.t.add(CodePage, "Tree %d page %[1]d: this root page is one of an index or of a table without rowids", o.root)
+				s.found.add(CodePage, "Tree %d page %[1]d: this root page is one of an index or of a table without rowids", o.root)
 			}
 		default:
-			s.t.add(CodePage, "Tree %d page %[1]d: this root page is no page of a b-tree: its type is %d", o.root, kind)
+			s.found.add(CodePage, "Tree %d page %[1]d: this root page is no page of a b-tree: its type is %d", o.root, kind)
 		}
 		return nil
 	})
@@ -169,7 +169,7 @@ func (s *sqlCheck) autoIndexes(ctx context.Context, objects []object) error {
 	return s.conn.Each(ctx, "SELECT m.name, i.name FROM sqlite_schema m, pragma_index_list(m.name) i WHERE m.type='table' AND m.rootpage>0 AND i.origin<>'c'", func(st *sqlite.Stmt) error {
 		table, index := s.code.text(st, 0), s.code.text(st, 1)
 		if pages[table] && !rows[strings.ToLower(index)] {
-			s.t.add(CodeSchemaIndex, "the index %s, which keeps a key of table %s unique, is not in the schema", index, table)
+			s.found.add(CodeSchemaIndex, "the index %s, which keeps a key of table %s unique, is not in the schema", index, table)
 		}
 		return nil
 	})

@@ -11,11 +11,11 @@ import (
 // sqlCheck runs the levels that go through SQLite on one connection whose read
 // transaction is open.
 type sqlCheck struct {
-	conn *sqlite.Conn
-	t    *tally
-	code textCoding // known once run has begun
-	rows int        // that quick_check or integrity_check has given
-	cost cost       // known once probe has run
+	conn  *sqlite.Conn
+	found *results
+	code  textCoding // known once run has begun
+	rows  int        // that quick_check or integrity_check has given
+	cost  cost       // known once probe has run
 	// piecewise says that tables had to be checked one by one, and not all of them whole.
 	piecewise bool
 	// stubbed says that the connection's functions are no longer what they were.
@@ -39,14 +39,14 @@ func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err err
 		return nil, nil
 	}
 	if s.code, err = codingOf(ctx, s.conn); err != nil {
-		if err = s.judge(err); err != nil || s.t.damaged() {
+		if err = s.judge(err); err != nil || s.found.damaged() {
 			return at(LevelProbe), errors.Join(err, s.explain(ctx, LevelProbe))
 		}
 	}
-	if err := s.probe(ctx); err != nil || s.t.damaged() {
+	if err := s.probe(ctx); err != nil || s.found.damaged() {
 		return at(LevelProbe), errors.Join(err, s.explain(ctx, LevelProbe))
 	}
-	if err := s.schemaRules(ctx); err != nil || s.t.damaged() {
+	if err := s.schemaRules(ctx); err != nil || s.found.damaged() {
 		return at(LevelProbe), err
 	}
 	if level < LevelQuick {
@@ -62,17 +62,17 @@ func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err err
 	if err := s.complete(ctx); err != nil {
 		return nil, err
 	}
-	if level == LevelFull && !s.t.damaged() {
+	if level == LevelFull && !s.found.damaged() {
 		if err := s.foreignKeys(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if s.piecewise && !s.t.damaged() {
+	if s.piecewise && !s.found.damaged() {
 		if err := s.skeleton(ctx, pragma); err != nil {
 			return nil, err
 		}
 	}
-	if !s.t.damaged() {
+	if !s.found.damaged() {
 		return nil, nil
 	}
 	if failed, err = s.failedAt(ctx, level); err != nil {
@@ -88,14 +88,14 @@ func (s *sqlCheck) failedAt(ctx context.Context, level Level) (*Level, error) {
 	if level < LevelFull {
 		return at(LevelQuick), nil
 	}
-	again := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code, cost: s.cost, shadowed: s.shadowed}
+	again := &sqlCheck{conn: s.conn, found: &results{}, code: s.code, cost: s.cost, shadowed: s.shadowed}
 	var err error
 	if s.stubbed {
 		err = again.skeleton(ctx, "quick_check")
 	} else if err = again.structure(ctx, "quick_check"); err == nil {
 		err = again.complete(ctx)
 	}
-	if err != nil || again.t.damaged() {
+	if err != nil || again.found.damaged() {
 		return at(LevelQuick), err
 	}
 	return at(LevelFull), nil
@@ -109,7 +109,7 @@ func (s *sqlCheck) judge(err error) error {
 	default:
 		var e *sqlite.Error
 		if errors.As(err, &e) && e.Msg == "unsupported file format" {
-			s.t.add(CodeHeaderSchema, "SQLite: %s", e.Msg)
+			s.found.add(CodeHeaderSchema, "SQLite: %s", e.Msg)
 			return nil
 		}
 		return err
@@ -118,7 +118,7 @@ func (s *sqlCheck) judge(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	s.t.addError(e)
+	s.found.addError(e)
 	return nil
 }
 
@@ -141,11 +141,11 @@ func (s *sqlCheck) probe(ctx context.Context) error {
 			known[module] = n > 0
 		}
 		if !known[module] {
-			s.t.add(CodeUncheckedModule, "virtual table %s was not checked: this program does not have the module %s", s.code.text(st, 1), module)
+			s.found.add(CodeUncheckedModule, "virtual table %s was not checked: this program does not have the module %s", s.code.text(st, 1), module)
 		}
 		return nil
 	})
-	if err := s.judge(err); err != nil || s.t.damaged() {
+	if err := s.judge(err); err != nil || s.found.damaged() {
 		return err
 	}
 	return s.measure(ctx)

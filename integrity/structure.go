@@ -18,12 +18,12 @@ func (s *sqlCheck) structure(ctx context.Context, pragma string) error {
 	if s.cost.pages > maxMapped {
 		// SQLite keeps a bit for every page. A file that only claims to be so large has
 		// pages that belong to nothing, and counting finds that without.
-		if err := s.account(ctx); err != nil || s.t.damaged() {
+		if err := s.account(ctx); err != nil || s.found.damaged() {
 			return err
 		}
 	}
 	whole, err := s.whole(ctx, pragma)
-	s.t.merge(*whole)
+	s.found.merge(*whole)
 	if err == nil || !unfinished(err) {
 		return s.judge(err)
 	}
@@ -39,13 +39,13 @@ func (s *sqlCheck) structure(ctx context.Context, pragma string) error {
 // SQLite stops after as many lines as it is asked for. It reports the trees first
 // and rows afterwards, table by table, so that the violations in one table could
 // hide a broken index of the next: then the check is made again without a limit.
-func (s *sqlCheck) whole(ctx context.Context, pragma string) (found *tally, err error) {
+func (s *sqlCheck) whole(ctx context.Context, pragma string) (found *results, err error) {
 	for _, limit := range []int{MaxFindings, math.MaxInt32} {
-		whole := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
+		whole := &sqlCheck{conn: s.conn, found: &results{}, code: s.code}
 		s.conn.Limit(s.cost.budget())
 		err = whole.pragma(ctx, fmt.Sprintf("PRAGMA %s(%d)", pragma, limit))
 		s.conn.Limit(sqlite.Budget{})
-		found = whole.t
+		found = whole.found
 		if err != nil || whole.rows < limit || found.damaged() {
 			break
 		}
@@ -54,14 +54,14 @@ func (s *sqlCheck) whole(ctx context.Context, pragma string) (found *tally, err 
 }
 
 // unmendable reports whether REINDEX would not mend all that was found.
-func (t *tally) unmendable() bool {
-	return slices.ContainsFunc(t.findings, func(f Finding) bool { return f.Code.kind().gravity >= damage && f.Repair == "" })
+func (t *results) unmendable() bool {
+	return slices.ContainsFunc(t.findings, func(f Finding) bool { return f.Code.kind().severity >= damage && f.Repair == "" })
 }
 
 func (s *sqlCheck) pragma(ctx context.Context, sql string) error {
 	return s.conn.Each(ctx, sql, func(st *sqlite.Stmt) error {
 		s.rows++
-		s.t.addLines(s.code.text(st, 0))
+		s.found.addLines(s.code.text(st, 0))
 		return nil
 	})
 }
@@ -103,7 +103,7 @@ func (s *sqlCheck) piecemeal(ctx context.Context, pragma string) error {
 	if !s.cost.rules {
 		return s.byTable(ctx, pragma)
 	}
-	var whole *tally
+	var whole *results
 	err := s.withoutRules(ctx, func() (err error) {
 		whole, err = s.whole(ctx, pragma)
 		return err
@@ -111,8 +111,8 @@ func (s *sqlCheck) piecemeal(ctx context.Context, pragma string) error {
 	if err != nil && unfinished(err) {
 		return s.byTable(ctx, pragma)
 	}
-	s.t.merge(*whole)
-	if err := s.judge(err); err != nil || s.t.damaged() {
+	s.found.merge(*whole)
+	if err := s.judge(err); err != nil || s.found.damaged() {
 		return err
 	}
 	return s.rulesByTable(ctx)
@@ -138,7 +138,7 @@ func (s *sqlCheck) rulesByTable(ctx context.Context) error {
 	for _, name := range tables {
 		err := share.run(s.conn, func() error { return s.table(ctx, "quick_check", name) })
 		if err != nil && unfinished(err) {
-			s.t.add(CodeUncheckedRows, "the CHECK constraints of table %s were not evaluated: %s", name, reason(err))
+			s.found.add(CodeUncheckedRows, "the CHECK constraints of table %s were not evaluated: %s", name, reason(err))
 			continue
 		}
 		if err := s.judge(err); err != nil {
@@ -181,7 +181,7 @@ func (s *sqlCheck) byTable(ctx context.Context, pragma string) error {
 	for _, name := range append([]string{"sqlite_schema"}, tables...) {
 		err := share.run(s.conn, func() error { return s.table(ctx, pragma, name) })
 		if err != nil && unfinished(err) {
-			s.t.add(CodeUncheckedRows, "the rows of table %s were not checked: %s", name, reason(err))
+			s.found.add(CodeUncheckedRows, "the rows of table %s were not checked: %s", name, reason(err))
 			err = s.lesser(ctx, share, pragma, name)
 		}
 		if err := s.judge(err); err != nil {
@@ -196,7 +196,7 @@ func (s *sqlCheck) byTable(ctx context.Context, pragma string) error {
 const maxUnknown = 100
 
 // skeleton checks the trees of everything without evaluating anything: all
-// functions and collations are stubs, which also spoils the connection for any other
+// functions and collations are stubs, which makes the connection unfit for any other
 // check. What it says of rows and indexes is not believed. Where even that cannot be
 // had, pages are only counted.
 func (s *sqlCheck) skeleton(ctx context.Context, pragma string) error {
@@ -204,10 +204,10 @@ func (s *sqlCheck) skeleton(ctx context.Context, pragma string) error {
 	if err := s.conn.StubFunctions(ctx); err != nil {
 		return s.judge(err)
 	}
-	bare := &sqlCheck{conn: s.conn, t: &tally{}, code: s.code}
+	bare := &sqlCheck{conn: s.conn, found: &results{}, code: s.code}
 	err := s.withoutRules(ctx, func() (err error) {
 		for range maxUnknown {
-			bare.t = &tally{only: Code.ofTrees}
+			bare.found = &results{only: Code.ofTrees}
 			s.conn.Limit(s.cost.budget())
 			err = bare.pragma(ctx, fmt.Sprintf("PRAGMA %s(%d)", pragma, math.MaxInt32))
 			s.conn.Limit(sqlite.Budget{})
@@ -218,7 +218,7 @@ func (s *sqlCheck) skeleton(ctx context.Context, pragma string) error {
 		}
 		return err
 	})
-	s.t.merge(*bare.t)
+	s.found.merge(*bare.found)
 	if err != nil && unfinished(err) {
 		return s.account(ctx)
 	}
@@ -239,6 +239,6 @@ func (s *sqlCheck) lesser(ctx context.Context, share *share, pragma, name string
 				return err
 			}
 		}
-		return nil // the remark stands
+		return nil // the finding stands
 	})
 }

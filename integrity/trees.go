@@ -47,13 +47,13 @@ func treeOf(line string) (root uint32, ok bool) {
 // nameTrees tells what the damaged trees hold.
 func (s *sqlCheck) nameTrees(ctx context.Context) error {
 	all, err := s.trees(ctx)
-	s.t.nameTrees(all)
+	s.found.nameTrees(all)
 	return err
 }
 
 // nameTrees puts before each finding about a tree the object that the tree holds,
 // and marks those about indexes: an index can be made anew from its table.
-func (t *tally) nameTrees(all map[uint32]tree) {
+func (t *results) nameTrees(all map[uint32]tree) {
 	for i := range t.findings {
 		f := &t.findings[i]
 		root, ok := treeOf(f.Message)
@@ -64,7 +64,7 @@ func (t *tally) nameTrees(all map[uint32]tree) {
 		if !known {
 			continue
 		}
-		if of.kind == "index" && f.Code.kind().gravity >= damage && f.Repair == "" {
+		if of.kind == "index" && f.Code.kind().severity >= damage && f.Repair == "" {
 			f.Repair = RepairRebuild
 		}
 		f.Message = bounded(fmt.Sprintf("%s %s: %s", of.kind, of.name, f.Message))

@@ -124,12 +124,12 @@ func TestStaleTail(t *testing.T) {
 		if err == nil {
 			err = l.readIndex()
 		}
-		tally := &tally{}
+		results := &results{}
 		if err == nil {
-			_, err = l.onCopy(t.Context(), v, tally)
+			_, err = l.onCopy(t.Context(), v, results)
 		}
-		if err != nil || tally.damaged() {
-			t.Errorf("%+v, %v", tally.findings, err)
+		if err != nil || results.damaged() {
+			t.Errorf("%+v, %v", results.findings, err)
 		}
 	})
 	for name, spoil := range map[string]func(shm []byte) []byte{

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// trick is one way to make a check work for an attacker.
-type trick struct {
+// crafted is one way to make a check work for an attacker.
+type crafted struct {
 	name    string
 	build   func(t testing.TB, path string)
 	verdict Verdict // at full; "" for any
@@ -59,8 +59,8 @@ const (
 	objects = "'{'||replace(hex(zeroblob(20000)),'00','\"a\":1,')||'\"b\":'||a||'}'"
 )
 
-func tricks() []trick {
-	list := []trick{
+func craftedCases() []crafted {
+	list := []crafted{
 		{name: "view", build: script("CREATE VIEW v AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT i FROM n"), verdict: Healthy, levels: true},
 	}
 	for name, expr := range map[string]string{
@@ -103,13 +103,13 @@ func tricks() []trick {
 		"instr_line":   strings.Repeat("instr(hex(zeroblob(4000)||a)||'x', hex(zeroblob(2000)||a)||'y')+", 900) + "1",
 		"collation":    "a COLLATE nosuch = 'x'",
 	} {
-		list = append(list, trick{name: "check_" + name, build: inCheck(expr, 2000), deadline: name == "instr_line" || name == "strftime"})
+		list = append(list, crafted{name: "check_" + name, build: inCheck(expr, 2000), deadline: name == "instr_line" || name == "strftime"})
 	}
-	list = slices.Concat(list, moreTricks(), fileTricks(), bigTricks())
+	list = slices.Concat(list, moreCrafted(), craftedFiles(), largeValues())
 	return list
 }
 
-func moreTricks() []trick {
+func moreCrafted() []crafted {
 	slow := "length(hex(zeroblob(500000)||a))"
 	wide := func(n int, f string) string {
 		var b strings.Builder
@@ -118,7 +118,7 @@ func moreTricks() []trick {
 		}
 		return strings.TrimSuffix(b.String(), ",")
 	}
-	return []trick{
+	return []crafted{
 		{name: "load", build: afterwards("load_extension('/tmp/none')"), verdict: Corrupt},
 		{name: "readfile", build: afterwards("readfile('/etc/passwd')||writefile('/tmp/none','x')||edit(a)"), verdict: Healthy},
 		{name: "generated", deadline: true, build: script("CREATE TABLE u(a, b AS (" + slow + ") NOT NULL)" + rows(500)), verdict: Healthy},
@@ -150,10 +150,10 @@ func moreTricks() []trick {
 	}
 }
 
-// bigTricks are honest: large values must not make a check give up.
-func bigTricks() []trick {
+// largeValues are honest: large values must not make a check give up.
+func largeValues() []crafted {
 	const fill = "INSERT INTO u VALUES(randomblob(40000000), hex(randomblob(20000000)))"
-	return []trick{
+	return []crafted{
 		{name: "big_plain", build: script("CREATE TABLE u(a NOT NULL, b TEXT NOT NULL);" + fill), verdict: Healthy, whole: true},
 		{name: "big_strict", build: script("CREATE TABLE u(a BLOB NOT NULL, b TEXT NOT NULL) STRICT;" + fill), verdict: Healthy, whole: true},
 		{name: "big_generated", build: script("CREATE TABLE u(a NOT NULL, b TEXT NOT NULL, c AS (substr(b,1,10)), d AS (length(a)) NOT NULL CHECK(d>0));" + fill), verdict: Healthy, whole: true},

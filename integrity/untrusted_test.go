@@ -137,19 +137,19 @@ func inChild(t *testing.T, path string, level Level, args ...string) childReport
 
 // No crafted file makes a check hang, take the machine's memory or leave a trace: one
 // that did would take down the program that only wanted to know whether its data is whole.
-func TestHostile(t *testing.T) {
+func TestUntrusted(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("NOT TESTED: the memory of a child is read from /proc/self/status")
 	}
-	for _, trick := range tricks() {
-		t.Run(trick.name, func(t *testing.T) {
+	for _, crafted := range craftedCases() {
+		t.Run(crafted.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			path := filepath.Join(dir, "files", "x.db")
 			if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			trick.build(t, path)
+			crafted.build(t, path)
 			entries, err := os.ReadDir(filepath.Dir(path))
 			if err != nil {
 				t.Fatal(err)
@@ -160,7 +160,7 @@ func TestHostile(t *testing.T) {
 			age(t, filepath.Dir(path))
 			before := stamps(t, dir)
 			levels := []Level{LevelFull}
-			if trick.levels {
+			if crafted.levels {
 				levels = []Level{LevelHeader, LevelProbe, LevelQuick, LevelFull}
 			}
 			for _, level := range levels {
@@ -169,17 +169,17 @@ func TestHostile(t *testing.T) {
 				if r.CPU > boundTime.Milliseconds() || r.HWM > boundMemory {
 					t.Errorf("%v: %d ms, %d MiB", level, r.CPU, r.HWM>>20)
 				}
-				if level == LevelFull && trick.verdict != "" && trick.verdict != r.Verdict {
-					t.Errorf("verdict %q, want %q", r.Verdict, trick.verdict)
+				if level == LevelFull && crafted.verdict != "" && crafted.verdict != r.Verdict {
+					t.Errorf("verdict %q, want %q", r.Verdict, crafted.verdict)
 				}
-				if trick.whole && partial(r.Report) {
+				if crafted.whole && partial(r.Report) {
 					t.Errorf("%v: left unchecked: %v", level, r.Findings)
 				}
-				if r.Err != "" && r.Err != trick.err {
-					t.Errorf("%v: error %s, want %q", level, r.Err, trick.err)
+				if r.Err != "" && r.Err != crafted.err {
+					t.Errorf("%v: error %s, want %q", level, r.Err, crafted.err)
 				}
 			}
-			if trick.deadline {
+			if crafted.deadline {
 				const limit = time.Second
 				r := inChild(t, path, LevelFull, limit.String())
 				t.Logf("within %v: %s%s in %d ms (%d of the processor)", limit, r.Verdict, r.Err, r.MS, r.CPU)

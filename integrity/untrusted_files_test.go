@@ -104,7 +104,7 @@ func rollback(records, pages uint32) []byte {
 	return b
 }
 
-func fileTricks() []trick {
+func craftedFiles() []crafted {
 	page := func(n int, p []byte) func([]byte) []byte {
 		return func(b []byte) []byte { copy(b[(n-1)*512:], p); return b }
 	}
@@ -119,7 +119,7 @@ func fileTricks() []trick {
 	}
 	plain := script("CREATE TABLE u(a); INSERT INTO u VALUES(1)")
 	inWAL := script("PRAGMA journal_mode=wal; CREATE TABLE u(a); INSERT INTO u VALUES(1)")
-	return []trick{
+	return []crafted{
 		{name: "page1_loop", build: craft("PRAGMA writable_schema=1; UPDATE sqlite_schema SET rootpage=1", func(b []byte) []byte { return b }), verdict: Corrupt, levels: true},
 		{name: "page1_child", build: craft("", page(2, interior(60, 1))), verdict: Corrupt},
 		{name: "root_is_own_child", build: craft("", page(2, interior(70, 2))), verdict: Corrupt},
