@@ -13,6 +13,7 @@ import (
 	"example.com/snapd/bench/internal/measure"
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/samplecrm"
 	"example.com/snapd/snapshot"
 )
@@ -63,11 +64,11 @@ func crowded(b testing.TB) *snapshot.Manager {
 			b.Fatal(err)
 		}
 	}
-	cat, err := catalog.Open(m.Dir(), "crm")
+	cat, err := catalogfile.Open(m.Dir(), "crm")
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := cat.Update(b.Context(), func(tx *catalog.Tx) error {
+	if err := cat.Update(b.Context(), func(tx *catalogfile.Tx) error {
 		for _, e := range all {
 			if err := tx.Put(e); err != nil {
 				return err
@@ -138,19 +139,19 @@ func BenchmarkAdd10000(b *testing.B) {
 	m := crowded(b)
 	for _, known := range []bool{true, false} {
 		b.Run(map[bool]string{true: "running", false: "opened"}[known], func(b *testing.B) {
-			cat, err := catalog.Open(m.Dir(), "crm")
+			cat, err := catalogfile.Open(m.Dir(), "crm")
 			if err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				if !known {
-					if cat, err = catalog.Open(m.Dir(), "crm"); err != nil {
+					if cat, err = catalogfile.Open(m.Dir(), "crm"); err != nil {
 						b.Fatal(err)
 					}
 				}
 				id := fmt.Sprintf("crm_backup_AUTO_20260101_120000_%s_%d", b.Name()[len("BenchmarkAdd10000/"):], i)
-				if err := cat.Update(b.Context(), func(tx *catalog.Tx) error {
+				if err := cat.Update(b.Context(), func(tx *catalogfile.Tx) error {
 					return tx.Put(catalog.Entry{ID: id, File: id + archive.Ext, Kind: catalog.Auto, Trigger: catalog.TriggerSchedule})
 				}); err != nil {
 					b.Fatal(err)

@@ -76,7 +76,8 @@ func (ch Changes) Lines() []string {
 	return out
 }
 
-func (ch *Changes) add(o Changes) {
+// Add adds what another look found.
+func (ch *Changes) Add(o Changes) {
 	ch.Rebuilt = ch.Rebuilt || o.Rebuilt
 	if o.Reason != "" {
 		ch.Reason = o.Reason

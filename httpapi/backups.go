@@ -8,6 +8,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/snapshot"
 )
 
@@ -49,7 +50,7 @@ func (h *Handler) listBackups(w http.ResponseWriter, c *call) error {
 	if values.Has("kind") && kind != catalog.Auto && kind != catalog.Manual {
 		return invalid(`parameter "kind" must be auto or manual`, "")
 	}
-	limit, err := number(values, "limit", catalog.DefaultPage, catalog.MaxPage)
+	limit, err := number(values, "limit", catalogfile.DefaultPage, catalogfile.MaxPage)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/activity"
+	"example.com/snapd/internal/catalogfile"
 )
 
 // Activity is an entry of the log of what was done, by whom and how it ended.
@@ -19,7 +20,7 @@ type Activity = activity.Entry
 type State = catalog.State
 
 // ErrCursor: a cursor that no call has given out.
-var ErrCursor = catalog.ErrCursor
+var ErrCursor = catalogfile.ErrCursor
 
 // Activity returns up to limit entries of the log, the newest first, from cursor on;
 // "" is the beginning. next is "" after the oldest entry that there is; old ones are

@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
@@ -244,7 +245,7 @@ func (m *Manager) compress(ctx context.Context, src *source, file *durable.File,
 			Message: "the snapshot did not end well; the backup goes on"})
 	}
 	facts := m.facts(src, req, began)
-	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
+	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
 		facts.Seq = tx.NextSeq()
 		return nil
 	})
@@ -319,7 +320,7 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
 	m.atPoint("archive named")
-	e := catalog.NewEntry(st.id, st.info)
+	e := catalogfile.NewEntry(st.id, st.info)
 	e.DurationMS = st.took.Milliseconds()
 	e.Verification = verdictOf(report, m.now())
 	if from != nil {
@@ -332,7 +333,7 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 	// The archive is complete and durable: its entry is written even when the
 	// caller's context ends just now.
 	ctx = context.WithoutCancel(ctx)
-	err := m.cat.Update(ctx, func(tx *catalog.Tx) error {
+	err := m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
 		if e.Usable() && req.Trigger != catalog.TriggerPreRestore {
 			tx.State().Succeeded(req.Trigger, m.now())
 		}
@@ -396,7 +397,7 @@ func (m *Manager) failed(ctx context.Context, op string, trigger catalog.Trigger
 		message = op + " was interrupted; nothing was changed"
 	}
 	m.ev.emit(ctx, Event{Type: EventFailed, Operation: op, Trigger: string(trigger), Err: err, Message: message})
-	if op == "backup" && !errors.Is(err, context.Canceled) && !errors.Is(err, catalog.ErrBusy) {
+	if op == "backup" && !errors.Is(err, context.Canceled) && !errors.Is(err, catalogfile.ErrBusy) {
 		m.rememberFailure(trigger, err)
 	}
 	return err

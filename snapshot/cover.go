@@ -9,6 +9,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/sqlite"
@@ -69,7 +70,7 @@ func (m *Manager) present(b Backup) bool {
 // that backup then covers the database, and nothing is stored twice.
 func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info, from origin) (Backup, bool, error) {
 	b, err := m.head()
-	if errors.Is(err, catalog.ErrNotFound) || err == nil && b.ImageBLAKE3 != info.ImageBLAKE3 {
+	if errors.Is(err, catalogfile.ErrNotFound) || err == nil && b.ImageBLAKE3 != info.ImageBLAKE3 {
 		return Backup{}, false, nil
 	}
 	if err != nil {
@@ -79,7 +80,7 @@ func (m *Manager) sameImage(ctx context.Context, req Request, info archive.Info,
 	if err != nil {
 		return Backup{}, false, fmt.Errorf("backup: %w", err)
 	}
-	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
+	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
 		e, err := tx.Get(b.ID)
 		if err != nil {
 			return err

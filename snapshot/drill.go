@@ -8,6 +8,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 )
 
@@ -84,7 +85,7 @@ func (m *Manager) rehearse(ctx context.Context, e Backup) (_ integrity.Report, e
 
 // rememberDrill keeps the outcome, and what it proves of the backup, in one step.
 func (m *Manager) rememberDrill(ctx context.Context, out catalog.DrillOutcome, v catalog.Verification) error {
-	err := m.cat.Update(context.WithoutCancel(ctx), func(tx *catalog.Tx) error {
+	err := m.cat.Update(context.WithoutCancel(ctx), func(tx *catalogfile.Tx) error {
 		e, err := tx.Get(out.ID)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
@@ -179,7 +180,7 @@ func (b *bench) resolve(id string) string {
 // occupy holds the operation lock, as another process would, until the test ends.
 func (b *bench) occupy() {
 	b.t.Helper()
-	c, err := catalog.Open(b.m.Dir(), "data")
+	c, err := catalogfile.Open(b.m.Dir(), "data")
 	if err != nil {
 		b.t.Fatal(err)
 	}

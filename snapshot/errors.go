@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 
-	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 )
@@ -19,7 +19,7 @@ var (
 	// operation runs on the backup directory. Nothing was changed; try again.
 	ErrBusy = errors.New("busy")
 	// ErrNotFound: no backup has that id, or there is none at all.
-	ErrNotFound = catalog.ErrNotFound
+	ErrNotFound = catalogfile.ErrNotFound
 	// ErrCorrupt: the database or the backup is damaged; see [CorruptError].
 	ErrCorrupt = errors.New("corrupt")
 	// ErrNoUsableBackup: the database is corrupt or missing, and no backup
@@ -99,7 +99,7 @@ func Code(err error) string {
 	}{
 		{ErrStale, "stale"}, {ErrBusy, "busy"}, {ErrNotFound, "not_found"}, {ErrNoUsableBackup, "no_usable_backup"}, {ErrRefused, "refused"},
 		{ErrMissing, "missing"}, {ErrNoSpace, "no_space"}, {ErrCorrupt, "corrupt"}, {ErrVersion, "newer_version"},
-		{catalog.ErrVersion, "newer_version"}, {catalog.ErrReadOnly, "read_only"}, {ErrForeignSQLite, "foreign_sqlite"},
+		{catalogfile.ErrVersion, "newer_version"}, {catalogfile.ErrReadOnly, "read_only"}, {ErrForeignSQLite, "foreign_sqlite"},
 		{fs.ErrPermission, "permission"}, {context.Canceled, "cancelled"}, {context.DeadlineExceeded, "timeout"},
 	} {
 		if errors.Is(err, c.is) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
@@ -128,11 +128,11 @@ func TestArchivesRemovedWhileRunning(t *testing.T) {
 func TestStatusDoubtsTheFuture(t *testing.T) {
 	b := newBench(t, "wal")
 	e := b.auto()
-	c, err := catalog.Open(b.m.Dir(), "data")
+	c, err := catalogfile.Open(b.m.Dir(), "data")
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = c.Update(t.Context(), func(tx *catalog.Tx) error {
+	err = c.Update(t.Context(), func(tx *catalogfile.Tx) error {
 		e, err := tx.Get(e.ID)
 		if err != nil {
 			return err

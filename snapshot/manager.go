@@ -15,6 +15,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
@@ -33,7 +34,7 @@ type (
 // operations that write take turns.
 type Manager struct {
 	cfg Config
-	cat *catalog.Catalog
+	cat *catalogfile.Catalog
 	ev  events
 	act journal
 
@@ -50,7 +51,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	}
 	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.Now}}
 	m.act.log, m.ev.enter = activity.New(cfg.Dir), m.enterEvent
-	cat, err := catalog.Open(cfg.Dir, cfg.base())
+	cat, err := catalogfile.Open(cfg.Dir, cfg.base())
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", explain(err))
 	}
@@ -88,7 +89,7 @@ func (m *Manager) settle(ctx context.Context) error {
 	}
 	lock, err := m.cat.LockOperation(ctx, false, "settle")
 	if err != nil {
-		if errors.Is(err, catalog.ErrBusy) || errors.Is(err, fs.ErrPermission) || isReadOnlyFS(err) {
+		if errors.Is(err, catalogfile.ErrBusy) || errors.Is(err, fs.ErrPermission) || isReadOnlyFS(err) {
 			return nil // somebody works there, or nothing can be written: looking is all we can do
 		}
 		return err
@@ -112,7 +113,7 @@ func (m *Manager) settle(ctx context.Context) error {
 }
 
 // reconcile sweeps leftovers and aligns the catalog; the caller holds the lock.
-func (m *Manager) reconcile(ctx context.Context, lock *catalog.Lock) error {
+func (m *Manager) reconcile(ctx context.Context, lock *catalogfile.Lock) error {
 	if err := m.sweep(); err != nil {
 		return err
 	}
@@ -166,7 +167,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if err = fmt.Errorf("%s: %w", what, err); errors.Is(err, catalog.ErrReadOnly) {
+		if err = fmt.Errorf("%s: %w", what, err); errors.Is(err, catalogfile.ErrReadOnly) {
 			err = hint(err, "make the backup directory writable for this user, or choose another one with --dir")
 		}
 		return nil, err
@@ -199,12 +200,12 @@ func explain(err error) error {
 		return err
 	}
 	var check *integrity.CheckError
-	busy := errors.Is(err, catalog.ErrBusy) || errors.Is(err, livedb.ErrBusy) || errors.Is(err, pages.ErrBusy) ||
+	busy := errors.Is(err, catalogfile.ErrBusy) || errors.Is(err, livedb.ErrBusy) || errors.Is(err, pages.ErrBusy) ||
 		errors.As(err, &check) && check.Code == integrity.ErrCodeBusy
 	switch {
 	case busy:
 		return &sentinelError{ErrBusy, err}
-	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalog.ErrUnsafe), errors.Is(err, durable.ErrNotRegular):
+	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalogfile.ErrUnsafe), errors.Is(err, durable.ErrNotRegular):
 		err = &sentinelError{ErrRefused, err}
 		if Hint(err) == "" {
 			err = hint(err, "move away what the message names: only regular files of the database and of this program belong there")

@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
@@ -200,7 +201,7 @@ func TestNewerCatalog(t *testing.T) {
 	writeFile(t, path, text)
 	before := b.stored()
 	_, err := snapshot.Open(t.Context(), b.cfg)
-	if !errors.Is(err, catalog.ErrVersion) || snapshot.Code(err) != "newer_version" || !strings.Contains(err.Error(), "upgrade") {
+	if !errors.Is(err, catalogfile.ErrVersion) || snapshot.Code(err) != "newer_version" || !strings.Contains(err.Error(), "upgrade") {
 		t.Errorf("open: %v (code %s)", err, snapshot.Code(err))
 	}
 	if _, err := b.m.Backup(t.Context(), snapshot.Manual("")); snapshot.Code(err) != "newer_version" {

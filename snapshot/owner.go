@@ -2,12 +2,11 @@ package snapshot
 
 import (
 	"context"
+	"example.com/snapd/internal/catalogfile"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"example.com/snapd/catalog"
 )
 
 // mine refuses a backup directory that holds another database's backups: what
@@ -72,7 +71,7 @@ func (m *Manager) claim(ctx context.Context) error {
 	if state, err := m.cat.State(); err != nil || state.Database == m.path() {
 		return err
 	}
-	return m.cat.Update(ctx, func(tx *catalog.Tx) error {
+	return m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
 		tx.State().Database = m.path()
 		return nil
 	})

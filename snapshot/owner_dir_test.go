@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/snapshot"
 )
 
@@ -151,11 +152,11 @@ func TestStatusMissesADeadServe(t *testing.T) {
 		if st := b.status(); st.State != snapshot.Protected {
 			t.Fatalf("within the default interval: %+v", st)
 		}
-		c, err := catalog.Open(b.m.Dir(), "data")
+		c, err := catalogfile.Open(b.m.Dir(), "data")
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = c.Update(t.Context(), func(tx *catalog.Tx) error {
+		err = c.Update(t.Context(), func(tx *catalogfile.Tx) error {
 			tx.State().Schedule = &catalog.Schedule{Interval: time.Hour}
 			return nil
 		})

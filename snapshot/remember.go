@@ -9,6 +9,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 )
 
 // rememberFailure keeps a failed backup for Status, and not in the catalog alone: a
@@ -70,17 +71,17 @@ func (m *Manager) noteCheck(r Report) {
 // rememberState keeps something beside the entries. That it could not be kept
 // is said, and does not change the outcome of what is being remembered.
 func (m *Manager) rememberState(what string, change func(*catalog.State)) {
-	m.remembering(what, func(tx *catalog.Tx) { change(tx.State()) })
+	m.remembering(what, func(tx *catalogfile.Tx) { change(tx.State()) })
 }
 
-func (m *Manager) remembering(what string, change func(*catalog.Tx)) {
+func (m *Manager) remembering(what string, change func(*catalogfile.Tx)) {
 	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.LockWait)
 	defer cancel()
-	err := m.cat.Update(ctx, func(tx *catalog.Tx) error {
+	err := m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
 		change(tx)
 		return nil
 	})
-	if err != nil && !errors.Is(err, catalog.ErrNoDirectory) && !errors.Is(err, catalog.ErrReadOnly) && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, catalogfile.ErrNoDirectory) && !errors.Is(err, catalogfile.ErrReadOnly) && !errors.Is(err, fs.ErrNotExist) {
 		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "could not remember the last " + what})
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
@@ -28,9 +29,9 @@ func (b *bench) planned(id string) snapshot.RestorePlan {
 // edit changes an entry behind the Manager's back.
 func (b *bench) edit(id string, change func(*snapshot.Backup)) {
 	b.t.Helper()
-	c, err := catalog.Open(b.m.Dir(), "data")
+	c, err := catalogfile.Open(b.m.Dir(), "data")
 	if err == nil {
-		err = c.Update(b.t.Context(), func(tx *catalog.Tx) error {
+		err = c.Update(b.t.Context(), func(tx *catalogfile.Tx) error {
 			e, err := tx.Get(id)
 			if err != nil {
 				return err
@@ -348,9 +349,9 @@ func TestPlanEstimatesByWhatWasMeasured(t *testing.T) {
 	}
 	drilled := func(bytes, ms int64) {
 		b.edit(e.ID, func(e *snapshot.Backup) { e.DatabaseBytes, e.DurationMS = bytes, 1 })
-		c, err := catalog.Open(b.m.Dir(), "data")
+		c, err := catalogfile.Open(b.m.Dir(), "data")
 		if err == nil {
-			err = c.Update(t.Context(), func(tx *catalog.Tx) error {
+			err = c.Update(t.Context(), func(tx *catalogfile.Tx) error {
 				tx.State().LastDrill = &catalog.DrillOutcome{ID: e.ID, At: time.Now(), Verdict: "healthy", DurationMS: ms}
 				return nil
 			})

@@ -5,17 +5,18 @@ import (
 	"errors"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/pages"
 )
 
 // rememberRestore keeps what the live database now descends from.
 func (m *Manager) rememberRestore(r catalog.RestoreOutcome) {
 	r.At = m.now()
-	m.remembering("restore", func(tx *catalog.Tx) { restored(tx, r) })
+	m.remembering("restore", func(tx *catalogfile.Tx) { restored(tx, r) })
 }
 
 // restored notes r as the last restore.
-func restored(tx *catalog.Tx, r catalog.RestoreOutcome) {
+func restored(tx *catalogfile.Tx, r catalog.RestoreOutcome) {
 	if all := tx.Entries(); len(all) > 0 {
 		r.Newest = all[0].ID
 	}
@@ -44,7 +45,7 @@ func (m *Manager) settleRestore(ctx context.Context) {
 		return
 	}
 	took := pages.TookEffect(state.Restoring.Cookie, now)
-	m.remembering("restore", func(tx *catalog.Tx) {
+	m.remembering("restore", func(tx *catalogfile.Tx) {
 		if r := tx.State().Restoring; r != nil && took {
 			restored(tx, r.RestoreOutcome)
 		}

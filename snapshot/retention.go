@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/catalogfile"
 )
 
 // Prune carries out the retention policy and returns every decision with its
@@ -86,7 +87,7 @@ func (m *Manager) prune(ctx context.Context, p Policy, dryRun bool) ([]Decision,
 func (m *Manager) remove(ctx context.Context, op string, ids []string, message string) error {
 	for _, id := range ids {
 		e, err := m.cat.Get(id)
-		if errors.Is(err, catalog.ErrNotFound) {
+		if errors.Is(err, catalogfile.ErrNotFound) {
 			continue
 		}
 		if err != nil {
@@ -201,7 +202,7 @@ func (m *Manager) edit(ctx context.Context, op, id string, change func(*Backup))
 		return Backup{}, m.failedOn(ctx, op, id, explain(err))
 	}
 	var was, e Backup
-	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
+	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
 		if was, err = tx.Get(found.ID); err != nil {
 			return err
 		}

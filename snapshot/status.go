@@ -109,7 +109,7 @@ func (m *Manager) Backups() ([]Backup, error) {
 // Page returns at most limit backups of that kind, "" for both, the newest first,
 // from cursor on; "" is the beginning. next is "" after the oldest. Errors: [ErrCursor].
 func (m *Manager) Page(kind catalog.Kind, cursor string, limit int) (page []Backup, next string, err error) {
-	page, next, err = m.cat.Page(catalog.Filter{Kind: kind}, cursor, limit)
+	page, next, err = m.cat.Page(kind, cursor, limit)
 	for i := range page {
 		page[i] = page[i].Public()
 	}

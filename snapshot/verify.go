@@ -9,6 +9,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/sqlite"
 )
 
@@ -132,7 +133,7 @@ func (m *Manager) openArchive(e Backup) (*archive.Reader, error) {
 // remember keeps a verification in the catalog and in e, and moves the latest
 // link. Where the directory cannot be written the result stands all the same.
 func (m *Manager) remember(ctx context.Context, e *Backup, v catalog.Verification) error {
-	err := m.cat.Update(context.WithoutCancel(ctx), func(tx *catalog.Tx) error {
+	err := m.cat.Update(context.WithoutCancel(ctx), func(tx *catalogfile.Tx) error {
 		now, err := tx.Get(e.ID)
 		if err != nil {
 			return err

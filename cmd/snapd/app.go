@@ -152,11 +152,7 @@ func (a *app) event(ev snapshot.Event) {
 func (a *app) result(doc any, human func(w io.Writer)) error {
 	a.console.endProgress()
 	if a.JSON {
-		write := func(w io.Writer) error { return encodeIndented(w, doc) }
-		if own, ok := doc.(interface{ printJSON(io.Writer) error }); ok {
-			write = own.printJSON
-		}
-		if err := write(a.out); err != nil {
+		if err := encodeIndented(a.out, doc); err != nil {
 			return fmt.Errorf("print result: %w", err)
 		}
 		return nil

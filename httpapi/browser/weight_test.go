@@ -14,7 +14,7 @@ import (
 	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/chromedp"
 
-	"example.com/snapd/catalog"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/snapshot"
 )
 
@@ -103,11 +103,11 @@ func TestManyBackups(t *testing.T) {
 // is listed is the catalog's.
 func (s *site) multiply(b snapshot.Backup, total int) {
 	s.t.Helper()
-	cat, err := catalog.Open(s.manager.Dir(), "data")
+	cat, err := catalogfile.Open(s.manager.Dir(), "data")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	err = cat.Update(s.t.Context(), func(tx *catalog.Tx) error {
+	err = cat.Update(s.t.Context(), func(tx *catalogfile.Tx) error {
 		for i := 1; i < total; i++ {
 			e := b
 			e.CreatedAt = b.CreatedAt.Add(time.Duration(i) * time.Hour)

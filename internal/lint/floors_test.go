@@ -11,10 +11,11 @@ var floors = []struct {
 	room  string // this directory and those below it
 	floor int
 }{
-	{"bench", 6},
-	{"cmd/snapd", 5},
-	{"httpapi", 4},
-	{"snapshot", 3},
+	{"bench", 7},
+	{"cmd/snapd", 6},
+	{"httpapi", 5},
+	{"snapshot", 4},
+	{"internal/catalogfile", 3},
 	{"catalog", 2},   // catalog and integrity
 	{"integrity", 2}, // do not know each other
 	{"internal", 1},

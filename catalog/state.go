@@ -1,0 +1,93 @@
+package catalog
+
+import (
+	"maps"
+	"time"
+)
+
+// State is what a backup directory remembers beside its entries. All of it is
+// optional; the zero value says that nothing has happened yet.
+type State struct {
+	LastSuccess map[Trigger]Outcome `json:"last_success,omitempty"`
+	LastFailure map[Trigger]Outcome `json:"last_failure,omitempty"`
+	LastCheck   *CheckOutcome       `json:"last_check,omitempty"`
+	LastDrill   *DrillOutcome       `json:"last_drill,omitempty"`
+	LastRestore *RestoreOutcome     `json:"last_restore,omitempty"`
+	Restoring   *Restoring          `json:"restoring,omitempty"`
+	NextRun     *time.Time          `json:"next_run,omitempty"`
+	Schedule    *Schedule           `json:"schedule,omitempty"`  // of the serve that runs, or that died
+	Retention   *Policy             `json:"retention,omitempty"` // of the last serve
+	PageSeed    string              `json:"page_seed,omitempty"` // secret; 16 hex digits: the seed of the page digests of the directory's archives
+	Database    string              `json:"database,omitempty"`  // path, from the backup directory where that can be, of the database whose backups these are
+}
+
+// Schedule is when automatic backups are made: by Cron where that is set.
+type Schedule struct {
+	Interval time.Duration `json:"interval_ns,omitempty"`
+	Cron     string        `json:"cron,omitempty"`
+}
+
+// RestoreOutcome is the last restore over the live database.
+type RestoreOutcome struct {
+	ID     string    `json:"id"` // the backup that was restored
+	At     time.Time `json:"at"`
+	Newest string    `json:"newest"`           // id of the newest backup then: later ones are of what became of it
+	Action string    `json:"action,omitempty"` // "restore" or "recover"
+	Safety string    `json:"safety,omitempty"` // id of the backup of what was replaced, "" where there is none
+	// DurationMS is how long it took, with its safety backup; 0 where that is not known.
+	DurationMS int64 `json:"duration_ms,omitempty"`
+}
+
+// Restoring is a restore that is about to be committed: what LastRestore will be if it
+// is, and the schema cookie by which that can be told after a crash.
+type Restoring struct {
+	RestoreOutcome
+	Cookie uint32 `json:"cookie"`
+}
+
+// Outcome is how the last backup of one trigger went.
+type Outcome struct {
+	At      time.Time `json:"at"`
+	Code    string    `json:"code,omitempty"`    // stable error code, "" for a success
+	Message string    `json:"message,omitempty"` // the error, or the id of the backup that was made
+}
+
+// CheckOutcome is the last check of the live database.
+type CheckOutcome struct {
+	At      time.Time `json:"at"`
+	Level   string    `json:"level"`
+	Verdict string    `json:"verdict"`
+	// Mendable: the damage that was found may be mended without a backup.
+	Mendable bool `json:"mendable,omitempty"`
+}
+
+// DrillOutcome is the last restore drill.
+type DrillOutcome struct {
+	ID         string    `json:"id"` // the backup that was restored
+	At         time.Time `json:"at"`
+	Verdict    string    `json:"verdict"`
+	DurationMS int64     `json:"duration_ms"`
+}
+
+// Succeeded records a success of trigger.
+func (s *State) Succeeded(trigger Trigger, at time.Time) {
+	if s.LastSuccess == nil {
+		s.LastSuccess = make(map[Trigger]Outcome)
+	}
+	s.LastSuccess[trigger] = Outcome{At: at.UTC()}
+}
+
+// Failed records a failure of trigger: a stable code and a message.
+func (s *State) Failed(trigger Trigger, at time.Time, code, message string) {
+	if s.LastFailure == nil {
+		s.LastFailure = make(map[Trigger]Outcome)
+	}
+	s.LastFailure[trigger] = Outcome{At: at.UTC(), Code: code, Message: message}
+}
+
+// Clone returns a copy of s whose maps are its own.
+func (s State) Clone() State {
+	s.LastSuccess = maps.Clone(s.LastSuccess)
+	s.LastFailure = maps.Clone(s.LastFailure)
+	return s
+}

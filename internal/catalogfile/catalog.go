@@ -1,0 +1,293 @@
+package catalogfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/snapd/catalog"
+)
+
+// racyWindow is how long after a file's modification another one might still
+// get the same time stamp: FAT counts in 2 seconds. Within it the contents are
+// compared, not only the stamps.
+const racyWindow = 3 * time.Second
+
+// readBuffer is how many bytes are read at once.
+const readBuffer = 128 << 10
+
+// mendWait bounds how long a reader waits for the lock to mend the catalog.
+const mendWait = time.Minute
+
+// Catalog is the index of the backups of one database in one directory. Its
+// methods are safe for concurrent use, and beside other processes'. Reading
+// needs no lock; the text is read again only when the file changed.
+type Catalog struct {
+	dir, base string
+	now       func() time.Time
+
+	// turn serialises this value's writers, who then meet other processes' at
+	// the lock file.
+	turn chan struct{}
+
+	mu      sync.Mutex      // guards what follows; never held while waiting for a lock
+	doc     *document       // immutable; nil before the first load
+	stamp   stamp           // the file that doc stands for
+	changes catalog.Changes // what loading had to mend, not yet told
+}
+
+// stamp recognises one version of catalog.json.
+type stamp struct {
+	info   fs.FileInfo // nil: no such file
+	sum    uint64      // hash of the text
+	settle time.Time   // a file older than this is recognised by info alone
+
+	// unsaved: the document is better than the file, which could not be
+	// replaced. Readers use it; the next writer starts from the file again.
+	unsaved bool
+}
+
+var seed = maphash.MakeSeed()
+
+// Open returns the catalog of the backups of the database base ("data" for
+// data.db) in dir. A missing directory is an empty catalog; it is not created
+// here. A missing or damaged catalog.json is made anew from the archives, in
+// memory only where dir cannot be written: TakeChanges tells. Errors: ErrBase,
+// ErrVersion, and those of reading files.
+func Open(dir, base string) (*Catalog, error) {
+	if err := checkBase(base); err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	c := &Catalog{dir: abs, base: base, now: time.Now, turn: make(chan struct{}, 1)}
+	if _, err := c.view(); err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	return c, nil
+}
+
+// Dir returns the absolute path of the backup directory.
+func (c *Catalog) Dir() string { return c.dir }
+
+// Base returns the database's base name, as given to Open.
+func (c *Catalog) Base() string { return c.base }
+
+// Entries returns all backups, newest first.
+func (c *Catalog) Entries() ([]catalog.Entry, error) {
+	doc, err := c.view()
+	if err != nil {
+		return nil, fmt.Errorf("list backups: %w", err)
+	}
+	return doc.newestFirst(), nil
+}
+
+// All is Entries without a copy of them all: the backups as they are now, newest first.
+func (c *Catalog) All() (iter.Seq[catalog.Entry], error) {
+	doc, err := c.view()
+	if err != nil {
+		return nil, fmt.Errorf("list backups: %w", err)
+	}
+	return func(yield func(catalog.Entry) bool) {
+		for i := len(doc.entries) - 1; i >= 0; i-- {
+			if !yield(doc.entries[i]) {
+				return
+			}
+		}
+	}, nil
+}
+
+// Get returns the backup with that id; "latest" is the newest verified one.
+// Errors: ErrNotFound, for whatever is no id of this catalog, too.
+func (c *Catalog) Get(id string) (catalog.Entry, error) {
+	doc, err := c.view()
+	if err != nil {
+		return catalog.Entry{}, fmt.Errorf("find backup: %w", err)
+	}
+	return doc.get(id)
+}
+
+// State returns what is remembered beside the entries.
+func (c *Catalog) State() (catalog.State, error) {
+	doc, err := c.view()
+	if err != nil {
+		return catalog.State{}, fmt.Errorf("read state: %w", err)
+	}
+	return doc.state.Clone(), nil
+}
+
+func (c *Catalog) file() string { return filepath.Join(c.dir, catalogName) }
+
+// view returns the present catalog, for reading, mending it first if need be.
+func (c *Catalog) view() (*document, error) {
+	doc, err := c.load()
+	if err == nil || !needsMending(err) {
+		return doc, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), mendWait)
+	defer cancel()
+	unlock, errLock := c.lock(ctx)
+	if errors.Is(errLock, ErrReadOnly) {
+		return c.mendInMemory(err, errLock)
+	}
+	if errLock != nil {
+		return nil, errors.Join(err, errLock)
+	}
+	doc, err = c.load() // somebody else may have mended it meanwhile
+	if err != nil && needsMending(err) {
+		var errSave error
+		if doc, errSave = c.mend(err); errSave != nil {
+			doc, err = c.mendInMemory(err, errSave)
+		} else {
+			err = nil
+		}
+	}
+	return doc, errors.Join(err, unlock())
+}
+
+// viewLocked is view for a writer, who holds the lock: what could not be mended on
+// disk is an error, so that a damaged file is never overwritten before a copy
+// of it is safe.
+func (c *Catalog) viewLocked() (*document, error) {
+	c.mu.Lock()
+	if c.stamp.unsaved {
+		c.stamp = stamp{}
+	}
+	c.mu.Unlock()
+	doc, err := c.load()
+	if err != nil && needsMending(err) {
+		return c.mend(err)
+	}
+	return doc, err
+}
+
+// errLost: there are archives, but no catalog.json.
+var errLost = errors.New("catalog.json is missing")
+
+func needsMending(err error) bool { return errors.Is(err, ErrDamaged) || errors.Is(err, errLost) }
+
+// load returns the document of the file as it is now, from memory when that is
+// the same. Errors: errLost, ErrDamaged, ErrVersion, and those of reading.
+func (c *Catalog) load() (*document, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	info, err := os.Lstat(c.file())
+	if errors.Is(err, fs.ErrNotExist) {
+		return c.loadMissing()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.doc != nil && c.stamp.same(info) && (c.stamp.unsaved || info.ModTime().Before(c.stamp.settle)) {
+		return c.doc, nil
+	}
+	text, info, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	s := stamp{info: info, sum: maphash.String(seed, text), settle: c.now().Add(-racyWindow)}
+	if c.doc != nil && c.stamp.info != nil && c.stamp.sum == s.sum {
+		c.stamp = s
+		return c.doc, nil
+	}
+	doc, err := decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.file(), err)
+	}
+	c.doc, c.stamp = doc, s
+	return doc, nil
+}
+
+func (c *Catalog) loadMissing() (*document, error) {
+	if c.doc != nil && c.stamp.info == nil && c.stamp.unsaved {
+		return c.doc, nil
+	}
+	archives, err := c.anyArchive()
+	if err != nil {
+		return nil, err
+	}
+	if archives {
+		return nil, errLost
+	}
+	fresh := newDocument()
+	if c.doc != nil {
+		fresh.nextSeq = c.doc.nextSeq
+	}
+	c.doc, c.stamp = fresh, stamp{}
+	return c.doc, nil
+}
+
+// same tells whether info is the stamped file. Every write makes a new file;
+// until the stamp has settled its number and times might have been used again.
+func (s stamp) same(info fs.FileInfo) bool {
+	return s.info != nil && os.SameFile(s.info, info) && s.info.Size() == info.Size() && s.info.ModTime().Equal(info.ModTime())
+}
+
+// read returns the file's text and what Stat says about that very file.
+func (c *Catalog) read() (string, fs.FileInfo, error) {
+	f, err := openRegular(c.file(), os.O_RDONLY)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", nil, err
+	}
+	if info.Size() > maxCatalog {
+		return "", nil, fmt.Errorf("%s: %w: %d bytes are more than the limit of %d", c.file(), ErrDamaged, info.Size(), maxCatalog)
+	}
+	var text strings.Builder
+	text.Grow(int(info.Size()))
+	if _, err := io.CopyBuffer(&text, io.LimitReader(f, maxCatalog), make([]byte, readBuffer)); err != nil {
+		return "", nil, fmt.Errorf("read catalog: %w", err)
+	}
+	return text.String(), info, nil
+}
+
+// adopt makes doc the present one, standing for the file as it is now.
+func (c *Catalog) adopt(doc *document, s stamp) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doc, c.stamp = doc, s
+}
+
+// TakeChanges returns what opening or reading had to mend since it was last
+// asked; Reconcile and Rebuild include it.
+func (c *Catalog) TakeChanges() catalog.Changes {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ch := c.changes
+	c.changes = catalog.Changes{}
+	return ch
+}
+
+func (c *Catalog) tell(ch catalog.Changes) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes.Add(ch)
+}
+
+// Revision returns a word that changes with every change of the catalog, by
+// whatever process, and asks the file system for nothing but the file's attributes.
+func (c *Catalog) Revision() (string, error) {
+	info, err := os.Lstat(c.file())
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read catalog: %w", err)
+	}
+	return fmt.Sprintf("%x-%x", info.Size(), info.ModTime().UnixNano()), nil
+}

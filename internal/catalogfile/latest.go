@@ -1,0 +1,127 @@
+package catalogfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/durable"
+)
+
+// LinkLatest makes the link to the newest verified backup ("data_latest.db.zst")
+// point to it, and removes it when there is none. Nothing is written when it
+// is right already. Errors: ErrBusy, ErrReadOnly, ErrNoDirectory.
+func (c *Catalog) LinkLatest() (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), mendWait)
+	defer cancel()
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return fmt.Errorf("link latest: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	doc, err := c.viewLocked()
+	if err != nil {
+		return fmt.Errorf("link latest: %w", err)
+	}
+	return c.link(doc, nil)
+}
+
+// Delete removes backups for good: the archive, then the entry. The link is
+// moved away from them first, so that it never dangles; a crash in between
+// leaves entries that Reconcile drops. Pins are the caller's business. With an
+// unknown id nothing is deleted (ErrNotFound); when an archive cannot be
+// removed its entry stays, and the others are deleted all the same.
+func (c *Catalog) Delete(ctx context.Context, ids ...string) (err error) {
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return fmt.Errorf("delete backup: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	doc, err := c.viewLocked()
+	if err != nil {
+		return fmt.Errorf("delete backup: %w", err)
+	}
+	doc = doc.clone()
+	var going []catalog.Entry
+	for _, id := range ids {
+		e, err := doc.get(id)
+		if err != nil {
+			return fmt.Errorf("delete backup: %w", err)
+		}
+		going = append(going, e)
+	}
+	if err := c.link(doc, going); err != nil {
+		return fmt.Errorf("delete backup: %w", err)
+	}
+	var errs []error
+	for _, e := range going {
+		if err := durable.Remove(c.Path(e)); err != nil {
+			errs = append(errs, fmt.Errorf("delete backup: %w", explain(err)))
+			continue
+		}
+		doc.entries = slices.DeleteFunc(doc.entries, func(x catalog.Entry) bool { return x.ID == e.ID })
+	}
+	errs = append(errs, c.write(doc))
+	if errs[0] != nil {
+		errs = append(errs, c.link(doc, nil))
+	}
+	return errors.Join(errs...)
+}
+
+// link makes the link right for doc without the entries that are going; the
+// caller holds the lock.
+func (c *Catalog) link(doc *document, going []catalog.Entry) error {
+	path := filepath.Join(c.dir, c.linkName())
+	target := c.linkTarget(doc, going)
+	if target == "" {
+		if _, err := os.Lstat(path); err != nil {
+			return nil // durable.Remove would sync the directory for nothing
+		}
+		return explain(durable.Remove(path))
+	}
+	if c.pointsTo(path, target) {
+		return nil
+	}
+	return explain(durable.Symlink(target, path))
+}
+
+// linkTarget names the file of the newest verified backup that is there.
+func (c *Catalog) linkTarget(doc *document, going []catalog.Entry) string {
+	for _, e := range slices.Backward(doc.entries) {
+		if !e.Usable() || slices.ContainsFunc(going, func(g catalog.Entry) bool { return g.ID == e.ID }) {
+			continue
+		}
+		if info, err := os.Lstat(c.Path(e)); err == nil && info.Mode().IsRegular() {
+			return e.File
+		}
+	}
+	return ""
+}
+
+func (c *Catalog) linkRight(doc *document) bool {
+	path := filepath.Join(c.dir, c.linkName())
+	target := c.linkTarget(doc, nil)
+	if target == "" {
+		_, err := os.Lstat(path)
+		return errors.Is(err, os.ErrNotExist)
+	}
+	return c.pointsTo(path, target)
+}
+
+// pointsTo recognises both forms of the link.
+func (c *Catalog) pointsTo(path, target string) bool {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return false
+	}
+	if info.Mode()&os.ModeSymlink != 0 {
+		to, err := os.Readlink(path)
+		return err == nil && to == target
+	}
+	file, err := os.Lstat(filepath.Join(c.dir, target))
+	return err == nil && os.SameFile(info, file)
+}

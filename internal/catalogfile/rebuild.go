@@ -1,0 +1,287 @@
+package catalogfile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/durable"
+)
+
+// Rebuild makes the catalog anew from the archives: all backups are unverified
+// afterwards. Pins, notes, state and the next number are kept as far as the
+// present catalog can be read. Order: by number as the catalog or the archive
+// tells it, then creation time, then name. Errors: ErrVersion, ErrReadOnly,
+// ErrNoDirectory, ErrBusy.
+func (c *Catalog) Rebuild(ctx context.Context) (ch catalog.Changes, err error) {
+	found, err := c.gather(ctx)
+	if err != nil {
+		return ch, fmt.Errorf("rebuild catalog: %w", err)
+	}
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return ch, fmt.Errorf("rebuild catalog: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	prior, err := c.viewLocked() // one that had to be mended is rebuilt already; once more does no harm
+	if err != nil {
+		return ch, fmt.Errorf("rebuild catalog: %w", err)
+	}
+	doc, ch := c.compose(prior, found)
+	if err := c.write(doc); err != nil {
+		return ch, err
+	}
+	if err := c.link(doc, nil); err != nil {
+		return ch, fmt.Errorf("rebuild catalog: %w", err)
+	}
+	told := c.TakeChanges()
+	told.Added = nil // all of them are in ch
+	told.Add(ch)
+	return told, nil
+}
+
+// gathered is what the archives of the directory tell.
+type gathered struct {
+	entries []catalog.Entry // Seq is a claim
+	foreign []catalog.Foreign
+}
+
+func (c *Catalog) gather(ctx context.Context) (g gathered, err error) {
+	l, err := c.scan(ctx)
+	if err != nil {
+		return g, err
+	}
+	names := make([]string, 0, len(l.files))
+	for _, f := range l.files {
+		names = append(names, f.name)
+	}
+	slices.Sort(names)
+	entries, foreign, err := c.readEntries(ctx, names)
+	return gathered{entries, append(l.foreign, foreign...)}, err
+}
+
+// compose makes a document of what was found, with what prior knows besides.
+func (c *Catalog) compose(prior *document, found gathered) (*document, catalog.Changes) {
+	ch := catalog.Changes{Rebuilt: true, Foreign: found.foreign}
+	doc := &document{nextSeq: prior.nextSeq, state: prior.state.Clone()}
+	known := make(map[string]catalog.Entry, len(prior.entries))
+	for _, e := range prior.entries {
+		known[e.ID] = e
+	}
+	for i := range found.entries {
+		e := &found.entries[i]
+		if k, ok := known[e.ID]; ok {
+			e.Pinned, e.Note, e.Seq = k.Pinned, k.Note, k.Seq
+			delete(known, e.ID)
+		}
+	}
+	unreadable := make(map[string]error)
+	for _, f := range found.foreign {
+		unreadable[f.File] = f.Err
+	}
+	for _, e := range prior.entries {
+		if _, left := known[e.ID]; !left {
+			continue
+		}
+		if why, bad := unreadable[e.File]; bad {
+			// Its pin and note stay, and so does the file; it is not usable.
+			e.Verification = failure(c.now(), "the archive cannot be read: "+why.Error())
+			found.entries = append(found.entries, e)
+		} else if _, err := os.Lstat(c.Path(e)); errors.Is(err, fs.ErrNotExist) {
+			ch.Vanished = append(ch.Vanished, e)
+		} else {
+			found.entries = append(found.entries, e) // made since the directory was listed
+		}
+	}
+	doc.merge(found.entries)
+	ch.Added = doc.newestFirst()
+	return doc, ch
+}
+
+// mend replaces a lost or damaged catalog.json, of which a copy is kept; the
+// caller holds the lock. cause is what load said.
+func (c *Catalog) mend(cause error) (*document, error) {
+	doc, ch, err := c.remake(cause)
+	if err != nil {
+		return nil, err
+	}
+	if errors.Is(cause, ErrDamaged) {
+		if ch.SetAside, err = c.setAside(); err != nil {
+			return nil, fmt.Errorf("keep the damaged catalog: %w", explain(err))
+		}
+	}
+	c.adopt(doc, stamp{}) // whatever the file's stamp was, it has to be written
+	if err := c.write(doc); err != nil {
+		return nil, err
+	}
+	c.tell(ch)
+	return doc, nil
+}
+
+// mendInMemory is mend where nothing can be written, which is why.
+func (c *Catalog) mendInMemory(cause, why error) (*document, error) {
+	doc, ch, err := c.remake(cause)
+	if err != nil {
+		return nil, err
+	}
+	ch.Unsaved = why
+	s := stamp{unsaved: true}
+	if s.info, err = os.Lstat(c.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	c.adopt(doc, s)
+	c.tell(ch)
+	return doc, nil
+}
+
+// remake rebuilds in memory, with what the last good version and the damaged
+// text still tell.
+func (c *Catalog) remake(cause error) (*document, catalog.Changes, error) {
+	// Not bounded by a caller's patience: it can only be cut short, not done in part.
+	found, err := c.gather(context.Background())
+	if err != nil {
+		return nil, catalog.Changes{}, errors.Join(cause, err)
+	}
+	salvaged, err := c.salvageFile()
+	if err != nil {
+		return nil, catalog.Changes{}, errors.Join(cause, err)
+	}
+	doc, ch := c.reassemble(cause, salvaged, found)
+	return doc, ch, nil
+}
+
+// reassemble makes a document of what was found and salvaged, after cause.
+func (c *Catalog) reassemble(cause error, salvaged *document, found gathered) (*document, catalog.Changes) {
+	salvaged.correct(found.entries)
+	prior := salvaged
+	c.mu.Lock()
+	if c.doc != nil {
+		prior = c.doc.over(prior)
+	}
+	c.mu.Unlock()
+	var pinned []string
+	if errors.Is(cause, ErrDamaged) {
+		pinned = pinUnknown(prior, found.entries)
+	}
+	doc, ch := c.compose(prior, found)
+	ch.Reason, ch.Pinned = cause.Error(), pinned
+	return doc, ch
+}
+
+// correct takes the numbers from the archives, whose digests prove them, where
+// they tell any: in a damaged text one may have become another.
+func (d *document) correct(found []catalog.Entry) {
+	told := make(map[string]uint64, len(found))
+	for i := range found {
+		told[found[i].ID] = found[i].Seq
+	}
+	for i := range d.entries {
+		if seq := told[d.entries[i].ID]; seq > 0 {
+			d.entries[i].Seq = seq
+		}
+	}
+}
+
+// pinUnknown pins the automatic backups of which a damaged catalog no longer tells
+// whether they were: retention must never delete a pinned one.
+func pinUnknown(prior *document, found []catalog.Entry) (ids []string) {
+	known := make(map[string]bool, len(prior.entries))
+	for i := range prior.entries {
+		known[prior.entries[i].ID] = true
+	}
+	for i := range found {
+		e := &found[i]
+		if e.Kind == catalog.Auto && !e.Pinned && !known[e.ID] {
+			e.Pinned = true
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
+}
+
+// over returns d, with the entries and pins that only other has.
+func (d *document) over(other *document) *document {
+	out := d.clone()
+	out.nextSeq = max(out.nextSeq, other.nextSeq)
+	at := make(map[string]int, len(d.entries))
+	for i := range d.entries {
+		at[d.entries[i].ID] = i
+	}
+	for _, e := range other.entries {
+		if i, both := at[e.ID]; both {
+			out.entries[i].Pinned = out.entries[i].Pinned || e.Pinned
+		} else {
+			out.entries = append(out.entries, e)
+		}
+	}
+	return out
+}
+
+func (c *Catalog) salvageFile() (*document, error) {
+	f, err := openRegular(c.file(), os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newDocument(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return salvage(f), nil
+}
+
+// setAside keeps a durable copy of catalog.json; the file itself stays until
+// it is replaced, so that a crash in between loses nothing.
+func (c *Catalog) setAside() (string, error) {
+	f, err := openRegular(c.file(), os.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	stem := catalogName + ".damaged-" + c.now().UTC().Format(timeLayout)
+	for n := 1; n <= maxSuffix; n++ {
+		name := stem
+		if n > 1 {
+			name = fmt.Sprintf("%s_%d", stem, n)
+		}
+		path := filepath.Join(c.dir, name)
+		if same, err := sameText(f, info.Size(), path); err != nil || same {
+			return path, err
+		}
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return path, durable.CopyFile(context.Background(), f, info.Size(), path, 0o600)
+		}
+	}
+	return "", fmt.Errorf("too many files %s_N: remove some", stem)
+}
+
+// sameText reports whether the file at path, if any, holds what r does: one
+// copy of a damage is enough, however often it is met.
+func sameText(r io.ReaderAt, size int64, path string) (bool, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil || !info.Mode().IsRegular() || info.Size() != size || size > maxCatalog {
+		return false, err
+	}
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return false, err
+	}
+	text := make([]byte, size)
+	if _, err := r.ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return bytes.Equal(old, text), nil
+}

@@ -1,0 +1,191 @@
+package catalogfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+)
+
+// listing is what a look at the backup directory saw.
+type listing struct {
+	files   []sized           // those that may be archives of ours, in any order
+	foreign []catalog.Foreign // those that cannot be, by name
+	debris  bool              // temporary files, in use or left over
+}
+
+type sized struct {
+	name string
+	size int64 // bytes
+}
+
+// scan lists the directory. A missing one is empty.
+func (c *Catalog) scan(ctx context.Context) (l listing, err error) {
+	dir, err := os.Open(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return l, fmt.Errorf("scan backup directory: %w", err)
+	}
+	defer dir.Close()
+	files, err := dir.ReadDir(-1)
+	if err != nil {
+		return l, fmt.Errorf("scan backup directory: %w", err)
+	}
+	l.files = make([]sized, 0, len(files))
+	for _, f := range files {
+		if err := context.Cause(ctx); err != nil {
+			return l, err
+		}
+		name := f.Name()
+		if strings.HasPrefix(name, durable.TempPrefix) {
+			l.debris = true
+			continue
+		}
+		if !c.looksLikeArchive(name) {
+			continue
+		}
+		size, regular, err := sizeIn(dir, f)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
+		case err != nil:
+			return l, fmt.Errorf("scan backup directory: %w", err)
+		case !regular:
+			l.foreign = append(l.foreign, catalog.Foreign{File: name, Err: fmt.Errorf("%w: not a regular file", ErrForeign)})
+		case !validID(strings.TrimSuffix(name, archive.Ext)):
+			l.foreign = append(l.foreign, catalog.Foreign{File: name, Err: fmt.Errorf("%w: its name cannot be an id", ErrForeign)})
+		default:
+			l.files = append(l.files, sized{name, size})
+		}
+	}
+	slices.SortFunc(l.foreign, func(a, b catalog.Foreign) int { return strings.Compare(a.File, b.File) })
+	return l, nil
+}
+
+// compare tells which files doc does not list, by name, and whether it is right about
+// all that it does.
+func (l *listing) compare(doc *document) (unlisted []string, right bool) {
+	size := make(map[string]int64, len(doc.entries))
+	for i := range doc.entries {
+		size[doc.entries[i].File] = doc.entries[i].ArchiveBytes
+	}
+	matching := 0
+	for _, f := range l.files {
+		listed, ok := size[f.name]
+		switch {
+		case !ok:
+			unlisted = append(unlisted, f.name)
+		case listed == f.size:
+			matching++
+		}
+	}
+	slices.Sort(unlisted)
+	return unlisted, matching == len(doc.entries)
+}
+
+func (c *Catalog) looksLikeArchive(name string) bool {
+	return strings.HasSuffix(name, archive.Ext) && name != c.linkName()
+}
+
+// anyArchive reports whether the directory holds anything that may be an archive.
+func (c *Catalog) anyArchive() (bool, error) {
+	files, err := os.ReadDir(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("scan backup directory: %w", err)
+	}
+	for _, f := range files {
+		if f.Type().IsRegular() && c.looksLikeArchive(f.Name()) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// readEntries opens the archives and makes entries of what they tell; Seq is a
+// claim. What is none of this database's is returned as foreign.
+func (c *Catalog) readEntries(ctx context.Context, names []string) (entries []catalog.Entry, foreign []catalog.Foreign, err error) {
+	for _, name := range names {
+		if err := context.Cause(ctx); err != nil {
+			return nil, nil, err
+		}
+		e, err := c.readEntry(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
+		case err != nil:
+			foreign = append(foreign, catalog.Foreign{File: name, Err: err})
+		default:
+			entries = append(entries, e)
+		}
+	}
+	return entries, foreign, nil
+}
+
+func (c *Catalog) readEntry(name string) (catalog.Entry, error) {
+	r, err := archive.Open(filepath.Join(c.dir, name))
+	if err != nil {
+		return catalog.Entry{}, err
+	}
+	info := r.Info()
+	if err := r.Close(); err != nil {
+		return catalog.Entry{}, err
+	}
+	if !c.owns(info.Database) {
+		return catalog.Entry{}, fmt.Errorf("%w: it is one of %.80q", ErrForeign, info.Database)
+	}
+	e := NewEntry(strings.TrimSuffix(name, archive.Ext), info)
+	probe := e
+	probe.Seq = max(1, e.Seq)
+	if err := validateEntry(&probe); err != nil {
+		return catalog.Entry{}, fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	return e, nil
+}
+
+// owns takes the name with and without its extension, and an archive that does
+// not tell whose it is.
+func (c *Catalog) owns(database string) bool {
+	return database == "" || database == c.base || strings.TrimSuffix(database, filepath.Ext(database)) == c.base
+}
+
+// NewEntry is the entry of the archive that info describes, unverified. Seq is
+// the one told by the archive, 0 when it tells none. What the archive tells of
+// no known kind counts as manual: such a backup is never pruned.
+func NewEntry(id string, info archive.Info) catalog.Entry {
+	e := catalog.Entry{
+		ID:            id,
+		File:          fileOf(id),
+		Seq:           info.Seq,
+		Kind:          catalog.Kind(info.Kind),
+		Trigger:       catalog.Trigger(info.Trigger),
+		CreatedAt:     info.CreatedAt,
+		DatabaseBytes: info.ImageBytes,
+		ArchiveBytes:  info.ArchiveBytes,
+		PageSize:      info.PageSize,
+		PageCount:     info.PageCount,
+		ImageBLAKE3:   info.ImageBLAKE3,
+		Verification:  catalog.Verification{State: catalog.Unverified},
+		Pinned:        info.Pinned,
+		Note:          cut(info.Note, maxNote),
+		DurationMS:    max(0, info.DurationMS),
+	}
+	if e.Kind != catalog.Auto {
+		e.Kind = catalog.Manual
+	}
+	if e.Seq > maxSeq {
+		e.Seq = 0
+	}
+	normalise(&e)
+	return e
+}
