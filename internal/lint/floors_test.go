@@ -18,6 +18,7 @@ var floors = []struct {
 	{"internal/catalogfile", 3},
 	{"catalog", 2},   // catalog and integrity
 	{"integrity", 2}, // do not know each other
+	{"internal/sqlitefile", 0},
 	{"internal", 1},
 }
 
