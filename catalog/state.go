@@ -3,6 +3,8 @@ package catalog
 import (
 	"maps"
 	"time"
+
+	"example.com/snapd/internal/schedule"
 )
 
 // State is what a backup directory remembers beside its entries. All of it is
@@ -21,11 +23,8 @@ type State struct {
 	Database    string              `json:"database,omitempty"`  // path, from the backup directory where that can be, of the database whose backups these are
 }
 
-// Schedule is when automatic backups are made: by Cron where that is set.
-type Schedule struct {
-	Interval time.Duration `json:"interval_ns,omitempty"`
-	Cron     string        `json:"cron,omitempty"`
-}
+// Schedule says when automatic backups are made.
+type Schedule = schedule.Schedule
 
 // RestoreOutcome is the last restore over the live database.
 type RestoreOutcome struct {

@@ -11,11 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/adhocore/gronx"
-
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/schedule"
 )
 
 // Defaults of [Config].
@@ -41,7 +40,7 @@ const (
 type Config struct {
 	// Database is the path of the SQLite file. Required. It need not exist yet.
 	Database string
-	// Dir is the backup directory; default "backups" beside the database.
+	// Dir is the backup directory; default "backups" next to the database.
 	// Made with mode 0700 at the first backup.
 	Dir string
 
@@ -59,8 +58,8 @@ type Config struct {
 	// Retention of automatic backups; the zero value keeps the last 10.
 	Retention catalog.Policy
 	// FollowService has the retention of the last Run on the backup directory, where
-	// there was one, stand in for Retention: for what is done beside a service that
-	// was configured elsewhere, and must not undo what that keeps.
+	// there was one, replace Retention: for a command that runs next to a service which
+	// was configured elsewhere, and must not undo what that one keeps.
 	FollowService bool
 	// OnMissing: default MissingRestore.
 	OnMissing OnMissing
@@ -130,7 +129,7 @@ func (c *Config) resolve() error {
 	if c.Interval > 0 && c.Interval < time.Second {
 		return hint(fmt.Errorf("open: an interval of %s would only push good backups out", c.Interval), "use at least 1s, for example 12h")
 	}
-	if c.Cron != "" && !gronx.IsValid(c.Cron) {
+	if c.Cron != "" && !schedule.ValidCron(c.Cron) {
 		return hint(fmt.Errorf("open: %q is not a cron expression", c.Cron),
 			"use five fields, for example \"0 */6 * * *\"")
 	}

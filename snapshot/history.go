@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"example.com/snapd/catalog"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/schedule"
 )
 
 // DayState is what became of one day's protection.
@@ -48,7 +48,7 @@ type historyKey struct {
 	days      int
 	minute    time.Time
 	revision  string
-	schedule  catalog.Schedule
+	schedule  Schedule
 	serving   bool
 	covered   string
 	idleSince time.Time
@@ -80,9 +80,11 @@ func (m *Manager) History(days int) ([]Day, error) {
 
 // standsNow fills in how things stand now.
 func (m *Manager) standsNow(p *past) (err error) {
-	if p.schedule, err = m.kept(); err != nil {
+	state, err := m.cat.State()
+	if err != nil {
 		return err
 	}
+	p.schedule = m.cfg.promised(state)
 	if _, p.serving, err = m.cat.ServeRunning(); err != nil {
 		return err
 	}
@@ -112,20 +114,6 @@ func (m *Manager) recall(p *past) error {
 		p.hold(b)
 	}
 	return err
-}
-
-// schedule is the configured one.
-func (m *Manager) schedule() catalog.Schedule {
-	return catalog.Schedule{Interval: m.cfg.Interval, Cron: m.cfg.Cron}
-}
-
-// kept is the schedule of the Run that is at work, or died, else the configured one.
-func (m *Manager) kept() (catalog.Schedule, error) {
-	state, err := m.cat.State()
-	if err != nil || state.Schedule == nil {
-		return m.schedule(), err
-	}
-	return *state.Schedule, nil
 }
 
 // days judges the last n days.
@@ -201,11 +189,11 @@ func (p *past) overdue(to time.Time) (due time.Time, late bool) {
 		return time.Time{}, false
 	}
 	var last time.Time
-	schedule := p.schedule
+	promised := p.schedule
 	for _, k := range p.marks { // in the order of at
 		switch {
 		case k.kind == hasStarted && k.schedule != "" && k.at.Before(to) && !to.After(p.now):
-			schedule = scheduleOf(k.schedule)
+			promised = schedule.Parse(k.schedule)
 		case k.good() && k.from.Before(to):
 			if at := k.at; at.Before(to) {
 				last = at
@@ -217,7 +205,7 @@ func (p *past) overdue(to time.Time) (due time.Time, late bool) {
 	if last.IsZero() {
 		return time.Time{}, false
 	}
-	if due = pace(schedule, time.Time{})(last); due.IsZero() {
+	if due = promised.Next(last); due.IsZero() {
 		return time.Time{}, false
 	}
 	return due, to.Add(-1).After(due.Add(p.slack)) // at the last moment before to

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -11,10 +10,10 @@ import (
 // past is what is known of what was done, in any order.
 type past struct {
 	now      time.Time
-	schedule catalog.Schedule // that is promised now
-	slack    time.Duration    // how late a backup may be
-	serving  bool             // a Run is at work now
-	covered  string           // id of the backup that the database is provably unchanged since; "" for none
+	schedule Schedule      // that is promised now
+	slack    time.Duration // how late a backup may be
+	serving  bool          // a Run is at work now
+	covered  string        // id of the backup that the database is provably unchanged since; "" for none
 
 	marks []mark
 	known time.Time // from when on the log tells everything; zero without a log
@@ -112,31 +111,4 @@ func (p *past) bridge() {
 			since = *k
 		}
 	}
-}
-
-// everyPrefix is how an interval begins where a cron expression could stand.
-const everyPrefix = "@every "
-
-// scheduleWord is s in one word; "" for none.
-func scheduleWord(s catalog.Schedule) string {
-	switch {
-	case s.Cron != "":
-		return s.Cron
-	case s.Interval > 0:
-		return everyPrefix + s.Interval.String()
-	}
-	return ""
-}
-
-// scheduleOf reads that word. One that cannot be read promises nothing.
-func scheduleOf(word string) catalog.Schedule {
-	text, every := strings.CutPrefix(word, everyPrefix)
-	if !every {
-		return catalog.Schedule{Cron: word}
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return catalog.Schedule{}
-	}
-	return catalog.Schedule{Interval: d}
 }

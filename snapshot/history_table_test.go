@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/snapd/catalog"
+	"example.com/snapd/internal/schedule"
 )
 
 // moment reads "2 15:04": the second day, at that time.
@@ -59,16 +59,16 @@ func TestHistoryOfDays(t *testing.T) {
 		"no log at all":        {backups: []string{"1 01:00 a", "6 23:59 b"}, want: "ok none none none none ok none"},
 		"late by now":          {log: []string{"6 00:00 " + started, "6 23:40 backup done a"}, want: "none none none none none ok overdue", edit: func(p *past) { p.now = p.now.Add(time.Minute) }},
 		"not quite late":       {log: []string{"6 00:00 " + started, "6 23:50 backup done a"}, want: "none none none none none ok none"},
-		"late with one today":  {log: []string{"7 00:00 " + started, "7 01:00 backup done a"}, want: "none none none none none none overdue", edit: func(p *past) { p.schedule.Interval = time.Hour }},
-		"weekly":               {log: []string{"1 00:00 " + started, "1 01:00 backup done a"}, edit: func(p *past) { p.schedule.Interval = 168 * time.Hour }, want: "ok none none none none none none"},
+		"late with one today":  {log: []string{"7 00:00 " + started, "7 01:00 backup done a"}, want: "none none none none none none overdue", edit: func(p *past) { p.schedule = schedule.Every(time.Hour) }},
+		"weekly":               {log: []string{"1 00:00 " + started, "1 01:00 backup done a"}, edit: func(p *past) { p.schedule = schedule.Every(168 * time.Hour) }, want: "ok none none none none none none"},
 		"weekly until the 4th": {log: []string{"1 00:00 serve started @every 168h", "1 01:00 backup done a", "4 00:00 serve started @every 12h", "7 11:00 backup done b"}, want: "ok none none overdue overdue overdue ok"},
-		"no schedule":          {log: []string{"1 01:00 backup done a"}, edit: func(p *past) { p.schedule = catalog.Schedule{} }, want: "ok none none none none none none"},
+		"no schedule":          {log: []string{"1 01:00 backup done a"}, edit: func(p *past) { p.schedule = schedule.Schedule{} }, want: "ok none none none none none none"},
 		"by cron": {log: []string{"1 00:00 " + started, "1 03:00 backup done a", "2 03:00 backup done b", "5 04:00 backup done c", "6 03:00 backup done d", "7 03:00 backup done e"},
-			edit: func(p *past) { p.schedule = catalog.Schedule{Cron: "0 3 * * *"} }, want: "ok ok overdue overdue ok ok ok"},
+			edit: func(p *past) { p.schedule = schedule.Schedule{Cron: "0 3 * * *"} }, want: "ok ok overdue overdue ok ok ok"},
 		"nonsense in the log": {log: []string{"1 00:00 serve started @every nonsense", "1 01:00 backup done a", "3 01:00 serve started x x x x x"}, want: "ok none none none none none overdue"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := past{now: moment(t, "7 12:00"), slack: grace, schedule: catalog.Schedule{Interval: 12 * time.Hour}}
+			p := past{now: moment(t, "7 12:00"), slack: grace, schedule: schedule.Every(12 * time.Hour)}
 			for _, line := range c.log {
 				p.enter(activityOf(t, line))
 			}

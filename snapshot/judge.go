@@ -1,19 +1,170 @@
 package snapshot
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"strings"
 	"time"
 
-	"github.com/adhocore/gronx"
 	"github.com/dustin/go-humanize"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/livedb"
 )
+
+// grace is how long after its due time a backup counts as overdue.
+const grace = 10 * time.Minute
+
+// facts are what a status is judged by. Judging them is pure.
+type facts struct {
+	now   time.Time
+	state catalog.State
+
+	path          string
+	databaseBytes int64 // of the main file; 0 without one
+	probe         Report
+	probeErr      error // the database could not be looked at
+	covered       bool  // it is provably unchanged since a verified backup
+
+	serving  bool          // a Run is at work
+	promised Schedule      // of that Run, or of one that was killed, else the configured one
+	slack    time.Duration // how late a backup may be
+
+	stored      int     // backups in all
+	latest      *Backup // the newest verified one; nil for none
+	archiveGone bool    // its archive is missing or has another size
+	restored    *Backup // the one that was restored last, where it is still there
+	undo        *Backup // the verified one of what that replaced
+}
+
+// count takes the backups, newest first.
+func (f *facts) count(all iter.Seq[Backup]) {
+	last := f.state.LastRestore
+	for b := range all {
+		f.stored++
+		if f.latest == nil && b.Usable() {
+			f.latest = new(b)
+		}
+		if last != nil && b.ID == last.ID {
+			f.restored = new(b)
+		}
+		if last != nil && b.ID == last.Safety && b.Usable() {
+			f.undo = new(b)
+		}
+	}
+}
+
+// status is everything that follows from the facts.
+func (f *facts) status() Status {
+	s := Status{
+		Database:  DatabaseStatus{Path: f.path, Bytes: f.databaseBytes, Verdict: f.verdict()},
+		LastDrill: f.state.LastDrill, LastRestore: f.lastRestore(), EstimatedRestoreMS: f.measuredRestore(),
+	}
+	if f.serving {
+		s.Schedule = f.state.Schedule
+		if f.state.NextRun != nil {
+			next := f.promised.Roll(*f.state.NextRun, f.now)
+			s.NextRun = &next
+		}
+	}
+	if f.latest != nil && !f.archiveGone {
+		seconds := int64(max(0, f.now.Sub(f.latest.CreatedAt)) / time.Second)
+		s.NewestVerified, s.LossWindow, s.Covered = &f.latest.ID, &seconds, f.covered
+	}
+	s.Code, s.Reason = f.why()
+	s.State = protection(s.Code)
+	return s
+}
+
+// protection is the one word that a reason comes to.
+func protection(why Why) Protection {
+	switch why {
+	case WhyNoBackup, WhyUnverified:
+		return Unprotected
+	case WhyUnchanged, WhyRecent:
+		return Protected
+	}
+	return AtRisk
+}
+
+// verdict is the probe's, or the worse one of the last check; nil where the database
+// could not be looked at.
+func (f *facts) verdict() *integrity.Verdict {
+	if f.probeErr != nil {
+		return nil
+	}
+	return worse(f.probe.Verdict, f.state)
+}
+
+// why says why the database is protected, or not. The order is that of what to do first.
+func (f *facts) why() (code Why, reason string) {
+	if f.latest == nil {
+		if f.stored > 0 {
+			return WhyUnverified, fmt.Sprintf("there is no verified backup: of %d that are stored none is proven; verify --all does that", f.stored)
+		}
+		return WhyNoBackup, "there is no verified backup"
+	}
+	if f.archiveGone {
+		return WhyArchiveGone, "the archive of the newest verified backup, " + f.latest.File + ", is gone or was changed"
+	}
+	if f.probeErr != nil {
+		return WhyCheckFailed, "the database could not be checked: " + f.probeErr.Error()
+	}
+	taken := f.ago(f.latest.CreatedAt)
+	switch verdict := *f.verdict(); {
+	case verdict == integrity.Corrupt, verdict == integrity.NotADatabase:
+		return WhyDamaged, fmt.Sprintf("the database is damaged and no longer backed up; the newest good backup was taken %s", taken)
+	case (verdict == integrity.Missing || verdict == integrity.Empty) && f.latest.DatabaseBytes > 0:
+		return WhyMissing, fmt.Sprintf("the database is %s; the newest backup was taken %s", verdict, taken)
+	}
+	if failure, ok := standingFailure(f.state); ok {
+		return WhyFailed, "the last backup failed: " + strings.TrimPrefix(failure.Message, "backup: ")
+	}
+	if f.covered {
+		return WhyUnchanged, fmt.Sprintf("the database is unchanged since the verified backup taken %s", taken)
+	}
+	if f.latest.CreatedAt.After(f.now.Add(grace)) {
+		return WhyClock, fmt.Sprintf("the newest verified backup is dated %s: the clock was or is wrong, and its age is not known", f.latest.CreatedAt.Format(time.RFC3339))
+	}
+	if due, late := f.promised.Overdue(f.latest.CreatedAt, f.now, f.slack); late {
+		return WhyOverdue, fmt.Sprintf("a backup was due %s; the newest verified one was taken %s", f.ago(due), taken)
+	}
+	return WhyRecent, fmt.Sprintf("the newest verified backup was taken %s", taken)
+}
+
+// ago is a time as people say it, as of the facts.
+func (f *facts) ago(t time.Time) string {
+	if s := humanize.RelTime(t, f.now, "ago", "from now"); s != "now" {
+		return s
+	}
+	return "just now"
+}
+
+// lastRestore is the last restore, and the backup that undoes it.
+func (f *facts) lastRestore() *LastRestore {
+	r := f.state.LastRestore
+	if r == nil {
+		return nil
+	}
+	last := &LastRestore{ID: r.ID, At: r.At.UTC(), Action: cmp.Or(r.Action, "restore")}
+	if f.undo != nil {
+		last.Undo = &f.undo.ID
+	}
+	return last
+}
+
+// measuredRestore is how many milliseconds putting the newest verified backup back takes,
+// by the last restore, where that is newer than the last drill; else nil.
+func (f *facts) measuredRestore() *int64 {
+	drill, restore := f.state.LastDrill, f.state.LastRestore
+	if f.latest == nil || f.restored == nil || restore.DurationMS <= 0 || drill != nil && !drill.At.Before(restore.At) {
+		return nil
+	}
+	ms := max(1, measured{f.restored.DatabaseBytes, restore.DurationMS}.scaled(f.latest.DatabaseBytes))
+	return &ms
+}
 
 // worse returns the probe's verdict, unless the last deeper look found damage
 // and no backup has succeeded since: a probe does not see everything.
@@ -47,101 +198,16 @@ func newest(all map[catalog.Trigger]catalog.Outcome) (catalog.Outcome, bool) {
 	return last, !last.At.IsZero()
 }
 
-// judge fills in whether the data is safe, and why.
-func (m *Manager) judge(s *Status, state catalog.State, checkErr error) error {
-	latest, err := m.cat.Get("latest")
-	if errors.Is(err, ErrNotFound) {
-		all, err := m.cat.Entries()
-		s.State, s.Code, s.Reason = Unprotected, WhyNoBackup, "there is no verified backup"
-		if len(all) > 0 {
-			s.Code = WhyUnverified
-			s.Reason = fmt.Sprintf("there is no verified backup: of %d that are stored none is proven; verify --all does that", len(all))
-		}
-		return err
+// standingFailure returns the failure of the last backup, unless one succeeded since, or
+// a restore put right what was the database's own fault.
+func standingFailure(state catalog.State) (failure catalog.Outcome, ok bool) {
+	failure, failed := newest(state.LastFailure)
+	if !failed {
+		return failure, false
 	}
-	if err != nil {
-		return err
+	if success, any := newest(state.LastSuccess); any && !failure.At.After(success.At) {
+		return failure, false
 	}
-	s.EstimatedRestoreMS = m.measuredRestore(latest, state, s.Database.Bytes)
-	if !m.present(latest) {
-		s.State, s.Code, s.Reason = AtRisk, WhyArchiveGone, "the archive of the newest verified backup, "+latest.File+", is gone or was changed"
-		return nil
-	}
-	seconds := int64(max(0, m.now().Sub(latest.CreatedAt)) / time.Second)
-	s.NewestVerified, s.LossWindow = &latest.ID, &seconds
-	if print, err := livedb.TakeFingerprint(m.cfg.Database); err == nil {
-		_, s.Covered = m.covering(print)
-	}
-	s.Code, s.Reason = m.why(s, latest, state, checkErr)
-	s.State = AtRisk
-	if s.Code == WhyUnchanged || s.Code == WhyRecent {
-		s.State = Protected
-	}
-	return nil
-}
-
-// why tells why the database is protected by latest, or at risk in spite of it.
-func (m *Manager) why(s *Status, latest Backup, state catalog.State, checkErr error) (code Why, reason string) {
-	age := humanize.RelTime(latest.CreatedAt, m.now(), "ago", "from now")
-	if age == "now" {
-		age = "just now"
-	}
-	if checkErr != nil {
-		return WhyCheckFailed, "the database could not be checked: " + checkErr.Error()
-	}
-	switch *s.Database.Verdict {
-	case integrity.Corrupt, integrity.NotADatabase:
-		return WhyDamaged, fmt.Sprintf("the database is damaged and no longer backed up; the newest good backup was taken %s", age)
-	case integrity.Missing, integrity.Empty:
-		if latest.DatabaseBytes > 0 {
-			return WhyMissing, fmt.Sprintf("the database is %s; the newest backup was taken %s", *s.Database.Verdict, age)
-		}
-	}
-	if f, failed := newest(state.LastFailure); failed && !mended(f, state) {
-		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
-			return WhyFailed, "the last backup failed: " + strings.TrimPrefix(f.Message, "backup: ")
-		}
-	}
-	if s.Covered {
-		return WhyUnchanged, fmt.Sprintf("the database is unchanged since the verified backup taken %s", age)
-	}
-	if latest.CreatedAt.After(m.now().Add(grace)) {
-		return WhyClock, fmt.Sprintf("the newest verified backup is dated %s: the clock was or is wrong, and its age is not known", latest.CreatedAt.Format(time.RFC3339))
-	}
-	if due, late := m.overdue(latest, state.Schedule); late {
-		return WhyOverdue, fmt.Sprintf("a backup was due %s; the newest verified one was taken %s",
-			humanize.RelTime(due, m.now(), "ago", "from now"), age)
-	}
-	return WhyRecent, fmt.Sprintf("the newest verified backup was taken %s", age)
-}
-
-// mended reports whether a backup failed for the database's own sake, which a
-// restore has put right since.
-func mended(f catalog.Outcome, state catalog.State) bool {
-	return (f.Code == "missing" || f.Code == "corrupt") && state.LastRestore != nil && state.LastRestore.At.After(f.At)
-}
-
-// grace is how long after its due time a backup counts as overdue.
-const grace = 10 * time.Minute
-
-// overdue reports whether the schedule wanted a backup that was not made: that of
-// the serve that runs, or died, else the configured one.
-func (m *Manager) overdue(latest Backup, kept *catalog.Schedule) (due time.Time, late bool) {
-	interval, cron := m.cfg.Interval, m.cfg.Cron
-	if kept != nil {
-		interval, cron = kept.Interval, kept.Cron
-	}
-	switch {
-	case cron != "":
-		tick, err := gronx.PrevTickBefore(cron, m.now().Local(), true)
-		if err != nil || !latest.CreatedAt.Before(tick) {
-			return time.Time{}, false
-		}
-		due = tick
-	case interval > 0:
-		due = latest.CreatedAt.Add(interval)
-	default:
-		return time.Time{}, false
-	}
-	return due, m.now().After(due.Add(grace + m.cfg.Jitter))
+	ofDatabase := failure.Code == "missing" || failure.Code == "corrupt"
+	return failure, !ofDatabase || state.LastRestore == nil || !state.LastRestore.At.After(failure.At)
 }

@@ -157,7 +157,7 @@ func TestStatusMissesADeadServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = c.Update(t.Context(), func(tx *catalogfile.Tx) error {
-			tx.State().Schedule = &catalog.Schedule{Interval: time.Hour}
+			tx.State().Schedule = &catalog.Schedule{IntervalSeconds: 3600}
 			return nil
 		})
 		if err != nil {

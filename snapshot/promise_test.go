@@ -16,7 +16,7 @@ func TestPromiseIsPlain(t *testing.T) {
 		`a backup by cron "0 */6 * * *"`:        {Cron: "0 */6 * * *", Interval: time.Hour},
 		"no schedule":                           {Interval: -1},
 	} {
-		if got := (&Manager{cfg: cfg}).promise(); got != want {
+		if got := cfg.promise(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -7,21 +7,10 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/adhocore/gronx"
-
 	"example.com/snapd/catalog"
-)
-
-const (
-	// idlePoll bounds how long Run sleeps: timers stand still while a machine
-	// is suspended, and the wall clock may be set.
-	idlePoll = 30 * time.Second
-	// firstRetry after a failed backup; doubled up to lastRetry.
-	firstRetry = time.Minute
-	lastRetry  = time.Hour
+	"example.com/snapd/internal/schedule"
 )
 
 // Run protects the database until ctx ends: a backup at start-up, then by the
@@ -39,66 +28,25 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	defer lock.Unlock()
 	m.rememberRetention()
-	w, err := m.watch()
-	if err != nil {
-		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "changes are looked for every half minute only"})
+	var w *watcher // nil is silent
+	if m.cfg.OnChange > 0 {
+		if w, err = watch(m.cfg.Database); err != nil {
+			m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "changes are looked for every half minute only"})
+		}
 	}
 	defer w.close()
 	who := callerOf(ctx).Who
-	m.enter(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.promise(), Schedule: scheduleWord(m.schedule())})
-	s := &schedule{m: m, startup: true}
-	for ctx.Err() == nil {
-		s.turn(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		timer := time.NewTimer(s.sleep())
-		select {
-		case <-ctx.Done():
-		case <-s.listen(w):
-			s.changed()
-		case <-timer.C:
-			if w.poll() {
-				s.changed()
-			}
-		}
-		timer.Stop()
-	}
+	m.enter(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.cfg.promise(), Schedule: m.cfg.schedule().String()})
+	r := &runner{m: m, timer: schedule.NewTimer(m.cfg.timing())}
+	r.loop(ctx, w)
 	err = m.finalBackup(ctx)
 	m.enter(Activity{Who: who, Action: "serve", Outcome: "stopped"}) // with what was idle until now
-	// Who stops it knows; who kills it leaves the schedule, and Status tells when it is missed.
+	// A service that was stopped leaves no schedule. One that was killed does, and Status reports what it misses.
 	m.rememberState("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
 	return err
 }
 
-// promise says when Run makes backups.
-func (m *Manager) promise() string {
-	when := "no schedule"
-	switch {
-	case m.cfg.Cron != "":
-		when = fmt.Sprintf("a backup by cron %q", m.cfg.Cron)
-	case m.cfg.Interval > 0:
-		when = "a backup every " + plain(m.cfg.Interval)
-	}
-	if m.cfg.OnChange > 0 {
-		when += ", and after changes"
-	}
-	return when
-}
-
-// plain is a duration as people write it: 12h, not 12h0m0s.
-func plain(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
-// RunningIn tells which process has a Run on this backup directory, "" for none.
+// RunningIn returns the process that has a Run on this backup directory, "" for none.
 func (m *Manager) RunningIn() (holder string, err error) {
 	h, running, err := m.cat.ServeRunning()
 	if err != nil || !running {
@@ -111,7 +59,7 @@ func (m *Manager) RunningIn() (holder string, err error) {
 func (m *Manager) finalBackup(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.ShutdownTimeout)
 	defer cancel()
-	if m.neverWas() {
+	if m.notCreatedYet() {
 		return nil
 	}
 	_, err := m.Backup(ctx, Auto(catalog.TriggerShutdown))
@@ -121,8 +69,8 @@ func (m *Manager) finalBackup(ctx context.Context) error {
 	return err
 }
 
-// neverWas reports whether there is no database and none was backed up: that is no failure.
-func (m *Manager) neverWas() bool {
+// notCreatedYet reports whether there is no database and none was backed up: that is no failure.
+func (m *Manager) notCreatedYet() bool {
 	if _, err := os.Stat(m.cfg.Database); !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
@@ -130,199 +78,129 @@ func (m *Manager) neverWas() bool {
 	return err == nil && len(had) == 0
 }
 
-// schedule decides when the next automatic backup is due. It belongs to the
+// runner waits for what the timer decides, and carries it out. It belongs to the
 // goroutine of Run.
-type schedule struct {
-	m        *Manager
-	startup  bool      // the start-up backup is still to be made
-	next     time.Time // by interval or cron; zero for none
-	planned  time.Time // when next was fixed
-	retry    time.Time // after a failure; zero for none
-	failures int
-	dirtyAt  time.Time // last change seen and not yet backed up; zero for none
-	lastAt   time.Time // last attempt, for the minimum spacing
+type runner struct {
+	m     *Manager
+	timer *schedule.Timer
 }
 
-// changed notes that the database was written to.
-func (s *schedule) changed() {
-	if s.m.cfg.OnChange > 0 {
-		s.dirtyAt = s.m.now()
-	}
-	if s.failures == 0 {
-		s.retry = time.Time{} // it only waited for a database to appear
-	}
-}
-
-// listen is where changes are heard of: nowhere for a moment after one, so that
-// a busy writer does not wake Run at every commit. A notice in that time is kept.
-func (s *schedule) listen(w *watcher) <-chan struct{} {
-	if s.m.now().Sub(s.dirtyAt) < s.deaf() {
-		return nil
-	}
-	return w.changed()
-}
-
-// deaf is how long that moment is.
-func (s *schedule) deaf() time.Duration { return min(time.Second, s.m.cfg.OnChange/2) }
-
-// due returns the trigger that wants a backup at now, "" for none.
-func (s *schedule) due(now time.Time) catalog.Trigger {
-	reached := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
-	switch {
-	case s.startup && s.retry.IsZero():
-		return catalog.TriggerStartup
-	case reached(s.retry), s.retry.IsZero() && reached(s.next):
-		return catalog.TriggerSchedule
-	case s.retry.IsZero() && reached(s.changeDue()):
-		return catalog.TriggerChange
-	}
-	return ""
-}
-
-// changeDue is when the last change will have been quiet for long enough: at
-// the latest four spacings after the last backup, however busy the database is.
-func (s *schedule) changeDue() time.Time {
-	if s.dirtyAt.IsZero() {
-		return time.Time{}
-	}
-	due := s.dirtyAt.Add(s.m.cfg.OnChange)
-	if latest := s.lastAt.Add(4 * max(s.m.cfg.MinSpacing, s.m.cfg.OnChange)); !s.lastAt.IsZero() && due.After(latest) {
-		due = latest
-	}
-	if earliest := s.lastAt.Add(s.m.cfg.MinSpacing); due.Before(earliest) {
-		due = earliest
-	}
-	return due
-}
-
-// turn makes the backup that is due, if any.
-func (s *schedule) turn(ctx context.Context) {
-	now := s.m.now()
-	if now.Before(s.planned) {
-		s.plan(ctx, now) // the clock was set back: the next time would be far off
-	}
-	trigger := s.due(now)
-	if trigger == "" {
-		return
-	}
-	if s.startup {
-		trigger = catalog.TriggerStartup
-	}
-	if _, err := os.Stat(s.m.cfg.Database); errors.Is(err, fs.ErrNotExist) {
-		s.absent(ctx, now, trigger)
-		return
-	}
-	dirtyAt := s.dirtyAt
-	_, err := s.m.Backup(ctx, Auto(trigger))
-	if ctx.Err() != nil {
-		return
-	}
-	now = s.m.now()
-	s.lastAt = now
-	if err != nil {
-		s.failures++
-		s.retry = now.Add(min(lastRetry, firstRetry<<min(s.failures-1, 10)))
-		return
-	}
-	s.startup, s.failures, s.retry = false, 0, time.Time{}
-	if s.dirtyAt.Equal(dirtyAt) {
-		s.dirtyAt = time.Time{}
-	}
-	s.plan(ctx, now)
-}
-
-// absent waits for a database that the application has not created yet, or that
-// went away: where there are backups, that is a failure, told once.
-func (s *schedule) absent(ctx context.Context, now time.Time, trigger catalog.Trigger) {
-	if s.retry.IsZero() {
-		if s.m.neverWas() {
-			s.m.ev.emit(ctx, Event{Type: EventWarning, Path: s.m.cfg.Database, Message: "there is no database yet; waiting for it"})
-		} else if _, err := s.m.Backup(ctx, Auto(trigger)); err == nil {
-			return // it has just come back
+func (r *runner) loop(ctx context.Context, w *watcher) {
+	for ctx.Err() == nil {
+		r.tick(ctx)
+		if ctx.Err() != nil {
+			return
 		}
+		now := r.m.now()
+		notices := w.changed()
+		if r.timer.Debouncing(now) {
+			notices = nil // a notice in this time is kept
+		}
+		wait := time.NewTimer(r.timer.Wait(now))
+		select {
+		case <-ctx.Done():
+		case <-notices:
+			r.timer.Changed(r.m.now())
+		case <-wait.C:
+			if w.poll() {
+				r.timer.Changed(r.m.now())
+			}
+		}
+		wait.Stop()
 	}
-	s.retry = now.Add(idlePoll)
+}
+
+// tick makes the backup that is due, if any.
+func (r *runner) tick(ctx context.Context) {
+	now := r.m.now()
+	if r.timer.ClockSetBack(now) {
+		r.plan(ctx, now)
+	}
+	cause := r.timer.Due(now)
+	if cause == schedule.None {
+		return
+	}
+	_, err := os.Stat(r.m.cfg.Database)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing && !r.reportMissing(ctx, now) {
+		return
+	}
+	succeeded := r.timer.Begin()
+	_, err = r.m.Backup(ctx, Auto(catalog.Trigger(cause)))
+	now = r.m.now()
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && missing: // it was put off
+	case err != nil:
+		r.timer.Failed(now)
+	default:
+		succeeded(now)
+		r.plan(ctx, now)
+	}
+}
+
+// reportMissing puts off the backup of a database that is not there. The first time it
+// says so, and where there were backups it asks for the backup, whose failure is recorded.
+func (r *runner) reportMissing(ctx context.Context, now time.Time) (try bool) {
+	first := r.timer.Missing(now)
+	if first && r.m.notCreatedYet() {
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Path: r.m.cfg.Database, Message: "there is no database yet; waiting for it"})
+		return false
+	}
+	return first
 }
 
 // plan fixes the next scheduled backup.
-func (s *schedule) plan(ctx context.Context, now time.Time) {
-	s.next, s.planned = s.m.nextRun(now), now
-	if s.next.IsZero() {
+func (r *runner) plan(ctx context.Context, now time.Time) {
+	next := r.timer.Plan(now)
+	if next.IsZero() {
+		if r.m.cfg.Cron != "" {
+			r.m.ev.emit(ctx, Event{Type: EventWarning, Message: fmt.Sprintf("the cron expression %q gives no next time; no backup is scheduled", r.m.cfg.Cron)})
+		}
 		return
 	}
-	if s.m.cfg.Jitter > 0 {
-		s.next = s.next.Add(rand.N(s.m.cfg.Jitter))
-	}
-	s.m.ev.emit(ctx, Event{Type: EventScheduled, Next: s.next, Message: "next automatic backup"})
-	s.m.rememberNext(s.next)
+	r.m.ev.emit(ctx, Event{Type: EventScheduled, Next: next, Message: "next automatic backup"})
+	r.m.rememberNext(next)
 }
 
-// nextRun is the time after from that the schedule names; zero for none.
-func (m *Manager) nextRun(from time.Time) time.Time {
-	if m.cfg.Cron != "" {
-		t, err := gronx.NextTickAfter(m.cfg.Cron, from.Local(), false)
-		if err != nil {
-			m.ev.emit(context.Background(), Event{Type: EventWarning, Err: err, Message: "the cron expression gives no next time; no backup is scheduled"})
-			return time.Time{}
-		}
-		return t.UTC()
-	}
-	if m.cfg.Interval > 0 {
-		return from.Add(m.cfg.Interval)
-	}
-	return time.Time{}
-}
-
-// rememberNext tells other processes when the next backup is due. Status rolls
+// rememberNext records for other processes when the next backup is due. Status rolls
 // a time that has passed forward, so an idle program need not write.
 func (m *Manager) rememberNext(next time.Time) {
+	promised := m.cfg.schedule()
 	state, err := m.cat.State()
-	if err == nil && state.NextRun != nil && state.Schedule != nil && *state.Schedule == (catalog.Schedule{Interval: m.cfg.Interval, Cron: m.cfg.Cron}) {
-		if latest, err := m.cat.Get("latest"); err == nil && latest.CreatedAt.Before(*state.NextRun) && m.rolled(*state.NextRun).Sub(next).Abs() < time.Minute {
+	if err == nil && state.NextRun != nil && state.Schedule != nil && *state.Schedule == promised {
+		if latest, err := m.cat.Get("latest"); err == nil && latest.CreatedAt.Before(*state.NextRun) && promised.Roll(*state.NextRun, m.now()).Sub(next).Abs() < time.Minute {
 			return
 		}
 	}
-	m.rememberState("schedule", func(s *catalog.State) {
-		s.NextRun, s.Schedule = &next, &catalog.Schedule{Interval: m.cfg.Interval, Cron: m.cfg.Cron}
-	})
+	m.rememberState("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = &next, &promised })
 }
 
-// rolled returns the first scheduled time after now that follows from t.
-func (m *Manager) rolled(t time.Time) time.Time {
-	now := m.now()
-	if t.After(now) {
-		return t
+// schedule says when automatic backups are made.
+func (c *Config) schedule() Schedule { return schedule.New(c.Interval, c.Cron) }
+
+// promised is the schedule of the Run that is at work, or was killed, else the configured one.
+func (c *Config) promised(state catalog.State) Schedule {
+	if state.Schedule != nil {
+		return *state.Schedule
 	}
-	if m.cfg.Cron == "" && m.cfg.Interval > 0 {
-		return t.Add((now.Sub(t)/m.cfg.Interval + 1) * m.cfg.Interval)
-	}
-	return m.nextRun(now)
+	return c.schedule()
 }
 
-// rolledNext is rolled for a time that may be missing.
-func (m *Manager) rolledNext(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
+// timing is what the timer of Run goes by.
+func (c *Config) timing() schedule.Options {
+	o := schedule.Options{Schedule: c.schedule(), OnChange: c.OnChange, MinSpacing: c.MinSpacing}
+	if c.Jitter > 0 {
+		o.Jitter = func() time.Duration { return rand.N(c.Jitter) }
 	}
-	next := m.rolled(*t)
-	return &next
+	return o
 }
 
-// sleep is how long nothing can become due.
-func (s *schedule) sleep() time.Duration {
-	now := s.m.now()
-	wait := idlePoll
-	times := []time.Time{s.retry}
-	if s.retry.IsZero() {
-		times = []time.Time{s.next, s.changeDue()}
+// promise says for people when Run makes backups.
+func (c *Config) promise() string {
+	when := c.schedule().Describe()
+	if c.OnChange > 0 {
+		when += ", and after changes"
 	}
-	for _, t := range times {
-		if !t.IsZero() {
-			wait = min(wait, max(0, t.Sub(now)))
-		}
-	}
-	if !s.dirtyAt.IsZero() && now.Sub(s.dirtyAt) < s.deaf() {
-		wait = min(wait, s.deaf()) // and then hear again
-	}
-	return wait
+	return when
 }

@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/schedule"
 )
 
 // Protection is the one-word answer to "is the data safe?".
@@ -68,10 +69,7 @@ const (
 )
 
 // Schedule says when automatic backups are made: by Cron where that is set.
-type Schedule struct {
-	IntervalSeconds int64  `json:"interval_seconds"` // 0 with Cron
-	Cron            string `json:"cron"`
-}
+type Schedule = schedule.Schedule
 
 // LastRestore is the last restore over the database.
 type LastRestore struct {
@@ -200,80 +198,57 @@ func (m *Manager) look(ctx context.Context, level integrity.Level, wait time.Dur
 	return integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: level, LockWait: wait})
 }
 
-// statusPatience is how long Status waits for somebody's lock.
+// statusPatience is how long Status waits for another program's lock.
 const statusPatience = 2 * time.Second
 
 // Status says whether the data is safe, and why. It probes the database but
 // changes nothing; that a damaged catalog had to be rebuilt is entered into the log.
 func (m *Manager) Status(ctx context.Context) (Status, error) {
-	state, err := m.State()
+	f, err := m.gather(ctx)
+	// Why no backup is proven any more must not wait for the next operation.
+	m.enterChanges(ctx, m.cat.TakeChanges())
 	if err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
-	// Why no backup is proven any more must not wait for the next operation.
-	m.enterChanges(ctx, m.cat.TakeChanges())
-	s := Status{Database: DatabaseStatus{Path: m.cfg.Database}, LastDrill: state.LastDrill, LastRestore: m.lastRestore(state)}
-	if st, err := os.Stat(m.cfg.Database); err == nil {
-		s.Database.Bytes = st.Size()
+	s := f.status()
+	s.Recovery = m.recoveryFor(s.Database.Verdict, f.probe, f.state)
+	if f.latest != nil && s.EstimatedRestoreMS == nil && f.state.LastDrill != nil {
+		ms := m.restoreTime(*f.latest, f.databaseBytes, f.state)
+		s.EstimatedRestoreMS = &ms
 	}
-	report, checkErr := m.look(ctx, integrity.LevelProbe, min(m.cfg.LockWait, statusPatience))
-	if ctx.Err() != nil {
-		return Status{}, ctx.Err()
-	}
-	if checkErr == nil {
-		s.Database.Verdict = worse(report.Verdict, state)
-	}
-	s.Recovery = m.recoveryFor(s.Database.Verdict, report, state)
 	if free, err := durable.FreeSpace(m.cfg.Dir); err == nil {
 		s.FreeBytes = &free
-	}
-	if _, running, err := m.cat.ServeRunning(); err == nil && running {
-		s.NextRun = m.rolledNext(state.NextRun)
-		s.Schedule = shown(state.Schedule)
-	}
-	if err := m.judge(&s, state, checkErr); err != nil {
-		return Status{}, fmt.Errorf("status: %w", err)
 	}
 	return s, nil
 }
 
-// shown is a schedule in its public form; nil for none.
-func shown(s *catalog.Schedule) *Schedule {
-	switch {
-	case s == nil:
-		return nil
-	case s.Cron != "":
-		return &Schedule{Cron: s.Cron}
+// gather looks up what a status is judged by.
+func (m *Manager) gather(ctx context.Context) (f facts, err error) {
+	f = facts{now: m.now(), slack: grace + m.cfg.Jitter, path: m.cfg.Database}
+	if f.state, err = m.State(); err != nil {
+		return f, err
 	}
-	return &Schedule{IntervalSeconds: int64(s.Interval / time.Second)}
-}
-
-// lastRestore tells of the last restore, and of what undoes it.
-func (m *Manager) lastRestore(state catalog.State) *LastRestore {
-	r := state.LastRestore
-	if r == nil {
-		return nil
+	f.promised = m.cfg.promised(f.state)
+	if st, err := os.Stat(m.cfg.Database); err == nil {
+		f.databaseBytes = st.Size()
 	}
-	out := &LastRestore{ID: r.ID, At: r.At.UTC(), Action: cmp.Or(r.Action, "restore")}
-	if b, err := m.cat.Get(r.Safety); r.Safety != "" && err == nil && b.Usable() {
-		out.Undo = &b.ID
+	f.probe, f.probeErr = m.look(ctx, integrity.LevelProbe, min(m.cfg.LockWait, statusPatience))
+	if ctx.Err() != nil {
+		return f, ctx.Err()
 	}
-	return out
-}
-
-// measuredRestore is how many milliseconds putting b back will take, by what was measured
-// last; nil where nothing was.
-func (m *Manager) measuredRestore(b Backup, state catalog.State, live int64) *int64 {
-	drill, restore := state.LastDrill, state.LastRestore
-	if restore != nil && restore.DurationMS > 0 && (drill == nil || drill.At.Before(restore.At)) {
-		if of, err := m.cat.Get(restore.ID); err == nil {
-			ms := max(1, measured{of.DatabaseBytes, restore.DurationMS}.scaled(b.DatabaseBytes))
-			return &ms
-		}
+	if _, running, err := m.cat.ServeRunning(); err == nil {
+		f.serving = running
 	}
-	if drill == nil {
-		return nil
+	all, err := m.cat.All()
+	if err != nil {
+		return f, err
 	}
-	ms := m.restoreTime(b, live, state)
-	return &ms
+	f.count(all)
+	if f.latest != nil {
+		f.archiveGone = !m.present(*f.latest)
+	}
+	if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil {
+		_, f.covered = m.covering(fingerprint)
+	}
+	return f, nil
 }

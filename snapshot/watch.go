@@ -8,8 +8,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// watcher tells when the database's files were written to. It watches their
-// directory: the files themselves come and go. A nil watcher never tells.
+// watcher notices when the database's files are written to. It watches their
+// directory: the files themselves come and go. A nil watcher notices nothing.
 type watcher struct {
 	fs    *fsnotify.Watcher
 	ch    chan struct{} // holds at most one pending notice
@@ -23,26 +23,23 @@ type stamp struct {
 	size, mtime int64
 }
 
-// watch starts watching when OnChange asks for it; its goroutine ends at close.
-// With an error the watcher still polls.
-func (m *Manager) watch() (*watcher, error) {
-	if m.cfg.OnChange <= 0 {
-		return nil, nil
-	}
-	base := filepath.Base(m.cfg.Database)
-	w := &watcher{ch: make(chan struct{}, 1), done: make(chan struct{}), db: m.cfg.Database,
+// watch starts watching a database; its goroutine ends at close. With an error the
+// watcher still polls.
+func watch(database string) (*watcher, error) {
+	dir, base := filepath.Dir(database), filepath.Base(database)
+	w := &watcher{ch: make(chan struct{}, 1), done: make(chan struct{}), db: database,
 		names: map[string]bool{base: true, base + "-wal": true, base + "-journal": true}}
 	w.poll()
 	var err error
 	if w.fs, err = fsnotify.NewWatcher(); err == nil {
-		if err = w.fs.Add(filepath.Dir(m.cfg.Database)); err != nil {
+		if err = w.fs.Add(dir); err != nil {
 			w.fs.Close()
 			w.fs = nil
 		}
 	}
 	if err != nil {
 		close(w.done)
-		return w, fmt.Errorf("watch %s: %w", filepath.Dir(m.cfg.Database), err)
+		return w, fmt.Errorf("watch %s: %w", dir, err)
 	}
 	go w.run()
 	return w, nil

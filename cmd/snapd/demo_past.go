@@ -11,6 +11,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/samplecrm"
+	"example.com/snapd/internal/schedule"
 	"example.com/snapd/snapshot"
 )
 
@@ -146,7 +147,7 @@ func (p *past) turn(ctx context.Context, i int) error {
 	trigger := catalog.TriggerSchedule
 	if i == pastTurns-1 || i == turnsOffNew-1 {
 		trigger = catalog.TriggerStartup
-		p.m.Record(snapshot.Activity{Who: "automatic", Action: "serve", Outcome: "started", Detail: "a backup every 12h", Schedule: "@every " + pastEvery.String()})
+		p.m.Record(snapshot.Activity{Who: "automatic", Action: "serve", Outcome: "started", Detail: "a backup every 12h", Schedule: schedule.Every(pastEvery).String()})
 	}
 	if _, err := p.m.Backup(ctx, snapshot.Auto(trigger)); err != nil {
 		return err

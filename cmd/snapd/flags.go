@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/adhocore/gronx"
-
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/schedule"
 	"example.com/snapd/snapshot"
 )
 
@@ -73,28 +72,28 @@ func (r retention) policy() snapshot.Policy {
 	return p
 }
 
-// schedule is when automatic backups are made. status takes it too: whether a
+// scheduling says when automatic backups are made. status takes it too: whether a
 // backup is overdue depends on what was promised.
-type schedule struct {
+type scheduling struct {
 	Interval time.Duration `default:"12h" placeholder:"DURATION" help:"Time between automatic backups (${default}); 0 for none."`
 	Cron     string        `placeholder:"EXPR" help:"Five cron fields, in local time, instead of --interval."`
 }
 
 // Validate is called by the parser.
-func (s schedule) Validate() error {
+func (s scheduling) Validate() error {
 	if s.Interval < 0 {
 		return fmt.Errorf("--interval %s is negative; use 0 for no scheduled backups", s.Interval)
 	}
 	if s.Interval > 0 && s.Interval < time.Second {
 		return fmt.Errorf("--interval %s would only push good backups out; use at least 1s, for example 12h", s.Interval)
 	}
-	if s.Cron != "" && !gronx.IsValid(s.Cron) {
+	if s.Cron != "" && !schedule.ValidCron(s.Cron) {
 		return fmt.Errorf("--cron %q is not a cron expression; use five fields, for example \"0 */6 * * *\"", s.Cron)
 	}
 	return nil
 }
 
-func (s schedule) apply(cfg *snapshot.Config) {
+func (s scheduling) apply(cfg *snapshot.Config) {
 	cfg.Interval, cfg.Cron = s.Interval, s.Cron
 	if s.Interval == 0 {
 		cfg.Interval = -1 // Config's own zero is the default

@@ -15,7 +15,7 @@ import (
 )
 
 type serveCmd struct {
-	schedule
+	scheduling
 	retention
 	missing
 	listening
@@ -28,11 +28,11 @@ func (c *serveCmd) Validate() error {
 	if c.OnChange < 0 {
 		return fmt.Errorf("--on-change %s is negative; use 0 for no backups after changes", c.OnChange)
 	}
-	return errors.Join(c.schedule.Validate(), c.retention.Validate(), c.listening.Validate(), c.Program.check())
+	return errors.Join(c.scheduling.Validate(), c.retention.Validate(), c.listening.Validate(), c.Program.check())
 }
 
 func (c *serveCmd) configure(cfg *snapshot.Config) {
-	c.schedule.apply(cfg)
+	c.scheduling.apply(cfg)
 	c.missing.apply(cfg)
 	cfg.Retention, cfg.OnChange = c.policy(), c.OnChange
 }

@@ -11,7 +11,7 @@ import (
 )
 
 type statusCmd struct {
-	schedule
+	scheduling
 }
 
 // Help is what the parser adds to the help of status.
