@@ -28,7 +28,6 @@ func (c *backupCmd) run(ctx context.Context, a *app) error {
 	if c.Auto {
 		req = snapshot.Auto(catalog.TriggerSchedule)
 		req.Note = c.Note
-		defer leaveProcessor()()
 	}
 	req.Pin = c.Pin
 	unchanged, yield := false, yielding(stepBack)

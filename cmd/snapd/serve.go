@@ -177,9 +177,7 @@ func (c *serveCmd) announce(a *app, m *snapshot.Manager, rec snapshot.Recovery) 
 		a.log.Info("no scheduled backups: --interval is 0", "on_change", c.OnChange > 0)
 	}
 	var told atomic.Bool
-	share := sharing(leaveProcessor)
 	a.seen = func(ev snapshot.Event) {
-		share(ev)
 		if ev.Type == snapshot.EventScheduled && told.CompareAndSwap(false, true) {
 			a.log.LogAttrs(context.Background(), slog.LevelInfo, "next automatic backup", slog.Time("at", ev.Next))
 		}
