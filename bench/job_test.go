@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/samplecrm"
 	"example.com/snapd/snapshot"
@@ -151,7 +152,7 @@ func BenchmarkCopy(b *testing.B) {
 	b.Run("pages", func(b *testing.B) {
 		b.SetBytes(bytes)
 		for b.Loop() {
-			s, err := pages.Begin(b.Context(), m.Database(), pages.Options{})
+			s, err := pages.Begin(b.Context(), m.Database(), livedb.Options{})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -210,7 +211,7 @@ func BenchmarkCopy(b *testing.B) {
 
 // copyToArchive stores the database as a durable archive, and removes it.
 func copyToArchive(b *testing.B, db string) {
-	s, err := pages.Begin(b.Context(), db, pages.Options{})
+	s, err := pages.Begin(b.Context(), db, livedb.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

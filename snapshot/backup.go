@@ -102,7 +102,7 @@ func (m *Manager) backup(ctx context.Context, req Request) (b Backup, stored boo
 		return Backup{}, false, err
 	}
 	wait, cancel := m.lockContext(ctx)
-	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir, Twin: m.besides(req), Aside: req.Trigger != catalog.TriggerShutdown})
+	snap, err := pages.Begin(wait, m.cfg.Database, livedb.Options{ScratchDir: m.cfg.Dir, SecondReader: m.besides(req), AvoidReadMark0: req.Trigger != catalog.TriggerShutdown})
 	cancel()
 	if err != nil {
 		return Backup{}, false, err

@@ -10,6 +10,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 )
 
@@ -19,7 +20,7 @@ import (
 // if the database still has that state.
 type prepared struct {
 	snap   *pages.Snapshot
-	mark   *pages.Mark
+	token  *livedb.Token
 	src    *source
 	differ *pages.Differences // nil where there are too many
 	staged *staged
@@ -35,11 +36,11 @@ func safetyRequest(e Backup) Request {
 // can be made ready: then e is not proven either.
 func (m *Manager) beforehand(ctx context.Context, r *archive.Reader, e Backup) (_ *prepared, err error) {
 	wait, cancel := m.lockContext(ctx)
-	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir, Twin: m.allWorkers() > 1, Aside: true})
+	snap, err := pages.Begin(wait, m.cfg.Database, livedb.Options{ScratchDir: m.cfg.Dir, SecondReader: m.allWorkers() > 1, AvoidReadMark0: true})
 	cancel()
 	switch {
 	case err == nil: // whatever has become of ctx since, snap has to be closed
-	case errors.Is(err, pages.ErrBusy), ctx.Err() != nil:
+	case errors.Is(err, livedb.ErrBusy), ctx.Err() != nil:
 		return nil, err
 	default:
 		return nil, nil // whoever writes to it finds out, and knows what to do
@@ -51,7 +52,7 @@ func (m *Manager) beforehand(ctx context.Context, r *archive.Reader, e Backup) (
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.mark, err = snap.Mark(ctx); err != nil || p.mark == nil || snap.Info().PageSize != e.PageSize {
+	if p.token, err = snap.Token(); err != nil || p.token == nil || snap.Info().PageSize != e.PageSize {
 		return nil, err
 	}
 	req := safetyRequest(e)
@@ -178,7 +179,7 @@ func (m *Manager) safety(ctx context.Context, tx *pages.WriteTx, r *archive.Read
 	req := safetyRequest(e)
 	var like *archive.Reader
 	if p != nil {
-		still, err := tx.Still(ctx, p.mark)
+		still, err := tx.Matches(ctx, p.token)
 		err = errors.Join(err, p.snap.Close()) // in the way of a commit, or of the log's end
 		if err != nil {
 			return Backup{}, x, err
@@ -190,7 +191,7 @@ func (m *Manager) safety(ctx context.Context, tx *pages.WriteTx, r *archive.Read
 		}
 		like = p.stored
 	}
-	if err := tx.Pair(ctx); err != nil {
+	if err := tx.OpenSecondReader(ctx); err != nil {
 		return Backup{}, x, err
 	}
 	src := m.inPlace(tx.Snapshot(), req)

@@ -18,7 +18,6 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
-	"example.com/snapd/internal/pages"
 )
 
 // Names a caller meets again and again, under this package's name.
@@ -200,7 +199,7 @@ func explain(err error) error {
 		return err
 	}
 	var check *integrity.CheckError
-	busy := errors.Is(err, catalogfile.ErrBusy) || errors.Is(err, livedb.ErrBusy) || errors.Is(err, pages.ErrBusy) ||
+	busy := errors.Is(err, catalogfile.ErrBusy) || errors.Is(err, livedb.ErrBusy) ||
 		errors.As(err, &check) && check.Code == integrity.ErrCodeBusy
 	switch {
 	case busy:
@@ -215,10 +214,10 @@ func explain(err error) error {
 		return hint(err, "list shows the backups that there are")
 	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrMissing):
 		return err
-	case errors.Is(err, pages.ErrMissing):
+	case errors.Is(err, livedb.ErrMissing):
 		return &sentinelError{ErrMissing, err}
 	case errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive),
-		errors.Is(err, pages.ErrCorrupt), errors.Is(err, pages.ErrNotDatabase):
+		errors.Is(err, livedb.ErrCorrupt), errors.Is(err, livedb.ErrNotDatabase):
 		return &sentinelError{ErrCorrupt, err}
 	case durable.IsNoSpace(err):
 		return hint(&sentinelError{ErrNoSpace, err}, "free some space, or choose another directory with --dir")

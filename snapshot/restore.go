@@ -275,7 +275,7 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 func (m *Manager) restoreLocked(ctx context.Context, r *archive.Reader, p *prepared, e Backup, plan *RestorePlan, res *RestoreResult) (done bool, err error) {
 	tx, err := pages.BeginWrite(ctx, m.cfg.Database, m.cfg.LockWait)
 	switch {
-	case errors.Is(err, pages.ErrCorrupt), errors.Is(err, pages.ErrNotDatabase), errors.Is(err, pages.ErrMissing):
+	case errors.Is(err, livedb.ErrCorrupt), errors.Is(err, livedb.ErrNotDatabase), errors.Is(err, livedb.ErrMissing):
 		return false, nil
 	case err != nil:
 		return false, err
@@ -354,7 +354,7 @@ func (m *Manager) forget(ctx context.Context, id string) error {
 // isDamage reports whether err says that the live database is damaged.
 func isDamage(err error) bool {
 	var damaged *CorruptError
-	return errors.As(err, &damaged) || errors.Is(err, pages.ErrCorrupt) || errors.Is(err, pages.ErrNotDatabase)
+	return errors.As(err, &damaged) || errors.Is(err, livedb.ErrCorrupt) || errors.Is(err, livedb.ErrNotDatabase)
 }
 
 // replace streams the image into the transaction, and fails unless the

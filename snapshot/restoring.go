@@ -6,6 +6,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 )
 
@@ -61,7 +62,7 @@ func (m *Manager) settleRestore(ctx context.Context) {
 func (m *Manager) cookie(ctx context.Context) (c uint32, err error) {
 	wait, cancel := m.lockContext(ctx)
 	defer cancel()
-	s, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir})
+	s, err := pages.Begin(wait, m.cfg.Database, livedb.Options{ScratchDir: m.cfg.Dir})
 	if err != nil {
 		return 0, err
 	}

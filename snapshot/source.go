@@ -10,13 +10,14 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 )
 
 // source is a snapshot's image, ready to be checked and compressed: either the open
 // transaction, or the private copy that let go of it.
 type source struct {
-	info   pages.Info
+	info   livedb.Info
 	copyTo func(context.Context, io.Writer, func(int64)) error
 	// check judges the image. With beside it may run while copyTo does.
 	check  func(context.Context) (integrity.Report, error)
@@ -64,9 +65,9 @@ func (m *Manager) inPlace(snap *pages.Snapshot, req Request) *source {
 	src := &source{info: snap.Info(), close: end, copyTo: func(ctx context.Context, w io.Writer, p func(int64)) error {
 		return snap.CopyTo(ctx, w, p)
 	}}
-	checked := snap
-	if twin := snap.Twin(); twin != nil {
-		checked, src.beside = twin, true
+	checked := snap.Tx
+	if second := snap.SecondReader(); second != nil {
+		checked, src.beside = second, true
 	}
 	src.check = func(ctx context.Context) (integrity.Report, error) {
 		defer checked.Prefetch(ctx)()

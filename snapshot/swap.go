@@ -156,7 +156,7 @@ func (m *Manager) save(ctx context.Context, f *durable.File, e Backup, plan *Res
 		return s, m.saveWhole(ctx, s, plan)
 	}
 	wait, cancel := m.lockContext(ctx)
-	snap, err := pages.Begin(wait, m.cfg.Database, pages.Options{ScratchDir: m.cfg.Dir})
+	snap, err := pages.Begin(wait, m.cfg.Database, livedb.Options{ScratchDir: m.cfg.Dir})
 	cancel()
 	if isDamage(err) {
 		return s, m.saveWhole(ctx, s, plan)

@@ -7,13 +7,14 @@ import (
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 )
 
 // storeAlone is a backup up to the point where its bytes are durable, without the proof
 // that makes it count. No program does this: it tells what the proof costs.
 func storeAlone(ctx context.Context, db, dir string) error {
-	s, err := pages.Begin(ctx, db, pages.Options{ScratchDir: dir})
+	s, err := pages.Begin(ctx, db, livedb.Options{ScratchDir: dir})
 	if err != nil {
 		return err
 	}

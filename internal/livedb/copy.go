@@ -7,16 +7,49 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+
+	"example.com/snapd/internal/durable"
 )
 
-// ErrMoving says that a file shrank or went while it was being copied.
-var ErrMoving = errors.New("the database changed while it was being copied")
+// copied is called between the copy and the second look: where tests put a writer.
+var copied = func() {}
+
+// Copy copies the database that f saw, with its -wal or -journal, to a private file, under
+// proof that nobody wrote since f was taken: ErrMoving when somebody did. scratchDir "" is
+// the system's temporary directory.
+func (f Files) Copy(ctx context.Context, scratchDir string) (_ *durable.ScratchFile, err error) {
+	if !f.settled() {
+		return nil, ErrMoving
+	}
+	if scratchDir == "" {
+		scratchDir = os.TempDir()
+	}
+	if err := durable.Preflight(scratchDir, f.Main.Size+f.WAL.Size+f.Journal.Size); err != nil {
+		return nil, fmt.Errorf("private copy: %w", err)
+	}
+	scratch, err := durable.Scratch(scratchDir, filepath.Base(f.path))
+	if err != nil {
+		return nil, fmt.Errorf("private copy: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, scratch.Close())
+		}
+	}()
+	n := Sizes{Main: f.Main.Size, WAL: f.WAL.Size, Journal: f.Journal.Size}
+	if err := CopyTo(ctx, f.path, n, scratch.File); err != nil {
+		return nil, fmt.Errorf("private copy: %w", err)
+	}
+	copied()
+	return scratch, f.Recheck()
+}
 
 // Sizes are how many bytes of each file a copy takes; 0 leaves a sidecar out.
 type Sizes struct{ Main, WAL, Journal int64 }
 
 // CopyTo copies the database at the resolved path real and its sidecars to dst,
-// an empty private file, and beside it. It takes no lock: who needs one committed
+// an empty private file, and next to it. It takes no lock: who needs one committed
 // state compares fingerprints from before and after. Errors: ErrMoving, the
 // context's, fs.ErrExist for a sidecar of dst.
 func CopyTo(ctx context.Context, real string, n Sizes, dst interface {

@@ -8,9 +8,6 @@ import (
 	"sync"
 )
 
-// ErrNotRegular says that a path names a directory, a device or the like.
-var ErrNotRegular = errors.New("not a regular file")
-
 // ID is a file's identity on this machine: device and inode number on Unix,
 // volume serial number and file index on Windows.
 type ID struct{ Dev, Ino uint64 }

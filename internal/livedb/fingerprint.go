@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -45,32 +44,8 @@ type FileMark struct {
 // proven unchanged later must be read after this look. A missing database is
 // fs.ErrNotExist.
 func TakeFingerprint(path string) (Fingerprint, error) {
-	real, err := Resolve(path)
-	if err != nil {
-		return Fingerprint{}, err
-	}
-	fp := Fingerprint{TakenAt: time.Now().UTC()}
-	f, err := Open(real)
-	if err != nil {
-		return Fingerprint{}, fmt.Errorf("fingerprint: %w", err)
-	}
-	defer f.Close()
-	if fp.Main, err = mark(real, f.d.File, 100); err != nil {
-		return Fingerprint{}, err
-	}
-	if fi, err := f.d.Stat(); err == nil {
-		fp.Main.CTime = changeTime(fi)
-	}
-	if len(fp.Main.Head) == 200 {
-		fp.Main.Head = fp.Main.Head[48:56] + fp.Main.Head[184:192]
-	}
-	if fp.WAL, err = sidecarMark(real+"-wal", 32); err != nil {
-		return Fingerprint{}, err
-	}
-	if fp.Journal, err = sidecarMark(real+"-journal", 28); err != nil {
-		return Fingerprint{}, err
-	}
-	return fp, nil
+	f, err := Look(path)
+	return f.Fingerprint, err
 }
 
 // sidecarMark opens a -wal or -journal, on which nobody holds locks.
@@ -95,9 +70,9 @@ func mark(path string, f *os.File, headLen int64) (FileMark, error) {
 	if err != nil {
 		return FileMark{}, fmt.Errorf("fingerprint: %w", err)
 	}
-	head, err := io.ReadAll(io.NewSectionReader(f, 0, headLen))
+	head, err := start(path, f, headLen)
 	if err != nil {
-		return FileMark{}, fmt.Errorf("fingerprint: read %s: %w", path, err)
+		return FileMark{}, err
 	}
 	return FileMark{
 		Present: true, Size: fi.Size(), MTime: fi.ModTime().UnixNano(), ID: id, Head: hex.EncodeToString(head),

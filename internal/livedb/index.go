@@ -1,6 +1,8 @@
 package livedb
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 )
 
@@ -22,6 +24,18 @@ func OpenIndex(path string) (*File, error) {
 		return nil, err
 	}
 	return &File{d: d}, nil
+}
+
+// IndexIdle reports whether no connection uses the -shm of the database at path; true
+// where there is none, false where the system cannot tell.
+func IndexIdle(path string) bool {
+	f, err := OpenIndex(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defer f.Close()
+	used, known := f.IndexInUse()
+	return known && !used
 }
 
 // IndexInUse reports whether a connection, of this process too, uses the -shm

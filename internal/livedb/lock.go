@@ -7,12 +7,6 @@ import (
 	"time"
 )
 
-// ErrBusy says that somebody holds a lock on the database.
-var ErrBusy = errors.New("the database is locked")
-
-// lockPoll is how often a lock that somebody holds is tried again.
-const lockPoll = 10 * time.Millisecond
-
 // LockExclusive keeps every SQLite connection, of this process too, from
 // reading or writing the database file at path until unlock is called (SQLite's
 // EXCLUSIVE state). It tries at least once and then until ctx ends; ErrBusy when

@@ -18,6 +18,9 @@ const (
 	lockLen   = 512
 )
 
+// exclusiveNeedsNoIndex: LockExclusive leaves SQLite, and so the -shm, alone.
+const exclusiveNeedsNoIndex = true
+
 func tryLockExclusive(_ context.Context, path string) (unlock func() error, err error) {
 	real, err := Resolve(path)
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 	"example.com/snapd/internal/sqlite"
 )
 
+// exclusiveNeedsNoIndex: LockExclusive opens the database with SQLite, which opens the -shm.
+const exclusiveNeedsNoIndex = false
+
 func tryLockExclusive(ctx context.Context, path string) (unlock func() error, err error) {
 	real, err := Resolve(path)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // The reading half of every backup: nothing downstream can be faster.
@@ -16,7 +18,7 @@ func BenchmarkCopyTo(b *testing.B) {
 		b.Fatalf("%v: %s", err, out)
 	}
 	for b.Loop() {
-		s, err := Begin(b.Context(), db, Options{})
+		s, err := Begin(b.Context(), db, livedb.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}

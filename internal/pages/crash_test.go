@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // largeSchema makes some 40 MB, of which a replacement must flush pages more than
@@ -112,7 +114,7 @@ func TestReplaceWaitsForRoom(t *testing.T) {
 	defer cancel()
 	var reached int64
 	_, err = tx.Replace(ctx, bytes.NewReader(image), info.PageSize, info.PageCount, func(done int64) { reached = done })
-	if !errors.Is(err, ErrBusy) || reached > 2*flushEvery {
+	if !errors.Is(err, livedb.ErrBusy) || reached > 2*flushEvery {
 		t.Errorf("%v after %d bytes", err, reached)
 	}
 	if err := tx.Rollback(); err != nil {

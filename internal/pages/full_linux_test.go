@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/testdb"
 )
 
@@ -36,7 +37,7 @@ func TestFullDiskIsNoSpace(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "big"), make([]byte, 2<<20), 0o600); !durable.IsNoSpace(err) {
 		t.Fatalf("filling the disk: %v", err)
 	}
-	if snap, err := Begin(t.Context(), path, Options{}); !errors.Is(err, durable.ErrNoSpace) {
+	if snap, err := Begin(t.Context(), path, livedb.Options{}); !errors.Is(err, durable.ErrNoSpace) {
 		t.Errorf("full disk: %v", err)
 		if err == nil {
 			snap.Close()

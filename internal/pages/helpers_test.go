@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // tool returns the path of a foreign program. Where it is missing the test is
@@ -150,9 +152,9 @@ func state(t *testing.T, dir string) string {
 }
 
 // take returns the image of the database at path.
-func take(t *testing.T, path string) (Info, []byte) {
+func take(t *testing.T, path string) (livedb.Info, []byte) {
 	t.Helper()
-	s, err := Begin(t.Context(), path, Options{ScratchDir: t.TempDir()})
+	s, err := Begin(t.Context(), path, livedb.Options{ScratchDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +177,7 @@ func pinned(t *testing.T, script string) *Snapshot {
 	t.Helper()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, script)
-	s, err := Begin(t.Context(), db, Options{})
+	s, err := Begin(t.Context(), db, livedb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // Past 1 GiB lies the page with the lock bytes, which SQLite never stores and
@@ -24,7 +26,7 @@ func TestPastTheLockBytePage(t *testing.T) {
 		// compare takes the image of db and holds it against a file's bytes.
 		compare := func(file string, headToo bool, atLeast int64) {
 			t.Helper()
-			s, err := Begin(t.Context(), db, Options{})
+			s, err := Begin(t.Context(), db, livedb.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +89,7 @@ func TestPastTheLockBytePage(t *testing.T) {
 
 func save(t *testing.T, db, to string) {
 	t.Helper()
-	s, err := Begin(t.Context(), db, Options{})
+	s, err := Begin(t.Context(), db, livedb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // The application is in the middle of a transaction in this very process. A whole
@@ -34,7 +36,7 @@ func TestOurConnectionsKeepTheApplicationsLocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 3 {
-			s, err := Begin(t.Context(), db, Options{})
+			s, err := Begin(t.Context(), db, livedb.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +62,7 @@ func TestOurConnectionsKeepTheApplicationsLocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		var again bytes.Buffer
-		s, err := Begin(t.Context(), db, Options{})
+		s, err := Begin(t.Context(), db, livedb.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,11 +92,11 @@ func TestOverlappingSnapshotsLeaveNothing(t *testing.T) {
 	db := filepath.Join(dir, "data.db")
 	shell(t, db, "PRAGMA journal_mode=wal; CREATE TABLE t(a)")
 	before := state(t, dir)
-	first, err := Begin(t.Context(), db, Options{})
+	first, err := Begin(t.Context(), db, livedb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := Begin(t.Context(), db, Options{})
+	second, err := Begin(t.Context(), db, livedb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +127,7 @@ func TestLockedByThisProcess(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := Begin(ctx, db, Options{}); !errors.Is(err, ErrBusy) || runtime.GOOS == "linux" && !strings.Contains(err.Error(), "this very process") {
+	if _, err := Begin(ctx, db, livedb.Options{}); !errors.Is(err, livedb.ErrBusy) || runtime.GOOS == "linux" && !strings.Contains(err.Error(), "this very process") {
 		t.Error(err)
 	}
 }

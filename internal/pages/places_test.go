@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 )
 
@@ -78,27 +79,27 @@ func TestNotADatabase(t *testing.T) {
 	write("orphan.db-wal", "what was committed last")
 	before := state(t, dir)
 	for path, want := range map[string]error{
-		filepath.Join(dir, "none.db"):        ErrMissing,
-		filepath.Join(dir, "no", "where.db"): ErrMissing,
-		dir:                                  ErrNotFile,
-		write("text.db", strings.Repeat("Dear customer,\n", 500)): ErrNotDatabase,
-		write("short.db", "SQLite form"):                          ErrNotDatabase,
-		cut:                                                       ErrCorrupt,
-		schema:                                                    ErrCorrupt,
-		orphan:                                                    ErrCorrupt,
+		filepath.Join(dir, "none.db"):        livedb.ErrMissing,
+		filepath.Join(dir, "no", "where.db"): livedb.ErrMissing,
+		dir:                                  livedb.ErrNotRegular,
+		write("text.db", strings.Repeat("Dear customer,\n", 500)): livedb.ErrNotDatabase,
+		write("short.db", "SQLite form"):                          livedb.ErrNotDatabase,
+		cut:                                                       livedb.ErrCorrupt,
+		schema:                                                    livedb.ErrCorrupt,
+		orphan:                                                    livedb.ErrCorrupt,
 	} {
 		if before == "" {
 			break
 		}
-		_, err := Begin(t.Context(), path, Options{})
+		_, err := Begin(t.Context(), path, livedb.Options{})
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", path, err, want)
 		}
-		if want == ErrMissing && !errors.Is(err, fs.ErrNotExist) {
+		if want == livedb.ErrMissing && !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v is not fs.ErrNotExist", path, err)
 		}
 		var e *sqlite.Error
-		if (want == ErrNotDatabase || want == ErrCorrupt && path != orphan) && !errors.As(err, &e) {
+		if (want == livedb.ErrNotDatabase || want == livedb.ErrCorrupt && path != orphan) && !errors.As(err, &e) {
 			t.Errorf("%s: %v lost SQLite's error", path, err)
 		}
 	}

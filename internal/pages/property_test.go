@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // A backup is what SQLite itself makes of the files as they lay when the snapshot
@@ -69,13 +71,13 @@ func some(seed uint64) (list []variant) {
 }
 
 // happened counts what the copies went through; without it they prove nothing.
-type happened struct{ images, twins, restarted, checkpointed, grown, shrunk, heldOff atomic.Int64 }
+type happened struct{ images, seconds, restarted, checkpointed, grown, shrunk, heldOff atomic.Int64 }
 
 func (h *happened) enough(t *testing.T) {
 	t.Helper()
-	t.Logf("%d images, %d of twins; in mid-read: %d logs begun anew, %d times the file written by a checkpoint, %d times grown, %d times shrunk, %d writers held off",
-		h.images.Load(), h.twins.Load(), h.restarted.Load(), h.checkpointed.Load(), h.grown.Load(), h.shrunk.Load(), h.heldOff.Load())
-	for _, n := range []*atomic.Int64{&h.images, &h.twins, &h.restarted, &h.checkpointed, &h.grown, &h.shrunk, &h.heldOff} {
+	t.Logf("%d images, %d of second readers; in mid-read: %d logs begun anew, %d times the file written by a checkpoint, %d times grown, %d times shrunk, %d writers held off",
+		h.images.Load(), h.seconds.Load(), h.restarted.Load(), h.checkpointed.Load(), h.grown.Load(), h.shrunk.Load(), h.heldOff.Load())
+	for _, n := range []*atomic.Int64{&h.images, &h.seconds, &h.restarted, &h.checkpointed, &h.grown, &h.shrunk, &h.heldOff} {
 		if n.Load() == 0 {
 			t.Error("one of these never happened: the test proves nothing of it")
 		}
@@ -108,7 +110,7 @@ func play(t *testing.T, v variant, rounds int, sum *happened) {
 	p.app.close()
 }
 
-// round takes one image and that of its twin, each twice, while the application works.
+// round takes one image and that of its second reader, each twice, while the application works.
 func (p *player) round() {
 	ready := p.operations(p.r.IntN(5), "pin", "unpin", "reopen")
 	if p.r.IntN(3) == 0 { // the log wholly in the file: its next writer may begin it anew under us
@@ -119,12 +121,12 @@ func (p *player) round() {
 	}
 	s, want := p.begin()
 	defer s.Close()
-	twin := s.Twin()
-	if there := twin != nil; there != (p.journal == "wal") {
-		p.t.Errorf("a twin: %v", there)
+	second := s.SecondReader()
+	if there := second != nil; there != (p.journal == "wal") {
+		p.t.Errorf("a second reader: %v", there)
 	}
 	began := p.files()
-	p.copies(s, twin, want)
+	p.copies(s, second, want)
 	now := p.files()
 	if err := s.Close(); err != nil {
 		p.t.Error(err)
@@ -133,20 +135,20 @@ func (p *player) round() {
 }
 
 // begin also says what the image has to be. In half of all cases others commit between
-// a snapshot's beginning and its twin's, so that it has to move on.
+// a snapshot's beginning and its second reader's, so that it has to move on.
 func (p *player) begin() (s *Snapshot, want []byte) {
 	moves := p.journal == "wal" && p.r.IntN(2) == 0
 	if !moves {
 		want = p.plain()
 	}
-	s, err := Begin(p.t.Context(), p.db, Options{Twin: !moves})
+	s, err := Begin(p.t.Context(), p.db, livedb.Options{SecondReader: !moves})
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	if moves {
 		p.heldOff(p.app.start(p.operations(1+p.r.IntN(3), "pin", "unpin"))())
 		want = p.plain()
-		if err := s.pair(p.t.Context()); err != nil {
+		if err := s.OpenSecondReader(p.t.Context()); err != nil {
 			p.t.Error(err)
 		}
 	}
@@ -154,7 +156,7 @@ func (p *player) begin() (s *Snapshot, want []byte) {
 }
 
 // copies reads with others at work: one after the other between two writes, or all the time.
-func (p *player) copies(s, twin *Snapshot, want []byte) {
+func (p *player) copies(s *Snapshot, second *livedb.Tx, want []byte) {
 	heldOff := 0
 	between := func() { heldOff += p.app.start(p.operations(p.r.IntN(3), "pin", "unpin"))() }
 	if p.r.IntN(3) == 0 {
@@ -167,15 +169,15 @@ func (p *player) copies(s, twin *Snapshot, want []byte) {
 	turn := p.r.IntN(3)
 	p.copy("image", s, want, func() {
 		between()
-		if turn--; turn == 0 && twin != nil {
-			p.copy("twin in mid-read", twin, want, between)
+		if turn--; turn == 0 && second != nil {
+			p.copy("second reader in mid-read", &Snapshot{second}, want, between)
 		}
 	})
-	if twin != nil {
-		p.copy("twin afterwards", twin, want, between)
+	if second != nil {
+		p.copy("second reader afterwards", &Snapshot{second}, want, between)
 	}
 	p.copy("image again", s, want, func() {})
-	if file := s.file(p.t.Context()); file == nil && p.journal != "wal" {
+	if file := s.ImageFile(p.t.Context()); file == nil && p.journal != "wal" {
 		p.t.Error("the file is the image, and is not read: writers wait for longer than they need to")
 	} else if file != nil {
 		file.Close()
@@ -194,8 +196,8 @@ func (p *player) copy(what string, s *Snapshot, want []byte, between func()) {
 		sameBytes(p.t, what, image.Bytes(), want)
 	}
 	p.sum.images.Add(1)
-	if s.twin == nil && p.journal == "wal" {
-		p.sum.twins.Add(1)
+	if s.SecondReader() == nil && p.journal == "wal" {
+		p.sum.seconds.Add(1)
 	}
 }
 
@@ -276,7 +278,7 @@ func (p *player) count(began, now files, bytes int64) {
 	if !began.written.Equal(now.written) {
 		p.sum.checkpointed.Add(1)
 	}
-	s, err := Begin(p.t.Context(), p.db, Options{})
+	s, err := Begin(p.t.Context(), p.db, livedb.Options{})
 	if err != nil {
 		p.t.Fatal(err)
 	}

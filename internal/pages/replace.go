@@ -8,8 +8,13 @@ import (
 	"fmt"
 	"io"
 
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 )
+
+// ErrPageSize: live database and image differ in page size or in the bytes
+// reserved on each page, or the image has no page: such an image can only replace the file.
+var ErrPageSize = errors.New("the page sizes differ")
 
 // flushEvery is how many bytes of changed pages are written before the page
 // cache is emptied: what bounds the memory of a Replace.
@@ -54,7 +59,7 @@ func (t *WriteTx) replace(ctx context.Context, first []byte, pageSize int, pageC
 	if err != nil {
 		return 0, err
 	}
-	if err := t.part(); err != nil { // whose lock would be in the way
+	if err := t.snap.CloseSecondReader(); err != nil { // whose lock would be in the way
 		return 0, err
 	}
 	t.state, t.cookie = writeBroken, cookie
@@ -63,7 +68,7 @@ func (t *WriteTx) replace(ctx context.Context, first []byte, pageSize int, pageC
 		if errors.Is(err, ctx.Err()) {
 			return r.written, fmt.Errorf("replace %s: %w", t.path, err)
 		}
-		return r.written, explain("replace", t.path, err)
+		return r.written, livedb.Explain("replace", t.path, err)
 	}
 	t.state = writeOpen
 	return r.written, nil
@@ -73,7 +78,7 @@ func (t *WriteTx) fits(pageSize int, pageCount int64) error {
 	if t.state != writeOpen {
 		return fmt.Errorf("replace %s: the transaction has ended", t.path)
 	}
-	live := t.snap.info
+	live := t.snap.Info()
 	switch {
 	case pageCount < 1:
 		return fmt.Errorf("replace %s: %w: the image is empty; replace the file instead", t.path, ErrPageSize)
@@ -137,7 +142,7 @@ func (r *replacement) run(ctx context.Context, page1 []byte, cookie uint32) (err
 	// With auto_vacuum=full, COMMIT would move pages about by pointer maps that
 	// the image need not have. In incremental mode it moves nothing; the pragma
 	// changes a field of page 1, which the image's own value then replaces.
-	if r.t.snap.info.AutoVacuum == "full" {
+	if r.t.snap.Info().AutoVacuum == "full" {
 		if err := conn.Exec(ctx, "PRAGMA auto_vacuum=INCREMENTAL"); err != nil {
 			return err
 		}
@@ -152,7 +157,7 @@ func (r *replacement) run(ctx context.Context, page1 []byte, cookie uint32) (err
 	if err := r.write(ctx, 1, page1); err != nil {
 		return err
 	}
-	if r.pages < r.t.snap.info.PageCount {
+	if r.pages < r.t.snap.Info().PageCount {
 		// After all pages: SQLite forgets the truncation when one is written later.
 		if err := r.put(r.pages+1, nil); err != nil {
 			return err
@@ -231,18 +236,7 @@ func (r *replacement) write(ctx context.Context, pgno int64, page []byte) error 
 	r.unflushed = 0
 	wait, cancel := context.WithTimeout(ctx, r.t.wait)
 	defer cancel()
-	for {
-		err := r.t.conn.CacheFlush()
-		if err == nil || !isBusy(err) {
-			return err
-		}
-		switch waitErr := pause(wait); {
-		case errors.Is(waitErr, context.DeadlineExceeded):
-			return err // the lock is what it was too late for
-		case waitErr != nil:
-			return waitErr
-		}
-	}
+	return livedb.Wait(wait, r.t.conn.CacheFlush)
 }
 
 // put inserts one page; nil data makes pgno the first page that is cut off.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/testdb"
 )
 
@@ -73,7 +74,7 @@ func TestReadOnlyRights(t *testing.T) {
 					f.Close()
 					t.Fatal("the rights do not bind: the test proves nothing")
 				}
-				s, err := Begin(t.Context(), db, Options{ScratchDir: scratch})
+				s, err := Begin(t.Context(), db, livedb.Options{ScratchDir: scratch})
 				if err != nil {
 					t.Error(err)
 					return
@@ -104,13 +105,13 @@ func TestNoRights(t *testing.T) {
 	shell(t, db, "CREATE TABLE t(a)")
 	openTo(t, dir, 0o600, 0o755)
 	testdb.AsNobody(t, func() {
-		if _, err := Begin(t.Context(), db, Options{}); !errors.Is(err, ErrPermission) {
+		if _, err := Begin(t.Context(), db, livedb.Options{}); !errors.Is(err, livedb.ErrPermission) {
 			t.Errorf("unreadable: %v", err)
 		}
 	})
 	openTo(t, dir, 0o644, 0o755)
 	testdb.AsNobody(t, func() {
-		if _, err := BeginWrite(t.Context(), db, time.Minute); !errors.Is(err, ErrPermission) {
+		if _, err := BeginWrite(t.Context(), db, time.Minute); !errors.Is(err, livedb.ErrPermission) {
 			t.Errorf("unwritable: %v", err)
 		}
 	})

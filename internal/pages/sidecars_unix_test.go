@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // Lost: a backup that hangs for good on a pipe where SQLite keeps its log, or one
@@ -26,21 +28,21 @@ func TestMisplacedSidecars(t *testing.T) {
 				t.Fatal(err)
 			}
 			for name, begin := range map[string]func() error{
-				"read":  func() error { _, err := Begin(t.Context(), path, Options{}); return err },
+				"read":  func() error { _, err := Begin(t.Context(), path, livedb.Options{}); return err },
 				"write": func() error { _, err := BeginWrite(t.Context(), path, time.Second); return err },
 				"private": func() error {
-					_, err := beginPrivate(t.Context(), path, Options{})
+					_, err := livedb.Look(path) // what a private copy begins with
 					if suffix == "-shm" {
-						return ErrNotFile // a private copy does not read it
+						return livedb.ErrNotRegular // a private copy does not read it
 					}
-					return explain("snapshot", path, err)
+					return err
 				},
 			} {
 				result := make(chan error, 1)
 				go func() { result <- begin() }()
 				select {
 				case err := <-result:
-					if !errors.Is(err, ErrNotFile) {
+					if !errors.Is(err, livedb.ErrNotRegular) {
 						t.Errorf("%s %s, %s: %v", kind, suffix, name, err)
 					}
 				case <-time.After(5 * time.Second):

@@ -15,50 +15,28 @@ const spoolBatches = 3
 // Spool writes the same as CopyTo, for a caller whom writers wait for: where nobody can
 // change the file it reads the file itself, while what was read before is written.
 //
-// That is in the rollback-journal modes. The snapshot's SHARED lock keeps everybody from
-// the EXCLUSIVE one that writing into the file takes, no journal is hot under it, and
-// the reading transaction has nothing of its own: the file is the image.
+// That is in the rollback-journal modes: see livedb.Tx.ImageFile.
 func (s *Snapshot) Spool(ctx context.Context, w io.Writer, progress func(done int64)) (err error) {
-	f := s.file(ctx)
+	f := s.ImageFile(ctx)
 	if f == nil {
 		gather := bufio.NewWriterSize(w, copyBatch)
 		if err := s.CopyTo(ctx, gather, progress); err != nil {
 			return err
 		}
 		if err := gather.Flush(); err != nil {
-			return fmt.Errorf("snapshot %s: write the image: %w", s.path, err)
+			return fmt.Errorf("snapshot %s: write the image: %w", s.Path(), err)
 		}
 		return nil
 	}
 	defer func() {
 		if cerr := f.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("snapshot %s: %w", s.path, cerr)
+			err = fmt.Errorf("snapshot %s: %w", s.Path(), cerr)
 		}
 	}()
-	return s.copyFile(ctx, f, w, progress)
-}
-
-// file opens the database file where it is the image, and is nil where there is any
-// doubt: SQLite then tells what is the matter.
-func (s *Snapshot) file(ctx context.Context) *livedb.File {
-	if s.private != nil || s.inWrite || s.info.PageCount == 0 {
-		return nil
+	if err := copyFile(ctx, f, s.Info(), w, progress); err != nil {
+		return fmt.Errorf("snapshot %s: %w", s.Path(), err)
 	}
-	// Not from the header: of its two versions this follows the one that SQLite goes by.
-	if mode, err := s.conn.Text(ctx, "PRAGMA journal_mode"); err != nil || mode == "wal" {
-		return nil
-	}
-	f, err := livedb.Open(s.path)
-	if err != nil {
-		return nil
-	}
-	moved, err := s.conn.Moved() // after Open: what we have open is what the path named
-	size, serr := f.Size()
-	if err != nil || serr != nil || moved || size < s.info.Bytes() {
-		_ = f.Close() // read only, and CopyTo reads it all again
-		return nil
-	}
-	return f
+	return nil
 }
 
 // batch is a part of the file on its way from the reader to the writer.
@@ -67,12 +45,13 @@ type batch struct {
 	err  error
 }
 
-func (s *Snapshot) copyFile(ctx context.Context, f io.ReaderAt, w io.Writer, progress func(done int64)) error {
+// copyFile copies the image that f is.
+func copyFile(ctx context.Context, f io.ReaderAt, info livedb.Info, w io.Writer, progress func(done int64)) error {
 	free, full := make(chan []byte, spoolBatches), make(chan batch, spoolBatches)
 	for range spoolBatches {
 		free <- make([]byte, copyBatch)
 	}
-	go s.readFile(f, free, full)
+	go readFile(f, info, free, full)
 	defer func() { // also after a panic of w or progress, which a host may outlive
 		close(free) // the reader ends as soon as it sees no more room
 		for range full {
@@ -81,13 +60,13 @@ func (s *Snapshot) copyFile(ctx context.Context, f io.ReaderAt, w io.Writer, pro
 	var done int64
 	for b := range full {
 		if b.err != nil {
-			return fmt.Errorf("snapshot %s: read the file: %w", s.path, b.err)
+			return fmt.Errorf("read the file: %w", b.err)
 		}
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("snapshot %s: %w", s.path, err)
+			return err
 		}
 		if _, err := w.Write(b.data); err != nil {
-			return fmt.Errorf("snapshot %s: write the image: %w", s.path, err)
+			return fmt.Errorf("write the image: %w", err)
 		}
 		if done += int64(len(b.data)); progress != nil {
 			progress(done)
@@ -99,16 +78,16 @@ func (s *Snapshot) copyFile(ctx context.Context, f io.ReaderAt, w io.Writer, pro
 
 // readFile reads the image into what comes from free, until there is no more of either,
 // and closes full.
-func (s *Snapshot) readFile(f io.ReaderAt, free <-chan []byte, full chan<- batch) {
+func readFile(f io.ReaderAt, info livedb.Info, free <-chan []byte, full chan<- batch) {
 	defer close(full)
-	size := s.info.Bytes()
+	size := info.Bytes()
 	for off := int64(0); off < size; {
 		buf, ok := <-free
 		if !ok {
 			return
 		}
 		buf = buf[:min(int64(len(buf)), size-off)]
-		err := s.readPages(f, buf, off)
+		err := readPages(f, info, buf, off)
 		full <- batch{buf, err}
 		if err != nil {
 			return
@@ -119,9 +98,9 @@ func (s *Snapshot) readFile(f io.ReaderAt, free <-chan []byte, full chan<- batch
 
 // readPages fills buf with the whole pages at off. The page with the lock bytes is none:
 // SQLite gives zeros for it, and Windows lets nobody read what another has locked.
-func (s *Snapshot) readPages(f io.ReaderAt, buf []byte, off int64) error {
-	page := int64(s.info.PageSize)
-	lockAt := (lockPage(s.info.PageSize)-1)*page - off
+func readPages(f io.ReaderAt, info livedb.Info, buf []byte, off int64) error {
+	page := int64(info.PageSize)
+	lockAt := (lockPage(info.PageSize)-1)*page - off
 	if lockAt < 0 || lockAt >= int64(len(buf)) {
 		return readAll(f, buf, off)
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // The spool reads the file behind SQLite's back. What could write into it meanwhile, in
@@ -40,7 +42,7 @@ for line in sys.stdin:
 	}
 	writers = append(writers, "VACUUM", "PRAGMA cache_size=5;PRAGMA journal_mode=off;BEGIN;DELETE FROM t WHERE id>700;UPDATE t SET a=1;COMMIT")
 	for _, reads := range []int{1, 2} { // the second one uses a descriptor that was kept
-		s, err := Begin(t.Context(), db, Options{})
+		s, err := Begin(t.Context(), db, livedb.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +54,7 @@ for line in sys.stdin:
 				}
 			}
 		}
-		f := s.file(t.Context())
+		f := s.ImageFile(t.Context())
 		if f == nil {
 			t.Fatal("the file is not read: nothing is proven")
 		}
@@ -105,7 +107,7 @@ func TestSpoolKeepsTheApplicationsLocks(t *testing.T) {
 		}
 	}
 	for range 3 {
-		s, err := Begin(t.Context(), db, Options{})
+		s, err := Begin(t.Context(), db, livedb.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // What lies where SQLite has its lock bytes is no page, and SQLite gives zeros for it.
@@ -26,12 +28,12 @@ func TestSpoolPastTheLockBytePage(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Begin(t.Context(), db, Options{})
+		s, err := Begin(t.Context(), db, livedb.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		if s.file(t.Context()) == nil || s.Info().Bytes() < pendingByte {
+		if s.ImageFile(t.Context()) == nil || s.Info().Bytes() < pendingByte {
 			t.Fatal("nothing is proven")
 		}
 		h := sha256.New()

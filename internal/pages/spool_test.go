@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // The file at the path may be another one by now: a spool that read it would store a
@@ -22,7 +24,7 @@ func TestSpoolReadsNoOtherFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Begin(t.Context(), db, Options{})
+	s, err := Begin(t.Context(), db, livedb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +44,7 @@ func TestSpoolReadsNoOtherFile(t *testing.T) {
 func TestSpoolOfAFileThatEndsEarly(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, sampleSchema)
-	s, err := Begin(t.Context(), db, Options{})
+	s, err := Begin(t.Context(), db, livedb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,10 +93,10 @@ func (r refusing) Write([]byte) (int, error) { return 0, r.err }
 func TestSpoolReadsNoLockBytes(t *testing.T) {
 	for _, size := range []int{512, 65536} {
 		page := int64(size)
-		s := &Snapshot{info: Info{PageSize: size, PageCount: lockPage(size) + page/512}}
+		info := livedb.Info{PageSize: size, PageCount: lockPage(size) + page/512}
 		n := &counting{}
-		if err := s.copyFile(t.Context(), locked{}, n, nil); err != nil || n.n != s.Info().Bytes() {
-			t.Errorf("pages of %d bytes: %d of %d, %v", page, n.n, s.Info().Bytes(), err)
+		if err := copyFile(t.Context(), locked{}, info, n, nil); err != nil || n.n != info.Bytes() {
+			t.Errorf("pages of %d bytes: %d of %d, %v", page, n.n, info.Bytes(), err)
 		}
 		if zeros := n.n - n.ones; zeros != page {
 			t.Errorf("pages of %d bytes: %d bytes are zero", page, zeros)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 )
 
@@ -16,7 +17,7 @@ type WriteTx struct {
 	wait    time.Duration // how long one lock is waited for
 	path    string
 	conn    *sqlite.Conn
-	before  sidecars
+	ownLog  bool // nobody had a -wal when we came
 	snap    *Snapshot
 	page1   []byte
 	cookie  uint32 // that Replace has set
@@ -39,40 +40,29 @@ const (
 // its ctx ends or for at most wait, then ErrBusy. A pending rollback or WAL
 // recovery is done by SQLite, as for any writer. It opens damaged databases too where SQLite can at all: see Damage.
 func BeginWrite(ctx context.Context, path string, wait time.Duration) (*WriteTx, error) {
-	const op = "write"
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	var held error // the last refusal for somebody's lock
-	for {
-		real, err := locate(op, path)
-		if err != nil {
-			return nil, err
-		}
-		t, err := attemptWrite(ctx, real)
+	var t *WriteTx
+	err := livedb.Wait(ctx, func() error {
+		real, err := livedb.Locate(path)
 		if err == nil {
-			t.wait = wait
-			return t, nil
+			t, err = attemptWrite(ctx, real)
 		}
-		switch {
-		case isBusy(err):
-			held = err
-		case ctx.Err() != nil && held != nil:
-			return nil, cancelled(ctx, op, path, held) // the time ran out inside an attempt
-		default:
-			return nil, explain(op, path, err)
-		}
-		if waitErr := pause(ctx); waitErr != nil {
-			return nil, cancelled(ctx, op, path, err)
-		}
+		return err
+	})
+	if err != nil {
+		return nil, livedb.Explain("write", path, err)
 	}
+	t.wait = wait
+	return t, nil
 }
 
 func attemptWrite(ctx context.Context, real string) (*WriteTx, error) {
-	before, err := lookBeside(real)
+	log, err := livedb.LogExists(real)
 	if err != nil {
 		return nil, err
 	}
-	t := &WriteTx{path: real, before: before}
+	t := &WriteTx{path: real, ownLog: !log}
 	if t.conn, err = sqlite.Open(real, sqlite.Options{}); err != nil {
 		return nil, err
 	}
@@ -85,7 +75,7 @@ func attemptWrite(ctx context.Context, real string) (*WriteTx, error) {
 		err = t.start(ctx)
 	}
 	if sqlite.Classify(err) == sqlite.ClassCorrupt {
-		t.damage = explain("write", real, err)
+		t.damage = livedb.Explain("write", real, err)
 		err = t.startDamaged(ctx)
 	}
 	if err != nil {
@@ -96,6 +86,7 @@ func attemptWrite(ctx context.Context, real string) (*WriteTx, error) {
 
 // mayWrite rejects a file that SQLite could open for reading only.
 func (t *WriteTx) mayWrite() error {
+	const sqliteReadOnly = 8 // https://www.sqlite.org/rescode.html
 	readOnly, err := t.conn.ReadOnly()
 	if err == nil && readOnly {
 		err = &sqlite.Error{Op: "open for writing", Code: sqliteReadOnly, Msg: "attempt to write a readonly database"}
@@ -107,12 +98,11 @@ func (t *WriteTx) start(ctx context.Context) error {
 	if err := t.conn.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	info, page1, err := readInfo(ctx, t.conn)
+	state, err := livedb.Within(ctx, t.path, t.conn)
 	if err != nil {
 		return err
 	}
-	t.page1 = page1
-	t.snap = &Snapshot{path: t.path, conn: t.conn, info: info, inWrite: true}
+	t.page1, t.snap = state.Page1(), &Snapshot{state}
 	return nil
 }
 
@@ -141,6 +131,25 @@ func (t *WriteTx) Snapshot() *Snapshot { return t.snap }
 // that they would otherwise report.
 func (t *WriteTx) Damage() error { return t.damage }
 
+// Matches reports whether what t is about to replace is the very state of token; nil
+// matches nothing. It leaves the Snapshot of t with a second reader.
+func (t *WriteTx) Matches(ctx context.Context, token *livedb.Token) (bool, error) {
+	if token == nil || t.state != writeOpen {
+		return false, nil
+	}
+	t.ownLog = t.ownLog || token.CreatedLog()
+	return token.Matches(ctx, t.snap.Tx)
+}
+
+// OpenSecondReader gives the Snapshot of t a second reader (see livedb.Tx.SecondReader). Where it
+// cannot be had there is none. The next Replace, Commit or Rollback closes it.
+func (t *WriteTx) OpenSecondReader(ctx context.Context) error {
+	if t.state != writeOpen {
+		return nil
+	}
+	return t.snap.OpenSecondReader(ctx)
+}
+
 // Commit makes the replacement visible to everybody, atomically. Readers that are
 // in the way are waited for as BeginWrite says, within ctx; after an error (ErrBusy, …) the
 // transaction is still open: try again or Rollback.
@@ -152,22 +161,14 @@ func (t *WriteTx) Commit(ctx context.Context) error {
 	case writeEnded:
 		return fmt.Errorf("%s %s: the transaction has ended", op, t.path)
 	}
-	if err := t.part(); err != nil {
+	if err := t.snap.CloseSecondReader(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.wait)
 	defer cancel()
-	for {
-		err := t.conn.Exec(context.WithoutCancel(ctx), "COMMIT")
-		if err == nil {
-			break
-		}
-		if !isBusy(err) {
-			return explain(op, t.path, err)
-		}
-		if waitErr := pause(ctx); waitErr != nil {
-			return cancelled(ctx, op, t.path, err)
-		}
+	err := livedb.Wait(ctx, func() error { return t.conn.Exec(context.WithoutCancel(ctx), "COMMIT") })
+	if err != nil {
+		return livedb.Explain(op, t.path, err)
 	}
 	t.state = writeEnded
 	t.closing = t.end() // told by Rollback: the commit stands
@@ -191,8 +192,11 @@ func (t *WriteTx) Rollback() error {
 // WAL holds our transaction only, and SQLite folds it in as for any application
 // that closes; else the WAL is left to those who use it.
 func (t *WriteTx) end() error {
-	err := t.part()
-	if t.before.wal < 0 {
+	var err error
+	if t.snap != nil {
+		err = t.snap.CloseSecondReader()
+	}
+	if t.ownLog {
 		err = errors.Join(err, t.conn.CheckpointOnClose())
 	}
 	return errors.Join(err, t.conn.Close())

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 )
 
@@ -275,7 +276,7 @@ func TestReplaceOverDamage(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s %s: %v", name, journal, err)
 			}
-			if (tx.Damage() != nil) == (name == "zeroed pages") || tx.Damage() != nil && !errors.Is(tx.Damage(), ErrCorrupt) {
+			if (tx.Damage() != nil) == (name == "zeroed pages") || tx.Damage() != nil && !errors.Is(tx.Damage(), livedb.ErrCorrupt) {
 				t.Errorf("%s %s: damage: %v", name, journal, tx.Damage())
 			}
 			if err := tx.Rollback(); err != nil {
@@ -310,7 +311,7 @@ sys.stdin.readline(); c.execute("COMMIT"); print("ended"); sys.stdin.read()`)
 	if _, err := tx.Replace(t.Context(), bytes.NewReader(image), info.PageSize, info.PageCount, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := tx.Commit(t.Context()); !errors.Is(err, ErrBusy) {
+	if err := tx.Commit(t.Context()); !errors.Is(err, livedb.ErrBusy) {
 		t.Fatalf("commit beside a reader: %v", err)
 	}
 	reader.say("end")

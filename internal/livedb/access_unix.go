@@ -1,6 +1,6 @@
 //go:build unix
 
-package pages
+package livedb
 
 import "golang.org/x/sys/unix"
 

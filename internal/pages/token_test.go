@@ -11,19 +11,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/snapd/internal/livedb"
 )
 
-// marked begins a snapshot and marks it; in the rollback-journal modes it lets go of it.
-func marked(t *testing.T, db string) (*Snapshot, *Mark) {
+// identified begins a snapshot and takes its state token; in the rollback-journal modes it lets go of it.
+func identified(t *testing.T, db string) (*Snapshot, *livedb.Token) {
 	t.Helper()
-	s, err := Begin(t.Context(), db, Options{ScratchDir: t.TempDir()})
+	s, err := Begin(t.Context(), db, livedb.Options{ScratchDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	m, err := s.Mark(t.Context())
+	m, err := s.Token()
 	if err != nil || m == nil {
-		t.Fatalf("mark %v, %v", m, err)
+		t.Fatalf("token %v, %v", m, err)
 	}
 	if s.Info().JournalMode != "wal" {
 		if err := s.Release(t.Context()); err != nil {
@@ -34,11 +36,11 @@ func marked(t *testing.T, db string) (*Snapshot, *Mark) {
 }
 
 // Lost: commits that came between the safety backup and the lock, were they overlooked.
-func TestStill(t *testing.T) {
+func TestMatches(t *testing.T) {
 	commit := "UPDATE account SET balance=balance+1 WHERE id=1;"
 	for _, journal := range []string{"wal", "delete", "persist"} {
 		for name, c := range map[string]struct {
-			before, after string // SQL, around the mark
+			before, after string // SQL, around the token
 			do            func(t *testing.T, db string)
 			only          string // journal mode; "" is all
 			want          bool
@@ -69,7 +71,7 @@ func TestStill(t *testing.T) {
 			"bytes written over it":           {do: func(t *testing.T, db string) { overwrite(t, db, "-") }},
 		} {
 			if journal == "wal" && strings.Contains(c.after, "EXCLUSIVE") {
-				continue // nobody can have it beside a reader
+				continue // no other connection can have it next to a reader
 			}
 			if c.only != "" && c.only != journal {
 				continue
@@ -81,7 +83,7 @@ func TestStill(t *testing.T) {
 				// Somebody has it open, so that the log stays.
 				other := python(t, db, "c.execute('SELECT count(*) FROM account').fetchall(); ready(); sys.stdin.read()")
 				shell(t, db, c.before)
-				s, m := marked(t, db)
+				s, m := identified(t, db)
 				shell(t, db, "PRAGMA journal_mode="+journal+";"+c.after)
 				if c.do != nil {
 					c.do(t, db)
@@ -91,9 +93,9 @@ func TestStill(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer tx.Rollback()
-				got, err := tx.Still(t.Context(), m)
+				got, err := tx.Matches(t.Context(), m)
 				if err != nil || got != c.want {
-					t.Errorf("still: %v %v, want %v", got, err, c.want)
+					t.Errorf("matches: %v %v, want %v", got, err, c.want)
 				}
 				if err := errors.Join(s.Close(), tx.Rollback()); err != nil {
 					t.Error(err)
@@ -122,7 +124,7 @@ func overwrite(t *testing.T, path, with string) {
 
 // Lost: the state of the database that a symbolic link names by now. The one that was
 // saved lies where it lay, and its page 1 is the same.
-func TestStillThroughALinkThatMoves(t *testing.T) {
+func TestMatchesThroughALinkThatMoves(t *testing.T) {
 	dir := t.TempDir()
 	now, link := filepath.Join(dir, "now.db"), filepath.Join(dir, "link.db")
 	shell(t, now, "PRAGMA journal_mode=delete; "+sampleSchema)
@@ -135,7 +137,7 @@ func TestStillThroughALinkThatMoves(t *testing.T) {
 	if err := errors.Join(os.WriteFile(other, b, 0o600), os.Symlink(now, link)); err != nil {
 		t.Fatal(err)
 	}
-	_, m := marked(t, link)
+	_, m := identified(t, link)
 	if err := errors.Join(os.Remove(link), os.Symlink(other, link)); err != nil {
 		t.Fatal(err)
 	}
@@ -144,24 +146,24 @@ func TestStillThroughALinkThatMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	if still, err := tx.Still(t.Context(), m); still || err != nil {
-		t.Errorf("another database is still the one that was saved: %v %v", still, err)
+	if same, err := tx.Matches(t.Context(), m); same || err != nil {
+		t.Errorf("another database is taken for the one that was saved: %v %v", same, err)
 	}
 }
 
-// A database that nobody has open: what we leave beside it is nothing, as without a mark.
-func TestStillOfAQuietDatabase(t *testing.T) {
+// A database that nobody has open: what we leave next to it is nothing, as without a token.
+func TestMatchesOfAQuietDatabase(t *testing.T) {
 	for _, journal := range []string{"wal", "delete"} {
 		dir := t.TempDir()
 		db := filepath.Join(dir, "data.db")
 		shell(t, db, "PRAGMA journal_mode="+journal+"; "+sampleSchema)
-		s, m := marked(t, db)
+		s, m := identified(t, db)
 		tx, err := BeginWrite(t.Context(), db, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if still, err := tx.Still(t.Context(), m); !still || err != nil {
-			t.Errorf("%s: %v %v", journal, still, err)
+		if same, err := tx.Matches(t.Context(), m); !same || err != nil {
+			t.Errorf("%s: %v %v", journal, same, err)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -174,7 +176,7 @@ func TestStillOfAQuietDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := mustReadDir(t, dir); len(got) != 1 {
-			t.Errorf("%s: left beside it: %v", journal, got)
+			t.Errorf("%s: left next to it: %v", journal, got)
 		}
 	}
 }
@@ -231,7 +233,7 @@ func TestReplaceByGivesTheImageBack(t *testing.T) {
 							t.Fatal(err)
 						}
 						defer tx.Rollback()
-						if err := tx.Pair(t.Context()); err != nil {
+						if err := tx.OpenSecondReader(t.Context()); err != nil {
 							t.Fatal(err)
 						}
 						d := differences(t, db, tx.Snapshot(), image)

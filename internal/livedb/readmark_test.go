@@ -1,4 +1,4 @@
-package pages
+package livedb
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// folded returns a snapshot that began while the log was wholly in the file, and the
+// checkpointed returns a snapshot that began while the log was wholly in the file, and the
 // application, which has the database open.
-func folded(t *testing.T) (*Snapshot, *sql.DB) {
+func checkpointed(t *testing.T) (*Tx, *sql.DB) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "data.db")
 	app, err := sql.Open("sqlite", path)
@@ -22,7 +22,7 @@ func folded(t *testing.T) (*Snapshot, *sql.DB) {
 	if _, err := app.Exec("PRAGMA journal_mode=wal; CREATE TABLE t(a); INSERT INTO t VALUES(1); PRAGMA wal_checkpoint"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Begin(t.Context(), path, Options{Aside: true}) // too small to wait for
+	s, err := Begin(t.Context(), path, Options{AvoidReadMark0: true}) // too small to wait for
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +37,11 @@ func folded(t *testing.T) (*Snapshot, *sql.DB) {
 	return s, app
 }
 
-// A backup at start-up would else keep the log growing, and slow every commit down.
-func TestSnapshotStepsAside(t *testing.T) {
-	s, app := folded(t)
+// Else a backup at start-up would keep the log growing, and slow every commit down.
+func TestSnapshotAvoidsReadMark0(t *testing.T) {
+	s, app := checkpointed(t)
 	done := make(chan error, 1)
-	go func() { done <- s.stepAside(t.Context(), time.Hour) }()
+	go func() { done <- s.avoidReadMark0(t.Context(), time.Hour) }()
 	if _, err := app.Exec("INSERT INTO t VALUES(2)"); err != nil {
 		t.Fatal(err)
 	}
@@ -64,9 +64,9 @@ func TestSnapshotStepsAside(t *testing.T) {
 	}
 }
 
-func TestSnapshotStaysWhereNobodyCommits(t *testing.T) {
-	s, _ := folded(t)
-	if err := s.stepAside(t.Context(), 5*asidePoll); err != nil {
+func TestSnapshotKeepsReadMark0WithoutCommits(t *testing.T) {
+	s, _ := checkpointed(t)
+	if err := s.avoidReadMark0(t.Context(), 5*readMarkPoll); err != nil {
 		t.Fatal(err)
 	}
 	if mark, ok := s.conn.ReadMark(); mark != 0 || !ok {
@@ -77,17 +77,17 @@ func TestSnapshotStaysWhereNobodyCommits(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.stepAside(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+	if err := s.avoidReadMark0(ctx, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
 
 // The deadline is for locks: a snapshot that is pinned is not given up for a courtesy.
-func TestSnapshotStaysWhereTimeIsShort(t *testing.T) {
-	s, _ := folded(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*asidePoll)
+func TestSnapshotKeepsReadMark0WhenTimeIsShort(t *testing.T) {
+	s, _ := checkpointed(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*readMarkPoll)
 	defer cancel()
-	if err := s.stepAside(ctx, time.Hour); err != nil {
+	if err := s.avoidReadMark0(ctx, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := s.conn.Int(t.Context(), "SELECT count(*) FROM t"); n != 1 || err != nil {
@@ -95,13 +95,13 @@ func TestSnapshotStaysWhereTimeIsShort(t *testing.T) {
 	}
 }
 
-// The wait is small beside the backup, and none for what is copied in a moment.
-func TestAsideWait(t *testing.T) {
+// The wait is small compared with the backup, and none for what is copied in a moment.
+func TestReadMarkWait(t *testing.T) {
 	for _, c := range []struct {
 		bytes int64
 		want  time.Duration
 	}{{0, 0}, {32 << 20, 0}, {1 << 30, 50 * time.Millisecond}, {1 << 40, 2 * time.Second}} {
-		if got := (Info{PageSize: 512, PageCount: c.bytes / 512}).aside(); got != c.want {
+		if got := (Info{PageSize: 512, PageCount: c.bytes / 512}).readMarkWait(); got != c.want {
 			t.Errorf("%d bytes: %v, want %v", c.bytes, got, c.want)
 		}
 	}

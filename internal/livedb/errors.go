@@ -1,7 +1,6 @@
-package pages
+package livedb
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,7 +8,6 @@ import (
 	"strings"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 )
 
@@ -17,24 +15,24 @@ import (
 var (
 	// ErrBusy: somebody held a lock until the context's deadline.
 	ErrBusy = errors.New("the database is locked")
+	// ErrMoving: the files changed while they were read. Waiting may help.
+	ErrMoving = errors.New("the database changes faster than it can be read")
 	// ErrNotDatabase: the file is not SQLite's, or encrypted.
 	ErrNotDatabase = errors.New("not a SQLite database")
 	// ErrCorrupt: SQLite found the file damaged.
 	ErrCorrupt = errors.New("the database is damaged")
 	// ErrMissing: there is no such file; wraps fs.ErrNotExist.
 	ErrMissing = errors.New("the database file does not exist")
-	// ErrNotFile: the path, or that of a -wal, -shm or -journal, names a directory, a
+	// ErrNotRegular: the path, or that of a -wal, -shm or -journal, names a directory, a
 	// device, a pipe or the like.
-	ErrNotFile = errors.New("not a regular file")
+	ErrNotRegular = errors.New("not a regular file")
 	// ErrPermission: the operating system does not let us read or write it.
 	ErrPermission = errors.New("no permission")
-	// ErrPageSize: live database and image differ in page size or in the bytes
-	// reserved on each page, or the image has no page: such an image can only replace the file.
-	ErrPageSize = errors.New("the page sizes differ")
 )
 
-// explain wraps an error with the sentinel that it stands for and what to do.
-func explain(op, path string, err error) error {
+// Explain wraps an error of the operation op on the database at path with the sentinel
+// that it stands for and what to do.
+func Explain(op, path string, err error) error {
 	switch sqlite.Classify(err) {
 	case sqlite.ClassBusy:
 		return fmt.Errorf("%s %s: %w%s: %w", op, path, ErrBusy, whoHolds(path), err)
@@ -50,15 +48,12 @@ func explain(op, path string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s %s: %w; see the rights of the file and its directory: %w", op, path, ErrPermission, err)
 	}
-	if errors.Is(err, livedb.ErrNotRegular) {
-		return fmt.Errorf("%s %s: %w: %w", op, path, ErrNotFile, err)
-	}
 	return fmt.Errorf("%s %s: %w", op, path, err)
 }
 
 // whoHolds names the processes that have the database open, for a busy message.
 func whoHolds(path string) string {
-	users, known, err := livedb.Users(path)
+	users, known, err := Users(path)
 	if err != nil || !known { // a hint only: nothing to say without it
 		return "; wait for its other users, or end their transaction"
 	}
@@ -77,49 +72,29 @@ func whoHolds(path string) string {
 	return "; wait for its other users, or end their transaction"
 }
 
-// locate resolves path and rejects what cannot be a database.
-func locate(op, path string) (string, error) {
-	real, err := livedb.Resolve(path)
-	if err == nil {
-		err = regular(real)
+// Locate resolves path, and rejects what cannot be a database that SQLite opens:
+// ErrMissing, ErrNotRegular, and ErrCorrupt for an empty file next to a -wal.
+func Locate(path string) (real string, err error) {
+	if real, err = Resolve(path); err != nil {
+		return "", missing(err)
 	}
-	switch {
-	case err == nil:
-		return real, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("%s %s: %w: %w", op, path, ErrMissing, err)
-	case errors.Is(err, fs.ErrPermission):
-		return "", explain(op, path, err)
-	}
-	return "", fmt.Errorf("%s: %w", op, err)
-}
-
-func regular(real string) error {
 	fi, err := os.Stat(real)
 	if err != nil {
-		return err
+		return "", missing(err)
 	}
 	if !fi.Mode().IsRegular() {
-		return fmt.Errorf("%s: %w; give the path of the database file itself", real, ErrNotFile)
+		return "", fmt.Errorf("%w; give the path of the database file itself", notRegular(real))
 	}
-	if err := livedb.CheckSidecars(real); errors.Is(err, livedb.ErrNotRegular) {
-		return fmt.Errorf("%w: %w", ErrNotFile, err)
-	} else if err != nil {
-		return err
+	if err := CheckSidecars(real); err != nil {
+		return "", err
 	}
-	wal, err := os.Stat(real + "-wal")
-	if fi.Size() == 0 && err == nil && wal.Size() > 0 {
+	wal, err := size(real + "-wal")
+	if err != nil {
+		return "", err
+	}
+	if fi.Size() == 0 && wal > 0 {
 		// SQLite deletes such a WAL when it opens the database.
-		return fmt.Errorf("%s: %w: the file is empty, but its -wal holds %d bytes; keep both aside and restore a backup", real, ErrCorrupt, wal.Size())
+		return "", fmt.Errorf("%w: the file is empty, but its -wal holds %d bytes; set both apart and restore a backup", ErrCorrupt, wal)
 	}
-	return nil
-}
-
-// cancelled is the error for a context that ended while a lock was waited for:
-// what was waited for when its time was up, the context's own when it was cancelled.
-func cancelled(ctx context.Context, op, path string, waitedFor error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) && waitedFor != nil {
-		return explain(op, path, waitedFor)
-	}
-	return fmt.Errorf("%s %s: %w", op, path, ctx.Err())
+	return real, nil
 }

@@ -1,4 +1,4 @@
-package pages
+package livedb
 
 import (
 	"context"
@@ -7,45 +7,26 @@ import (
 	"io/fs"
 	"os"
 
-	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 )
 
-// sidecars is what lay beside a database before we opened it; sizes in bytes, -1
-// for a file that was not there.
-type sidecars struct{ wal, shm int64 }
-
-func lookBeside(real string) (sidecars, error) {
-	wal, err := size(real + "-wal")
-	if err != nil {
-		return sidecars{}, err
-	}
-	shm, err := size(real + "-shm")
-	return sidecars{wal: wal, shm: shm}, err
-}
-
-// wouldLeaveForeign reports whether reading a WAL database now creates files.
-// Where we may not write the database, those files would be ours, and the
-// application might not be able to use them.
-func (b sidecars) wouldLeaveForeign() bool { return b.wal < 0 || b.shm < 0 }
-
-// tidy removes what SQLite created beside the database for our reading, unless
+// tidy removes what SQLite created next to the database for our reading, unless
 // somebody else uses it by now. Our connection is closed.
-func (b sidecars) tidy(real string) error {
-	if b.wal > 0 && b.shm >= 0 {
+func (f Files) tidy() error {
+	if f.WAL.Size > 0 && f.Index {
 		return nil
 	}
-	now, err := lookBeside(real)
+	wal, err := size(f.path + "-wal")
 	if err != nil {
 		return err
 	}
 	switch {
-	case b.wal <= 0 && now.wal == 0:
+	case f.WAL.Size == 0 && wal == 0:
 		// An empty one that was there before is most likely another snapshot's, which
 		// has ended since, or was killed; it holds nothing.
-		return removeEmptyWAL(real)
-	case b.wal > 0 && b.shm < 0 && now.shm >= 0:
-		return removeIndex(real)
+		return removeEmptyWAL(f.path)
+	case f.WAL.Size > 0 && !f.Index:
+		return removeIndex(f.path)
 	}
 	return nil
 }
@@ -78,9 +59,12 @@ func removeIndex(real string) error {
 	if !exclusiveNeedsNoIndex {
 		return nil
 	}
+	if n, err := size(real + "-shm"); err != nil || n < 0 {
+		return err
+	}
 	now, cancel := context.WithCancel(context.Background())
 	cancel() // one attempt
-	unlock, err := livedb.LockExclusive(now, real)
+	unlock, err := LockExclusive(now, real)
 	if err != nil {
 		if errors.Is(err, context.Canceled) || errors.Is(err, fs.ErrPermission) {
 			return nil // in use, or not ours to lock

@@ -1,4 +1,4 @@
-package pages
+package livedb
 
 import (
 	"context"
@@ -28,11 +28,7 @@ func (i Info) Bytes() int64 { return int64(i.PageSize) * i.PageCount }
 // Offsets into page 1 (https://www.sqlite.org/fileformat2.html#the_database_header);
 // all numbers there are big-endian.
 const (
-	hdrSize        = 100
-	hdrPageSize    = 16
 	hdrWriteFormat = 18 // 1 rollback journal, 2 WAL; the read version follows
-	hdrReserved    = 20
-	hdrPageCount   = 28
 	hdrCookie      = 40
 	hdrAutoVacuum  = 52 // largest root page; nonzero with auto_vacuum
 	hdrEncoding    = 56
@@ -40,12 +36,6 @@ const (
 	hdrIncremental = 64
 	hdrAppID       = 68
 )
-
-// pendingByte is where SQLite's locks lie; the page that holds it stores nothing.
-const pendingByte = 0x40000000
-
-// lockPage is the number of the page that holds the lock bytes.
-func lockPage(pageSize int) int64 { return pendingByte/int64(pageSize) + 1 }
 
 // readInfo reads page 1 and the page count in the connection's open transaction.
 func readInfo(ctx context.Context, c *sqlite.Conn) (Info, []byte, error) {
@@ -61,7 +51,7 @@ func readInfo(ctx context.Context, c *sqlite.Conn) (Info, []byte, error) {
 	if len(page1) == 0 {
 		return info, nil, nil
 	}
-	if len(page1) < hdrSize {
+	if len(page1) < headerSize {
 		return info, nil, fmt.Errorf("page 1 has %d bytes", len(page1))
 	}
 	info.PageSize = len(page1)

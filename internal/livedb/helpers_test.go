@@ -1,0 +1,51 @@
+package livedb
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// run is shell for SQL that must succeed.
+func run(t *testing.T, db, script string) {
+	t.Helper()
+	if out, err := shell(t, db, script); err != nil {
+		t.Fatalf("sqlite3: %v\n%s", err, out)
+	}
+}
+
+// startPython runs a script in another process, with the sqlite3 module and c, an open
+// connection to db with explicit transactions, and returns when it has printed "ready".
+// It is killed by stop, or when the test ends.
+func startPython(t *testing.T, db, script string) (stop func()) {
+	t.Helper()
+	p, err := exec.LookPath("python3")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("python3 is needed in CI: %v", err)
+		}
+		t.Skip("SKIPPED, NOTHING PROVEN: python3 is not installed (Debian: apt-get install python3)")
+	}
+	cmd := exec.Command(p, "-u", "-c", `
+import sqlite3, sys
+c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+def ready(): print("ready", flush=True)
+`+script, db)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+	t.Cleanup(stop)
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("python: %q, %v", line, err)
+	}
+	return stop
+}

@@ -1,3 +1,0 @@
-package pages
-
-const exclusiveNeedsNoIndex = true

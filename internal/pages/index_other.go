@@ -1,5 +1,0 @@
-//go:build !linux
-
-package pages
-
-const exclusiveNeedsNoIndex = false
