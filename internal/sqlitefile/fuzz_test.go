@@ -80,3 +80,32 @@ func readAsTree(t *testing.T, f *sqlitefile.File, n uint32, page []byte) {
 		}
 	}
 }
+
+// FuzzHeads parses anything as each of the headers.
+func FuzzHeads(f *testing.F) {
+	corrupt(f, "header_*.db", 64<<10)
+	corrupt(f, "*-journal", 64<<10)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h := sqlitefile.HeaderOf(b); h != nil {
+			if size := h.PageSize(); size != 0 && (size < sqlitefile.MinPageSize || size > sqlitefile.MaxPageSize || h.Usable() > size) {
+				t.Errorf("page size %d, usable %d", size, h.Usable())
+			}
+			h.IsPointerMap(h.LargestRoot())
+			_ = h.Encoding().String()
+		}
+		if len(b) >= sqlitefile.JournalHeaderSize {
+			if h := (*sqlitefile.JournalHeader)(b); h.SizesAllowed() && h.Sector() == 0 {
+				t.Error("sectors of 0 bytes")
+			}
+		}
+		if x, torn, ok := sqlitefile.ParseWALIndex(b); ok && (torn || x.LastFrame < 0 || x.Copied < 0) {
+			t.Errorf("%+v", x)
+		}
+		if v, n := sqlitefile.Varint(b); n > 9 || n == 0 && v != 0 {
+			t.Errorf("varint %d of %d bytes", v, n)
+		}
+		if r, err := sqlitefile.ParseRecord(b); err == nil && (r.Columns() > sqlitefile.MaxColumns || r.Size() < int64(r.Columns())) {
+			t.Errorf("record of %d columns, %d bytes", r.Columns(), r.Size())
+		}
+	})
+}
