@@ -74,7 +74,7 @@ func (m *Manager) Dir() string { return m.cfg.Dir }
 // archive without its entry. While another operation holds the lock none of
 // that is debris, and it is left alone.
 func (m *Manager) settle(ctx context.Context) error {
-	pending, err := m.readIntent()
+	pending, err := m.target(ctx).Pending()
 	if err != nil {
 		return err
 	}
@@ -88,25 +88,18 @@ func (m *Manager) settle(ctx context.Context) error {
 	}
 	lock, err := m.cat.LockOperation(ctx, false, "settle")
 	if err != nil {
-		if errors.Is(err, catalogfile.ErrBusy) || errors.Is(err, fs.ErrPermission) || isReadOnlyFS(err) {
+		if errors.Is(err, catalogfile.ErrBusy) || errors.Is(err, catalogfile.ErrReadOnly) {
 			return nil // somebody works there, or nothing can be written: looking is all we can do
 		}
 		return err
 	}
 	defer lock.Unlock()
-	if pending, err = m.readIntent(); err != nil { // again, now that nobody else works on it
+	if err := explain(m.finishSwap(ctx)); errors.Is(err, ErrBusy) {
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Err: err,
+			Message: "a restore that was cut short cannot be finished while the database is in use"})
+		return nil
+	} else if err != nil {
 		return err
-	}
-	if pending != nil {
-		err := m.finishRestore(ctx, pending)
-		if errors.Is(explain(err), ErrBusy) {
-			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Backup: pending.Backup, Err: err,
-				Message: "a restore that was cut short cannot be finished while the database is in use"})
-			return nil
-		}
-		if err != nil {
-			return err
-		}
 	}
 	return m.reconcile(ctx, lock)
 }
@@ -176,14 +169,9 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 			m.ev.emit(ctx, Event{Type: EventWarning, Operation: what, Err: err, Message: "the operation lock could not be released"})
 		}
 	}
-	if pending, err := m.readIntent(); err != nil || pending != nil {
-		if err == nil {
-			err = m.finishRestore(ctx, pending)
-		}
-		if err != nil {
-			done()
-			return nil, err
-		}
+	if err := m.finishSwap(ctx); err != nil {
+		done()
+		return nil, err
 	}
 	if err := errors.Join(m.claim(ctx), m.reconcile(ctx, lock)); err != nil {
 		done()

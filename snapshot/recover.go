@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/swap"
 )
 
 // Action is what Recover did.
@@ -60,7 +59,7 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 	defer unlock()
 	m.begun(ctx, "recover", "")
 	rec, err := m.recover(ctx)
-	if errors.Is(err, errMoved) {
+	if errors.Is(err, swap.ErrChanged) {
 		err = hint(&sentinelError{ErrBusy, err}, "stop whatever writes to the database, then try again")
 	}
 	if err != nil {
@@ -77,7 +76,7 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 
 func (m *Manager) recover(ctx context.Context) (Recovery, error) {
 	// Taken before the check: what is replaced later is what was judged.
-	still, err := m.stillAsNow()
+	still, err := takeToken(m.cfg.Database)
 	if err != nil {
 		return Recovery{}, fmt.Errorf("recover: %w", err)
 	}
@@ -107,7 +106,7 @@ func (m *Manager) recover(ctx context.Context) (Recovery, error) {
 }
 
 // recoverMissing handles a database that is not there or has no bytes.
-func (m *Manager) recoverMissing(ctx context.Context, still stillFunc, rec *Recovery) error {
+func (m *Manager) recoverMissing(ctx context.Context, still stateToken, rec *Recovery) error {
 	usable, err := m.candidates()
 	if err != nil {
 		return err
@@ -124,58 +123,25 @@ func (m *Manager) recoverMissing(ctx context.Context, still stillFunc, rec *Reco
 		return hint(fmt.Errorf("recover: %w: %s, while %d backups exist", ErrMissing, m.cfg.Database, len(usable)),
 			"restore one of them, or start once with on-missing=ignore to begin with a new database")
 	}
-	quarantine := ""
-	if len(livedb.Sidecars(m.cfg.Database)) > 0 {
-		if quarantine, err = m.quarantineName(); err != nil {
-			return err
-		}
-	}
-	return m.restoreFirst(ctx, usable, &swap{quarantine: quarantine, still: still}, rec)
+	return m.restoreFirst(ctx, usable, swap.Swap{Preserve: m.target(ctx).HasSidecars(), Unchanged: still.Matches}, rec)
 }
 
 // keepOrphans copies a log or journal whose database is gone or empty: SQLite
 // deletes it when the application creates the database anew.
 func (m *Manager) keepOrphans(ctx context.Context, rec *Recovery) error {
-	var orphans []string
-	for _, suffix := range []string{"-wal", "-journal"} {
-		if st, err := os.Lstat(m.cfg.Database + suffix); err == nil && st.Mode().IsRegular() && st.Size() > 0 {
-			orphans = append(orphans, suffix)
-		}
-	}
-	if len(orphans) == 0 {
-		return nil
-	}
-	quarantine, err := m.quarantineName()
+	kept, err := m.target(ctx).KeepOrphans(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("recover: %w", err)
 	}
-	for _, suffix := range orphans {
-		if err := copyOf(ctx, m.cfg.Database+suffix, quarantine+suffix); err != nil {
-			return fmt.Errorf("recover: keep %s: %w", m.cfg.Database+suffix, err)
-		}
+	if kept != "" {
+		rec.Quarantined = &kept
+		m.reportQuarantined(ctx, "recover", kept)
 	}
-	m.tellQuarantined(ctx, "recover", &swap{quarantine: quarantine})
-	kept := quarantined(quarantine)
-	rec.Quarantined = &kept
 	return nil
 }
 
-// copyOf makes to a durable copy of a file that SQLite has no locks on.
-func copyOf(ctx context.Context, from, to string) error {
-	src, err := livedb.OpenSidecar(from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	st, err := src.Stat()
-	if err != nil {
-		return err
-	}
-	return durable.CopyFile(ctx, src, st.Size(), to, 0o600)
-}
-
 // recoverDamaged handles a database that is proven corrupt.
-func (m *Manager) recoverDamaged(ctx context.Context, still stillFunc, rec *Recovery) error {
+func (m *Manager) recoverDamaged(ctx context.Context, still stateToken, rec *Recovery) error {
 	usable, err := m.candidates()
 	if err != nil {
 		return err
@@ -188,11 +154,7 @@ func (m *Manager) recoverDamaged(ctx context.Context, still stillFunc, rec *Reco
 		return hint(fmt.Errorf("recover: %w: %w; the damaged file was left as it is", ErrNoUsableBackup, damaged),
 			"look for backups elsewhere, or try the sqlite3 shell's .recover on a copy of the file")
 	}
-	quarantine, err := m.quarantineName()
-	if err != nil {
-		return err
-	}
-	return m.restoreFirst(ctx, usable, &swap{quarantine: quarantine, still: still}, rec)
+	return m.restoreFirst(ctx, usable, swap.Swap{Preserve: true, Unchanged: still.Matches}, rec)
 }
 
 // candidates returns the backups that recovery may try, newest first; before
@@ -224,8 +186,8 @@ func (m *Manager) candidates() ([]Backup, error) {
 }
 
 // restoreFirst puts the first candidate that passes its proof in place.
-func (m *Manager) restoreFirst(ctx context.Context, usable []Backup, s *swap, rec *Recovery) error {
-	if err := m.mustBeUnused(ctx); err != nil {
+func (m *Manager) restoreFirst(ctx context.Context, usable []Backup, s swap.Swap, rec *Recovery) error {
+	if err := m.target(ctx).WaitUnused(ctx); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
 	for _, e := range usable {
@@ -237,9 +199,9 @@ func (m *Manager) restoreFirst(ctx context.Context, usable []Backup, s *swap, re
 			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "recover", Backup: e.ID, Err: err, Message: "this backup cannot be used; trying the next older"})
 			continue
 		}
-		s.staged, s.backup = f, e
+		s.Staged, s.Sum = f, e.ImageBLAKE3
 		m.atPoint("unpacked")
-		return m.putBack(ctx, s, rec)
+		return m.putBack(ctx, s, e, rec)
 	}
 	return hint(fmt.Errorf("recover: %w: none of %d backups passed its proof; the database was left as it is", ErrNoUsableBackup, len(usable)),
 		"run verify --all to see why, and look for copies of the backups elsewhere")
@@ -279,24 +241,25 @@ func (m *Manager) condemn(ctx context.Context, e Backup, err error) error {
 	return errors.Join(err, m.remember(ctx, &e, verdictOf(report, m.now())))
 }
 
-// putBack swaps the proven image in and tells what happened.
-func (m *Manager) putBack(ctx context.Context, s *swap, rec *Recovery) error {
-	defer s.staged.Discard()
-	s.report = &rec.Report
-	if err := m.swap(ctx, s); err != nil {
+// putBack swaps the proven image of e in and tells what happened.
+func (m *Manager) putBack(ctx context.Context, s swap.Swap, e Backup, rec *Recovery) error {
+	defer s.Staged.Discard()
+	s.Report, s.Note = rec.Report, swap.Note{Backup: e.ID, Operation: "recover"}
+	s.Committing = func() { m.committing(ctx, "recover", e.ID) }
+	done, err := m.target(ctx).Run(ctx, s)
+	if err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
-	m.rememberRestore(catalog.RestoreOutcome{ID: s.backup.ID, Action: "recover", DurationMS: m.since(rec.began)})
-	rec.Action, rec.Restored, rec.LosesSince = ActionRestored, &s.backup.ID, s.backup.CreatedAt
-	if s.quarantine != "" {
-		kept := quarantined(s.quarantine)
-		rec.Quarantined = &kept
+	m.rememberRestore(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: m.since(rec.began)})
+	rec.Action, rec.Restored, rec.LosesSince = ActionRestored, &e.ID, e.CreatedAt
+	if done.Kept != "" {
+		rec.Quarantined = &done.Kept
 	}
-	m.tellQuarantined(ctx, "recover", s)
-	if err := m.checkRestored(ctx, s.backup); err != nil {
+	m.reportQuarantined(ctx, "recover", done.Kept)
+	if err := m.checkRestored(ctx, e); err != nil {
 		return err
 	}
-	m.ev.emit(ctx, Event{Type: EventRestored, Operation: "recover", Backup: s.backup.ID, Path: m.cfg.Database,
-		Message: fmt.Sprintf("database recovered from %s, taken %s", s.backup.ID, s.backup.CreatedAt.UTC().Format(time.RFC3339))})
+	m.ev.emit(ctx, Event{Type: EventRestored, Operation: "recover", Backup: e.ID, Path: m.cfg.Database,
+		Message: fmt.Sprintf("database recovered from %s, taken %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339))})
 	return nil
 }

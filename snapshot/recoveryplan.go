@@ -140,7 +140,7 @@ func (m *Manager) plan(verdict integrity.Verdict, options []RecoveryOption, usab
 	default:
 		p.Reason = "the newest backup that passes its proof would take the database's place"
 	}
-	if err := m.used(); err != nil {
+	if err := explain(m.target(context.Background()).Unused()); err != nil {
 		p.Action, p.Reason, p.Err = ActionWaiting, err.Error(), fmt.Errorf("recover: %w", err)
 	}
 	return p

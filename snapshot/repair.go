@@ -2,28 +2,26 @@ package snapshot
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/swap"
 )
 
 // repair makes the damaged database whole from what it holds itself, where that
 // loses less than any backup would: on a private copy, which is swapped in only once
 // it is proven, while the original goes to quarantine. done is false where that
 // cannot be; nothing was touched then. A backup that loses less is restored instead.
-func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, rec *Recovery) (done bool, err error) {
+func (m *Manager) repair(ctx context.Context, still stateToken, usable []Backup, rec *Recovery) (done bool, err error) {
 	if !rec.Report.Mendable() {
 		return false, nil
 	}
-	if err := m.mustBeUnused(ctx); err != nil {
+	if err := m.target(ctx).WaitUnused(ctx); err != nil {
 		return false, fmt.Errorf("recover: %w", err)
 	}
 	f, err := durable.Create(m.cfg.Database, 0o600)
@@ -40,30 +38,22 @@ func (m *Manager) repair(ctx context.Context, still stillFunc, usable []Backup, 
 	if err != nil {
 		return false, fmt.Errorf("recover: mend: %w", err)
 	}
-	quarantine, err := m.quarantineName()
-	if err != nil {
-		return false, err
-	}
 	if b, ok := newerThan(&mended, usable); ok {
 		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "recover", Backup: b.ID, Path: m.cfg.Database,
 			Message: "the backup holds transactions that the damaged log no longer proves: it loses less than mending"})
-		err := m.restoreFirst(ctx, []Backup{b}, &swap{quarantine: quarantine, still: still}, rec)
+		err := m.restoreFirst(ctx, []Backup{b}, swap.Swap{Preserve: true, Unchanged: still.Matches}, rec)
 		if !errors.Is(err, ErrNoUsableBackup) {
 			return true, err
 		}
 	}
 	m.atPoint("mended")
-	image, err := imageOf(ctx, f)
+	swapped, err := m.target(ctx).Run(ctx, swap.Swap{Staged: f, Preserve: true, Report: rec.Report, Unchanged: still.Matches,
+		Committing: func() { m.committing(ctx, "recover", "") }, Note: swap.Note{Operation: "recover"}})
 	if err != nil {
-		return false, fmt.Errorf("recover: mend: %w", err)
-	}
-	s := &swap{staged: f, backup: image, quarantine: quarantine, report: &rec.Report, still: still}
-	if err := m.swap(ctx, s); err != nil {
 		return false, fmt.Errorf("recover: %w", err)
 	}
-	kept := quarantined(s.quarantine)
-	rec.Action, rec.Mended, rec.Quarantined = ActionRepaired, &mended, &kept
-	m.tellQuarantined(ctx, "recover", s)
+	rec.Action, rec.Mended, rec.Quarantined = ActionRepaired, &mended, &swapped.Kept
+	m.reportQuarantined(ctx, "recover", swapped.Kept)
 	if err := m.checkRestored(ctx, Backup{}); err != nil {
 		return true, err
 	}
@@ -108,36 +98,4 @@ func newerThan(mended *integrity.Mending, usable []Backup) (Backup, bool) {
 	}
 	mended.Dropped = max(mended.Dropped, 1)
 	return usable[0], true
-}
-
-// imageOf describes a staged, synced database that is no backup's.
-func imageOf(ctx context.Context, f *durable.File) (Backup, error) {
-	if err := f.Sync(); err != nil {
-		return Backup{}, err
-	}
-	st, err := os.Stat(f.Name())
-	if err != nil {
-		return Backup{}, err
-	}
-	sum, err := hashImage(ctx, io.NewSectionReader(f, 0, st.Size()))
-	return Backup{DatabaseBytes: st.Size(), ImageBLAKE3: sum}, err
-}
-
-// hashImage returns the BLAKE3 of everything in r, in hex.
-func hashImage(ctx context.Context, r io.Reader) (string, error) {
-	h := archive.NewImageHash()
-	buf := make([]byte, 1<<20)
-	for {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		n, err := r.Read(buf)
-		h.Write(buf[:n])
-		if errors.Is(err, io.EOF) {
-			return hex.EncodeToString(h.Sum(nil)), nil
-		}
-		if err != nil {
-			return "", err
-		}
-	}
 }

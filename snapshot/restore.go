@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -18,6 +16,7 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/swap"
 )
 
 // Method is how a restore put the image in place.
@@ -190,7 +189,7 @@ func (m *Manager) acceptTarget(target string, o RestoreOptions) error {
 	if target == m.cfg.Database {
 		return hint(fmt.Errorf("restore to %s: %w: that is the database itself", o.To, ErrRefused), "leave --to out to restore over the database")
 	}
-	if slices.Contains(sidecarSuffixes, strings.TrimPrefix(target, m.cfg.Database)) {
+	if swap.IsSidecar(m.cfg.Database, target) {
 		return hint(fmt.Errorf("restore to %s: %w: SQLite would take it for a part of the database", o.To, ErrRefused), "choose another path")
 	}
 	if dir, err := livedb.Resolve(m.cfg.Dir); err == nil && dir == filepath.Dir(target) {

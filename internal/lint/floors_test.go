@@ -16,8 +16,9 @@ var floors = []struct {
 	{"httpapi", 5},
 	{"snapshot", 4},
 	{"internal/catalogfile", 3},
-	{"catalog", 2},   // catalog and integrity
-	{"integrity", 2}, // do not know each other
+	{"catalog", 2},       // catalog and integrity
+	{"integrity", 2},     // do not know each other
+	{"internal/swap", 2}, // knows neither, nor they it
 	{"internal/sqlitefile", 0},
 	{"internal", 1},
 }

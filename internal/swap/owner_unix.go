@@ -1,6 +1,6 @@
 //go:build unix
 
-package snapshot
+package swap
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// chownLike gives path the owner in st, where this process may do that.
-func chownLike(path string, st fs.FileInfo) error {
+// copyOwner gives path the owner in st, where this process may do that.
+func copyOwner(path string, st fs.FileInfo) error {
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil
@@ -27,6 +27,3 @@ func ownedByUs(st fs.FileInfo) bool {
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	return ok && int(sys.Uid) == os.Geteuid()
 }
-
-// isReadOnlyFS reports an error of a file system mounted read-only.
-func isReadOnlyFS(err error) bool { return errors.Is(err, syscall.EROFS) }

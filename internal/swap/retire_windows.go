@@ -1,7 +1,7 @@
-package snapshot
+package swap
 
 // replaced is the file that a swap takes the name from. A file that somebody has
-// open cannot be renamed over here, so there are no late comers.
+// open cannot be renamed over here, so there are no stragglers.
 type replaced struct{}
 
 func openReplaced(string, *intent) (*replaced, error) { return &replaced{}, nil }

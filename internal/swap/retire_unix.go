@@ -1,6 +1,6 @@
 //go:build unix
 
-package snapshot
+package swap
 
 import (
 	"errors"
@@ -13,15 +13,14 @@ import (
 // replaced is the file that a swap takes the name from.
 type replaced struct{ f *os.File }
 
-// openReplaced opens it, before the rename, for retire. Nobody in this process
-// has a lock on it that closing a descriptor could drop: the caller has them all
-// locked out.
-func openReplaced(db string, in *intent) (*replaced, error) {
+// openReplaced opens it before the rename, for retire. Nobody in this process has a
+// lock on it that closing a descriptor could drop: everybody is locked out.
+func openReplaced(database string, in *intent) (*replaced, error) {
 	if in.Replaced == nil || in.Replaced.Bytes == 0 {
 		return &replaced{}, nil
 	}
-	f, err := os.OpenFile(db, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrPermission) || isReadOnlyFS(err) {
+	f, err := os.OpenFile(database, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return &replaced{}, nil // nobody writes to that
 	}
 	if err != nil {
@@ -30,10 +29,10 @@ func openReplaced(db string, in *intent) (*replaced, error) {
 	return &replaced{f}, nil
 }
 
-// retire makes the file unusable once it has no name left. Somebody who opened
-// it in the instant before the rename waits for our lock, and would then, on a
-// file that is no longer the database, make a -wal with the new database's name:
-// SQLite now tells them that it is no database, and they open the new one.
+// retire makes the file unusable once it has no name left. A straggler waits for our
+// lock, and would then, on a file that is no longer the database, make a -wal with the
+// new database's name: SQLite now answers that it is no database, and the straggler
+// opens the new one.
 func (r *replaced) retire() error {
 	if r.f == nil {
 		return nil

@@ -1,0 +1,217 @@
+package swap
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
+)
+
+// Swap says what takes the database's place, and what becomes of what was there.
+type Swap struct {
+	// Staged is the new database, proven, a temporary file of the database's path. The
+	// caller discards it afterwards.
+	Staged *durable.File
+	// Sum is the hash of the staged file in hex; "" has Run compute it.
+	Sum string
+	// Preserve keeps the files that are replaced as a quarantine, with Report, if it is
+	// not nil, as JSON next to it. Otherwise they are gone after the swap.
+	Preserve bool
+	Report   any
+	// Unchanged reports whether the database is still what was judged or saved. It is
+	// asked while nobody else can change it.
+	Unchanged func() (bool, error)
+	// Committing, when not nil, is called right before the swap becomes irrevocable:
+	// from there on the end of the context has no effect.
+	Committing func()
+	// Note is remembered with the swap.
+	Note Note
+}
+
+// Result says what became of a swap, also of one that failed.
+type Result struct {
+	// Committed: the swap became irrevocable. Where Run failed all the same, Finish
+	// brings it to an end.
+	Committed bool
+	// Kept is the absolute path of what was preserved: the database or, where that was
+	// missing, its first sidecar. "" for nothing.
+	Kept string
+}
+
+// Run puts the staged file in the database's place; see the package comment. Errors:
+// ErrChanged where Unchanged says no, *InUseError, livedb.ErrBusy, the context's. With
+// those nothing was changed.
+func (t *Target) Run(ctx context.Context, s Swap) (res Result, err error) {
+	in, err := t.describe(ctx, s)
+	if err != nil {
+		return res, fmt.Errorf("replace %s: %w", t.Database, err)
+	}
+	unlock, err := t.lockOut(ctx)
+	if err != nil {
+		return res, err
+	}
+	defer unlock()
+	if ok, err := s.Unchanged(); err != nil {
+		return res, fmt.Errorf("replace %s: %w", t.Database, err)
+	} else if !ok {
+		return res, ErrChanged
+	}
+	if err := t.decide(in, s.Preserve); err != nil {
+		return res, fmt.Errorf("replace %s: %w", t.Database, err)
+	}
+	if err := copyOwnerAndMode(s.Staged.Name(), t.Database); err != nil {
+		return res, fmt.Errorf("replace %s: %w", t.Database, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return res, fmt.Errorf("replace %s: %w", t.Database, err)
+	}
+	res.Committed = true // whatever fails from here on may have begun to change things
+	if s.Committing != nil {
+		s.Committing()
+	}
+	if err := in.write(t.Database); err != nil {
+		return res, fmt.Errorf("replace %s: %w", t.Database, err)
+	}
+	t.point("intent written")
+	if err := t.carryOut(context.WithoutCancel(ctx), in); err != nil {
+		return res, fmt.Errorf("replace %s: %w", t.Database, err)
+	}
+	res.Kept, err = kept(in.Quarantine)
+	return res, err
+}
+
+// describe makes the part of the intent that needs no lock. The staged file is synced
+// before anything says that it is whole.
+func (t *Target) describe(ctx context.Context, s Swap) (*intent, error) {
+	in := &intent{Version: intentVersion, Note: s.Note, Target: filepath.Base(t.Database),
+		Staged: filepath.Base(s.Staged.Name()), BLAKE3: s.Sum}
+	if err := s.Staged.Sync(); err != nil {
+		return nil, err
+	}
+	st, err := os.Stat(s.Staged.Name())
+	if err != nil {
+		return nil, err
+	}
+	in.Bytes = st.Size()
+	if in.BLAKE3 == "" {
+		if in.BLAKE3, err = t.hash(ctx, io.NewSectionReader(s.Staged, 0, in.Bytes)); err != nil {
+			return nil, err
+		}
+	}
+	if s.Preserve && s.Report != nil {
+		if in.Report, err = json.Marshal(s.Report); err != nil {
+			return nil, fmt.Errorf("quarantine report: %w", err)
+		}
+	}
+	in.StagedID, err = livedb.Identify(s.Staged.Name())
+	return in, err
+}
+
+// decide adds what the swap will touch, with everybody locked out.
+func (t *Target) decide(in *intent, preserve bool) (err error) {
+	if in.Replaced, err = stateOf(t.Database, ""); err != nil {
+		return err
+	}
+	data := in.Replaced != nil
+	for _, suffix := range sidecarSuffixes {
+		side, err := stateOf(t.Database, suffix)
+		if err != nil {
+			return err
+		}
+		if side != nil {
+			in.Sidecars = append(in.Sidecars, *side)
+			data = data || side.holdsData()
+		}
+	}
+	if !preserve || !data {
+		in.Report = nil
+		return nil
+	}
+	in.Quarantine, err = t.newQuarantine()
+	return err
+}
+
+// carryOut does, or goes on with, the steps of an intent. Each may have been done
+// before.
+func (t *Target) carryOut(ctx context.Context, in *intent) error {
+	if err := t.preserve(ctx, in); err != nil {
+		return err
+	}
+	for _, side := range in.Sidecars {
+		if missing, err := isMissing(t.Database + side.Suffix); err != nil {
+			return err
+		} else if missing {
+			continue
+		}
+		if err := durable.Remove(t.Database + side.Suffix); err != nil {
+			return err
+		}
+		t.point("removed " + side.Suffix)
+	}
+	old, err := openReplaced(t.Database, in)
+	if err != nil {
+		return err
+	}
+	defer old.close()
+	rename := durable.Rename
+	if in.Replaced == nil {
+		rename = durable.RenameNew // whatever appeared there since is not ours to replace
+	}
+	if err := rename(t.stagedPath(in), t.Database); err != nil {
+		return err
+	}
+	t.point("renamed")
+	if err := old.retire(); err != nil {
+		return err
+	}
+	if err := t.waitForStragglers(ctx, in.Quarantine); err != nil {
+		return err
+	}
+	if err := restrictAccess(in.Quarantine); err != nil {
+		return err
+	}
+	return t.close(in)
+}
+
+// close removes the intent of a swap that took effect. The observer comes first: what
+// it does not keep of the swap, nobody would know after a crash.
+func (t *Target) close(in *intent) error {
+	if t.Observer.TookEffect != nil {
+		t.Observer.TookEffect(in.Note)
+	}
+	if err := durable.Remove(intentPath(t.Database)); err != nil {
+		return err
+	}
+	t.point("intent removed")
+	return nil
+}
+
+// stagedPath is the staged file of an intent.
+func (t *Target) stagedPath(in *intent) string {
+	return filepath.Join(filepath.Dir(t.Database), in.Staged)
+}
+
+// hash returns the hash of everything in r, in hex.
+func (t *Target) hash(ctx context.Context, r io.Reader) (string, error) {
+	h := t.NewHash()
+	buf := make([]byte, 1<<20)
+	for {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		n, err := r.Read(buf)
+		h.Write(buf[:n])
+		if err == io.EOF {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/swap"
+)
+
+// swapTries is how often the database is saved again because somebody wrote to it
+// before it was locked. A writer that commits that often in a row is in use.
+const swapTries = 5
+
+// swapRestore restores by replacing the database's file.
+type swapRestore struct {
+	m      *Manager
+	target *swap.Target
+	backup Backup
+	plan   *RestorePlan
+	res    *RestoreResult
+	staged *durable.File // the proven image
+}
+
+// restoreSwap restores e by replacing the database's file.
+func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, plan *RestorePlan, res *RestoreResult) (err error) {
+	if m.cfg.BeforeSwap != nil {
+		if err := m.cfg.BeforeSwap(ctx); err != nil {
+			return fmt.Errorf("restore: BeforeSwap: %w", err)
+		}
+	}
+	if m.cfg.AfterSwap != nil {
+		defer func() {
+			if e := m.cfg.AfterSwap(context.WithoutCancel(ctx)); e != nil {
+				err = errors.Join(err, fmt.Errorf("restore: AfterSwap: %w", e))
+			}
+		}()
+	}
+	s := &swapRestore{m: m, target: m.target(ctx), backup: e, plan: plan, res: res}
+	if err := s.target.WaitUnused(ctx); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if s.staged, err = m.unpack(ctx, r, e, m.cfg.Database, 0o600); err != nil {
+		return m.condemn(ctx, e, err)
+	}
+	defer s.staged.Discard()
+	m.atPoint("unpacked")
+	if err := s.applyWAL(ctx); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if err := s.run(ctx); err != nil {
+		return err
+	}
+	return m.checkRestored(ctx, e)
+}
+
+// applyWAL leaves the database without sidecars where they are sound. A damaged one
+// stays as it is: the database will be quarantined whole.
+func (s *swapRestore) applyWAL(ctx context.Context) error {
+	if st, err := os.Stat(s.m.cfg.Database); err != nil || st.Size() == 0 || !s.target.HasSidecars() {
+		return nil // save looks at the file too, and says what is wrong with it
+	}
+	report, err := s.m.look(ctx, integrity.LevelQuick, s.m.cfg.LockWait)
+	if err != nil || report.Damaged() {
+		return err
+	}
+	return s.target.ApplyWAL(ctx)
+}
+
+// run saves what the database holds, and replaces its file, if nobody wrote to it in
+// between.
+func (s *swapRestore) run(ctx context.Context) error {
+	for range swapTries {
+		token, err := takeToken(s.m.cfg.Database)
+		if err != nil {
+			return fmt.Errorf("restore: %w", err)
+		}
+		in, err := s.save(ctx)
+		if err != nil {
+			return err
+		}
+		in.Staged, in.Sum, in.Unchanged = s.staged, s.backup.ImageBLAKE3, token.Matches
+		in.Committing = func() { s.m.committing(ctx, "restore", s.backup.ID) }
+		in.Note = swap.Note{Backup: s.backup.ID, Operation: "restore"}
+		if s.res.SafetyBackup != nil {
+			in.Note.Safety = *s.res.SafetyBackup
+		}
+		done, err := s.target.Run(ctx, in)
+		if !done.Committed && s.res.SafetyBackup != nil {
+			// Nothing was changed: what was saved is not needed.
+			err = errors.Join(err, s.m.forget(ctx, *s.res.SafetyBackup))
+			s.res.SafetyBackup = nil
+		}
+		if err == nil {
+			s.res.Quarantined = done.Kept
+			s.m.rememberRestore(s.res.outcome(s.m)) // with how long it took
+			s.m.reportQuarantined(ctx, "restore", done.Kept)
+			return nil
+		} else if !errors.Is(err, swap.ErrChanged) {
+			return fmt.Errorf("restore: %w", err)
+		}
+	}
+	return hint(&sentinelError{ErrBusy, fmt.Errorf("restore: %w, %d times", swap.ErrChanged, swapTries)}, "stop whatever writes to the database, then try again")
+}
+
+// save keeps what the swap will replace: a sound database as a safety backup, and of
+// anything else it has the swap preserve the files.
+func (s *swapRestore) save(ctx context.Context) (swap.Swap, error) {
+	m := s.m
+	if err := m.stillThere(s.plan); err != nil {
+		return swap.Swap{}, err
+	}
+	st, err := os.Stat(m.cfg.Database)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && st.Size() == 0:
+		if s.target.HasSidecars() {
+			return s.saveFiles(ctx)
+		}
+		return swap.Swap{}, s.plan.saved(s.backup, nil)
+	case err != nil:
+		return swap.Swap{}, fmt.Errorf("restore: %w", err)
+	case m.damagedFiles(ctx) != nil || m.damagedByJournal(ctx):
+		return s.saveFiles(ctx)
+	}
+	b, err := s.safetyBackup(ctx)
+	if isDamage(err) {
+		return s.saveFiles(ctx)
+	}
+	if err != nil {
+		return swap.Swap{}, err
+	}
+	if err := s.plan.saved(s.backup, &b); err != nil {
+		return swap.Swap{}, errors.Join(err, m.forget(ctx, b.ID))
+	}
+	s.res.SafetyBackup = &b.ID
+	return swap.Swap{}, nil
+}
+
+// safetyBackup backs up what the swap will replace.
+func (s *swapRestore) safetyBackup(ctx context.Context) (b Backup, err error) {
+	wait, cancel := s.m.lockContext(ctx)
+	snap, err := pages.Begin(wait, s.m.cfg.Database, livedb.Options{ScratchDir: s.m.cfg.Dir})
+	cancel()
+	if err != nil {
+		return Backup{}, err
+	}
+	b, err = s.m.store(ctx, snap, safetyRequest(s.backup), nil)
+	if closed := snap.Close(); closed != nil {
+		return Backup{}, fmt.Errorf("restore: safety backup: %w", closed) // the file is still ours to read: it cannot be replaced
+	}
+	if err != nil {
+		return Backup{}, fmt.Errorf("restore: safety backup: %w", err)
+	}
+	return b, nil
+}
+
+// saveFiles has the swap preserve the files as they are, with a check's report.
+func (s *swapRestore) saveFiles(ctx context.Context) (swap.Swap, error) {
+	if err := s.plan.saved(s.backup, nil); err != nil {
+		return swap.Swap{}, err
+	}
+	report, err := s.m.look(ctx, integrity.LevelQuick, s.m.cfg.LockWait)
+	if err != nil {
+		return swap.Swap{}, fmt.Errorf("restore: %w", err)
+	}
+	return swap.Swap{Preserve: true, Report: report}, nil
+}
+
+// target is the database's file for internal/swap, in the operation of ctx.
+func (m *Manager) target(ctx context.Context) *swap.Target {
+	return &swap.Target{Database: m.cfg.Database, Dir: m.cfg.Dir, LockWait: m.cfg.LockWait, NewHash: archive.NewImageHash, Now: m.cfg.Now,
+		Observer: swap.Observer{
+			Point: m.atPoint,
+			TookEffect: func(n swap.Note) {
+				if n.Backup != "" { // else a repair
+					m.rememberRestore(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety})
+				}
+			},
+			Warn: func(w swap.Warning) {
+				m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Path: w.Path, Err: w.Err, Message: w.Message})
+			},
+		}}
+}
+
+// committing announces that an operation becomes irrevocable.
+func (m *Manager) committing(ctx context.Context, operation, id string) {
+	m.progress(ctx, Event{Operation: operation, Backup: id, Phase: phaseCommit})
+}
+
+// reportQuarantined says where a swap has kept what it replaced, if it has.
+func (m *Manager) reportQuarantined(ctx context.Context, operation, kept string) {
+	if kept == "" {
+		return
+	}
+	what := "the damaged database"
+	if filepath.Ext(kept) != ".db" {
+		what = "an orphan log"
+	}
+	m.ev.emit(ctx, Event{Type: EventQuarantined, Operation: operation, Path: kept, Message: what + " was kept as " + filepath.Base(kept)})
+}
+
+// finishSwap brings a swap that a crash cut short to its end, if there is one.
+func (m *Manager) finishSwap(ctx context.Context) error {
+	end, err := m.target(ctx).Finish(ctx)
+	if err != nil {
+		return err
+	}
+	ev := Event{Type: EventRestoreReset, Operation: "restore", Backup: end.Note.Backup, Path: m.cfg.Database}
+	switch end.Outcome {
+	case swap.Completed:
+		ev.Message = "a restore that was cut short has been finished"
+	case swap.Undone:
+		ev.Message = "a restore that was cut short has been undone: the database is as it was before"
+	case swap.Abandoned:
+		ev.Message = "a restore that was cut short has been given up, because the database was used meanwhile; what it held before is in the newest pre-restore backup"
+		if end.Kept != "" {
+			ev.Message = "a restore that was cut short has been given up, because the database was used meanwhile; what was preserved is " + end.Kept
+		}
+	default: // there was none, or nothing was left to do
+		return nil
+	}
+	if end.Outcome != swap.Completed {
+		ev.more = Activity{Outcome: "failed", Code: "interrupted"}
+	}
+	m.ev.emit(ctx, ev)
+	return nil
+}
+
+// stateToken recognises a state of the database's files.
+type stateToken struct {
+	database string
+	taken    livedb.Fingerprint // zero for a missing file
+}
+
+// takeToken takes the token of the present state.
+func takeToken(database string) (stateToken, error) {
+	print, err := livedb.TakeFingerprint(database)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return stateToken{database, print}, err
+}
+
+// Matches reports whether the database has the token's state.
+func (t stateToken) Matches() (bool, error) {
+	now, err := takeToken(t.database)
+	return err == nil && t.taken.Same(now.taken), err
+}
