@@ -50,7 +50,7 @@ func ExampleManager_PlanRecovery() {
 	}
 	fmt.Printf("%s; the damaged file was kept: %v\n", rec.Action, rec.Quarantined != nil)
 	// Output:
-	// corrupt, would be repaired: the database can be made whole from what it holds itself
+	// corrupt, would be repaired: a repair of a private copy passed its proof and loses nothing
 	// repaired loses nothing: indexes were made anew from their tables without losing a row: tb (proven: true)
 	// repaired; the damaged file was kept: true
 }

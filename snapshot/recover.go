@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"time"
@@ -12,16 +13,17 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/swap"
 )
 
-// Action is what Recover did.
+// Action is what a recovery does.
 type Action string
 
 const (
 	ActionNone     Action = "none"     // the database is usable, or there is nothing to restore
 	ActionRestored Action = "restored" // a backup took the damaged or missing database's place
-	ActionRepaired Action = "repaired" // the database was mended from what it holds itself, no backup was needed
+	ActionRepaired Action = "repaired" // the database was repaired from what it holds itself, no backup was needed
 	ActionWaiting  Action = "waiting"  // damaged, but somebody has it open: nothing was touched
 )
 
@@ -29,6 +31,7 @@ const (
 type Recovery struct {
 	Action      Action            `json:"action"`
 	Verdict     integrity.Verdict `json:"verdict"`
+	Reason      string            `json:"reason"`      // why that action, in one sentence
 	Restored    *string           `json:"restored"`    // backup id
 	Quarantined *string           `json:"quarantined"` // absolute path of the preserved database
 	// Mended says what a repair did; nil after any other action.
@@ -37,15 +40,13 @@ type Recovery struct {
 	// LosesSince is when the restored backup was taken: what was committed
 	// after that is only in the quarantined file.
 	LosesSince time.Time `json:"-"`
-
-	began time.Time
 }
 
 // Recover is the start-up decision: it checks the database, and acts only if that
-// proves it corrupt, or it is missing while usable backups exist. Where the damage is
-// confined to what can be made anew from sound tables, or to the end of the log, it
-// mends a copy and swaps that in; else, or where that would lose more, it restores the
-// newest backup that passes its proof. The damaged file is kept whole with its report.
+// proves it corrupt, or it is missing while usable backups exist. Then the way out that
+// loses the least is taken, see [RecoveryPlan]: where the damage is confined to what can
+// be rebuilt from sound tables, or to the end of the log, a repaired copy; else the newest
+// backup that passes its proof. The damaged file is kept whole with its report.
 // Call it before the application opens the database.
 //
 // A check that could not be made (locked, no permission, an I/O error, out of
@@ -58,164 +59,251 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 	}
 	defer unlock()
 	m.begun(ctx, "recover", "")
-	rec, err := m.recover(ctx)
-	if errors.Is(err, swap.ErrChanged) {
+	r := &recovery{m: m, target: m.target(ctx), began: m.now()}
+	defer r.discard()
+	if err = r.run(ctx); errors.Is(err, swap.ErrChanged) {
 		err = hint(&sentinelError{ErrBusy, err}, "stop whatever writes to the database, then try again")
 	}
 	if err != nil {
-		if err = explain(err); errors.Is(err, ErrBusy) && rec.Verdict != "" {
-			rec.Action = ActionWaiting
+		if err = explain(fmt.Errorf("recover: %w", err)); errors.Is(err, ErrBusy) && r.out.Verdict != "" {
+			r.out.Action = ActionWaiting
 		}
-		return rec, m.failed(ctx, "recover", "", err)
+		return r.out, m.failed(ctx, "recover", "", err)
 	}
-	if rec.Action == ActionNone {
+	if r.out.Action == ActionNone {
 		m.ended(ctx, "recover", "")
 	}
-	return rec, nil
+	return r.out, nil
 }
 
-func (m *Manager) recover(ctx context.Context) (Recovery, error) {
-	// Taken before the check: what is replaced later is what was judged.
-	still, err := takeToken(m.cfg.Database)
+// PlanRecovery checks the database as [Manager.Recover] would, tries a repair on a
+// private copy in the system's temporary directory where the findings allow one, and
+// returns what Recover would do. It changes nothing. Errors: *integrity.CheckError
+// where the check or the trial could not be made.
+func (m *Manager) PlanRecovery(ctx context.Context) (_ RecoveryPlan, err error) {
+	r := &recovery{m: m, target: m.target(ctx), dryRun: true}
+	report, err := m.look(ctx, integrity.LevelQuick, m.cfg.LockWait)
 	if err != nil {
-		return Recovery{}, fmt.Errorf("recover: %w", err)
+		return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
 	}
-	began := m.now()
+	defer func() { err = errors.Join(err, r.discard()) }()
+	f, err := r.facts(ctx, report)
+	if err != nil {
+		return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
+	}
+	p := planRecovery(f)
+	p.Err = explain(p.Err)
+	return p, nil
+}
+
+// recovery is one recovery on its way from the check to its outcome.
+type recovery struct {
+	m      *Manager
+	target *swap.Target
+	dryRun bool // the plan is all that is wanted
+	began  time.Time
+	token  stateToken // of the state that was checked
+	trial  privateCopy
+	out    Recovery
+}
+
+// privateCopy is where a repair is tried.
+type privateCopy interface {
+	io.Writer
+	Name() string
+}
+
+// run checks, plans, and carries the plan out.
+func (r *recovery) run(ctx context.Context) (err error) {
+	m := r.m
+	// Taken before the check: what is replaced later is what was judged.
+	if r.token, err = takeToken(m.cfg.Database); err != nil {
+		return err
+	}
 	report, err := integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: integrity.LevelQuick,
 		ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait})
 	if err != nil {
-		return Recovery{}, err
+		return err
 	}
 	m.rememberCheck(report)
-	rec := Recovery{Action: ActionNone, Verdict: report.Verdict, Report: report, began: began}
-	switch report.Verdict {
-	case integrity.Healthy:
-		m.tellCheck(ctx, report, m.now().Sub(began))
-		return rec, nil
-	case integrity.Violations:
-		m.tellCheck(ctx, report, m.now().Sub(began))
-		for _, f := range report.Findings {
-			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "check", Path: m.cfg.Database, Message: "the application's rules are broken: " + f.Message})
-		}
-		return rec, nil
-	case integrity.Missing, integrity.Empty:
-		return rec, m.recoverMissing(ctx, still, &rec)
-	}
-	m.tellCheck(ctx, report, m.now().Sub(began))
-	return rec, m.recoverDamaged(ctx, still, &rec)
-}
-
-// recoverMissing handles a database that is not there or has no bytes.
-func (m *Manager) recoverMissing(ctx context.Context, still stateToken, rec *Recovery) error {
-	usable, err := m.candidates()
+	r.out = Recovery{Action: ActionNone, Verdict: report.Verdict, Report: report}
+	r.reportCheck(ctx, report)
+	f, err := r.facts(ctx, report)
 	if err != nil {
 		return err
 	}
-	if len(usable) == 0 || m.cfg.OnMissing == MissingIgnore {
-		if err := m.keepOrphans(ctx, rec); err != nil {
-			return err
-		}
-		m.ev.emit(ctx, Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database,
-			Message: "there is no database yet; the application will create it"})
-		return nil
+	p := planRecovery(f)
+	r.out.Reason = p.Reason
+	if f.repair.failed != nil {
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "recover", Path: m.cfg.Database, Err: f.repair.failed,
+			Message: "the database could not be repaired"})
 	}
-	if m.cfg.OnMissing == MissingFail {
-		return hint(fmt.Errorf("recover: %w: %s, while %d backups exist", ErrMissing, m.cfg.Database, len(usable)),
-			"restore one of them, or start once with on-missing=ignore to begin with a new database")
+	if p.Err != nil {
+		return p.Err
 	}
-	return m.restoreFirst(ctx, usable, swap.Swap{Preserve: m.target(ctx).HasSidecars(), Unchanged: still.Matches}, rec)
+	return r.carryOut(ctx, p, f)
 }
 
-// keepOrphans copies a log or journal whose database is gone or empty: SQLite
-// deletes it when the application creates the database anew.
-func (m *Manager) keepOrphans(ctx context.Context, rec *Recovery) error {
-	kept, err := m.target(ctx).KeepOrphans(ctx)
-	if err != nil {
-		return fmt.Errorf("recover: %w", err)
+// reportCheck tells of the check that the recovery began with.
+func (r *recovery) reportCheck(ctx context.Context, report Report) {
+	switch report.Verdict {
+	case integrity.Missing, integrity.Empty:
+		return // what is done about it says it
 	}
-	if kept != "" {
-		rec.Quarantined = &kept
-		m.reportQuarantined(ctx, "recover", kept)
+	r.m.tellCheck(ctx, report, r.m.now().Sub(r.began))
+	if report.Verdict == integrity.Violations {
+		for _, f := range report.Findings {
+			r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: "check", Path: r.m.cfg.Database, Message: "the application's rules are broken: " + f.Message})
+		}
+	}
+}
+
+// facts gathers what a database with that report is recovered by. A repair that the
+// findings allow is tried, unless somebody has the database open and would keep it.
+func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, err error) {
+	f = recoveryFacts{database: r.m.cfg.Database, verdict: report.Verdict, report: report, onMissing: r.m.cfg.OnMissing}
+	if report.Verdict == integrity.Healthy || report.Verdict == integrity.Violations {
+		return f, nil
+	}
+	if f.candidates, err = r.m.candidates(); err != nil {
+		return f, err
+	}
+	f.repair.hope = report.Mendable()
+	if planRecovery(f).Action == ActionNone {
+		return f, nil // nobody needs to be waited for
+	}
+	if r.dryRun {
+		err = r.target.Unused()
+	} else {
+		err = r.target.WaitUnused(ctx)
+	}
+	if explained := explain(err); errors.Is(explained, ErrBusy) {
+		f.inUse = explained
+	} else if err != nil {
+		return f, err
+	}
+	if f.repair.hope && (r.dryRun || f.inUse == nil) {
+		f.repair.tried = true
+		f.repair.result, err = r.tryRepair(ctx, report)
+		if errors.Is(err, integrity.ErrNotMendable) {
+			f.repair.failed, err = err, nil
+		}
+	}
+	return f, err
+}
+
+// tryRepair repairs a private copy of the database, which the recovery keeps.
+func (r *recovery) tryRepair(ctx context.Context, report Report) (done integrity.Mending, err error) {
+	dir := ""
+	if r.dryRun {
+		r.trial, err = durable.Scratch("", "repair")
+	} else {
+		dir = r.m.cfg.Dir
+		r.trial, err = durable.Create(r.m.cfg.Database, 0o600)
+	}
+	if err != nil {
+		r.trial = nil
+		return done, err
+	}
+	print, err := livedb.TakeFingerprint(r.m.cfg.Database)
+	if err != nil {
+		return done, err
+	}
+	sizes := livedb.Sizes{Main: print.Main.Size, WAL: print.WAL.Size, Journal: print.Journal.Size}
+	if err := durable.Preflight(filepath.Dir(r.trial.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
+		return done, err
+	}
+	r.m.progress(ctx, Event{Operation: "recover", Phase: "mend", Path: r.m.cfg.Database, Total: sizes.Main})
+	if err := livedb.CopyTo(ctx, r.m.cfg.Database, sizes, r.trial); err != nil {
+		return done, errors.Join(err, livedb.RemoveSidecars(r.trial.Name()))
+	}
+	return integrity.Mend(ctx, r.trial.Name(), report, integrity.Options{ScratchDir: dir})
+}
+
+// discard drops the private copy, unless it became the database.
+func (r *recovery) discard() error {
+	switch f := r.trial.(type) {
+	case *durable.File:
+		return f.Discard()
+	case *durable.ScratchFile:
+		return f.Close()
 	}
 	return nil
 }
 
-// recoverDamaged handles a database that is proven corrupt.
-func (m *Manager) recoverDamaged(ctx context.Context, still stateToken, rec *Recovery) error {
-	usable, err := m.candidates()
-	if err != nil {
-		return err
+// carryOut takes the plan's ways out in their order, until one passes its proof.
+func (r *recovery) carryOut(ctx context.Context, p RecoveryPlan, f recoveryFacts) error {
+	if p.Action == ActionNone {
+		return r.leave(ctx)
 	}
-	if done, err := m.repair(ctx, still, usable, rec); done || err != nil {
-		return err
-	}
-	damaged := &CorruptError{What: "database " + m.cfg.Database, Report: rec.Report}
-	if len(usable) == 0 {
-		return hint(fmt.Errorf("recover: %w: %w; the damaged file was left as it is", ErrNoUsableBackup, damaged),
-			"look for backups elsewhere, or try the sqlite3 shell's .recover on a copy of the file")
-	}
-	return m.restoreFirst(ctx, usable, swap.Swap{Preserve: true, Unchanged: still.Matches}, rec)
-}
-
-// candidates returns the backups that recovery may try, newest first; before
-// them the one restored last, where nothing was backed up since. Backups
-// whose proof failed are out; those not yet proven (after a rebuild) are in,
-// because recovery proves each itself. An image without pages restores nothing.
-func (m *Manager) candidates() ([]Backup, error) {
-	all, err := m.cat.Entries()
-	if err != nil {
-		return nil, fmt.Errorf("recover: %w", err)
-	}
-	state, err := m.cat.State()
-	if err != nil {
-		return nil, fmt.Errorf("recover: %w", err)
-	}
-	var usable []Backup
-	for _, e := range all {
-		if e.Verification.State != catalog.Failed && e.DatabaseBytes > 0 {
-			usable = append(usable, e)
+	tried := 0
+	for _, way := range p.Options {
+		var err error
+		if way.Action == ActionRepaired {
+			err = r.installRepair(ctx, f.repair.result)
+		} else {
+			err = r.restore(ctx, way.from)
+			tried += len(way.from)
 		}
-	}
-	if m.nothingSince(state) {
-		if i := slices.IndexFunc(usable, func(e Backup) bool { return e.ID == state.LastRestore.ID }); i > 0 {
-			restored := usable[i]
-			usable = slices.Insert(slices.Delete(usable, i, i+1), 0, restored)
+		if !errors.Is(err, errNoProof) {
+			return err
 		}
+		r.out.Reason = "the backup that would lose less failed its proof"
 	}
-	return usable, nil
-}
-
-// restoreFirst puts the first candidate that passes its proof in place.
-func (m *Manager) restoreFirst(ctx context.Context, usable []Backup, s swap.Swap, rec *Recovery) error {
-	if err := m.target(ctx).WaitUnused(ctx); err != nil {
-		return fmt.Errorf("recover: %w", err)
-	}
-	for _, e := range usable {
-		f, err := m.prepare(ctx, e)
-		if err != nil {
-			if !errors.Is(explain(err), ErrCorrupt) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersion) {
-				return fmt.Errorf("recover: %w", err)
-			}
-			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "recover", Backup: e.ID, Err: err, Message: "this backup cannot be used; trying the next older"})
-			continue
-		}
-		s.Staged, s.Sum = f, e.ImageBLAKE3
-		m.atPoint("unpacked")
-		return m.putBack(ctx, s, e, rec)
-	}
-	return hint(fmt.Errorf("recover: %w: none of %d backups passed its proof; the database was left as it is", ErrNoUsableBackup, len(usable)),
+	return hint(fmt.Errorf("%w: none of %d backups passed its proof; the database was left as it is", ErrNoUsableBackup, tried),
 		"run verify --all to see why, and look for copies of the backups elsewhere")
 }
 
-// prepare unpacks e beside the database and proves the image: its digests, and
+// leave has nothing to put in place. An orphan log is kept: SQLite deletes it when the
+// application creates the database.
+func (r *recovery) leave(ctx context.Context) error {
+	if r.out.Verdict != integrity.Missing && r.out.Verdict != integrity.Empty {
+		return nil
+	}
+	kept, err := r.target.KeepOrphans(ctx)
+	if err != nil {
+		return err
+	}
+	r.quarantined(ctx, kept)
+	r.m.ev.emit(ctx, Event{Type: EventChecked, Operation: "check", Path: r.m.cfg.Database, Message: r.out.Reason})
+	return nil
+}
+
+// quarantined notes where the damaged database was kept.
+func (r *recovery) quarantined(ctx context.Context, kept string) {
+	if kept != "" {
+		r.out.Quarantined = &kept
+		r.m.reportQuarantined(ctx, "recover", kept)
+	}
+}
+
+// restore puts the first of these backups in place that passes its proof; errNoProof
+// where none does.
+func (r *recovery) restore(ctx context.Context, from []Backup) error {
+	for _, e := range from {
+		staged, err := r.stage(ctx, e)
+		if err == nil {
+			r.m.atPoint("unpacked")
+			return r.putInPlace(ctx, staged, e)
+		}
+		if !errors.Is(explain(err), ErrCorrupt) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersion) {
+			return err
+		}
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: "recover", Backup: e.ID, Err: err, Message: "this backup cannot be used; trying the next way out"})
+	}
+	return errNoProof
+}
+
+// stage unpacks e next to the database and proves the image: its digests, and
 // quick_check. A backup that fails is marked in the catalog.
-func (m *Manager) prepare(ctx context.Context, e Backup) (_ *durable.File, err error) {
-	r, err := m.openArchive(e)
+func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, err error) {
+	m := r.m
+	a, err := m.openArchive(e)
 	if err != nil {
 		return nil, m.condemn(ctx, e, err)
 	}
-	defer r.Close()
-	f, err := m.unpack(ctx, r, e, m.cfg.Database, 0o600)
+	defer a.Close()
+	f, err := m.unpack(ctx, a, e, m.cfg.Database, 0o600)
 	if err != nil {
 		return nil, m.condemn(ctx, e, err)
 	}
@@ -232,6 +320,83 @@ func (m *Manager) prepare(ctx context.Context, e Backup) (_ *durable.File, err e
 	return f, nil
 }
 
+// putInPlace swaps the proven image of e in.
+func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, e Backup) error {
+	defer staged.Discard()
+	// A missing database leaves at most an orphan log to preserve.
+	preserve := r.out.Report.Damaged() || r.target.HasSidecars()
+	if err := r.swap(ctx, swap.Swap{Staged: staged, Sum: e.ImageBLAKE3, Preserve: preserve, Note: swap.Note{Backup: e.ID}}); err != nil {
+		return err
+	}
+	r.m.rememberRestore(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.m.since(r.began)})
+	r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
+	if err := r.m.checkRestored(ctx, e); err != nil {
+		return err
+	}
+	r.m.ev.emit(ctx, Event{Type: EventRestored, Operation: "recover", Backup: e.ID, Path: r.m.cfg.Database,
+		Message: fmt.Sprintf("database recovered from %s, taken %s: %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339), r.out.Reason)})
+	return nil
+}
+
+// installRepair swaps the repaired copy in.
+func (r *recovery) installRepair(ctx context.Context, done integrity.Mending) error {
+	staged, ok := r.trial.(*durable.File)
+	if !ok {
+		return errors.New("there is no repaired copy")
+	}
+	r.m.atPoint("mended")
+	if err := r.swap(ctx, swap.Swap{Staged: staged, Preserve: true}); err != nil {
+		return err
+	}
+	r.out.Action, r.out.Mended = ActionRepaired, &done
+	if err := r.m.checkRestored(ctx, Backup{}); err != nil {
+		return err
+	}
+	r.m.ev.emit(ctx, Event{Type: EventRepaired, Operation: "recover", Path: r.m.cfg.Database,
+		Message: "database repaired: " + done.Summary() + " (" + r.out.Reason + ")", more: Activity{Action: "repair"}})
+	return nil
+}
+
+// swap puts s in place, if the database is still what was checked.
+func (r *recovery) swap(ctx context.Context, s swap.Swap) error {
+	s.Report, s.Unchanged, s.Note.Operation = r.out.Report, r.token.Matches, "recover"
+	s.Committing = func() { r.m.committing(ctx, "recover", s.Note.Backup) }
+	done, err := r.target.Run(ctx, s)
+	if err != nil {
+		return err
+	}
+	r.quarantined(ctx, done.Kept)
+	return nil
+}
+
+// candidates returns the backups that recovery may try, newest first; before
+// them the one restored last, where nothing was backed up since. Backups
+// whose proof failed are out; those not yet proven (after a rebuild) are in,
+// because recovery proves each itself. An image without pages restores nothing.
+func (m *Manager) candidates() ([]Backup, error) {
+	all, err := m.cat.Entries()
+	if err != nil {
+		return nil, fmt.Errorf("backups: %w", err)
+	}
+	state, err := m.cat.State()
+	if err != nil {
+		return nil, fmt.Errorf("backups: %w", err)
+	}
+	var usable []Backup
+	for _, e := range all {
+		if e.Verification.State != catalog.Failed && e.DatabaseBytes > 0 {
+			usable = append(usable, e)
+		}
+	}
+	if m.nothingSince(state) {
+		if i := slices.IndexFunc(usable, func(e Backup) bool { return e.ID == state.LastRestore.ID }); i > 0 {
+			restored := usable[i]
+			usable = slices.Insert(slices.Delete(usable, i, i+1), 0, restored)
+		}
+	}
+	return usable, nil
+}
+
 // condemn marks e failed where err proves it damaged, and returns err.
 func (m *Manager) condemn(ctx context.Context, e Backup, err error) error {
 	report, notProof := damagedReport(filepath.Join(m.cfg.Dir, e.File), integrity.LevelQuick, err)
@@ -241,25 +406,20 @@ func (m *Manager) condemn(ctx context.Context, e Backup, err error) error {
 	return errors.Join(err, m.remember(ctx, &e, verdictOf(report, m.now())))
 }
 
-// putBack swaps the proven image of e in and tells what happened.
-func (m *Manager) putBack(ctx context.Context, s swap.Swap, e Backup, rec *Recovery) error {
-	defer s.Staged.Discard()
-	s.Report, s.Note = rec.Report, swap.Note{Backup: e.ID, Operation: "recover"}
-	s.Committing = func() { m.committing(ctx, "recover", e.ID) }
-	done, err := m.target(ctx).Run(ctx, s)
+// recoveryFor is the plan that Status shows for a damaged or missing database, by what
+// the last check found, without trying a repair. nil where nothing is wrong.
+func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, probe Report, state catalog.State) *RecoveryPlan {
+	if verdict == nil || *verdict == integrity.Healthy || *verdict == integrity.Violations {
+		return nil
+	}
+	usable, err := m.candidates()
 	if err != nil {
-		return fmt.Errorf("recover: %w", err)
+		return nil // Status fails for the same reason
 	}
-	m.rememberRestore(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: m.since(rec.began)})
-	rec.Action, rec.Restored, rec.LosesSince = ActionRestored, &e.ID, e.CreatedAt
-	if done.Kept != "" {
-		rec.Quarantined = &done.Kept
-	}
-	m.reportQuarantined(ctx, "recover", done.Kept)
-	if err := m.checkRestored(ctx, e); err != nil {
-		return err
-	}
-	m.ev.emit(ctx, Event{Type: EventRestored, Operation: "recover", Backup: e.ID, Path: m.cfg.Database,
-		Message: fmt.Sprintf("database recovered from %s, taken %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339))})
-	return nil
+	f := recoveryFacts{database: m.cfg.Database, verdict: *verdict, report: probe, candidates: usable, onMissing: m.cfg.OnMissing}
+	f.repair.hope = probe.Mendable() ||
+		!probe.Damaged() && state.LastCheck != nil && state.LastCheck.Mendable && *verdict == integrity.Corrupt
+	f.inUse = explain(m.target(ctx).Unused())
+	p := planRecovery(f)
+	return &p
 }

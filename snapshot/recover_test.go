@@ -64,7 +64,7 @@ func TestRecoverLeavesHealthyDatabaseAlone(t *testing.T) {
 			if seen := b.rec.of(snapshot.EventChecked); len(seen) != 1 || seen[0].Message != "database integrity check passed" {
 				t.Errorf("events %+v", seen)
 			}
-			wantKeys(t, rec, "action", "verdict", "restored", "quarantined")
+			wantKeys(t, rec, "action", "verdict", "reason", "restored", "quarantined")
 		})
 	}
 }

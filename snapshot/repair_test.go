@@ -76,7 +76,7 @@ func TestRecoverMendsIndexes(t *testing.T) {
 				if p := b.plan(); p.Action != snapshot.ActionNone || len(p.Options) != 0 {
 					t.Errorf("plan afterwards %+v", p)
 				}
-				wantKeys(t, rec, "action", "verdict", "restored", "quarantined", "mended")
+				wantKeys(t, rec, "action", "verdict", "reason", "restored", "quarantined", "mended")
 			})
 		}
 	}
@@ -258,7 +258,7 @@ func TestStatusTellsWhatRecoveryWouldDo(t *testing.T) {
 		t.Fatalf("status %+v", s.Recovery)
 	}
 	wantKeys(t, s.Recovery, "action", "verdict", "reason", "options")
-	wantKeys(t, s.Recovery.Options[1], "action", "backup", "loses", "loses_since", "loses_transactions", "proven")
+	wantKeys(t, s.Recovery.Options[1], "action", "backup", "loses", "loses_since", "loses_transactions", "proven", "chosen")
 }
 
 // A log whose database is gone holds commits; SQLite deletes it with the first

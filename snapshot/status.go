@@ -211,7 +211,7 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
 	s := f.status()
-	s.Recovery = m.recoveryFor(s.Database.Verdict, f.probe, f.state)
+	s.Recovery = m.recoveryFor(ctx, s.Database.Verdict, f.probe, f.state)
 	if f.latest != nil && s.EstimatedRestoreMS == nil && f.state.LastDrill != nil {
 		ms := m.restoreTime(*f.latest, f.databaseBytes, f.state)
 		s.EstimatedRestoreMS = &ms

@@ -80,6 +80,9 @@ func printRecovery(w io.Writer, m *snapshot.Manager, rec snapshot.Recovery) {
 	default:
 		fmt.Fprintf(w, "%s was %s; restored %s\n", m.Database(), rec.Verdict, text(rec.Restored, "it"))
 	}
+	if rec.Action != snapshot.ActionNone {
+		fmt.Fprintf(w, "why: %s\n", oneLine(rec.Reason))
+	}
 	if rec.Quarantined != nil {
 		what := "the damaged database"
 		if rec.Action == snapshot.ActionNone {

@@ -24,11 +24,11 @@ type scenario struct {
 
 var scenarios = map[string]scenario{
 	"alone": {old: files{"": "old"},
-		points: []string{"intent written", "renamed", "intent removed"}},
+		points: []string{"intent written", "preserved", "renamed", "intent removed"}},
 	"sidecars": {old: files{"": "old", "-journal": "hot", "-wal": "commits", "-shm": "index"},
-		points: []string{"intent written", "removed -journal", "removed -wal", "removed -shm", "renamed", "intent removed"}},
+		points: []string{"intent written", "preserved", "removed -journal", "removed -wal", "removed -shm", "renamed", "intent removed"}},
 	"missing": {old: files{},
-		points: []string{"intent written", "renamed", "intent removed"}},
+		points: []string{"intent written", "preserved", "renamed", "intent removed"}},
 	"preserved": {old: files{"": "old"}, preserve: true,
 		points: []string{"intent written", "report written", "kept ", "preserved", "renamed", "intent removed"}},
 	"preserved with sidecars": {old: files{"": "old", "-journal": "hot", "-wal": "commits", "-shm": "index"}, preserve: true,

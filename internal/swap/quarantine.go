@@ -74,7 +74,6 @@ func (t *Target) preserve(ctx context.Context, in *intent) error {
 	if err := durable.SyncDir(t.Dir); err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
-	t.point("preserved")
 	return nil
 }
 

@@ -143,6 +143,7 @@ func (t *Target) carryOut(ctx context.Context, in *intent) error {
 	if err := t.preserve(ctx, in); err != nil {
 		return err
 	}
+	t.point("preserved")
 	for _, side := range in.Sidecars {
 		if missing, err := isMissing(t.Database + side.Suffix); err != nil {
 			return err

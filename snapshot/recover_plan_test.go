@@ -1,0 +1,127 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/sqlite"
+)
+
+// backupAt is a backup that reaches up to a frame of the log with those salts; 0 for none.
+func backupAt(id string, frame int64) Backup {
+	b := Backup{ID: id, CreatedAt: time.Date(2025, 10, 31, 12, 0, 0, 0, time.UTC), DatabaseBytes: 4096}
+	if frame > 0 {
+		raw, err := json.Marshal(origin{Log: &sqlite.LogPosition{Salts: "salts", Frame: frame}})
+		if err != nil {
+			panic(err)
+		}
+		b.Source = raw
+	}
+	return b
+}
+
+// Every decision that a recovery makes, by what it knows. The order is what is tried.
+func TestPlanRecovery(t *testing.T) {
+	var (
+		one     = []Backup{backupAt("new", 0)}
+		two     = []Backup{backupAt("new", 9), backupAt("old", 3)}
+		damaged = Report{Verdict: integrity.Corrupt, Findings: []integrity.Finding{{Message: "page 4 is torn"}}}
+		inUse   = &sentinelError{ErrBusy, errors.New("python3 (pid 395) has data.db open")}
+		busy    = errors.New("rows have the same key")
+	)
+	tried := func(dropped, frame int64) repairFacts {
+		return repairFacts{hope: true, tried: true, result: integrity.Mending{Dropped: dropped, LogSalts: "salts", LogFrame: frame}}
+	}
+	for name, c := range map[string]struct {
+		facts  recoveryFacts
+		action Action
+		ways   string // action:backup…, in order
+		reason string // is in the reason
+		err    error
+	}{
+		"healthy":    {recoveryFacts{verdict: integrity.Healthy, candidates: two}, ActionNone, "", "usable", nil},
+		"violations": {recoveryFacts{verdict: integrity.Violations, candidates: two}, ActionNone, "", "usable", nil},
+
+		"missing":                     {recoveryFacts{verdict: integrity.Missing, candidates: one, onMissing: MissingRestore}, ActionRestored, "restored:new", "missing", nil},
+		"empty":                       {recoveryFacts{verdict: integrity.Empty, candidates: one, onMissing: MissingRestore}, ActionRestored, "restored:new", "zero bytes", nil},
+		"empty and open":              {recoveryFacts{verdict: integrity.Empty, candidates: one, onMissing: MissingRestore, inUse: inUse}, ActionWaiting, "restored:new", "395", ErrBusy},
+		"missing without backups":     {recoveryFacts{verdict: integrity.Missing, onMissing: MissingRestore}, ActionNone, "", "no backup", nil},
+		"missing, to be ignored":      {recoveryFacts{verdict: integrity.Missing, candidates: one, onMissing: MissingIgnore}, ActionNone, "", "ignored", nil},
+		"missing, a failure":          {recoveryFacts{verdict: integrity.Missing, candidates: one, onMissing: MissingFail}, ActionNone, "", "error here", ErrMissing},
+		"missing, nothing to fail by": {recoveryFacts{verdict: integrity.Missing, onMissing: MissingFail}, ActionNone, "", "no backup", nil},
+
+		"corrupt":                 {recoveryFacts{report: damaged, candidates: two}, ActionRestored, "restored:new+old", "page 4 is torn", nil},
+		"corrupt and open":        {recoveryFacts{report: damaged, candidates: two, inUse: inUse}, ActionWaiting, "restored:new+old", "395", ErrBusy},
+		"corrupt without backups": {recoveryFacts{report: damaged}, ActionNone, "", "no backup", ErrNoUsableBackup},
+		"nothing helps, and open": {recoveryFacts{report: damaged, inUse: inUse}, ActionNone, "", "no backup", ErrNoUsableBackup},
+		"not a database":          {recoveryFacts{verdict: integrity.NotADatabase, candidates: one}, ActionRestored, "restored:new", "no database", nil},
+
+		"hope":                         {recoveryFacts{report: damaged, candidates: two, repair: repairFacts{hope: true}}, ActionRepaired, "repaired, restored:new+old", "may make whole", nil},
+		"hope without backups":         {recoveryFacts{report: damaged, repair: repairFacts{hope: true}}, ActionRepaired, "repaired", "may make whole", nil},
+		"hope, but open":               {recoveryFacts{report: damaged, repair: repairFacts{hope: true}, inUse: inUse}, ActionWaiting, "repaired", "395", ErrBusy},
+		"repair loses nothing":         {recoveryFacts{report: damaged, candidates: two, repair: tried(0, 0)}, ActionRepaired, "repaired, restored:new+old", "loses nothing", nil},
+		"repair loses, without backup": {recoveryFacts{report: damaged, repair: tried(2, 5)}, ActionRepaired, "repaired", "still proves", nil},
+		"repair failed":                {recoveryFacts{report: damaged, candidates: two, repair: repairFacts{hope: true, tried: true, failed: busy}}, ActionRestored, "restored:new+old", "same key", nil},
+		"repair failed, no backup":     {recoveryFacts{report: damaged, repair: repairFacts{hope: true, tried: true, failed: busy}}, ActionNone, "", "same key", ErrNoUsableBackup},
+
+		"backup reaches further":       {recoveryFacts{report: damaged, candidates: two, repair: tried(2, 5)}, ActionRestored, "restored:new, repaired", "loses less", nil},
+		"log cut off before backup":    {recoveryFacts{report: damaged, candidates: two, repair: tried(0, 5)}, ActionRestored, "restored:new, repaired", "loses less", nil},
+		"repair reaches as far":        {recoveryFacts{report: damaged, candidates: two, repair: tried(2, 9)}, ActionRepaired, "repaired, restored:new+old", "still proves", nil},
+		"backup of another generation": {recoveryFacts{report: damaged, candidates: []Backup{backupAt("new", 0)}, repair: tried(2, 5)}, ActionRepaired, "repaired, restored:new", "still proves", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.facts.verdict == "" {
+				c.facts.verdict = c.facts.report.Verdict
+			}
+			p := planRecovery(c.facts)
+			if p.Action != c.action || p.Verdict != c.facts.verdict || !strings.Contains(p.Reason, c.reason) {
+				t.Errorf("%s because %q, want %s because of %q", p.Action, p.Reason, c.action, c.reason)
+			}
+			if got := describe(p.Options); got != c.ways {
+				t.Errorf("ways out %q, want %q", got, c.ways)
+			}
+			if !errors.Is(p.Err, c.err) || c.err == nil && p.Err != nil {
+				t.Errorf("error %v, want %v", p.Err, c.err)
+			}
+			for i, o := range p.Options {
+				if o.Chosen != (i == 0 && p.Action != ActionWaiting) || o.Loses == "" || o.Proven != (o.Action == ActionRepaired && c.facts.repair.tried) {
+					t.Errorf("option %+v", o)
+				}
+			}
+			if p.Options == nil {
+				t.Error("options are null")
+			}
+		})
+	}
+}
+
+// describe lists ways out.
+func describe(options []RecoveryOption) string {
+	var ways []string
+	for _, o := range options {
+		way := string(o.Action)
+		for i, b := range o.from {
+			way += map[bool]string{true: ":", false: "+"}[i == 0] + b.ID
+		}
+		if (o.Backup == nil) != (len(o.from) == 0) || o.Backup != nil && *o.Backup != o.from[0].ID {
+			way += fmt.Sprintf(" (says %v)", o.Backup)
+		}
+		ways = append(ways, way)
+	}
+	return strings.Join(ways, ", ")
+}
+
+// A repair of a log that is cut off before the newest backup loses at least what that
+// backup has, although the log shows no transaction that was dropped.
+func TestPlanCountsWhatTheBackupHolds(t *testing.T) {
+	p := planRecovery(recoveryFacts{verdict: integrity.Corrupt, candidates: []Backup{backupAt("new", 9)},
+		repair: repairFacts{hope: true, tried: true, result: integrity.Mending{LogSalts: "salts", LogFrame: 5}}})
+	if len(p.Options) != 2 || *p.Options[1].LosesTransactions != 1 || strings.HasPrefix(p.Options[1].Loses, "nothing") {
+		t.Errorf("%+v", p.Options)
+	}
+}
