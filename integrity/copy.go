@@ -10,11 +10,9 @@ import (
 	"io/fs"
 	"math/bits"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
-	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 )
@@ -70,6 +68,18 @@ func checkPrivate(ctx context.Context, path string, index *walIndex, level Level
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	s := &sqlCheck{conn: conn, found: t}
 	return s.run(ctx, level)
+}
+
+// begin opens a file of our own and a transaction that only reads.
+func begin(ctx context.Context, path string, o sqlite.Options) (*sqlite.Conn, error) {
+	conn, err := sqlite.Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.Exec(ctx, "PRAGMA query_only=1; BEGIN"); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 // rawPrivate is the header level on a file of our own, which may be opened and closed.
@@ -176,29 +186,13 @@ func judgeJournal(path string, size int64, t *results) (roll bool, err error) {
 func powerOfTwo(n, least uint32) bool { return n >= least && n <= 65536 && bits.OnesCount32(n) == 1 }
 
 // onCopy checks a private copy of the database and the sidecars that belong to
-// its image. errMoving when somebody wrote while it was made.
-func (l *liveCheck) onCopy(ctx context.Context, v view, t *results) (_ *Level, err error) {
-	if !v.settled() {
-		return nil, errMoving
-	}
-	dir := l.o.scratchDir()
-	if err := durable.Preflight(dir, v.main.size+v.wal.size+v.journalFile.size); err != nil {
-		return nil, fmt.Errorf("private copy: %w", err)
-	}
-	scratch, err := durable.Scratch(dir, filepath.Base(l.path))
+// its image. livedb.ErrMoving when somebody wrote while it was made.
+func (l *liveCheck) onCopy(ctx context.Context, v livedb.Files, t *results) (_ *Level, err error) {
+	scratch, err := v.Copy(ctx, l.o.ScratchDir)
 	if err != nil {
-		return nil, fmt.Errorf("private copy: %w", err)
-	}
-	defer func() { err = errors.Join(err, scratch.Close()) }()
-	sizes := livedb.Sizes{Main: v.main.size, WAL: v.wal.size, Journal: v.journalFile.size}
-	if err := livedb.CopyTo(ctx, l.path, sizes, scratch.File); errors.Is(err, livedb.ErrMoving) {
-		return nil, errMoving
-	} else if err != nil {
-		return nil, fmt.Errorf("private copy: %w", err)
-	}
-	if err := l.unchanged(v); err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, scratch.Close()) }()
 	own := &results{}
 	failed, err := checkPrivate(ctx, scratch.Name(), l.index, l.o.Level, own)
 	if err != nil {

@@ -65,7 +65,7 @@ func Check(ctx context.Context, path string, o Options) (Report, error) {
 	return inTime(ctx, path, func() (Report, error) {
 		l := &liveCheck{path: real, o: o, giveUp: start.Add(o.lockWait())}
 		t, failed, err := l.run(ctx)
-		if errors.Is(err, errGone) {
+		if errors.Is(err, livedb.ErrMissing) {
 			return missing(path, real, o, start), nil
 		}
 		if err != nil {

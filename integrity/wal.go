@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math/bits"
@@ -324,7 +323,7 @@ func (w *walWalk) each(ctx context.Context, r io.ReaderAt, fn func(n, off int64,
 }
 
 // errShrunk says that a file became shorter while it was read.
-var errShrunk = errors.New("file became shorter while it was read")
+var errShrunk = fmt.Errorf("%w: a file became shorter", livedb.ErrMoving)
 
 // readAt reads all of p.
 func readAt(r io.ReaderAt, p []byte, off int64) error {

@@ -37,7 +37,7 @@ const (
 )
 
 // readWALIndex reads the index header of the database at path. nil when there is
-// none to go by: no file, no right to read it, not filled in, damaged. errMoving when
+// none to go by: no file, no right to read it, not filled in, damaged. livedb.ErrMoving when
 // somebody is at work on it.
 func readWALIndex(path string) (*walIndex, error) {
 	f, err := livedb.OpenIndex(path)
@@ -66,20 +66,9 @@ func readWALIndex(path string) (*walIndex, error) {
 		runtime.Gosched()
 	}
 	if inUse {
-		return nil, errMoving
+		return nil, livedb.ErrMoving
 	}
 	return nil, nil // its last writer died between the two
-}
-
-// indexIdle reports whether nobody uses the index of the log of the database at path.
-func indexIdle(path string) bool {
-	f, err := livedb.OpenIndex(path)
-	if err != nil {
-		return errors.Is(err, fs.ErrNotExist)
-	}
-	defer f.Close()
-	used, known := f.IndexInUse()
-	return known && !used
 }
 
 // parseWALIndex returns nil for what is no header that SQLite would go by.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"example.com/snapd/internal/livedb"
 )
 
 // outlived leaves a log whose tail nobody was ever told of: another process dies
@@ -120,7 +122,7 @@ func TestStaleTail(t *testing.T) {
 	})
 	t.Run("private copy", func(t *testing.T) {
 		l := &liveCheck{path: left(t, path), o: Options{Level: LevelFull}}
-		v, err := l.look()
+		v, err := livedb.Look(l.path)
 		if err == nil {
 			err = l.readIndex()
 		}

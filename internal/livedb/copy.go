@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // copied is called between the copy and the second look: where tests put a writer.
@@ -64,7 +65,7 @@ func CopyTo(ctx context.Context, real string, n Sizes, dst interface {
 	if err := copyN(ctx, dst, main, n.Main); err != nil {
 		return fmt.Errorf("copy %s: %w", real, err)
 	}
-	for suffix, size := range map[string]int64{"-wal": n.WAL, "-journal": n.Journal} {
+	for suffix, size := range map[string]int64{sqlitefile.WALSuffix: n.WAL, sqlitefile.JournalSuffix: n.Journal} {
 		if size == 0 {
 			continue
 		}

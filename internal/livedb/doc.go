@@ -1,5 +1,14 @@
-// Package livedb touches a live database file outside SQLite without breaking
-// the locks that SQLite holds on it.
+// Package livedb is the one way to open a live database, and to leave no trace.
+//
+// Begin pins a committed state in a read transaction: the bytes, the journal mode and
+// the directory's listing stay as they were. How the files are read is chosen from one
+// list (Files.Strategies), which package integrity's checks use as well. What SQLite must
+// create to read a WAL database that nobody has open is removed again, unless somebody opened
+// the database meanwhile; a database that SQLite could read only by changing it (a rollback
+// pending, or a WAL without the right to create its index) is copied to a private file
+// first, under proof that nobody changed it during the copy.
+//
+// # Descriptors
 //
 // POSIX record locks belong to the process: closing any descriptor of a file
 // drops every lock that the process holds on it, those of SQLite connections
@@ -18,5 +27,5 @@
 // closes. Its -shm carries POSIX locks whatever mode is chosen, so the descriptor
 // that OpenIndex opens is kept like those of a database file, with OFD locks too.
 //
-// All functions are safe for concurrent use.
+// All functions are safe for concurrent use; a Tx belongs to one goroutine at a time.
 package livedb

@@ -9,6 +9,7 @@ import (
 
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // What callers branch on. Those that come from SQLite also wrap its *sqlite.Error.
@@ -88,7 +89,7 @@ func Locate(path string) (real string, err error) {
 	if err := CheckSidecars(real); err != nil {
 		return "", err
 	}
-	wal, err := size(real + "-wal")
+	wal, err := size(sqlitefile.WAL(real))
 	if err != nil {
 		return "", err
 	}

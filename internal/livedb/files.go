@@ -8,21 +8,20 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // clockTick is the coarsest step in which common file systems stamp writes (the
 // kernel's timer, 10 ms at most): a file stamped this long ago and written again gets another stamp.
 const clockTick = 20 * time.Millisecond
 
-// headerSize is the length of the database header in bytes.
-const headerSize = 100
-
 // Files is what can be seen of a database's files without reading them whole.
 type Files struct {
 	Fingerprint
-	Header [headerSize]byte // what the main file begins with; zeros where it is shorter
-	Index  bool             // there is a -shm
-	path   string           // resolved
+	Header sqlitefile.Header // what the main file begins with; zeros where it is shorter
+	Index  bool              // there is a -shm
+	path   string            // resolved
 }
 
 // Look looks at the files of the database at path. A missing one is ErrMissing.
@@ -37,7 +36,7 @@ func Look(path string) (Files, error) {
 		return Files{}, fmt.Errorf("look at files: %w", missing(err))
 	}
 	defer main.Close()
-	if f.Main, err = mark(real, main.d.File, headerSize); err != nil {
+	if f.Main, err = mark(real, main.d.File, sqlitefile.HeaderSize); err != nil {
 		return Files{}, err
 	}
 	if fi, err := main.d.Stat(); err == nil {
@@ -47,16 +46,17 @@ func Look(path string) (Files, error) {
 	if err != nil {
 		return Files{}, fmt.Errorf("look at files: %w", err)
 	}
-	if copy(f.Header[:], head) == headerSize {
-		f.Main.Head = f.Main.Head[48:56] + f.Main.Head[184:192]
+	if copy(f.Header[:], head) == sqlitefile.HeaderSize {
+		counters := f.Header.Counters()
+		f.Main.Head = hex.EncodeToString(counters[:])
 	}
-	if f.WAL, err = sidecarMark(real+"-wal", 32); err != nil {
+	if f.WAL, err = sidecarMark(sqlitefile.WAL(real), 32); err != nil {
 		return Files{}, err
 	}
-	if f.Journal, err = sidecarMark(real+"-journal", 28); err != nil {
+	if f.Journal, err = sidecarMark(sqlitefile.Journal(real), 28); err != nil {
 		return Files{}, err
 	}
-	index, err := size(real + "-shm")
+	index, err := size(sqlitefile.SHM(real))
 	f.Index = index >= 0
 	return f, err
 }
@@ -65,21 +65,21 @@ func Look(path string) (Files, error) {
 // would be kept, and with it whatever it is mounted on.
 func lookAround(real string) (f Files, err error) {
 	f.path = real
-	for suffix, m := range map[string]*FileMark{"": &f.Main, "-wal": &f.WAL, "-journal": &f.Journal} {
+	for suffix, m := range map[string]*FileMark{"": &f.Main, sqlitefile.WALSuffix: &f.WAL, sqlitefile.JournalSuffix: &f.Journal} {
 		n, err := size(real + suffix)
 		if err != nil {
 			return f, err
 		}
 		*m = FileMark{Present: n >= 0, Size: max(n, 0)}
 	}
-	index, err := size(real + "-shm")
+	index, err := size(sqlitefile.SHM(real))
 	f.Index = index >= 0
 	return f, err
 }
 
 // LogExists reports whether the database at the resolved path real has a -wal.
 func LogExists(real string) (bool, error) {
-	n, err := size(real + "-wal")
+	n, err := size(sqlitefile.WAL(real))
 	return n >= 0, err
 }
 
@@ -107,7 +107,7 @@ func (f Files) HotJournal() bool { return len(f.Journal.Head) > 0 && f.Journal.H
 
 // UsesLog reports whether SQLite would open a log for the database: the header's read
 // version says so, or there is one.
-func (f Files) UsesLog() bool { return f.Header[19] == 2 || f.WAL.Present }
+func (f Files) UsesLog() bool { return f.Header.UsesWAL() || f.WAL.Present }
 
 // settled reports whether a further write would show in the time stamps.
 func (f Files) settled() bool {

@@ -42,7 +42,7 @@ type FileMark struct {
 
 // TakeFingerprint looks at the files of the database at path. What is to be
 // proven unchanged later must be read after this look. A missing database is
-// fs.ErrNotExist.
+// ErrMissing.
 func TakeFingerprint(path string) (Fingerprint, error) {
 	f, err := Look(path)
 	return f.Fingerprint, err

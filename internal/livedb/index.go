@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // OpenIndex opens the -shm, the index of the write-ahead log, of the database at
@@ -19,7 +21,7 @@ func OpenIndex(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := acquire(real+"-shm", os.O_RDONLY, indexing)
+	d, err := acquire(sqlitefile.SHM(real), os.O_RDONLY, indexing)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +29,7 @@ func OpenIndex(path string) (*File, error) {
 }
 
 // IndexIdle reports whether no connection uses the -shm of the database at path; true
-// where there is none, false where the system cannot tell.
+// where there is none, false where the system does not say.
 func IndexIdle(path string) bool {
 	f, err := OpenIndex(path)
 	if err != nil {
@@ -40,5 +42,5 @@ func IndexIdle(path string) bool {
 
 // IndexInUse reports whether a connection, of this process too, uses the -shm
 // that f is: each holds a shared lock on it for as long as it has it open. known
-// is false where the system cannot tell.
+// is false where the system does not say.
 func (f *File) IndexInUse() (used, known bool) { return indexInUse(f.d) }

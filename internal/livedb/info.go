@@ -2,10 +2,10 @@ package livedb
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // Info says what an image is. An empty (zero byte) database has page size and
@@ -13,7 +13,7 @@ import (
 type Info struct {
 	PageSize      int    // bytes, 512 … 65536, a power of two
 	PageCount     int64  // pages in the image
-	JournalMode   string // "wal", or "delete" for all rollback-journal modes: the file does not tell them apart
+	JournalMode   string // "wal", or "delete" for all rollback-journal modes: in the file they are the same
 	Encoding      string // "UTF-8", "UTF-16le", "UTF-16be"
 	AutoVacuum    string // "none", "full", "incremental"
 	UserVersion   int64  // PRAGMA user_version
@@ -24,18 +24,6 @@ type Info struct {
 
 // Bytes is the size of the image.
 func (i Info) Bytes() int64 { return int64(i.PageSize) * i.PageCount }
-
-// Offsets into page 1 (https://www.sqlite.org/fileformat2.html#the_database_header);
-// all numbers there are big-endian.
-const (
-	hdrWriteFormat = 18 // 1 rollback journal, 2 WAL; the read version follows
-	hdrCookie      = 40
-	hdrAutoVacuum  = 52 // largest root page; nonzero with auto_vacuum
-	hdrEncoding    = 56
-	hdrUserVersion = 60
-	hdrIncremental = 64
-	hdrAppID       = 68
-)
 
 // readInfo reads page 1 and the page count in the connection's open transaction.
 func readInfo(ctx context.Context, c *sqlite.Conn) (Info, []byte, error) {
@@ -51,29 +39,27 @@ func readInfo(ctx context.Context, c *sqlite.Conn) (Info, []byte, error) {
 	if len(page1) == 0 {
 		return info, nil, nil
 	}
-	if len(page1) < headerSize {
+	h := sqlitefile.HeaderOf(page1)
+	if h == nil {
 		return info, nil, fmt.Errorf("page 1 has %d bytes", len(page1))
 	}
 	info.PageSize = len(page1)
 	if info.PageCount, err = c.Int(ctx, "PRAGMA page_count"); err != nil {
 		return info, nil, err
 	}
-	number := func(off int) int64 { return int64(int32(binary.BigEndian.Uint32(page1[off:]))) }
-	if page1[hdrWriteFormat] == 2 {
+	if write, _ := h.Versions(); write == sqlitefile.VersionWAL {
 		info.JournalMode = "wal"
 	}
-	switch number(hdrEncoding) {
-	case 2:
-		info.Encoding = "UTF-16le"
-	case 3:
-		info.Encoding = "UTF-16be"
+	if e := h.Encoding(); e.Valid() {
+		info.Encoding = e.String()
 	}
-	if number(hdrAutoVacuum) != 0 {
+	if h.LargestRoot() != 0 {
 		info.AutoVacuum = "full"
-		if number(hdrIncremental) != 0 {
+		if h.IncrementalVacuum() {
 			info.AutoVacuum = "incremental"
 		}
 	}
-	info.UserVersion, info.ApplicationID, info.SchemaVersion = number(hdrUserVersion), number(hdrAppID), number(hdrCookie)
+	info.UserVersion, info.ApplicationID = int64(h.UserVersion()), int64(h.ApplicationID())
+	info.SchemaVersion = int64(int32(h.SchemaCookie()))
 	return info, page1, nil
 }

@@ -223,7 +223,7 @@ func TestLockExclusive(t *testing.T) {
 		}
 		c := holdWrite(t, path)
 		if _, err := LockExclusive(deadline(t), path); !errors.Is(err, ErrBusy) {
-			t.Errorf("%s: locked beside a transaction: %v", mode, err)
+			t.Errorf("%s: locked next to a transaction: %v", mode, err)
 		}
 		if _, err := LockExclusive(canceledContext(), path); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: cancelled: %v", mode, err)
@@ -342,7 +342,7 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// Sidecars looked for beside a link instead of beside the file would be missed,
+// Sidecars looked for next to a link instead of next to the file would be missed,
 // and a stale -wal replayed onto a restored database.
 func TestResolveAndSidecars(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())

@@ -9,13 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
-)
 
-// SQLite's lock bytes: PENDING, RESERVED and 510 bytes of SHARED
-// (https://www.sqlite.org/fileformat2.html#the_lock_byte_page).
-const (
-	lockStart = 0x40000000
-	lockLen   = 512
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // exclusiveNeedsNoIndex: LockExclusive leaves SQLite, and so the -shm, alone.
@@ -55,6 +50,6 @@ func tryLockExclusive(_ context.Context, path string) (unlock func() error, err 
 // setLock sets or clears the lock through d's own open file description, which
 // therefore conflicts with this process's POSIX locks as with anybody's.
 func setLock(d *descriptor, kind int16) error {
-	l := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: lockStart, Len: lockLen}
+	l := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: sqlitefile.LockByte, Len: sqlitefile.LockBytes}
 	return unix.FcntlFlock(d.Fd(), unix.F_OFD_SETLK, &l)
 }

@@ -7,14 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // maxLinks is where a chain of symbolic links is called a loop; SQLite's own limit is 200.
 const maxLinks = 100
 
 // Resolve returns the absolute path of the file that path names, free of
-// symbolic links, as SQLite resolves it: -wal, -shm and -journal live beside the
-// real file, not beside the link. The file itself may be missing (also as the
+// symbolic links, as SQLite resolves it: -wal, -shm and -journal are next to the
+// real file, not next to the link. The file itself may be missing (also as the
 // target of a link), its directory may not.
 func Resolve(path string) (string, error) {
 	abs, err := absolute(path)
@@ -53,7 +55,7 @@ func Resolve(path string) (string, error) {
 	return "", fmt.Errorf("resolve %s: more than %d symbolic links", path, maxLinks)
 }
 
-// absolute is filepath.Abs without its cleaning: "link/../x" lies beside what the
+// absolute is filepath.Abs without its cleaning: "link/../x" is next to what the
 // link points to, for the kernel as for SQLite.
 func absolute(path string) (string, error) {
 	if runtime.GOOS == "windows" {
@@ -67,14 +69,14 @@ func absolute(path string) (string, error) {
 }
 
 // Sidecars returns the paths of those of -wal, -shm and -journal that exist
-// beside the file that path resolves to, in that order; none when path does not resolve.
+// next to the file that path resolves to, in that order; none when path does not resolve.
 func Sidecars(path string) []string {
 	real, err := Resolve(path)
 	if err != nil {
 		return nil
 	}
 	var found []string
-	for _, suffix := range sidecarSuffixes {
+	for _, suffix := range sqlitefile.Suffixes() {
 		if _, err := os.Lstat(real + suffix); err == nil {
 			found = append(found, real+suffix)
 		}

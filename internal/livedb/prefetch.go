@@ -18,9 +18,9 @@ const (
 // and returns when it has ended; it may be called twice, and has to be called. The
 // end of ctx ends it, too.
 //
-// It is a help, and tells of no error: whatever cannot be read here, the caller
+// It is a help, and returns no error: whatever cannot be read here, the caller
 // finds, and reports, when it reads that itself. It ends by itself at the first error;
-// where the file system does not tell what is in the cache; and where memory is
+// where the file system does not report what is in the cache; and where memory is
 // too short to keep what was read. Outside Linux it does nothing.
 func Prefetch(ctx context.Context, path string) (stop func()) {
 	if !tellsCached {
@@ -45,10 +45,10 @@ func Prefetch(ctx context.Context, path string) (stop func()) {
 	}
 }
 
-// cacher is a file that tells whether a byte can be read without waiting for a device.
+// cacher is a file that knows whether a byte can be read without waiting for a device.
 type cacher interface {
 	io.ReaderAt
-	// cached tells it of the one at off. It may overwrite b, which is not empty.
+	// cached reports it of the one at off. It may overwrite b, which is not empty.
 	cached(b []byte, off int64) (bool, error)
 }
 

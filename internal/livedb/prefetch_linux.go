@@ -8,8 +8,8 @@ import (
 
 const tellsCached = true
 
-// cached: not every file system can tell (EOPNOTSUPP). Where the answer is no, Linux
-// may begin to read what lies there.
+// cached: not every file system knows (EOPNOTSUPP). Where the answer is no, Linux
+// may begin to read what is there.
 func (f *File) cached(b []byte, off int64) (bool, error) {
 	n, err := unix.Preadv2(int(f.d.Fd()), [][]byte{b[:1]}, off, unix.RWF_NOWAIT)
 	switch {

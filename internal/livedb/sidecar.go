@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
-// sidecarSuffixes are those of the files that SQLite keeps beside a database.
-var sidecarSuffixes = []string{"-wal", "-shm", "-journal"}
-
 // OpenSidecar opens the -wal or -journal at path for reading: no locks are on
-// those. It never waits, whatever lies there. Errors: fs.ErrNotExist;
+// those. It never waits, whatever is there. Errors: fs.ErrNotExist;
 // ErrNotRegular for a symbolic link, too, which SQLite refuses as well.
 func OpenSidecar(path string) (*os.File, error) {
 	if _, err := regular(path); err != nil {
@@ -32,10 +31,10 @@ func OpenSidecar(path string) (*os.File, error) {
 }
 
 // CheckSidecars returns ErrNotRegular when a pipe, a symbolic link, a directory
-// or the like lies where SQLite keeps a -wal, -shm or -journal for the database
+// or the like is where SQLite keeps a -wal, -shm or -journal for the database
 // at the resolved path real. SQLite does not work there, and opening it may hang.
 func CheckSidecars(real string) error {
-	for _, suffix := range sidecarSuffixes {
+	for _, suffix := range sqlitefile.Suffixes() {
 		if _, err := regular(real + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return misplaced(err)
 		}
@@ -43,10 +42,10 @@ func CheckSidecars(real string) error {
 	return nil
 }
 
-// RemoveSidecars removes what SQLite keeps beside a private file of ours.
+// RemoveSidecars removes what SQLite keeps next to a private file of ours.
 func RemoveSidecars(path string) error {
 	var errs []error
-	for _, suffix := range sidecarSuffixes {
+	for _, suffix := range sqlitefile.Suffixes() {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("remove sidecar: %w", err))
 		}
@@ -68,7 +67,7 @@ func notRegular(path string) error { return fmt.Errorf("%s: %w", path, ErrNotReg
 // misplaced says what to do about what is no file of SQLite's.
 func misplaced(err error) error {
 	if errors.Is(err, ErrNotRegular) {
-		return fmt.Errorf("%w; move it away: only SQLite's own files belong beside a database under that name", err)
+		return fmt.Errorf("%w; move it away: only SQLite's own files belong next to a database under that name", err)
 	}
 	return err
 }

@@ -29,7 +29,7 @@ type Choice struct {
 	Reason   string
 }
 
-// Needs are what a reader wants besides the pages. The zero value is a snapshot's: what
+// Needs are what a reader needs as well as the pages. The zero value is a snapshot's: what
 // SQLite creates next to the database is removed again (see Tx.Close).
 type Needs struct {
 	// Untouched: nothing is created or written next to the database, not for a moment
@@ -58,8 +58,7 @@ type Needs struct {
 //	¹  copy at once by a user who may not write to the file: what SQLite created there would
 //	   be that user's, and the application might not be able to use it
 //
-// A snapshot's locks keep it from nobody's way in WAL mode; in the rollback-journal modes
-// writers wait for it. A check writes no index of an owner who died: that is evidence of
+// A snapshot never keeps writers waiting in WAL mode; in the rollback-journal modes it does. A check writes no index of an owner who died: that is evidence of
 // how far the log went.
 func (f Files) Strategies(n Needs) []Choice {
 	s := situation{
@@ -105,7 +104,7 @@ func (s situation) strategies(n Needs) []Choice {
 	case s.journal || !s.log:
 		return []Choice{{InPlace, rules}, {InPlaceReadOnly, "the database is large, and its file may not be written; a full check evaluates them on a copy"}}
 	case s.index && s.idle && small:
-		return []Choice{{PrivateCopy, "its last user died, and SQLite would write the index of the log anew"}}
+		return []Choice{{PrivateCopy, "its last user died, and SQLite would rebuild the index of the log"}}
 	case s.index && n.Constraints:
 		return []Choice{{InPlace, rules}, {InPlaceReadOnly, "the database is in use, and its file may not be written"}, {PrivateCopy, refused}}
 	case s.index:

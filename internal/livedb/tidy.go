@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // tidy removes what SQLite created next to the database for our reading, unless
@@ -16,7 +17,7 @@ func (f Files) tidy() error {
 	if f.WAL.Size > 0 && f.Index {
 		return nil
 	}
-	wal, err := size(f.path + "-wal")
+	wal, err := size(sqlitefile.WAL(f.path))
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func removeEmptyWAL(real string) error {
 	if err == nil {
 		// Only now: were the WAL no longer empty, closing would checkpoint it.
 		var n int64
-		if n, err = size(real + "-wal"); err == nil && n == 0 {
+		if n, err = size(sqlitefile.WAL(real)); err == nil && n == 0 {
 			err = c.CheckpointOnClose()
 		}
 	}
@@ -59,7 +60,7 @@ func removeIndex(real string) error {
 	if !exclusiveNeedsNoIndex {
 		return nil
 	}
-	if n, err := size(real + "-shm"); err != nil || n < 0 {
+	if n, err := size(sqlitefile.SHM(real)); err != nil || n < 0 {
 		return err
 	}
 	now, cancel := context.WithCancel(context.Background())
@@ -71,7 +72,7 @@ func removeIndex(real string) error {
 		}
 		return err
 	}
-	err = os.Remove(real + "-shm")
+	err = os.Remove(sqlitefile.SHM(real))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}

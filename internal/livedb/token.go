@@ -12,7 +12,7 @@ type Token struct {
 	main FileMark
 }
 
-// Token returns the state token of t. It is nil, with no error, where nothing would tell that
+// Token returns the state token of t. It is nil, with no error, where nothing distinguishes that
 // state from another one: of a private copy, or where the system does not say whether
 // the file has been replaced.
 func (t *Tx) Token() (*Token, error) {
@@ -67,7 +67,7 @@ func (k *Token) Matches(ctx context.Context, w *Tx) (bool, error) {
 		return false, err
 	}
 	if _, ok := t.conn.LogPosition(); !ok && files.WAL.Size > walHeaderSize {
-		return false, nil // there may be a log of which we were not told
+		return false, nil // there may be a log that SQLite does not report
 	}
 	return sameState(t, w.second), nil
 }

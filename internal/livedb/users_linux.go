@@ -13,7 +13,7 @@ import (
 
 // Users returns the processes that have the database file at path open, from
 // /proc/*/fd. This process is among them only if something in it other than this
-// package has the file open. known is false where the system cannot tell;
+// package has the file open. known is false where the system does not say;
 // descriptors of processes that may not be looked at (another user's) are not
 // seen, so an empty list is a strong hint, not a proof. A missing file has no users.
 func Users(path string) (users []User, known bool, err error) {

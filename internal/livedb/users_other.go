@@ -2,7 +2,7 @@
 
 package livedb
 
-// Users cannot tell on this system: known is false.
+// Users knows nothing on this system: known is false.
 func Users(path string) (users []User, known bool, err error) {
 	_, err = Resolve(path)
 	return nil, false, err

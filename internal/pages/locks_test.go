@@ -17,7 +17,7 @@ import (
 )
 
 // The application is in the middle of a transaction in this very process. A whole
-// snapshot and a refused restore beside it must not drop its locks: else
+// snapshot and a refused restore next to it must not drop its locks: else
 // another process writes into its transaction, and the database is corrupt.
 func TestOurConnectionsKeepTheApplicationsLocks(t *testing.T) {
 	for _, journal := range []string{"delete", "wal"} {
@@ -53,7 +53,7 @@ func TestOurConnectionsKeepTheApplicationsLocks(t *testing.T) {
 		if got := shell(t, db, "SELECT group_concat(a) FROM t; INSERT INTO t VALUES(3)"); got != "1" {
 			t.Errorf("%s: %s", journal, got)
 		}
-		// And a restore beside an idle connection, then the connection goes on.
+		// And a restore next to an idle connection, then the connection goes on.
 		info, image := take(t, db)
 		if _, err := replace(t, db, image, info.PageSize); err != nil {
 			t.Fatal(err)
@@ -132,7 +132,7 @@ func TestLockedByThisProcess(t *testing.T) {
 	}
 }
 
-// A checkpoint is its owner's to run: after a restore beside an open application
+// A checkpoint is its owner's to run: after a restore next to an open application
 // the main file is as it was, the restored pages are in the WAL.
 func TestCommitDoesNotCheckpoint(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "data.db")

@@ -25,7 +25,7 @@ func TestOddPathsAndLinks(t *testing.T) {
 		if err := os.Symlink(filepath.Join("real", name), link); err != nil {
 			t.Fatal(err)
 		}
-		// The commit in the WAL shows whether the sidecars are looked for beside the real file.
+		// The commit in the WAL shows whether the sidecars are looked for next to the real file.
 		p := python(t, db, `c.execute("INSERT INTO t VALUES('wal')"); ready(); sys.stdin.read()`)
 		before := state(t, dir)
 		for _, path := range []string{db, link} {

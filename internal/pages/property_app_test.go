@@ -25,12 +25,12 @@ const (
 )
 
 // operations picks some, of the kinds that need not be named as well.
-func (p *player) operations(n int, besides ...string) (list []operation) {
+func (p *player) operations(n int, also ...string) (list []operation) {
 	kinds := []string{"update", "update", "grow", "shrink", "vacuum", "undone", "schema"}
 	if p.journal == "wal" {
 		kinds = append(kinds, "passive", "full", "restart", "truncate")
-		kinds = append(kinds, besides...)
-	} else if slices.Contains(besides, "reopen") {
+		kinds = append(kinds, also...)
+	} else if slices.Contains(also, "reopen") {
 		kinds = append(kinds, "reopen")
 	}
 	for range n {

@@ -312,7 +312,7 @@ sys.stdin.readline(); c.execute("COMMIT"); print("ended"); sys.stdin.read()`)
 		t.Fatal(err)
 	}
 	if err := tx.Commit(t.Context()); !errors.Is(err, livedb.ErrBusy) {
-		t.Fatalf("commit beside a reader: %v", err)
+		t.Fatalf("commit next to a reader: %v", err)
 	}
 	reader.say("end")
 	if err := tx.Commit(t.Context()); err != nil {
