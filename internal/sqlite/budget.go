@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"time"
-	"unsafe"
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"example.com/snapd/internal/sqlite/engine"
 )
 
 // Budget bounds what the statements of a connection may use from the call of Limit
@@ -71,7 +72,7 @@ func (c *Conn) Limit(b Budget) {
 		}
 		return 0
 	}
-	sqlite3.Xsqlite3_progress_handler(c.tls, c.db, tickSteps, *(*uintptr)(unsafe.Pointer(&c.meter.tick)), 0)
+	sqlite3.Xsqlite3_progress_handler(c.tls, c.db, tickSteps, engine.Address(&c.meter.tick), 0)
 }
 
 // exhausted counts steps and reports whether the running statement has to end. The context is
@@ -158,27 +159,10 @@ func (c *Conn) fit(stmt uintptr) {
 	if c.maxValue == 0 || c.meter.budget.Memory == 0 {
 		return
 	}
-	v := (*sqlite3.TVdbe)(pointer(stmt))
-	registers, work := make(map[int32]struct{}), int64(0)
-	for _, op := range unsafe.Slice((*sqlite3.TVdbeOp)(pointer(v.FaOp)), v.FnOp) {
-		switch op.Fopcode {
-		case sqlite3.OP_Function, sqlite3.OP_PureFunc:
-			work += functionWork
-		case sqlite3.OP_Column:
-			if op.Fp5&(sqlite3.OPFLAG_TYPEOFARG|sqlite3.OPFLAG_LENGTHARG) != 0 {
-				continue // the value itself is not read
-			}
-			work++
-		case sqlite3.OP_Concat, sqlite3.OP_Cast:
-			work++
-		default:
-			continue
-		}
-		registers[op.Fp3] = struct{}{}
-	}
+	registers, work := engine.Work(stmt, functionWork)
 	limit := int64(c.maxValue)
 	if work > 0 {
-		limit = min(limit, fitMemory/int64(len(registers)), fitWork/work)
+		limit = min(limit, fitMemory/int64(registers), fitWork/work)
 	}
 	sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, int32(max(limit, fitLeast)))
 }

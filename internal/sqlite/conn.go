@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-	"unsafe"
 
 	"modernc.org/libc"
 	// The driver's package sets the engine up before anything opens a connection.
 	_ "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"example.com/snapd/internal/sqlite/engine"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // Options say how a database file is opened. It is never created.
@@ -51,9 +53,9 @@ type Conn struct {
 	meter  meter
 	broken error // the engine crashed: it is not called any more
 
-	maxValue int32     // the limit of values in bytes; 0 where none was set
-	wrappers []wrapper // kept here: the engine has their addresses
-	ahead    *ahead    // before the main file; nil for none
+	maxValue int32             // the limit of values in bytes; 0 where none was set
+	wrappers []engine.Scalar   // kept here: the engine has their addresses
+	ahead    *engine.ReadAhead // before the main file; nil for none
 }
 
 // URI returns the SQLite URI of path with the given query, every special
@@ -116,13 +118,13 @@ func (c *Conn) open(uri, path string, flags int32) error {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	defer libc.Xfree(c.tls, zURI)
-	pp := libc.Xcalloc(c.tls, 1, libc.Tsize_t(unsafe.Sizeof(uintptr(0))))
+	pp := libc.Xcalloc(c.tls, 1, libc.Tsize_t(engine.PointerSize))
 	if pp == 0 {
 		return &Error{Op: "open " + path, Code: sqlite3.SQLITE_NOMEM, Msg: "out of memory"}
 	}
 	defer libc.Xfree(c.tls, pp)
 	rc := sqlite3.Xsqlite3_open_v2(c.tls, zURI, pp, flags, 0)
-	c.db = *(*uintptr)(pointer(pp))
+	c.db = engine.Pointer(pp)
 	if rc == sqlite3.SQLITE_OK {
 		sqlite3.Xsqlite3_extended_result_codes(c.tls, c.db, 1)
 		return nil
@@ -159,9 +161,11 @@ func (c *Conn) configure(o Options, path string) error {
 		return err
 	}
 	if o.VFS == "" {
-		if err := c.readAhead(); err != nil {
-			return err
+		ahead, rc := engine.Ahead(c.tls, c.db)
+		if rc != sqlite3.SQLITE_OK {
+			return c.fail("read ahead", rc)
 		}
+		c.ahead = ahead
 	}
 	return c.Exec(context.Background(), "PRAGMA cell_size_check=1; PRAGMA mmap_size=0")
 }
@@ -169,7 +173,7 @@ func (c *Conn) configure(o Options, path string) error {
 // valueLimit is the value limit for a file with its sidecars.
 func valueLimit(path string) int32 {
 	size := int64(0)
-	for _, suffix := range []string{"", "-wal", "-journal"} {
+	for _, suffix := range []string{"", sqlitefile.WALSuffix, sqlitefile.JournalSuffix} {
 		if fi, err := os.Stat(path + suffix); err == nil {
 			size += fi.Size()
 		}
@@ -214,7 +218,7 @@ func (c *Conn) Close() error {
 	}
 	c.db = 0
 	if c.ahead != nil {
-		c.ahead.free(c.tls)
+		c.ahead.Free(c.tls)
 	}
 	c.tls.Close()
 	return nil
@@ -231,5 +235,12 @@ func (c *Conn) fail(op string, rc int32) error {
 	return &Error{Op: op, Code: int(code), Msg: msg}
 }
 
-// pointer turns an engine address into a pointer.
-func pointer(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
+// ReadMark returns which of a log's read marks the connection's transaction holds. ok is
+// false where it holds none, and on connections that are not Untrusted. Mark 0 is that of
+// a transaction that began when the whole log was in the file, and reads the file only.
+func (c *Conn) ReadMark() (mark int, ok bool) {
+	if c.ahead == nil {
+		return 0, false
+	}
+	return c.ahead.Mark(), c.ahead.Mark() >= 0
+}

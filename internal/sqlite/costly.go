@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"unsafe"
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"example.com/snapd/internal/sqlite/engine"
 )
 
 // Interruption works between the instructions of a statement, not inside one call
@@ -94,18 +95,8 @@ var costlyFunctions = sync.OnceValue(func() []costly {
 	return list
 })
 
-// original is what SQLite's own function of that name is: its code, the value that
-// the code asks sqlite3_user_data for, and its registration's flags.
-type original struct {
-	code, userData uintptr
-	flags          int32
-}
-
-// wrapper is a function as SQLite calls it.
-type wrapper func(tls *libc.TLS, ctx uintptr, argc int32, argv uintptr)
-
 // originals finds those of costlyFunctions, once: they are the same on every connection.
-var originals = sync.OnceValues(func() (list []original, err error) {
+var originals = sync.OnceValues(func() (list []engine.Function, err error) {
 	c := &Conn{tls: libc.NewTLS()}
 	if err := c.open(":memory:", ":memory:", sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_CREATE); err != nil {
 		c.tls.Close()
@@ -122,41 +113,28 @@ var originals = sync.OnceValues(func() (list []original, err error) {
 	return list, nil
 })
 
-// original takes a function's definition out of a statement that calls it: the
-// engine has no other door to it.
-func (c *Conn) original(f costly) (o original, err error) {
+// original takes a function's definition out of a statement that calls it.
+func (c *Conn) original(f costly) (o engine.Function, err error) {
 	st, err := c.Prepare("SELECT " + f.call)
 	if err != nil {
 		return o, err
 	}
 	defer st.Close()
-	v := (*sqlite3.TVdbe)(pointer(st.p))
-	for _, op := range unsafe.Slice((*sqlite3.TVdbeOp)(pointer(v.FaOp)), v.FnOp) {
-		if op.Fp4type != sqlite3.P4_FUNCCTX {
-			continue
-		}
-		call := (*sqlite3.Tsqlite3_context)(pointer(*(*uintptr)(unsafe.Pointer(&op.Fp4))))
-		def := (*sqlite3.TFuncDef)(pointer(call.FpFunc))
-		if !strings.EqualFold(libc.GoString(def.FzName), f.name) {
-			continue
-		}
-		const kept = sqlite3.SQLITE_DETERMINISTIC | sqlite3.SQLITE_SUBTYPE | sqlite3.SQLITE_RESULT_SUBTYPE
-		// SQLite keeps the INNOCUOUS bit inverted (SQLITE_FUNC_UNSAFE in sqliteInt.h).
-		flags := int32(def.FfuncFlags&kept) | int32(^def.FfuncFlags&sqlite3.SQLITE_INNOCUOUS)
-		return original{code: def.FxSFunc, userData: def.FpUserData, flags: flags}, nil
+	o, ok := engine.FunctionIn(st.p, f.name)
+	if !ok {
+		return o, fmt.Errorf("no function in the program of %s", st.sql)
 	}
-	return o, fmt.Errorf("no function in the program of %s", st.sql)
+	return o, nil
 }
 
 // guarded calls the original where its arguments allow it and the budget is not
 // used up: between functions that follow one another in an expression the engine
 // does not look at it.
-func (c *Conn) guarded(f costly, o original) wrapper {
-	code := *(*wrapper)(unsafe.Pointer(&o.code)) // the engine's function pointers are Go function values
+func (c *Conn) guarded(f costly, o engine.Function) engine.Scalar {
 	return func(tls *libc.TLS, ctx uintptr, argc int32, argv uintptr) {
 		var room [8]int64
 		sizes, total := room[:0], int64(0)
-		for _, arg := range unsafe.Slice((*uintptr)(pointer(argv)), argc) {
+		for _, arg := range engine.Pointers(argv, int(argc)) {
 			n := int64(0)
 			switch sqlite3.Xsqlite3_value_type(tls, arg) {
 			case sqlite3.SQLITE_TEXT, sqlite3.SQLITE_BLOB:
@@ -170,7 +148,7 @@ func (c *Conn) guarded(f costly, o original) wrapper {
 		case total > watchedSize && c.meter.exhausted(0):
 			sqlite3.Xsqlite3_result_error_code(tls, ctx, sqlite3.SQLITE_INTERRUPT)
 		default:
-			code(tls, ctx, argc, argv)
+			o.Call(tls, ctx, argc, argv)
 		}
 	}
 }
@@ -181,14 +159,14 @@ func (c *Conn) wrapCostly() error {
 	if err != nil {
 		return fmt.Errorf("wrap functions: %w", err)
 	}
-	c.wrappers = make([]wrapper, len(list))
+	c.wrappers = make([]engine.Scalar, len(list))
 	for i, f := range costlyFunctions() {
 		c.wrappers[i] = c.guarded(f, list[i])
 		name, err := libc.CString(f.name)
 		if err != nil {
 			return fmt.Errorf("wrap functions: %w", err)
 		}
-		rc := sqlite3.Xsqlite3_create_function_v2(c.tls, c.db, name, f.args, sqlite3.SQLITE_UTF8|list[i].flags, list[i].userData, *(*uintptr)(unsafe.Pointer(&c.wrappers[i])), 0, 0, 0)
+		rc := sqlite3.Xsqlite3_create_function_v2(c.tls, c.db, name, f.args, sqlite3.SQLITE_UTF8|list[i].Flags, list[i].UserData, engine.Address(&c.wrappers[i]), 0, 0, 0)
 		libc.Xfree(c.tls, name)
 		if rc != sqlite3.SQLITE_OK {
 			return c.fail("wrap function "+f.name, rc)

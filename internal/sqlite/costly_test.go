@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"example.com/snapd/internal/sqlite/engine"
 )
 
 // untrustedPair opens the same empty database without and with the switches for untrusted files.
@@ -143,8 +145,8 @@ func TestRegistersShareMemory(t *testing.T) {
 func TestCrash(t *testing.T) {
 	_, c := untrustedPair(t)
 	for name, fault := range map[string]func() int32{
-		"nil":   func() int32 { return *(*int32)(pointer(0)) },
-		"bad":   func() int32 { return *(*int32)(pointer(^uintptr(0) >> 24)) },
+		"nil":   func() int32 { return engine.Int(0) },
+		"bad":   func() int32 { return engine.Int(^uintptr(0) >> 24) },
 		"index": func() int32 { var none []int32; return none[len(none)] },
 	} {
 		c.broken = nil

@@ -5,6 +5,8 @@ import (
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"example.com/snapd/internal/sqlite/engine"
 )
 
 // Moved reports whether the path of the main database no longer names the file that
@@ -24,5 +26,5 @@ func (c *Conn) Moved() (bool, error) {
 	if rc := sqlite3.Xsqlite3_file_control(c.tls, c.db, name, sqlite3.SQLITE_FCNTL_HAS_MOVED, answer); rc != sqlite3.SQLITE_OK {
 		return false, &Error{Op: op, Code: int(rc), Msg: "this system does not tell"}
 	}
-	return *(*int32)(pointer(answer)) != 0, nil
+	return engine.Int(answer) != 0, nil
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"unsafe"
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"example.com/snapd/internal/sqlite/engine"
 )
 
 // Stmt is one prepared statement. Values read from it are valid until the next
@@ -34,12 +35,12 @@ func (c *Conn) prepare(ctx context.Context, sql string) (s *Stmt, tail string, e
 		return nil, "", fmt.Errorf("prepare: %w", err)
 	}
 	defer libc.Xfree(c.tls, zSQL)
-	out := libc.Xcalloc(c.tls, 2, libc.Tsize_t(unsafe.Sizeof(uintptr(0))))
+	out := libc.Xcalloc(c.tls, 2, libc.Tsize_t(engine.PointerSize))
 	if out == 0 {
 		return nil, "", &Error{Op: "prepare", Code: sqlite3.SQLITE_NOMEM, Msg: "out of memory"}
 	}
 	defer libc.Xfree(c.tls, out)
-	pTail := out + unsafe.Sizeof(uintptr(0))
+	pTail := out + engine.PointerSize
 	end := c.watch(ctx)
 	rc, err := c.run(sql, func() int32 { return sqlite3.Xsqlite3_prepare_v2(c.tls, c.db, zSQL, -1, out, pTail) })
 	end()
@@ -51,8 +52,8 @@ func (c *Conn) prepare(ctx context.Context, sql string) (s *Stmt, tail string, e
 	case rc != sqlite3.SQLITE_OK:
 		return nil, "", c.fail(sql, rc)
 	}
-	tail = sql[*(*uintptr)(pointer(pTail))-zSQL:]
-	p := *(*uintptr)(pointer(out))
+	tail = sql[engine.Pointer(pTail)-zSQL:]
+	p := engine.Pointer(out)
 	if p == 0 {
 		return nil, tail, nil // only white space or a comment
 	}
@@ -181,20 +182,14 @@ func (s *Stmt) Int(i int) int64 {
 func (s *Stmt) Text(i int) string {
 	p := sqlite3.Xsqlite3_column_text(s.c.tls, s.p, int32(i))
 	n := sqlite3.Xsqlite3_column_bytes(s.c.tls, s.p, int32(i))
-	if p == 0 || n <= 0 {
-		return ""
-	}
-	return string(unsafe.Slice((*byte)(pointer(p)), int(n)))
+	return string(engine.Bytes(p, int(n)))
 }
 
 // Blob returns column i's bytes, borrowed: valid until the next Step, Reset or Close.
 func (s *Stmt) Blob(i int) []byte {
 	p := sqlite3.Xsqlite3_column_blob(s.c.tls, s.p, int32(i))
 	n := sqlite3.Xsqlite3_column_bytes(s.c.tls, s.p, int32(i))
-	if p == 0 || n <= 0 {
-		return nil
-	}
-	return unsafe.Slice((*byte)(pointer(p)), int(n))
+	return engine.Bytes(p, int(n))
 }
 
 // IsNull reports whether column i is NULL.
@@ -222,7 +217,7 @@ func (s *Stmt) BindBlob(i int, b []byte) error {
 		return &Error{Op: "bind", Code: sqlite3.SQLITE_NOMEM, Msg: "out of memory"}
 	}
 	defer libc.Xfree(s.c.tls, m)
-	copy(unsafe.Slice((*byte)(pointer(m)), len(b)), b)
+	copy(engine.Bytes(m, len(b)), b)
 	const transient = ^uintptr(0) // SQLITE_TRANSIENT: SQLite copies
 	return s.bound(sqlite3.Xsqlite3_bind_blob(s.c.tls, s.p, int32(i), m, int32(len(b)), transient))
 }

@@ -4,14 +4,15 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"unsafe"
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"example.com/snapd/internal/sqlite/engine"
 )
 
 // nothing is a function that gives NULL, whatever it is called with.
-var nothing wrapper = func(tls *libc.TLS, ctx uintptr, _ int32, _ uintptr) { sqlite3.Xsqlite3_result_null(tls, ctx) }
+var nothing engine.Scalar = func(tls *libc.TLS, ctx uintptr, _ int32, _ uintptr) { sqlite3.Xsqlite3_result_null(tls, ctx) }
 
 // same is a collation to which all text is equal.
 var same = func(*libc.TLS, uintptr, int32, uintptr, int32, uintptr) int32 { return 0 }
@@ -69,7 +70,7 @@ func (c *Conn) stubFunction(name string, args int32) error {
 	}
 	defer libc.Xfree(c.tls, z)
 	const flags = sqlite3.SQLITE_UTF8 | sqlite3.SQLITE_DETERMINISTIC | sqlite3.SQLITE_INNOCUOUS
-	rc := sqlite3.Xsqlite3_create_function_v2(c.tls, c.db, z, args, flags, 0, *(*uintptr)(unsafe.Pointer(&nothing)), 0, 0, 0)
+	rc := sqlite3.Xsqlite3_create_function_v2(c.tls, c.db, z, args, flags, 0, engine.Address(&nothing), 0, 0, 0)
 	if rc != sqlite3.SQLITE_OK {
 		return c.fail("stub function "+name, rc)
 	}
@@ -82,7 +83,7 @@ func (c *Conn) stubCollation(name string) error {
 		return fmt.Errorf("stub collation: %w", err)
 	}
 	defer libc.Xfree(c.tls, z)
-	rc := sqlite3.Xsqlite3_create_collation_v2(c.tls, c.db, z, sqlite3.SQLITE_UTF8, 0, *(*uintptr)(unsafe.Pointer(&same)), 0)
+	rc := sqlite3.Xsqlite3_create_collation_v2(c.tls, c.db, z, sqlite3.SQLITE_UTF8, 0, engine.Address(&same), 0)
 	if rc != sqlite3.SQLITE_OK {
 		return c.fail("stub collation "+name, rc)
 	}

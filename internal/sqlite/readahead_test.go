@@ -3,9 +3,6 @@ package sqlite
 import (
 	"fmt"
 	"testing"
-
-	"modernc.org/libc"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // sums read the whole of t, up and down: what was read ahead last is then asked for first.
@@ -93,37 +90,6 @@ func TestReadAheadToTheEnd(t *testing.T) {
 		count := value(t, c, "PRAGMA page_count")
 		if err != nil || int64(images) != 4096*count {
 			t.Errorf("%d pages: %d bytes of %d pages, %v", pages, images, count, err)
-		}
-	}
-}
-
-// Windows lets nobody read the bytes that another has locked, and SQLite asks for them
-// again and again.
-func TestReadAheadLeavesTheLockBytesAlone(t *testing.T) {
-	const page = 4096
-	tls := libc.NewTLS()
-	defer tls.Close()
-	buf := libc.Xmalloc(tls, page)
-	defer libc.Xfree(tls, buf)
-	for _, step := range []int64{page, -page} {
-		a := &ahead{}
-		defer a.free(tls)
-		reads := 0
-		a.its.read = func(_ *libc.TLS, _, _ uintptr, amount int32, offset int64) int32 {
-			reads++
-			if offset < firstLockByte+lockBytes && firstLockByte < offset+int64(amount) {
-				t.Errorf("%d bytes at %d", amount, offset)
-			}
-			return sqlite3.SQLITE_OK
-		}
-		for i := int64(100); i > 0; i-- {
-			a.read(tls, 0, buf, page, firstLockByte-i*step)
-		}
-		for i := int64(1); i < 100; i++ {
-			a.read(tls, 0, buf, page, firstLockByte+i*step)
-		}
-		if reads > 50 {
-			t.Errorf("step %d: %d reads: nothing is proven", step, reads)
 		}
 	}
 }

@@ -1,20 +1,21 @@
-package sqlite
+package engine
 
 import (
-	"fmt"
 	"unsafe"
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // SQLite reads its file a page at a time, and each is a system call. A connection of
-// ours sweeps whole files, mostly in runs of neighbouring pages, up or down: where it
-// goes on beside what it read last, more than it asked for is read in that direction.
+// ours reads whole files, mostly in runs of neighbouring pages, up or down: where it
+// goes on next to what it read last, more than it asked for is read in that direction.
 //
-// What was read is kept for as long as nobody can change what SQLite reads from the
+// What was read is kept for as long as nothing can change what SQLite reads from the
 // file, and forgotten at every change of a lock. In the rollback-journal modes SQLite
-// reads under a SHARED lock, under which nobody writes to the file. In WAL mode it holds
+// reads under a SHARED lock, under which no one writes to the file. In WAL mode it holds
 // a read mark: checkpoints then write no page but those that this transaction
 // reads from the log, and with read mark 0 none.
 
@@ -25,9 +26,6 @@ const (
 	aheadPages = 4
 	// aligned is where the memory for it begins: what is not aligned is copied more slowly.
 	aligned = 4 << 10
-	// SQLite's locks lie on these bytes (os.h: PENDING_BYTE), and its pages beside them. On
-	// Windows nobody can read what another has locked; SQLite tries it for over a second.
-	firstLockByte, lockBytes = 1 << 30, 512
 )
 
 // The methods of sqlite3_io_methods that stand between SQLite and a file.
@@ -45,8 +43,8 @@ type fileMethods struct {
 	shmLock      shmLockMethod
 }
 
-// ahead stands between SQLite and the main file of one connection.
-type ahead struct {
+// ReadAhead is between SQLite and the main file of one connection.
+type ReadAhead struct {
 	methods uintptr     // what the file's are replaced with, in the engine's memory
 	its     fileMethods // the file's own
 	ours    fileMethods // kept here: the engine has their addresses
@@ -61,41 +59,40 @@ type ahead struct {
 	next     int64 // how much to read where the run goes on; 0 where none is under way
 }
 
-// readAhead puts an ahead before the main file. Where there is none (a database in
-// memory), nothing is done.
-func (c *Conn) readAhead() error {
-	const op = "read ahead"
+// Ahead puts a ReadAhead before the main file of db. Where there is none (a database in
+// memory), it is nil. rc is a result code of SQLite.
+func Ahead(tls *libc.TLS, db uintptr) (a *ReadAhead, rc int32) {
 	name, err := libc.CString("main")
 	if err != nil {
-		return fmt.Errorf("%s: %w", op, err)
+		return nil, sqlite3.SQLITE_NOMEM
 	}
-	defer libc.Xfree(c.tls, name)
-	out := libc.Xcalloc(c.tls, 1, libc.Tsize_t(unsafe.Sizeof(uintptr(0))))
+	defer libc.Xfree(tls, name)
+	out := libc.Xcalloc(tls, 1, libc.Tsize_t(PointerSize))
 	if out == 0 {
-		return &Error{Op: op, Code: sqlite3.SQLITE_NOMEM, Msg: "out of memory"}
+		return nil, sqlite3.SQLITE_NOMEM
 	}
-	defer libc.Xfree(c.tls, out)
-	if rc := sqlite3.Xsqlite3_file_control(c.tls, c.db, name, sqlite3.SQLITE_FCNTL_FILE_POINTER, out); rc != sqlite3.SQLITE_OK {
-		return c.fail(op, rc)
+	defer libc.Xfree(tls, out)
+	if rc := sqlite3.Xsqlite3_file_control(tls, db, name, sqlite3.SQLITE_FCNTL_FILE_POINTER, out); rc != sqlite3.SQLITE_OK {
+		return nil, rc
 	}
-	file := (*sqlite3.Tsqlite3_file)(pointer(*(*uintptr)(pointer(out))))
+	file := (*sqlite3.Tsqlite3_file)(pointer(Pointer(out)))
 	if file == nil || file.FpMethods == 0 {
-		return nil
+		return nil, sqlite3.SQLITE_OK
 	}
-	methods := libc.Xmalloc(c.tls, libc.Tsize_t(unsafe.Sizeof(sqlite3.Tsqlite3_io_methods{})))
+	methods := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(sqlite3.Tsqlite3_io_methods{})))
 	if methods == 0 {
-		return &Error{Op: op, Code: sqlite3.SQLITE_NOMEM, Msg: "out of memory"}
+		return nil, sqlite3.SQLITE_NOMEM
 	}
 	m := (*sqlite3.Tsqlite3_io_methods)(pointer(methods))
 	*m = *(*sqlite3.Tsqlite3_io_methods)(pointer(file.FpMethods))
-	c.ahead = &ahead{methods: methods, mark: -1}
-	c.ahead.replace(m)
+	a = &ReadAhead{methods: methods, mark: -1}
+	a.replace(m)
 	file.FpMethods = methods // until the file is closed, which calls its own xClose
-	return nil
+	return a, sqlite3.SQLITE_OK
 }
 
 // replace puts ours into m for its own.
-func (a *ahead) replace(m *sqlite3.Tsqlite3_io_methods) {
+func (a *ReadAhead) replace(m *sqlite3.Tsqlite3_io_methods) {
 	instead(&m.FxRead, &a.its.read, &a.ours.read, a.read)
 	instead(&m.FxWrite, &a.its.write, &a.ours.write, func(tls *libc.TLS, file, buf uintptr, amount int32, offset int64) int32 {
 		a.forget()
@@ -120,17 +117,14 @@ func (a *ahead) replace(m *sqlite3.Tsqlite3_io_methods) {
 		a.forget()
 		rc := a.its.shmLock(tls, file, offset, n, flags)
 		if rc == sqlite3.SQLITE_OK {
-			a.marked(int(offset)-firstReadLock, flags)
+			a.marked(int(offset)-sqlitefile.SHMReadLock, flags)
 		}
 		return rc
 	})
 }
 
-// firstReadLock is the number of the lock of read mark 0 (SQLite, wal.c: WAL_READ_LOCK).
-const firstReadLock = 3
-
 // marked follows the shared locks of read marks.
-func (a *ahead) marked(mark int, flags int32) {
+func (a *ReadAhead) marked(mark int, flags int32) {
 	switch {
 	case mark < 0 || flags&sqlite3.SQLITE_SHM_SHARED == 0:
 	case flags&sqlite3.SQLITE_SHM_LOCK != 0:
@@ -140,34 +134,26 @@ func (a *ahead) marked(mark int, flags int32) {
 	}
 }
 
-// ReadMark returns which of a log's read marks the connection's transaction holds. ok is
-// false where it holds none, and on connections that are not Untrusted. Mark 0 is that of
-// a transaction that began when the whole log was in the file, and reads the file only.
-func (c *Conn) ReadMark() (mark int, ok bool) {
-	if c.ahead == nil {
-		return 0, false
-	}
-	return c.ahead.mark, c.ahead.mark >= 0
-}
+// Mark returns which of a log's read marks the connection's transaction holds, -1 for none.
+func (a *ReadAhead) Mark() int { return a.mark }
 
 // instead keeps the function whose address is in *address in its, and puts ours there.
-// The engine's function pointers are Go function values.
 func instead[F any](address *uintptr, its, kept *F, ours F) {
-	*its = *(*F)(unsafe.Pointer(address))
+	*its = function[F](*address)
 	*kept = ours
-	*address = *(*uintptr)(unsafe.Pointer(kept))
+	*address = Address(kept)
 }
 
-// free gives back the engine's memory, once the file is closed.
-func (a *ahead) free(tls *libc.TLS) {
+// Free gives back the engine's memory, once the file is closed.
+func (a *ReadAhead) Free(tls *libc.TLS) {
 	libc.Xfree(tls, a.methods)
 	libc.Xfree(tls, a.block) // 0 is nothing
 }
 
-func (a *ahead) forget() { a.n, a.next = 0, 0 }
+func (a *ReadAhead) forget() { a.n, a.next = 0, 0 }
 
 // read is SQLite's xRead. Whatever it cannot give, the file's own gives, and its errors.
-func (a *ahead) read(tls *libc.TLS, file, buf uintptr, amount int32, offset int64) int32 {
+func (a *ReadAhead) read(tls *libc.TLS, file, buf uintptr, amount int32, offset int64) int32 {
 	from, to := offset, offset+int64(amount)
 	if !a.holds(from, to) {
 		up, down := from == a.to, to == a.from
@@ -181,21 +167,28 @@ func (a *ahead) read(tls *libc.TLS, file, buf uintptr, amount int32, offset int6
 		}
 	}
 	a.from, a.to = from, to
-	copy(unsafe.Slice((*byte)(pointer(buf)), amount), unsafe.Slice((*byte)(pointer(a.buf+uintptr(from-a.at))), amount))
+	copy(Bytes(buf, int(amount)), Bytes(a.buf+uintptr(from-a.at), int(amount)))
 	return sqlite3.SQLITE_OK
 }
 
-func (a *ahead) holds(from, to int64) bool { return a.at <= from && to <= a.at+a.n && from < to }
+func (a *ReadAhead) holds(from, to int64) bool { return a.at <= from && to <= a.at+a.n && from < to }
 
-// fill reads what SQLite asked for last, and more beside it: below where the run goes down.
-func (a *ahead) fill(tls *libc.TLS, file uintptr, down bool) {
+// overlapsLocks reports whether size bytes from start on have SQLite's lock bytes in
+// them. On Windows no process can read what another has locked; SQLite tries it for over
+// a second.
+func overlapsLocks(start, size int64) bool {
+	return start < sqlitefile.LockByte+sqlitefile.LockBytes && sqlitefile.LockByte < start+size
+}
+
+// fill reads what SQLite asked for last, and more next to it: below where the run goes down.
+func (a *ReadAhead) fill(tls *libc.TLS, file uintptr, down bool) {
 	start, size := a.from, a.next
 	if down {
 		size = min(size, a.to)
 		start = a.to - size
 	}
 	a.n, a.next = 0, min(2*a.next, aheadBytes)
-	if size < 2*(a.to-a.from) || start < firstLockByte+lockBytes && firstLockByte < start+size {
+	if size < 2*(a.to-a.from) || overlapsLocks(start, size) {
 		return // nothing to be gained, or nothing to be had
 	}
 	if a.buf == 0 {
