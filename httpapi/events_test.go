@@ -251,7 +251,7 @@ func TestEventsDropWhoDoesNotRead(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("it is still there")
 		}
-		a.hub.publish(operation{ID: newID(), Phase: big})
+		a.hub.publish(operation{ID: newID(), Phase: snapshot.Phase(big)})
 	}
 }
 

@@ -116,9 +116,9 @@ func unix(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 func (c *collector) operations(s sample) {
 	running, totals := c.h.ops.counts()
 	for kind := range rightOf {
-		s.gauge(descRunning, float64(running[kind]), kind)
+		s.gauge(descRunning, float64(running[string(kind)]), string(kind))
 		for _, state := range []string{stateDone, stateFailed, stateCancelled} {
-			s.counter(descOperations, float64(totals[outcome{kind, state}]), kind, state)
+			s.counter(descOperations, float64(totals[outcome{kind, state}]), string(kind), state)
 		}
 	}
 }

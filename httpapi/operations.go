@@ -26,7 +26,7 @@ const (
 )
 
 // rightOf is what it takes to begin an operation of that kind, and to stop it.
-var rightOf = map[string]Right{
+var rightOf = map[snapshot.Operation]Right{
 	kindBackup: RightCreate, kindVerify: RightVerify, kindDrill: RightVerify,
 	kindRestore: RightRestore, kindCheck: RightVerify, kindRecover: RightRestore, kindPrune: RightDelete,
 }
@@ -48,22 +48,22 @@ const phaseCommit = "commit"
 // operation is one as the API shows it and as it is kept on disk. What its pointers
 // and its Result lead to is never written into: copies share it.
 type operation struct {
-	ID          string          `json:"id"`
-	Kind        string          `json:"kind"`
-	State       string          `json:"state"`
-	Phase       string          `json:"phase"` // the present or the last one
-	DoneBytes   int64           `json:"done_bytes"`
-	TotalBytes  int64           `json:"total_bytes"` // of the phase; 0 where that is not known
-	StartedAt   time.Time       `json:"started_at"`
-	EndedAt     *time.Time      `json:"ended_at"`
-	Error       *operationError `json:"error"`
-	Result      json.RawMessage `json:"result"`
-	Who         string          `json:"who"`
-	Trigger     string          `json:"trigger"`
-	Backup      *string         `json:"backup"`
-	Rate        *int64          `json:"rate_bytes_per_second"`
-	ETA         *int64          `json:"eta_seconds"` // of the phase
-	Cancellable bool            `json:"cancellable"`
+	ID          string             `json:"id"`
+	Kind        snapshot.Operation `json:"kind"`
+	State       string             `json:"state"`
+	Phase       snapshot.Phase     `json:"phase"` // the present or the last one
+	DoneBytes   int64              `json:"done_bytes"`
+	TotalBytes  int64              `json:"total_bytes"` // of the phase; 0 where that is not known
+	StartedAt   time.Time          `json:"started_at"`
+	EndedAt     *time.Time         `json:"ended_at"`
+	Error       *operationError    `json:"error"`
+	Result      json.RawMessage    `json:"result"`
+	Who         string             `json:"who"`
+	Trigger     string             `json:"trigger"`
+	Backup      *string            `json:"backup"`
+	Rate        *int64             `json:"rate_bytes_per_second"`
+	ETA         *int64             `json:"eta_seconds"` // of the phase
+	Cancellable bool               `json:"cancellable"`
 }
 
 // operationError says why an operation failed.
@@ -115,7 +115,10 @@ type operations struct {
 }
 
 // outcome counts operations for the metrics.
-type outcome struct{ kind, state string }
+type outcome struct {
+	kind  snapshot.Operation
+	state string
+}
 
 // keepOperations is how many are kept, on disk and in memory, beside what runs.
 const keepOperations = 50
@@ -136,7 +139,7 @@ func newOperations(m manager, store *opstore, log *slog.Logger, now func() time.
 // start begins an operation and returns it as it stands then. work gets a context
 // that the request's end does not end; what it returns becomes the result, as JSON.
 // Errors: busy, with the id of the operation that is in the way; unavailable.
-func (o *operations) start(kind, who, trigger, backup string, work func(context.Context) (any, error)) (operation, error) {
+func (o *operations) start(kind snapshot.Operation, who, trigger, backup string, work func(context.Context) (any, error)) (operation, error) {
 	r := &run{op: operation{ID: newID(), Kind: kind, State: stateRunning, StartedAt: o.now(), Who: clip(who), Trigger: trigger, Cancellable: true}}
 	if backup != "" {
 		r.op.Backup = &backup
@@ -177,14 +180,14 @@ func (o *operations) admit(r *run) (operation, error) {
 
 // busyWith is the refusal of what must wait for op.
 func busyWith(op operation) *problem {
-	p := fail(http.StatusConflict, "busy", "another operation is running: "+op.Kind+", by "+op.Who, "wait until it has ended, or stop it")
+	p := fail(http.StatusConflict, "busy", "another operation is running: "+string(op.Kind)+", by "+op.Who, "wait until it has ended, or stop it")
 	p.Operation = op.ID
 	return p
 }
 
 // inTheWay returns the operation that one of kind would have to wait for: what
 // writes runs alone, and checks, which disturb nobody, are made one at a time.
-func (o *operations) inTheWay(kind string) *run {
+func (o *operations) inTheWay(kind snapshot.Operation) *run {
 	for _, r := range o.runs {
 		if r.ending || (r.op.Kind == kindCheck) != (kind == kindCheck) {
 			continue
@@ -261,7 +264,7 @@ func (o *operations) cancel(id, who string) (operation, error) {
 		o.mu.Unlock()
 		if first {
 			o.m.Record(snapshot.Activity{Who: who, Action: "cancel", Operation: id, Backup: deref(op.Backup), Outcome: "done",
-				Detail: "asked to stop: " + op.Kind + ", begun by " + op.Who})
+				Detail: "asked to stop: " + string(op.Kind) + ", begun by " + op.Who})
 			o.changed()
 		}
 		return op, nil
@@ -323,7 +326,7 @@ func (o *operations) counts() (running map[string]int, ended map[outcome]int64) 
 	defer o.mu.Unlock()
 	running = make(map[string]int)
 	for _, r := range o.runs {
-		running[r.op.Kind]++
+		running[string(r.op.Kind)]++
 	}
 	return running, maps.Clone(o.totals)
 }

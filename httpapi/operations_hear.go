@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"runtime/debug"
@@ -125,7 +126,7 @@ func (o *operations) beginObserved(ev snapshot.Event) *run {
 	if who == "" {
 		who = automatic
 	}
-	r := &run{caller: ev.Run, heard: o.now(), op: operation{ID: newID(), Kind: ev.Operation, State: stateRunning, StartedAt: o.now(), Who: clip(who), Trigger: ev.Trigger}}
+	r := &run{caller: ev.Run, heard: o.now(), op: operation{ID: cmp.Or(ev.Run, newID()), Kind: ev.Operation, State: stateRunning, StartedAt: o.now(), Who: clip(who), Trigger: ev.Trigger}}
 	o.runs = append(o.runs, r)
 	o.working.Go(o.save)
 	return r

@@ -26,10 +26,10 @@ type operationPage struct {
 }
 
 // begin starts an operation for c and answers 202, or with what is in its way.
-func (h *Handler) begin(w http.ResponseWriter, c *call, kind, trigger, backup string, work func(context.Context) (any, error)) error {
+func (h *Handler) begin(w http.ResponseWriter, c *call, kind snapshot.Operation, trigger, backup string, work func(context.Context) (any, error)) error {
 	op, err := h.ops.start(kind, nameOf(c.who), trigger, backup, work)
 	if err != nil {
-		h.refused(c, kind, backup, err)
+		h.refused(c, string(kind), backup, err)
 		return err
 	}
 	return h.accepted(w, c, op)

@@ -28,7 +28,7 @@ func (o *operations) settle(kept []operation) []operation {
 					o.effect(op)
 				}
 			}
-			a := snapshot.Activity{Who: op.Who, Action: op.Kind, Operation: op.ID, Backup: deref(op.Backup), Trigger: op.Trigger, Outcome: op.State,
+			a := snapshot.Activity{Who: op.Who, Action: string(op.Kind), Operation: op.ID, Backup: deref(op.Backup), Trigger: op.Trigger, Outcome: op.State,
 				Detail: "the program ended before the end of this operation was written down"}
 			if op.Error != nil {
 				a.Detail, a.Code = op.Error.Message, op.Error.Code
@@ -45,11 +45,11 @@ func (o *operations) settle(kept []operation) []operation {
 }
 
 // interrupted says what is known when nothing is.
-func interrupted(kind string) *operationError {
-	e := &operationError{Code: "interrupted", Message: "the program ended before this " + kind + " had", Hint: "start it again"}
+func interrupted(kind snapshot.Operation) *operationError {
+	e := &operationError{Code: "interrupted", Message: "the program ended before this " + string(kind) + " had", Hint: "start it again"}
 	switch kind {
 	case kindRestore, kindRecover:
-		e.Message = "the program ended during this " + kind + ", and there is no record that it took effect"
+		e.Message = "the program ended during this " + string(kind) + ", and there is no record that it took effect"
 		e.Hint = "the database is either as it was before or wholly restored: look at it, and restore again if need be"
 	case kindBackup:
 		e.Hint = "no backup was kept; make a new one"
@@ -85,7 +85,7 @@ func (o *operations) recorded(op *operation) bool {
 		return false
 	}
 	for _, a := range slices.Backward(page) { // the oldest first
-		if a.Action != op.Kind || a.Operation != op.ID && !sameAutomatic(a, op) {
+		if a.Action != string(op.Kind) || a.Operation != op.ID && !sameAutomatic(a, op) {
 			continue
 		}
 		switch a.Outcome {

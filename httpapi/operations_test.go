@@ -128,7 +128,7 @@ func TestCancelAtEveryPhase(t *testing.T) {
 			t.Errorf("%s has no phases", kind)
 		}
 		for _, phase := range phases {
-			t.Run(kind+" "+phase, func(t *testing.T) { cancelAt(t, a, begin, phase) })
+			t.Run(kind+" "+string(phase), func(t *testing.T) { cancelAt(t, a, begin, phase) })
 		}
 	}
 	if testing.Short() {
@@ -138,7 +138,7 @@ func TestCancelAtEveryPhase(t *testing.T) {
 }
 
 // phasesOf runs the operation once and returns its phases.
-func phasesOf(t *testing.T, a *api, begin func() answer) (phases []string) {
+func phasesOf(t *testing.T, a *api, begin func() answer) (phases []snapshot.Phase) {
 	stop := a.m.Subscribe(func(ev snapshot.Event) {
 		if ev.Type == snapshot.EventProgress && !slices.Contains(phases, ev.Phase) {
 			phases = append(phases, ev.Phase)
@@ -152,7 +152,7 @@ func phasesOf(t *testing.T, a *api, begin func() answer) (phases []string) {
 }
 
 // cancelAt asks to stop as soon as the phase begins.
-func cancelAt(t *testing.T, a *api, begin func() answer, phase string) {
+func cancelAt(t *testing.T, a *api, begin func() answer, phase snapshot.Phase) {
 	done := make(chan answer, 1)
 	stop := a.m.Subscribe(func(ev snapshot.Event) {
 		if ev.Type != snapshot.EventProgress || ev.Phase != phase || ev.Run == "" || len(done) > 0 {
@@ -239,7 +239,7 @@ func TestObservesWhatOthersDo(t *testing.T) {
 		if op.State != stateDone || op.Cancellable || op.EndedAt == nil {
 			t.Errorf("%+v %+v", op, op.Error)
 		}
-		kinds = append(kinds, op.Kind+" by "+op.Who)
+		kinds = append(kinds, string(op.Kind)+" by "+op.Who)
 		if op.Kind == kindBackup && op.Trigger == "schedule" && len(op.Result) == 0 {
 			t.Errorf("no result: %+v", op)
 		}

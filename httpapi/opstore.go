@@ -140,7 +140,7 @@ func (op *operation) validate() error {
 	default:
 		return fmt.Errorf("state %.80q", op.State)
 	}
-	texts := []string{op.Phase, op.Who, op.Trigger, deref(op.Backup)}
+	texts := []string{string(op.Phase), op.Who, op.Trigger, deref(op.Backup)}
 	if op.Error != nil {
 		texts = append(texts, op.Error.Code, op.Error.Message, op.Error.Hint)
 	}

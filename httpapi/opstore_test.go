@@ -23,7 +23,7 @@ func TestRestartInMidOperation(t *testing.T) {
 	a.change()
 	dir := a.m.Dir()
 	began := time.Now().UTC()
-	running := func(kind, backup, trigger string) operation {
+	running := func(kind snapshot.Operation, backup, trigger string) operation {
 		op := operation{ID: newID(), Kind: kind, State: stateRunning, Phase: "write", StartedAt: began, Who: "alice", Trigger: trigger}
 		if backup != "" {
 			op.Backup = &backup

@@ -50,36 +50,24 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 	if err := checkNote(req.Note); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
-	unlock, err := m.operate(ctx, "backup")
+	var b Backup
+	op := &operation{kind: OpBackup, trigger: req.Trigger, result: func() any { return b.Public() },
+		failed: func(err error) { m.recordFailure(req.Trigger, err) }}
+	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
+		made, stored, err := m.backup(ctx, req)
+		if err != nil {
+			return Event{}, err
+		}
+		b = made
+		if stored && req.Kind == catalog.Auto {
+			op.after = func(ctx context.Context) { m.pruneAfter(ctx, req.Trigger) }
+		}
+		return Event{}, nil
+	})
 	if err != nil {
-		return Backup{}, m.failed(ctx, "backup", req.Trigger, explain(err))
+		return Backup{}, err
 	}
-	defer unlock()
-	b, stored, err := m.backup(ctx, req)
-	if err != nil {
-		return Backup{}, m.failed(ctx, "backup", req.Trigger, explain(err))
-	}
-	if stored && req.Kind == catalog.Auto {
-		err = m.pruneAfter(ctx, req)
-	}
-	return b.Public(), err
-}
-
-// pruneAfter carries out the retention policy after a backup, which stands, and was
-// told of, whatever becomes of this.
-func (m *Manager) pruneAfter(ctx context.Context, req Request) error {
-	policy, err := m.retention(nil)
-	if err == nil {
-		_, err = m.prune(ctx, policy, false)
-	}
-	if err == nil {
-		return nil
-	}
-	err = m.failed(ctx, "prune", req.Trigger, explain(err))
-	if !errors.Is(err, context.Canceled) {
-		m.rememberFailure(req.Trigger, err)
-	}
-	return err
+	return b.Public(), nil
 }
 
 // backup is Backup under the operation lock, without pruning. stored is false where
@@ -97,7 +85,7 @@ func (m *Manager) backup(ctx context.Context, req Request) (b Backup, stored boo
 			return b, false, m.unchanged(ctx, req, b)
 		}
 	}
-	m.ev.emit(ctx, Event{Type: EventStarted, Operation: "backup", Trigger: string(req.Trigger)})
+	m.start(ctx, "")
 	if err := m.damagedFiles(ctx); err != nil {
 		return Backup{}, false, err
 	}
@@ -194,7 +182,7 @@ type staged struct {
 // stage compresses the image into a temp file and proves what was stored.
 func (m *Manager) stage(ctx context.Context, src *source, req Request, began time.Time) (_ *staged, err error) {
 	if err := durable.Preflight(m.cfg.Dir, m.estimate(src.info.Bytes())); err != nil {
-		m.phase(ctx, req, "check", 0)
+		m.phase(ctx, req, PhaseCheck, 0)
 		src.judge(ctx, func() {}) // damage is worse news than a full disk
 		if verr := m.verdict(src); isDamage(verr) {
 			return nil, verr
@@ -241,7 +229,7 @@ func (m *Manager) compress(ctx context.Context, src *source, file *durable.File,
 		return archive.Info{}, err
 	}
 	if err := src.close(); err != nil { // the log of the database need not grow while we prove
-		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "backup", Trigger: string(req.Trigger), Err: err,
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpBackup, Trigger: string(req.Trigger), Err: err,
 			Message: "the snapshot did not end well; the backup goes on"})
 	}
 	facts := m.facts(src, req, began)
@@ -263,14 +251,14 @@ func (m *Manager) compress(ctx context.Context, src *source, file *durable.File,
 func (m *Manager) copyChecked(ctx context.Context, src *source, w *archive.Writer, req Request) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m.phase(ctx, req, "check", 0)
+	m.phase(ctx, req, PhaseCheck, 0)
 	src.judge(ctx, cancel)
 	if !src.beside {
 		if err := m.verdict(src); err != nil {
 			return err
 		}
 	}
-	err := src.copyTo(ctx, w, m.phase(ctx, req, "compress", src.info.Bytes()))
+	err := src.copyTo(ctx, w, m.phase(ctx, req, PhaseCompress, src.info.Bytes()))
 	if err != nil && !isDamage(err) {
 		cancel()
 	}
@@ -307,7 +295,7 @@ func (m *Manager) readBack(ctx context.Context, file *durable.File, info archive
 	if got := r.Info().ImageBLAKE3; got != info.ImageBLAKE3 {
 		return fmt.Errorf("backup: read back: %w: image digest %s, wrote %s", archive.ErrDamaged, got, info.ImageBLAKE3)
 	}
-	o := archive.CopyOptions{Workers: m.workersFor(req), Progress: m.phase(ctx, req, "read back", info.ImageBytes)}
+	o := archive.CopyOptions{Workers: m.workersFor(req), Progress: m.phase(ctx, req, PhaseReadBack, info.ImageBytes)}
 	if err := r.Verify(ctx, o); err != nil {
 		return fmt.Errorf("backup: read back: %w", err)
 	}
@@ -347,7 +335,7 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 		return Backup{}, err
 	}
 	m.atPoint("latest linked")
-	m.ev.emit(ctx, Event{Type: EventBackedUp, Operation: "backup", Trigger: string(req.Trigger), Backup: e.ID,
+	m.ev.emit(ctx, Event{Type: EventBackedUp, Operation: OpBackup, Trigger: string(req.Trigger), Backup: e.ID,
 		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File,
 		more: Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes, DurationMS: e.DurationMS}})
 	return e, nil
@@ -377,30 +365,8 @@ func (m *Manager) estimate(image int64) int64 {
 }
 
 // phase announces a phase of a backup and returns its meter.
-func (m *Manager) phase(ctx context.Context, req Request, name string, total int64) func(int64) {
-	return m.progress(ctx, Event{Operation: "backup", Trigger: string(req.Trigger), Phase: name, Total: total})
-}
-
-// progress announces a phase and returns its meter.
-func (m *Manager) progress(ctx context.Context, ev Event) func(int64) {
-	p := m.ev.meter(ctx, ev)
-	ev.Type = EventProgress
-	m.ev.emit(ctx, ev)
-	return p
-}
-
-// failed records, reports and returns err. An operation that was cancelled, or
-// that found another one at work, is no failure of the protection and leaves no mark.
-func (m *Manager) failed(ctx context.Context, op string, trigger catalog.Trigger, err error) error {
-	message := op + " failed"
-	if errors.Is(err, context.Canceled) {
-		message = op + " was interrupted; nothing was changed"
-	}
-	m.ev.emit(ctx, Event{Type: EventFailed, Operation: op, Trigger: string(trigger), Err: err, Message: message})
-	if op == "backup" && !errors.Is(err, context.Canceled) && !errors.Is(err, catalogfile.ErrBusy) {
-		m.rememberFailure(trigger, err)
-	}
-	return err
+func (m *Manager) phase(ctx context.Context, req Request, name Phase, total int64) func(int64) {
+	return m.progress(ctx, Event{Operation: OpBackup, Trigger: string(req.Trigger), Phase: name, Total: total})
 }
 
 // feed writes size bytes of r to w in order.

@@ -460,7 +460,7 @@ func TestCancelledBackupLeavesNothing(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				b := newBench(t, mode, func(c *snapshot.Config) {
 					c.OnEvent = func(e snapshot.Event) {
-						if e.Phase == phase {
+						if string(e.Phase) == phase {
 							cancel()
 						}
 					}

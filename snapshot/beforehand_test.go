@@ -21,7 +21,7 @@ import (
 func (b *bench) onPhase(do func(phase string)) {
 	b.t.Cleanup(b.m.Subscribe(func(ev snapshot.Event) {
 		if ev.Type == snapshot.EventProgress && ev.Done == 0 {
-			do(ev.Phase)
+			do(string(ev.Phase))
 		}
 	}))
 }

@@ -19,34 +19,33 @@ import (
 //
 // A damaged backup gives the outcome with [ErrCorrupt], and its entry state failed.
 // Other errors, which leave no outcome: [ErrNotFound], [ErrBusy], [ErrNoSpace].
-func (m *Manager) Drill(ctx context.Context, id string) (catalog.DrillOutcome, error) {
-	unlock, err := m.operate(ctx, "drill")
-	if err != nil {
-		return catalog.DrillOutcome{}, m.failed(ctx, "drill", "", explain(err))
-	}
-	defer unlock()
-	e, err := m.cat.Get(id)
-	if err != nil {
-		return catalog.DrillOutcome{}, m.failed(ctx, "drill", "", explain(fmt.Errorf("drill: %w", err)))
-	}
-	m.begun(ctx, "drill", e.ID)
-	began := m.now()
-	report, err := m.rehearse(ctx, e)
-	if err != nil {
-		return catalog.DrillOutcome{}, m.failedOn(ctx, "drill", e.ID, explain(err))
-	}
-	now := m.now()
-	out := catalog.DrillOutcome{ID: e.ID, At: now, Verdict: string(report.Verdict), DurationMS: max(1, now.Sub(began).Milliseconds())}
-	if err := m.rememberDrill(ctx, out, verdictOf(report, now)); err != nil {
-		return catalog.DrillOutcome{}, m.failedOn(ctx, "drill", e.ID, explain(err))
-	}
-	if report.Damaged() {
-		return out, m.failedOn(ctx, "drill", e.ID, &CorruptError{What: "backup " + e.ID, Report: report})
-	}
-	m.ev.emit(ctx, Event{Type: EventDrilled, Operation: "drill", Backup: e.ID, Done: e.DatabaseBytes, Total: e.DatabaseBytes,
-		Message: fmt.Sprintf("backup restored on trial and checked in full in %d ms: %s", out.DurationMS, e.ID),
-		more:    Activity{Detail: "restored on trial: " + out.Verdict, DatabaseBytes: e.DatabaseBytes, DurationMS: out.DurationMS}})
-	return out, nil
+func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
+	var out DrillOutcome
+	op := &operation{kind: OpDrill, result: func() any { return out }}
+	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
+		e, err := m.cat.Get(id)
+		if err != nil {
+			return Event{}, fmt.Errorf("drill: %w", err)
+		}
+		m.start(ctx, e.ID)
+		began := m.now()
+		report, err := m.rehearse(ctx, e)
+		if err != nil {
+			return Event{}, err
+		}
+		now := m.now()
+		done := DrillOutcome{ID: e.ID, At: now, Verdict: string(report.Verdict), DurationMS: max(1, now.Sub(began).Milliseconds())}
+		if err := m.recordDrill(ctx, done, verdictOf(report, now)); err != nil {
+			return Event{}, err
+		}
+		if out = done; report.Damaged() {
+			return Event{}, &CorruptError{What: "backup " + e.ID, Report: report}
+		}
+		return Event{Type: EventDrilled, Done: e.DatabaseBytes, Total: e.DatabaseBytes,
+			Message: fmt.Sprintf("backup restored on trial and checked in full in %d ms: %s", out.DurationMS, e.ID),
+			more:    Activity{Detail: "restored on trial: " + out.Verdict, DatabaseBytes: e.DatabaseBytes, DurationMS: out.DurationMS}}, nil
+	})
+	return out, err
 }
 
 // rehearse restores e to a scratch file and judges it there.
@@ -69,7 +68,7 @@ func (m *Manager) rehearse(ctx context.Context, e Backup) (_ integrity.Report, e
 			err = errors.Join(err, fmt.Errorf("drill: %w", cerr))
 		}
 	}()
-	p := m.progress(ctx, Event{Operation: "drill", Backup: e.ID, Phase: "unpack", Total: image})
+	p := m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseUnpack, Total: image})
 	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
 		return damagedReport(m.cat.Path(e), integrity.LevelFull, fmt.Errorf("drill: backup %s: %w", e.ID, err))
 	}
@@ -77,14 +76,14 @@ func (m *Manager) rehearse(ctx context.Context, e Backup) (_ integrity.Report, e
 		return integrity.Report{}, fmt.Errorf("drill: %w", err)
 	}
 	m.atPoint("drill unpacked")
-	m.progress(ctx, Event{Operation: "drill", Backup: e.ID, Phase: "check"})
+	m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseCheck})
 	report, err := integrity.CheckCopy(ctx, scratch.Name(), integrity.Options{Level: integrity.LevelFull})
 	report.Path = m.cat.Path(e)
 	return report, err
 }
 
-// rememberDrill keeps the outcome, and what it proves of the backup, in one step.
-func (m *Manager) rememberDrill(ctx context.Context, out catalog.DrillOutcome, v catalog.Verification) error {
+// recordDrill keeps the outcome, and what it proves of the backup, in one step.
+func (m *Manager) recordDrill(ctx context.Context, out DrillOutcome, v catalog.Verification) error {
 	err := m.cat.Update(context.WithoutCancel(ctx), func(tx *catalogfile.Tx) error {
 		e, err := tx.Get(out.ID)
 		if err != nil {

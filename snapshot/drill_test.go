@@ -17,7 +17,7 @@ import (
 func (b *bench) cancelledIn(phase string) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	end := b.m.Subscribe(func(ev snapshot.Event) {
-		if ev.Type == snapshot.EventProgress && ev.Phase == phase {
+		if ev.Type == snapshot.EventProgress && string(ev.Phase) == phase {
 			cancel()
 		}
 	})

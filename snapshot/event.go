@@ -1,13 +1,19 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
+
+	"example.com/snapd/internal/activity"
 )
 
 // EventType names what happened. Each is also a log message.
@@ -37,9 +43,9 @@ const (
 type Event struct {
 	At        time.Time
 	Type      EventType
-	Operation string // "backup", "restore", "verify", "drill", "recover", "prune", "delete", "rebuild", "check", …
+	Operation Operation
 	Trigger   string // of a backup
-	Phase     string // "check", "spool", "compress", "read back", "prove", "unpack", "mend", "write", "commit"
+	Phase     Phase
 	Backup    string // id
 	Path      string
 	Done      int64 // bytes
@@ -48,10 +54,12 @@ type Event struct {
 	Next      time.Time
 	Err       error
 	Who       string // the Caller's; "" for what the Manager does by itself
-	Run       string // the Caller's
+	Run       string // id of this run of the operation: the Caller's, or one made for it
 
-	loud bool     // logged as a warning
-	more Activity // what the activity log is told beyond this
+	loud  bool     // logged as a warning
+	begun bool     // the end of an operation whose start was told
+	more  Activity // what the activity log is told beyond this
+	mark  activity.Mark
 }
 
 // events hands events to the logger, to the host and to subscribers, one at a time.
@@ -90,6 +98,7 @@ func (m *Manager) Subscribe(fn func(Event)) (cancel func()) {
 func (e *events) emit(ctx context.Context, ev Event) {
 	c := callerOf(ctx)
 	ev.At, ev.Who, ev.Run = e.now().UTC(), c.Who, c.Run
+	operationOf(ctx).mark(&ev)
 	e.record(ev)
 	e.enter(ev) // before anybody is told, who may then look at the log
 	if !e.heard() {
@@ -132,11 +141,20 @@ func (e *events) record(ev Event) {
 			level = slog.LevelInfo // somebody wanted it
 		}
 	}
+	e.log.LogAttrs(context.Background(), level, cmp.Or(ev.Message, string(ev.Type)), ev.attrs()...)
+}
+
+// attrs are the fields that a log line has.
+func (ev Event) attrs() []slog.Attr {
 	var attrs []slog.Attr
-	for _, a := range []struct{ k, v string }{{"operation", ev.Operation}, {"trigger", ev.Trigger}, {"backup", ev.Backup}, {"path", ev.Path}, {"who", ev.Who}} {
+	for _, a := range []struct{ k, v string }{{"operation", string(ev.Operation)}, {"trigger", ev.Trigger}, {"phase", string(ev.Phase)},
+		{"backup", ev.Backup}, {"path", ev.Path}, {"who", ev.Who}} {
 		if a.v != "" {
 			attrs = append(attrs, slog.String(a.k, a.v))
 		}
+	}
+	if ev.Type == EventProgress {
+		attrs = append(attrs, slog.Int64("done", ev.Done), slog.Int64("total", ev.Total))
 	}
 	if !ev.Next.IsZero() {
 		attrs = append(attrs, slog.Time("next", ev.Next))
@@ -147,11 +165,46 @@ func (e *events) record(ev Event) {
 			attrs = append(attrs, slog.String("hint", h))
 		}
 	}
-	msg := ev.Message
-	if msg == "" {
-		msg = string(ev.Type)
+	return attrs
+}
+
+// LogValue groups the event's type, message and fields.
+func (ev Event) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("type", string(ev.Type))}
+	if ev.Message != "" {
+		attrs = append(attrs, slog.String("message", ev.Message))
 	}
-	e.log.LogAttrs(context.Background(), level, msg, attrs...)
+	return slog.GroupValue(append(attrs, ev.attrs()...)...)
+}
+
+// String is the event as one line: its time, its message or type, and its fields.
+func (ev Event) String() string {
+	var b strings.Builder
+	if !ev.At.IsZero() {
+		b.WriteString(ev.At.UTC().Format(time.RFC3339) + " ")
+	}
+	b.WriteString(oneLine(cmp.Or(ev.Message, string(ev.Type))))
+	for _, a := range ev.attrs() {
+		v := a.Value.String()
+		if t, ok := a.Value.Any().(time.Time); ok {
+			v = t.UTC().Format(time.RFC3339)
+		}
+		if v = oneLine(v); strings.ContainsAny(v, " \"=") {
+			v = strconv.Quote(v)
+		}
+		b.WriteString(" " + a.Key + "=" + v)
+	}
+	return b.String()
+}
+
+// oneLine is s without line breaks and other control characters.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // meter turns byte counts into progress events, at most ten a second.

@@ -36,19 +36,21 @@ type idleness struct {
 
 // enterEvent writes what ev ends into the log.
 func (m *Manager) enterEvent(ev Event) {
-	if ev.Type == EventUnchanged && ev.Who == "" {
+	if ev.Type == EventUnchanged && ev.Who == "" && !ev.begun {
 		m.act.mu.Lock()
 		defer m.act.mu.Unlock()
 		m.act.idle.add(ev)
 		return
 	}
-	if a, ok := entryOf(ev); ok {
-		m.enter(a)
+	if r, ok := recordOf(ev); ok {
+		m.write(r)
 	}
 }
 
 // enter writes a, and before it what had waited for that.
-func (m *Manager) enter(a Activity) {
+func (m *Manager) enter(a Activity) { m.write(activity.Record{Entry: a}) }
+
+func (m *Manager) write(a activity.Record) {
 	if a.At.IsZero() {
 		a.At = m.now()
 	}
@@ -60,14 +62,14 @@ func (m *Manager) enter(a Activity) {
 	}
 }
 
-func (j *journal) write(a Activity) error {
+func (j *journal) write(a activity.Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	entries := []Activity{a}
+	records := []activity.Record{a}
 	if j.idle.times > 0 {
-		entries = []Activity{j.idle.entry(), a}
+		records = []activity.Record{{Entry: j.idle.entry()}, a}
 	}
-	if err := j.log.Append(entries...); err != nil {
+	if err := j.log.Write(records...); err != nil {
 		return err
 	}
 	j.idle = idleness{}
@@ -116,11 +118,11 @@ func (i *idleness) entry() Activity {
 	return a
 }
 
-// entryOf is how an event stands in the log; ok is false for what does not.
-func entryOf(ev Event) (a Activity, ok bool) {
-	a = ev.more
+// recordOf is how an event stands in the log; ok is false for what does not.
+func recordOf(ev Event) (a activity.Record, ok bool) {
+	a = activity.Record{Entry: ev.more, Mark: ev.mark}
 	a.At, a.Who, a.Operation = ev.At, ev.Who, ev.Run
-	a.Action, a.Outcome = cmp.Or(a.Action, ev.Operation), cmp.Or(a.Outcome, "done")
+	a.Action, a.Outcome = cmp.Or(a.Action, string(ev.Operation)), cmp.Or(a.Outcome, "done")
 	a.Backup, a.Trigger = ev.Backup, ev.Trigger
 	switch ev.Type {
 	case EventBackedUp, EventRemoved:
@@ -128,18 +130,20 @@ func entryOf(ev Event) (a Activity, ok bool) {
 		a.Detail = cmp.Or(a.Detail, ev.Message)
 	case EventUnchanged:
 		a.Outcome = "unchanged"
+	case EventStarted:
+		a.Outcome, a.Quiet = "running", true
 	case EventDone:
 		switch ev.Operation {
-		case "prune", "delete", "recover":
-			return Activity{}, false // other entries say what was done
+		case OpPrune, OpDelete, OpRecover:
+			a.Quiet = true // the entries of its steps say what was done
 		}
 	case EventFailed:
-		a.Outcome, a.Code, a.Detail = outcomeOf(ev.Err), Code(ev.Err), ev.Err.Error()
+		a.Outcome, a.Code, a.Detail, a.Hint = outcomeOf(ev.Err), Code(ev.Err), ev.Err.Error(), Hint(ev.Err)
 		if a.Outcome == "cancelled" {
 			a.Detail = "stopped before its end" // where it was interrupted is a matter of chance
 		}
 	default:
-		return Activity{}, false
+		return activity.Record{}, false
 	}
 	return a, true
 }

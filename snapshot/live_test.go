@@ -251,7 +251,7 @@ func TestLargeRestoreBesideAReaderDelete(t *testing.T) {
 	phase := make(chan string, 1000)
 	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: db, LockWait: 300 * time.Millisecond, OnEvent: func(e snapshot.Event) {
 		if e.Operation == "restore" && e.Done == 0 {
-			phase <- e.Phase
+			phase <- string(e.Phase)
 		}
 	}})
 	must(t, err)

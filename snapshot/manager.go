@@ -26,6 +26,9 @@ type (
 	Report   = integrity.Report
 	Policy   = catalog.Policy
 	Decision = catalog.Decision
+
+	DrillOutcome = catalog.DrillOutcome
+	Changes      = catalog.Changes
 )
 
 // Manager protects one database. Its methods are safe for concurrent use, by
@@ -144,41 +147,6 @@ func (m *Manager) reportChanges(ctx context.Context, ch catalog.Changes) {
 	for _, line := range ch.Lines() {
 		m.ev.emit(ctx, Event{Type: EventReconciled, Message: line, loud: loud})
 	}
-}
-
-// operate makes the backup directory, waits for the operation lock and sweeps
-// what a crash left. The returned function gives the lock back.
-func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err error) {
-	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
-		return nil, hint(fmt.Errorf("%s: backup directory: %w", what, err), "choose a writable directory, with --dir")
-	}
-	wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
-	defer cancel()
-	lock, err := m.cat.LockOperation(wait, true, what)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err = fmt.Errorf("%s: %w", what, err); errors.Is(err, catalogfile.ErrReadOnly) {
-			err = hint(err, "make the backup directory writable for this user, or choose another one with --dir")
-		}
-		return nil, err
-	}
-	done := func() {
-		if err := lock.Unlock(); err != nil {
-			m.ev.emit(ctx, Event{Type: EventWarning, Operation: what, Err: err, Message: "the operation lock could not be released"})
-		}
-	}
-	if err := m.finishSwap(ctx); err != nil {
-		done()
-		return nil, err
-	}
-	if err := errors.Join(m.claim(ctx), m.reconcile(ctx, lock)); err != nil {
-		done()
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	m.settleRestore(ctx)
-	return done, nil
 }
 
 // explain maps the errors of the packages below to this package's sentinels.

@@ -20,12 +20,12 @@ func (b *bench) phasesOf(do func() error) (names []string, last map[string]snaps
 		if ev.Type != snapshot.EventProgress {
 			return
 		}
-		if before, seen := last[ev.Phase]; !seen {
-			names = append(names, ev.Phase)
+		if before, seen := last[string(ev.Phase)]; !seen {
+			names = append(names, string(ev.Phase))
 		} else if ev.Done < before.Done && ev.Total == before.Total {
 			b.t.Errorf("%s goes back from %d to %d", ev.Phase, before.Done, ev.Done)
 		}
-		last[ev.Phase] = ev
+		last[string(ev.Phase)] = ev
 	})()
 	if err := do(); err != nil {
 		b.t.Fatal(err)
@@ -48,7 +48,7 @@ func TestVerifyAndDrillCountBytes(t *testing.T) {
 		if !slices.Equal(names, []string{c.first, "check"}) {
 			t.Errorf("%s: phases %v", op, names)
 		}
-		if p := last[c.first]; p.Operation != op || p.Backup != e.ID || p.Total != e.DatabaseBytes || p.Done != p.Total {
+		if p := last[c.first]; string(p.Operation) != op || p.Backup != e.ID || p.Total != e.DatabaseBytes || p.Done != p.Total {
 			t.Errorf("%s: %+v", op, p)
 		}
 	}

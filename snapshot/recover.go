@@ -53,27 +53,24 @@ type Recovery struct {
 // time) is an error, and nothing is touched. Errors: [ErrBusy], [ErrMissing]
 // (with OnMissing fail), [ErrNoUsableBackup], *integrity.CheckError.
 func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
-	unlock, err := m.operate(ctx, "recover")
-	if err != nil {
-		return Recovery{}, m.failed(ctx, "recover", "", explain(err))
-	}
-	defer unlock()
-	m.begun(ctx, "recover", "")
-	r := &recovery{m: m, target: m.target(ctx), began: m.now()}
-	defer r.discard()
-	if err = r.run(ctx); errors.Is(err, swap.ErrChanged) {
-		err = hint(&sentinelError{ErrBusy, err}, "stop whatever writes to the database, then try again")
-	}
-	if err != nil {
+	r := &recovery{m: m, began: m.now()}
+	op := &operation{kind: OpRecover, result: func() any { return r.out }}
+	err := m.perform(ctx, op, func(ctx context.Context) (_ Event, err error) {
+		m.start(ctx, "")
+		r.target = m.target(ctx)
+		defer r.discard()
+		if err = r.run(ctx); errors.Is(err, swap.ErrChanged) {
+			err = hint(&sentinelError{ErrBusy, err}, "stop whatever writes to the database, then try again")
+		}
+		if err == nil {
+			return Event{}, nil
+		}
 		if err = explain(fmt.Errorf("recover: %w", err)); errors.Is(err, ErrBusy) && r.out.Verdict != "" {
 			r.out.Action = ActionWaiting
 		}
-		return r.out, m.failed(ctx, "recover", "", err)
-	}
-	if r.out.Action == ActionNone {
-		m.ended(ctx, "recover", "")
-	}
-	return r.out, nil
+		return Event{}, err
+	})
+	return r.out, err
 }
 
 // PlanRecovery checks the database as [Manager.Recover] would, tries a repair on a

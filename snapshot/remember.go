@@ -12,9 +12,9 @@ import (
 	"example.com/snapd/internal/catalogfile"
 )
 
-// rememberFailure keeps a failed backup for Status, and not in the catalog alone: a
+// recordFailure keeps a failed backup for Status, and not in the catalog alone: a
 // full disk or a directory that became read-only keeps that from being stored, too.
-func (m *Manager) rememberFailure(trigger catalog.Trigger, cause error) {
+func (m *Manager) recordFailure(trigger catalog.Trigger, cause error) {
 	fail := func(s *catalog.State) { s.Failed(trigger, m.now(), Code(cause), cause.Error()) }
 	m.own.mu.Lock()
 	fail(&m.own.failures)

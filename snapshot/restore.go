@@ -70,22 +70,20 @@ type RestoreResult struct {
 // Errors: [ErrNotFound], [ErrCorrupt] (the backup fails its proof), [ErrBusy]
 // (somebody holds the database; nothing changed), [ErrNoSpace], [ErrRefused].
 func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) error {
-	unlock, err := m.operate(ctx, "restore")
-	if err != nil {
-		return m.failed(ctx, "restore", "", explain(err))
-	}
-	defer unlock()
-	res := RestoreResult{began: m.now()}
-	if err := m.restore(ctx, id, o, &res); err != nil {
-		return m.failedOn(ctx, "restore", res.Restored, explain(err))
-	}
-	res.DurationMS = m.since(res.began)
-	if o.Result != nil {
-		*o.Result = res
-	}
-	m.ev.emit(ctx, Event{Type: EventRestored, Operation: "restore", Backup: res.Restored, Path: res.To,
-		Message: fmt.Sprintf("database restored from %s (%s)", res.Restored, res.Method), more: res.activity()})
-	return nil
+	var res RestoreResult
+	op := &operation{kind: OpRestore, result: func() any { return res }}
+	return m.perform(ctx, op, func(ctx context.Context) (Event, error) {
+		res.began = m.now()
+		if err := m.restore(ctx, id, o, &res); err != nil {
+			return Event{}, err
+		}
+		res.DurationMS = m.since(res.began)
+		if o.Result != nil {
+			*o.Result = res
+		}
+		return Event{Type: EventRestored, Path: res.To,
+			Message: fmt.Sprintf("database restored from %s (%s)", res.Restored, res.Method), more: res.activity()}, nil
+	})
 }
 
 // since is how many milliseconds have passed since then, at least 1.
@@ -120,7 +118,7 @@ func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res 
 		return fmt.Errorf("restore: %w", err)
 	}
 	res.Restored = e.ID
-	m.begun(ctx, "restore", e.ID)
+	m.start(ctx, e.ID)
 	if o.To != "" && o.Plan != nil {
 		return hint(fmt.Errorf("restore to %s: %w: the plan is for a restore over the database", o.To, ErrRefused), "leave out the plan, or the path")
 	}
@@ -330,16 +328,12 @@ func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, r *archive.Re
 	}
 	m.aboutToCommit(tx, e, safety)
 	m.atPoint("restore written down")
-	m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: phaseCommit})
+	m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: PhaseCommit})
 	if err := tx.Commit(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("restore: commit: %w", err)
 	}
 	return nil
 }
-
-// phaseCommit is announced right before a restore becomes irrevocable: from there on
-// cancelling has no effect.
-const phaseCommit = "commit"
 
 // forget drops a safety backup of a state that was not replaced after all.
 func (m *Manager) forget(ctx context.Context, id string) error {

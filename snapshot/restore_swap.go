@@ -192,12 +192,12 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 }
 
 // committing announces that an operation becomes irrevocable.
-func (m *Manager) committing(ctx context.Context, operation, id string) {
-	m.progress(ctx, Event{Operation: operation, Backup: id, Phase: phaseCommit})
+func (m *Manager) committing(ctx context.Context, operation Operation, id string) {
+	m.progress(ctx, Event{Operation: operation, Backup: id, Phase: PhaseCommit})
 }
 
 // reportQuarantined says where a swap has kept what it replaced, if it has.
-func (m *Manager) reportQuarantined(ctx context.Context, operation, kept string) {
+func (m *Manager) reportQuarantined(ctx context.Context, operation Operation, kept string) {
 	if kept == "" {
 		return
 	}

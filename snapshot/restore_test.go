@@ -406,7 +406,7 @@ func TestCancelledRestoreChangesNothing(t *testing.T) {
 					armed := false
 					b := newBench(t, mode, func(c *snapshot.Config) {
 						c.OnEvent = func(e snapshot.Event) {
-							if armed && e.Phase == phase {
+							if armed && string(e.Phase) == phase {
 								cancel()
 							}
 						}

@@ -294,7 +294,7 @@ func TestWriterComesBetweenPlanAndRestore(t *testing.T) {
 				}
 				written := false
 				defer b.m.Subscribe(func(ev snapshot.Event) {
-					if ev.Type == snapshot.EventProgress && ev.Phase == phase && !written {
+					if ev.Type == snapshot.EventProgress && string(ev.Phase) == phase && !written {
 						written = true
 						b.mark("in between")
 					}

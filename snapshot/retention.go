@@ -27,18 +27,31 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Dec
 		decisions := catalog.Plan(entries, p, now)
 		return decisions, m.foresee(decisions, entries, p, now)
 	}
-	unlock, err := m.operate(ctx, "prune")
-	if err != nil {
-		return nil, m.failed(ctx, "prune", "", explain(err))
-	}
-	defer unlock()
-	m.begun(ctx, "prune", "")
-	d, err := m.prune(ctx, p, false)
-	if err != nil {
-		return nil, m.failed(ctx, "prune", "", explain(err))
-	}
-	m.ended(ctx, "prune", "")
-	return d, nil
+	var decisions []Decision
+	err = m.perform(ctx, &operation{kind: OpPrune}, func(ctx context.Context) (Event, error) {
+		m.start(ctx, "")
+		d, err := m.prune(ctx, p)
+		if err == nil {
+			decisions = d
+		}
+		return Event{}, err
+	})
+	return decisions, err
+}
+
+// pruneAfter carries out the retention policy after an automatic backup, while its
+// lock is held. The backup stands, whatever becomes of this: a prune that fails is an
+// operation of its own that failed.
+func (m *Manager) pruneAfter(ctx context.Context, trigger catalog.Trigger) {
+	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.recordFailure(trigger, err) }}
+	ctx = WithCaller(ctx, Caller{Who: callerOf(ctx).Who})             // with an id of its own
+	_ = m.perform(ctx, op, func(ctx context.Context) (Event, error) { // its event, log entry and record in the catalog say it
+		policy, err := m.retention(nil)
+		if err == nil {
+			_, err = m.prune(ctx, policy)
+		}
+		return Event{}, err
+	})
 }
 
 // retention is the given policy, or the one that holds where none is.
@@ -64,7 +77,7 @@ func (m *Manager) rememberRetention() {
 }
 
 // prune plans over the catalog as it stands and removes what the plan says.
-func (m *Manager) prune(ctx context.Context, p Policy, dryRun bool) ([]Decision, error) {
+func (m *Manager) prune(ctx context.Context, p Policy) ([]Decision, error) {
 	entries, err := m.cat.Entries()
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
@@ -76,15 +89,15 @@ func (m *Manager) prune(ctx context.Context, p Policy, dryRun bool) ([]Decision,
 			drop = append(drop, d.ID)
 		}
 	}
-	if dryRun || len(drop) == 0 {
+	if len(drop) == 0 {
 		return decisions, nil
 	}
-	return decisions, m.remove(ctx, "prune", drop, "removed old backup ")
+	return decisions, m.remove(ctx, OpPrune, drop, "removed old backup ")
 }
 
 // remove deletes backups, one after the other. A crash within one leaves an
 // entry without archive, which the next start drops.
-func (m *Manager) remove(ctx context.Context, op string, ids []string, message string) error {
+func (m *Manager) remove(ctx context.Context, op Operation, ids []string, message string) error {
 	for _, id := range ids {
 		e, err := m.cat.Get(id)
 		if errors.Is(err, catalogfile.ErrNotFound) {
@@ -106,21 +119,15 @@ func (m *Manager) remove(ctx context.Context, op string, ids []string, message s
 // Delete removes backups, manual ones too. A pinned one, and the last verified
 // one, is refused with [ErrRefused] unless force; then none of ids is removed.
 func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
-	unlock, err := m.operate(ctx, "delete")
-	if err != nil {
-		return m.failed(ctx, "delete", "", explain(err))
-	}
-	defer unlock()
-	going, err := m.mayDelete(ids, force)
-	if err == nil {
-		m.begun(ctx, "delete", only(ids))
-		err = m.remove(ctx, "delete", going, "deleted backup ")
-	}
-	if err != nil {
-		return m.failedOn(ctx, "delete", only(ids), explain(err))
-	}
-	m.ended(ctx, "delete", "")
-	return nil
+	op := &operation{kind: OpDelete, backup: only(ids)}
+	return m.perform(ctx, op, func(ctx context.Context) (Event, error) {
+		going, err := m.mayDelete(ids, force)
+		if err != nil {
+			return Event{}, err
+		}
+		m.start(ctx, op.backup)
+		return Event{}, m.remove(ctx, OpDelete, going, "deleted backup ")
+	})
 }
 
 // only returns the one id, "" where there are several.
@@ -170,9 +177,9 @@ func (m *Manager) mayDelete(ids []string, force bool) (going []string, err error
 
 // SetPinned exempts a backup from pruning, or lifts that.
 func (m *Manager) SetPinned(ctx context.Context, id string, pinned bool) (Backup, error) {
-	op := "pin"
+	op := OpPin
 	if !pinned {
-		op = "unpin"
+		op = OpUnpin
 	}
 	return m.edit(ctx, op, id, func(e *Backup) { e.Pinned = pinned })
 }
@@ -185,7 +192,7 @@ func (m *Manager) SetNote(ctx context.Context, id, note string) (Backup, error) 
 	if err := checkNote(note); err != nil {
 		return Backup{}, err
 	}
-	return m.edit(ctx, "note", id, func(e *Backup) { e.Note = note })
+	return m.edit(ctx, OpNote, id, func(e *Backup) { e.Note = note })
 }
 
 func checkNote(note string) error {
@@ -196,25 +203,31 @@ func checkNote(note string) error {
 }
 
 // edit changes what may be changed of an entry; op is what that is called.
-func (m *Manager) edit(ctx context.Context, op, id string, change func(*Backup)) (Backup, error) {
-	found, err := m.cat.Get(id)
-	if err != nil {
-		return Backup{}, m.failedOn(ctx, op, id, explain(err))
-	}
+// It is done in a moment, so there is no start; what changes nothing is no operation.
+func (m *Manager) edit(ctx context.Context, kind Operation, id string, change func(*Backup)) (Backup, error) {
 	var was, e Backup
-	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		if was, err = tx.Get(found.ID); err != nil {
-			return err
+	op := &operation{kind: kind, backup: id, lockFree: true}
+	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
+		found, err := m.cat.Get(id)
+		if err != nil {
+			return Event{}, err
 		}
-		e = was
-		change(&e)
-		return tx.Put(e)
+		op.backup = found.ID
+		err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+			if was, err = tx.Get(found.ID); err != nil {
+				return err
+			}
+			e = was
+			change(&e)
+			return tx.Put(e)
+		})
+		if err != nil || e.Pinned == was.Pinned && e.Note == was.Note {
+			return Event{}, err
+		}
+		return Event{Type: EventDone, Message: string(kind) + ": " + e.ID, more: Activity{Detail: e.Note}}, nil
 	})
 	if err != nil {
-		return Backup{}, m.failedOn(ctx, op, found.ID, explain(err))
-	}
-	if e.Pinned != was.Pinned || e.Note != was.Note {
-		m.ev.emit(ctx, Event{Type: EventDone, Operation: op, Backup: e.ID, Message: op + ": " + e.ID, more: Activity{Detail: e.Note}})
+		return Backup{}, err
 	}
 	return e.Public(), nil
 }

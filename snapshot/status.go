@@ -167,20 +167,28 @@ func (m *Manager) Stats() (Stats, error) {
 // Check judges the live database at level and remembers the outcome. It takes
 // no operation lock: checking disturbs nobody.
 func (m *Manager) Check(ctx context.Context, level integrity.Level) (Report, error) {
-	m.begun(ctx, "check", "")
-	began := m.now()
-	report, err := m.look(ctx, level, m.cfg.LockWait)
-	if err != nil {
-		return report, m.failed(ctx, "check", "", explain(err))
-	}
-	m.rememberCheck(report)
-	m.tellCheck(ctx, report, m.now().Sub(began))
-	return report, nil
+	var report Report
+	op := &operation{kind: OpCheck, lockFree: true, result: func() any { return report }}
+	err := m.perform(ctx, op, func(ctx context.Context) (_ Event, err error) {
+		m.start(ctx, "")
+		began := m.now()
+		if report, err = m.look(ctx, level, m.cfg.LockWait); err != nil {
+			return Event{}, err
+		}
+		m.rememberCheck(report)
+		return m.checkEvent(report, m.now().Sub(began)), nil
+	})
+	return report, err
 }
 
-// tellCheck tells how a check of the live database ended.
+// tellCheck reports a check of the live database that is a part of another operation.
 func (m *Manager) tellCheck(ctx context.Context, r Report, took time.Duration) {
-	ev := Event{Type: EventChecked, Operation: "check", Path: m.cfg.Database, Message: "database integrity check passed",
+	m.ev.emit(ctx, m.checkEvent(r, took))
+}
+
+// checkEvent is the end of a check of the live database.
+func (m *Manager) checkEvent(r Report, took time.Duration) Event {
+	ev := Event{Type: EventChecked, Operation: OpCheck, Path: m.cfg.Database, Message: "database integrity check passed",
 		more: Activity{Detail: fmt.Sprintf("level %s: %s", r.Level, r.Verdict), DurationMS: took.Milliseconds()}}
 	switch {
 	case r.Damaged():
@@ -189,7 +197,7 @@ func (m *Manager) tellCheck(ctx context.Context, r Report, took time.Duration) {
 	case r.Verdict == integrity.Missing, r.Verdict == integrity.Empty:
 		ev.Message = fmt.Sprintf("there is no database to be checked: %s", r.Verdict)
 	}
-	m.ev.emit(ctx, ev)
+	return ev
 }
 
 // look checks without the operation lock, so a private copy, where one is

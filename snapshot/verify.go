@@ -22,25 +22,21 @@ import (
 // backup gives its entry with state failed and [ErrCorrupt]; a backup whose file
 // has gone, [ErrNotFound].
 func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) (Backup, error) {
-	unlock, err := m.operate(ctx, "verify")
-	if err != nil {
-		return Backup{}, m.failed(ctx, "verify", "", explain(err))
-	}
-	defer unlock()
-	e, err := m.cat.Get(id)
-	if err != nil {
-		return Backup{}, m.failedOn(ctx, "verify", id, explain(fmt.Errorf("verify: %w", err)))
-	}
-	m.begun(ctx, "verify", e.ID)
-	began := m.now()
-	level = max(level, integrity.LevelQuick)
-	e, err = m.verify(ctx, e, level)
-	if err != nil {
-		return e.Public(), m.failedOn(ctx, "verify", e.ID, explain(err))
-	}
-	m.ev.emit(ctx, Event{Type: EventVerified, Operation: "verify", Backup: e.ID, Message: "backup verified: " + e.ID,
-		more: Activity{Detail: "level " + level.String(), DatabaseBytes: e.DatabaseBytes, DurationMS: m.now().Sub(began).Milliseconds()}})
-	return e.Public(), nil
+	var e Backup
+	op := &operation{kind: OpVerify, backup: id, result: func() any { return e.Public() }}
+	err := m.perform(ctx, op, func(ctx context.Context) (_ Event, err error) {
+		if e, err = m.cat.Get(id); err != nil {
+			return Event{}, fmt.Errorf("verify: %w", err)
+		}
+		m.start(ctx, e.ID)
+		level := max(level, integrity.LevelQuick)
+		if e, err = m.verify(ctx, e, level); err != nil {
+			return Event{}, err
+		}
+		return Event{Type: EventVerified, Message: "backup verified: " + e.ID,
+			more: Activity{Detail: "level " + level.String(), DatabaseBytes: e.DatabaseBytes}}, nil
+	})
+	return e.Public(), err
 }
 
 // verify is Verify under the operation lock.
@@ -70,7 +66,7 @@ func (m *Manager) prove(ctx context.Context, e Backup, level integrity.Level) (c
 			report, err := m.checkImage(ctx, r, e, level)
 			return verdictOf(report, m.now()), report, err
 		}
-		p := m.progress(ctx, Event{Operation: "verify", Backup: e.ID, Phase: "read back", Total: e.DatabaseBytes})
+		p := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: e.DatabaseBytes})
 		if err = r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err == nil {
 			return e.Verification, integrity.Report{}, nil
 		}
@@ -94,11 +90,11 @@ func judged(e Backup, i archive.Info, level integrity.Level) bool {
 // checkImage unpacks the image of e and judges it.
 func (m *Manager) checkImage(ctx context.Context, r *archive.Reader, e Backup, level integrity.Level) (integrity.Report, error) {
 	total := r.Info().ImageBytes
-	p := m.progress(ctx, Event{Operation: "verify", Backup: e.ID, Phase: "read back", Total: total})
+	p := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: total})
 	return integrity.CheckImage(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir, Progress: func(done int64) {
 		p(done)
 		if done == total {
-			m.progress(ctx, Event{Operation: "verify", Backup: e.ID, Phase: "check"})
+			m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseCheck})
 		}
 	}})
 }

@@ -30,8 +30,8 @@ func tellPhases(ctx context.Context, db, dir string) error {
 	var out phases
 	var began time.Time
 	m, err := snapshot.Open(ctx, snapshot.Config{Database: db, Dir: dir, OnEvent: func(ev snapshot.Event) {
-		if n := len(out.Phases); ev.Type == snapshot.EventProgress && (n == 0 || out.Phases[n-1].Name != ev.Phase) {
-			out.Phases = append(out.Phases, phase{ev.Phase, time.Since(began)})
+		if n := len(out.Phases); ev.Type == snapshot.EventProgress && (n == 0 || out.Phases[n-1].Name != string(ev.Phase)) {
+			out.Phases = append(out.Phases, phase{string(ev.Phase), time.Since(began)})
 		}
 	}})
 	if err != nil {

@@ -74,7 +74,7 @@ func (c *console) draw() {
 // event follows the phases that a Manager reports.
 func (c *console) event(ev snapshot.Event) {
 	if ev.Type == snapshot.EventProgress {
-		c.progress(ev.Phase, ev.Done, ev.Total)
+		c.progress(string(ev.Phase), ev.Done, ev.Total)
 	}
 }
 

@@ -49,7 +49,7 @@ func (g *gate) pass(e snapshot.Event) {
 		return
 	}
 	g.mu.Lock()
-	held, pace := g.held[e.Operation+" "+e.Phase], g.pace
+	held, pace := g.held[string(e.Operation)+" "+string(e.Phase)], g.pace
 	g.mu.Unlock()
 	if held != nil && 2*e.Done >= e.Total {
 		<-held

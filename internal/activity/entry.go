@@ -12,8 +12,9 @@ import (
 // Limits, in bytes.
 const (
 	maxDetail = 1 << 10
-	maxWord   = 256      // every other text
-	maxLine   = 20 << 10 // six bytes of JSON for each byte of text are the most; longer lines are not ours
+	maxWord   = 256 // every other text
+	maxResult = 32 << 10
+	maxLine   = 60 << 10 // six bytes of JSON for each byte of text are the most; longer lines are not ours
 )
 
 // Entry is one thing that was done, or was refused, or failed.
@@ -35,12 +36,38 @@ type Entry struct {
 	Schedule      string     `json:"schedule,omitempty"` // of a service that starts: "@every 12h0m0s", or by cron
 }
 
+// Mark says what a line is to its operation. The lines of its steps have none.
+type Mark struct {
+	Line    Line            `json:"line,omitempty"`
+	Process string          `json:"process,omitempty"` // of a started line: which process does it
+	Hint    string          `json:"hint,omitempty"`    // of an ended line with a Code: what to do
+	Result  json.RawMessage `json:"result,omitempty"`  // of an ended line; left out where it is too long
+	Quiet   bool            `json:"quiet,omitempty"`   // Page leaves it out: other lines say what was done
+}
+
+// Line is the place of a line in its operation.
+type Line string
+
+const (
+	Started Line = "started"
+	Ended   Line = "ended"
+)
+
+// Record is a line of the log.
+type Record struct {
+	Entry
+	Mark
+}
+
 // bounded returns e with every text cut to its limit.
-func (e Entry) bounded() Entry {
-	for _, s := range []*string{&e.Who, &e.Action, &e.Backup, &e.Outcome, &e.Operation, &e.Trigger, &e.Code, &e.Schedule} {
+func (e Record) bounded() Record {
+	for _, s := range []*string{&e.Who, &e.Action, &e.Backup, &e.Outcome, &e.Operation, &e.Trigger, &e.Code, &e.Schedule, &e.Process} {
 		*s = cut(*s, maxWord)
 	}
-	e.Detail = cut(e.Detail, maxDetail)
+	e.Detail, e.Hint = cut(e.Detail, maxDetail), cut(e.Hint, maxDetail)
+	if len(e.Result) > maxResult {
+		e.Result = nil
+	}
 	return e
 }
 
@@ -60,7 +87,7 @@ func cut(s string, limit int) string {
 }
 
 // line returns e as it stands in the log.
-func (e Entry) line() ([]byte, error) {
+func (e Record) line() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b) // ends the line
 	enc.SetEscapeHTML(false)
@@ -72,13 +99,13 @@ func (e Entry) line() ([]byte, error) {
 
 // parse reads a line; ok is false for what is no entry. Members of a newer version
 // are passed over.
-func parse(line []byte) (e Entry, ok bool) {
+func parse(line []byte) (e Record, ok bool) {
 	if len(line) == 0 || line[0] != '{' || json.Unmarshal(line, &e) != nil || e.At.IsZero() || e.Action == "" || e.Outcome == "" {
-		return Entry{}, false
+		return Record{}, false
 	}
 	e.At = e.At.UTC()
 	if !writable(e.At) || e.Since != nil && !writable(*e.Since) {
-		return Entry{}, false
+		return Record{}, false
 	}
 	return e.bounded(), true
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/gofrs/flock"
 
@@ -36,11 +37,21 @@ func New(dir string) *Log { return &Log{dir: dir, max: maxFile} }
 
 func (l *Log) path(name string) string { return filepath.Join(l.dir, name) }
 
-// Append adds entries, the oldest first, in one durable write. Errors: those of the
-// system, fs.ErrNotExist for a missing directory; durable.ErrNotRegular.
+// Append adds entries, the oldest first, in one durable write. Errors: those of Write.
 func (l *Log) Append(entries ...Entry) error {
+	all := make([]Record, len(entries))
+	for i, e := range entries {
+		all[i].Entry = e
+	}
+	return l.Write(all...)
+}
+
+// Write adds records, the oldest first, in one durable write; started lines alone are
+// not synced, for they matter only where the process dies before its machine does. Errors: those of the
+// system, fs.ErrNotExist for a missing directory; durable.ErrNotRegular.
+func (l *Log) Write(records ...Record) error {
 	var text []byte
-	for _, e := range entries {
+	for _, e := range records {
 		line, err := e.line()
 		if err != nil {
 			return fmt.Errorf("activity log: %w", err)
@@ -50,15 +61,16 @@ func (l *Log) Append(entries ...Entry) error {
 	if err := l.makeRoom(int64(len(text))); err != nil {
 		return fmt.Errorf("activity log: %w", err)
 	}
-	if err := l.write(text); err != nil {
+	durably := slices.ContainsFunc(records, func(r Record) bool { return r.Line != Started })
+	if err := l.append(text, durably); err != nil {
 		return fmt.Errorf("activity log: %w", err)
 	}
 	return nil
 }
 
-// write appends text at once, on a line of its own: what a crash has torn stays one
+// append adds text at once, on a line of its own: what a crash has torn stays one
 // line of garbage.
-func (l *Log) write(text []byte) (err error) {
+func (l *Log) append(text []byte, durably bool) (err error) {
 	f, fresh, err := l.open()
 	if err != nil {
 		return err
@@ -74,8 +86,10 @@ func (l *Log) write(text []byte) (err error) {
 	if _, err := f.Write(text); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if durably {
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	if fresh {
 		return durable.SyncDir(l.dir)

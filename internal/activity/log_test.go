@@ -183,7 +183,7 @@ func TestGarbageIsSkipped(t *testing.T) {
 func TestManyWriters(t *testing.T) {
 	dir := t.TempDir()
 	const writers, each = 8, 60
-	one, err := entry(100).line()
+	one, err := Record{Entry: entry(100)}.line()
 	if err != nil {
 		t.Fatal(err)
 	}

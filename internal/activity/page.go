@@ -26,7 +26,7 @@ const (
 // ErrCursor: a cursor that Page did not make, or of another log.
 var ErrCursor = errors.New("invalid cursor")
 
-// Page returns up to limit entries, the newest first, beginning after cursor; ""
+// Page returns up to limit entries that are for people, the newest first, beginning after cursor; ""
 // begins at the newest. next is the cursor for the following page, "" when there is
 // none. Entries appended meanwhile neither repeat nor skip any other; of a log that
 // was removed meanwhile, because it was the oldest, there is no more. A limit below 1
@@ -38,11 +38,14 @@ func (l *Log) Page(cursor string, limit int) (page []Entry, next string, err err
 	}
 	limit = min(limit, MaxPage)
 	page = make([]Entry, 0, min(limit, DefaultPage))
-	next, err = l.walk(cursor, func(e Entry) bool {
+	next, err = l.walk(cursor, func(r Record) bool {
+		if r.Quiet {
+			return true
+		}
 		if len(page) == limit {
 			return false
 		}
-		page = append(page, e)
+		page = append(page, r.Entry)
 		return true
 	})
 	if err != nil {
@@ -54,13 +57,13 @@ func (l *Log) Page(cursor string, limit int) (page []Entry, next string, err err
 // Each gives entries to fn, the newest first, until it returns false. Errors: those of
 // Page.
 func (l *Log) Each(fn func(Entry) bool) error {
-	_, err := l.walk("", fn)
+	_, err := l.walk("", func(r Record) bool { return fn(r.Entry) })
 	return err
 }
 
 // walk gives entries to fn, the newest first, until it wants no more. next is then
 // the cursor at which that entry comes first.
-func (l *Log) walk(cursor string, fn func(Entry) bool) (next string, err error) {
+func (l *Log) walk(cursor string, fn func(Record) bool) (next string, err error) {
 	files, err := l.files()
 	if err != nil {
 		return "", fmt.Errorf("activity log: %w", err)

@@ -106,7 +106,7 @@ func TestHugeLogIsReadInParts(t *testing.T) {
 // FuzzPage: whatever the files hold, and whatever is said to be a cursor, paging
 // ends, gives each entry once, and gives those again that it was given.
 func FuzzPage(f *testing.F) {
-	line, err := entry(1).line()
+	line, err := Record{Entry: entry(1)}.line()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func FuzzPage(f *testing.F) {
 			t.Fatal(err)
 		}
 		var whole []Entry
-		if _, err := l.walk("", func(e Entry) bool { whole = append(whole, e); return true }); err != nil {
+		if _, err := l.walk("", func(r Record) bool { whole = append(whole, e); return true }); err != nil {
 			t.Fatal(err)
 		}
 		var paged []Entry
@@ -145,7 +145,7 @@ func FuzzPage(f *testing.F) {
 			t.Fatalf("%d entries, by pages %d", len(whole), len(paged))
 		}
 		for _, e := range whole {
-			line, err := e.line()
+			line, err := Record{Entry: e}.line()
 			if err != nil {
 				t.Fatal(err)
 			}

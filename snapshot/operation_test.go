@@ -40,7 +40,7 @@ func TestEveryOperationBeginsAndEnds(t *testing.T) {
 			}
 			var events []snapshot.Event
 			cancel := b.m.Subscribe(func(ev snapshot.Event) {
-				if ev.Operation == c.op && ev.Trigger != "pre-restore" {
+				if string(ev.Operation) == c.op && ev.Trigger != "pre-restore" {
 					events = append(events, ev)
 				}
 			})

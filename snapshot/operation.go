@@ -1,0 +1,240 @@
+package snapshot
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/activity"
+	"example.com/snapd/internal/catalogfile"
+)
+
+// Operation names what a Manager does: the same word in events, in the activity log
+// and in the API.
+type Operation string
+
+const (
+	OpBackup  Operation = "backup"
+	OpVerify  Operation = "verify"
+	OpDrill   Operation = "drill"
+	OpRestore Operation = "restore"
+	OpRecover Operation = "recover"
+	OpCheck   Operation = "check"
+	OpPrune   Operation = "prune"
+	OpDelete  Operation = "delete"
+	OpPin     Operation = "pin"
+	OpUnpin   Operation = "unpin"
+	OpNote    Operation = "note"
+	OpRebuild Operation = "rebuild"
+)
+
+// Phase names a part of an operation, in its progress events.
+type Phase string
+
+const (
+	PhaseCheck    Phase = "check"     // an integrity check
+	PhaseSpool    Phase = "spool"     // the image is copied to a private file
+	PhaseCompress Phase = "compress"  // the archive is written
+	PhaseReadBack Phase = "read back" // the stored bytes are proven
+	PhaseProve    Phase = "prove"     // a backup is proven before a restore
+	PhaseUnpack   Phase = "unpack"    // the image is written to a file
+	PhaseRepair   Phase = "mend"      // a copy of the database is made whole
+	PhaseWrite    Phase = "write"     // the image is written into the live database
+	PhaseCommit   Phase = "commit"    // from here on cancelling has no effect
+)
+
+// operation is one call of a Manager that does something. Its life:
+//
+//	asked ──── lock refused ─────────────────────────────────┐
+//	  │ operation lock, unless lockFree; what a crash left   │
+//	  │ is settled                                           │
+//	ready ──── work refuses: no such backup, pinned, … ──────┤
+//	  │ start: started event, started line                   │
+//	running ── phases, meters, steps ──── work fails ────────┤
+//	  │ work returns                                         ▼
+//	ended: done, unchanged                     ended: failed, refused, cancelled
+//	  │ after: what follows a success, such as pruning
+//	  ▼ lock released
+//
+// Each way has exactly one end event and one ended line in the activity log, and at
+// most one start before it. What fails in after is an operation of its own.
+//
+// Locks are taken in this order, and none is taken while a later one is held:
+//
+//  1. the service lock, by Run
+//  2. the operation lock, by perform
+//  3. SQLite's locks of the live database
+//  4. the catalog's lock, for one update
+//  5. journal.mu, with the activity log's lock where the log is put aside
+//  6. events.mu: OnEvent and subscribers run under it and must not call the Manager
+type operation struct {
+	kind     Operation
+	trigger  catalog.Trigger       // of a backup
+	lockFree bool                  // it disturbs nobody and waits for nobody
+	after    func(context.Context) // follows a success, under the lock; nil for nothing
+	failed   func(error)           // remembers a failure that is one of the protection; nil for nothing
+	result   func() any            // what the ended line keeps; nil for nothing
+
+	id      string // of this run of it
+	backup  string // which it is about, once that is known
+	began   time.Time
+	started bool
+	ended   bool
+}
+
+// errPanicked ends an operation whose work panicked. The panic goes on.
+var errPanicked = errors.New("an error of this program ended the operation")
+
+// perform carries out op: work, between at most one start and exactly one end. work
+// calls start once it has what it needs. It returns the end event, unless it emitted
+// that itself; without either, a started operation ends with EventDone.
+func (m *Manager) perform(ctx context.Context, op *operation, work func(context.Context) (Event, error)) error {
+	caller := callerOf(ctx)
+	op.id, op.began = cmp.Or(caller.Run, newID()), m.now()
+	ctx = context.WithValue(WithCaller(ctx, Caller{Who: caller.Who, Run: op.id}), operationKey{}, op)
+	if !op.lockFree {
+		unlock, err := m.operate(ctx, string(op.kind))
+		if err != nil {
+			return m.fail(ctx, op, err)
+		}
+		defer unlock()
+	}
+	returned := false
+	defer func() {
+		if !returned && !op.ended {
+			_ = m.fail(context.WithoutCancel(ctx), op, errPanicked) // it says so; the panic is the error
+		}
+	}()
+	end, err := work(ctx)
+	returned = true
+	if err != nil {
+		return m.fail(ctx, op, err)
+	}
+	if end.Type == "" && op.started && !op.ended {
+		end.Type = EventDone
+	}
+	if end.Type != "" {
+		end.Operation, end.Trigger, end.Backup = op.kind, string(op.trigger), cmp.Or(end.Backup, op.backup)
+		m.ev.emit(ctx, end)
+	}
+	if op.after != nil {
+		op.after(ctx)
+	}
+	return nil
+}
+
+// start tells that op has what it needs, and begins; backup is the one that it is
+// about, "" for none.
+func (m *Manager) start(ctx context.Context, backup string) {
+	op := operationOf(ctx)
+	op.backup = backup
+	m.ev.emit(ctx, Event{Type: EventStarted, Operation: op.kind, Trigger: string(op.trigger), Backup: backup})
+}
+
+// fail ends op with err and returns it. An operation that was cancelled, or that
+// found another one at work, is no failure of the protection and leaves no mark.
+func (m *Manager) fail(ctx context.Context, op *operation, err error) error {
+	err = explain(err)
+	message := string(op.kind) + " failed"
+	if errors.Is(err, context.Canceled) {
+		message = string(op.kind) + " was interrupted; nothing was changed"
+	}
+	m.ev.emit(ctx, Event{Type: EventFailed, Operation: op.kind, Trigger: string(op.trigger), Backup: op.backup, Err: err, Message: message})
+	if op.failed != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, catalogfile.ErrBusy) {
+		op.failed(err)
+	}
+	return err
+}
+
+// mark adds to the log's entry of an event what makes it a line that begins or ends op.
+func (op *operation) mark(ev *Event) {
+	switch {
+	case op == nil || ev.Operation != op.kind || ev.Trigger != string(op.trigger):
+	case ev.Type == EventStarted && !op.started:
+		op.started = true
+		ev.mark.Line = activity.Started
+	case ev.Ends() && !op.ended:
+		op.ended, ev.begun = true, op.started
+		ev.mark.Line = activity.Ended
+		ev.more.DurationMS = cmp.Or(ev.more.DurationMS, ev.At.Sub(op.began).Milliseconds())
+		if op.result != nil && ev.Err == nil {
+			if raw, err := json.Marshal(op.result()); err == nil { // else the log does without
+				ev.mark.Result = raw
+			}
+		}
+	}
+}
+
+// newID returns a random id of 100 bits.
+func newID() string { return strings.ToLower(rand.Text()[:20]) }
+
+type operationKey struct{}
+
+// operationOf returns the operation that ctx belongs to, or nil.
+func operationOf(ctx context.Context) *operation {
+	op, _ := ctx.Value(operationKey{}).(*operation)
+	return op
+}
+
+// progress announces a phase and returns its meter.
+func (m *Manager) progress(ctx context.Context, ev Event) func(int64) {
+	p := m.ev.meter(ctx, ev)
+	ev.Type = EventProgress
+	m.ev.emit(ctx, ev)
+	return p
+}
+
+// Ends reports whether ev is the end of the operation that it names, well or not:
+// every call of the Manager that does something has exactly one such event, and one
+// started event before it at most, none where it failed before it began (somebody
+// held the lock, there is no such backup). What an operation does on its way has
+// other names in Operation: a restore makes a backup, a recovery a check.
+func (ev Event) Ends() bool {
+	switch ev.Type {
+	case EventFailed, EventDone, EventChecked, EventBackedUp, EventUnchanged, EventVerified, EventDrilled, EventRestored, EventRepaired:
+		return true
+	}
+	return false
+}
+
+// operate makes the backup directory, waits for the operation lock and sweeps
+// what a crash left. The returned function gives the lock back.
+func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err error) {
+	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+		return nil, hint(fmt.Errorf("%s: backup directory: %w", what, err), "choose a writable directory, with --dir")
+	}
+	wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
+	defer cancel()
+	lock, err := m.cat.LockOperation(wait, true, what)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err = fmt.Errorf("%s: %w", what, err); errors.Is(err, catalogfile.ErrReadOnly) {
+			err = hint(err, "make the backup directory writable for this user, or choose another one with --dir")
+		}
+		return nil, err
+	}
+	done := func() {
+		if err := lock.Unlock(); err != nil {
+			m.ev.emit(ctx, Event{Type: EventWarning, Operation: Operation(what), Err: err, Message: "the operation lock could not be released"})
+		}
+	}
+	if err := m.finishSwap(ctx); err != nil {
+		done()
+		return nil, err
+	}
+	if err := errors.Join(m.claim(ctx), m.reconcile(ctx, lock)); err != nil {
+		done()
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	m.settleRestore(ctx)
+	return done, nil
+}
