@@ -58,6 +58,7 @@ func TestApplicationStartsFirst(t *testing.T) {
 				db := s.copy(t)
 				point := crashAt(t, s.op, db, n)
 				if point == "" {
+					s.swept(t, n-1)
 					return
 				}
 				killed := n%2 == 0

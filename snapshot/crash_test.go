@@ -60,6 +60,25 @@ func crashAt(t *testing.T, op, db string, at any) (point string) {
 	return strings.TrimPrefix(line, "at ")
 }
 
+// sweeps says how many crash points the operation of a scenario passes at least. A
+// sweep that meets fewer proves less than it should.
+var sweeps = map[string]int{
+	"backup": 5, "backup rollback mode": 6, "prune": 2, "delete": 2,
+	"restore online": 7, "restore online rollback mode": 7, "restore online after a crash of the application": 7,
+	"restore offline": 10, "restore offline with a WAL": 11, "restore offline with a hot journal": 11,
+	"recover corrupt": 7, "recover corrupt with a WAL": 10, "recover by a repair": 7, "recover by a repair of the log": 9,
+	"recover missing": 5, "recover missing with an orphan WAL": 8,
+}
+
+// swept fails the test where a sweep met fewer points than it should.
+func (s *scenario) swept(t *testing.T, points int) {
+	t.Helper()
+	t.Logf("%d points", points)
+	if want := sweeps[s.name]; points < want || want == 0 {
+		t.Errorf("the sweep met %d points, want %d at least", points, want)
+	}
+}
+
 // Lost if this fails: the promise that whatever instant the process dies at,
 // the database is the old one or the new one, and the next start finds its way.
 func TestKilledAtEveryPoint(t *testing.T) {
@@ -84,7 +103,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 					return
 				}
 				if point == "" {
-					t.Logf("%d points", n-1)
+					s.swept(t, n-1)
 					break
 				}
 			}

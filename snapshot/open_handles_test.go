@@ -7,8 +7,8 @@ import (
 	"example.com/snapd/internal/testdb"
 )
 
-// guestScript opens the database, as a monitoring command does, and goes after a moment.
-const guestScript = `
+// glanceScript opens the database, as a monitoring command does, and closes it after a moment.
+const glanceScript = `
 import sys, time
 f = open(sys.argv[1], "rb")
 print("` + endOfAnswer + `", flush=True)
@@ -17,14 +17,14 @@ time.sleep(0.4)
 
 // Lost otherwise: the protection of a database that somebody happened to look at while
 // it was being recovered. serve gave up with "busy".
-func TestRecoverWaitsForAGuestToGo(t *testing.T) {
+func TestRecoverWaitsForAnOpenHandle(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("NOT TESTED: only Linux tells who has a file open")
 	}
 	b := newBench(t, "delete")
 	e := b.auto()
 	b.damage()
-	guest := startPeer(t, testdb.RequireTool(t, "python3"), "-c", guestScript, b.m.Database())
-	guest.hear()
+	other := startPeer(t, testdb.RequireTool(t, "python3"), "-c", glanceScript, b.m.Database())
+	other.hear()
 	b.recovers(e.ID)
 }
