@@ -141,7 +141,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 	return r.carryOut(ctx, p, f)
 }
 
-// reportCheck tells of the check that the recovery began with.
+// reportCheck emits the outcome of the check that the recovery began with.
 func (r *recovery) reportCheck(ctx context.Context, report Report) {
 	switch report.Verdict {
 	case integrity.Missing, integrity.Empty:
@@ -156,7 +156,7 @@ func (r *recovery) reportCheck(ctx context.Context, report Report) {
 }
 
 // facts gathers what a database with that report is recovered by. A repair that the
-// findings allow is tried, unless somebody has the database open and would keep it.
+// findings allow is tried. Recover does not try it while a process has the database open.
 func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, err error) {
 	f = recoveryFacts{database: r.m.cfg.Database, verdict: report.Verdict, report: report, onMissing: r.m.cfg.OnMissing}
 	if report.Verdict == integrity.Healthy || report.Verdict == integrity.Violations {
@@ -167,7 +167,7 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	}
 	f.repair.hope = report.Mendable()
 	if planRecovery(f).Action == ActionNone {
-		return f, nil // nobody needs to be waited for
+		return f, nil // no way out is taken: there is nothing to wait for
 	}
 	if r.dryRun {
 		err = r.target.Unused()
@@ -202,11 +202,11 @@ func (r *recovery) tryRepair(ctx context.Context, report Report) (done integrity
 		r.trial = nil
 		return done, err
 	}
-	print, err := livedb.TakeFingerprint(r.m.cfg.Database)
+	fingerprint, err := livedb.TakeFingerprint(r.m.cfg.Database)
 	if err != nil {
 		return done, err
 	}
-	sizes := livedb.Sizes{Main: print.Main.Size, WAL: print.WAL.Size, Journal: print.Journal.Size}
+	sizes := livedb.Sizes{Main: fingerprint.Main.Size, WAL: fingerprint.WAL.Size, Journal: fingerprint.Journal.Size}
 	if err := durable.Preflight(filepath.Dir(r.trial.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
 		return done, err
 	}

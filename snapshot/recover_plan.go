@@ -52,7 +52,7 @@ type recoveryFacts struct {
 	candidates []Backup
 	onMissing  OnMissing
 	repair     repairFacts
-	inUse      error // who has the database open; nil where nobody has
+	inUse      error // which process has the database open; nil for none
 }
 
 // repairFacts are what is known of a repair.

@@ -17,7 +17,7 @@ import (
 	"example.com/snapd/internal/swap"
 )
 
-// swapTries is how often the database is saved again because somebody wrote to it
+// swapTries is how often the database is saved again because it was written to
 // before it was locked. A writer that commits that often in a row is in use.
 const swapTries = 5
 
@@ -76,7 +76,7 @@ func (s *swapRestore) applyWAL(ctx context.Context) error {
 	return s.target.ApplyWAL(ctx)
 }
 
-// run saves what the database holds, and replaces its file, if nobody wrote to it in
+// run saves what the database holds, and replaces its file, if it did not change in
 // between.
 func (s *swapRestore) run(ctx context.Context) error {
 	for range swapTries {
@@ -243,11 +243,11 @@ type stateToken struct {
 
 // takeToken takes the token of the present state.
 func takeToken(database string) (stateToken, error) {
-	print, err := livedb.TakeFingerprint(database)
+	fingerprint, err := livedb.TakeFingerprint(database)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	return stateToken{database, print}, err
+	return stateToken{database, fingerprint}, err
 }
 
 // Matches reports whether the database has the token's state.

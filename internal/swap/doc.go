@@ -65,7 +65,7 @@
 //	report      the quarantine's, so that a swap finished later leaves it whole
 //	backup, operation, safety                     the caller's [Note]
 //
-// The database's directory may belong to somebody with fewer rights. An intent that
+// The database's directory may belong to a user with fewer rights. An intent that
 // another user owns, or that names files which no swap would, is not followed.
 //
 // # Open handles

@@ -90,7 +90,7 @@ func (t *Target) finish(ctx context.Context, in *intent) (Outcome, error) {
 	return Abandoned, t.abandon(ctx, in)
 }
 
-// untouched reports whether nobody has written to the replaced database since the
+// untouched reports whether the replaced database was not written to since the
 // intent was made; now is the state of its file.
 func (t *Target) untouched(in *intent, now *fileState) (bool, error) {
 	if !in.Replaced.is(now) {

@@ -41,9 +41,9 @@ func (e *InUseError) Hint() string {
 	return "stop that process (or close that connection) and try again; a restore without --offline works next to open connections where the database is sound"
 }
 
-// Unused returns an *InUseError where somebody has the database open now: an idle
+// Unused returns an *InUseError where a process has the database open now: an idle
 // connection holds no lock, and would go on writing to the file that was replaced.
-// Where the system does not tell, nobody has.
+// Where the system cannot say who has, it returns nil.
 func (t *Target) Unused() error {
 	users, err := t.users()
 	if err != nil || len(users) == 0 {

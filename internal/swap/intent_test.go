@@ -19,7 +19,7 @@ func pendingPlace(t *testing.T) (p *place, intent string) {
 	return p, filepath.Join(filepath.Dir(p.target.Database), ".data.db.snapd-restore")
 }
 
-// The directory of a database may belong to somebody with fewer rights, who can write
+// The directory of a database may belong to a user with fewer rights, who can write
 // an intent file. Lost: files anywhere, removed or replaced by a swap that runs as root.
 func TestForgedIntentsAreNotFollowed(t *testing.T) {
 	p, path := pendingPlace(t)
@@ -88,7 +88,7 @@ func TestForeignIntentIsNotFollowed(t *testing.T) {
 	refused(t, p, "another user's")
 }
 
-// A pending swap is told of, and looking at it changes nothing.
+// Pending reports a swap that was cut short, and changes nothing.
 func TestPending(t *testing.T) {
 	p, path := pendingPlace(t)
 	for range 2 {

@@ -13,15 +13,15 @@ import (
 // replaced is the file that a swap takes the name from.
 type replaced struct{ f *os.File }
 
-// openReplaced opens it before the rename, for retire. Nobody in this process has a
-// lock on it that closing a descriptor could drop: everybody is locked out.
+// openReplaced opens it before the rename, for retire. No connection of this
+// process has a lock on it that closing a descriptor could drop: all are locked out.
 func openReplaced(database string, in *intent) (*replaced, error) {
 	if in.Replaced == nil || in.Replaced.Bytes == 0 {
 		return &replaced{}, nil
 	}
 	f, err := os.OpenFile(database, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return &replaced{}, nil // nobody writes to that
+		return &replaced{}, nil // then no process of ours writes to it
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the replaced database: %w", err)

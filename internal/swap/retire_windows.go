@@ -1,7 +1,7 @@
 package swap
 
-// replaced is the file that a swap takes the name from. A file that somebody has
-// open cannot be renamed over here, so there are no stragglers.
+// replaced is the file that a swap takes the name from. An open file cannot be
+// renamed over here, so there are no stragglers.
 type replaced struct{}
 
 func openReplaced(string, *intent) (*replaced, error) { return &replaced{}, nil }

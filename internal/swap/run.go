@@ -25,7 +25,7 @@ type Swap struct {
 	Preserve bool
 	Report   any
 	// Unchanged reports whether the database is still what was judged or saved. It is
-	// asked while nobody else can change it.
+	// asked while the database is locked.
 	Unchanged func() (bool, error)
 	// Committing, when not nil, is called right before the swap becomes irrevocable:
 	// from there on the end of the context has no effect.
@@ -180,8 +180,8 @@ func (t *Target) carryOut(ctx context.Context, in *intent) error {
 	return t.close(in)
 }
 
-// close removes the intent of a swap that took effect. The observer comes first: what
-// it does not keep of the swap, nobody would know after a crash.
+// close removes the intent of a swap that took effect. The observer comes first: after
+// a crash in between it is called again, not never.
 func (t *Target) close(in *intent) error {
 	if t.Observer.TookEffect != nil {
 		t.Observer.TookEffect(in.Note)

@@ -16,7 +16,7 @@ import (
 	"example.com/snapd/internal/swap"
 )
 
-// Lost: commits of whoever wrote between the safety backup and the lock.
+// Lost: commits made between the safety backup and the lock.
 func TestNothingHappensToADatabaseThatChanged(t *testing.T) {
 	p := newPlace(t, files{"": "old", "-wal": "commits"})
 	res, err := p.run(t.Context(), preserving, func(s *swap.Swap) {
@@ -197,6 +197,6 @@ func TestQuarantinesDoNotCollide(t *testing.T) {
 func onlyLinux(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Skip("NOT TESTED: only Linux tells who has a file open")
+		t.Skip("NOT TESTED: only Linux says who has a file open")
 	}
 }

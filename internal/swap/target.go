@@ -48,7 +48,7 @@ type Note struct {
 	Safety    string `json:"safety,omitempty"`    // id of the backup of what is replaced, "" for none
 }
 
-// Warning is something that somebody should look at.
+// Warning is worth a look.
 type Warning struct {
 	Path    string
 	Message string
@@ -86,8 +86,8 @@ func IsSidecar(database, path string) bool {
 // HasSidecars reports whether a -wal, -shm or -journal is next to the database.
 func (t *Target) HasSidecars() bool { return len(livedb.Sidecars(t.Database)) > 0 }
 
-// lockOut keeps everybody away from the database file until unlock: SQLite gives
-// nobody a lock, and nobody has it open. A missing file needs neither.
+// lockOut keeps all other connections away from the database file until unlock: SQLite
+// grants no lock, and no process has it open. A missing file needs neither.
 func (t *Target) lockOut(ctx context.Context) (unlock func(), err error) {
 	if missing, err := isMissing(t.Database); err != nil || missing {
 		return func() {}, err

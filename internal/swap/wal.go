@@ -11,9 +11,9 @@ import (
 
 // ApplyWAL has SQLite do what it would at the application's next start: roll back a
 // transaction that a crash cut short, and checkpoint a -wal that a crash left. Without
-// sidecars a swap is one rename, and whoever opens the database after a crash in the
-// middle of it finds the old state or the new one, even before Finish. Nobody may have
-// the database open, and its sidecars must be sound: SQLite drops what is not. A
+// sidecars a swap is one rename, and an application that opens the database after a crash
+// in the middle of it finds the old state or the new one, even before Finish. No process
+// may have the database open, and its sidecars must be sound: SQLite drops what is not. A
 // database that SQLite cannot read stays as it is.
 func (t *Target) ApplyWAL(ctx context.Context) error {
 	c, err := sqlite.Open(t.Database, sqlite.Options{BusyTimeout: t.LockWait})
