@@ -138,6 +138,13 @@ func (t *Target) abandon(ctx context.Context, in *intent) error {
 	if err := t.part(ctx, in); err != nil {
 		return err
 	}
+	if preserved, err := kept(in.Quarantine); err != nil {
+		return err
+	} else if preserved == "" && in.Quarantine != "" { // a report of nothing
+		if err := durable.Remove(reportPath(in.Quarantine)); err != nil {
+			return err
+		}
+	}
 	return t.drop(in)
 }
 
