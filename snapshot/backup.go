@@ -100,7 +100,7 @@ func (m *Manager) backup(ctx context.Context, req Request) (b Backup, stored boo
 		return Backup{}, false, err
 	}
 	from := &origin{Fingerprint: print}
-	if at, ok := snap.Conn().LogPosition(); ok {
+	if at, ok := snap.Position(); ok {
 		from.Log = &at
 	}
 	b, err = m.store(ctx, snap, req, from)

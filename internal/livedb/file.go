@@ -43,15 +43,15 @@ var held struct {
 }
 
 // Open opens the database file at path for reading. Only regular files are
-// opened (ErrNotRegular); a missing one is fs.ErrNotExist.
+// opened (ErrNotRegular); a missing one is ErrMissing.
 func Open(path string) (*File, error) {
 	real, err := Resolve(path)
 	if err != nil {
-		return nil, err
+		return nil, missing(err)
 	}
 	d, err := acquire(real, os.O_RDONLY, reading)
 	if err != nil {
-		return nil, err
+		return nil, missing(err)
 	}
 	return &File{d: d}, nil
 }

@@ -33,10 +33,10 @@ func Look(path string) (Files, error) {
 	f := Files{path: real, Fingerprint: Fingerprint{TakenAt: time.Now().UTC()}}
 	main, err := Open(real)
 	if err != nil {
-		return Files{}, fmt.Errorf("look at files: %w", missing(err))
+		return Files{}, fmt.Errorf("look at files: %w", err)
 	}
 	defer main.Close()
-	if f.Main, err = mark(real, main.d.File, sqlitefile.HeaderSize); err != nil {
+	if f.Main, err = fileState(real, main.d.File, sqlitefile.HeaderSize); err != nil {
 		return Files{}, err
 	}
 	if fi, err := main.d.Stat(); err == nil {
@@ -50,10 +50,10 @@ func Look(path string) (Files, error) {
 		counters := f.Header.Counters()
 		f.Main.Head = hex.EncodeToString(counters[:])
 	}
-	if f.WAL, err = sidecarMark(sqlitefile.WAL(real), 32); err != nil {
+	if f.WAL, err = sidecarState(sqlitefile.WAL(real), 32); err != nil {
 		return Files{}, err
 	}
-	if f.Journal, err = sidecarMark(sqlitefile.Journal(real), 28); err != nil {
+	if f.Journal, err = sidecarState(sqlitefile.Journal(real), 28); err != nil {
 		return Files{}, err
 	}
 	index, err := size(sqlitefile.SHM(real))
@@ -65,12 +65,12 @@ func Look(path string) (Files, error) {
 // would be kept, and with it whatever it is mounted on.
 func lookAround(real string) (f Files, err error) {
 	f.path = real
-	for suffix, m := range map[string]*FileMark{"": &f.Main, sqlitefile.WALSuffix: &f.WAL, sqlitefile.JournalSuffix: &f.Journal} {
+	for suffix, m := range map[string]*FileState{"": &f.Main, sqlitefile.WALSuffix: &f.WAL, sqlitefile.JournalSuffix: &f.Journal} {
 		n, err := size(real + suffix)
 		if err != nil {
 			return f, err
 		}
-		*m = FileMark{Present: n >= 0, Size: max(n, 0)}
+		*m = FileState{Present: n >= 0, Size: max(n, 0)}
 	}
 	index, err := size(sqlitefile.SHM(real))
 	f.Index = index >= 0

@@ -20,13 +20,13 @@ const racyWindow = 3 * time.Second
 // on the same machine. Its JSON form is stable.
 type Fingerprint struct {
 	TakenAt time.Time `json:"taken_at"`
-	Main    FileMark  `json:"main"`
-	WAL     FileMark  `json:"wal"`
-	Journal FileMark  `json:"journal"`
+	Main    FileState `json:"main"`
+	WAL     FileState `json:"wal"`
+	Journal FileState `json:"journal"`
 }
 
-// FileMark is the evidence of one file; the zero value is a missing file.
-type FileMark struct {
+// FileState is the evidence of one file; the zero value is a missing file.
+type FileState struct {
 	Present bool  `json:"present"`
 	Size    int64 `json:"size,omitempty"`  // bytes
 	MTime   int64 `json:"mtime,omitempty"` // Unix nanoseconds
@@ -48,33 +48,33 @@ func TakeFingerprint(path string) (Fingerprint, error) {
 	return f.Fingerprint, err
 }
 
-// sidecarMark opens a -wal or -journal, on which nobody holds locks.
-func sidecarMark(path string, head int64) (FileMark, error) {
+// sidecarState opens a -wal or -journal, on which nobody holds locks.
+func sidecarState(path string, head int64) (FileState, error) {
 	f, err := OpenSidecar(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return FileMark{}, nil
+		return FileState{}, nil
 	}
 	if err != nil {
-		return FileMark{}, fmt.Errorf("fingerprint: %w", err)
+		return FileState{}, fmt.Errorf("fingerprint: %w", err)
 	}
 	defer f.Close()
-	return mark(path, f, head)
+	return fileState(path, f, head)
 }
 
-func mark(path string, f *os.File, headLen int64) (FileMark, error) {
+func fileState(path string, f *os.File, headLen int64) (FileState, error) {
 	fi, err := f.Stat()
 	if err != nil {
-		return FileMark{}, fmt.Errorf("fingerprint: %w", err)
+		return FileState{}, fmt.Errorf("fingerprint: %w", err)
 	}
 	id, err := idOf(path, fi)
 	if err != nil {
-		return FileMark{}, fmt.Errorf("fingerprint: %w", err)
+		return FileState{}, fmt.Errorf("fingerprint: %w", err)
 	}
 	head, err := start(path, f, headLen)
 	if err != nil {
-		return FileMark{}, err
+		return FileState{}, err
 	}
-	return FileMark{
+	return FileState{
 		Present: true, Size: fi.Size(), MTime: fi.ModTime().UnixNano(), ID: id, Head: hex.EncodeToString(head),
 	}, nil
 }
@@ -88,7 +88,7 @@ func (f Fingerprint) Unchanged(now Fingerprint) bool {
 		return false
 	}
 	limit := f.TakenAt.Add(-racyWindow).UnixNano()
-	for _, m := range []FileMark{f.Main, f.WAL, f.Journal} {
+	for _, m := range []FileState{f.Main, f.WAL, f.Journal} {
 		if m.Present && (m.MTime > limit || m.CTime > limit) {
 			return false
 		}

@@ -101,7 +101,7 @@ func (t *Tx) CloseSecondReader() error {
 }
 
 func sameState(a, b *Tx) bool {
-	at, logA := a.conn.LogPosition()
-	bt, logB := b.conn.LogPosition()
+	at, logA := a.Position()
+	bt, logB := b.Position()
 	return at == bt && logA == logB && a.info == b.info
 }

@@ -9,7 +9,7 @@ import (
 // of a write transaction. It is good while the Tx is not closed.
 type Token struct {
 	tx   *Tx
-	main FileMark
+	main FileState
 }
 
 // Token returns the state token of t. It is nil, with no error, where nothing distinguishes that
@@ -66,7 +66,7 @@ func (k *Token) Matches(ctx context.Context, w *Tx) (bool, error) {
 	if err := w.OpenSecondReader(ctx); err != nil || w.second == nil {
 		return false, err
 	}
-	if _, ok := t.conn.LogPosition(); !ok && files.WAL.Size > walHeaderSize {
+	if _, ok := t.Position(); !ok && files.WAL.Size > walHeaderSize {
 		return false, nil // there may be a log that SQLite does not report
 	}
 	return sameState(t, w.second), nil

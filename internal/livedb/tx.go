@@ -34,6 +34,10 @@ func (t *Tx) Path() string { return t.path }
 // Choice says by which strategy the database is read, and why.
 func (t *Tx) Choice() Choice { return t.choice }
 
+// Position is how far into the log t sees; ok is false where there is no log, or
+// nothing in it.
+func (t *Tx) Position() (p sqlite.LogPosition, ok bool) { return t.conn.LogPosition() }
+
 // Page1 is the first page as the transaction sees it; empty in a database without pages.
 func (t *Tx) Page1() []byte { return t.page1 }
 
