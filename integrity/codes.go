@@ -3,16 +3,19 @@ package integrity
 // Code names a kind of finding. Codes are stable: programs may branch on them.
 type Code string
 
-// severity is what a finding of a kind means for the verdict, in rising order.
-type severity int
+// Severity is what a finding means for the verdict, in rising order.
+type Severity int
 
 const (
-	info      severity = iota // nothing is wrong with the data
-	violation                 // rows break rules of the schema
-	damage                    // the file is corrupt
+	SeverityInfo      Severity = iota // nothing is wrong with the data
+	SeverityViolation                 // rows break rules of the schema
+	SeverityDamage                    // the file is corrupt
 )
 
-// Every code there is. The table kinds gives each its weight.
+// Severity returns the severity of the code's findings.
+func (c Code) Severity() Severity { return c.kind().severity }
+
+// Every code there is. The table kinds gives each its severity.
 const (
 	// Information: findings of a healthy file.
 
@@ -96,48 +99,48 @@ const (
 )
 
 type kind struct {
-	severity severity
+	severity Severity
 	repair   string
 }
 
-// kinds lists every code that is not plain damage.
+// kinds has every code that is not damage without a repair.
 var kinds = map[Code]kind{
-	CodeMore:            {severity: info},
-	CodePartialPage:     {severity: info},
-	CodeTrailingPages:   {severity: info},
-	CodeHeaderReserved:  {severity: info},
-	CodeWALTornTail:     {severity: info},
-	CodeWALStaleTail:    {severity: info},
-	CodeWALIgnored:      {severity: info},
-	CodeWALStray:        {severity: info},
-	CodeJournalHot:      {severity: info},
-	CodeJournalIgnored:  {severity: info},
-	CodeIndexImprecise:  {severity: info},
-	CodeUncheckedModule: {severity: info},
-	CodeUncheckedRows:   {severity: info},
-	CodeUncheckedRules:  {severity: info},
+	CodeMore:            {severity: SeverityInfo},
+	CodePartialPage:     {severity: SeverityInfo},
+	CodeTrailingPages:   {severity: SeverityInfo},
+	CodeHeaderReserved:  {severity: SeverityInfo},
+	CodeWALTornTail:     {severity: SeverityInfo},
+	CodeWALStaleTail:    {severity: SeverityInfo},
+	CodeWALIgnored:      {severity: SeverityInfo},
+	CodeWALStray:        {severity: SeverityInfo},
+	CodeJournalHot:      {severity: SeverityInfo},
+	CodeJournalIgnored:  {severity: SeverityInfo},
+	CodeIndexImprecise:  {severity: SeverityInfo},
+	CodeUncheckedModule: {severity: SeverityInfo},
+	CodeUncheckedRows:   {severity: SeverityInfo},
+	CodeUncheckedRules:  {severity: SeverityInfo},
 
-	CodeNull:       {severity: violation},
-	CodeCheck:      {severity: violation},
-	CodeType:       {severity: violation},
-	CodeForeignKey: {severity: violation},
-	CodeFKMismatch: {severity: violation},
+	CodeNull:       {severity: SeverityViolation},
+	CodeCheck:      {severity: SeverityViolation},
+	CodeType:       {severity: SeverityViolation},
+	CodeForeignKey: {severity: SeverityViolation},
+	CodeFKMismatch: {severity: SeverityViolation},
 
-	// What is derived from the tables, or can have one value only, can be made anew, see Mend.
-	CodeHeaderFractions: {severity: damage, repair: RepairRebuild},
-	CodeHeaderVersion:   {severity: damage, repair: RepairRebuild},
-	CodeHeaderSchema:    {severity: damage, repair: RepairRebuild},
-	CodeHeaderEncoding:  {severity: damage, repair: RepairRebuild},
-	CodeHeaderFreelist:  {severity: damage, repair: RepairRebuild},
-	CodeHeaderVacuum:    {severity: damage, repair: RepairRebuild},
-	CodeFreelist:        {severity: damage, repair: RepairRebuild},
-	CodePointerMap:      {severity: damage, repair: RepairRebuild},
-	CodeFTS:             {severity: damage, repair: RepairRebuild},
+	// What is derived from the tables, or has one possible value, can be rebuilt (internal/repair).
+	CodeHeaderFractions: {severity: SeverityDamage, repair: RepairRebuild},
+	CodeHeaderVersion:   {severity: SeverityDamage, repair: RepairRebuild},
+	CodeHeaderSchema:    {severity: SeverityDamage, repair: RepairRebuild},
+	CodeHeaderEncoding:  {severity: SeverityDamage, repair: RepairRebuild},
+	CodeHeaderFreelist:  {severity: SeverityDamage, repair: RepairRebuild},
+	CodeHeaderVacuum:    {severity: SeverityDamage, repair: RepairRebuild},
+	CodeFreelist:        {severity: SeverityDamage, repair: RepairRebuild},
+	CodePointerMap:      {severity: SeverityDamage, repair: RepairRebuild},
+	CodeFTS:             {severity: SeverityDamage, repair: RepairRebuild},
 
-	CodeIndexMissing:   {severity: damage, repair: RepairReindex},
-	CodeIndexCount:     {severity: damage, repair: RepairReindex},
-	CodeIndexDiffers:   {severity: damage, repair: RepairReindex},
-	CodeIndexNonunique: {severity: damage, repair: RepairReindex},
+	CodeIndexMissing:   {severity: SeverityDamage, repair: RepairReindex},
+	CodeIndexCount:     {severity: SeverityDamage, repair: RepairReindex},
+	CodeIndexDiffers:   {severity: SeverityDamage, repair: RepairReindex},
+	CodeIndexNonunique: {severity: SeverityDamage, repair: RepairReindex},
 }
 
 // ofTrees reports whether findings of the code are about pages and trees, whatever
@@ -154,5 +157,5 @@ func (c Code) kind() kind {
 	if k, ok := kinds[c]; ok {
 		return k
 	}
-	return kind{severity: damage}
+	return kind{severity: SeverityDamage}
 }

@@ -67,9 +67,9 @@ func (s *sqlCheck) pageUse(ctx context.Context) error {
 	// One row more than there are pages proves that some page has two owners.
 	err = s.conn.Each(ctx, fmt.Sprintf("SELECT pageno, name FROM dbstat LIMIT %d", pages+1), func(st *sqlite.Stmt) error {
 		if n := st.Int(0); n < 1 || n > pages {
-			s.found.add(CodePageNumber, "the tree of %s has page %d, and the database has %d pages", s.code.text(st, 1), n, pages)
+			s.found.addAt(Finding{Page: n}, CodePageNumber, "the tree of %s has page %d, and the database has %d pages", st.Text(1), n, pages)
 		} else if !take(n) {
-			s.found.add(CodePageMultiplyReferenced, "page %d of the tree of %s belongs to something else as well", n, s.code.text(st, 1))
+			s.found.addAt(Finding{Page: n}, CodePageMultiplyReferenced, "page %d of the tree of %s belongs to something else as well", n, st.Text(1))
 		}
 		return nil
 	})
@@ -87,9 +87,9 @@ func (s *sqlCheck) pageUse(ctx context.Context) error {
 		reserved := n == lockBytePage(h.pageSize()) || h.u32(52) != 0 && h.pointerMap(uint32(n))
 		switch lost := take(n); {
 		case reserved && !lost:
-			s.found.add(CodePageMultiplyReferenced, "page %d is in use, and SQLite keeps it for itself", n)
+			s.found.addAt(Finding{Page: n}, CodePageMultiplyReferenced, "page %d is in use, and SQLite keeps it for itself", n)
 		case lost && !reserved:
-			s.found.add(CodePageUnreferenced, "page %d belongs to nothing", n)
+			s.found.addAt(Finding{Page: n}, CodePageUnreferenced, "page %d belongs to nothing", n)
 		}
 	}
 	return nil
@@ -101,7 +101,7 @@ func (s *sqlCheck) takeFree(ctx context.Context, trunk, pages int64, take func(i
 		if n >= 1 && n <= pages && take(n) {
 			return true
 		}
-		s.found.add(CodeFreelist, "the list of free pages has page %d, which is in use, listed twice or past the end", n)
+		s.found.addAt(Finding{Page: n}, CodeFreelist, "the list of free pages has page %d, which is in use, listed twice or past the end", n)
 		return false
 	}
 	b := make([]byte, 65536)
@@ -132,10 +132,10 @@ func (s *sqlCheck) page(ctx context.Context, n int64, b []byte) error {
 // partial asks the compiled check for the first root page that it will look at.
 func (s *sqlCheck) partial(ctx context.Context) (partial bool, err error) {
 	err = s.conn.Each(ctx, "EXPLAIN PRAGMA quick_check(1)", func(st *sqlite.Stmt) error {
-		if strings.ReplaceAll(st.Text(1), "\x00", "") != "IntegrityCk" {
+		if st.Text(1) != "IntegrityCk" {
 			return nil
 		}
-		partial = strings.HasPrefix(strings.ReplaceAll(st.Text(5), "\x00", ""), "[0,")
+		partial = strings.HasPrefix(st.Text(5), "[0,")
 		return errEnough
 	})
 	if errors.Is(err, errEnough) {
@@ -186,9 +186,9 @@ func (s *sqlCheck) explainPages(ctx context.Context) error {
 		}
 		switch k := b[0] & 7; { // 5 in all pages of tables with rowids, 2 in all others
 		case st.Int(2) != 0:
-			tree, kind = s.code.text(st, 0), k
+			tree, kind = st.Text(0), k
 		case k != kind:
-			s.found.add(CodePage, "page %d lies in the tree of %s and belongs to one of another kind", st.Int(1), tree)
+			s.found.addAt(Finding{Page: st.Int(1)}, CodePage, "page %d is in the tree of %s and belongs to one of another kind", st.Int(1), tree)
 		}
 		return nil
 	})
@@ -202,7 +202,7 @@ func (s *sqlCheck) explainModules(ctx context.Context) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		module := modules[name]
-		err := s.conn.Exec(ctx, "PRAGMA quick_check("+quote(name, '"')+")")
+		err := s.conn.Exec(ctx, "PRAGMA quick_check("+sqlite.QuoteName(name)+")")
 		if sqlite.Classify(err) != sqlite.ClassCorrupt {
 			continue
 		}
@@ -215,7 +215,7 @@ func (s *sqlCheck) explainModules(ctx context.Context) error {
 		case module == "fts5":
 			code = CodeFTS
 		}
-		s.found.add(code, "virtual table %s cannot be read: %s", name, e.Msg)
+		s.found.addAt(Finding{Table: name}, code, "virtual table %s cannot be read: %s", name, e.Msg)
 	}
 	return nil
 }

@@ -17,8 +17,9 @@ import (
 	"example.com/snapd/internal/sqlite"
 )
 
-// CheckCopy judges a private copy that nobody else has open, with its -wal or
-// -journal if it has one. SQLite may roll a journal back in it. Every error is a *CheckError.
+// CheckCopy judges a private copy that nobody else has open, with its -wal if it has
+// one; of a copy with a journal to roll back it judges a further copy, as Check does.
+// Every error is a *CheckError.
 func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 	start := time.Now()
 	real, err := locate(path)
@@ -27,6 +28,11 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 	}
 	if err != nil {
 		return Report{}, err
+	}
+	if pending, err := journalPending(real); err != nil {
+		return Report{}, cannotRead(path, err)
+	} else if pending {
+		return Check(ctx, path, o)
 	}
 	return inTime(ctx, path, func() (Report, error) {
 		t := &results{}

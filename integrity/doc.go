@@ -13,9 +13,8 @@
 // What is checked is the image: the database with its write-ahead log folded in.
 // Nothing here writes to the checked database, its sidecars or its directory; where
 // SQLite would have to (a hot journal, a WAL without its index) a private copy is
-// checked instead. [CheckCopy], which lets SQLite roll a journal back, and [Mend] change
-// what they are given, and are for such copies alone: to put the result in the
-// database's place is their caller's business (package snapshot).
+// checked instead. To make a damaged database whole is internal/repair's business, for
+// which [Scan] and [ProveLog] say more than a report does.
 //
 // All functions may be called concurrently; they share no state.
 //
@@ -23,16 +22,15 @@
 //
 //	integrity, live, inplace, copy, archive   the doors: in place, on a private copy, in a caller's
 //	                                          transaction, of a backup; which of them leaves no trace
-//	level, report, codes, errors, text        what comes out of them
+//	level, report, codes, errors              what comes out of them
 //	files, header, page1, wal, walindex,      level header: the bytes, without SQLite; standing compares
 //	standing                                  a damaged log with the database file
 //	sql, schema                               level probe, and the order of those above it
 //	structure, complete, accounting,          levels quick and full: SQLite's own checks, what they leave
 //	foreignkeys                               out, and what stands in where they cannot be run whole
 //	budget                                    what a check may cost
-//	lines, trees                              codes and names for what SQLite says
-//	mend, mend_log, mend_derived, mend_tree,  making a copy whole, and the proof that no row was lost
-//	mend_vacuum, rows
+//	lines, trees                              codes, places and names out of what SQLite says
+//	scan, provenlog                           for a repair: every finding, and what a damaged log proves
 //
 // The fixtures in testdata/corrupt are made by internal/fixtures (go generate).
 package integrity

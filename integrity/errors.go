@@ -104,3 +104,7 @@ func errorCode(err error) string {
 	}
 	return ErrCodeIO
 }
+
+// AsCheckError returns err as a *CheckError about path, with the code found from err: an
+// operating system's or SQLite's. A CheckError passes unchanged.
+func AsCheckError(path string, err error) *CheckError { return cannotRead(path, err) }

@@ -19,7 +19,7 @@ func ExampleCheck() {
 		switch {
 		case errors.As(err, &cannot):
 			fmt.Println("no verdict:", cannot.Code, cannot.Hint)
-		case report.Mendable():
+		case report.Repairable():
 			fmt.Printf("%s, seen by %s, but no row need be lost: %s\n", report.Verdict, report.FailedAt, report.Findings[0].Code)
 		case report.Damaged():
 			fmt.Printf("%s, seen by %s: %s\n", report.Verdict, report.FailedAt, report.Findings[0].Code)

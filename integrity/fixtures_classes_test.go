@@ -54,7 +54,7 @@ func TestFixtureClasses(t *testing.T) {
 // test that makes them, or the reason why there is none.
 var notInFixtures = map[Code]string{
 	CodeWALStaleTail:   "TestStaleTail: needs the log's index of a running machine",
-	CodeWALBehind:      "TestMendLogAfterCheckpoint: needs a checkpoint that was cut off",
+	CodeWALBehind:      "internal/repair TestRepairLogAfterCheckpoint: needs a checkpoint that was cut off",
 	CodeIndexImprecise: "TestIndexOfAnotherVersionIsSound: needs an older SQLite",
 	CodeUncheckedRules: "only of databases above 64 MiB that nobody has open",
 	CodeArchive:        "TestArchive: of archives only",

@@ -28,9 +28,9 @@ func (s *sqlCheck) foreignKeys(ctx context.Context) error {
 		switch {
 		case err == nil || errors.Is(err, errEnough):
 		case errors.As(err, &e) && strings.HasPrefix(e.Msg, "foreign key mismatch"):
-			s.found.add(CodeFKMismatch, "%s", e.Msg)
+			s.found.addAt(Finding{Table: table}, CodeFKMismatch, "%s", e.Msg)
 		case unfinished(err):
-			s.found.add(CodeUncheckedRows, "the foreign keys of table %s were not checked: %s", table, reason(err))
+			s.found.addAt(Finding{Table: table}, CodeUncheckedRows, "the foreign keys of table %s were not checked: %s", table, reason(err))
 		default:
 			if err := s.judge(err); err != nil {
 				return err
@@ -42,12 +42,12 @@ func (s *sqlCheck) foreignKeys(ctx context.Context) error {
 
 func (s *sqlCheck) foreignKeysOf(ctx context.Context, table string) error {
 	rows := 0
-	return s.conn.Each(ctx, "PRAGMA foreign_key_check("+quote(table, '"')+")", func(st *sqlite.Stmt) error {
+	return s.conn.Each(ctx, "PRAGMA foreign_key_check("+sqlite.QuoteName(table)+")", func(st *sqlite.Stmt) error {
 		row := "a row"
 		if !st.IsNull(1) {
 			row = fmt.Sprintf("row %d", st.Int(1))
 		}
-		s.found.add(CodeForeignKey, "%s of table %s refers to a row of %s that is not there (foreign key %d)", row, table, s.code.text(st, 2), st.Int(3))
+		s.found.addAt(Finding{Table: table}, CodeForeignKey, "%s of table %s refers to a row of %s that is not there (foreign key %d)", row, table, st.Text(2), st.Int(3))
 		if rows++; rows >= maxForeignKeys {
 			return errEnough
 		}

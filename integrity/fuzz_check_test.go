@@ -91,3 +91,20 @@ func place(t *testing.T, dir string, contents ...[]byte) string {
 func partial(r Report) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return strings.HasPrefix(string(f.Code), "unchecked_") })
 }
+
+// seedSidecars gives add every fixture with its log and journal.
+func seedSidecars(f *testing.F, add func([3][]byte)) {
+	all, err := filepath.Glob(filepath.Join(corpus, "*.db"))
+	if err != nil || len(all) == 0 {
+		f.Fatal("no fixtures")
+	}
+	for _, name := range all {
+		var files [3][]byte
+		for i, suffix := range sidecars {
+			if files[i], err = os.ReadFile(name + suffix); err != nil && !os.IsNotExist(err) {
+				f.Fatal(err)
+			}
+		}
+		add(files)
+	}
+}

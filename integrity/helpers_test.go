@@ -33,6 +33,15 @@ func makeDB(t testing.TB, name string, scripts ...string) string {
 	return path
 }
 
+func checkFull(t *testing.T, path string) Report {
+	t.Helper()
+	rep, err := Check(t.Context(), path, Options{Level: LevelFull})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
 func connect(t testing.TB, path string) *sqlite.Conn {
 	t.Helper()
 	c, err := sqlite.Open(path, sqlite.Options{})

@@ -82,11 +82,8 @@ func (l *liveCheck) sweep(ctx context.Context, tx *livedb.Tx, s *sqlCheck) (*Lev
 
 // hasConstraints reports whether the schema may have CHECK constraints. Damage found
 // on the way is left to the levels.
-func (s *sqlCheck) hasConstraints(ctx context.Context) (_ bool, err error) {
-	var tables []string
-	if s.code, err = codingOf(ctx, s.conn); err == nil {
-		tables, err = s.tables(ctx, "check")
-	}
+func (s *sqlCheck) hasConstraints(ctx context.Context) (bool, error) {
+	tables, err := s.tables(ctx, "check")
 	switch sqlite.Classify(err) {
 	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 		return false, nil

@@ -1,34 +1,43 @@
 package integrity
 
 import (
+	"fmt"
+	"iter"
 	"strings"
 
 	"example.com/snapd/internal/sqlite"
 )
+
+// This file reads what SQLite says in words: the lines of quick_check and
+// integrity_check, and the messages of errors. Everything else goes by the fields of
+// the findings that come out of it.
 
 // rule maps a line of quick_check's or integrity_check's output to a code.
 type rule struct {
 	part   string // what the line contains
 	prefix bool   // the line begins with it
 	code   Code
+	// names says what follows part: "table", "index", "column" for TABLE.COLUMN, or "".
+	names string
 }
 
 // rules in order of precedence. The texts are those of SQLite's
 // sqlite3BtreeIntegrityCheck (btree.c), PRAGMA integrity_check (pragma.c) and the
 // xIntegrity methods of FTS5 and RTree, from version 3.41 on.
 var rules = []rule{
-	{part: "NULL value in ", prefix: true, code: CodeNull},
-	{part: "CHECK constraint failed in ", prefix: true, code: CodeCheck},
-	{part: "non-unique entry in index ", prefix: true, code: CodeIndexNonunique},
-	{part: "NUMERIC value in ", prefix: true, code: CodeType},
-	{part: "TEXT value in ", prefix: true, code: CodeType},
-	{part: "wrong # of entries in index ", prefix: true, code: CodeIndexCount},
+	{part: "NULL value in ", prefix: true, code: CodeNull, names: "column"},
+	{part: "CHECK constraint failed in ", prefix: true, code: CodeCheck, names: "table"},
+	{part: "non-unique entry in index ", prefix: true, code: CodeIndexNonunique, names: "index"},
+	{part: "NUMERIC value in ", prefix: true, code: CodeType, names: "column"},
+	{part: "TEXT value in ", prefix: true, code: CodeType, names: "column"},
+	{part: "wrong # of entries in index ", prefix: true, code: CodeIndexCount, names: "index"},
 	{part: "rowid not at end-of-record for row ", prefix: true, code: CodeIndexDiffers},
-	{part: "row not in PRIMARY KEY order for ", prefix: true, code: CodeKeyOrder},
-	{part: " missing from index ", code: CodeIndexMissing},
-	{part: " values differ from index ", code: CodeIndexDiffers},
+	{part: "row not in PRIMARY KEY order for ", prefix: true, code: CodeKeyOrder, names: "table"},
+	{part: " missing from index ", code: CodeIndexMissing, names: "index"},
+	{part: " values differ from index ", code: CodeIndexDiffers, names: "index"},
 	{part: " stores an imprecise floating-point value ", code: CodeIndexImprecise},
 	{part: "In RTree ", prefix: true, code: CodeRTree},
+	{part: "inverted index for FTS5 table main.", code: CodeFTS, names: "table"},
 	{part: "inverted index for FTS", code: CodeFTS},
 	{part: "fts5: ", prefix: true, code: CodeFTS},
 	{part: "Rowid ", code: CodeOrder},
@@ -57,38 +66,62 @@ var rules = []rule{
 	{part: "failed to get page", code: CodePageNumber},
 }
 
-// classify names the kind of one line of a check's output.
-func classify(line string) Code {
+// parseLine returns the finding of one line of a check's output.
+func parseLine(line string) Finding {
+	f := Finding{Code: CodeStructure, Message: line}
 	for _, r := range rules {
-		if r.prefix && strings.HasPrefix(line, r.part) || !r.prefix && strings.Contains(line, r.part) {
-			return r.code
-		}
-	}
-	// "non-INTEGER value in t.c": the type stands in the middle.
-	if strings.HasPrefix(line, "non-") && strings.Contains(line, " value in ") {
-		return CodeType
-	}
-	return CodeStructure
-}
-
-// addLines files one row of a check's output, which can hold many lines.
-func (t *results) addLines(row string) {
-	if row == "ok" {
-		return
-	}
-	// A virtual table's own report runs over several lines under one heading.
-	if strings.HasPrefix(row, "In RTree ") {
-		t.add(CodeRTree, "%s", strings.ReplaceAll(row, "\n", " "))
-		return
-	}
-	for line := range strings.SplitSeq(row, "\n") {
-		if line == "" || strings.HasPrefix(line, "*** in database ") {
+		at := strings.Index(line, r.part)
+		if at < 0 || r.prefix && at > 0 {
 			continue
 		}
-		if code := classify(line); code == CodeRecord && line == "database disk image is malformed" {
-			t.add(code, "the bytes of a row do not form a record (%s)", line)
-		} else {
-			t.add(code, "%s", line)
+		f.Code = r.code
+		f.named(r.names, line[at+len(r.part):])
+		break
+	}
+	// "non-INTEGER value in t.c": the type stands in the middle.
+	if _, name, ok := strings.Cut(line, " value in "); ok && f.Code == CodeStructure && strings.HasPrefix(line, "non-") {
+		f.Code = CodeType
+		f.named("column", name)
+	}
+	if f.Code == CodeRecord && line == "database disk image is malformed" {
+		f.Message = fmt.Sprintf("the bytes of a row do not form a record (%s)", line)
+	}
+	// "Tree 5 page 6 cell 2: …", "Page 7: never used".
+	if n, err := fmt.Sscanf(line, "Tree %d page %d", &f.root, &f.Page); n < 2 && err != nil {
+		_, _ = fmt.Sscanf(line, "Page %d:", &f.Page) // most lines name no page
+	}
+	f.Repair = f.Code.kind().repair
+	return f
+}
+
+// named sets what name is the name of. SQLite does not quote names: of a column the
+// last dot is taken for the one before it.
+func (f *Finding) named(what, name string) {
+	switch what {
+	case "index":
+		f.Index = name
+	case "table":
+		f.Table = name
+	case "column":
+		f.Table = name[:max(strings.LastIndex(name, "."), 0)]
+	}
+}
+
+// parseRow gives the findings of one row of a check's output, which can hold many lines.
+func parseRow(row string) iter.Seq[Finding] {
+	return func(yield func(Finding) bool) {
+		// A virtual table's own report runs over several lines under one heading.
+		if strings.HasPrefix(row, "In RTree ") {
+			yield(Finding{Code: CodeRTree, Message: strings.ReplaceAll(row, "\n", " "), Repair: CodeRTree.kind().repair})
+			return
+		}
+		for line := range strings.SplitSeq(row, "\n") {
+			if line == "" || line == "ok" || strings.HasPrefix(line, "*** in database ") {
+				continue
+			}
+			if !yield(parseLine(line)) {
+				return
+			}
 		}
 	}
 }

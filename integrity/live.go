@@ -86,7 +86,7 @@ func (l *liveCheck) readIndex() error {
 
 // failedHeader is the header level for damage; empty and missing files have not failed.
 func failedHeader(t *results) *Level {
-	if t.worst >= damage {
+	if t.worst >= SeverityDamage {
 		return at(LevelHeader)
 	}
 	return nil

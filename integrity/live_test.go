@@ -116,11 +116,7 @@ func soundAndUntouched(t *testing.T, path string) {
 func accounted(t *testing.T, path string) {
 	t.Helper()
 	conn := connect(t, path)
-	code, err := codingOf(t.Context(), conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &sqlCheck{conn: conn, found: &results{}, code: code}
+	s := &sqlCheck{conn: conn, found: &results{}}
 	if err := s.byTable(t.Context(), "quick_check"); err != nil || len(s.found.findings) > 0 {
 		t.Errorf("table by table: %v, %v", s.found.findings, err)
 	}

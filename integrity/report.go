@@ -24,17 +24,26 @@ type Finding struct {
 	Code Code `json:"code"`
 	// Message is for a person; at most MaxMessage bytes.
 	Message string `json:"message"`
-	// Repair says how the finding can be mended without losing a row: RepairReindex,
+	// Repair says how the finding is repaired without losing a row: RepairReindex,
 	// RepairRebuild, or "" for not at all.
 	Repair string `json:"repair,omitempty"`
+	// Table, Index and Page say where it is; empty and 0 where that is not known, or
+	// no one place.
+	Table string `json:"table,omitempty"`
+	Index string `json:"index,omitempty"`
+	Page  int64  `json:"page,omitempty"`
+
+	// root is the root page of the tree that the finding is in, until nameTrees gives
+	// the tree its name; 0 for none.
+	root int64
 }
 
 const (
-	// RepairReindex marks findings that SQLite's REINDEX mends.
+	// RepairReindex marks findings that SQLite's REINDEX repairs.
 	RepairReindex = "reindex"
 	// RepairRebuild marks damage to what is derived from the tables (the tree of an
 	// index, the list of free pages, back references): REINDEX alone fails on it,
-	// Mend makes it anew.
+	// a recovery rebuilds it.
 	RepairRebuild = "rebuild"
 )
 
@@ -56,6 +65,28 @@ type Report struct {
 // Damaged reports whether the file as it stands is beyond use: corrupt or not a database.
 func (r Report) Damaged() bool { return r.Verdict == Corrupt || r.Verdict == NotADatabase }
 
+// Repairable reports whether the findings leave hope of a repair: the damage is
+// confined to what can be derived from sound tables (indexes, the list of free pages,
+// the back references of auto_vacuum), or to the log. Only the proof of an attempt
+// settles it.
+func (r Report) Repairable() bool {
+	if r.Verdict != Corrupt {
+		return false
+	}
+	hope := false
+	for _, f := range r.Findings {
+		switch {
+		case f.Code.Severity() < SeverityDamage:
+		case f.Repair != "", f.Code == CodeWALLost, f.Code == CodeWALBehind:
+			hope = true
+		case f.Code == CodePageUnreferenced, f.Code == CodeUnreadable: // may follow from the others
+		default:
+			return false
+		}
+	}
+	return hope
+}
+
 // MarshalJSON keeps "findings" an array where a caller made a Report without any.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report
@@ -69,7 +100,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 type results struct {
 	findings []Finding
 	more     bool // findings were left out
-	worst    severity
+	worst    Severity
 	only     func(Code) bool // what else is found does not count; nil for nothing
 	// verdict overrides what worst gives: empty, missing, not_a_database.
 	verdict Verdict
@@ -77,7 +108,13 @@ type results struct {
 
 // add files a finding under its code.
 func (t *results) add(code Code, format string, args ...any) {
-	t.file(Finding{Code: code, Message: bounded(fmt.Sprintf(format, args...)), Repair: code.kind().repair})
+	t.addAt(Finding{}, code, format, args...)
+}
+
+// addAt is add for a finding whose place is known: at has it.
+func (t *results) addAt(at Finding, code Code, format string, args ...any) {
+	at.Code, at.Message, at.Repair = code, fmt.Sprintf(format, args...), code.kind().repair
+	t.file(at)
 }
 
 // file keeps a finding. Equal ones are kept once; where there is no room, a graver
@@ -86,8 +123,8 @@ func (t *results) file(f Finding) {
 	if t.only != nil && !t.only(f.Code) {
 		return
 	}
-	k := f.Code.kind()
-	t.worst = max(t.worst, k.severity)
+	f.Message, f.Table, f.Index = bounded(f.Message), bounded(f.Table), bounded(f.Index)
+	t.worst = max(t.worst, f.Code.Severity())
 	if slices.Contains(t.findings, f) {
 		return
 	}
@@ -97,7 +134,7 @@ func (t *results) file(f Finding) {
 	}
 	t.more = true
 	for i := len(t.findings) - 1; i >= 0; i-- {
-		if t.findings[i].Code.kind().severity < k.severity {
+		if t.findings[i].Code.Severity() < f.Code.Severity() {
 			t.findings[i] = f
 			return
 		}
@@ -117,7 +154,7 @@ func (t *results) merge(o results) {
 }
 
 // damaged reports whether the findings prove damage, so that deeper levels need not run.
-func (t *results) damaged() bool { return t.worst >= damage || t.verdict != "" }
+func (t *results) damaged() bool { return t.worst >= SeverityDamage || t.verdict != "" }
 
 func (t *results) report(path string, level Level, failed *Level, start time.Time) Report {
 	r := Report{
@@ -125,7 +162,10 @@ func (t *results) report(path string, level Level, failed *Level, start time.Tim
 		Findings:   append([]Finding{}, t.findings...),
 		DurationMS: time.Since(start).Milliseconds(),
 	}
-	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(b.Code.kind().severity - a.Code.kind().severity) })
+	for i := range r.Findings {
+		r.Findings[i].root = 0
+	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(b.Code.Severity() - a.Code.Severity()) })
 	if t.more {
 		r.Findings = append(r.Findings, Finding{Code: CodeMore, Message: fmt.Sprintf("there is more: only %d findings are listed", MaxFindings)})
 	}
@@ -133,9 +173,9 @@ func (t *results) report(path string, level Level, failed *Level, start time.Tim
 		return r
 	}
 	switch t.worst {
-	case info:
+	case SeverityInfo:
 		r.Verdict = Healthy
-	case violation:
+	case SeverityViolation:
 		r.Verdict = Violations
 	default:
 		r.Verdict = Corrupt

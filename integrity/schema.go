@@ -18,6 +18,14 @@ type object struct {
 	rowid, other bool
 }
 
+// finding has the object's name as a finding's place.
+func (o object) finding() Finding {
+	if o.kind == "index" {
+		return Finding{Index: o.name}
+	}
+	return Finding{Table: o.name}
+}
+
 // schemaRules looks for what SQLite believes of a schema without asking: the
 // places of root pages, and rows of the schema that belong to each other. Of each
 // table and index it reads one page.
@@ -47,8 +55,8 @@ func (s *sqlCheck) schemaRules(ctx context.Context) error {
 func (s *sqlCheck) objects(ctx context.Context) (objects []object, modules map[string]string, err error) {
 	modules = map[string]string{}
 	err = s.conn.Each(ctx, "SELECT type, name, rootpage, sql FROM sqlite_schema WHERE type IN ('table','index')", func(st *sqlite.Stmt) error {
-		o := object{kind: s.code.text(st, 0), name: s.code.text(st, 1), root: st.Int(2)}
-		sql := s.code.text(st, 3)
+		o := object{kind: st.Text(0), name: st.Text(1), root: st.Int(2)}
+		sql := st.Text(3)
 		switch {
 		case o.kind == "index":
 			o.other = true
@@ -82,11 +90,11 @@ func (s *sqlCheck) judgeRoots(objects []object) {
 	owner := map[int64]object{}
 	for _, o := range objects {
 		if o.root <= 0 {
-			s.found.add(CodeSchemaRoot, "%s %s has no root page: its row in the schema names page %d", o.kind, o.name, o.root)
+			s.found.addAt(o.finding(), CodeSchemaRoot, "%s %s has no root page: its row in the schema names page %d", o.kind, o.name, o.root)
 			continue
 		}
 		if first, taken := owner[o.root]; taken {
-			s.found.add(CodeSchemaRoot, "%s %s and %s %s have the same root page, %d", first.kind, first.name, o.kind, o.name, o.root)
+			s.found.addAt(o.finding(), CodeSchemaRoot, "%s %s and %s %s have the same root page, %d", first.kind, first.name, o.kind, o.name, o.root)
 		}
 		owner[o.root] = o
 	}
@@ -112,16 +120,18 @@ func (s *sqlCheck) judgeShadows(objects []object, modules map[string]string) {
 		module := modules[name]
 		for _, end := range shadows[strings.ToLower(module)] {
 			if !names[strings.ToLower(name+end)] {
-				s.found.add(CodeShadow, "virtual table %s (%s) has lost its table %s", name, module, name+end)
+				s.found.addAt(Finding{Table: name}, CodeShadow, "virtual table %s (%s) has lost its table %s", name, module, name+end)
 			}
 		}
 	}
 }
 
-// Page types of the b-tree of a table with rowids (SQLite file format §1.6).
+// Page types of b-trees (SQLite file format §1.6): tables with rowids, and all others.
 const (
 	tableInterior = 0x05
 	tableLeaf     = 0x0d
+	indexInterior = 0x02
+	indexLeaf     = 0x0a
 )
 
 // pageKind reads what kind of b-tree a page belongs to.
@@ -139,17 +149,18 @@ func (s *sqlCheck) judgeKinds(ctx context.Context, objects []object) error {
 		if !known || len(b) != 1 {
 			return nil
 		}
+		root := Finding{root: o.root, Page: o.root}
 		switch kind := b[0]; {
 		case kind == tableInterior || kind == tableLeaf:
 			if !o.rowid {
-				s.found.add(CodePage, "Tree %d page %[1]d: this root page is one of a table with rowids", o.root)
+				s.found.addAt(root, CodePage, "root page %d is one of a table with rowids", o.root)
 			}
 		case kind == indexInterior || kind == indexLeaf:
 			if !o.other {
-				s.found.add(CodePage, "Tree %d page %[1]d: this root page is one of an index or of a table without rowids", o.root)
+				s.found.addAt(root, CodePage, "root page %d is one of an index or of a table without rowids", o.root)
 			}
 		default:
-			s.found.add(CodePage, "Tree %d page %[1]d: this root page is no page of a b-tree: its type is %d", o.root, kind)
+			s.found.addAt(root, CodePage, "root page %d is no page of a b-tree: its type is %d", o.root, kind)
 		}
 		return nil
 	})
@@ -167,9 +178,9 @@ func (s *sqlCheck) autoIndexes(ctx context.Context, objects []object) error {
 		}
 	}
 	return s.conn.Each(ctx, "SELECT m.name, i.name FROM sqlite_schema m, pragma_index_list(m.name) i WHERE m.type='table' AND m.rootpage>0 AND i.origin<>'c'", func(st *sqlite.Stmt) error {
-		table, index := s.code.text(st, 0), s.code.text(st, 1)
+		table, index := st.Text(0), st.Text(1)
 		if pages[table] && !rows[strings.ToLower(index)] {
-			s.found.add(CodeSchemaIndex, "the index %s, which keeps a key of table %s unique, is not in the schema", index, table)
+			s.found.addAt(Finding{Table: table, Index: index}, CodeSchemaIndex, "the index %s, which keeps a key of table %s unique, is not in the schema", index, table)
 		}
 		return nil
 	})

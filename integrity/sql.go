@@ -13,9 +13,9 @@ import (
 type sqlCheck struct {
 	conn  *sqlite.Conn
 	found *results
-	code  textCoding // known once run has begun
-	rows  int        // that quick_check or integrity_check has given
-	cost  cost       // known once probe has run
+
+	rows int  // that quick_check or integrity_check has given
+	cost cost // known once probe has run
 	// piecewise says that tables had to be checked one by one, and not all of them whole.
 	piecewise bool
 	// stubbed says that the connection's functions are no longer what they were.
@@ -37,11 +37,6 @@ func isShadow(name string) bool {
 func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err error) {
 	if level < LevelProbe {
 		return nil, nil
-	}
-	if s.code, err = codingOf(ctx, s.conn); err != nil {
-		if err = s.judge(err); err != nil || s.found.damaged() {
-			return at(LevelProbe), errors.Join(err, s.explain(ctx, LevelProbe))
-		}
 	}
 	if err := s.probe(ctx); err != nil || s.found.damaged() {
 		return at(LevelProbe), errors.Join(err, s.explain(ctx, LevelProbe))
@@ -88,7 +83,7 @@ func (s *sqlCheck) failedAt(ctx context.Context, level Level) (*Level, error) {
 	if level < LevelFull {
 		return at(LevelQuick), nil
 	}
-	again := &sqlCheck{conn: s.conn, found: &results{}, code: s.code, cost: s.cost, shadowed: s.shadowed}
+	again := &sqlCheck{conn: s.conn, found: &results{}, cost: s.cost, shadowed: s.shadowed}
 	var err error
 	if s.stubbed {
 		err = again.skeleton(ctx, "quick_check")
@@ -126,9 +121,9 @@ func (s *sqlCheck) judge(err error) error {
 func (s *sqlCheck) probe(ctx context.Context) error {
 	known := map[string]bool{} // modules
 	err := s.conn.Each(ctx, "SELECT type, name, rootpage, sql FROM sqlite_schema", func(st *sqlite.Stmt) error {
-		kind, sql := s.code.text(st, 0), s.code.text(st, 3)
+		kind, sql := st.Text(0), st.Text(3)
 		s.cost.add(kind, sql)
-		s.shadowed = s.shadowed || isShadow(s.code.text(st, 1))
+		s.shadowed = s.shadowed || isShadow(st.Text(1))
 		if kind != "table" || !isVirtual(sql) {
 			return nil
 		}
@@ -141,7 +136,7 @@ func (s *sqlCheck) probe(ctx context.Context) error {
 			known[module] = n > 0
 		}
 		if !known[module] {
-			s.found.add(CodeUncheckedModule, "virtual table %s was not checked: this program does not have the module %s", s.code.text(st, 1), module)
+			s.found.addAt(Finding{Table: st.Text(1)}, CodeUncheckedModule, "virtual table %s was not checked: this program does not have the module %s", st.Text(1), module)
 		}
 		return nil
 	})
@@ -154,7 +149,7 @@ func (s *sqlCheck) probe(ctx context.Context) error {
 // modules counts the modules of that name.
 func (s *sqlCheck) modules(ctx context.Context, name string) (n int64, err error) {
 	err = s.conn.Each(ctx, "PRAGMA module_list", func(st *sqlite.Stmt) error {
-		if strings.EqualFold(s.code.text(st, 0), name) {
+		if strings.EqualFold(st.Text(0), name) {
 			n++
 		}
 		return nil
@@ -200,10 +195,4 @@ func moduleOf(sql string) string {
 
 func isWord(r rune) bool {
 	return r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r > 0x7f
-}
-
-// quote returns name as an SQL string or identifier in the given quotes.
-func quote(name string, q rune) string {
-	name, _, _ = strings.Cut(name, "\x00")
-	return string(q) + strings.ReplaceAll(name, string(q), string(q)+string(q)) + string(q)
 }

@@ -27,7 +27,7 @@ func (s *sqlCheck) structure(ctx context.Context, pragma string) error {
 	if err == nil || !unfinished(err) {
 		return s.judge(err)
 	}
-	if whole.unmendable() && sqlite.Classify(err) == sqlite.ClassBudget {
+	if whole.unrepairable() && sqlite.Classify(err) == sqlite.ClassBudget {
 		return nil // a damaged tree that never ends; more of the same is not worth the time
 	}
 	return s.piecemeal(ctx, pragma)
@@ -41,7 +41,7 @@ func (s *sqlCheck) structure(ctx context.Context, pragma string) error {
 // hide a broken index of the next: then the check is made again without a limit.
 func (s *sqlCheck) whole(ctx context.Context, pragma string) (found *results, err error) {
 	for _, limit := range []int{MaxFindings, math.MaxInt32} {
-		whole := &sqlCheck{conn: s.conn, found: &results{}, code: s.code}
+		whole := &sqlCheck{conn: s.conn, found: &results{}}
 		s.conn.Limit(s.cost.budget())
 		err = whole.pragma(ctx, fmt.Sprintf("PRAGMA %s(%d)", pragma, limit))
 		s.conn.Limit(sqlite.Budget{})
@@ -53,15 +53,17 @@ func (s *sqlCheck) whole(ctx context.Context, pragma string) (found *results, er
 	return found, err
 }
 
-// unmendable reports whether REINDEX would not mend all that was found.
-func (t *results) unmendable() bool {
-	return slices.ContainsFunc(t.findings, func(f Finding) bool { return f.Code.kind().severity >= damage && f.Repair == "" })
+// unrepairable reports whether something was found that REINDEX does not repair.
+func (t *results) unrepairable() bool {
+	return slices.ContainsFunc(t.findings, func(f Finding) bool { return f.Code.Severity() >= SeverityDamage && f.Repair == "" })
 }
 
 func (s *sqlCheck) pragma(ctx context.Context, sql string) error {
 	return s.conn.Each(ctx, sql, func(st *sqlite.Stmt) error {
 		s.rows++
-		s.found.addLines(s.code.text(st, 0))
+		for f := range parseRow(st.Text(0)) {
+			s.found.file(f)
+		}
 		return nil
 	})
 }
@@ -138,7 +140,7 @@ func (s *sqlCheck) rulesByTable(ctx context.Context) error {
 	for _, name := range tables {
 		err := share.run(s.conn, func() error { return s.table(ctx, "quick_check", name) })
 		if err != nil && unfinished(err) {
-			s.found.add(CodeUncheckedRows, "the CHECK constraints of table %s were not evaluated: %s", name, reason(err))
+			s.found.addAt(Finding{Table: name}, CodeUncheckedRows, "the CHECK constraints of table %s were not evaluated: %s", name, reason(err))
 			continue
 		}
 		if err := s.judge(err); err != nil {
@@ -153,7 +155,7 @@ func (s *sqlCheck) rulesByTable(ctx context.Context) error {
 func (s *sqlCheck) tables(ctx context.Context, keyword string) (names []string, err error) {
 	var evaluated []string
 	err = s.conn.Each(ctx, "SELECT name, sql FROM sqlite_schema WHERE type='table' AND rootpage>0 ORDER BY 1", func(st *sqlite.Stmt) error {
-		name, sql := s.code.text(st, 0), s.code.text(st, 1)
+		name, sql := st.Text(0), st.Text(1)
 		switch {
 		case !strings.Contains(strings.ToLower(sql), keyword):
 		case word.MatchString(sql):
@@ -167,7 +169,7 @@ func (s *sqlCheck) tables(ctx context.Context, keyword string) (names []string, 
 }
 
 func (s *sqlCheck) table(ctx context.Context, pragma, name string) error {
-	return s.pragma(ctx, fmt.Sprintf("PRAGMA %s(%s)", pragma, quote(name, '"')))
+	return s.pragma(ctx, fmt.Sprintf("PRAGMA %s(%s)", pragma, sqlite.QuoteName(name)))
 }
 
 // byTable checks each table by itself, so that one that cannot be checked does
@@ -181,7 +183,7 @@ func (s *sqlCheck) byTable(ctx context.Context, pragma string) error {
 	for _, name := range append([]string{"sqlite_schema"}, tables...) {
 		err := share.run(s.conn, func() error { return s.table(ctx, pragma, name) })
 		if err != nil && unfinished(err) {
-			s.found.add(CodeUncheckedRows, "the rows of table %s were not checked: %s", name, reason(err))
+			s.found.addAt(Finding{Table: name}, CodeUncheckedRows, "the rows of table %s were not checked: %s", name, reason(err))
 			err = s.lesser(ctx, share, pragma, name)
 		}
 		if err := s.judge(err); err != nil {
@@ -204,7 +206,7 @@ func (s *sqlCheck) skeleton(ctx context.Context, pragma string) error {
 	if err := s.conn.StubFunctions(ctx); err != nil {
 		return s.judge(err)
 	}
-	bare := &sqlCheck{conn: s.conn, found: &results{}, code: s.code}
+	bare := &sqlCheck{conn: s.conn, found: &results{}}
 	err := s.withoutRules(ctx, func() (err error) {
 		for range maxUnknown {
 			bare.found = &results{only: Code.ofTrees}

@@ -90,7 +90,7 @@ func (s *scenario) afterApplication(t *testing.T, db, where string, wrote bool) 
 		t.Errorf("%s: recover: %v", where, err)
 	}
 	// An index that is damaged does not keep the application from writing.
-	if wrote && rec.Action != snapshot.ActionNone && !(s.mended && rec.Action == snapshot.ActionRepaired) {
+	if wrote && rec.Action != snapshot.ActionNone && !(s.repaired && rec.Action == snapshot.ActionRepaired) {
 		t.Errorf("%s: the application's database was found %s: %+v", where, rec.Verdict, rec.Report.Findings)
 	}
 	if word := appWord(t, db); wrote && word != "after the crash" {

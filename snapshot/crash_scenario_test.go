@@ -71,8 +71,8 @@ func restoreID(m *snapshot.Manager) (string, error) {
 type scenario struct {
 	name, op, mode string
 	// damage changes data.db after the last backup; nil leaves it healthy.
-	damage func(t *testing.T, db string)
-	mended bool // recovery mends what is damaged: nothing is lost
+	damage   func(t *testing.T, db string)
+	repaired bool // recovery repairs what is damaged: nothing is lost
 
 	dir      string // the template; every crash happens in a copy
 	before   map[string]string
@@ -141,8 +141,8 @@ func crashScenarios() []*scenario {
 			killedWriter(t, db)
 			header(t, db)
 		}},
-		{name: "recover by a repair", op: "recover", mode: "delete", mended: true, damage: loseIndexRoot},
-		{name: "recover by a repair of the log", op: "recover", mode: "wal", mended: true, damage: func(t *testing.T, db string) {
+		{name: "recover by a repair", op: "recover", mode: "delete", repaired: true, damage: loseIndexRoot},
+		{name: "recover by a repair of the log", op: "recover", mode: "wal", repaired: true, damage: func(t *testing.T, db string) {
 			killedWriter(t, db)
 			must(t, os.Remove(db+"-shm"))
 			breakLog(t, db)
@@ -201,7 +201,7 @@ func (s *scenario) prepare(t *testing.T) {
 		s.damage(t, db)
 	}
 	s.before = dbFiles(t, db)
-	if s.mended {
+	if s.repaired {
 		whole := s.copy(t)
 		rec, err := openManager(t, whole).Recover(t.Context())
 		if err != nil || rec.Action != snapshot.ActionRepaired {

@@ -28,7 +28,7 @@ const (
 	EventVerified     EventType = "verified"      // a stored backup was proven again
 	EventDrilled      EventType = "drilled"       // a stored backup was restored on trial, and is good
 	EventRestored     EventType = "restored"      // a restore or a recovery ended well
-	EventRepaired     EventType = "repaired"      // the database was mended from what it holds
+	EventRepaired     EventType = "repaired"      // the database was repaired from what it holds
 	EventQuarantined  EventType = "quarantined"   // a corrupt database was preserved at Path
 	EventRemoved      EventType = "removed"       // a backup was pruned or deleted
 	EventReconciled   EventType = "reconciled"    // the catalog was brought in line with the directory

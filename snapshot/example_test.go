@@ -12,7 +12,7 @@ import (
 )
 
 // What would be done about a damaged database, before anything is done: here its index
-// lacks a row, which costs none to mend.
+// lacks a row, which costs none to repair.
 func ExampleManager_PlanRecovery() {
 	dir, err := os.MkdirTemp("", "example-")
 	if err != nil {
@@ -51,6 +51,6 @@ func ExampleManager_PlanRecovery() {
 	fmt.Printf("%s; the damaged file was kept: %v\n", rec.Action, rec.Quarantined != nil)
 	// Output:
 	// corrupt, would be repaired: a repair of a private copy passed its proof and loses nothing
-	// repaired loses nothing: indexes were made anew from their tables without losing a row: tb (proven: true)
+	// repaired loses nothing: indexes were rebuilt from their tables without losing a row: tb (proven: true)
 	// repaired; the damaged file was kept: true
 }

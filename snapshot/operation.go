@@ -45,7 +45,7 @@ const (
 	PhaseReadBack Phase = "read back" // the stored bytes are proven
 	PhaseProve    Phase = "prove"     // a backup is proven before a restore
 	PhaseUnpack   Phase = "unpack"    // the image is written to a file
-	PhaseRepair   Phase = "mend"      // a copy of the database is made whole
+	PhaseRepair   Phase = "repair"    // a copy of the database is made whole
 	PhaseWrite    Phase = "write"     // the image is written into the live database
 	PhaseCommit   Phase = "commit"    // from here on cancelling has no effect
 )

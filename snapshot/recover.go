@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/repair"
 	"example.com/snapd/internal/swap"
 )
 
@@ -34,9 +35,9 @@ type Recovery struct {
 	Reason      string            `json:"reason"`      // why that action, in one sentence
 	Restored    *string           `json:"restored"`    // backup id
 	Quarantined *string           `json:"quarantined"` // absolute path of the preserved database
-	// Mended says what a repair did; nil after any other action.
-	Mended *integrity.Mending `json:"mended,omitempty"`
-	Report Report             `json:"-"`
+	// Repair says what a repair did; nil after any other action.
+	Repair *repair.Result `json:"repair,omitempty"`
+	Report Report         `json:"-"`
 	// LosesSince is when the restored backup was taken: what was committed
 	// after that is only in the quarantined file.
 	LosesSince time.Time `json:"-"`
@@ -165,7 +166,7 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	if f.candidates, err = r.m.candidates(); err != nil {
 		return f, err
 	}
-	f.repair.hope = report.Mendable()
+	f.repair.hope = report.Repairable()
 	if planRecovery(f).Action == ActionNone {
 		return f, nil // no way out is taken: there is nothing to wait for
 	}
@@ -182,7 +183,7 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	if f.repair.hope && (r.dryRun || f.inUse == nil) {
 		f.repair.tried = true
 		f.repair.result, err = r.tryRepair(ctx, report)
-		if errors.Is(err, integrity.ErrNotMendable) {
+		if errors.Is(err, repair.ErrNotRepairable) {
 			f.repair.failed, err = err, nil
 		}
 	}
@@ -190,7 +191,7 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 }
 
 // tryRepair repairs a private copy of the database, which the recovery keeps.
-func (r *recovery) tryRepair(ctx context.Context, report Report) (done integrity.Mending, err error) {
+func (r *recovery) tryRepair(ctx context.Context, report Report) (done repair.Result, err error) {
 	dir := ""
 	if r.dryRun {
 		r.trial, err = durable.Scratch("", "repair")
@@ -210,11 +211,11 @@ func (r *recovery) tryRepair(ctx context.Context, report Report) (done integrity
 	if err := durable.Preflight(filepath.Dir(r.trial.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
 		return done, err
 	}
-	r.m.progress(ctx, Event{Operation: "recover", Phase: "mend", Path: r.m.cfg.Database, Total: sizes.Main})
+	r.m.progress(ctx, Event{Operation: "recover", Phase: PhaseRepair, Path: r.m.cfg.Database, Total: sizes.Main})
 	if err := livedb.CopyTo(ctx, r.m.cfg.Database, sizes, r.trial); err != nil {
 		return done, errors.Join(err, livedb.RemoveSidecars(r.trial.Name()))
 	}
-	return integrity.Mend(ctx, r.trial.Name(), report, integrity.Options{ScratchDir: dir})
+	return repair.Copy(ctx, r.trial.Name(), report, dir)
 }
 
 // discard drops the private copy, unless it became the database.
@@ -336,16 +337,16 @@ func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, e Backu
 }
 
 // installRepair swaps the repaired copy in.
-func (r *recovery) installRepair(ctx context.Context, done integrity.Mending) error {
+func (r *recovery) installRepair(ctx context.Context, done repair.Result) error {
 	staged, ok := r.trial.(*durable.File)
 	if !ok {
 		return errors.New("there is no repaired copy")
 	}
-	r.m.atPoint("mended")
+	r.m.atPoint("repaired")
 	if err := r.swap(ctx, swap.Swap{Staged: staged, Preserve: true}); err != nil {
 		return err
 	}
-	r.out.Action, r.out.Mended = ActionRepaired, &done
+	r.out.Action, r.out.Repair = ActionRepaired, &done
 	if err := r.m.checkRestored(ctx, Backup{}); err != nil {
 		return err
 	}
@@ -414,8 +415,8 @@ func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, p
 		return nil // Status fails for the same reason
 	}
 	f := recoveryFacts{database: m.cfg.Database, verdict: *verdict, report: probe, candidates: usable, onMissing: m.cfg.OnMissing}
-	f.repair.hope = probe.Mendable() ||
-		!probe.Damaged() && state.LastCheck != nil && state.LastCheck.Mendable && *verdict == integrity.Corrupt
+	f.repair.hope = probe.Repairable() ||
+		!probe.Damaged() && state.LastCheck != nil && state.LastCheck.Repairable && *verdict == integrity.Corrupt
 	f.inUse = explain(m.target(ctx).Unused())
 	p := planRecovery(f)
 	return &p

@@ -8,6 +8,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/repair"
 )
 
 // RecoveryPlan says what a recovery does, and why.
@@ -59,7 +60,7 @@ type recoveryFacts struct {
 type repairFacts struct {
 	hope   bool // the findings allow one
 	tried  bool // on a private copy
-	result integrity.Mending
+	result repair.Result
 	failed error // why it cannot be, after it was tried
 }
 
@@ -166,7 +167,7 @@ func restoreOption(from []Backup) *RecoveryOption {
 // holdsMore reports whether the newest backup reaches further into the log than what a
 // repair saved, as far as that is known. Of a log without a whole transaction it is not
 // known whether a checkpoint had copied it.
-func holdsMore(candidates []Backup, saved integrity.Mending) bool {
+func holdsMore(candidates []Backup, saved repair.Result) bool {
 	if saved.Dropped == 0 && saved.LogFrame == 0 || len(candidates) == 0 {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/repair"
 	"example.com/snapd/internal/sqlite"
 )
 
@@ -35,7 +36,7 @@ func TestPlanRecovery(t *testing.T) {
 		busy    = errors.New("rows have the same key")
 	)
 	tried := func(dropped, frame int64) repairFacts {
-		return repairFacts{hope: true, tried: true, result: integrity.Mending{Dropped: dropped, LogSalts: "salts", LogFrame: frame}}
+		return repairFacts{hope: true, tried: true, result: repair.Result{Dropped: dropped, LogSalts: "salts", LogFrame: frame}}
 	}
 	for name, c := range map[string]struct {
 		facts  recoveryFacts
@@ -120,7 +121,7 @@ func describe(options []RecoveryOption) string {
 // backup has, although the log shows no transaction that was dropped.
 func TestPlanCountsWhatTheBackupHolds(t *testing.T) {
 	p := planRecovery(recoveryFacts{verdict: integrity.Corrupt, candidates: []Backup{backupAt("new", 9)},
-		repair: repairFacts{hope: true, tried: true, result: integrity.Mending{LogSalts: "salts", LogFrame: 5}}})
+		repair: repairFacts{hope: true, tried: true, result: repair.Result{LogSalts: "salts", LogFrame: 5}}})
 	if len(p.Options) != 2 || *p.Options[1].LosesTransactions != 1 || strings.HasPrefix(p.Options[1].Loses, "nothing") {
 		t.Errorf("%+v", p.Options)
 	}

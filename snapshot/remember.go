@@ -64,7 +64,7 @@ func (m *Manager) rememberCheck(r Report) {
 // noteCheck keeps the outcome of a check, whatever an earlier one said.
 func (m *Manager) noteCheck(r Report) {
 	m.rememberState("check", func(s *catalog.State) {
-		s.LastCheck = &catalog.CheckOutcome{At: m.now(), Level: r.Level.String(), Verdict: string(r.Verdict), Mendable: r.Mendable()}
+		s.LastCheck = &catalog.CheckOutcome{At: m.now(), Level: r.Level.String(), Verdict: string(r.Verdict), Repairable: r.Repairable()}
 	})
 }
 

@@ -10,19 +10,20 @@ import (
 	"testing"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/repair"
 	"example.com/snapd/internal/samplecrm"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
 
-// repairs fails the test unless Recover mends the database.
+// repairs fails the test unless Recover repairs the database.
 func (b *bench) repairs() snapshot.Recovery {
 	b.t.Helper()
 	rec, err := b.m.Recover(b.t.Context())
 	if err != nil {
 		b.t.Fatalf("recover: %v", err)
 	}
-	if rec.Action != snapshot.ActionRepaired || rec.Restored != nil || rec.Mended == nil {
+	if rec.Action != snapshot.ActionRepaired || rec.Restored != nil || rec.Repair == nil {
 		b.t.Fatalf("recover did %+v, want a repair", rec)
 	}
 	b.sound()
@@ -44,7 +45,7 @@ func (b *bench) plan() snapshot.RecoveryPlan {
 }
 
 // Lost: everything since the last backup, for a damaged index that costs no row.
-func TestRecoverMendsIndexes(t *testing.T) {
+func TestRecoverRepairsIndexes(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {
 		for _, backups := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/backups=%v", mode, backups), func(t *testing.T) {
@@ -63,8 +64,8 @@ func TestRecoverMendsIndexes(t *testing.T) {
 					t.Errorf("options %+v", p.Options)
 				}
 				rec := b.repairs()
-				if got := b.marked(); got != "newer than any backup" || len(rec.Mended.Indexes) != 1 {
-					t.Errorf("mark %q, %+v", got, rec.Mended)
+				if got := b.marked(); got != "newer than any backup" || len(rec.Repair.Indexes) != 1 {
+					t.Errorf("mark %q, %+v", got, rec.Repair)
 				}
 				checkQuarantine(t, b, rec, broken)
 				if seen := b.rec.of(snapshot.EventRepaired); len(seen) != 1 || !strings.Contains(seen[0].Message, "without losing a row") {
@@ -76,14 +77,14 @@ func TestRecoverMendsIndexes(t *testing.T) {
 				if p := b.plan(); p.Action != snapshot.ActionNone || len(p.Options) != 0 {
 					t.Errorf("plan afterwards %+v", p)
 				}
-				wantKeys(t, rec, "action", "verdict", "reason", "restored", "quarantined", "mended")
+				wantKeys(t, rec, "action", "verdict", "reason", "restored", "quarantined", "repair")
 			})
 		}
 	}
 }
 
 // A table is damaged as well: the backup, and nothing is said of a repair.
-func TestRecoverRestoresWhatCannotBeMended(t *testing.T) {
+func TestRecoverRestoresWhatCannotBeRepaired(t *testing.T) {
 	b := newBench(t, "delete")
 	good := b.auto()
 	b.mark("lost")
@@ -93,7 +94,7 @@ func TestRecoverRestoresWhatCannotBeMended(t *testing.T) {
 	if p.Action != snapshot.ActionRestored || len(p.Options) != 1 || *p.Options[0].Backup != good.ID || !p.Options[0].LosesSince.Equal(good.CreatedAt) {
 		t.Errorf("plan %+v", p)
 	}
-	if rec := b.recovers(good.ID); rec.Mended != nil {
+	if rec := b.recovers(good.ID); rec.Repair != nil {
 		t.Errorf("%+v", rec)
 	}
 }
@@ -114,7 +115,7 @@ func TestRecoverFallsBackFromARepair(t *testing.T) {
 	b.recovers(good.ID)
 	warned := false
 	for _, e := range b.rec.of(snapshot.EventWarning) {
-		warned = warned || errors.Is(e.Err, integrity.ErrNotMendable)
+		warned = warned || errors.Is(e.Err, repair.ErrNotRepairable)
 	}
 	if !warned {
 		t.Error("nobody is told why there was no repair")
@@ -176,8 +177,8 @@ func TestRecoverKeepsTheProvenLog(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 	rec := b.repairs()
-	if rec.Mended.Kept == 0 || rec.Mended.Dropped == 0 || rec.Mended.Kept+rec.Mended.Dropped > 18 {
-		t.Errorf("%+v", rec.Mended)
+	if rec.Repair.Kept == 0 || rec.Repair.Dropped == 0 || rec.Repair.Kept+rec.Repair.Dropped > 18 {
+		t.Errorf("%+v", rec.Repair)
 	}
 	if got := b.marked(); !strings.HasPrefix(got, "commit ") {
 		t.Errorf("mark %q", got)
@@ -283,7 +284,7 @@ func TestOrphanLogIsKeptWithoutBackups(t *testing.T) {
 
 // The backup that holds more than the damaged log proves is damaged itself. Lost
 // otherwise: what the log still proves, to an older backup.
-func TestRecoverMendsWhereTheBackupThatHoldsMoreIsDamaged(t *testing.T) {
+func TestRecoverRepairsWhereTheBackupThatHoldsMoreIsDamaged(t *testing.T) {
 	var taken snapshot.Backup
 	b := killedWithLog(t, func(b *bench) {
 		log := readFile(t, b.m.Database()+"-wal")
@@ -299,8 +300,8 @@ func TestRecoverMendsWhereTheBackupThatHoldsMoreIsDamaged(t *testing.T) {
 	testdb.FlipByte(t, b.m.Database()+"-wal", 32+5*frame+600)
 	testdb.Damaged(t, b.m.Database())
 	rec := b.repairs()
-	if got := b.marked(); !strings.HasPrefix(got, "commit ") || rec.Mended.Dropped == 0 {
-		t.Errorf("mark %q, %+v", got, rec.Mended)
+	if got := b.marked(); !strings.HasPrefix(got, "commit ") || rec.Repair.Dropped == 0 {
+		t.Errorf("mark %q, %+v", got, rec.Repair)
 	}
 }
 

@@ -104,9 +104,9 @@ func findingLine(f integrity.Finding) string {
 	case "":
 		return s
 	case integrity.RepairReindex:
-		return s + "; SQLite's REINDEX mends it"
+		return s + "; SQLite's REINDEX repairs it"
 	}
-	return s + "; snapd recover can mend it"
+	return s + "; snapd recover can repair it"
 }
 
 // countVerdicts lists how many files there are of each verdict.

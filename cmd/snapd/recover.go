@@ -76,7 +76,7 @@ func printRecovery(w io.Writer, m *snapshot.Manager, rec snapshot.Recovery) {
 	case snapshot.ActionWaiting:
 		fmt.Fprintf(w, "%s: %s; waiting until nobody has it open\n", m.Database(), rec.Verdict)
 	case snapshot.ActionRepaired:
-		fmt.Fprintf(w, "%s was %s; it was mended: %s\n", m.Database(), rec.Verdict, rec.Mended.Summary())
+		fmt.Fprintf(w, "%s was %s; it was repaired: %s\n", m.Database(), rec.Verdict, rec.Repair.Summary())
 	default:
 		fmt.Fprintf(w, "%s was %s; restored %s\n", m.Database(), rec.Verdict, text(rec.Restored, "it"))
 	}

@@ -16,6 +16,7 @@ var floors = []struct {
 	{"httpapi", 5},
 	{"snapshot", 4},
 	{"internal/catalogfile", 3},
+	{"internal/repair", 3},
 	{"catalog", 2},       // catalog and integrity
 	{"integrity", 2},     // do not know each other
 	{"internal/swap", 2}, // knows neither, nor they it

@@ -39,8 +39,8 @@ async function newest() {
   return backups.find((b) => b.verification.state === 'unverified') ?? backups[0];
 }
 
-// mends are what the button of the verdict does.
-const mends = {
+// remedies are what the button of the verdict does.
+const remedies = {
   create: () => actions.create('', false),
   check: actions.check,
   verifyNewest: async () => {
@@ -57,7 +57,7 @@ function start() {
   started = true;
   watchDock();
   startTitle();
-  startStatus(mends);
+  startStatus(remedies);
   startUndo();
   startOperations(() => refresh().catch(live.failed));
   startCreate();

@@ -1,4 +1,4 @@
-// The card at the top: is the data safe, why, and the one button that mends it.
+// The card at the top: is the data safe, why, and the one button that repairs it.
 
 import { attr, busy, byId, icon, show, text, useIcon } from './dom.js';
 import { brief, bytes, count, hhmm, moment, now, plural, relative, sentence, span, took, utc } from './format.js';
@@ -7,9 +7,9 @@ import * as words from './words.js';
 
 const shields = { protected: 'shield-ok', at_risk: 'shield-warn', unprotected: 'shield-bad' };
 
-// The mends per status code: [label, right, name of the handler].
+// The remedies per status code: [label, right, name of the handler].
 const again = ['Try again', 'create', 'create'];
-const mends = {
+const remedies = {
   no_backup: ['Create the first backup', 'create', 'create'],
   unverified: ['Verify the newest backup', 'verify', 'verifyNewest'],
   failed: again,
@@ -45,9 +45,9 @@ function reason(status) {
   return sentence(status.reason);
 }
 
-function mend(status) {
-  if (status.code === 'unverified' && disproven()) return mends.overdue;
-  const found = mends[status.code];
+function remedy(status) {
+  if (status.code === 'unverified' && disproven()) return remedies.overdue;
+  const found = remedies[status.code];
   if (!found || (found[2] === 'restoreNewest' && !status.newest_verified)) return null;
   return found;
 }
@@ -60,7 +60,7 @@ function since() {
 
 // without tells somebody who sees trouble and may not act on it what to do.
 function without(status) {
-  const found = mend(status);
+  const found = remedy(status);
   if (!found || may(found[1])) return '';
   return 'You may look but not change anything here: tell somebody who looks after this server.';
 }
@@ -136,7 +136,7 @@ function render() {
   text(byId('state-title'), words.states[status.state] ?? status.state);
   text(byId('state-reason'), reason(status));
   text(byId('state-advice'), since() || without(status));
-  const found = mend(status);
+  const found = remedy(status);
   const button = byId('state-action');
   show(button, Boolean(found) && may(found[1]));
   if (found) text(button, found[0]);
@@ -148,12 +148,12 @@ function render() {
   fact('database', ...database(status));
 }
 
-// startStatus takes the handlers that the mends name.
+// startStatus takes the handlers that the remedies name.
 export function startStatus(handlers) {
   byId('hero-icon').replaceWith(Object.assign(icon('shield-warn'), { id: 'hero-icon' }));
   const button = byId('state-action');
   button.addEventListener('click', () => {
-    const found = store.status && mend(store.status);
+    const found = store.status && remedy(store.status);
     if (found) busy(button, () => handlers[found[2]](button));
   });
   subscribe(render);

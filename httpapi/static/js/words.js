@@ -42,7 +42,7 @@ const phases = {
   prove: 'Proving the unpacked database',
   write: 'Putting the pages back',
   commit: 'Making it final – this cannot be stopped any more',
-  mend: 'Mending the database',
+  repair: 'Repairing the database',
 };
 
 export function phase(name) {

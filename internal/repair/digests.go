@@ -1,4 +1,4 @@
-package integrity
+package repair
 
 import (
 	"context"
@@ -24,18 +24,18 @@ type rowsDigest struct {
 // same is an error unless both have the same tables with the same rows.
 func (d digests) same(o digests) error {
 	if len(d) != len(o) {
-		return notMendable("there were %d tables before and are %d afterwards", len(d), len(o))
+		return notRepairable("there were %d tables before and are %d afterwards", len(d), len(o))
 	}
 	for name, was := range d {
 		if is, ok := o[name]; !ok || is != was {
-			return notMendable("table %s had %d rows and has %d, or other ones, afterwards", name, was.rows, is.rows)
+			return notRepairable("table %s had %d rows and has %d, or other ones, afterwards", name, was.rows, is.rows)
 		}
 	}
 	return nil
 }
 
 func digestsOf(ctx context.Context, path string) (_ digests, err error) {
-	conn, err := openPrivate(ctx, path)
+	conn, err := openPrivate(path)
 	if err != nil {
 		return nil, err
 	}
@@ -46,24 +46,19 @@ func digestsOf(ctx context.Context, path string) (_ digests, err error) {
 
 // tableDigests reads every row of every table without the help of an index.
 func tableDigests(ctx context.Context, conn *sqlite.Conn) (digests, error) {
-	s := &sqlCheck{conn: conn, found: &results{}}
-	var err error
-	if s.code, err = codingOf(ctx, conn); err != nil {
-		return nil, err
-	}
 	type table struct {
 		name  string
 		rowid bool
 	}
 	tables := []table{{"sqlite_schema", false}}
-	err = conn.Each(ctx, "SELECT l.name, NOT l.wr FROM pragma_table_list l JOIN sqlite_schema m ON m.name=l.name AND m.type='table' WHERE l.schema='main' AND m.rootpage>0", func(st *sqlite.Stmt) error {
-		tables = append(tables, table{s.code.text(st, 0), st.Int(1) != 0})
+	err := conn.Each(ctx, "SELECT l.name, NOT l.wr FROM pragma_table_list l JOIN sqlite_schema m ON m.name=l.name AND m.type='table' WHERE l.schema='main' AND m.rootpage>0", func(st *sqlite.Stmt) error {
+		tables = append(tables, table{st.Text(0), st.Int(1) != 0})
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	indexed, err := s.fullTextTables(ctx)
+	indexed, err := fullTextTables(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
@@ -72,51 +67,26 @@ func tableDigests(ctx context.Context, conn *sqlite.Conn) (digests, error) {
 		if ofFullText(t.name, indexed) {
 			continue
 		}
-		columns, err := s.storedColumns(ctx, t.name)
+		columns, err := storedColumns(ctx, conn, t.name)
 		if err != nil {
 			return nil, err
 		}
 		if t.rowid {
 			columns = append(columns, "_rowid_")
 		}
-		if d[t.name], err = s.rowsOf(ctx, t.name, columns); err != nil {
+		if d[t.name], err = rowsOf(ctx, conn, t.name, columns); err != nil {
 			return nil, fmt.Errorf("read table %s: %w", t.name, err)
 		}
 	}
 	return d, nil
 }
 
-// fullTextTables returns the names of the FTS5 tables.
-func (s *sqlCheck) fullTextTables(ctx context.Context) (names []string, err error) {
-	if s.code, err = codingOf(ctx, s.conn); err != nil {
-		return nil, err
-	}
-	err = s.conn.Each(ctx, "SELECT name, substr(sql,1,2000) FROM sqlite_schema WHERE type='table' AND rootpage=0", func(st *sqlite.Stmt) error {
-		if sql := s.code.text(st, 1); isVirtual(sql) && strings.EqualFold(moduleOf(sql), "fts5") {
-			names = append(names, s.code.text(st, 0))
-		}
-		return nil
-	})
-	return names, err
-}
-
-// ofFullText reports whether a table holds what FTS5 derives from the content: the
-// index itself and the sizes of documents (https://www.sqlite.org/fts5.html §9).
-func ofFullText(name string, indexed []string) bool {
-	for _, t := range indexed {
-		if rest, ok := strings.CutPrefix(name, t); ok && (rest == "_data" || rest == "_idx" || rest == "_docsize") {
-			return true
-		}
-	}
-	return false
-}
-
 // storedColumns returns the columns that are in the table's records, quoted: virtual
 // generated ones are computed. The trees of the schema move.
-func (s *sqlCheck) storedColumns(ctx context.Context, name string) (columns []string, err error) {
-	err = s.conn.Each(ctx, "SELECT name FROM pragma_table_xinfo("+quote(name, '\'')+") WHERE hidden IN (0,3)", func(st *sqlite.Stmt) error {
-		if c := s.code.text(st, 0); name != "sqlite_schema" || c != "rootpage" {
-			columns = append(columns, quote(c, '"'))
+func storedColumns(ctx context.Context, conn *sqlite.Conn, name string) (columns []string, err error) {
+	err = conn.Each(ctx, "SELECT name FROM pragma_table_xinfo("+sqlite.QuoteText(name)+") WHERE hidden IN (0,3)", func(st *sqlite.Stmt) error {
+		if c := st.Text(0); name != "sqlite_schema" || c != "rootpage" {
+			columns = append(columns, sqlite.QuoteName(c))
 		}
 		return nil
 	})
@@ -126,14 +96,14 @@ func (s *sqlCheck) storedColumns(ctx context.Context, name string) (columns []st
 	return columns, err
 }
 
-func (s *sqlCheck) rowsOf(ctx context.Context, name string, columns []string) (d rowsDigest, err error) {
+func rowsOf(ctx context.Context, conn *sqlite.Conn, name string, columns []string) (d rowsDigest, err error) {
 	h := archive.NewImageHash()
 	var b []byte
 	order := ""
 	if name == "sqlite_schema" {
 		order = " ORDER BY type, name, tbl_name, sql" // VACUUM writes tables before indexes
 	}
-	err = s.conn.Each(ctx, "SELECT "+strings.Join(columns, ",")+" FROM "+quote(name, '"')+" NOT INDEXED"+order, func(st *sqlite.Stmt) error {
+	err = conn.Each(ctx, "SELECT "+strings.Join(columns, ",")+" FROM "+sqlite.QuoteName(name)+" NOT INDEXED"+order, func(st *sqlite.Stmt) error {
 		d.rows++
 		for i := range len(columns) {
 			if b = appendValue(b[:0], st, i); len(b) > 0 {

@@ -1,4 +1,4 @@
-package integrity
+package repair
 
 import (
 	"bytes"
@@ -13,41 +13,42 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/snapd/integrity"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 )
 
-// mustMend are fixtures whose damage costs no row, or only what the log cannot prove.
-var mustMend = []string{
+// mustRepair are fixtures whose damage costs no row, or only what the log cannot prove.
+var mustRepair = []string{
 	"cut_page_count_fixed", "header_version", "header_fractions", "header_encoding", "header_encoding_other", "freelist_count", "fts5_index_gone", "header_freelist", "index_key_changed",
 	"index_row_extra", "index_row_missing", "index_row_missing_behind_rules", "pointer_map",
 	"wal_frame_damaged", "wal_frame_salt_damaged", "wal_frame_sum_damaged", "wal_frame_sum_damaged_before_commit",
 	"wal_header_damaged", "wal_magic_damaged", "wal_stale_tail_no_index",
 }
 
-// Whatever Mend calls whole is whole, and has the rows that the C shell finds in the
+// Whatever Copy calls whole is whole, and has the rows that the C shell finds in the
 // damaged file. Lost otherwise: half a day of work, to an old backup, for damage that
 // costs no row; or rows, to a repair that only looks like one.
-func TestMendFixtures(t *testing.T) {
+func TestRepairFixtures(t *testing.T) {
 	all, err := filepath.Glob(filepath.Join(corpus, "*.want"))
 	if err != nil || len(all) < 50 {
 		t.Fatalf("%d fixtures, %v", len(all), err)
 	}
 	for _, file := range all {
 		name := strings.TrimSuffix(filepath.Base(file), ".want")
-		if readWant(t, file).verdict != string(Corrupt) {
+		if !wantsCorrupt(t, file) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			path := stage(t, strings.TrimSuffix(file, ".want")+".db")
 			rep := checkFull(t, path)
 			before := ""
-			if rep.Mendable() && len(livedb.Sidecars(path)) == 0 {
+			if rep.Repairable() && len(livedb.Sidecars(path)) == 0 {
 				before = dump(t, path)
 			}
-			m, err := Mend(t.Context(), path, rep, Options{})
-			if errors.Is(err, ErrNotMendable) {
-				if slices.Contains(mustMend, name) {
+			m, err := Copy(t.Context(), path, rep, "")
+			if errors.Is(err, ErrNotRepairable) {
+				if slices.Contains(mustRepair, name) {
 					t.Errorf("given up: %v", err)
 				}
 				return
@@ -55,10 +56,10 @@ func TestMendFixtures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !rep.Mendable() {
-				t.Errorf("mended against the odds: %v", rep.Findings)
+			if !rep.Repairable() {
+				t.Errorf("repaired against the odds: %v", rep.Findings)
 			}
-			mended(t, path, m)
+			wantWhole(t, path, m)
 			if after := dump(t, path); before != "" && after != before {
 				t.Errorf("the rows are others: %s", after)
 			}
@@ -66,23 +67,23 @@ func TestMendFixtures(t *testing.T) {
 	}
 }
 
-func checkFull(t *testing.T, path string) Report {
+func checkFull(t *testing.T, path string) integrity.Report {
 	t.Helper()
-	rep, err := Check(t.Context(), path, Options{Level: LevelFull})
+	rep, err := integrity.Check(t.Context(), path, integrity.Options{Level: integrity.LevelFull})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return rep
 }
 
-// mended holds the outcome of a Mend that succeeded against a check of its own.
-func mended(t *testing.T, path string, m Mending) {
+// wantWhole holds the outcome of a repair that succeeded against a check of its own.
+func wantWhole(t *testing.T, path string, m Result) {
 	t.Helper()
 	if left := livedb.Sidecars(path); len(left) != 0 {
-		t.Errorf("left beside the mended file: %v", left)
+		t.Errorf("left beside the repaired file: %v", left)
 	}
 	if rep := checkFull(t, path); rep.Damaged() || rep.Verdict != m.Report.Verdict {
-		t.Errorf("mended, and yet %s: %v", rep.Verdict, rep.Findings)
+		t.Errorf("repaired, and yet %s: %v", rep.Verdict, rep.Findings)
 	}
 }
 
@@ -118,25 +119,25 @@ INSERT INTO item SELECT i, 'C'||i, 'a name of some length '||(i*7919%3000), i FR
 
 // Pages of an index are gone: REINDEX alone fails on its tree. Lost otherwise: rows,
 // though the tables are whole.
-func TestMendDamagedIndexTree(t *testing.T) {
+func TestRepairDamagedIndexTree(t *testing.T) {
 	for _, name := range []string{"item_name", "sqlite_autoindex_item_1", "item_price"} {
 		for _, what := range []string{"root", "leaf", "every page"} {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				path := makeDB(t, "x.db", orders)
 				zeroTree(t, path, name, what)
 				rep := checkFull(t, path)
-				if rep.Verdict != Corrupt || !rep.Mendable() {
-					t.Fatalf("%s, mendable %v: %v", rep.Verdict, rep.Mendable(), rep.Findings)
+				if rep.Verdict != integrity.Corrupt || !rep.Repairable() {
+					t.Fatalf("%s, repairable %v: %v", rep.Verdict, rep.Repairable(), rep.Findings)
 				}
-				i := slices.IndexFunc(rep.Findings, func(f Finding) bool { return f.Repair == RepairRebuild })
+				i := slices.IndexFunc(rep.Findings, func(f integrity.Finding) bool { return f.Repair == integrity.RepairRebuild })
 				if i < 0 || !strings.Contains(rep.Findings[i].Message, name) {
 					t.Errorf("no finding names the index: %v", rep.Findings)
 				}
-				m, err := Mend(t.Context(), path, rep, Options{})
+				m, err := Copy(t.Context(), path, rep, "")
 				if err != nil {
 					t.Fatal(err)
 				}
-				mended(t, path, m)
+				wantWhole(t, path, m)
 				if !slices.Equal(m.Indexes, []string{name}) || m.Dropped != 0 {
 					t.Errorf("%+v", m)
 				}
@@ -148,7 +149,7 @@ func TestMendDamagedIndexTree(t *testing.T) {
 
 // Pages without an owner may hold rows where a table is stored as an index is, or
 // where they look like a table's. Then a repair would throw them away for good.
-func TestMendLeavesWhatMayHoldRows(t *testing.T) {
+func TestRepairLeavesWhatMayHoldRows(t *testing.T) {
 	t.Run("without rowid", func(t *testing.T) {
 		path := makeDB(t, "x.db", orders+"CREATE TABLE w(k TEXT PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO w VALUES('a', 1)")
 		zeroTree(t, path, "item_name", "root")
@@ -171,7 +172,7 @@ func TestMendLeavesWhatMayHoldRows(t *testing.T) {
 	t.Run("duplicate keys", func(t *testing.T) {
 		scripts := behind("CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); CREATE UNIQUE INDEX tb ON t(b); INSERT INTO t VALUES(1,'x')", "tb", "INSERT INTO t VALUES(2,'x')")
 		path := makeDB(t, "x.db", scripts...)
-		if rep := checkFull(t, path); !rep.Mendable() {
+		if rep := checkFull(t, path); !rep.Repairable() {
 			t.Fatalf("%v", rep.Findings)
 		}
 		if err := givenUp(t, path); !strings.Contains(err.Error(), "same key") {
@@ -183,12 +184,12 @@ func TestMendLeavesWhatMayHoldRows(t *testing.T) {
 func givenUp(t *testing.T, path string) error {
 	t.Helper()
 	rep := checkFull(t, path)
-	if rep.Verdict != Corrupt {
+	if rep.Verdict != integrity.Corrupt {
 		t.Fatalf("%s: this test shows nothing", rep.Verdict)
 	}
-	_, err := Mend(t.Context(), path, rep, Options{})
-	if !errors.Is(err, ErrNotMendable) {
-		t.Errorf("mended: %v", err)
+	_, err := Copy(t.Context(), path, rep, "")
+	if !errors.Is(err, ErrNotRepairable) {
+		t.Errorf("repaired: %v", err)
 	}
 	return err
 }
@@ -201,7 +202,7 @@ func behind(create, index, sql string) []string {
 
 // A repair keeps what is no row: sequences, versions, encoding, statistics, triggers,
 // views, rowids of tables without a primary key, auto_vacuum, page size and WAL mode.
-func TestMendKeepsTheRest(t *testing.T) {
+func TestRepairKeepsTheRest(t *testing.T) {
 	for _, pragma := range []string{"auto_vacuum=0", "auto_vacuum=1", "auto_vacuum=2", "encoding='UTF-16be'", "journal_mode=wal"} {
 		t.Run(pragma, func(t *testing.T) {
 			create := "PRAGMA page_size=2048; PRAGMA " + pragma + `; PRAGMA user_version=77; PRAGMA application_id=99;
@@ -214,11 +215,11 @@ func TestMendKeepsTheRest(t *testing.T) {
 			path := makeDB(t, "x.db", behind(create, "pv", "DROP TRIGGER tr; INSERT INTO p(rowid,v,n) VALUES(30,'late',0); CREATE TRIGGER tr AFTER INSERT ON p BEGIN DELETE FROM q; END")...)
 			sound := facts(t, path)
 			zeroTree(t, path, "pg", "root")
-			m, err := Mend(t.Context(), path, checkFull(t, path), Options{})
+			m, err := Copy(t.Context(), path, checkFull(t, path), "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			mended(t, path, m)
+			wantWhole(t, path, m)
 			if got := facts(t, path); got != sound {
 				t.Errorf("before:\n%s\nafter:\n%s", sound, got)
 			}
@@ -226,7 +227,7 @@ func TestMendKeepsTheRest(t *testing.T) {
 	}
 }
 
-// facts is everything in the small database of TestMendKeepsTheRest.
+// facts is everything in the small database of TestRepairKeepsTheRest.
 func facts(t *testing.T, path string) string {
 	t.Helper()
 	c := connect(t, path)
@@ -248,11 +249,11 @@ func facts(t *testing.T, path string) string {
 
 // One full-text index is damaged, and another one holds other words than its content
 // because the application wants it so. Lost otherwise: what people find in that one.
-func TestMendLeavesSoundFullTextAlone(t *testing.T) {
+func TestRepairLeavesSoundFullTextAlone(t *testing.T) {
 	path := makeDB(t, "x.db", `CREATE TABLE doc(id INTEGER PRIMARY KEY, body); INSERT INTO doc VALUES(1,'stored words');
 		CREATE VIRTUAL TABLE own USING fts5(body, content='doc', content_rowid='id'); INSERT INTO own(rowid, body) VALUES(1,'found words');
 		CREATE VIRTUAL TABLE f USING fts5(a); INSERT INTO f VALUES('good day'),('good night')`, "DELETE FROM f_data WHERE id>10")
-	if _, err := Mend(t.Context(), path, checkFull(t, path), Options{}); err != nil {
+	if _, err := Copy(t.Context(), path, checkFull(t, path), ""); err != nil {
 		t.Fatal(err)
 	}
 	wantInt(t, path, "SELECT count(*) FROM own WHERE own MATCH 'found'", 1)
@@ -260,15 +261,15 @@ func TestMendLeavesSoundFullTextAlone(t *testing.T) {
 }
 
 // An attempt that is cut off says so: recovery must not take it for a no.
-func TestMendCancelled(t *testing.T) {
+func TestRepairCancelled(t *testing.T) {
 	path := makeDB(t, "x.db", orders)
 	zeroTree(t, path, "item_name", "root")
 	rep := checkFull(t, path)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Mend(ctx, path, rep, Options{})
-	var ce *CheckError
-	if errors.Is(err, ErrNotMendable) || !errors.As(err, &ce) || ce.Code != ErrCodeCancelled {
+	_, err := Copy(ctx, path, rep, "")
+	var ce *integrity.CheckError
+	if errors.Is(err, ErrNotRepairable) || !errors.As(err, &ce) || ce.Code != integrity.ErrCodeCancelled {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package integrity
+package repair
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ const threeTables = `PRAGMA page_size=1024; PRAGMA journal_mode=wal;
 // A checkpoint died after the first of two pages, and the newer copy of the second one
 // is damaged: the file is no state. Lost otherwise: consistency, to a mixture of two
 // transactions that is called whole, and of which it is said that nothing is lost.
-func TestMendLogDeadCheckpoint(t *testing.T) {
+func TestRepairLogDeadCheckpoint(t *testing.T) {
 	path := makeDB(t, "x.db", threeTables)
 	c := connect(t, path)
 	run := func(sql string) {
@@ -36,8 +36,8 @@ func TestMendLogDeadCheckpoint(t *testing.T) {
 		log := bytes.Clone(whole)
 		log[walHeaderSize+2*historyStride+damaged] ^= 4
 		p := lay(t, main, log)
-		m, err := Mend(t.Context(), p, checkFull(t, p), Options{})
-		if errors.Is(err, ErrNotMendable) {
+		m, err := Copy(t.Context(), p, checkFull(t, p), "")
+		if errors.Is(err, ErrNotRepairable) {
 			continue
 		}
 		if err != nil {
@@ -53,7 +53,7 @@ func TestMendLogDeadCheckpoint(t *testing.T) {
 // A reader kept a checkpoint from going further than transaction 2, and the end of the
 // log is gone: the file has some pages of transaction 2, others not, because transaction
 // 3 changed them too. Lost otherwise: consistency, to a mixture that is called whole.
-func TestMendLogCutBehindHalfCheckpoint(t *testing.T) {
+func TestRepairLogCutBehindHalfCheckpoint(t *testing.T) {
 	path := makeDB(t, "x.db", threeTables)
 	c, reader := connect(t, path), connect(t, path)
 	run := func(sql string) {
@@ -79,9 +79,9 @@ func TestMendLogCutBehindHalfCheckpoint(t *testing.T) {
 				wantInt(t, p, together, 1)
 				continue
 			}
-			if _, err := Mend(t.Context(), p, rep, Options{}); err == nil {
+			if _, err := Copy(t.Context(), p, rep, ""); err == nil {
 				wantInt(t, p, together, 1)
-			} else if !errors.Is(err, ErrNotMendable) {
+			} else if !errors.Is(err, ErrNotRepairable) {
 				t.Fatal(err)
 			}
 			if t.Failed() {
@@ -93,7 +93,7 @@ func TestMendLogCutBehindHalfCheckpoint(t *testing.T) {
 
 // The log's header and its last frame are damaged, and a checkpoint died on the way to
 // the page that was in it. Lost otherwise: as above.
-func TestMendLogDeadCheckpointWithoutHeader(t *testing.T) {
+func TestRepairLogDeadCheckpointWithoutHeader(t *testing.T) {
 	path := makeDB(t, "x.db", threeTables)
 	c := connect(t, path)
 	if err := c.Exec(t.Context(), "PRAGMA wal_autocheckpoint=0; UPDATE a SET v=1; BEGIN; UPDATE b SET v=2; UPDATE d SET v=2; COMMIT"); err != nil {
@@ -107,9 +107,9 @@ func TestMendLogDeadCheckpointWithoutHeader(t *testing.T) {
 	log[len(log)-1] ^= 1
 	p := lay(t, main, log)
 	rep := checkFull(t, p)
-	if _, err := Mend(t.Context(), p, rep, Options{}); err == nil {
+	if _, err := Copy(t.Context(), p, rep, ""); err == nil {
 		wantInt(t, p, "SELECT b.v=d.v FROM b, d", 1)
-	} else if !errors.Is(err, ErrNotMendable) {
+	} else if !errors.Is(err, ErrNotRepairable) {
 		t.Fatal(err)
 	}
 }

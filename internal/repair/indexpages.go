@@ -1,4 +1,4 @@
-package integrity
+package repair
 
 import (
 	"encoding/binary"
@@ -7,13 +7,11 @@ import (
 
 // indexPages follows the tree of an index as far as it can be followed and adds
 // every page that it names to owned: interior and leaf pages and overflow chains,
-// damaged ones too, of which nothing is known but that the index owns them.
+// damaged ones too: all that is known of those is that the index owns them.
 type indexPages struct {
-	r        io.ReaderAt
-	pages    uint32 // in the database
-	pageSize int    // bytes
-	usable   int    // bytes of a page that are SQLite's
-	owned    map[uint32]bool
+	layout
+	r     io.ReaderAt
+	owned map[uint32]bool
 }
 
 // Page types of an index's b-tree (SQLite file format §1.6).
@@ -30,7 +28,7 @@ func (x *indexPages) follow(root uint32) error {
 		if !x.own(n) {
 			continue
 		}
-		if err := readAt(x.r, page, (int64(n)-1)*int64(x.pageSize)); err != nil {
+		if _, err := x.r.ReadAt(page, x.offset(n)); err != nil {
 			return err
 		}
 		children, overflow := x.cells(page)
@@ -110,10 +108,24 @@ func (x *indexPages) overflowOf(page []byte, cell int) uint32 {
 func (x *indexPages) chain(n uint32) error {
 	var next [4]byte
 	for x.own(n) {
-		if err := readAt(x.r, next[:], (int64(n)-1)*int64(x.pageSize)); err != nil {
+		if _, err := x.r.ReadAt(next[:], x.offset(n)); err != nil {
 			return err
 		}
 		n = binary.BigEndian.Uint32(next[:])
 	}
 	return nil
+}
+
+// varint decodes SQLite's variable-length integer (file format §1.6) and its length, 0
+// when b is too short.
+func varint(b []byte) (v uint64, n int) {
+	for i, c := range b[:min(9, len(b))] {
+		if i == 8 {
+			return v<<8 | uint64(c), 9
+		}
+		if v = v<<7 | uint64(c&0x7f); c < 0x80 {
+			return v, i + 1
+		}
+	}
+	return 0, 0
 }

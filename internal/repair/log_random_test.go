@@ -1,4 +1,4 @@
-package integrity
+package repair
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"example.com/snapd/internal/sqlite"
 )
 
-// spoil damages a log in one of many ways.
-func spoil(rnd *rand.Rand, log []byte) []byte {
+// damage damages a log in one of many ways.
+func damage(rnd *rand.Rand, log []byte) []byte {
 	frames := (len(log) - walHeaderSize) / historyStride
 	if frames == 0 {
 		return log
@@ -46,7 +46,7 @@ func spoil(rnd *rand.Rand, log []byte) []byte {
 // Logs damaged in one to three places, beside files that no checkpoint has touched,
 // one has brought up to date, or one could bring up to date in part only. Lost
 // otherwise: consistency, to a repair that mixes two states, which no check can see.
-func TestMendLogDamagedAtRandom(t *testing.T) {
+func TestRepairLogDamagedAtRandom(t *testing.T) {
 	checkpoint := func(c *sqlite.Conn) {
 		if err := c.Exec(t.Context(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
 			t.Fatal(err)
@@ -80,15 +80,15 @@ func TestMendLogDamagedAtRandom(t *testing.T) {
 		h := histories[n%len(histories)]
 		log := bytes.Clone(h.log)
 		for range 1 + rnd.IntN(3) {
-			log = spoil(rnd, log)
+			log = damage(rnd, log)
 		}
 		path := lay(t, h.main, log)
 		rep := checkFull(t, path)
-		if !rep.Mendable() {
+		if !rep.Repairable() {
 			continue
 		}
-		m, err := Mend(t.Context(), path, rep, Options{})
-		if errors.Is(err, ErrNotMendable) {
+		m, err := Copy(t.Context(), path, rep, "")
+		if errors.Is(err, ErrNotRepairable) {
 			continue
 		}
 		if err != nil {
@@ -97,13 +97,13 @@ func TestMendLogDamagedAtRandom(t *testing.T) {
 		whole++
 		state := h.stateOf(readAll(t, path))
 		if state < 0 {
-			t.Errorf("%d: mended to a mixture: %+v; %v", n, m, rep.Findings)
+			t.Errorf("%d: repaired to a mixture: %+v; %v", n, m, rep.Findings)
 		}
 		if state < 5 && m.Dropped == 0 {
 			t.Errorf("%d: state %d, and nothing is said to be dropped: %+v", n, state, m)
 		}
 	}
 	if whole < 150 {
-		t.Errorf("only %d were mended: this test shows little", whole)
+		t.Errorf("only %d were repaired: this test shows little", whole)
 	}
 }

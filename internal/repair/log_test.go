@@ -1,4 +1,4 @@
-package integrity
+package repair
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"example.com/snapd/integrity"
 	"example.com/snapd/internal/sqlite"
 )
 
@@ -84,10 +85,7 @@ func lay(t *testing.T, main, log []byte, index ...[]byte) string {
 		files[path+"-shm"] = index[0]
 	}
 	for name, b := range files {
-		if err := os.WriteFile(name, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		age(t, name)
+		put(t, name, b)
 	}
 	return path
 }
@@ -117,7 +115,7 @@ func (h *logHistory) stateOf(b []byte) int {
 // A log that is damaged in any of its frames is kept up to there, and the number of
 // transactions beyond is said. Lost otherwise: commits that the checksums prove; or
 // consistency, where pages of two states are mixed.
-func TestMendLogDamagedAnywhere(t *testing.T) {
+func TestRepairLogDamagedAnywhere(t *testing.T) {
 	h := makeHistory(t, 5, nil)
 	ends := commitFrames(h.log)
 	if len(ends) != 5 {
@@ -131,13 +129,13 @@ func TestMendLogDamagedAnywhere(t *testing.T) {
 		for want < 5 && ends[want] < frame {
 			want++
 		}
-		h.mends(t, fmt.Sprintf("frame %d byte %d", frame, at), h.main, log, want, int64(5-want))
+		h.repairs(t, fmt.Sprintf("frame %d byte %d", frame, at), h.main, log, want, int64(5-want))
 	}
 }
 
-// mends checks what becomes of main and log: state want, with dropped transactions
+// repairs checks what becomes of main and log: state want, with dropped transactions
 // told, or one fewer where the damaged one cannot be told from a torn tail.
-func (h *logHistory) mends(t *testing.T, name string, main, log []byte, want int, lost int64, index ...[]byte) {
+func (h *logHistory) repairs(t *testing.T, name string, main, log []byte, want int, lost int64, index ...[]byte) {
 	t.Helper()
 	path := lay(t, main, log, index...)
 	rep := checkFull(t, path)
@@ -147,39 +145,39 @@ func (h *logHistory) mends(t *testing.T, name string, main, log []byte, want int
 		}
 		return
 	}
-	m, err := Mend(t.Context(), path, rep, Options{})
+	m, err := Copy(t.Context(), path, rep, "")
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return
 	}
 	if got := h.stateOf(readAll(t, path)); got != want {
-		t.Errorf("%s: mended to state %d, want %d: %+v", name, got, want, m)
+		t.Errorf("%s: repaired to state %d, want %d: %+v", name, got, want, m)
 	}
 	if lost > 0 && (m.Dropped < 1 || m.Dropped > lost) || lost == 0 && m.Dropped != 0 {
 		t.Errorf("%s: %d transactions are lost, told of %d", name, lost, m.Dropped)
 	}
-	mended(t, path, m)
+	wantWhole(t, path, m)
 }
 
 // A damaged header hides the whole log from SQLite, and none of it is lost.
-func TestMendLogHeader(t *testing.T) {
+func TestRepairLogHeader(t *testing.T) {
 	h := makeHistory(t, 3, nil)
 	for at := range walHeaderSize {
 		log := bytes.Clone(h.log)
 		log[at] ^= 0x11
 		path := lay(t, h.main, log)
 		rep := checkFull(t, path)
-		if rep.Verdict != Corrupt {
+		if rep.Verdict != integrity.Corrupt {
 			t.Errorf("byte %d: %s", at, rep.Verdict)
 			continue
 		}
-		m, err := Mend(t.Context(), path, rep, Options{})
+		m, err := Copy(t.Context(), path, rep, "")
 		if at >= 4 && at < 8 && err != nil {
 			continue // another format version: what the frames mean is not known
 		}
 		if got := -1; err == nil {
 			if got = h.stateOf(readAll(t, path)); got != 3 || m.Dropped != 0 {
-				t.Errorf("byte %d: mended to state %d: %+v", at, got, m)
+				t.Errorf("byte %d: repaired to state %d: %+v", at, got, m)
 			}
 			continue
 		}
@@ -189,19 +187,19 @@ func TestMendLogHeader(t *testing.T) {
 
 // The header and the first frames are gone: what is proven of the rest cannot be
 // laid over a database that lacks them, and must not be ignored either.
-func TestMendLogWithoutItsBeginning(t *testing.T) {
+func TestRepairLogWithoutItsBeginning(t *testing.T) {
 	h := makeHistory(t, 3, nil)
 	for frames := range 3 {
 		log := bytes.Clone(h.log)
 		clear(log[:walHeaderSize+frames*historyStride])
 		path := lay(t, h.main, log)
 		rep := checkFull(t, path)
-		if rep.Verdict != Corrupt || rep.Findings[0].Code != CodeWALLost {
+		if rep.Verdict != integrity.Corrupt || rep.Findings[0].Code != integrity.CodeWALLost {
 			t.Errorf("%d frames gone: %s %v", frames, rep.Verdict, rep.Findings)
 			continue
 		}
-		_, err := Mend(t.Context(), path, rep, Options{})
-		if got := h.stateOf(readAll(t, path)); err == nil && got < 0 || err != nil && !errors.Is(err, ErrNotMendable) {
+		_, err := Copy(t.Context(), path, rep, "")
+		if got := h.stateOf(readAll(t, path)); err == nil && got < 0 || err != nil && !errors.Is(err, ErrNotRepairable) {
 			t.Errorf("%d frames gone: state %d, %v", frames, got, err)
 		}
 	}
@@ -210,7 +208,7 @@ func TestMendLogWithoutItsBeginning(t *testing.T) {
 // A checkpoint has copied the whole log into the database, as is usual while nobody
 // writes; then the log is damaged. The proven part of it is older than the file:
 // laid over it, it gives a mixture that every check may pass.
-func TestMendLogAfterCheckpoint(t *testing.T) {
+func TestRepairLogAfterCheckpoint(t *testing.T) {
 	h := makeHistory(t, 4, func(i int, c *sqlite.Conn) {
 		if i == 4 {
 			if err := c.Exec(t.Context(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
@@ -225,18 +223,18 @@ func TestMendLogAfterCheckpoint(t *testing.T) {
 	for frame := 1; frame < ends[3]; frame++ {
 		log := bytes.Clone(h.log)
 		log[walHeaderSize+(frame-1)*historyStride+walFrameSize+300] ^= 1
-		h.mends(t, fmt.Sprintf("frame %d", frame), h.main, log, 4, 0)
+		h.repairs(t, fmt.Sprintf("frame %d", frame), h.main, log, 4, 0)
 	}
 	// Without its last commit mark the log looks like one that a crash cut short; its
 	// index knows of the checkpoint.
 	for _, cut := range []int{5, historyStride, 3 * historyStride} {
 		path := lay(t, h.main, h.log[:walHeaderSize+ends[3]*historyStride-cut], h.index)
-		rep, err := Check(t.Context(), path, Options{Level: LevelHeader})
-		if err != nil || rep.Verdict != Corrupt || rep.Findings[0].Code != CodeWALBehind {
+		rep, err := integrity.Check(t.Context(), path, integrity.Options{Level: integrity.LevelHeader})
+		if err != nil || rep.Verdict != integrity.Corrupt || rep.Findings[0].Code != integrity.CodeWALBehind {
 			t.Errorf("cut by %d: %s %v %v", cut, rep.Verdict, rep.Findings, err)
 		}
 		if cut < historyStride { // else it is not known whether the file has all that the last frames held
-			h.mends(t, fmt.Sprintf("cut by %d", cut), h.main, h.log[:walHeaderSize+ends[3]*historyStride-cut], 4, 0, h.index)
+			h.repairs(t, fmt.Sprintf("cut by %d", cut), h.main, h.log[:walHeaderSize+ends[3]*historyStride-cut], 4, 0, h.index)
 		}
 	}
 }
@@ -256,10 +254,10 @@ func TestUndoingIsNoCheckpoint(t *testing.T) {
 		torn := log[:walHeaderSize+ends[1]*historyStride-cut]
 		for _, path := range []string{lay(t, main, torn), lay(t, main, torn, index)} {
 			rep := checkFull(t, path)
-			if rep.Verdict != Healthy {
+			if rep.Verdict != integrity.Healthy {
 				t.Errorf("cut by %d: %s %v", cut, rep.Verdict, rep.Findings)
 			}
-			if _, err := Mend(t.Context(), path, rep, Options{}); err != nil {
+			if _, err := Copy(t.Context(), path, rep, ""); err != nil {
 				t.Errorf("cut by %d: %v", cut, err)
 				continue
 			}
@@ -274,8 +272,8 @@ func TestUndoingIsNoCheckpoint(t *testing.T) {
 func TestTornTailIsNoAlarm(t *testing.T) {
 	h := makeHistory(t, 4, nil)
 	for cut := 0; cut < len(h.log); cut += 341 {
-		rep, err := Check(t.Context(), lay(t, h.main, h.log[:len(h.log)-cut]), Options{Level: LevelHeader})
-		if err != nil || rep.Verdict != Healthy {
+		rep, err := integrity.Check(t.Context(), lay(t, h.main, h.log[:len(h.log)-cut]), integrity.Options{Level: integrity.LevelHeader})
+		if err != nil || rep.Verdict != integrity.Healthy {
 			t.Fatalf("cut by %d: %s %v %v", cut, rep.Verdict, rep.Findings, err)
 		}
 	}
@@ -284,7 +282,7 @@ func TestTornTailIsNoAlarm(t *testing.T) {
 // A reader kept a checkpoint from going further than transaction 2. SQLite then
 // copies those pages that no later transaction has changed: the file is no state at
 // all without its log, and parts of it are newer than what a damaged log proves.
-func TestMendLogHalfCheckpointed(t *testing.T) {
+func TestRepairLogHalfCheckpointed(t *testing.T) {
 	h := makeHistory(t, 5, func(i int, c *sqlite.Conn) {
 		switch i {
 		case 2:
@@ -314,10 +312,10 @@ func TestMendLogHalfCheckpointed(t *testing.T) {
 			want++
 		}
 		path := lay(t, h.main, log)
-		_, err := Mend(t.Context(), path, checkFull(t, path), Options{})
+		_, err := Copy(t.Context(), path, checkFull(t, path), "")
 		switch got := h.stateOf(readAll(t, path)); {
 		case err == nil && got != want && got != 5:
-			t.Errorf("frame %d: mended to state %d, want %d", frame, got, want)
+			t.Errorf("frame %d: repaired to state %d, want %d", frame, got, want)
 		case err == nil:
 			whole++
 		case want == 5:
@@ -326,13 +324,13 @@ func TestMendLogHalfCheckpointed(t *testing.T) {
 	}
 	// What the damaged frame held, and whether the file has it, is not known of all.
 	if whole < ends[4]/3 {
-		t.Errorf("only %d of %d were mended", whole, ends[4])
+		t.Errorf("only %d of %d were repaired", whole, ends[4])
 	}
 }
 
 // A checkpoint died half way, and then the part of the log was damaged that would
 // have finished it: what is left is a mixture, and no repair may call it whole.
-func TestMendLogMixture(t *testing.T) {
+func TestRepairLogMixture(t *testing.T) {
 	h := makeHistory(t, 4, nil)
 	ends := commitFrames(h.log)
 	pages := len(h.states[4]) / historyPageSize
@@ -353,7 +351,7 @@ func TestMendLogMixture(t *testing.T) {
 		if !rep.Damaged() {
 			continue // the very last transaction is hidden by a torn tail
 		}
-		if _, err := Mend(t.Context(), path, rep, Options{}); err != nil {
+		if _, err := Copy(t.Context(), path, rep, ""); err != nil {
 			continue
 		}
 		if got := h.stateOf(readAll(t, path)); got < 0 {
@@ -362,12 +360,12 @@ func TestMendLogMixture(t *testing.T) {
 	}
 }
 
-// What is folded in is byte for byte what SQLite's own checkpoint makes of it.
-func TestFoldLogEqualsCheckpoint(t *testing.T) {
+// What is applied is byte for byte what SQLite's own checkpoint makes of it.
+func TestAppliedLogEqualsCheckpoint(t *testing.T) {
 	h := makeHistory(t, 5, nil)
 	for _, cut := range []int{len(h.log), len(h.log) - 5, len(h.log) - historyStride, walHeaderSize + 3*historyStride, walHeaderSize, 7, 0} {
 		ours, theirs := lay(t, h.main, h.log[:cut]), lay(t, h.main, h.log[:cut])
-		if err := foldLog(t.Context(), ours, nil, &Mending{}); err != nil {
+		if err := applyLog(t.Context(), ours, integrity.Report{}, &Result{}); err != nil {
 			t.Fatal(err)
 		}
 		c := connect(t, theirs)

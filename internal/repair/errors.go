@@ -1,0 +1,57 @@
+package repair
+
+import (
+	"errors"
+	"fmt"
+
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/sqlite"
+)
+
+func notRepairable(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrNotRepairable, fmt.Sprintf(format, args...))
+}
+
+// failed tells the database's fault, ErrNotRepairable, from that of the attempt.
+func failed(path string, err error) error {
+	if errors.Is(err, ErrNotRepairable) {
+		return err
+	}
+	if errors.Is(err, integrity.ErrUnprovable) {
+		return fmt.Errorf("%w: %w", ErrNotRepairable, err)
+	}
+	switch e := integrity.AsCheckError(path, err); e.Code {
+	case integrity.ErrCodeLimit, integrity.ErrCodeUnsupported:
+		return fmt.Errorf("%w: %w", ErrNotRepairable, err)
+	default:
+		return e
+	}
+}
+
+// isDamage reports whether an error of the engine proves damage.
+func isDamage(err error) bool {
+	switch sqlite.Classify(err) {
+	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
+		return true
+	}
+	return false
+}
+
+// inexpressible reports whether err is about an expression in the schema (a function or
+// collation of the application's, a value past the limit), not about the attempt.
+func inexpressible(err error) bool {
+	switch sqlite.Classify(err) {
+	case sqlite.ClassOther, sqlite.ClassTooBig:
+		var e *sqlite.Error
+		return errors.As(err, &e)
+	}
+	return false
+}
+
+// damageAs makes ErrNotRepairable of an error of the engine that is the database's fault.
+func damageAs(err error) error {
+	if err != nil && !errors.Is(err, ErrNotRepairable) && (isDamage(err) || inexpressible(err)) {
+		return fmt.Errorf("%w: %w", ErrNotRepairable, err)
+	}
+	return err
+}
