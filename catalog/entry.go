@@ -45,8 +45,26 @@ type Verification struct {
 	Detail string      `json:"detail"` // what failed, "" otherwise
 }
 
+// Copy is a copy of a backup's archive off this machine.
+type Copy struct {
+	Remote string    `json:"remote"` // name of the remote in the configuration
+	State  CopyState `json:"state"`
+	At     time.Time `json:"at"`    // when the copy got into that state, UTC
+	Proof  string    `json:"proof"` // how the copy was proven, such as a digest that the remote computed; "" where it was not
+}
+
+// CopyState is what is known about a copy.
+type CopyState string
+
+// The states of a copy.
+const (
+	CopyStored   CopyState = "stored"   // the remote acknowledged it
+	CopyVerified CopyState = "verified" // it was proven there
+	CopyFailed   CopyState = "failed"   // it could not be stored, or is damaged
+)
+
 // Entry is one backup as the catalog knows it. Values handed out share memory
-// with the catalog through At and Source: replace those, never write into them.
+// with the catalog through At, Copies and Source: replace those, never write into them.
 type Entry struct {
 	ID            string       `json:"id"`   // File without archive.Ext
 	File          string       `json:"file"` // plain name inside the backup directory
@@ -63,6 +81,15 @@ type Entry struct {
 	Pinned        bool         `json:"pinned"` // exempt from pruning until unpinned
 	Note          string       `json:"note"`
 	DurationMS    int64        `json:"duration_ms"` // milliseconds that taking it took
+
+	// Point is the backup's recovery point in the change log, "TIMELINE.SEQ" such as
+	// "1.4711"; "" where no log was kept.
+	Point string `json:"point,omitempty"`
+	// Base is the id of the backup whose frames the archive was made from, "" for none.
+	// The archive stands alone all the same.
+	Base string `json:"base,omitempty"`
+	// Copies are the copies of the archive at remotes, at most one for each.
+	Copies []Copy `json:"copies,omitempty"`
 
 	// Source is a fingerprint of the live database's files at the time of the
 	// backup, opaque to the catalog. It is no part of the public form.

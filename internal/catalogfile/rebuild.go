@@ -78,7 +78,7 @@ func (c *Catalog) compose(prior *document, found gathered) (*document, catalog.C
 	for i := range found.entries {
 		e := &found.entries[i]
 		if k, ok := known[e.ID]; ok {
-			e.Pinned, e.Note, e.Seq = k.Pinned, k.Note, k.Seq
+			e.Pinned, e.Note, e.Copies, e.Seq = k.Pinned, k.Note, k.Copies, k.Seq
 			delete(known, e.ID)
 		}
 	}

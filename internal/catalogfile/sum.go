@@ -1,77 +1,43 @@
 package catalogfile
 
 import (
+	"bytes"
 	"fmt"
 	"hash/crc32"
-	"math/bits"
-	"strings"
 )
 
 // The last member of catalog.json is the CRC-32C, in lower-case hex, of the text
 // before it: no single flipped bit and no damaged run of up to 32 bits gets past it.
-// A text without a sum, as earlier versions wrote it, claims nothing. One whose
-// bytes are not those that were summed is good when it still means the same: it was
-// laid out anew, or the damage changed nothing.
+// A text without a sum claims nothing. A text whose bytes are not those that were
+// summed is good when it still means the same: it was laid out again, or the damage
+// changed nothing.
 const (
-	sumName  = `,"sum":"`
-	sumEnd   = `"}`
-	sumChars = 8
-	sumBytes = len(sumName) + sumChars + len(sumEnd)
+	sumForm  = `,"sum":"%08x"}`
+	sumBytes = len(`,"sum":"01234567"}`)
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendSum ends text, which lacks the last brace.
-func appendSum(text []byte) []byte {
-	return append(fmt.Appendf(text, sumName+"%0*x", sumChars, crc32.Checksum(text, castagnoli)), sumEnd...)
+// sumOf returns the end of a text that begins with body.
+func sumOf(body []byte) []byte {
+	return fmt.Appendf(nil, sumForm, crc32.Checksum(body, castagnoli))
 }
 
-// cutSum takes the sum, "" when there is none in our layout, and the last brace
-// off text; body is "" where that is missing.
-func cutSum(text string) (body, sum string) {
-	if at := len(text) - sumBytes; at >= 0 {
-		tail := text[at:]
-		if strings.HasPrefix(tail, sumName) && strings.HasSuffix(tail, sumEnd) {
-			return text[:at], tail[len(sumName) : len(sumName)+sumChars]
-		}
-	}
-	if body, whole := strings.CutSuffix(text, "}"); whole {
-		return body, ""
-	}
-	return "", ""
-}
-
-// sumFits reports whether sum is that of the parts, one after the other.
-func sumFits(sum string, parts ...string) bool {
-	crc := uint32(0)
-	buf := make([]byte, 16<<10) // a copy of the whole text costs more than its checksum
-	for _, p := range parts {
-		for p != "" {
-			n := copy(buf, p)
-			crc, p = crc32.Update(crc, castagnoli, buf[:n]), p[n:]
-		}
-	}
-	return fmt.Sprintf("%0*x", sumChars, crc) == sum
+// sumFits reports whether text ends with the sum of what is before it.
+func sumFits(text []byte) bool {
+	at := max(0, len(text)-sumBytes)
+	return bytes.Equal(text[at:], sumOf(text[:at]))
 }
 
 // means reports whether d, written again, has that sum.
 func (d *document) means(sum string) bool {
 	text, err := encode(d)
-	if err != nil {
-		return false
-	}
-	_, again := cutSum(string(text))
-	return again == sum
+	return err == nil && bytes.HasSuffix(text, fmt.Appendf(nil, `"%s"}`, sum))
 }
 
-// versionDamaged reports whether body is of this version, with one bit of its number
-// flipped: that must not look like a newer program's catalog, which nobody touches.
-func versionDamaged(body, sum string) bool {
-	head, rest, ok := strings.Cut(body, ",")
-	was := fmt.Sprintf(`{"version":%d`, version)
-	last := len(was) - 1
-	if !ok || sum == "" || len(head) != len(was) || bits.OnesCount8(head[last]^was[last]) != 1 {
-		return false
-	}
-	return strings.HasPrefix(head, was[:last]) && sumFits(sum, was, ",", rest)
+// versionDamaged reports whether text is of this version but for the version's number:
+// that must not look like a newer program's catalog, which stays untouched for ever.
+func versionDamaged(text []byte) bool {
+	_, rest, found := bytes.Cut(text, []byte(","))
+	return found && sumFits(append(fmt.Appendf(nil, `{"version":%d,`, version), rest...))
 }
