@@ -210,7 +210,7 @@ func TestOpenAPIReferences(t *testing.T) {
 
 // types are the Go types behind the schemas.
 var types = map[string]any{
-	"Problem": problem{}, "Session": sessionDocument{}, "Backup": backupView{}, "Backups": backupPage{}, "Verification": catalog.Verification{},
+	"Problem": problem{}, "Session": sessionDocument{}, "Backup": backupView{}, "Backups": backupPage{}, "Verification": catalog.Verification{}, "Copy": catalog.Copy{},
 	"CreateRequest": createRequest{}, "PatchRequest": patchRequest{}, "LevelRequest": levelRequest{}, "LoginRequest": loginRequest{},
 	"Plan": planView{}, "PlanDocument": planDocument{}, "RestoreRequest": restoreRequest{}, "RestoreResult": snapshot.RestoreResult{},
 	"DrillOutcome": catalog.DrillOutcome{}, "Table": snapshot.Table{}, "Tables": tableDocument{}, "Finding": integrity.Finding{}, "Report": integrity.Report{},

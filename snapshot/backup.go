@@ -322,6 +322,7 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 	// caller's context ends just now.
 	ctx = context.WithoutCancel(ctx)
 	err := m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+		m.recordOwner(tx.State(), e.Usable())
 		if e.Usable() && req.Trigger != catalog.TriggerPreRestore {
 			tx.State().Succeeded(req.Trigger, m.now())
 		}

@@ -58,7 +58,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("open: %w", explain(err))
 	}
 	m.cat = cat
-	if err := m.mine(); err != nil {
+	if err := m.checkOwner(); err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	if err := m.settle(ctx); err != nil {

@@ -33,6 +33,74 @@ func TestBackupDirectoryHasOneDatabase(t *testing.T) {
 	}
 }
 
+// Lost: the backup directory, to a wrong --db: the right database is refused for ever after.
+func TestFailedFirstBackupLeavesTheDirectoryFree(t *testing.T) {
+	dir := t.TempDir()
+	notes, missing := filepath.Join(dir, "notes.txt"), filepath.Join(dir, "typo.db")
+	writeFile(t, notes, []byte("no database\n"))
+	for _, wrong := range []string{notes, missing} {
+		m, err := snapshot.Open(t.Context(), snapshot.Config{Database: wrong})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Backup(t.Context(), snapshot.Manual("")); err == nil {
+			t.Fatalf("%s was backed up", wrong)
+		}
+	}
+	makeDatabase(t, filepath.Join(dir, "data.db"), "wal")
+	b := benchOn(t, filepath.Join(dir, "data.db"))
+	b.manual()
+	if st := b.status(); st.State != snapshot.Protected {
+		t.Errorf("with a backup, and failures of other files before: %+v", st)
+	}
+	if _, err := snapshot.Open(t.Context(), snapshot.Config{Database: notes}); !errors.Is(err, snapshot.ErrRefused) {
+		t.Errorf("the directory has a database now: %v", err)
+	}
+}
+
+// Lost: one of two databases that begin with the same backup directory at once: which of
+// them recovery restores, and retention removes, would be a matter of chance.
+func TestOneOfTwoDatabasesGetsTheDirectory(t *testing.T) {
+	dir := t.TempDir()
+	var managers []*snapshot.Manager
+	for _, name := range []string{"one/data.db", "two/data.db", "three/other.db"} {
+		path := filepath.Join(dir, name)
+		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		makeDatabase(t, path, "wal")
+		m, err := snapshot.Open(t.Context(), snapshot.Config{Database: path, Dir: filepath.Join(dir, "backups"), LockWait: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		managers = append(managers, m)
+	}
+	outcomes := make(chan error)
+	for _, m := range managers {
+		go func() {
+			_, err := m.Backup(t.Context(), snapshot.Manual(""))
+			outcomes <- err
+		}()
+	}
+	won := 0
+	for range managers {
+		switch err := <-outcomes; {
+		case err == nil:
+			won++
+		case !errors.Is(err, snapshot.ErrRefused):
+			t.Errorf("neither backed up nor refused: %v", err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d databases have their backups in one directory", won)
+	}
+	for _, m := range managers {
+		if all, err := m.Backups(); err != nil || len(all) != 1 {
+			t.Errorf("%d backups, %v", len(all), err)
+		}
+	}
+}
+
 // Lost: the backups of a database that was moved, or copied with them.
 func TestBackupsMoveWithTheDatabase(t *testing.T) {
 	b := newBench(t, "wal")
