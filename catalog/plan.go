@@ -34,12 +34,9 @@ import (
 // A decision to keep never depends on a backup that goes, so carrying out a
 // plan and planning again removes nothing more.
 func Plan(entries []Entry, p Policy, now time.Time) []Decision {
-	sorted := slices.Clone(entries)
-	slices.SortFunc(sorted, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(b.Seq, a.Seq), strings.Compare(a.ID, b.ID))
-	})
-	pl := planner{last: p.last(), now: now, periods: p.periods()}
-	pl.count(sorted)
+	sorted := newestFirst(entries)
+	pl := newPlanner(sorted, p, now)
+	pl.explain = true
 	out := make([]Decision, 0, len(sorted))
 	for i := range sorted {
 		keep, reason := pl.decide(&sorted[i])
@@ -48,28 +45,52 @@ func Plan(entries []Entry, p Policy, now time.Time) []Decision {
 	return out
 }
 
+// newestFirst returns a sorted copy.
+func newestFirst(entries []Entry) []Entry {
+	sorted := slices.Clone(entries)
+	slices.SortFunc(sorted, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(b.Seq, a.Seq), strings.Compare(a.ID, b.ID))
+	})
+	return sorted
+}
+
 // planner walks the entries newest first.
 type planner struct {
 	last    int // quota of the Last rule, or Unlimited
 	now     time.Time
 	periods []period
+	explain bool // reasons are wanted; otherwise they are empty
 
-	newest    string // id of the newest verified backup, "" when there is none
-	seen      bool   // the walk has come to it
-	automatic int    // verified automatic backups so far
+	seen      bool // the walk has come to the newest verified backup
+	automatic int  // verified automatic backups so far
+}
+
+// newPlanner prepares a walk over sorted.
+func newPlanner(sorted []Entry, p Policy, now time.Time) *planner {
+	pl := &planner{last: p.last(), now: now, periods: p.periods()}
+	pl.count(sorted)
+	return pl
+}
+
+// because returns a reason, for those who ask for one.
+func (pl *planner) because(format string, args ...any) string {
+	if !pl.explain {
+		return ""
+	}
+	return fmt.Sprintf(format, args...)
 }
 
 // period is one period rule with its state.
 type period struct {
-	name  string
-	quota int // Unlimited for all
-	start func(time.Time) time.Time
+	name   string
+	quota  int                   // Unlimited for all
+	number func(time.Time) int64 // of the period that a time is in; later periods have higher ones
 
-	// keys holds, for dates up to now and for later ones, the beginnings of the
-	// periods that have a verified automatic backup, latest first.
-	keys [2][]time.Time
-	// used marks the periods whose newest backup the walk has passed.
-	used [2]map[time.Time]bool
+	// numbers holds, for dates up to now and for later ones, the periods that have
+	// a verified automatic backup, latest first.
+	numbers [2][]int64
+	// used marks those whose newest backup the walk has passed.
+	used [2][]bool
 }
 
 // era tells dates in the future from the others.
@@ -80,29 +101,24 @@ func (pl *planner) era(e *Entry) int {
 	return 0
 }
 
-// count fills what the walk needs to know beforehand.
+// count collects the periods that have a backup.
 func (pl *planner) count(sorted []Entry) {
 	for i := range sorted {
 		e := &sorted[i]
-		if !e.Usable() {
-			continue
-		}
-		if pl.newest == "" {
-			pl.newest = e.ID
-		}
-		if exempt(e) != "" {
+		if !e.Usable() || exempt(e) != "" {
 			continue
 		}
 		for j := range pl.periods {
 			r := &pl.periods[j]
-			r.keys[pl.era(e)] = append(r.keys[pl.era(e)], r.start(e.CreatedAt))
+			r.numbers[pl.era(e)] = append(r.numbers[pl.era(e)], r.number(e.CreatedAt))
 		}
 	}
 	for j := range pl.periods {
-		for era := range pl.periods[j].keys {
-			keys := pl.periods[j].keys[era]
-			slices.SortFunc(keys, func(a, b time.Time) int { return b.Compare(a) })
-			pl.periods[j].keys[era] = slices.Compact(keys)
+		r := &pl.periods[j]
+		for era := range r.numbers {
+			slices.SortFunc(r.numbers[era], func(a, b int64) int { return cmp.Compare(b, a) })
+			r.numbers[era] = slices.Compact(r.numbers[era])
+			r.used[era] = make([]bool, len(r.numbers[era]))
 		}
 	}
 }
@@ -121,7 +137,7 @@ func exempt(e *Entry) string {
 }
 
 func (pl *planner) decide(e *Entry) (keep bool, reason string) {
-	isNewest := e.Usable() && e.ID == pl.newest
+	isNewest := e.Usable() && !pl.seen
 	pl.seen = pl.seen || isNewest
 	if why := exempt(e); why != "" {
 		return true, why
@@ -145,20 +161,21 @@ func (pl *planner) decideVerified(e *Entry, isNewest bool) (bool, string) {
 	if pl.last == Unlimited {
 		reasons = append(reasons, "all automatic backups are kept")
 	} else if pl.automatic <= pl.last {
-		reasons = append(reasons, fmt.Sprintf("automatic backup %d of the newest %d", pl.automatic, pl.last))
+		reasons = append(reasons, pl.because("automatic backup %d of the newest %d", pl.automatic, pl.last))
 	}
 	for i := range pl.periods {
 		r := &pl.periods[i]
-		rank, first := r.rank(e.CreatedAt, pl.era(e))
+		era := pl.era(e)
+		rank, first := r.place(e.CreatedAt, era)
 		if first && r.wants(rank) {
-			reasons = append(reasons, r.reason(rank, pl.era(e)))
+			reasons = append(reasons, pl.because("newest of its %s", r.label(rank, era)))
 		}
-		r.use(e.CreatedAt, pl.era(e))
+		r.used[era][rank] = true
 	}
 	if len(reasons) > 0 {
 		return true, strings.Join(reasons, "; ")
 	}
-	return false, pl.outside()
+	return false, pl.because("%s", pl.outside())
 }
 
 // outside tells why a verified backup goes.
@@ -181,12 +198,12 @@ func (pl *planner) decideUnverified(e *Entry) (bool, string) {
 		return true, "not verified, and no newer backup is"
 	}
 	if pl.last == Unlimited || pl.automatic < pl.last {
-		return true, fmt.Sprintf("not verified: kept until enough newer ones are (%s)", progress(pl.automatic, pl.last))
+		return true, pl.because("not verified: kept until enough newer ones are (%s)", progress(pl.automatic, pl.last))
 	}
 	for i := range pl.periods {
 		r := &pl.periods[i]
-		if rank, first := r.rank(e.CreatedAt, pl.era(e)); first && r.wants(rank) {
-			return true, fmt.Sprintf("not verified: may be the newest of its %s", r.name)
+		if rank, first := r.place(e.CreatedAt, pl.era(e)); first && r.wants(rank) {
+			return true, pl.because("not verified: may be the newest of its %s", r.name)
 		}
 	}
 	return false, "not verified, and would not be kept if it were"
@@ -197,7 +214,7 @@ func (pl *planner) decideFailed() (bool, string) {
 	case !pl.seen:
 		return true, "failed verification, but no newer backup is verified"
 	case pl.last == Unlimited || pl.automatic < pl.last:
-		return true, fmt.Sprintf("failed verification: kept until enough newer ones are verified (%s)", progress(pl.automatic, pl.last))
+		return true, pl.because("failed verification: kept until enough newer ones are verified (%s)", progress(pl.automatic, pl.last))
 	}
 	return false, "failed verification, and newer backups are verified"
 }
@@ -209,30 +226,23 @@ func progress(have, want int) string {
 	return fmt.Sprintf("%d of %d", have, want)
 }
 
-// rank is how many later periods of the era have a verified backup, and
-// whether the walk has met none in t's period yet.
-func (r *period) rank(t time.Time, era int) (rank int, first bool) {
-	key := r.start(t)
-	rank, _ = slices.BinarySearchFunc(r.keys[era], key, func(k, target time.Time) int { return target.Compare(k) })
-	return rank, !r.used[era][key]
+// place returns how many periods of the era that are later than t's have a verified
+// backup, and whether the walk has met none in t's period yet.
+func (r *period) place(t time.Time, era int) (rank int, first bool) {
+	rank, found := slices.BinarySearchFunc(r.numbers[era], r.number(t), func(n, target int64) int { return cmp.Compare(target, n) })
+	return rank, !found || !r.used[era][rank]
 }
 
 func (r *period) wants(rank int) bool { return r.quota == Unlimited || rank < r.quota }
 
-func (r *period) use(t time.Time, era int) {
-	if r.used[era] == nil {
-		r.used[era] = make(map[time.Time]bool)
-	}
-	r.used[era][r.start(t)] = true
-}
-
-func (r *period) reason(rank, era int) string {
-	of := ""
+// label names the period, and its place under the quota.
+func (r *period) label(rank, era int) string {
+	label := r.name
 	if r.quota != Unlimited {
-		of = fmt.Sprintf(" (%d of %d)", rank+1, r.quota)
+		label += fmt.Sprintf(" (%d of %d)", rank+1, r.quota)
 	}
 	if era == 1 {
-		of += ", dated in the future"
+		label += ", dated in the future"
 	}
-	return "newest of its " + r.name + of
+	return label
 }

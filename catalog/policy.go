@@ -58,36 +58,35 @@ func quota(n int) int {
 // periods returns the period rules that have a quota.
 func (p Policy) periods() []period {
 	all := []period{
-		{name: "hour", quota: quota(p.Hourly), start: startOfHour},
-		{name: "day", quota: quota(p.Daily), start: startOfDay},
-		{name: "week", quota: quota(p.Weekly), start: startOfWeek},
-		{name: "month", quota: quota(p.Monthly), start: startOfMonth},
-		{name: "year", quota: quota(p.Yearly), start: startOfYear},
+		{name: "hour", quota: quota(p.Hourly), number: hourNumber},
+		{name: "day", quota: quota(p.Daily), number: dayNumber},
+		{name: "week", quota: quota(p.Weekly), number: weekNumber},
+		{name: "month", quota: quota(p.Monthly), number: monthNumber},
+		{name: "year", quota: quota(p.Yearly), number: yearNumber},
 	}
 	return slices.DeleteFunc(all, func(r period) bool { return r.quota == 0 })
 }
 
-func startOfHour(t time.Time) time.Time {
-	t = t.UTC()
-	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), 0, 0, 0, time.UTC)
+const daySeconds = 24 * 60 * 60
+
+func hourNumber(t time.Time) int64 { return floorDiv(t.Unix(), 60*60) }
+
+func dayNumber(t time.Time) int64 { return floorDiv(t.Unix(), daySeconds) }
+
+// weekNumber counts weeks that begin on Monday (ISO 8601); 1 January 1970 was a Thursday.
+func weekNumber(t time.Time) int64 { return floorDiv(dayNumber(t)+3, 7) }
+
+func monthNumber(t time.Time) int64 {
+	year, month, _ := t.UTC().Date()
+	return int64(year)*12 + int64(month)
 }
 
-func startOfDay(t time.Time) time.Time {
-	t = t.UTC()
-	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
-}
+func yearNumber(t time.Time) int64 { return int64(t.UTC().Year()) }
 
-// startOfWeek is the Monday (ISO 8601).
-func startOfWeek(t time.Time) time.Time {
-	day := startOfDay(t)
-	return day.AddDate(0, 0, -(int(day.Weekday())+6)%7)
-}
-
-func startOfMonth(t time.Time) time.Time {
-	t = t.UTC()
-	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
-}
-
-func startOfYear(t time.Time) time.Time {
-	return time.Date(t.UTC().Year(), 1, 1, 0, 0, 0, 0, time.UTC)
+// floorDiv rounds down where Go's division rounds towards zero.
+func floorDiv(n, by int64) int64 {
+	if n < 0 {
+		return (n - by + 1) / by
+	}
+	return n / by
 }
