@@ -180,8 +180,8 @@ func (f *faults) SetPinned(ctx context.Context, id string, pinned bool) (snapsho
 	return before(f, ctx, "SetPinned", func() (snapshot.Backup, error) { return f.manager.SetPinned(ctx, id, pinned) })
 }
 
-func (f *faults) Prune(ctx context.Context, p *snapshot.Policy, dry bool) ([]snapshot.Decision, error) {
-	return before(f, ctx, "Prune", func() ([]snapshot.Decision, error) { return f.manager.Prune(ctx, p, dry) })
+func (f *faults) PlanPrune(p *snapshot.Policy) ([]snapshot.Decision, error) {
+	return before(f, context.Background(), "PlanPrune", func() ([]snapshot.Decision, error) { return f.manager.PlanPrune(p) })
 }
 
 // faulty makes an API whose Manager may be told to fail.

@@ -38,7 +38,7 @@ type manager interface {
 	Delete(ctx context.Context, ids []string, force bool) error
 	SetNote(ctx context.Context, id, note string) (snapshot.Backup, error)
 	SetPinned(ctx context.Context, id string, pinned bool) (snapshot.Backup, error)
-	Prune(ctx context.Context, policy *snapshot.Policy, dryRun bool) ([]snapshot.Decision, error)
+	PlanPrune(policy *snapshot.Policy) ([]snapshot.Decision, error)
 }
 
 var _ manager = (*snapshot.Manager)(nil)

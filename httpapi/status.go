@@ -83,7 +83,7 @@ func (h *Handler) getRetentionPlan(w http.ResponseWriter, c *call) error {
 	if err := noQuery(c); err != nil {
 		return err
 	}
-	all, err := h.m.Prune(c.Context(), nil, true)
+	all, err := h.m.PlanPrune(nil)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func TestEverythingDoneIsWrittenDown(t *testing.T) {
 		{"restore to itself", func() error {
 			return refused(b.m.Restore(ctx, made.ID, snapshot.RestoreOptions{To: b.m.Database()}))
 		}, "alice restore refused", "refused"},
-		{"prune", func() error { return last(b.m.Prune(t.Context(), &snapshot.Policy{}, false)) }, "", ""},
+		{"prune", func() error { return last(b.m.Prune(t.Context(), &snapshot.Policy{})) }, "", ""},
 		{"delete", func() error { return b.m.Delete(ctx, []string{other.ID}, false) }, "alice delete done", ""},
 		{"rebuild", func() error { return last(b.m.Rebuild(ctx)) }, "alice rebuild done", ""},
 	} {

@@ -29,7 +29,7 @@ var operations = map[string]func(context.Context, *snapshot.Manager) error{
 		return err
 	},
 	"prune": func(ctx context.Context, m *snapshot.Manager) error {
-		_, err := m.Prune(ctx, &snapshot.Policy{Last: keepOne}, false)
+		_, err := m.Prune(ctx, &snapshot.Policy{Last: keepOne})
 		return err
 	},
 	"delete": func(ctx context.Context, m *snapshot.Manager) error {

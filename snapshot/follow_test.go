@@ -23,7 +23,7 @@ func TestPruneFollowsTheService(t *testing.T) {
 	before := len(b.ids())
 	going := func(edit ...func(*snapshot.Config)) (n int) {
 		t.Helper()
-		decisions, err := benchOn(t, b.m.Database(), edit...).m.Prune(t.Context(), nil, true)
+		decisions, err := benchOn(t, b.m.Database(), edit...).m.PlanPrune(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -109,7 +109,7 @@ func TestArchivesRemovedWhileRunning(t *testing.T) {
 	if st := b.status(); st.State == snapshot.Protected {
 		t.Errorf("protected by an archive that is gone: %+v", st)
 	}
-	decisions, err := b.m.Prune(t.Context(), &snapshot.Policy{Last: 2}, false)
+	decisions, err := b.m.Prune(t.Context(), &snapshot.Policy{Last: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -407,7 +407,7 @@ func everything(t *testing.T, m *snapshot.Manager, id string, then func(operatio
 		{"Restore to a file", func() error { return m.Restore(ctx, id, snapshot.RestoreOptions{To: to}) }},
 		{"Restore offline", func() error { return m.Restore(ctx, id, snapshot.RestoreOptions{Offline: true}) }},
 		{"Recover", func() error { _, err := m.Recover(ctx); return err }},
-		{"Prune", func() error { _, err := m.Prune(ctx, nil, false); return err }},
+		{"Prune", func() error { _, err := m.Prune(ctx, nil); return err }},
 	} {
 		err := o.run()
 		var check *integrity.CheckError

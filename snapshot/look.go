@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 	"time"
 
 	modernc "modernc.org/sqlite"
@@ -21,6 +22,10 @@ import (
 // and kept in a bounded cache. Writing fails. Closing the *sql.DB frees
 // everything. Good for queries; a scan of the whole image is faster on a file
 // that Restore wrote with RestoreOptions.To.
+//
+// A damaged archive is [ErrCorrupt], with the frame, and the backup is marked failed.
+// Damage beyond the schema shows when a query needs those pages: the query fails with
+// SQLite's error, and the backup is marked failed then. Other errors: [ErrNotFound].
 func (m *Manager) OpenBackup(ctx context.Context, id string) (*sql.DB, error) {
 	e, err := m.cat.Get(id)
 	if err != nil {
@@ -28,10 +33,11 @@ func (m *Manager) OpenBackup(ctx context.Context, id string) (*sql.DB, error) {
 	}
 	r, err := m.openArchive(e)
 	if err != nil {
-		return nil, fmt.Errorf("open backup: %w", explain(err))
+		return nil, fmt.Errorf("open backup: %w", explain(m.condemn(ctx, e, err)))
 	}
 	c := &backupConnector{archive: r}
-	name, files, err := vfs.New(imageFS{r, e.CreatedAt})
+	image := &provenImage{Reader: r, failed: func(err error) { m.readFailed(context.WithoutCancel(ctx), e, err) }}
+	name, files, err := vfs.New(imageFS{image, e.CreatedAt})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open backup: %w", err), r.Close())
 	}
@@ -41,10 +47,56 @@ func (m *Manager) OpenBackup(ctx context.Context, id string) (*sql.DB, error) {
 		return nil, errors.Join(fmt.Errorf("open backup: %w", err), c.Close())
 	}
 	db := sql.OpenDB(c)
-	if err := db.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open backup: %w", err), db.Close())
+	var objects int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&objects); err != nil && e.DatabaseBytes > 0 {
+		if damage := image.failure(); damage != nil {
+			err = fmt.Errorf("backup %s: %w", e.ID, damage)
+		}
+		return nil, errors.Join(fmt.Errorf("open backup: %w", explain(err)), db.Close())
 	}
 	return db, nil
+}
+
+// readFailed marks the backup failed whose archive could not be read, where err proves
+// it damaged, and reports it.
+func (m *Manager) readFailed(ctx context.Context, e Backup, err error) {
+	if err = m.condemn(ctx, e, fmt.Errorf("backup %s: %w", e.ID, err)); errors.Is(explain(err), ErrCorrupt) {
+		m.ev.emit(ctx, Event{Type: EventWarning, Backup: e.ID, Path: m.cat.Path(e), Err: explain(err), Message: "an open backup is damaged"})
+	}
+}
+
+// provenImage is the image of an archive that remembers the first read that failed.
+type provenImage struct {
+	*archive.Reader
+	failed func(error) // called once
+
+	mu    sync.Mutex
+	first error
+}
+
+func (p *provenImage) ReadAt(b []byte, off int64) (int, error) {
+	n, err := p.Reader.ReadAt(b, off)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.first == nil {
+		p.first = err
+		p.failed(err)
+	}
+	return n, err
+}
+
+// failure is the error of the first read that failed its proof: SQLite only says that it
+// could not read.
+func (p *provenImage) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if errors.Is(explain(p.first), ErrCorrupt) {
+		return p.first
+	}
+	return nil
 }
 
 // imageName is the only file of an imageFS.
@@ -64,7 +116,7 @@ func (c *backupConnector) Close() error {
 
 // imageFS shows an archive's image as the one file of a read-only file system.
 type imageFS struct {
-	r  *archive.Reader
+	r  *provenImage
 	at time.Time
 }
 

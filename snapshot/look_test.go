@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -210,5 +211,33 @@ func TestLookIntoEveryVariant(t *testing.T) {
 				t.Errorf("sum %s %v, want %d", got, err, v.Sum)
 			}
 		})
+	}
+}
+
+// Lost: the word that a backup is damaged, told as an I/O error of SQLite; or the mark
+// that keeps recovery from trusting it.
+func TestDamagedBackupIsNotOpened(t *testing.T) {
+	b := newBench(t, "wal")
+	e := b.manual()
+	good := readFile(t, b.m.ArchivePath(e))
+	for name, offset := range map[string]int{"first frame": 200, "end": len(good) - 3} {
+		damaged := slices.Clone(good)
+		damaged[offset] ^= 0x55
+		writeFile(t, b.m.ArchivePath(e), damaged)
+		if _, err := b.m.Verify(t.Context(), e.ID, 0); !errors.Is(err, snapshot.ErrCorrupt) {
+			t.Fatalf("%s: the test did not damage it: %v", name, err)
+		}
+		writeFile(t, b.m.ArchivePath(e), good)
+		if v, err := b.m.Verify(t.Context(), e.ID, 0); err != nil || !v.Usable() {
+			t.Fatalf("%s: good again: %+v, %v", name, v, err)
+		}
+		writeFile(t, b.m.ArchivePath(e), damaged)
+		_, err := b.m.OpenBackup(t.Context(), e.ID)
+		if !errors.Is(err, snapshot.ErrCorrupt) || name == "first frame" && !strings.Contains(err.Error(), "frame 0 (pages 1") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if now, err := b.m.Find(e.ID); err != nil || now.Verification.State != "failed" {
+			t.Errorf("%s: %+v, %v", name, now.Verification, err)
+		}
 	}
 }

@@ -28,7 +28,26 @@ type (
 	Decision = catalog.Decision
 
 	DrillOutcome = catalog.DrillOutcome
+	CheckOutcome = catalog.CheckOutcome
 	Changes      = catalog.Changes
+	Kind         = catalog.Kind
+	Trigger      = catalog.Trigger
+	VerifyState  = catalog.VerifyState
+	Level        = integrity.Level
+	Verdict      = integrity.Verdict
+)
+
+// The values of those types.
+const (
+	LevelHeader, LevelProbe, LevelQuick, LevelFull = integrity.LevelHeader, integrity.LevelProbe, integrity.LevelQuick, integrity.LevelFull
+
+	KindAuto, KindManual         = catalog.Auto, catalog.Manual
+	Unverified, Verified, Failed = catalog.Unverified, catalog.Verified, catalog.Failed
+
+	TriggerStartup, TriggerSchedule, TriggerChange    = catalog.TriggerStartup, catalog.TriggerSchedule, catalog.TriggerChange
+	TriggerShutdown, TriggerManual, TriggerPreRestore = catalog.TriggerShutdown, catalog.TriggerManual, catalog.TriggerPreRestore
+	Healthy, Violations, Corrupt, NotADatabase        = integrity.Healthy, integrity.Violations, integrity.Corrupt, integrity.NotADatabase
+	Empty, Missing                                    = integrity.Empty, integrity.Missing
 )
 
 // Manager protects one database. Its methods are safe for concurrent use, by

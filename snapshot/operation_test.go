@@ -101,7 +101,7 @@ func everyOperation() []operation {
 	recovery := func(b *bench, ctx context.Context) error { _, err := b.m.Recover(ctx); return err }
 	prune := func(last int) func(*bench, context.Context) error {
 		return func(b *bench, ctx context.Context) error {
-			_, err := b.m.Prune(ctx, &snapshot.Policy{Last: last}, false)
+			_, err := b.m.Prune(ctx, &snapshot.Policy{Last: last})
 			return err
 		}
 	}

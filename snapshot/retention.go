@@ -10,22 +10,29 @@ import (
 	"example.com/snapd/internal/catalogfile"
 )
 
-// Prune carries out the retention policy and returns every decision with its
-// reason. With dryRun nothing is removed, and Until tells when what is kept will go,
-// as far as the schedule lets that be foreseen. A nil policy is the Config's, see Config.FollowService.
-func (m *Manager) Prune(ctx context.Context, policy *Policy, dryRun bool) ([]Decision, error) {
+// PlanPrune returns what Prune would decide, with the reasons, and removes nothing.
+// Until is when a backup that is kept will go, as far as the schedule determines that.
+// A nil policy is the Config's, see Config.FollowService.
+func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
+	p, err := m.retention(policy)
+	if err != nil {
+		return nil, fmt.Errorf("plan prune: %w", err)
+	}
+	entries, err := m.cat.Entries()
+	if err != nil {
+		return nil, fmt.Errorf("plan prune: %w", err)
+	}
+	now := m.now()
+	decisions := catalog.Plan(entries, p, now)
+	return decisions, m.foresee(decisions, entries, p, now)
+}
+
+// Prune carries out the retention policy and returns every decision with its reason.
+// A nil policy is the Config's, see Config.FollowService.
+func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error) {
 	p, err := m.retention(policy)
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
-	}
-	if dryRun {
-		entries, err := m.cat.Entries()
-		if err != nil {
-			return nil, fmt.Errorf("prune: %w", err)
-		}
-		now := m.now()
-		decisions := catalog.Plan(entries, p, now)
-		return decisions, m.foresee(decisions, entries, p, now)
 	}
 	var decisions []Decision
 	err = m.perform(ctx, &operation{kind: OpPrune}, func(ctx context.Context) (Event, error) {

@@ -56,7 +56,7 @@ func TestPrune(t *testing.T) {
 	}
 	policy := &snapshot.Policy{Last: 2}
 	before := b.stored()
-	plan, err := b.m.Prune(t.Context(), policy, true)
+	plan, err := b.m.PlanPrune(policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestPrune(t *testing.T) {
 		}
 		plan[i].Until = nil // only a plan foretells
 	}
-	done, err := b.m.Prune(t.Context(), policy, false)
+	done, err := b.m.Prune(t.Context(), policy)
 	if err != nil || !slices.Equal(done, plan) {
 		t.Errorf("done %v %v\nplanned %v", done, err, plan)
 	}
@@ -92,7 +92,7 @@ func TestPrune(t *testing.T) {
 			t.Errorf("a kept backup is damaged: %v", err)
 		}
 	}
-	if again, err := b.m.Prune(t.Context(), nil, false); err != nil || len(again) != 4 || slices.ContainsFunc(again, func(d snapshot.Decision) bool { return !d.Keep }) {
+	if again, err := b.m.Prune(t.Context(), nil); err != nil || len(again) != 4 || slices.ContainsFunc(again, func(d snapshot.Decision) bool { return !d.Keep }) {
 		t.Errorf("the Config's policy then: %v %v", again, err)
 	}
 }

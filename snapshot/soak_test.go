@@ -197,7 +197,7 @@ func TestSoakPruneBesideWriters(t *testing.T) {
 		must(t, err)
 		made = append(made, b.ID)
 		if i%4 == 3 {
-			_, err := m.Prune(t.Context(), &snapshot.Policy{Last: 2}, false)
+			_, err := m.Prune(t.Context(), &snapshot.Policy{Last: 2})
 			must(t, err)
 		}
 		latest, err := m.Find("latest")

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"modernc.org/sqlite/vfs"
 
-	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/sqlite"
 )
 
@@ -51,17 +49,17 @@ func (m *Manager) Tables(ctx context.Context, id string) (_ []Table, err error) 
 	}
 	r, err := m.openArchive(e)
 	if err != nil {
-		return nil, explain(fmt.Errorf("tables: %w", err))
+		return nil, explain(fmt.Errorf("tables: %w", m.condemn(ctx, e, err)))
 	}
 	defer r.Close() // it was only read
-	image := &provenFS{imageFS: imageFS{r, e.CreatedAt}}
-	name, files, err := vfs.New(image)
+	image := &provenImage{Reader: r, failed: func(err error) { m.readFailed(context.WithoutCancel(ctx), e, err) }}
+	name, files, err := vfs.New(imageFS{image, e.CreatedAt})
 	if err != nil {
 		return nil, fmt.Errorf("tables: %w", err)
 	}
 	defer func() { err = errors.Join(err, files.Close()) }()
 	list, err := tablesIn(ctx, name)
-	if damage := image.damage(); damage != nil && err != nil {
+	if damage := image.failure(); damage != nil && err != nil {
 		err = damage // SQLite only says that it could not read
 	}
 	if err != nil {
@@ -197,40 +195,4 @@ func (t *tableList) ask(ctx context.Context, most time.Duration, query string) *
 		return nil
 	}
 	return &n
-}
-
-// provenFS is an imageFS that remembers the first frame that failed its proof.
-type provenFS struct {
-	imageFS
-	first error
-}
-
-// Open is called, and the file used, on the goroutine of the connection only.
-func (f *provenFS) Open(name string) (fs.File, error) {
-	file, err := f.imageFS.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	return &provenFile{file.(*imageFile), f}, nil
-}
-
-func (f *provenFS) damage() error {
-	if errors.Is(f.first, archive.ErrDamaged) || errors.Is(f.first, archive.ErrTruncated) {
-		return f.first
-	}
-	return nil
-}
-
-type provenFile struct {
-	*imageFile
-	of *provenFS
-}
-
-// Read is what SQLite reads pages with, after a Seek.
-func (f *provenFile) Read(p []byte) (int, error) {
-	n, err := f.imageFile.Read(p)
-	if err != nil && f.of.first == nil {
-		f.of.first = err
-	}
-	return n, err
 }

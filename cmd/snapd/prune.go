@@ -18,7 +18,7 @@ func (c *pruneCmd) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	decisions, err := m.Prune(ctx, nil, c.DryRun)
+	decisions, err := c.decide(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -34,6 +34,14 @@ func (c *pruneCmd) run(ctx context.Context, a *app) error {
 			fmt.Fprintln(w, "by the rules of the serve that runs or last ran here; --keep and its kin give others")
 		}
 	})
+}
+
+// decide prunes, or says what pruning would do.
+func (c *pruneCmd) decide(ctx context.Context, m *snapshot.Manager) ([]snapshot.Decision, error) {
+	if c.DryRun {
+		return m.PlanPrune(nil)
+	}
+	return m.Prune(ctx, nil)
 }
 
 func (c *pruneCmd) print(w io.Writer, decisions []snapshot.Decision) {

@@ -69,7 +69,7 @@ func withPast(newest time.Duration) func(*site) {
 			if _, err := s.manager.Drill(s.t.Context(), s.find("latest").ID); err != nil {
 				s.t.Fatal(err)
 			}
-			if _, err := s.manager.Prune(s.t.Context(), nil, false); err != nil {
+			if _, err := s.manager.Prune(s.t.Context(), nil); err != nil {
 				s.t.Fatal(err)
 			}
 			c.right()
