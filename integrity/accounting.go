@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // account reads every page of every tree without evaluating anything (dbstat)
@@ -66,7 +67,7 @@ func (s *sqlCheck) accountFree(ctx context.Context, used int64) error {
 		facts[p] = v
 	}
 	reserved := int64(0)
-	if facts["page_count"] >= lockBytePage(int(facts["page_size"])) {
+	if facts["page_count"] >= int64(sqlitefile.LockPage(int(facts["page_size"]))) {
 		reserved++
 	}
 	if facts["auto_vacuum"] != 0 {
@@ -74,7 +75,8 @@ func (s *sqlCheck) accountFree(ctx context.Context, used int64) error {
 		if err != nil {
 			return err
 		}
-		reserved += pointerMapPages(facts["page_count"], facts["page_size"]-unusable)
+		size := facts["page_size"]
+		reserved += int64(sqlitefile.PointerMapPages(uint32(facts["page_count"]), int(size), int(size-unusable)))
 	}
 	switch rest := facts["page_count"] - facts["freelist_count"] - reserved - used; {
 	case rest > 0:
@@ -88,20 +90,10 @@ func (s *sqlCheck) accountFree(ctx context.Context, used int64) error {
 // reservedBytes returns how many bytes at the end of every page are not SQLite's.
 func (s *sqlCheck) reservedBytes(ctx context.Context) (n int64, err error) {
 	err = s.conn.Each(ctx, "SELECT data FROM sqlite_dbpage WHERE pgno=1", func(st *sqlite.Stmt) error {
-		if b := st.Blob(0); len(b) >= headerSize {
-			n = int64(b[20])
+		if h := sqlitefile.HeaderOf(st.Blob(0)); h != nil {
+			n = int64(h.Reserved())
 		}
 		return nil
 	})
 	return n, err
-}
-
-// pointerMapPages counts the pointer map pages of an auto_vacuum database: the
-// first is page 2, and each is followed by the pages that it has entries of five
-// bytes for (SQLite file format §1.8).
-func pointerMapPages(pages, usable int64) int64 {
-	if pages < 2 {
-		return 0
-	}
-	return (pages-2)/(usable/5+1) + 1
 }

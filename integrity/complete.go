@@ -2,7 +2,6 @@ package integrity
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // complete makes up for a whole check that SQLite made only in part: it takes the
@@ -53,7 +53,7 @@ func (s *sqlCheck) pageUse(ctx context.Context) error {
 		return err
 	}
 	var h header
-	if err := s.page(ctx, 1, h.raw[:]); err != nil {
+	if err := s.page(ctx, 1, h.Header[:]); err != nil {
 		return err
 	}
 	taken := make([]uint64, pages/64+1)
@@ -76,7 +76,7 @@ func (s *sqlCheck) pageUse(ctx context.Context) error {
 	if err != nil || s.found.damaged() {
 		return err
 	}
-	if err := s.takeFree(ctx, int64(h.u32(32)), pages, take); err != nil {
+	if err := s.takeFree(ctx, &h, pages, take); err != nil {
 		return err
 	}
 	// A sparse file has room for more lost pages than anybody can be told of.
@@ -84,7 +84,7 @@ func (s *sqlCheck) pageUse(ctx context.Context) error {
 		if n%(1<<16) == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		reserved := n == lockBytePage(h.pageSize()) || h.u32(52) != 0 && h.pointerMap(uint32(n))
+		reserved := uint32(n) == sqlitefile.LockPage(h.PageSize()) || h.LargestRoot() != 0 && h.IsPointerMap(uint32(n))
 		switch lost := take(n); {
 		case reserved && !lost:
 			s.found.addAt(Finding{Page: n}, CodePageMultiplyReferenced, "page %d is in use, and SQLite keeps it for itself", n)
@@ -95,8 +95,8 @@ func (s *sqlCheck) pageUse(ctx context.Context) error {
 	return nil
 }
 
-// takeFree takes the pages of the list of free pages (SQLite file format §1.5).
-func (s *sqlCheck) takeFree(ctx context.Context, trunk, pages int64, take func(int64) bool) error {
+// takeFree takes the pages of the freelist.
+func (s *sqlCheck) takeFree(ctx context.Context, h *header, pages int64, take func(int64) bool) error {
 	free := func(n int64) bool {
 		if n >= 1 && n <= pages && take(n) {
 			return true
@@ -104,18 +104,23 @@ func (s *sqlCheck) takeFree(ctx context.Context, trunk, pages int64, take func(i
 		s.found.addAt(Finding{Page: n}, CodeFreelist, "the list of free pages has page %d, which is in use, listed twice or past the end", n)
 		return false
 	}
-	b := make([]byte, 65536)
-	for trunk != 0 && free(trunk) {
-		if err := s.page(ctx, trunk, b); err != nil {
+	b := make([]byte, sqlitefile.MaxPageSize)
+	first, _ := h.Freelist()
+	for n := int64(first); n != 0 && free(n); {
+		if err := s.page(ctx, n, b); err != nil {
 			return err
 		}
-		leaves := int64(binary.BigEndian.Uint32(b[4:]))
-		for i := range min(leaves, int64(len(b)/4-2)) {
-			if !free(int64(binary.BigEndian.Uint32(b[8+4*i:]))) {
+		trunk, err := sqlitefile.ParseTrunk(b, h.Usable())
+		for _, leaf := range trunk.Leaves {
+			if !free(int64(leaf)) {
 				return nil
 			}
 		}
-		trunk = int64(binary.BigEndian.Uint32(b))
+		if err != nil {
+			s.found.addAt(Finding{Page: n}, CodeFreelist, "page %d of the list of free pages counts more pages than it has room for", n)
+			return nil
+		}
+		n = int64(trunk.Next)
 	}
 	return nil
 }

@@ -1,20 +1,18 @@
 package integrity
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math/bits"
 	"os"
 	"slices"
 	"time"
 
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // CheckCopy judges a private copy that nobody else has open, with its -wal if it has
@@ -49,7 +47,7 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 func checkPrivate(ctx context.Context, path string, index *walIndex, level Level, t *results) (failed *Level, err error) {
 	had := livedb.Sidecars(path)
 	defer func() {
-		for _, suffix := range []string{"-wal", "-shm"} {
+		for _, suffix := range []string{sqlitefile.WALSuffix, sqlitefile.SHMSuffix} {
 			name := path + suffix
 			if !slices.Contains(had, name) {
 				if rerr := os.Remove(name); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
@@ -100,7 +98,7 @@ func rawPrivate(ctx context.Context, path string, index *walIndex, t *results) e
 		return err
 	}
 	f := &files{main: main, size: fi.Size(), index: index}
-	wal, err := livedb.OpenSidecar(path + "-wal")
+	wal, err := livedb.OpenSidecar(sqlitefile.WAL(path))
 	if err == nil {
 		defer wal.Close()
 		if fi, err = wal.Stat(); err != nil {
@@ -142,20 +140,14 @@ func rollBack(ctx context.Context, path string, t *results) error {
 	return errors.Join(err, conn.Close())
 }
 
-// journalHeaderSize is the length of a rollback journal's header in bytes
-// without its padding (SQLite file format §3).
-const journalHeaderSize = 28
-
 // maxGrowth is how many times larger a rollback may make a file.
 const maxGrowth = 16
-
-var journalMagic = []byte{0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7}
 
 // judgeJournal reports whether SQLite would roll anything back from the journal
 // of a database of the given size, in bytes. The journal's page count makes SQLite
 // extend the file: one that is out of all proportion is refused.
 func judgeJournal(path string, size int64, t *results) (roll bool, err error) {
-	f, err := livedb.OpenSidecar(path + "-journal")
+	f, err := livedb.OpenSidecar(sqlitefile.Journal(path))
 	if err != nil {
 		return false, err
 	}
@@ -164,32 +156,27 @@ func judgeJournal(path string, size int64, t *results) (roll bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	var h [journalHeaderSize]byte
+	var h sqlitefile.JournalHeader
 	if _, err := io.ReadFull(f, h[:]); err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return false, err
 	}
-	if !bytes.HasPrefix(h[:], journalMagic) {
+	if !h.HasMagic() {
 		t.add(CodeJournalIgnored, "the journal's header is damaged: SQLite rolls nothing back from it")
 		return false, nil
 	}
-	pages, sector, pageSize := int64(binary.BigEndian.Uint32(h[16:])), binary.BigEndian.Uint32(h[20:]), int64(binary.BigEndian.Uint32(h[24:]))
-	// SQLite takes such a header for the journal's end (pager.c, readJournalHdr); a page
-	// size of 0 is the database's.
-	if !powerOfTwo(uint32(pageSize), minPage) && pageSize != 0 || !powerOfTwo(sector, 32) {
-		t.add(CodeJournalIgnored, "the journal's header names sectors of %d and pages of %d bytes: SQLite rolls nothing back from it", sector, pageSize)
+	if !h.SizesAllowed() {
+		t.add(CodeJournalIgnored, "the journal's header names sectors of %d and pages of %d bytes: SQLite rolls nothing back from it", h.Sector(), h.PageSize())
 		return false, nil
 	}
 	t.add(CodeJournalHot, "a transaction was cut off: its journal has %d bytes, and SQLite undoes it at the next opening; the database was checked as it is then", fi.Size())
 	// A transaction that gives free pages back to the file system need not have
 	// put them into its journal, so the file may well have been larger.
-	if room := maxGrowth*(size+fi.Size()) + 1<<30; pages*pageSize > room {
-		return false, cannot(ErrCodeLimit, path, fmt.Errorf("rolling back the journal would make a file of %d bytes out of %d", pages*pageSize, size))
+	after := int64(h.InitialPages()) * int64(h.PageSize())
+	if room := maxGrowth*(size+fi.Size()) + 1<<30; after > room {
+		return false, cannot(ErrCodeLimit, path, fmt.Errorf("rolling back the journal would make a file of %d bytes out of %d", after, size))
 	}
 	return true, nil
 }
-
-// powerOfTwo reports whether n is one, from least to 65536.
-func powerOfTwo(n, least uint32) bool { return n >= least && n <= 65536 && bits.OnesCount32(n) == 1 }
 
 // onCopy checks a private copy of the database and the sidecars that belong to
 // its image. livedb.ErrMoving when somebody wrote while it was made.

@@ -23,8 +23,7 @@
 //	integrity, live, inplace, copy, archive   the doors: in place, on a private copy, in a caller's
 //	                                          transaction, of a backup; which of them leaves no trace
 //	level, report, codes, errors              what comes out of them
-//	files, header, page1, wal, walindex,      level header: the bytes, without SQLite; standing compares
-//	standing                                  a damaged log with the database file
+//	files, header, page1, walindex            level header: the bytes, without SQLite (see sqlitefile)
 //	sql, schema                               level probe, and the order of those above it
 //	structure, complete, accounting,          levels quick and full: SQLite's own checks, what they leave
 //	foreignkeys                               out, and what stands in where they cannot be run whole

@@ -3,7 +3,6 @@ package integrity
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // files is a database as bytes: the main file and its log.
@@ -25,9 +25,41 @@ type files struct {
 	index *walIndex
 }
 
-// lockBytePage is the page at 1 GiB that SQLite never uses nor writes
-// (SQLite file format §1.4).
-func lockBytePage(pageSize int) int64 { return 1<<30/int64(pageSize) + 1 }
+// log is the write-ahead log as it is read.
+func (f *files) log() sqlitefile.LogFile { return logFile(f.wal, f.walSize) }
+
+func logFile(r io.ReaderAt, size int64) sqlitefile.LogFile {
+	return sqlitefile.LogFile{R: r, Size: size, NextData: func(off int64) int64 { return livedb.NextData(r, off) }}
+}
+
+// readLog reads a log; hint is the page size to assume where its header names none.
+func readLog(ctx context.Context, f sqlitefile.LogFile, hint int) (*sqlitefile.Log, error) {
+	log, err := sqlitefile.ReadLog(ctx, f, hint)
+	return log, shrunk(err)
+}
+
+// errShrunk says that a file became shorter while it was read.
+var errShrunk = fmt.Errorf("%w: a file became shorter", livedb.ErrMoving)
+
+// shrunk says of an unexpected end that the file became shorter: its size was known.
+func shrunk(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %w", errShrunk, err)
+	}
+	return err
+}
+
+// readAt reads all of p.
+func readAt(r io.ReaderAt, p []byte, off int64) error {
+	n, err := r.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == io.EOF || err == nil {
+		return errShrunk
+	}
+	return err
+}
 
 // judge is the header level: the header of the image, its size against the files
 // and the log's checksums.
@@ -40,59 +72,59 @@ func (f *files) judge(ctx context.Context, t *results) error {
 		return nil
 	}
 	var main header
-	n := min(f.size, headerSize)
-	if err := readAt(f.main, main.raw[:n], 0); err != nil {
+	n := min(f.size, sqlitefile.HeaderSize)
+	if err := readAt(f.main, main.Header[:n], 0); err != nil {
 		return fmt.Errorf("read header: %w", err)
 	}
-	walk := &walWalk{}
+	log := &sqlitefile.Log{}
 	if f.walSize > 0 {
 		var err error
-		if walk, err = walkWAL(ctx, f.wal, f.walSize, main.pageSize()); err != nil {
+		if log, err = readLog(ctx, f.log(), main.PageSize()); err != nil {
 			return err
 		}
 	}
 	image := main
-	if walk.page1 != 0 {
-		if err := readAt(f.wal, image.raw[:], walk.page1); err != nil {
+	if log.Page1 != 0 {
+		if err := readAt(f.wal, image.Header[:], log.Page1); err != nil {
 			return fmt.Errorf("read page 1 in wal: %w", err)
 		}
-	} else if f.size < headerSize && strings.HasPrefix(magic, string(main.raw[:min(n, 16)])) {
+	} else if f.size < sqlitefile.HeaderSize && strings.HasPrefix(sqlitefile.Magic, string(main.Header[:min(n, 16)])) {
 		t.add(CodeTruncated, "the file has %d bytes: not even its header is complete", f.size)
 		return nil
 	}
-	if !image.magic() {
+	if !image.HasMagic() {
 		t.verdict = NotADatabase
-		t.add(CodeHeaderMagic, "the file begins with %s, not as an SQLite database does", looksLike(image.raw[:n]))
+		t.add(CodeHeaderMagic, "the file begins with %s, not as an SQLite database does", looksLike(image.Header[:n]))
 		return nil
 	}
-	pages := f.judgeSize(t, &image, walk)
+	pages := f.judgeSize(t, &image, log)
 	image.judge(t, pages)
-	if err := f.judgePage1(t, &image, walk); err != nil {
+	if err := f.judgePage1(t, &image, log); err != nil {
 		return err
 	}
-	return f.judgeWAL(ctx, t, &main, &image, walk)
+	return f.judgeWAL(ctx, t, &main, &image, log)
 }
 
 // judgeSize applies the size rule and returns the image's size in pages, 0 when unknown.
-func (f *files) judgeSize(t *results, image *header, walk *walWalk) int64 {
-	ps := int64(image.pageSize())
+func (f *files) judgeSize(t *results, image *header, log *sqlitefile.Log) int64 {
+	ps := int64(image.PageSize())
 	if ps == 0 {
 		return 0
 	}
 	have := f.size / ps
-	count, valid := image.pageCount()
+	count, valid := image.PageCount()
 	pages := int64(count)
 	switch {
-	case walk.commitFrame > 0:
-		pages = int64(walk.pages)
+	case log.CommitFrame > 0:
+		pages = int64(log.Pages)
 	case !valid:
 		pages = have
 	}
-	if missing := missingPages(have, pages, lockBytePage(int(ps)), walk); missing > 0 || pages == 0 {
+	if missing := missingPages(have, pages, int64(sqlitefile.LockPage(int(ps))), log); missing > 0 || pages == 0 {
 		t.add(CodeTruncated, "the database has %d pages of %d bytes, and %d of them are missing: the file ends after %d bytes", max(pages, 1), ps, max(missing, 1), f.size)
 		return pages
 	}
-	if walk.commitFrame > 0 {
+	if log.CommitFrame > 0 {
 		return pages
 	}
 	if have > pages {
@@ -105,15 +137,15 @@ func (f *files) judgeSize(t *results, image *header, walk *walWalk) int64 {
 }
 
 // missingPages counts pages beyond the first have that are in neither file.
-func missingPages(have, pages, lockByte int64, walk *walWalk) int64 {
-	if pages <= have || walk.untracked {
+func missingPages(have, pages, lockByte int64, log *sqlitefile.Log) int64 {
+	if pages <= have || log.Untracked {
 		return 0
 	}
 	missing := pages - have
 	if lockByte > have && lockByte <= pages {
 		missing--
 	}
-	logged := slices.Clone(walk.committed)
+	logged := slices.Clone(log.Committed)
 	slices.Sort(logged)
 	for _, p := range slices.Compact(logged) {
 		if int64(p) > have && int64(p) <= pages {
@@ -123,99 +155,91 @@ func missingPages(have, pages, lockByte int64, walk *walWalk) int64 {
 	return missing
 }
 
-func (f *files) judgeWAL(ctx context.Context, t *results, main, image *header, walk *walWalk) error {
+func (f *files) judgeWAL(ctx context.Context, t *results, main, image *header, log *sqlitefile.Log) error {
 	switch {
 	case f.walSize == 0:
 		return nil
-	case !walk.valid && walk.summed() && walk.version != walVersion:
-		t.add(CodeWALHeader, "the log's format version is %d: only %d is known, and SQLite will not open the database beside it", walk.version, walVersion)
-	case !walk.valid && walk.lostCommits+walk.beyondLost > 0:
-		same, err := f.holds(walk)
+	case !log.Valid && log.Header.Intact():
+		version, _ := log.Header.Version()
+		t.add(CodeWALHeader, "the log's format version is %d: SQLite does not know it, and will not open the database with it", version)
+	case !log.Valid && log.Lost() > 0:
+		same, err := f.holds(log)
 		if err != nil {
 			return err
 		}
-		if same && walk.beyondLost == 0 {
+		if same && log.Salvaged.Beyond == 0 {
 			t.add(CodeWALIgnored, "the log's header is damaged; all it holds is in the database already")
 		} else {
-			t.add(CodeWALLost, "the log's header is damaged: SQLite will ignore %d committed transactions in it", walk.lostCommits+walk.beyondLost)
+			t.add(CodeWALLost, "the log's header is damaged: SQLite will ignore %d committed transactions in it", log.Lost())
 		}
-	case !walk.valid && f.walSize < walHeaderSize:
+	case !log.Valid && f.walSize < sqlitefile.WALHeaderSize:
 		t.add(CodeWALTornTail, "the log has %d bytes, less than its header: SQLite ignores it", f.walSize)
-	case !walk.valid:
+	case !log.Valid:
 		t.add(CodeWALIgnored, "the log's header is damaged; it holds no committed transaction")
 	default:
-		if err := f.judgeTail(ctx, t, walk); err != nil {
+		if err := f.judgeTail(ctx, t, log); err != nil {
 			return err
 		}
 	}
-	if walk.commitFrame == 0 {
+	if log.CommitFrame == 0 {
 		return nil
 	}
 	for _, h := range []*header{main, image} {
-		if ps := h.pageSize(); h.magic() && ps != 0 && ps != walk.pageSize {
-			t.add(CodeWALPageSize, "the log's pages have %d bytes, those of the database %d: they do not belong together", walk.pageSize, ps)
+		if ps := h.PageSize(); h.HasMagic() && ps != 0 && ps != log.PageSize {
+			t.add(CodeWALPageSize, "the log's pages have %d bytes, those of the database %d: they do not belong together", log.PageSize, ps)
 		}
 	}
-	if !image.wal() {
+	if !image.UsesWAL() {
 		t.add(CodeWALStray, "a log with committed transactions lies beside a database that does not use one: it may belong to another database")
 	}
 	return nil
 }
 
-// summed reports whether the log's header names a page size and has its right
-// checksum: SQLite ignores a log whose header has not, whatever else it says.
-func (w *walWalk) summed() bool {
-	m := binary.BigEndian.Uint32(w.header[:])
-	sum := walSum{big: m&1 == 1}
-	sum.add(w.header[:24])
-	return m&^1 == walMagic && w.pageSize != 0 && sum.equals(w.header[24:])
-}
-
 // judgeTail judges what follows the last provable commit of a log with a good header.
-func (f *files) judgeTail(ctx context.Context, t *results, walk *walWalk) error {
-	state, err := f.index.tail(walk, f.wal)
+func (f *files) judgeTail(ctx context.Context, t *results, log *sqlitefile.Log) error {
+	state, err := f.index.tail(log, f.wal)
 	if err != nil {
 		return err
 	}
+	var copied sqlitefile.Copied
 	// Those who use the log know how far it goes.
-	var s standing
-	if walk.lostCommits > 0 && len(walk.pending)+len(walk.beyond) > 0 && (f.index == nil || !f.index.inUse) {
-		if s, err = stand(ctx, f.main, f.size, f.wal, walk); err != nil {
-			return err
+	if log.LostCommits > 0 && (f.index == nil || !f.index.inUse) {
+		if copied, err = log.Copied(ctx, f.log(), f.main, f.size); err != nil {
+			return shrunk(err)
 		}
 	}
 	switch {
-	case state == tailLost && walk.lostCommits == 0:
-		t.add(CodeWALLost, "the log is good up to its frame %d, and those who use the database committed up to frame %d: what they wrote since is damaged or gone", walk.commitFrame, f.index.mxFrame)
-	case walk.lostCommits > 0 && s.complete(walk):
-		t.add(CodeWALIgnored, "frame %d of the log is damaged; all that it held is in the database already", walk.badFrame)
-	case walk.lostCommits > 0 && state == tailStale:
-		t.add(CodeWALStaleTail, "what lies beyond frame %d of the log was written by a transaction that failed; its commit was never acknowledged, and SQLite ignores it", walk.badFrame-1)
-	case walk.lostCommits > 0:
+	case state == tailLost && log.LostCommits == 0:
+		t.add(CodeWALLost, "the log is good up to its frame %d, and those who use the database committed up to frame %d: what they wrote since is damaged or gone", log.CommitFrame, f.index.LastFrame)
+	case log.LostCommits > 0 && copied.All && !copied.Older:
+		t.add(CodeWALIgnored, "frame %d of the log is damaged; all that it held is in the database already", log.BadFrame)
+	case log.LostCommits > 0 && state == tailStale:
+		t.add(CodeWALStaleTail, "what comes after frame %d of the log was written by a transaction that failed; its commit was never acknowledged, and SQLite ignores it", log.BadFrame-1)
+	case log.LostCommits > 0:
 		hint := ""
-		if s.frame > 0 && s.unsure == 0 {
-			hint = "; the database file has what they wrote, and SQLite would lay older pages over it"
+		if copied.All {
+			hint = "; the database file has what they wrote, and SQLite would put older pages in its place"
 		}
-		if state == tailUnknown && walk.badFrame == walk.commitFrame+1 {
+		if state == tailUnknown && log.BadFrame == log.CommitFrame+1 {
 			hint = "; or they are what a writer that failed left behind, never acknowledged: without the log's index (-shm) the two cannot be told apart"
 		}
-		t.add(CodeWALLost, "the checksum of frame %d of the log is wrong, and at least %d committed transactions lie beyond it: SQLite will drop them%s", walk.badFrame, walk.lostCommits, hint)
-	case f.index.behind(walk):
-		t.add(CodeWALBehind, "the log is good up to its frame %d, and a checkpoint has copied up to frame %d into the database: SQLite would lay older pages over newer ones", walk.commitFrame, f.index.backfilled)
+		t.add(CodeWALLost, "the checksum of frame %d of the log is wrong, and at least %d committed transactions come after it: SQLite will drop them%s", log.BadFrame, log.LostCommits, hint)
+	case f.index.behind(log):
+		t.add(CodeWALBehind, "the log is good up to its frame %d, and a checkpoint has copied up to frame %d into the database: SQLite would put older pages in the place of newer ones", log.CommitFrame, f.index.Copied)
 		if f.index.heldBack() {
-			t.add(CodeWALLost, "of what was committed up to frame %d of the log, the database has a part only, and the rest is damaged or gone", f.index.mxFrame)
+			t.add(CodeWALLost, "of what was committed up to frame %d of the log, the database has a part only, and the rest is damaged or gone", f.index.LastFrame)
 		}
-	case walk.tail:
-		t.add(CodeWALTornTail, "the log goes on after its last commit (frame %d) with a transaction that was not finished: SQLite ignores it", walk.commitFrame)
+	case log.Tail:
+		t.add(CodeWALTornTail, "the log goes on after its last commit (frame %d) with a transaction that was not finished: SQLite ignores it", log.CommitFrame)
 	}
 	return nil
 }
 
 // holds reports whether the main file has every page just as the log's salvaged frames have it.
-func (f *files) holds(walk *walWalk) (bool, error) {
-	ps := int64(walk.pageSize)
+func (f *files) holds(log *sqlitefile.Log) (bool, error) {
+	ps := int64(log.PageSize)
 	logged, stored := make([]byte, ps), make([]byte, ps)
-	for pgno, off := range walk.lost {
+	for pgno, off := range log.Salvaged.Newest {
 		if int64(pgno)*ps > f.size {
 			return false, nil
 		}
@@ -255,11 +279,10 @@ func looksLike(b []byte) string {
 	return "text"
 }
 
-// journalPending reports whether the rollback journal of the database at path
-// may belong to a transaction, one under way or one that was cut off: SQLite
-// tells by the first byte (SQLite file format §3), which a finished one zeroes.
+// journalPending reports whether the rollback journal of the database at path may belong
+// to a transaction, one under way or one that was cut off.
 func journalPending(path string) (bool, error) {
-	f, err := livedb.OpenSidecar(path + "-journal")
+	f, err := livedb.OpenSidecar(sqlitefile.Journal(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -272,5 +295,5 @@ func journalPending(path string) (bool, error) {
 	if err != nil && err != io.EOF {
 		return false, fmt.Errorf("read journal: %w", err)
 	}
-	return n == 1 && b[0] != 0, nil
+	return n == 1 && sqlitefile.JournalPending(b[0]), nil
 }

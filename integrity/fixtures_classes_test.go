@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"example.com/snapd/integrity/internal/fixtures"
+	"example.com/snapd/internal/sqlitefile"
 	"example.com/snapd/internal/testdb"
 )
 
@@ -170,7 +171,7 @@ func TestLockBytePageInUse(t *testing.T) {
 		}
 		pages := len(db) / pageSize
 		root, leaf := db[pageSize:2*pageSize], slices.Clone(db[2*pageSize:3*pageSize])
-		if root[0] != tableInterior || leaf[0] != tableLeaf {
+		if root[0] != byte(sqlitefile.TableInterior) || leaf[0] != byte(sqlitefile.TableLeaf) {
 			t.Fatalf("page types %d and %d", root[0], leaf[0])
 		}
 		// Page 3 moves to the lock-byte page or the one behind it; everything between

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // seedCorpus gives f the start of every fixture and the whole of its log.
@@ -32,19 +33,19 @@ func seedCorpus(f *testing.F, add func(db, wal []byte)) {
 // Whatever the first bytes are, judging them neither fails nor calls a file
 // without SQLite's magic a database.
 func FuzzHeader(f *testing.F) {
-	seedCorpus(f, func(db, _ []byte) { f.Add(db[:min(len(db), headerSize)], int64(len(db))) })
+	seedCorpus(f, func(db, _ []byte) { f.Add(db[:min(len(db), sqlitefile.HeaderSize)], int64(len(db))) })
 	f.Fuzz(func(t *testing.T, head []byte, size int64) {
-		head = head[:min(len(head), headerSize)]
-		if size < int64(len(head)) || len(head) < headerSize {
+		head = head[:min(len(head), sqlitefile.HeaderSize)]
+		if size < int64(len(head)) || len(head) < sqlitefile.HeaderSize {
 			size = int64(len(head))
 		}
-		page1 := bytes.NewReader(append(bytes.Clone(head), append([]byte{tableLeaf}, make([]byte, 65536)...)...))
+		page1 := bytes.NewReader(append(bytes.Clone(head), append([]byte{byte(sqlitefile.TableLeaf)}, make([]byte, 65536)...)...))
 		tl := &results{}
 		if err := (&files{main: page1, size: size}).judge(t.Context(), tl); err != nil {
 			t.Fatal(err)
 		}
 		rep := tl.report("", LevelHeader, failedHeader(tl), time.Now())
-		isDB := bytes.HasPrefix(head, []byte(magic)) || len(head) < headerSize && bytes.HasPrefix([]byte(magic), head[:min(len(head), 16)])
+		isDB := bytes.HasPrefix(head, []byte(sqlitefile.Magic)) || len(head) < sqlitefile.HeaderSize && bytes.HasPrefix([]byte(sqlitefile.Magic), head[:min(len(head), 16)])
 		if isDB == (rep.Verdict == NotADatabase) && size > 0 {
 			t.Fatalf("%q: %+v", head, rep)
 		}
@@ -64,22 +65,22 @@ func FuzzWAL(f *testing.F) {
 			return
 		}
 		h := header{}
-		copy(h.raw[:], db)
-		w, err := walkWAL(t.Context(), bytes.NewReader(wal), int64(len(wal)), h.pageSize())
+		copy(h.Header[:], db)
+		w, err := readLog(t.Context(), logFile(bytes.NewReader(wal), int64(len(wal))), h.PageSize())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w.commitFrame > w.frames || w.commitFrame < 0 || w.commitFrame > 0 && int64(len(w.committed)) != w.commitFrame {
+		if w.CommitFrame > w.Frames || w.CommitFrame < 0 || w.CommitFrame > 0 && int64(len(w.Committed)) != w.CommitFrame {
 			t.Fatalf("%+v", w)
 		}
 		if err := (&files{main: bytes.NewReader(db), size: int64(len(db)), wal: bytes.NewReader(wal), walSize: int64(len(wal))}).judge(t.Context(), &results{}); err != nil {
 			t.Fatal(err)
 		}
-		if !h.magic() || h.pageSize() == 0 {
+		if !h.HasMagic() || h.PageSize() == 0 {
 			return
 		}
-		if pages, ok := sqlitePages(t, dir, db, wal); ok && w.commitFrame > 0 && pages != int64(w.pages) {
-			t.Fatalf("SQLite sees %d pages, the walk %d", pages, w.pages)
+		if pages, ok := sqlitePages(t, dir, db, wal); ok && w.CommitFrame > 0 && pages != int64(w.Pages) {
+			t.Fatalf("SQLite sees %d pages, the walk %d", pages, w.Pages)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // maxCopy is the largest database with its log, in bytes, that is copied only so that an
@@ -103,7 +104,7 @@ func (l *liveCheck) withJournal(ctx context.Context, v livedb.Files) (_ *results
 		t.verdict = Empty
 		return t, nil, nil
 	}
-	if v.Main.Size < minPage {
+	if v.Main.Size < sqlitefile.MinPageSize {
 		// SQLite takes it for a database without pages, and deletes its log.
 		failed, err := l.onCopy(ctx, v, t)
 		return t, failed, err

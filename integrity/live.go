@@ -9,6 +9,7 @@ import (
 
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // liveCheck judges a database that others may be using.
@@ -74,7 +75,7 @@ func (l *liveCheck) attempt(ctx context.Context) (*results, *Level, error) {
 // readIndex reads the index of a log that holds something.
 func (l *liveCheck) readIndex() error {
 	l.index = nil
-	wal, err := os.Stat(l.path + "-wal")
+	wal, err := os.Stat(sqlitefile.WAL(l.path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -105,7 +106,7 @@ func (l *liveCheck) raw(ctx context.Context, v livedb.Files) (*results, error) {
 	}
 	f := &files{main: main, size: size, index: l.index}
 	if v.WAL.Size > 0 {
-		wal, err := livedb.OpenSidecar(l.path + "-wal")
+		wal, err := livedb.OpenSidecar(sqlitefile.WAL(l.path))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, livedb.ErrMoving
 		}

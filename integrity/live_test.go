@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // writer commits as fast as it can, with vacuum and checkpoints now and then.
@@ -253,7 +255,7 @@ func TestSuperJournalSurvives(t *testing.T) {
 	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, head := range map[string][]byte{"good": journalMagic, "bad": []byte("\xd9bad")} {
+	for name, head := range map[string][]byte{"good": []byte(sqlitefile.JournalMagic), "bad": []byte("\xd9bad")} {
 		j := make([]byte, 512)
 		copy(j, head)
 		j[15] = 0 // no records
@@ -266,7 +268,7 @@ func TestSuperJournalSurvives(t *testing.T) {
 		for _, v := range []uint32{uint32(len(victim)), sum} {
 			j = append(j, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
 		}
-		j = append(j, journalMagic...)
+		j = append(j, sqlitefile.JournalMagic...)
 		if err := os.WriteFile(path+"-journal", j, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // ErrUnprovable says that it is not known which committed state a database and its
@@ -29,7 +31,7 @@ type LogState struct {
 
 	PageSize int    // bytes
 	Pages    uint32 // 0: the file is the state
-	walk     *walWalk
+	log      *sqlitefile.Log
 }
 
 // Frames calls fn with each page of the log that belongs over the file: the page's
@@ -38,11 +40,11 @@ func (s LogState) Frames(fn func(pgno uint32, off int64) error) error {
 	if s.Pages == 0 {
 		return nil
 	}
-	for i, pgno := range s.walk.committed {
+	for i, pgno := range s.log.Committed {
 		if pgno == 0 || pgno > s.Pages {
 			continue // beyond the end that a later commit gave the database
 		}
-		if err := fn(pgno, s.walk.pageAt(int64(i)+1)); err != nil {
+		if err := fn(pgno, s.log.PageAt(int64(i)+1)); err != nil {
 			return err
 		}
 	}
@@ -65,8 +67,8 @@ func ProveLog(ctx context.Context, main io.ReaderAt, size int64, log io.ReaderAt
 	if has(CodeWALHeader) {
 		return LogState{}, unprovable("its format is not known")
 	}
-	p := &proof{main: main, size: size, log: log, cut: has(CodeWALLost), behind: has(CodeWALBehind)}
-	if err := p.read(ctx, logSize); err != nil {
+	p := &proof{main: main, size: size, file: logFile(log, logSize), cut: has(CodeWALLost), behind: has(CodeWALBehind)}
+	if err := p.read(ctx); err != nil {
 		return LogState{}, err
 	}
 	return p.newest(ctx)
@@ -74,86 +76,80 @@ func ProveLog(ctx context.Context, main io.ReaderAt, size int64, log io.ReaderAt
 
 // proof is a database and its log while its newest state is looked for.
 type proof struct {
-	main, log io.ReaderAt
-	size      int64 // bytes of main
-	walk      *walWalk
-	cut       bool // the log held more than it proves
-	behind    bool // a checkpoint went further than the log proves
-	assumed   bool // the log's header is made up from its frames
+	main    io.ReaderAt
+	size    int64 // bytes of main
+	file    sqlitefile.LogFile
+	log     *sqlitefile.Log
+	cut     bool // the log held more than it proves
+	behind  bool // a checkpoint went further than the log proves
+	assumed bool // the log's header is made up from its frames
 }
 
-func (p *proof) read(ctx context.Context, logSize int64) (err error) {
-	var h header
-	if p.size >= headerSize {
-		if err := readAt(p.main, h.raw[:], 0); err != nil {
+func (p *proof) read(ctx context.Context) (err error) {
+	var h sqlitefile.Header
+	if p.size >= sqlitefile.HeaderSize {
+		if err := readAt(p.main, h[:], 0); err != nil {
 			return err
 		}
 	}
-	if p.walk, err = walkWAL(ctx, p.log, logSize, h.pageSize()); err != nil {
+	if p.log, err = readLog(ctx, p.file, h.PageSize()); err != nil {
 		return err
 	}
-	if ps := p.walk.pageSize; ps != 0 && h.magic() && h.pageSize() != ps && p.walk.lostCommits+p.walk.commitFrame > 0 {
+	if ps := p.log.PageSize; ps != 0 && h.HasMagic() && h.PageSize() != ps && p.log.Lost()+p.log.CommitFrame > 0 {
 		return unprovable("it belongs to a database of another page size")
 	}
-	if p.walk.untracked {
+	if p.log.Untracked {
 		return unprovable("it is too large to be judged page by page")
 	}
 	return nil
 }
 
+// newest takes the file alone where it has every page of the log, or else the newest
+// provable commit. Where a checkpoint may have copied something of the damaged part,
+// neither is known to be a state that ever was.
 func (p *proof) newest(ctx context.Context) (s LogState, err error) {
-	if w := p.walk; !w.valid && w.lostCommits+w.beyondLost > 0 {
-		if !w.lostWhole {
+	if !p.log.Valid && p.log.Lost() > 0 {
+		if !p.log.Salvaged.Whole {
 			return s, unprovable("its header and its first frames are damaged")
 		}
-		assumed, err := w.assume(ctx, p.log)
-		if err != nil {
-			return s, err
+		if p.log, err = p.log.Assume(ctx, p.file); err != nil {
+			return s, shrunk(err)
 		}
-		p.walk, p.cut, p.assumed = assumed, false, true // only its header was known to be damaged
+		p.cut, p.assumed = false, true // only its header was known to be damaged
 	}
-	w := p.walk
-	s.walk, s.PageSize = w, w.pageSize
-	if w.valid {
-		s.Salts = hex.EncodeToString(w.header[16:24])
+	log := p.log
+	s.log, s.PageSize = log, log.PageSize
+	if log.Valid {
+		salts := log.Header.Salts()
+		s.Salts = hex.EncodeToString(salts[:])
 	}
-	if w.commitFrame == 0 && len(w.beyond) == 0 && !p.cut {
+	if log.CommitFrame == 0 && log.LastFrame == 0 && !p.cut {
 		return s, nil // there is nothing in it
 	}
-	at, err := stand(ctx, p.main, p.size, p.log, w)
+	copied, err := log.Copied(ctx, p.file, p.main, p.size)
 	if err != nil {
-		return s, err
+		return s, shrunk(err)
 	}
-	// A transaction that was never finished may have put pages back to what they were
-	// before the log: that the file has them so proves nothing. Nor may a page be left of
-	// which it is not known whether a checkpoint that died came to copy it.
-	if at.frame > 0 && at.unsure == 0 && (w.lostCommits > 0 || p.behind && !p.cut) {
-		s.Kept, s.Frame = w.commits, at.frame
-		for _, b := range w.beyond {
-			switch {
-			case b.commit == 0:
-			case b.n <= at.frame:
-				s.Kept++
-			default:
-				s.Dropped++
-			}
-		}
-		return s, nil
-	}
+	torn := p.assumed && (log.Tail || log.Partial) // where the header is damaged, the end may be as well
 	switch {
-	case w.lostCommits > 0 && (at.mixed > 0 || at.unknown > 0 && (at.copied || at.beyond > 0)), p.behind, p.assumed && (w.tail || w.partial) && (at.part || at.mixed > 0):
+	// A transaction that was never finished may have put pages back to what they were
+	// before the log: that the file has them so proves nothing.
+	case copied.All && (log.LostCommits > 0 || p.behind && !p.cut):
+		s.Kept, s.Frame = copied.Commits, copied.Frame
+		return s, nil
+	case log.LostCommits > 0 && copied.Mixed, p.behind, torn && copied.Any:
 		return s, unprovable("a checkpoint had begun to copy its damaged part, so that the file may be a mixture of two states")
 	}
-	s.Kept, s.Dropped, s.Frame = w.commits, w.lostCommits, w.commitFrame
+	s.Kept, s.Dropped, s.Frame = log.Commits, log.LostCommits, log.CommitFrame
 	if p.cut {
 		s.Dropped = max(1, s.Dropped)
 	}
-	if w.commitFrame == 0 {
+	if log.CommitFrame == 0 {
 		return s, nil
 	}
-	if have := p.size / int64(w.pageSize); int64(w.pages) > have+w.frames+1 {
-		return s, unprovable("it says that the database has %d pages, and most of them are nowhere", w.pages)
+	if have := p.size / int64(log.PageSize); int64(log.Pages) > have+log.Frames+1 {
+		return s, unprovable("it says that the database has %d pages, and most of them are nowhere", log.Pages)
 	}
-	s.Pages = w.pages
+	s.Pages = log.Pages
 	return s, nil
 }

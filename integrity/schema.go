@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // object is a row of the schema that has pages of its own, or should have.
@@ -126,14 +127,6 @@ func (s *sqlCheck) judgeShadows(objects []object, modules map[string]string) {
 	}
 }
 
-// Page types of b-trees (SQLite file format §1.6): tables with rowids, and all others.
-const (
-	tableInterior = 0x05
-	tableLeaf     = 0x0d
-	indexInterior = 0x02
-	indexLeaf     = 0x0a
-)
-
 // pageKind reads what kind of b-tree a page belongs to.
 const pageKind = "substr(d.data, CASE d.pgno WHEN 1 THEN 101 ELSE 1 END, 1)"
 
@@ -150,12 +143,12 @@ func (s *sqlCheck) judgeKinds(ctx context.Context, objects []object) error {
 			return nil
 		}
 		root := Finding{root: o.root, Page: o.root}
-		switch kind := b[0]; {
-		case kind == tableInterior || kind == tableLeaf:
+		switch kind := sqlitefile.PageType(b[0]); {
+		case kind.Valid() && kind.Table():
 			if !o.rowid {
 				s.found.addAt(root, CodePage, "root page %d is one of a table with rowids", o.root)
 			}
-		case kind == indexInterior || kind == indexLeaf:
+		case kind.Valid():
 			if !o.other {
 				s.found.addAt(root, CodePage, "root page %d is one of an index or of a table without rowids", o.root)
 			}

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // craft makes a database of 512-byte pages with the table u (root page 2) and the
@@ -97,7 +99,7 @@ func noise(n int) []byte {
 // rollback is a journal that says how many records it has and how many pages the
 // database had; it has room for one record.
 func rollback(records, pages uint32) []byte {
-	b := append(bytes.Clone(journalMagic), make([]byte, 2048-8)...)
+	b := append([]byte(sqlitefile.JournalMagic), make([]byte, 2048-8)...)
 	for i, v := range []uint32{records, 0, pages, 512, 512} {
 		binary.BigEndian.PutUint32(b[8+4*i:], v)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // outlived leaves a log whose tail nobody was ever told of: another process dies
@@ -160,7 +161,7 @@ func TestStaleTail(t *testing.T) {
 
 // forge changes both copies of the index's header and makes their checksums right.
 func forge(b []byte, change func(header []byte)) []byte {
-	h := b[:indexHeaderSize]
+	h := b[:sqlitefile.SHMHeaderSize]
 	change(h)
 	var s1, s2 uint32
 	for off := 0; off < 40; off += 8 {
@@ -169,7 +170,7 @@ func forge(b []byte, change func(header []byte)) []byte {
 	}
 	binary.NativeEndian.PutUint32(h[40:], s1)
 	binary.NativeEndian.PutUint32(h[44:], s2)
-	copy(b[indexHeaderSize:], h)
+	copy(b[sqlitefile.SHMHeaderSize:], h)
 	return b
 }
 

@@ -3,7 +3,6 @@ package repair
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // derived is the damage to things that can be rebuilt from sound tables. Any other
@@ -157,24 +157,21 @@ func (d *derived) clear(f *os.File) error {
 		return err
 	}
 	d.owned = map[uint32]bool{}
-	x := indexPages{r: f, layout: h, owned: d.owned}
+	x := indexPages{layout: h, owned: d.owned}
 	for _, root := range d.roots {
 		if err := x.follow(root); err != nil {
 			return err
 		}
 	}
-	empty := make([]byte, h.pageSize)
-	empty[0] = indexLeaf
-	binary.BigEndian.PutUint16(empty[5:], uint16(h.usable&0xffff)) // where its cells begin; 65536 is 0
+	empty := make([]byte, h.PageSize)
+	sqlitefile.ClearIndexRoot(empty, h.Usable)
 	for _, root := range d.roots {
 		if _, err := f.WriteAt(empty, h.offset(root)); err != nil {
 			return err
 		}
 	}
 	if d.free {
-		if _, err := f.WriteAt(make([]byte, 8), 32); err != nil { // head and count of the list of free pages (§1.3.10)
-			return err
-		}
+		return editHeader(f, (*sqlitefile.Header).ClearFreelist)
 	}
 	return nil
 }
@@ -224,12 +221,19 @@ func holdNoRows(ctx context.Context, conn *sqlite.Conn, never []uint32) error {
 		if err != nil {
 			return damageAs(err)
 		}
-		if b := st.Blob(0); more && !isZero(b) && (alike > 0 || b[0] != indexInterior && b[0] != indexLeaf) {
+		if b := st.Blob(0); more && !isZero(b) && (alike > 0 || !isIndexPage(b[0])) {
 			return notRepairable("page %d belongs to nothing and may hold rows", pgno)
 		}
 		st.Reset()
 	}
 	return nil
+}
+
+// isIndexPage reports whether a page of this type is one of an index, or of a table that
+// is stored as one.
+func isIndexPage(b byte) bool {
+	t := sqlitefile.PageType(b)
+	return t.Valid() && !t.Table()
 }
 
 func isZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }

@@ -2,12 +2,12 @@ package repair
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"os"
 	"slices"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // headerField reports whether a finding is about a field of the database header that
@@ -21,56 +21,61 @@ func headerField(f integrity.Finding) bool {
 }
 
 // repairHeader gives damaged fields of the header of the copy at path the value that
-// they must have had. That it was the right one is for the full check to prove. The
-// offsets are those of the SQLite file format, §1.3.
+// they must have had. That it was the right one is for the full check to prove.
 func repairHeader(ctx context.Context, path string) error {
 	return edit(path, func(f *os.File) error {
-		var h [100]byte
-		if _, err := f.ReadAt(h[:], 0); err != nil {
-			return err
-		}
-		repairVersions(h[18:20])
-		copy(h[21:24], []byte{64, 32, 32}) // payload fractions
-		if format := binary.BigEndian.Uint32(h[44:]); format > 4 {
-			format &= 0xff // all that SQLite reads of it
-			if format > 4 || format == 0 {
-				format = 4
+		var encoding sqlitefile.Encoding
+		err := editHeader(f, func(h *sqlitefile.Header) {
+			repairVersions(h)
+			h.SetFractions()
+			if format, known := h.SchemaFormat(); !known {
+				h.SetSchemaFormat(sqlitefile.SchemaFormatRead(format))
 			}
-			binary.BigEndian.PutUint32(h[44:], format)
-		}
-		if _, err := f.WriteAt(h[:], 0); err != nil {
+			encoding = h.Encoding()
+		})
+		if err != nil {
 			return err
 		}
-		return repairEncoding(ctx, path, f, binary.BigEndian.Uint32(h[56:]))
+		return repairEncoding(ctx, path, f, encoding)
 	})
+}
+
+// editHeader changes the header of the database in f.
+func editHeader(f *os.File, change func(*sqlitefile.Header)) error {
+	var h sqlitefile.Header
+	if _, err := f.ReadAt(h[:], 0); err != nil {
+		return err
+	}
+	change(&h)
+	_, err := f.WriteAt(h[:], 0)
+	return err
 }
 
 // repairVersions gives a damaged file format version the value of the other, or that
 // of a database without a log.
-func repairVersions(versions []byte) {
-	good := byte(1)
-	for _, v := range versions {
-		if v == 1 || v == 2 {
+func repairVersions(h *sqlitefile.Header) {
+	write, read := h.Versions()
+	good := byte(sqlitefile.VersionRollback)
+	for _, v := range []byte{write, read} {
+		if sqlitefile.ValidVersion(v) {
 			good = v
 		}
 	}
-	for i, v := range versions {
-		if v != 1 && v != 2 {
-			versions[i] = good
-		}
+	if !sqlitefile.ValidVersion(write) {
+		write = good
 	}
+	if !sqlitefile.ValidVersion(read) {
+		read = good
+	}
+	h.SetVersions(write, read)
 }
 
 // repairEncoding sets a damaged text encoding, which is what the header says now, to
 // the one with which the check has no quarrel: first what SQLite reads of the field.
-func repairEncoding(ctx context.Context, path string, f *os.File, now uint32) error {
-	says := now
-	if says > 3 {
-		says = max(says&3, 1)
-	}
-	for _, encoding := range []uint32{says, 1, 2, 3} {
+func repairEncoding(ctx context.Context, path string, f *os.File, now sqlitefile.Encoding) error {
+	for _, encoding := range []sqlitefile.Encoding{now.Read(), sqlitefile.UTF8, sqlitefile.UTF16LE, sqlitefile.UTF16BE} {
 		if encoding != now {
-			if _, err := f.WriteAt(binary.BigEndian.AppendUint32(nil, encoding), 56); err != nil {
+			if err := editHeader(f, func(h *sqlitefile.Header) { h.SetEncoding(encoding) }); err != nil {
 				return err
 			}
 		}

@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 const corpus = "../../testdata/corrupt"
 
-// The parts of a log, in bytes (SQLite file format §4.1).
+// The parts of a log, in bytes.
 const (
-	walHeaderSize = 32
-	walFrameSize  = 24
+	walHeaderSize = sqlitefile.WALHeaderSize
+	walFrameSize  = sqlitefile.FrameHeaderSize
 )
 
 // wantsCorrupt reports whether a fixture's NAME.want expects the verdict corrupt.

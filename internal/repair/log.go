@@ -9,12 +9,13 @@ import (
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // applyLog brings into the copy at path what its log proves, as a checkpoint would,
 // and removes the log. report is the check of the original.
 func applyLog(ctx context.Context, path string, report integrity.Report, r *Result) (err error) {
-	log, err := livedb.OpenSidecar(path + "-wal")
+	log, err := livedb.OpenSidecar(sqlitefile.WAL(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

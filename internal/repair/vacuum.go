@@ -10,6 +10,7 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // vacuum has SQLite write all that the copy at path holds into a new file in dir, without
@@ -32,8 +33,8 @@ func vacuum(ctx context.Context, path, dir string) (err error) {
 		return err
 	}
 	return edit(path, func(f *os.File) error {
-		var mode [2]byte // file format versions, which say whether a log is used (§1.3.3)
-		if _, err := f.ReadAt(mode[:], 18); err != nil {
+		var old sqlitefile.Header
+		if _, err := f.ReadAt(old[:], 0); err != nil {
 			return err
 		}
 		n, err := io.Copy(io.NewOffsetWriter(f, 0), scratch.File)
@@ -43,8 +44,8 @@ func vacuum(ctx context.Context, path, dir string) (err error) {
 		if err := f.Truncate(n); err != nil {
 			return err
 		}
-		_, err = f.WriteAt(mode[:], 18) // the new file uses no log
-		return err
+		// The new file uses no log; the old one may have.
+		return editHeader(f, func(h *sqlitefile.Header) { h.SetVersions(old.Versions()) })
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 )
 
 // Copied is what of a damaged log is in the database file, by comparison of the pages. A
@@ -36,7 +37,7 @@ func (l *Log) Copied(ctx context.Context, f LogFile, main io.ReaderAt, size int6
 	if l.Untracked || l.PageSize == 0 {
 		return Copied{Any: true, Mixed: true}, nil
 	}
-	c := &comparison{log: l, main: main, size: size, page: make([]byte, l.PageSize), provable: map[uint32]bool{}, newest: map[uint32]bool{}}
+	c := &comparison{log: l, main: main, size: size, page: make([]byte, l.PageSize), provable: map[uint32]bool{}, newest: map[uint32]pageCopy{}}
 	if err := c.compareProvable(ctx, f); err != nil {
 		return Copied{}, fmt.Errorf("compare log and database: %w", err)
 	}
@@ -54,10 +55,16 @@ type comparison struct {
 	size  int64 // bytes of main
 	page  []byte
 
-	provable map[uint32]bool // pages of provable frames: the file has the newest of those copies
-	newest   map[uint32]bool // pages of all frames up to found.Frame: the file has the newest copy
-	pages    uint32          // of the database after found.Frame; 0 is not known
-	unknown  bool            // a damaged frame may be of a page that no provable frame has
+	provable map[uint32]bool     // pages of provable frames: the file has the newest of those copies
+	newest   map[uint32]pageCopy // pages of all frames up to found.Frame: their newest copies
+	pages    uint32              // of the database after found.Frame; 0 is not known
+	unknown  bool                // a damaged frame may be of a page that no provable frame has
+}
+
+// pageCopy is a copy of a page in the log.
+type pageCopy struct {
+	same   bool // the file has it
+	proven bool // the frame is not damaged
 }
 
 // compareProvable compares the newest provable copy of each page.
@@ -78,7 +85,7 @@ func (c *comparison) compareProvable(ctx context.Context, f LogFile) error {
 		if err != nil {
 			return err
 		}
-		c.provable[pgno], c.newest[pgno] = same, same
+		c.provable[pgno], c.newest[pgno] = same, pageCopy{same, true}
 		c.found.Any = c.found.Any || same
 	}
 	c.found.Commits = c.log.Commits
@@ -95,11 +102,9 @@ func (c *comparison) compareBeyond(ctx context.Context, f LogFile) error {
 		}
 		sum.Set(stored[:])
 	}
-	unfinished := map[uint32]bool{}
+	unfinished := map[uint32]pageCopy{}
 	finish := func(n int64, pages uint32) {
-		for pgno, same := range unfinished {
-			c.newest[pgno] = same
-		}
+		maps.Copy(c.newest, unfinished)
 		clear(unfinished)
 		c.found.Frame, c.pages = n, pages
 	}
@@ -117,7 +122,7 @@ func (c *comparison) compareBeyond(ctx context.Context, f LogFile) error {
 		c.found.Any = c.found.Any || same
 		c.found.Mixed = c.found.Mixed || same && !replaced
 		c.unknown = c.unknown || !same && !proven && !replaced
-		unfinished[pgno] = same
+		unfinished[pgno] = pageCopy{same, proven}
 		if commit != 0 && pgno != 0 && pgno <= commit {
 			commits = true
 			c.found.Commits++
@@ -174,8 +179,8 @@ func (c *comparison) conclude() Copied {
 	found.Mixed = found.Mixed || c.unknown && found.Any
 	used := func(pgno uint32) bool { return c.pages == 0 || pgno <= c.pages } // else the database shrank
 	found.All = found.Frame > 0
-	for pgno, same := range c.newest {
-		found.All = found.All && (same || !used(pgno))
+	for pgno, copy := range c.newest {
+		found.All = found.All && (copy.same || copy.proven && !used(pgno))
 	}
 	for pgno, same := range c.provable {
 		found.Older = found.Older || found.All && !same && used(pgno)

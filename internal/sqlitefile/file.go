@@ -45,18 +45,22 @@ func (f *File) Overflow(first uint32, max int64) iter.Seq2[OverflowPage, error] 
 	return func(yield func(OverflowPage, error) bool) {
 		b := make([]byte, f.PageSize)
 		for n := first; n != 0 && max > 0; max-- {
-			err := f.Page(n, b)
-			if !yield(OverflowPage{n, b[4:f.Usable]}, err) || err != nil {
+			if err := f.Page(n, b); err != nil {
+				yield(OverflowPage{N: n}, err)
 				return
 			}
-			n = binary.BigEndian.Uint32(b)
+			next := binary.BigEndian.Uint32(b)
+			if !yield(OverflowPage{n, next, b[4:f.Usable]}, nil) {
+				return
+			}
+			n = next
 		}
 	}
 }
 
 // OverflowPage is a page of an overflow chain.
 type OverflowPage struct {
-	N       uint32
+	N, Next uint32 // Next is 0 for the last
 	Content []byte // to the end of the page; the last one's is not all payload
 }
 

@@ -169,6 +169,15 @@ func (h *Header) SchemaFormat() (v uint32, ok bool) {
 	return v, v <= maxSchemaFormat
 }
 
+// SchemaFormatRead returns the schema format that SQLite takes an unknown one for: it
+// reads the lowest byte only.
+func SchemaFormatRead(v uint32) uint32 {
+	if v &= 0xff; v > maxSchemaFormat || v == 0 {
+		return maxSchemaFormat
+	}
+	return v
+}
+
 // SetSchemaFormat sets the schema format number.
 func (h *Header) SetSchemaFormat(v uint32) { h.put32(offSchemaFormat, v) }
 
@@ -217,6 +226,14 @@ const (
 
 // Valid reports whether there is such an encoding.
 func (e Encoding) Valid() bool { return e >= UTF8 && e <= UTF16BE }
+
+// Read returns the encoding that SQLite takes an unknown one for: it reads two bits only.
+func (e Encoding) Read() Encoding {
+	if e.Valid() {
+		return e
+	}
+	return max(e&3, UTF8)
+}
 
 // String returns the encoding's name as PRAGMA encoding has it.
 func (e Encoding) String() string {

@@ -158,6 +158,7 @@ func TestCopied(t *testing.T) {
 		{"page number damaged, provable part", 3, 0, "aa", sqlitefile.Copied{Frame: 5, Commits: 2, Any: true, Mixed: true}},
 		{"page number damaged, nothing", 3, 0, "xy", sqlitefile.Copied{Frame: 5, Commits: 2}},
 		{"first frame damaged and replaced", 1, 100, "cbc", sqlitefile.Copied{All: true, Frame: 5, Commits: 3, Any: true, Mixed: true}},
+		{"page number damaged, everything but that page", 3, 0, "cac", sqlitefile.Copied{Frame: 5, Commits: 2, Any: true, Mixed: true}},
 		{"the new page only", 4, 100, "xyc", sqlitefile.Copied{Frame: 5, Commits: 3, Any: true, Mixed: true}},
 	} {
 		b := threeCommits(false)
