@@ -16,6 +16,7 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // Request says what kind of backup to make; see [Manual] and [Auto].
@@ -125,13 +126,13 @@ func (m *Manager) damagedFiles(ctx context.Context) error {
 // which SQLite makes with the first opening for writing, leaves a damaged one: it may
 // be another database's. Anything less than a proof is no.
 func (m *Manager) damagedByJournal(ctx context.Context) bool {
-	f, err := livedb.OpenSidecar(m.cfg.Database + "-journal")
+	f, err := livedb.OpenSidecar(sqlitefile.Journal(m.cfg.Database))
 	if err != nil {
 		return false
 	}
-	var first [1]byte // zero in the journal of a finished transaction (SQLite file format §3)
+	var first [1]byte
 	_, err = f.ReadAt(first[:], 0)
-	if err = errors.Join(err, f.Close()); err != nil || first[0] == 0 {
+	if err = errors.Join(err, f.Close()); err != nil || !sqlitefile.JournalPending(first[0]) {
 		return false
 	}
 	report, err := m.look(ctx, integrity.LevelQuick, min(m.cfg.LockWait, 2*time.Second))

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/fsnotify/fsnotify"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // watcher notices when the database's files are written to. It watches their
@@ -28,7 +30,7 @@ type stamp struct {
 func watch(database string) (*watcher, error) {
 	dir, base := filepath.Dir(database), filepath.Base(database)
 	w := &watcher{ch: make(chan struct{}, 1), done: make(chan struct{}), db: database,
-		names: map[string]bool{base: true, base + "-wal": true, base + "-journal": true}}
+		names: map[string]bool{base: true, sqlitefile.WAL(base): true, sqlitefile.Journal(base): true}}
 	w.poll()
 	var err error
 	if w.fs, err = fsnotify.NewWatcher(); err == nil {
@@ -84,7 +86,7 @@ func (w *watcher) poll() bool {
 		return false
 	}
 	var now [2]stamp
-	for i, name := range []string{w.db, w.db + "-wal"} {
+	for i, name := range []string{w.db, sqlitefile.WAL(w.db)} {
 		if st, err := os.Stat(name); err == nil {
 			now[i] = stamp{st.Size(), st.ModTime().UnixNano()}
 		}

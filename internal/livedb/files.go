@@ -50,10 +50,10 @@ func Look(path string) (Files, error) {
 		counters := f.Header.Counters()
 		f.Main.Head = hex.EncodeToString(counters[:])
 	}
-	if f.WAL, err = sidecarState(sqlitefile.WAL(real), 32); err != nil {
+	if f.WAL, err = sidecarState(sqlitefile.WAL(real), sqlitefile.WALHeaderSize); err != nil {
 		return Files{}, err
 	}
-	if f.Journal, err = sidecarState(sqlitefile.Journal(real), 28); err != nil {
+	if f.Journal, err = sidecarState(sqlitefile.Journal(real), sqlitefile.JournalHeaderSize); err != nil {
 		return Files{}, err
 	}
 	index, err := size(sqlitefile.SHM(real))

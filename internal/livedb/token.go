@@ -3,6 +3,8 @@ package livedb
 import (
 	"bytes"
 	"context"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // Token identifies the state that a Tx has pinned: it is recognised again under the lock
@@ -66,11 +68,8 @@ func (k *Token) Matches(ctx context.Context, w *Tx) (bool, error) {
 	if err := w.OpenSecondReader(ctx); err != nil || w.second == nil {
 		return false, err
 	}
-	if _, ok := t.Position(); !ok && files.WAL.Size > walHeaderSize {
+	if _, ok := t.Position(); !ok && files.WAL.Size > sqlitefile.WALHeaderSize {
 		return false, nil // there may be a log that SQLite does not report
 	}
 	return sameState(t, w.second), nil
 }
-
-// walHeaderSize is the size of a log without frames.
-const walHeaderSize = 32
