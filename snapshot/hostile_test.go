@@ -15,9 +15,9 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// lateComer has a program open the database and write to it in the middle of a
+// straggler has a program open the database and write to it in the middle of a
 // swap, and returns it, waiting for the lock.
-func lateComer(t *testing.T, db string, run func()) *peer {
+func straggler(t *testing.T, db string, run func()) *peer {
 	t.Helper()
 	var late *peer
 	snapshot.SetCrashPoint(func(name string) {
@@ -36,7 +36,7 @@ func lateComer(t *testing.T, db string, run func()) *peer {
 				return
 			}
 		}
-		t.Error("the late comer never opened the database")
+		t.Error("the straggler never opened the database")
 	})
 	defer snapshot.SetCrashPoint(nil)
 	run()
@@ -66,7 +66,7 @@ func TestApplicationStartsInTheMiddleOfASwap(t *testing.T) {
 				if damaged {
 					testdb.ZeroPage(t, db, 2)
 				}
-				late := lateComer(t, db, func() {
+				late := straggler(t, db, func() {
 					if !damaged {
 						must(t, m.Restore(t.Context(), good.ID, snapshot.RestoreOptions{Offline: true}))
 						return
@@ -82,7 +82,7 @@ func TestApplicationStartsInTheMiddleOfASwap(t *testing.T) {
 					t.Errorf("an acknowledged commit is gone: %s rows", rows)
 				}
 				if again := late.ask("SELECT count(*) FROM log"); answer != "" && again == "1" {
-					t.Errorf("the late comer goes on with the replaced file: %q, then %q", answer, again)
+					t.Errorf("the straggler goes on with the replaced file: %q, then %q", answer, again)
 				}
 				late.end()
 				testdb.ShellIntegrity(t, db)
