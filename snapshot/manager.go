@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/swap"
 )
 
 // Names a caller meets again and again, under this package's name.
@@ -153,7 +153,7 @@ func (m *Manager) enterChanges(ctx context.Context, ch catalog.Changes) {
 // The backup directory is swept as the catalog is reconciled with it.
 func (m *Manager) sweep() error {
 	durable.SweepShared()
-	if _, err := durable.SweepFor(filepath.Dir(m.cfg.Database), filepath.Base(m.cfg.Database)); err != nil {
+	if err := swap.Sweep(m.cfg.Database); err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	return nil

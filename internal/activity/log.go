@@ -87,7 +87,7 @@ func (l *Log) append(text []byte, durably bool) (err error) {
 		return err
 	}
 	if durably {
-		if err := f.Sync(); err != nil {
+		if err := durable.Sync(f); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,8 @@ import (
 
 	seekable "github.com/SaveTheRbtz/zstd-seekable-format-go/pkg"
 	"github.com/klauspost/compress/zstd"
+
+	"example.com/snapd/internal/testdb"
 )
 
 // zstdTool runs the stock zstd on a file and returns its standard output.
@@ -31,9 +33,7 @@ func zstdTool(t *testing.T, args ...string) []byte {
 
 // If this fails, archives do not outlive the project.
 func TestStockZstd(t *testing.T) {
-	if _, err := exec.LookPath("zstd"); err != nil {
-		missing(t, "zstd")
-	}
+	testdb.RequireTool(t, "zstd")
 	for _, s := range shapes {
 		t.Run(s.name, func(t *testing.T) {
 			image := crmImage(s.pageSize*s.pages, max(s.pageSize, 512), 12)
@@ -58,10 +58,7 @@ func TestStockZstd(t *testing.T) {
 // If this fails, who has only zstd gets a wrong database from a rotten archive
 // without an error.
 func TestStockZstdOfFlippedBits(t *testing.T) {
-	path, err := exec.LookPath("zstd")
-	if err != nil {
-		missing(t, "zstd")
-	}
+	path := testdb.RequireTool(t, "zstd")
 	for _, s := range subjects(t) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
@@ -77,13 +76,4 @@ func open(t testing.TB, b []byte) *Reader {
 		t.Fatal(err)
 	}
 	return r
-}
-
-// missing skips, loudly, and fails where every tool must be there.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf("%s is missing, and CI must have it", what)
-	}
-	t.Skipf("NOT TESTED: %s is not installed here", what)
 }

@@ -41,6 +41,7 @@ func Create(target string, perm fs.FileMode) (*File, error) {
 	if base == "" || base == "." || base == ".." {
 		return nil, fmt.Errorf("create temporary file: %q names no file", target)
 	}
+	before(StepCreate, target)
 	f, err := createTemp(dir, base, perm)
 	if err != nil {
 		return nil, fmt.Errorf("create temporary file for %s: %w", target, err)
@@ -118,7 +119,7 @@ func (f *File) note(off int64, n int) {
 
 // Sync puts everything written so far on stable storage.
 func (f *File) Sync() error {
-	if err := syncFile(f.f); err != nil {
+	if err := Sync(f.f); err != nil {
 		return fmt.Errorf("sync %s: %w", f.Name(), err)
 	}
 	return nil
@@ -141,6 +142,7 @@ func (f *File) publish(rename func(from, to string) error) error {
 	if err := f.settle(); err != nil {
 		return fmt.Errorf("commit %s: %w", f.target, err)
 	}
+	before(StepRename, f.target)
 	if err := rename(f.Name(), f.target); err != nil {
 		return fmt.Errorf("commit %s: %w", f.target, err)
 	}

@@ -23,6 +23,7 @@ func Rename(from, to string) error { return move(replace, from, to) }
 func RenameNew(from, to string) error { return move(renameNew, from, to) }
 
 func move(rename func(from, to string) error, from, to string) error {
+	before(StepRename, to)
 	if err := rename(from, to); err != nil {
 		return fmt.Errorf("rename %s: %w", from, err)
 	}
@@ -35,6 +36,7 @@ func move(rename func(from, to string) error, from, to string) error {
 
 // Remove deletes the file at path durably. A missing one is not an error.
 func Remove(path string) error {
+	before(StepRemove, path)
 	err := os.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -64,6 +66,7 @@ func Symlink(target, link string) error {
 			return fmt.Errorf("link %s to %s: %w", link, target, errors.Join(errSym, err))
 		}
 	}
+	before(StepLink, link)
 	errRename := replace(tmp, link)
 	// POSIX rename does nothing between two hard links of one file, and leaves
 	// both names; after any other success tmp is gone already.
@@ -78,9 +81,12 @@ func Symlink(target, link string) error {
 
 // SyncDir makes creations, renames and removals in dir survive a crash.
 func SyncDir(dir string) error {
+	dir = filepath.Clean(dir)
+	before(StepSyncDir, dir)
 	if err := syncDir(dir); err != nil {
 		return fmt.Errorf("sync directory %s: %w", dir, err)
 	}
+	synced(StepSyncDir, dir)
 	return nil
 }
 

@@ -2,9 +2,10 @@ package livedb
 
 import (
 	"bufio"
-	"os"
 	"os/exec"
 	"testing"
+
+	"example.com/snapd/internal/testdb"
 )
 
 // run is shell for SQL that must succeed.
@@ -20,14 +21,7 @@ func run(t *testing.T, db, script string) {
 // It is killed by stop, or when the test ends.
 func startPython(t *testing.T, db, script string) (stop func()) {
 	t.Helper()
-	p, err := exec.LookPath("python3")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("python3 is needed in CI: %v", err)
-		}
-		t.Skip("SKIPPED, NOTHING PROVEN: python3 is not installed (Debian: apt-get install python3)")
-	}
-	cmd := exec.Command(p, "-u", "-c", `
+	cmd := exec.Command(testdb.RequireTool(t, "python3"), "-u", "-c", `
 import sqlite3, sys
 c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
 def ready(): print("ready", flush=True)

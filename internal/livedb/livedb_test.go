@@ -17,19 +17,14 @@ import (
 	"time"
 
 	modernc "modernc.org/sqlite"
+
+	"example.com/snapd/internal/testdb"
 )
 
 // shell runs SQL in the sqlite3 shell: another process with another library.
 func shell(t *testing.T, db, script string) (string, error) {
 	t.Helper()
-	p, err := exec.LookPath("sqlite3")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("sqlite3 is needed in CI: %v", err)
-		}
-		t.Skip("SKIPPED, NOTHING PROVEN: sqlite3 is not installed (Debian: apt-get install sqlite3)")
-	}
-	out, err := exec.Command(p, "-bail", "-batch", db, script).CombinedOutput()
+	out, err := exec.Command(testdb.RequireTool(t, "sqlite3"), "-bail", "-batch", db, script).CombinedOutput()
 	return strings.TrimSpace(string(out)), err
 }
 

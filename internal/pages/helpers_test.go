@@ -14,21 +14,13 @@ import (
 	"testing"
 
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/testdb"
 )
 
-// tool returns the path of a foreign program. Where it is missing the test is
-// skipped loudly, in CI it fails: what it proves cannot be proven otherwise.
+// tool returns the path of a foreign program.
 func tool(t *testing.T, name string) string {
 	t.Helper()
-	p, err := exec.LookPath(name)
-	if err == nil {
-		return p
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatalf("%s is needed in CI: %v", name, err)
-	}
-	t.Skipf("SKIPPED, NOTHING PROVEN: %s is not installed (Debian: apt-get install sqlite3 python3)", name)
-	return ""
+	return testdb.RequireTool(t, name)
 }
 
 // shell runs SQL in the sqlite3 shell, a process and a library of its own.

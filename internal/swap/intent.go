@@ -49,6 +49,17 @@ func intentPath(database string) string {
 	return filepath.Join(filepath.Dir(database), "."+filepath.Base(database)+".snapd-restore")
 }
 
+// Sweep removes the temporary files that a crash left of a database and of its intent.
+// The caller holds the lock, and no restore is pending.
+func Sweep(database string) error {
+	for _, target := range []string{database, intentPath(database)} {
+		if _, err := durable.SweepFor(filepath.Dir(target), filepath.Base(target)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // stateOf returns the state of database+suffix, nil when there is no such file.
 func stateOf(database, suffix string) (*fileState, error) {
 	path := database + suffix
