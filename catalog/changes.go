@@ -7,7 +7,7 @@ import (
 
 // Changes is what bringing the catalog in line with its directory found.
 type Changes struct {
-	Rebuilt  bool     // the catalog was made anew from the archives
+	Rebuilt  bool     // the catalog was rebuilt from the archives
 	Reason   string   // why, when nobody asked for it
 	SetAside string   // path of the copy of a damaged catalog.json
 	Pinned   []string // ids of backups pinned because the damaged catalog.json no longer told whether they were

@@ -7,7 +7,7 @@ import (
 	"example.com/snapd/internal/schedule"
 )
 
-// State is what a backup directory remembers beside its entries. All of it is
+// State is what a backup directory remembers next to its entries. All of it is
 // optional; the zero value says that nothing has happened yet.
 type State struct {
 	LastSuccess map[Trigger]Outcome `json:"last_success,omitempty"`

@@ -112,6 +112,7 @@ func (p *protected) look(t *testing.T, id string) (read bool, err error) {
 // Lost: a restored or queried database that never was, out of a backup that
 // rotted, was cut, or is another one under its name.
 func TestDamagedBackupsGiveNothingWrong(t *testing.T) {
+	t.Parallel()
 	p := newProtected(t)
 	good := p.stored[1]
 	for n := range 48 {
@@ -140,6 +141,7 @@ func TestDamagedBackupsGiveNothingWrong(t *testing.T) {
 
 // Lost: the same, once the catalog was rebuilt and takes the damaged archive's word.
 func TestRebuiltFromDamagedArchives(t *testing.T) {
+	t.Parallel()
 	p := newProtected(t)
 	good := p.stored[1]
 	for n := range 24 {

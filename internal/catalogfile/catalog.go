@@ -22,11 +22,11 @@ import (
 // compared, not only the stamps.
 const racyWindow = 3 * time.Second
 
-// mendWait bounds how long a reader waits for the lock to mend the catalog.
-const mendWait = time.Minute
+// rebuildWait bounds how long a reader waits for the lock to rebuild the catalog.
+const rebuildWait = time.Minute
 
 // Catalog is the index of the backups of one database in one directory. Its
-// methods are safe for concurrent use, and beside other processes'. Reading
+// methods are safe for concurrent use, and concurrently with other processes'. Reading
 // needs no lock; the text is read again only when the file changed.
 type Catalog struct {
 	dir, base string
@@ -39,7 +39,7 @@ type Catalog struct {
 	mu      sync.Mutex      // guards what follows; never held while waiting for a lock
 	doc     *document       // immutable; nil before the first load
 	stamp   stamp           // the file that doc stands for
-	changes catalog.Changes // what loading had to mend, not yet told
+	changes catalog.Changes // what loading had to rebuild, not yet told
 }
 
 // stamp recognises one version of catalog.json.
@@ -57,7 +57,7 @@ var seed = maphash.MakeSeed()
 
 // Open returns the catalog of the backups of the database base ("data" for
 // data.db) in dir. A missing directory is an empty catalog; it is not created
-// here. A missing or damaged catalog.json is made anew from the archives, in
+// here. A missing or damaged catalog.json is rebuilt from the archives, in
 // memory only where dir cannot be written: TakeChanges tells. Errors: ErrBase,
 // ErrVersion, and those of reading files.
 func Open(dir, base string) (*Catalog, error) {
@@ -115,7 +115,7 @@ func (c *Catalog) Get(id string) (catalog.Entry, error) {
 	return doc.get(id)
 }
 
-// State returns what is remembered beside the entries.
+// State returns what is remembered next to the entries.
 func (c *Catalog) State() (catalog.State, error) {
 	doc, err := c.view()
 	if err != nil {
@@ -126,26 +126,26 @@ func (c *Catalog) State() (catalog.State, error) {
 
 func (c *Catalog) file() string { return filepath.Join(c.dir, catalogName) }
 
-// view returns the present catalog, for reading, mending it first if need be.
+// view returns the present catalog, for reading, rebuilding it first if need be.
 func (c *Catalog) view() (*document, error) {
 	doc, err := c.load()
-	if err == nil || !needsMending(err) {
+	if err == nil || !needsRebuild(err) {
 		return doc, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), mendWait)
+	ctx, cancel := context.WithTimeout(context.Background(), rebuildWait)
 	defer cancel()
 	unlock, errLock := c.lock(ctx)
 	if errors.Is(errLock, ErrReadOnly) {
-		return c.mendInMemory(err, errLock)
+		return c.rebuildInMemory(err, errLock)
 	}
 	if errLock != nil {
 		return nil, errors.Join(err, errLock)
 	}
-	doc, err = c.load() // somebody else may have mended it meanwhile
-	if err != nil && needsMending(err) {
+	doc, err = c.load() // somebody else may have rebuilt it meanwhile
+	if err != nil && needsRebuild(err) {
 		var errSave error
-		if doc, errSave = c.mend(err); errSave != nil {
-			doc, err = c.mendInMemory(err, errSave)
+		if doc, errSave = c.replaceLost(err); errSave != nil {
+			doc, err = c.rebuildInMemory(err, errSave)
 		} else {
 			err = nil
 		}
@@ -153,7 +153,7 @@ func (c *Catalog) view() (*document, error) {
 	return doc, errors.Join(err, unlock())
 }
 
-// viewLocked is view for a writer, who holds the lock: what could not be mended on
+// viewLocked is view for a writer, who holds the lock: what could not be rebuilt on
 // disk is an error, so that a damaged file is never overwritten before a copy
 // of it is safe.
 func (c *Catalog) viewLocked() (*document, error) {
@@ -163,8 +163,8 @@ func (c *Catalog) viewLocked() (*document, error) {
 	}
 	c.mu.Unlock()
 	doc, err := c.load()
-	if err != nil && needsMending(err) {
-		return c.mend(err)
+	if err != nil && needsRebuild(err) {
+		return c.replaceLost(err)
 	}
 	return doc, err
 }
@@ -172,7 +172,7 @@ func (c *Catalog) viewLocked() (*document, error) {
 // errLost: there are archives, but no catalog.json.
 var errLost = errors.New("catalog.json is missing")
 
-func needsMending(err error) bool { return errors.Is(err, ErrDamaged) || errors.Is(err, errLost) }
+func needsRebuild(err error) bool { return errors.Is(err, ErrDamaged) || errors.Is(err, errLost) }
 
 // load returns the document of the file as it is now, from memory when that is
 // the same. Errors: errLost, ErrDamaged, ErrVersion, and those of reading.
@@ -259,7 +259,7 @@ func (c *Catalog) adopt(doc *document, s stamp) {
 	c.doc, c.stamp = doc, s
 }
 
-// TakeChanges returns what opening or reading had to mend since it was last
+// TakeChanges returns what opening or reading had to rebuild since it was last
 // asked; Reconcile and Rebuild include it.
 func (c *Catalog) TakeChanges() catalog.Changes {
 	c.mu.Lock()

@@ -198,6 +198,7 @@ func TestWriteErrors(t *testing.T) {
 
 // Lost: the damaged catalog, overwritten although no copy of it could be made.
 func TestDamagedCatalogStaysUntilCopied(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c, err := Open(dir, "data")
 	if err != nil {

@@ -178,6 +178,7 @@ func TestNewerVersionIsLeftAlone(t *testing.T) {
 
 // Lost: time and memory to a catalog that no program of ours wrote.
 func TestOversizedCatalog(t *testing.T) {
+	t.Parallel()
 	dir, want := three(t)
 	path := filepath.Join(dir, "catalog.json")
 	if err := os.Truncate(path, 257<<20); err != nil { // sparse
@@ -242,7 +243,7 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
-// Lost: a mended catalog must reach the disk also when it says what the last
+// Lost: a rebuilt catalog must reach the disk also when it says what the last
 // good one did.
 func TestMendedCatalogIsWritten(t *testing.T) {
 	c := open(t, t.TempDir())

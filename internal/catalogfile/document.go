@@ -88,7 +88,7 @@ func (d *document) search(seq uint64) (int, bool) {
 // merge adds entries whose Seq is only a claim, 0 for unknown. The order is by
 // claim, then time, then name, so that it comes out the same whenever and
 // however often it is made; who finds the number taken gets the next one, and
-// pushes those that follow. A copy of an old backup thus stands beside the old
+// pushes those that follow. A copy of an old backup thus is next to the old
 // one, never as the newest.
 func (d *document) merge(added []catalog.Entry) {
 	d.entries = append(d.entries, added...)
@@ -103,7 +103,7 @@ func (d *document) merge(added []catalog.Entry) {
 	d.nextSeq = max(d.nextSeq, last+1)
 }
 
-// validate checks what holds between the entries, and mends a nextSeq that is
+// validate checks what holds between the entries, and raises a nextSeq that is
 // too low, so that no number is ever given twice.
 func (d *document) validate() error {
 	bySeq := func(a, b catalog.Entry) int { return cmp.Compare(a.Seq, b.Seq) }

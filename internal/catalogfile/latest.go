@@ -16,7 +16,7 @@ import (
 // point to it, and removes it when there is none. Nothing is written when it
 // is right already. Errors: ErrBusy, ErrReadOnly, ErrNoDirectory.
 func (c *Catalog) LinkLatest() (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), mendWait)
+	ctx, cancel := context.WithTimeout(context.Background(), rebuildWait)
 	defer cancel()
 	unlock, err := c.lock(ctx)
 	if err != nil {

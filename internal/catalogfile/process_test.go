@@ -75,6 +75,7 @@ func addOne(c *catalogfile.Catalog, id string) error {
 
 // Lost: backups, when cron's `backup` and the service write at the same time.
 func TestProcessesAddConcurrently(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	const processes, each = 3, 40
 	var running []*exec.Cmd
@@ -112,6 +113,7 @@ func TestProcessesAddConcurrently(t *testing.T) {
 // Lost: the catalog, when the process dies while writing it. Every entry that
 // was acknowledged is there, and the file is whole.
 func TestKilledWriterLeavesOldOrNew(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for round := range 10 {
 		prefix := fmt.Sprintf("r%d-", round)

@@ -74,7 +74,7 @@ func newSpecimen(t *testing.T) *specimen {
 }
 
 // judge says what is wrong with how text is taken for the specimen's catalog: it
-// must mean the same, or be made anew from the archives without losing an entry,
+// must mean the same, or be rebuilt from the archives without losing an entry,
 // its place, or a pin.
 func (s *specimen) judge(text []byte) (damaged bool, err error) {
 	d, cause := decode(text)
@@ -121,6 +121,7 @@ func (s *specimen) kept(entries []catalog.Entry) error {
 // good JSON: a name becomes an unknown one, a number another. Or all use of the
 // program, when the version looks newer.
 func TestEveryBitFlipOfTheCatalog(t *testing.T) {
+	t.Parallel()
 	s := newSpecimen(t)
 	if damaged, err := s.judge(s.text); damaged || err != nil {
 		t.Fatalf("undamaged: %v", err)
@@ -149,6 +150,7 @@ func TestEveryBitFlipOfTheCatalog(t *testing.T) {
 // Lost: a backup or a pin to a catalog that was cut, at whichever end, or partly
 // overwritten.
 func TestEveryTruncationOfTheCatalog(t *testing.T) {
+	t.Parallel()
 	s := newSpecimen(t)
 	for n := range s.text {
 		for what, text := range map[string][]byte{
@@ -169,6 +171,7 @@ func TestEveryTruncationOfTheCatalog(t *testing.T) {
 
 // Lost: the whole way from the file to the list and back to the file, for some of that damage.
 func TestDamagedBitsOnDisk(t *testing.T) {
+	t.Parallel()
 	s := newSpecimen(t)
 	for i := 0; i < len(s.text); i += 61 {
 		text := bytes.Clone(s.text)
@@ -217,7 +220,7 @@ func onDisk(t *testing.T, s *specimen, text []byte) {
 		t.Fatal(err)
 	}
 	if d, err := decode(again); err != nil || s.kept(d.entries) != nil {
-		t.Errorf("mended on disk: %v", err)
+		t.Errorf("rebuilt on disk: %v", err)
 	}
 }
 
@@ -251,7 +254,7 @@ func TestFlippedArchivesTellNoWrongFacts(t *testing.T) {
 	}
 }
 
-// Lost: catalogs of before the sum, those that a tool laid out anew, and a
+// Lost: catalogs of before the sum, those that a tool laid out again, and a
 // newer program's.
 func TestSumIsOfTheMeaning(t *testing.T) {
 	s := newSpecimen(t)

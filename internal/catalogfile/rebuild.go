@@ -15,7 +15,7 @@ import (
 	"example.com/snapd/internal/durable"
 )
 
-// Rebuild makes the catalog anew from the archives: all backups are unverified
+// Rebuild makes the catalog again from the archives: all backups are unverified
 // afterwards. Pins, notes, state and the next number are kept as far as the
 // present catalog can be read. Order: by number as the catalog or the archive
 // tells it, then creation time, then name. Errors: ErrVersion, ErrReadOnly,
@@ -30,7 +30,7 @@ func (c *Catalog) Rebuild(ctx context.Context) (ch catalog.Changes, err error) {
 		return ch, fmt.Errorf("rebuild catalog: %w", err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	prior, err := c.viewLocked() // one that had to be mended is rebuilt already; once more does no harm
+	prior, err := c.viewLocked() // one that had to be rebuilt is rebuilt already; once more does no harm
 	if err != nil {
 		return ch, fmt.Errorf("rebuild catalog: %w", err)
 	}
@@ -67,7 +67,7 @@ func (c *Catalog) gather(ctx context.Context) (g gathered, err error) {
 	return gathered{entries, append(l.foreign, foreign...)}, err
 }
 
-// compose makes a document of what was found, with what prior knows besides.
+// compose makes a document of what was found, and of what prior knows.
 func (c *Catalog) compose(prior *document, found gathered) (*document, catalog.Changes) {
 	ch := catalog.Changes{Rebuilt: true, Foreign: found.foreign}
 	doc := &document{nextSeq: prior.nextSeq, state: prior.state.Clone()}
@@ -105,9 +105,9 @@ func (c *Catalog) compose(prior *document, found gathered) (*document, catalog.C
 	return doc, ch
 }
 
-// mend replaces a lost or damaged catalog.json, of which a copy is kept; the
+// replaceLost replaces a lost or damaged catalog.json, of which a copy is kept; the
 // caller holds the lock. cause is what load said.
-func (c *Catalog) mend(cause error) (*document, error) {
+func (c *Catalog) replaceLost(cause error) (*document, error) {
 	doc, ch, err := c.remake(cause)
 	if err != nil {
 		return nil, err
@@ -125,8 +125,8 @@ func (c *Catalog) mend(cause error) (*document, error) {
 	return doc, nil
 }
 
-// mendInMemory is mend where nothing can be written, which is why.
-func (c *Catalog) mendInMemory(cause, why error) (*document, error) {
+// rebuildInMemory is replaceLost where nothing can be written, which is why.
+func (c *Catalog) rebuildInMemory(cause, why error) (*document, error) {
 	doc, ch, err := c.remake(cause)
 	if err != nil {
 		return nil, err
