@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -215,5 +216,50 @@ func (b *bench) burn() {
 	testdb.Damaged(b.t, b.m.Database())
 	if _, err := os.Stat(b.m.Database()); err != nil {
 		b.t.Fatal(err)
+	}
+}
+
+// Lost: a backup that was made and proven, reported as failed for the pruning that
+// followed it; or the failure of that pruning, which has an id and an event of its own.
+func TestPruneThatFailsLeavesTheBackup(t *testing.T) {
+	b := newBench(t, "wal", func(c *snapshot.Config) { c.Retention = snapshot.Policy{Last: 1} })
+	b.auto()
+	b.mark("new")
+	ctx, cancel := context.WithCancel(as(t, "alice"))
+	defer cancel()
+	var made, pruned snapshot.Event
+	defer b.m.Subscribe(func(ev snapshot.Event) {
+		switch {
+		case ev.Type == snapshot.EventBackedUp:
+			made = ev
+			cancel()
+		case ev.Ends():
+			pruned = ev
+		}
+	})()
+	e, err := b.m.Backup(ctx, snapshot.Auto(snapshot.TriggerSchedule))
+	if err != nil || e.ID != made.Backup || !e.Usable() {
+		t.Errorf("the backup: %+v, %v", e, err)
+	}
+	if pruned.Operation != snapshot.OpPrune || pruned.Type != snapshot.EventFailed || pruned.Run == "" || pruned.Run == made.Run || pruned.Who != "alice" {
+		t.Errorf("the pruning: %v of run %q", pruned, pruned.Run)
+	}
+	if a := b.activity()[0]; a.Action != "prune" || a.Outcome != "cancelled" || a.Operation != pruned.Run {
+		t.Errorf("%+v", a)
+	}
+}
+
+// Lost: an event on one line of a host's log, with what it is about.
+func TestEventPrintsAsOneLine(t *testing.T) {
+	ev := snapshot.Event{At: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC), Type: snapshot.EventFailed, Operation: snapshot.OpBackup,
+		Trigger: "manual", Who: "alice", Message: "backup failed", Err: errors.New("disk\nfull")}
+	want := `2026-11-25T12:00:00Z backup failed operation=backup trigger=manual who=alice error="disk full"`
+	if got := ev.String(); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	var log strings.Builder
+	textLogger(&log).Info("host", "event", ev)
+	if !strings.Contains(log.String(), `event.type=failed event.message="backup failed" event.operation=backup`) {
+		t.Error(log.String())
 	}
 }
