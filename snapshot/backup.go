@@ -157,6 +157,9 @@ func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, 
 		return Backup{}, err
 	}
 	defer src.close()
+	if src.seed, err = m.pageSeed(ctx); err != nil {
+		return Backup{}, fmt.Errorf("backup: %w", err)
+	}
 	st, err := m.stage(ctx, src, req, began)
 	if err != nil {
 		return Backup{}, err
@@ -220,7 +223,8 @@ func (m *Manager) stage(ctx context.Context, src *source, req Request, began tim
 // compress writes the image as an archive, and checks it before or meanwhile.
 func (m *Manager) compress(ctx context.Context, src *source, file *durable.File, req Request, began time.Time) (archive.Info, error) {
 	w, err := archive.NewWriter(file, archive.WriterOptions{
-		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workersFor(req), ScratchDir: m.cfg.Dir, Like: src.like,
+		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workersFor(req), ScratchDir: m.cfg.Dir,
+		Seed: src.seed, Base: src.base,
 	})
 	if err != nil {
 		return archive.Info{}, fmt.Errorf("backup: %w", err)
@@ -268,6 +272,38 @@ func (m *Manager) copyChecked(ctx context.Context, src *source, w *archive.Write
 		return verr
 	}
 	return err
+}
+
+// pageSeed is the seed of the page digests in this backup directory. The first backup
+// makes it; a catalog that lost it has it again from the newest readable archive.
+func (m *Manager) pageSeed(ctx context.Context) (archive.Seed, error) {
+	state, err := m.cat.State()
+	if err != nil {
+		return 0, err
+	}
+	if seed, err := archive.ParseSeed(state.PageSeed); err == nil {
+		return seed, nil
+	}
+	entries, err := m.cat.Entries() // newest first
+	if err != nil {
+		return 0, err
+	}
+	seed := archive.NewSeed()
+	for _, e := range entries {
+		if r, err := m.openArchive(e); err == nil {
+			seed = r.Seed()
+			r.Close() // it was only read
+			break
+		}
+	}
+	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
+		if first, err := archive.ParseSeed(tx.State().PageSeed); err == nil {
+			seed = first // somebody else was faster
+		}
+		tx.State().PageSeed = seed.String()
+		return nil
+	})
+	return seed, err
 }
 
 // facts is what the archive keeps beside the image, enough to rebuild its entry.

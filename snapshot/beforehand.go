@@ -59,6 +59,7 @@ func (m *Manager) beforehand(ctx context.Context, r *archive.Reader, e Backup) (
 	if p.src, err = m.sourceBeforehand(ctx, snap, req); err != nil || p.src == nil {
 		return nil, err
 	}
+	p.src.seed = r.Seed()
 	if p.differ, err = m.compare(ctx, r, e, p.src); err != nil {
 		return nil, err
 	}
@@ -195,14 +196,14 @@ func (m *Manager) safety(ctx context.Context, tx *pages.WriteTx, r *archive.Read
 		return Backup{}, x, err
 	}
 	src := m.inPlace(tx.Snapshot(), req)
-	src.like = like
+	src.seed, src.base = r.Seed(), like
 	st, err := m.stage(ctx, src, req, m.now())
 	if p != nil && (errors.Is(err, archive.ErrDamaged) || durable.IsNoSpace(err)) {
 		// It may be what was made ready, or the room that it takes.
 		if err := p.close(); err != nil {
 			return Backup{}, x, err
 		}
-		p, src.like = nil, nil
+		p, src.base = nil, nil
 		st, err = m.stage(ctx, src, req, m.now())
 	}
 	if err != nil {
@@ -230,16 +231,27 @@ func (p *prepared) since(ctx context.Context, now *staged, r *archive.Reader) (x
 	if p.differ.Piece() == 0 || p.differ.Piece() != int64(stored.Info().FrameBytes) {
 		return x, nil
 	}
-	changed, err := stored.Changed(ctx, p.stored)
+	changed, err := changedFrames(ctx, p.stored, stored)
 	if err != nil || len(changed) > stored.Info().Frames/2 {
 		return x, err // to read and compare it all at once is faster
 	}
 	image := (r.Info().ImageBytes + p.differ.Piece() - 1) / p.differ.Piece() // frames
-	for i := int64(stored.Info().Frames); i < min(int64(p.stored.Info().Frames), image); i++ {
-		changed = append(changed, i) // the database has become shorter
-	}
 	for len(changed) > 0 && changed[len(changed)-1] >= image {
 		changed = changed[:len(changed)-1] // nothing is to be there
 	}
 	return exchangeable{known: true, differ: p.differ, changed: pages.Changes{Pieces: changed, Image: r}}, nil
+}
+
+// changedFrames returns the numbers of the frames in which the images of two archives differ.
+func changedFrames(ctx context.Context, from, to *archive.Reader) (frames []int64, err error) {
+	each := int64(to.Info().FrameBytes / max(1, to.Info().PageSize))
+	for c, err := range archive.Diff(ctx, from, to) {
+		if err != nil {
+			return nil, err
+		}
+		if i := (c.Page - 1) / each; len(frames) == 0 || frames[len(frames)-1] != i {
+			frames = append(frames, i)
+		}
+	}
+	return frames, nil
 }

@@ -23,7 +23,8 @@ type source struct {
 	check  func(context.Context) (integrity.Report, error)
 	beside bool
 	close  func() error    // ends the transaction, or removes the copy; may be called twice
-	like   *archive.Reader // of a similar image, of which most frames can be copied; may be nil
+	seed   archive.Seed    // of the page digests of its archive
+	base   *archive.Reader // of a similar image, whose frames can be reused; may be nil
 
 	report  *integrity.Report // once judged
 	judging chan struct{}     // closed when the goroutine of judge has ended; nil where there is none

@@ -62,3 +62,12 @@ func BenchmarkCopyTo(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPageDigest is what every page costs on every way in and out.
+func BenchmarkPageDigest(b *testing.B) {
+	page := benchImage()[:4096]
+	b.SetBytes(int64(len(page)))
+	for i := range b.N {
+		PageDigest(7, int64(i), page)
+	}
+}

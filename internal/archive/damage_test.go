@@ -4,18 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	seekable "github.com/SaveTheRbtz/zstd-seekable-format-go/pkg"
 	"github.com/klauspost/compress/zstd"
-	"github.com/zeebo/xxh3"
 	"go.uber.org/goleak"
 )
 
@@ -138,12 +137,15 @@ func rewrite(t *testing.T, stored []byte, version uint32, change func(doc map[st
 func TestVersions(t *testing.T) {
 	stored, _ := smallArchive(t)
 	same := func(map[string]any) {}
-	err := prove(rewrite(t, stored, 2, same))
-	if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "upgrade") || !strings.Contains(err.Error(), "format 2") {
+	err := prove(rewrite(t, stored, FormatVersion+1, same))
+	if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "upgrade") || !strings.Contains(err.Error(), "format 3") {
 		t.Errorf("newer version: %v", err)
 	}
-	if err := prove(rewrite(t, stored, 2, func(d map[string]any) { clear(d); d["pages"] = "elsewhere" })); !errors.Is(err, ErrVersion) {
+	if err := prove(rewrite(t, stored, FormatVersion+1, func(d map[string]any) { clear(d); d["pages"] = "elsewhere" })); !errors.Is(err, ErrVersion) {
 		t.Errorf("newer version with another document: %v", err)
+	}
+	if _, err := Open(filepath.Join("testdata", "v1"+Ext)); !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "format 1, of a version") {
+		t.Errorf("version 1: %v", err)
 	}
 	if err := prove(rewrite(t, stored, 0, same)); !errors.Is(err, ErrDamaged) {
 		t.Errorf("version 0: %v", err)
@@ -174,8 +176,8 @@ func TestHostileMetadata(t *testing.T) {
 		{"frame_bytes", 1 << 30, ErrLimit}, {"frame_bytes", 512, ErrDamaged}, {"frame_bytes", 2048, ErrDamaged},
 		{"image_blake3", strings.Repeat("0", 64), ErrDamaged}, {"image_blake3", "", ErrDamaged},
 		{"image_blake3", strings.Repeat("G", 64), ErrDamaged},
-		{"page_digests_blake3", strings.Repeat("0", 64), ErrDamaged},
-		{"frames_xxh3", strings.Repeat("0", 16), ErrDamaged}, {"frames_xxh3", nil, ErrDamaged},
+		{"sum", strings.Repeat("0", 32), ErrDamaged}, {"sum", nil, ErrDamaged},
+		{"page_seed", strings.Repeat("1", 16), ErrDamaged}, {"page_seed", nil, ErrDamaged}, {"page_seed", 0, ErrDamaged},
 		{"facts", []int{1}, ErrDamaged},
 	} {
 		b := rewrite(t, stored, FormatVersion, func(d map[string]any) { d[c.field] = c.value })
@@ -189,7 +191,7 @@ func TestHostileMetadata(t *testing.T) {
 // compared with.
 func TestMalformedDigestsAreRefusedAtOpen(t *testing.T) {
 	stored, _ := smallArchive(t)
-	for field, n := range map[string]int{"image_blake3": 64, "page_digests_blake3": 64, "frames_xxh3": 16} {
+	for field, n := range map[string]int{"image_blake3": 64, "sum": 32, "page_seed": 16} {
 		for _, value := range []string{"", "00", strings.Repeat("0", n+1), strings.Repeat("A", n), strings.Repeat("/", n)} {
 			b := rewrite(t, stored, FormatVersion, func(d map[string]any) { d[field] = value })
 			if _, err := NewReader(bytes.NewReader(b), int64(len(b))); !errors.Is(err, ErrDamaged) {
@@ -205,14 +207,12 @@ func TestPageDigestsAreProvenAgainstTheImage(t *testing.T) {
 	stored, _ := smallArchive(t)
 	r := open(t, stored)
 	frame := stored[r.offsets[len(r.offsets)-1]:][:digestFrameBytes(5)]
-	digests := frame[skipHeaderBytes : len(frame)-xxh3Bytes]
-	digests[3*xxh3Bytes] ^= 1
-	binary.LittleEndian.PutUint64(frame[len(frame)-xxh3Bytes:], xxh3.Hash(digests))
-	h := NewImageHash()
-	h.Write(digests)
-	b := rewrite(t, stored, FormatVersion, func(d map[string]any) {
-		d["page_digests_blake3"] = hex.EncodeToString(h.Sum(nil))
-	})
+	digests := frame[skipHeaderBytes : len(frame)-checksumBytes]
+	digests[3*digestBytes] ^= 1
+	binary.LittleEndian.PutUint64(frame[len(frame)-checksumBytes:], digestFrameChecksum(digests, 0))
+	var sum Sum
+	sum.addAll(digests)
+	b := rewrite(t, stored, FormatVersion, func(d map[string]any) { d["sum"] = sum.Digits() })
 	if err := prove(b); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "digest of page 4") {
 		t.Error(err)
 	}
@@ -277,9 +277,6 @@ func TestFrameIsExactlyOneZstdFrame(t *testing.T) {
 	b := slices.Concat(stored[:end], skippable, stored[end:])
 	entry := b[int64(len(b))-seekTableBytes(int64(r.info.Frames)+2)+skipHeaderBytes:][(r.info.Frames-1)*seekEntryBytes:]
 	binary.LittleEndian.PutUint32(entry, binary.LittleEndian.Uint32(entry)+uint32(len(skippable)))
-	b = rewrite(t, b, FormatVersion, func(d map[string]any) {
-		d["frames_xxh3"] = fmt.Sprintf("%016x", xxh3.Hash(b[:end+int64(len(skippable))]))
-	})
 	if err := prove(b); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "zstd frame: ends") {
 		t.Errorf("rider in an archive: %v", err)
 	}
@@ -358,7 +355,7 @@ func TestCopyToEndsEarly(t *testing.T) {
 		t.Errorf("a destination that panicked: %v", err)
 	}
 	short := fmt.Errorf("enough")
-	if err := r.PageDigests(context.Background(), func(pgno int64, _ uint64) error {
+	if err := r.PageDigests(context.Background(), func(pgno int64, _ Digest) error {
 		if pgno == 3 {
 			return short
 		}

@@ -2,38 +2,36 @@ package archive
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 
-	"github.com/zeebo/blake3"
 	"github.com/zeebo/xxh3"
 
 	"example.com/snapd/internal/durable"
 )
 
 // spoolMemory is how many bytes of page digests are kept in memory before they
-// go to a scratch file: those of 512 MiB in pages of 4 KiB.
+// go to a scratch file: those of 256 MiB in pages of 4 KiB.
 const spoolMemory = 1 << 20
 
 // digestSpool collects page digests until the data frames are all written.
 type digestSpool struct {
-	dir    string // of the scratch file
-	limit  int    // bytes in memory
-	mem    []byte
-	file   *durable.ScratchFile // nil until the limit is passed
-	bytes  int64                // in the file
-	hasher *blake3.Hasher
+	dir   string // of the scratch file
+	limit int    // bytes in memory
+	mem   []byte
+	file  *durable.ScratchFile // nil until the limit is passed
+	bytes int64                // in the file
+	sum   Sum
 }
 
 func newDigestSpool(dir string) *digestSpool {
-	return &digestSpool{dir: dir, limit: spoolMemory, hasher: blake3.New()}
+	return &digestSpool{dir: dir, limit: spoolMemory}
 }
 
 func (s *digestSpool) add(digests []byte) error {
-	s.hasher.Write(digests)
+	s.sum.addAll(digests)
 	s.mem = append(s.mem, digests...)
 	if len(s.mem) < s.limit {
 		return nil
@@ -70,20 +68,18 @@ func (s *digestSpool) readAt(p []byte, off int64) error {
 	return nil
 }
 
-func (s *digestSpool) sum() string { return hex.EncodeToString(s.hasher.Sum(nil)) }
-
 // writeFrames writes the digest frames of pages digests and calls wrote with
 // the size of each.
 func (s *digestSpool) writeFrames(w io.Writer, pages int64, wrote func(bytes int)) error {
 	buf := make([]byte, 0, digestFrameBytes(min(pages, digestsPerFrame)))
 	for first := int64(0); first < pages; first += digestsPerFrame {
-		n := int(min(pages-first, digestsPerFrame)) * xxh3Bytes
-		buf = appendSkipHeader(buf[:0], magicDigests, n+xxh3Bytes)
+		n := int(min(pages-first, digestsPerFrame)) * digestBytes
+		buf = appendSkipHeader(buf[:0], magicDigests, n+checksumBytes)
 		digests := buf[skipHeaderBytes : skipHeaderBytes+n]
-		if err := s.readAt(digests, first*xxh3Bytes); err != nil {
+		if err := s.readAt(digests, first*digestBytes); err != nil {
 			return err
 		}
-		buf = binary.LittleEndian.AppendUint64(buf[:skipHeaderBytes+n], xxh3.Hash(digests))
+		buf = binary.LittleEndian.AppendUint64(buf[:skipHeaderBytes+n], digestFrameChecksum(digests, first))
 		if _, err := w.Write(buf); err != nil {
 			return fmt.Errorf("write page digests: %w", err)
 		}
@@ -100,15 +96,12 @@ func (s *digestSpool) close() error {
 }
 
 // digestFrameBytes is the size of a whole digest frame for n pages.
-func digestFrameBytes(n int64) int64 { return skipHeaderBytes + n*xxh3Bytes + xxh3Bytes }
+func digestFrameBytes(n int64) int64 { return skipHeaderBytes + n*digestBytes + checksumBytes }
 
-// appendPageDigests appends the XXH3-64 of every page of image.
-func appendPageDigests(b, image []byte, pageSize int) []byte {
-	for len(image) > 0 {
-		b = binary.LittleEndian.AppendUint64(b, xxh3.Hash(image[:pageSize]))
-		image = image[pageSize:]
-	}
-	return b
+// digestFrameChecksum ends a digest frame before which there are so many pages: a
+// frame in another's place has a wrong one.
+func digestFrameChecksum(digests []byte, before int64) uint64 {
+	return xxh3.HashSeed(digests, uint64(before))
 }
 
 // A digestSource hands out stored page digests in order: up to want, at least
@@ -129,8 +122,8 @@ func (d *digestCursor) next(want int) ([]byte, error) {
 	frame, at := d.page/digestsPerFrame, d.page%digestsPerFrame
 	n := min(int64(want), digestsPerFrame-at)
 	d.page += n
-	d.buf = slices.Grow(d.buf[:0], int(n)*xxh3Bytes)[:n*xxh3Bytes]
-	off := d.start + frame*digestFrameBytes(digestsPerFrame) + skipHeaderBytes + at*xxh3Bytes
+	d.buf = slices.Grow(d.buf[:0], int(n)*digestBytes)[:n*digestBytes]
+	off := d.start + frame*digestFrameBytes(digestsPerFrame) + skipHeaderBytes + at*digestBytes
 	if err := readFull(d.r, d.buf, off); err != nil {
 		return nil, fmt.Errorf("read page digests: %w", err)
 	}
@@ -140,34 +133,35 @@ func (d *digestCursor) next(want int) ([]byte, error) {
 // digestReader hands out the stored page digests in order, each digest frame
 // proven by its own checksum before any of it is handed out.
 type digestReader struct {
-	r      io.ReaderAt
-	off    int64 // of the next digest frame
-	left   int64 // pages in the digest frames not yet read
-	number int   // of the next digest frame
-	buf    []byte
-	ready  []byte // digests read and not yet handed out
-	hasher *blake3.Hasher
+	r     io.ReaderAt
+	off   int64 // of the next digest frame
+	pages int64
+	read  int64 // pages in the digest frames that were read
+	buf   []byte
+	ready []byte // digests read and not yet handed out
+	sum   Sum    // of those in the frames that were read
 }
 
-func newDigestReader(r io.ReaderAt, off, pages int64) *digestReader {
-	return &digestReader{r: r, off: off, left: pages, hasher: blake3.New()}
+// digests returns a reader of all page digests.
+func (r *Reader) digests() *digestReader {
+	return &digestReader{r: r.r, off: r.digestsAt(), pages: r.meta.PageCount}
 }
 
 // next: see digestSource.
 func (d *digestReader) next(want int) ([]byte, error) {
-	if len(d.ready) == 0 && d.left > 0 {
+	if len(d.ready) == 0 && d.read < d.pages {
 		if err := d.fill(); err != nil {
 			return nil, err
 		}
 	}
-	n := min(want*xxh3Bytes, len(d.ready))
+	n := min(want*digestBytes, len(d.ready))
 	out := d.ready[:n]
 	d.ready = d.ready[n:]
 	return out, nil
 }
 
 func (d *digestReader) fill() error {
-	pages := min(d.left, digestsPerFrame)
+	pages := min(d.pages-d.read, digestsPerFrame)
 	size := digestFrameBytes(pages)
 	if d.buf == nil {
 		d.buf = make([]byte, size)
@@ -176,29 +170,49 @@ func (d *digestReader) fill() error {
 	if err := readFull(d.r, b, d.off); err != nil {
 		return fmt.Errorf("read page digests: %w", err)
 	}
-	what := fmt.Sprintf("digest frame %d", d.number)
+	what := fmt.Sprintf("digest frame %d", d.read/digestsPerFrame)
 	if err := checkSkipHeader(b, magicDigests, size-skipHeaderBytes, what); err != nil {
 		return err
 	}
-	d.ready = b[skipHeaderBytes : size-xxh3Bytes]
-	if xxh3.Hash(d.ready) != binary.LittleEndian.Uint64(b[size-xxh3Bytes:]) {
-		d.ready = nil
+	ready := b[skipHeaderBytes : size-checksumBytes]
+	if digestFrameChecksum(ready, d.read) != binary.LittleEndian.Uint64(b[size-checksumBytes:]) {
 		return fmt.Errorf("%w: %s: checksum", ErrDamaged, what)
 	}
-	d.hasher.Write(d.ready)
+	d.ready = ready
+	d.sum.addAll(ready)
 	d.off += size
-	d.left -= pages
-	d.number++
+	d.read += pages
 	return nil
 }
 
 // finish proves, after the last digest, that these were the archive's.
-func (d *digestReader) finish(want string) error {
-	if got := hex.EncodeToString(d.hasher.Sum(nil)); got != want {
-		return fmt.Errorf("%w: page digests: BLAKE3 is %s, recorded %s", ErrDamaged, got, want)
+func (d *digestReader) finish(want Sum) error {
+	if d.sum != want {
+		return fmt.Errorf("%w: page digests: sum is %s, recorded %s", ErrDamaged, d.sum, want)
 	}
 	return nil
 }
+
+// proveDigests proves the page digests against the metadata's sum, until it once succeeds.
+func (r *Reader) proveDigests() error {
+	r.proving.Lock()
+	defer r.proving.Unlock()
+	if r.proven {
+		return nil
+	}
+	d := r.digests()
+	for d.read < d.pages {
+		if err := d.fill(); err != nil {
+			return err
+		}
+	}
+	err := d.finish(r.info.Sum)
+	r.proven = err == nil
+	return err
+}
+
+// digestsAt is where the first digest frame begins.
+func (r *Reader) digestsAt() int64 { return r.offsets[len(r.offsets)-1] }
 
 // readFull reads all of p; a file that has become shorter is ErrTruncated.
 func readFull(r io.ReaderAt, p []byte, off int64) error {

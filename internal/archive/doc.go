@@ -3,9 +3,9 @@
 // digests and metadata in skippable frames. Stock zstd -d turns an archive back
 // into the database. docs/archive-format.md has the byte tables.
 //
-// What an archive holds is proven by three kinds of digest: zstd's content
-// checksum in every frame, XXH3-64 for every page, and BLAKE3-256 for the whole
-// image, which is the one that is trusted. Memory is bounded by frames in
+// What an archive holds is proven by one digest for every page ([PageDigest]), the
+// [Sum] over all of them, and BLAKE3-256 for the whole image, as b3sum prints it. Two
+// images are compared by their page digests ([Diff]). Memory is bounded by frames in
 // flight, plus eight bytes for every frame of the image (8 MiB for 1 TiB).
 package archive
 
@@ -19,8 +19,8 @@ import (
 const (
 	// Ext is the file name extension of archives.
 	Ext = ".db.zst"
-	// FormatVersion is the version that is written, and the newest that is read.
-	FormatVersion = 1
+	// FormatVersion is the version that is written and read.
+	FormatVersion = 2
 	// DefaultFrameBytes is how much of the image one frame holds.
 	DefaultFrameBytes = 1 << 20
 )
@@ -35,8 +35,10 @@ var (
 	// ErrDamaged: a digest, checksum or structure is wrong; the message says
 	// what and where.
 	ErrDamaged = errors.New("archive is damaged")
-	// ErrVersion: a newer program wrote the file.
-	ErrVersion = errors.New("archive format is newer than this program")
+	// ErrVersion: another version of this program wrote the file.
+	ErrVersion = errors.New("archive is of another format version")
+	// ErrNotComparable: two archives have different page sizes, or different seeds.
+	ErrNotComparable = errors.New("page digests cannot be compared")
 	// ErrLimit: a size is beyond what this program handles.
 	ErrLimit = errors.New("archive exceeds a limit")
 )

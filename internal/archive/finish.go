@@ -36,12 +36,12 @@ func (w *Writer) finish(facts Facts) (Info, error) {
 		return Info{}, fmt.Errorf("finish archive: %d bytes are not a whole number of pages of %d", w.total, w.o.PageSize)
 	}
 	m := metadata{
-		PageSize:      w.o.PageSize,
-		FrameBytes:    w.o.FrameBytes,
-		ImageBLAKE3:   hex.EncodeToString(w.imageHash.Sum(nil)),
-		DigestsBLAKE3: w.spool.sum(),
-		FramesXXH3:    fmt.Sprintf("%016x", w.framesHash.Sum64()),
-		Facts:         facts,
+		PageSize:    w.o.PageSize,
+		FrameBytes:  w.o.FrameBytes,
+		PageSeed:    w.o.Seed.String(),
+		Sum:         w.spool.sum.Digits(),
+		ImageBLAKE3: hex.EncodeToString(w.imageHash.Sum(nil)),
+		Facts:       facts,
 	}
 	if w.o.PageSize > 0 {
 		m.PageCount = w.total / int64(w.o.PageSize)

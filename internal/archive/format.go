@@ -30,8 +30,10 @@ const (
 	seekChecksums     = 1 << 7 // in the descriptor
 	seekChecksumBytes = 4      // more in every entry
 
-	blake3Bytes = 32
-	xxh3Bytes   = 8
+	blake3Bytes   = 32
+	digestBytes   = 16 // of a page
+	seedBytes     = 8
+	checksumBytes = 8 // of a digest frame
 
 	// trailerBytes: BLAKE3-256 of JSON, JSON length and version; the JSON
 	// length; the version; trailerMagic. This layout is the same in every
@@ -40,7 +42,7 @@ const (
 	trailerMagic = "SNAPDARC"
 
 	// digestsPerFrame bounds the buffer that one digest frame needs (512 KiB).
-	digestsPerFrame = 1 << 16
+	digestsPerFrame = 1 << 15
 )
 
 // Limits, checked before memory is allocated.

@@ -22,11 +22,13 @@ func FuzzOpen(f *testing.F) {
 		f.Add(stored[:len(stored)*2/3], false)
 		f.Add(append(bytes.Clone(stored[:len(stored)/2]), stored[len(stored)/2+1:]...), true)
 	}
-	first, err := os.ReadFile(filepath.Join("testdata", "v1"+Ext))
-	if err != nil {
-		f.Fatal(err)
+	for _, name := range []string{"v1", "v2"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name+Ext))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, true)
 	}
-	f.Add(first, true)
 	f.Add([]byte("SQLite format 3\x00"), false)
 	f.Fuzz(func(t *testing.T, b []byte, repair bool) {
 		if repair {
@@ -55,7 +57,7 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("accepted an image of %s as %s", got, info.ImageBLAKE3)
 		}
 		image.Reset()
-		pages := &pageHasher{size: info.PageSize}
+		pages := &pageHasher{size: info.PageSize, seed: r.Seed()}
 		n, err := io.Copy(io.MultiWriter(image, pages), io.NewSectionReader(r, 0, info.ImageBytes))
 		switch {
 		case err != nil && (proven == nil || !isVerdict(err)):
@@ -75,13 +77,14 @@ func FuzzOpen(f *testing.F) {
 // pageHasher makes page digests of what is written to it.
 type pageHasher struct {
 	size          int
+	seed          Seed
 	rest, digests []byte
 }
 
 func (h *pageHasher) Write(p []byte) (int, error) {
 	h.rest = append(h.rest, p...)
 	whole := len(h.rest) / h.size * h.size
-	h.digests = appendPageDigests(h.digests, h.rest[:whole], h.size)
+	h.digests = appendPageDigests(h.digests, h.seed, int64(len(h.digests)/digestBytes)+1, h.rest[:whole], h.size)
 	h.rest = h.rest[:copy(h.rest, h.rest[whole:])]
 	return len(p), nil
 }

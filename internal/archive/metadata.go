@@ -2,6 +2,7 @@ package archive
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -37,7 +38,8 @@ type Info struct {
 	PageCount     int64
 	ImageBytes    int64  // PageSize × PageCount
 	ImageBLAKE3   string // lower-case hex
-	FrameBytes    int    // of image in every frame but the last
+	Sum           Sum
+	FrameBytes    int // of image in every frame but the last
 	Frames        int
 	ArchiveBytes  int64
 	Facts
@@ -46,13 +48,13 @@ type Info struct {
 // metadata is the JSON document of the metadata frame. Readers ignore fields
 // that they do not know.
 type metadata struct {
-	PageSize      int    `json:"page_size"`
-	PageCount     int64  `json:"page_count"`
-	FrameBytes    int    `json:"frame_bytes"`
-	ImageBLAKE3   string `json:"image_blake3"`
-	DigestsBLAKE3 string `json:"page_digests_blake3"` // over all page digests, without their framing
-	FramesXXH3    string `json:"frames_xxh3"`         // over the compressed bytes of all data frames
-	Facts         Facts  `json:"facts"`
+	PageSize    int    `json:"page_size"`
+	PageCount   int64  `json:"page_count"`
+	FrameBytes  int    `json:"frame_bytes"`
+	PageSeed    string `json:"page_seed"`
+	Sum         string `json:"sum"` // its digits
+	ImageBLAKE3 string `json:"image_blake3"`
+	Facts       Facts  `json:"facts"`
 }
 
 func (m metadata) imageBytes() int64 { return int64(m.PageSize) * m.PageCount }
@@ -62,13 +64,16 @@ func (m metadata) frames() int64 { return ceilDiv(m.imageBytes(), int64(m.FrameB
 
 func (m metadata) digestFrames() int64 { return ceilDiv(m.PageCount, digestsPerFrame) }
 
+// info describes an archive whose metadata passed check.
 func (m metadata) info(archiveBytes int64) Info {
+	sum, _ := parseSum(m.PageCount, m.Sum) // check has parsed it
 	return Info{
 		FormatVersion: FormatVersion,
 		PageSize:      m.PageSize,
 		PageCount:     m.PageCount,
 		ImageBytes:    m.imageBytes(),
 		ImageBLAKE3:   m.ImageBLAKE3,
+		Sum:           sum,
 		FrameBytes:    m.FrameBytes,
 		Frames:        int(m.frames()),
 		ArchiveBytes:  archiveBytes,
@@ -106,17 +111,13 @@ func (m metadata) check() error {
 	if n := m.frames(); n > maxFrames {
 		return fmt.Errorf("%w: %d frames, at most %d", ErrLimit, n, maxFrames)
 	}
-	for _, d := range []struct {
-		name, hex string
-		bytes     int
-	}{
-		{"image_blake3", m.ImageBLAKE3, blake3Bytes},
-		{"page_digests_blake3", m.DigestsBLAKE3, blake3Bytes},
-		{"frames_xxh3", m.FramesXXH3, xxh3Bytes},
-	} {
-		if !isHex(d.hex, d.bytes) {
-			return fmt.Errorf("%w: metadata: %s is not %d bytes in lower-case hex", ErrDamaged, d.name, d.bytes)
-		}
+	_, errSeed := ParseSeed(m.PageSeed)
+	_, errSum := parseSum(m.PageCount, m.Sum)
+	if err := errors.Join(errSeed, errSum); err != nil {
+		return fmt.Errorf("%w: metadata: %w", ErrDamaged, err)
+	}
+	if !isHex(m.ImageBLAKE3, blake3Bytes) {
+		return fmt.Errorf("%w: metadata: image_blake3 is not %d bytes in lower-case hex", ErrDamaged, blake3Bytes)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ type Reader struct {
 	r       io.ReaderAt
 	closer  io.Closer // nil when the caller's
 	meta    metadata
+	seed    Seed
 	info    Info
 	offsets []int64 // of every data frame, and the end of the last one
 	dec     *zstd.Decoder
@@ -83,9 +84,14 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make decoder: %w", err)
 	}
+	seed, err := ParseSeed(meta.PageSeed)
+	if err != nil {
+		return nil, fmt.Errorf("%w: metadata: %w", ErrDamaged, err)
+	}
 	return &Reader{
 		r:       r,
 		meta:    meta,
+		seed:    seed,
 		info:    meta.info(size),
 		offsets: offsets,
 		dec:     dec,
@@ -95,6 +101,9 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 
 // Info describes the archive.
 func (r *Reader) Info() Info { return r.info }
+
+// Seed is that of the page digests. It is a secret; see [Seed].
+func (r *Reader) Seed() Seed { return r.seed }
 
 // Close closes the file that Open opened; reads after it are errors. The
 // second time it does nothing.
@@ -145,14 +154,24 @@ func readMetadata(r io.ReaderAt, table seekTable) (meta metadata, frame int64, e
 	if got := trailerSum(doc, tail); string(got[:]) != string(sum) {
 		return meta, 0, fmt.Errorf("%w: metadata: checksum", ErrDamaged)
 	}
-	if version > FormatVersion {
-		return meta, 0, fmt.Errorf("%w: format %d, and this program reads up to %d: upgrade snapd, or use zstd -d", ErrVersion, version, FormatVersion)
-	}
-	if version == 0 {
-		return meta, 0, fmt.Errorf("%w: format version 0", ErrDamaged)
+	if err := checkVersion(version); err != nil {
+		return meta, 0, err
 	}
 	meta, err = decodeMetadata(doc)
 	return meta, frame, err
+}
+
+func checkVersion(version uint32) error {
+	switch {
+	case version == 0:
+		return fmt.Errorf("%w: format version 0", ErrDamaged)
+	case version > FormatVersion:
+		return fmt.Errorf("%w: format %d, and this program reads format %d: upgrade snapd, or use zstd -d", ErrVersion, version, FormatVersion)
+	case version < FormatVersion:
+		return fmt.Errorf("%w: format %d, of a version of snapd that was never released, and this program reads format %d: use zstd -d",
+			ErrVersion, version, FormatVersion)
+	}
+	return nil
 }
 
 // trailerMissing tells another program's seekable file from an archive with a

@@ -9,7 +9,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/zeebo/blake3"
-	"github.com/zeebo/xxh3"
 )
 
 // Level is how hard the writer compresses. The zero value is the fastest.
@@ -29,12 +28,14 @@ type WriterOptions struct {
 	FrameBytes int    // image bytes in a frame, rounded down to whole pages; 0 is 1 MiB, at most 16 MiB
 	Level      Level  // Fastest
 	Workers    int    // compressing goroutines; 0 is GOMAXPROCS
-	ScratchDir string // for the page digests of images over 512 MiB or so; "" is the system's
+	ScratchDir string // for the page digests of images over 256 MiB or so; "" is the system's
 
-	// Like is an archive of a similar image, open until Finish or Abort. Frames of which
-	// all pages have the digests of that one's are copied from it, not compressed. Those
-	// digests are not proof: what was written has to be read back by Verify.
-	Like *Reader
+	// Seed of the page digests: that of the archives that this one is to be compared with.
+	Seed Seed
+	// Base is an archive of a similar image with the same Seed, open until Finish or
+	// Abort. Frames whose page digests equal the base's are copied from it, not
+	// compressed. They were not read: what was written has to be proven by Verify.
+	Base *Reader
 }
 
 // Writer makes an archive from an image that is written in order. It is for
@@ -59,11 +60,10 @@ type Writer struct {
 	err error      // the first one; sticky
 
 	// Owned by sequence while it runs, then by Finish.
-	imageHash  *blake3.Hasher
-	framesHash *xxh3.Hasher
-	spool      *digestSpool
-	sizes      []uint32 // compressed, of every data frame
-	written    int64    // bytes to dst
+	imageHash *blake3.Hasher
+	spool     *digestSpool
+	sizes     []uint32 // compressed, of every data frame
+	written   int64    // bytes to dst
 }
 
 // frameJob is a frame on its way through a worker to sequence.
@@ -98,11 +98,10 @@ func NewWriter(w io.Writer, o WriterOptions) (*Writer, error) {
 		return nil, fmt.Errorf("new archive: unknown compression level %d", o.Level)
 	}
 	return &Writer{
-		dst:        w,
-		o:          o,
-		imageHash:  blake3.New(),
-		framesHash: xxh3.New(),
-		spool:      newDigestSpool(o.ScratchDir),
+		dst:       w,
+		o:         o,
+		imageHash: blake3.New(),
+		spool:     newDigestSpool(o.ScratchDir),
 	}, nil
 }
 
@@ -197,8 +196,10 @@ func newEncoder(o WriterOptions) (*zstd.Encoder, error) {
 
 func (w *Writer) compress(e *zstd.Encoder) {
 	for f := range w.todo {
-		f.digests = appendPageDigests(f.digests[:0], f.image[:len(f.image)/w.o.PageSize*w.o.PageSize], w.o.PageSize)
-		if !f.copyLike(w.o) {
+		first := f.id*int64(w.o.FrameBytes/w.o.PageSize) + 1
+		whole := f.image[:len(f.image)/w.o.PageSize*w.o.PageSize]
+		f.digests = appendPageDigests(f.digests[:0], w.o.Seed, first, whole, w.o.PageSize)
+		if !f.reuseFrame(w.o) {
 			f.compressed = e.EncodeAll(f.image, f.compressed[:0])
 		}
 		f.done <- struct{}{}
@@ -228,7 +229,6 @@ func (w *Writer) writeFrame(f *frameJob) error {
 		return err
 	}
 	w.imageHash.Write(f.image)
-	w.framesHash.Write(f.compressed)
 	w.sizes = append(w.sizes, uint32(len(f.compressed)))
 	return w.spool.add(f.digests)
 }
