@@ -101,7 +101,8 @@ func TestBytesReadAndWritten(t *testing.T) {
 			}, func(_, stored int64) int64 { return stored + stored/20 },
 				func(int64, int64) int64 { return 0 })
 			cost("restore", func() error {
-				return m.Restore(t.Context(), "latest", snapshot.RestoreOptions{To: filepath.Join(t.TempDir(), "out.db")})
+				_, err := m.Restore(t.Context(), "latest", snapshot.RestoreOptions{To: filepath.Join(t.TempDir(), "out.db")})
+				return err
 			}, func(_, stored int64) int64 { return stored + stored/20 },
 				func(image, _ int64) int64 { return image })
 		})

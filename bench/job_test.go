@@ -112,7 +112,7 @@ func BenchmarkRestore(b *testing.B) {
 		m, made := stored(b)
 		to := filepath.Join(b.TempDir(), "out.db")
 		for b.Loop() {
-			if err := m.Restore(b.Context(), made.ID, snapshot.RestoreOptions{To: to, Overwrite: true}); err != nil {
+			if _, err := m.Restore(b.Context(), made.ID, snapshot.RestoreOptions{To: to, Overwrite: true}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -121,8 +121,8 @@ func BenchmarkRestore(b *testing.B) {
 		m, made := stored(b)
 		application(b, m.Database())
 		for b.Loop() {
-			var done snapshot.RestoreResult
-			if err := m.Restore(b.Context(), made.ID, snapshot.RestoreOptions{Result: &done}); err != nil {
+			done, err := m.Restore(b.Context(), made.ID, snapshot.RestoreOptions{})
+			if err != nil {
 				b.Fatal(err)
 			}
 			b.StopTimer()

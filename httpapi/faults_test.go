@@ -158,9 +158,9 @@ func (f *faults) Check(ctx context.Context, level integrity.Level) (snapshot.Rep
 	return before(f, ctx, "Check", func() (snapshot.Report, error) { return f.manager.Check(ctx, level) })
 }
 
-func (f *faults) Restore(ctx context.Context, id string, o snapshot.RestoreOptions) error {
+func (f *faults) Restore(ctx context.Context, id string, o snapshot.RestoreOptions) (snapshot.RestoreResult, error) {
 	if err := f.hit(ctx, "Restore"); err != nil {
-		return err
+		return snapshot.RestoreResult{}, err
 	}
 	return f.manager.Restore(ctx, id, o)
 }

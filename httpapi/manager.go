@@ -34,7 +34,7 @@ type manager interface {
 	Verify(ctx context.Context, id string, level integrity.Level) (snapshot.Backup, error)
 	Drill(ctx context.Context, id string) (catalog.DrillOutcome, error)
 	Check(context.Context, integrity.Level) (snapshot.Report, error)
-	Restore(ctx context.Context, id string, o snapshot.RestoreOptions) error
+	Restore(ctx context.Context, id string, o snapshot.RestoreOptions) (snapshot.RestoreResult, error)
 	Delete(ctx context.Context, ids []string, force bool) error
 	SetNote(ctx context.Context, id, note string) (snapshot.Backup, error)
 	SetPinned(ctx context.Context, id string, pinned bool) (snapshot.Backup, error)

@@ -224,7 +224,7 @@ func TestObservesWhatOthersDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.change()
-	if err := a.m.Restore(snapshot.WithCaller(ctx, snapshot.Caller{Who: "cron"}), b.ID, snapshot.RestoreOptions{}); err != nil {
+	if _, err := a.m.Restore(snapshot.WithCaller(ctx, snapshot.Caller{Who: "cron"}), b.ID, snapshot.RestoreOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(a.m.Database()+"-hold", nil, 0o600); err != nil {

@@ -31,7 +31,7 @@ func TestRestartInMidOperation(t *testing.T) {
 		return op
 	}
 	// Done although nobody wrote that down: a restore, a proof, a backup.
-	if err := a.m.Restore(t.Context(), first.ID, snapshot.RestoreOptions{}); err != nil {
+	if _, err := a.m.Restore(t.Context(), first.ID, snapshot.RestoreOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.m.Drill(t.Context(), first.ID); err != nil {

@@ -85,8 +85,8 @@ func (h *Handler) restore(w http.ResponseWriter, c *call) error {
 		return h.notRestored(c, b.ID, err)
 	}
 	op, err := h.ops.start(kindRestore, nameOf(c.who), "", b.ID, func(ctx context.Context) (any, error) {
-		var done snapshot.RestoreResult
-		if err := h.m.Restore(ctx, b.ID, snapshot.RestoreOptions{Plan: &kept.plan, Result: &done}); err != nil {
+		done, err := h.m.Restore(ctx, b.ID, snapshot.RestoreOptions{Plan: &kept.plan})
+		if err != nil {
 			return nil, err
 		}
 		return done, nil

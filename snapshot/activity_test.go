@@ -75,7 +75,6 @@ func TestEverythingDoneIsWrittenDown(t *testing.T) {
 		}
 		return nil
 	}
-	last := func(_ any, err error) error { return err }
 	for _, step := range []struct {
 		what string
 		do   func() error
@@ -92,9 +91,12 @@ func TestEverythingDoneIsWrittenDown(t *testing.T) {
 		{"drill", func() error { return last(b.m.Drill(ctx, made.ID)) }, "alice drill done", ""},
 		{"check", func() error { return last(b.m.Check(ctx, integrity.LevelQuick)) }, "alice check done", ""},
 		{"recover", func() error { return last(b.m.Recover(ctx)) }, "alice check done", ""},
-		{"restore", func() error { return b.m.Restore(ctx, made.ID, snapshot.RestoreOptions{}) }, "alice backup done, alice restore done", ""},
+		{"restore", func() error {
+			_, err := b.m.Restore(ctx, made.ID, snapshot.RestoreOptions{})
+			return err
+		}, "alice backup done, alice restore done", ""},
 		{"restore to itself", func() error {
-			return refused(b.m.Restore(ctx, made.ID, snapshot.RestoreOptions{To: b.m.Database()}))
+			return refused(last(b.m.Restore(ctx, made.ID, snapshot.RestoreOptions{To: b.m.Database()})))
 		}, "alice restore refused", "refused"},
 		{"prune", func() error { return last(b.m.Prune(t.Context(), &snapshot.Policy{})) }, "", ""},
 		{"delete", func() error { return b.m.Delete(ctx, []string{other.ID}, false) }, "alice delete done", ""},

@@ -296,7 +296,7 @@ func (m *Manager) pageSeed(ctx context.Context) (archive.Seed, error) {
 			break
 		}
 	}
-	err = m.cat.Update(ctx, func(tx *catalog.Tx) error {
+	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
 		if first, err := archive.ParseSeed(tx.State().PageSeed); err == nil {
 			seed = first // somebody else was faster
 		}

@@ -235,7 +235,7 @@ func TestBackupOfEveryVariant(t *testing.T) {
 				t.Errorf("verification %+v", e.Verification)
 			}
 			to := filepath.Join(t.TempDir(), "out.db")
-			if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: to}); err != nil {
+			if _, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: to}); err != nil {
 				t.Fatal(err)
 			}
 			image := readFile(t, to)
@@ -338,7 +338,7 @@ func TestOddPaths(t *testing.T) {
 					t.Error("zstd -d does not give the database")
 				}
 				b.mark("changed")
-				if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{}); err != nil || b.marked() != "saved" {
+				if _, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{}); err != nil || b.marked() != "saved" {
 					t.Errorf("restore: %v, mark %q", err, b.marked())
 				}
 				b.damage()

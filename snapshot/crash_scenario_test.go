@@ -52,7 +52,8 @@ func restoreManual(ctx context.Context, m *snapshot.Manager, offline bool) error
 	if err != nil {
 		return err
 	}
-	return m.Restore(ctx, id, snapshot.RestoreOptions{Offline: offline})
+	_, err = m.Restore(ctx, id, snapshot.RestoreOptions{Offline: offline})
+	return err
 }
 
 // restoreID finds the manual backup of the scenario.

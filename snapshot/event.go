@@ -51,6 +51,7 @@ type Event struct {
 	Done      int64 // bytes
 	Total     int64 // bytes
 	Message   string
+	Reason    string // why it was done so: of a restore, for its method
 	Next      time.Time
 	Err       error
 	Who       string // the Caller's; "" for what the Manager does by itself
@@ -148,7 +149,7 @@ func (e *events) record(ev Event) {
 func (ev Event) attrs() []slog.Attr {
 	var attrs []slog.Attr
 	for _, a := range []struct{ k, v string }{{"operation", string(ev.Operation)}, {"trigger", ev.Trigger}, {"phase", string(ev.Phase)},
-		{"backup", ev.Backup}, {"path", ev.Path}, {"who", ev.Who}} {
+		{"backup", ev.Backup}, {"path", ev.Path}, {"reason", ev.Reason}, {"who", ev.Who}} {
 		if a.v != "" {
 			attrs = append(attrs, slog.String(a.k, a.v))
 		}

@@ -417,3 +417,6 @@ func packArchiveOf(t testing.TB, path string, image []byte, f archive.Facts) {
 }
 
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// last is the error of a call that also returns something else.
+func last(_ any, err error) error { return err }

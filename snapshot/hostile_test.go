@@ -68,7 +68,7 @@ func TestApplicationStartsInTheMiddleOfASwap(t *testing.T) {
 				}
 				late := straggler(t, db, func() {
 					if !damaged {
-						must(t, m.Restore(t.Context(), good.ID, snapshot.RestoreOptions{Offline: true}))
+						must(t, last(m.Restore(t.Context(), good.ID, snapshot.RestoreOptions{Offline: true})))
 						return
 					}
 					rec, err := m.Recover(t.Context())
@@ -158,7 +158,7 @@ func TestRecoveryGoesByWhatWasRestored(t *testing.T) {
 		chosen := b.manual()
 		b.mark("given up")
 		b.auto()
-		if err := b.m.Restore(t.Context(), chosen.ID, snapshot.RestoreOptions{Offline: offline}); err != nil {
+		if _, err := b.m.Restore(t.Context(), chosen.ID, snapshot.RestoreOptions{Offline: offline}); err != nil {
 			t.Fatal(err)
 		}
 		// A copy of an archive is no backup that was taken since.

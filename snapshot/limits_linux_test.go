@@ -230,7 +230,7 @@ func TestRestoreWithLittleSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.exec(fmt.Sprintf("UPDATE noise SET x=randomblob(1200000); CREATE TABLE more AS SELECT randomblob(%d)", free-1_900_000))
-	if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{}); err != nil {
+	if _, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := testdb.ShellQuery(t, b.m.Database(), "SELECT length(x) FROM noise"); n != "1200000" {
@@ -272,7 +272,7 @@ func TestFullDisk(t *testing.T) {
 			}
 			b.wants(snapshot.AtRisk, "space")
 			// Neither can a safety backup be taken: then nothing may be restored.
-			err = b.m.Restore(t.Context(), made[0].ID, snapshot.RestoreOptions{})
+			_, err = b.m.Restore(t.Context(), made[0].ID, snapshot.RestoreOptions{})
 			if !errors.Is(err, snapshot.ErrNoSpace) || testdb.ShellQuery(t, b.m.Database(), "SELECT count(*) FROM noise") != "2" {
 				t.Errorf("restore without a safety backup: %v", err)
 			}

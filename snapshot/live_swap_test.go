@@ -30,7 +30,7 @@ func TestSwapIsRefusedWhileSomebodyHasTheFile(t *testing.T) {
 			stored := archives(testdb.DirListing(t, m.Dir()))
 			before := fmt.Sprint(dbFiles(t, db))
 			offline := snapshot.RestoreOptions{Offline: true}
-			err := m.Restore(t.Context(), old.ID, offline)
+			_, err := m.Restore(t.Context(), old.ID, offline)
 			if !errors.Is(err, snapshot.ErrBusy) || !strings.Contains(err.Error(), strconv.Itoa(shell.pid())) || snapshot.Hint(err) == "" {
 				t.Errorf("want ErrBusy, process %d and a hint: %v (%s)", shell.pid(), err, snapshot.Hint(err))
 			}
@@ -41,9 +41,8 @@ func TestSwapIsRefusedWhileSomebodyHasTheFile(t *testing.T) {
 				t.Errorf("the shell cannot write any more: %s", got)
 			}
 			shell.end()
-			var res snapshot.RestoreResult
-			offline.Result = &res
-			must(t, m.Restore(t.Context(), old.ID, offline))
+			res, err := m.Restore(t.Context(), old.ID, offline)
+			must(t, err)
 			if res.Method != snapshot.Swap || res.SafetyBackup == nil {
 				t.Fatalf("%+v", res)
 			}
@@ -75,13 +74,13 @@ func TestSwapWithTheHostsOwnPool(t *testing.T) {
 	old := mustBackup(t, m)
 	_, err := pool.Exec("INSERT INTO log VALUES(1, 'after')")
 	must(t, err)
-	if err := m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{Offline: true}); !errors.Is(err, snapshot.ErrBusy) {
+	if _, err := m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{Offline: true}); !errors.Is(err, snapshot.ErrBusy) {
 		t.Fatalf("with an open pool: %v", err)
 	}
 	m, err = snapshot.Open(t.Context(), snapshot.Config{Database: db, AfterSwap: reopen,
 		BeforeSwap: func(context.Context) error { return pool.Close() }})
 	must(t, err)
-	must(t, m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{Offline: true}))
+	must(t, last(m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{Offline: true})))
 	var rows int
 	must(t, pool.QueryRow("SELECT count(*) FROM log").Scan(&rows))
 	if rows != 0 {

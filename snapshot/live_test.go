@@ -75,8 +75,8 @@ func TestRestoreBesideAWriterLosesNoCommit(t *testing.T) {
 			for range 3 {
 				w.wait(20)
 				ackedBefore := w.acked.Load()
-				var res snapshot.RestoreResult
-				must(t, m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{Result: &res}))
+				res, err := m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{})
+				must(t, err)
 				w.wait(5)
 				if res.Method != snapshot.Online || res.SafetyBackup == nil {
 					t.Fatalf("%+v", res)
@@ -137,7 +137,7 @@ func TestOpenConnectionsSeeTheRestoredDatabase(t *testing.T) {
 			if got := see(); got != "after after after" {
 				t.Fatal(got)
 			}
-			must(t, m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{}))
+			must(t, last(m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{})))
 			if got := see(); got != "before before before" {
 				t.Errorf("open connections see %q", got)
 			}
@@ -181,7 +181,7 @@ func TestRestoreBesideAReaderWAL(t *testing.T) {
 	if got := reader.ask(count); got != "1" {
 		t.Fatal(got)
 	}
-	must(t, m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{}))
+	must(t, last(m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{})))
 	if got := reader.ask(count); got != "1" {
 		t.Errorf("the open transaction sees %s rows", got)
 	}
@@ -209,7 +209,7 @@ func TestRestoreBesideAReaderDelete(t *testing.T) {
 	reader.ask("BEGIN")
 	reader.ask("SELECT count(*) FROM log")
 	before := testdb.FileHash(t, db)
-	if err := m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrBusy) {
+	if _, err := m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrBusy) {
 		t.Fatalf("beside a reader: %v", err)
 	}
 	<-written
@@ -222,7 +222,7 @@ func TestRestoreBesideAReaderDelete(t *testing.T) {
 	patient, err := snapshot.Open(t.Context(), snapshot.Config{Database: db, LockWait: 20 * time.Second, OnEvent: note})
 	must(t, err)
 	done := make(chan error, 1)
-	go func() { done <- patient.Restore(context.Background(), old.ID, snapshot.RestoreOptions{}) }()
+	go func() { done <- last(patient.Restore(context.Background(), old.ID, snapshot.RestoreOptions{})) }()
 	select {
 	case <-written: // all that is left is the commit
 	case err := <-done:
@@ -264,7 +264,7 @@ func TestLargeRestoreBesideAReaderDelete(t *testing.T) {
 	reader.ask("SELECT count(*) FROM contacts")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := m.Restore(ctx, old.ID, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrBusy) || ctx.Err() != nil {
+	if _, err := m.Restore(ctx, old.ID, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrBusy) || ctx.Err() != nil {
 		t.Fatalf("beside a reader: %v", err)
 	}
 	if testdb.FileHash(t, db) != before {
@@ -277,7 +277,7 @@ func TestLargeRestoreBesideAReaderDelete(t *testing.T) {
 		<-phase
 	}
 	done := make(chan error, 1)
-	go func() { done <- m.Restore(ctx, old.ID, snapshot.RestoreOptions{}) }()
+	go func() { done <- last(m.Restore(ctx, old.ID, snapshot.RestoreOptions{})) }()
 	for waiting := true; waiting; { // until the safety backup is made: only then is the reader in the way
 		select {
 		case p := <-phase:
@@ -304,7 +304,7 @@ func TestRestoreBesideALongWriterIsBusy(t *testing.T) {
 			writer.ask("INSERT INTO log VALUES(1, 'uncommitted')")
 			stored := testdb.DirListing(t, m.Dir())
 			before := fmt.Sprint(dbFiles(t, db))
-			err := m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{})
+			_, err := m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{})
 			if !errors.Is(err, snapshot.ErrBusy) || !strings.Contains(err.Error(), strconv.Itoa(writer.pid())) {
 				t.Errorf("want ErrBusy and the writer's process id %d: %v", writer.pid(), err)
 			}
@@ -403,9 +403,18 @@ func everything(t *testing.T, m *snapshot.Manager, id string, then func(operatio
 		{"Auto backup", func() error { _, err := m.Backup(ctx, snapshot.Auto(catalog.TriggerSchedule)); return err }},
 		{"Verify", func() error { _, err := m.Verify(ctx, id, integrity.LevelFull); return err }},
 		{"OpenBackup", func() error { db, err := m.OpenBackup(ctx, id); return errors.Join(err, closeDB(db)) }},
-		{"Restore", func() error { return m.Restore(ctx, id, snapshot.RestoreOptions{}) }},
-		{"Restore to a file", func() error { return m.Restore(ctx, id, snapshot.RestoreOptions{To: to}) }},
-		{"Restore offline", func() error { return m.Restore(ctx, id, snapshot.RestoreOptions{Offline: true}) }},
+		{"Restore", func() error {
+			_, err := m.Restore(ctx, id, snapshot.RestoreOptions{})
+			return err
+		}},
+		{"Restore to a file", func() error {
+			_, err := m.Restore(ctx, id, snapshot.RestoreOptions{To: to})
+			return err
+		}},
+		{"Restore offline", func() error {
+			_, err := m.Restore(ctx, id, snapshot.RestoreOptions{Offline: true})
+			return err
+		}},
 		{"Recover", func() error { _, err := m.Recover(ctx); return err }},
 		{"Prune", func() error { _, err := m.Prune(ctx, nil); return err }},
 	} {

@@ -50,7 +50,8 @@ var memoryOperations = []struct {
 		return db.QueryRowContext(ctx, "SELECT count(*) FROM contacts").Scan(&n)
 	}},
 	{"restore to a file", func(ctx context.Context, m *snapshot.Manager, id string) error {
-		return m.Restore(ctx, id, snapshot.RestoreOptions{To: restoredFile(m.Database())})
+		_, err := m.Restore(ctx, id, snapshot.RestoreOptions{To: restoredFile(m.Database())})
+		return err
 	}},
 	{"restore online", func(ctx context.Context, m *snapshot.Manager, id string) error {
 		return restoreBy(ctx, m, id, snapshot.Online)
@@ -61,8 +62,7 @@ var memoryOperations = []struct {
 }
 
 func restoreBy(ctx context.Context, m *snapshot.Manager, id string, method snapshot.Method) error {
-	var res snapshot.RestoreResult
-	err := m.Restore(ctx, id, snapshot.RestoreOptions{Offline: method == snapshot.Swap, Result: &res})
+	res, err := m.Restore(ctx, id, snapshot.RestoreOptions{Offline: method == snapshot.Swap})
 	if err == nil && res.Method != method {
 		err = fmt.Errorf("restored by %s, not %s", res.Method, method)
 	}

@@ -222,7 +222,7 @@ func TestNewerArchive(t *testing.T) {
 	raise(t, b.m.ArchivePath(newer))
 	b.mark("now")
 	before := b.beside()
-	if err := b.m.Restore(t.Context(), newer.ID, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrVersion) || snapshot.Code(err) != "newer_version" {
+	if _, err := b.m.Restore(t.Context(), newer.ID, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrVersion) || snapshot.Code(err) != "newer_version" {
 		t.Errorf("restore: %v (code %s)", err, snapshot.Code(err))
 	}
 	if _, err := b.m.Verify(t.Context(), newer.ID, 0); !errors.Is(err, snapshot.ErrVersion) {

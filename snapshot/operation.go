@@ -235,6 +235,6 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 		done()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	m.settleRestore(ctx)
+	m.resolveRestore(ctx)
 	return done, nil
 }

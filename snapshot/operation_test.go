@@ -97,7 +97,10 @@ func everyOperation() []operation {
 	drill := func(b *bench, ctx context.Context, id string) error { _, err := b.m.Drill(ctx, id); return err }
 	check := func(b *bench, ctx context.Context) error { _, err := b.m.Check(ctx, integrity.LevelQuick); return err }
 	restore := func(o snapshot.RestoreOptions) func(*bench, context.Context, string) error {
-		return func(b *bench, ctx context.Context, id string) error { return b.m.Restore(ctx, id, o) }
+		return func(b *bench, ctx context.Context, id string) error {
+			_, err := b.m.Restore(ctx, id, o)
+			return err
+		}
 	}
 	recovery := func(b *bench, ctx context.Context) error { _, err := b.m.Recover(ctx); return err }
 	prune := func(last int) func(*bench, context.Context) error {

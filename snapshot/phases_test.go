@@ -94,7 +94,8 @@ func TestCancelInEveryPhase(t *testing.T) {
 				}
 				b, e := fresh()
 				phases, _ := b.phasesOf(func() error {
-					return b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{Offline: offline})
+					_, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{Offline: offline})
+					return err
 				})
 				commit := slices.Index(phases, "commit")
 				if commit < 3 || commit != len(phases)-1 {
@@ -103,7 +104,7 @@ func TestCancelInEveryPhase(t *testing.T) {
 				for _, phase := range phases {
 					b, e := fresh()
 					ctx, stop := b.cancelledIn(phase)
-					err := b.m.Restore(ctx, e.ID, snapshot.RestoreOptions{Offline: offline})
+					_, err := b.m.Restore(ctx, e.ID, snapshot.RestoreOptions{Offline: offline})
 					stop()
 					want, backups := "today", 1
 					if phase == "commit" {

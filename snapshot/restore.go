@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/sqlite"
 	"example.com/snapd/internal/swap"
 )
 
@@ -23,7 +23,7 @@ import (
 type Method string
 
 const (
-	Online Method = "online" // one write transaction beside open connections
+	Online Method = "online" // one write transaction, concurrently with open connections
 	Swap   Method = "swap"   // a proven file renamed over the database
 	File   Method = "file"   // written to another path
 )
@@ -41,8 +41,6 @@ type RestoreOptions struct {
 	// Plan, when not nil, lets the restore over the database go ahead only while that
 	// plan holds; see [Manager.PlanRestore] and [ErrStale].
 	Plan *RestorePlan
-	// Result, when not nil, receives what was done.
-	Result *RestoreResult
 }
 
 // RestoreResult says what a restore did.
@@ -50,6 +48,7 @@ type RestoreResult struct {
 	Restored     string  `json:"restored"`
 	To           string  `json:"to"`
 	Method       Method  `json:"method"`
+	Reason       string  `json:"reason"`        // for the method
 	SafetyBackup *string `json:"safety_backup"` // restore it to undo; null where nothing was replaced
 	Quarantined  string  `json:"-"`             // where a damaged database was preserved
 	DurationMS   int64   `json:"duration_ms"`
@@ -61,29 +60,34 @@ type RestoreResult struct {
 // the database it goes through one write transaction that writes the pages that
 // differ from the state that the safety backup has, so that open connections of any
 // process stay good and no acknowledged commit is lost; readers see the old
-// state until it commits. That backup is made and proven before the transaction
-// begins; if somebody commits meanwhile, it is made again inside. Where the database is missing, damaged or has another
-// page size, and with Offline, a proven file is swapped in under an exclusive
-// lock, the damaged one kept in the backup directory. Either way the result is
-// the old database or the new one, whenever the process dies.
+// state until it commits. The safety backup is made and proven before the transaction
+// begins; if somebody commits meanwhile, it is made again inside. Where the database is
+// missing, damaged or has another page size, and with Offline, a proven file is swapped in
+// under an exclusive lock, and the damaged one is kept in the backup directory. The result
+// says which of the two was done, and why. Either way the database ends old or new,
+// whenever the process dies.
 //
 // Errors: [ErrNotFound], [ErrCorrupt] (the backup fails its proof), [ErrBusy]
 // (somebody holds the database; nothing changed), [ErrNoSpace], [ErrRefused].
-func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) error {
+func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) (RestoreResult, error) {
 	var res RestoreResult
 	op := &operation{kind: OpRestore, result: func() any { return res }}
-	return m.perform(ctx, op, func(ctx context.Context) (Event, error) {
+	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
 		res.began = m.now()
 		if err := m.restore(ctx, id, o, &res); err != nil {
 			return Event{}, err
 		}
 		res.DurationMS = m.since(res.began)
-		if o.Result != nil {
-			*o.Result = res
+		message := fmt.Sprintf("database restored from %s (%s)", res.Restored, res.Method)
+		if res.Method == Swap {
+			message = fmt.Sprintf("database restored from %s (%s: %s)", res.Restored, res.Method, res.Reason)
 		}
-		return Event{Type: EventRestored, Path: res.To,
-			Message: fmt.Sprintf("database restored from %s (%s)", res.Restored, res.Method), more: res.activity()}, nil
+		return Event{Type: EventRestored, Path: res.To, Message: message, Reason: res.Reason, more: res.activity()}, nil
 	})
+	if err != nil {
+		return RestoreResult{}, err
+	}
+	return res, nil
 }
 
 // since is how many milliseconds have passed since then, at least 1.
@@ -98,7 +102,7 @@ func (r *RestoreResult) outcome(m *Manager) catalog.RestoreOutcome {
 	return o
 }
 
-// activity is what the log says of it beside the event.
+// activity is what the log says of it in addition to the event.
 func (r *RestoreResult) activity() Activity {
 	a := Activity{Detail: "over the database; nothing was there to be saved", DurationMS: r.DurationMS}
 	switch {
@@ -107,7 +111,10 @@ func (r *RestoreResult) activity() Activity {
 	case r.SafetyBackup != nil:
 		a.Detail = "over the database; undo by restoring " + *r.SafetyBackup
 	case r.Quarantined != "":
-		a.Detail = "over the database, of which the files are kept as " + filepath.Base(r.Quarantined)
+		a.Detail = "over the database; its files are kept as " + filepath.Base(r.Quarantined)
+	}
+	if r.Method == Swap {
+		a.Detail += "; the file was replaced: " + r.Reason
 	}
 	return a
 }
@@ -133,19 +140,75 @@ func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res 
 		return m.condemn(ctx, e, err)
 	}
 	defer r.Close()
-	if o.To != "" {
-		res.Method, res.To = File, o.To
-		return m.restoreFile(ctx, r, e, o)
+	how, err := m.chooseRestore(ctx, e, o)
+	if err != nil {
+		return err
 	}
 	res.To = m.cfg.Database
-	if !o.Offline {
-		done, err := m.restoreOnline(ctx, r, e, o.Plan, res)
-		if done || err != nil {
-			return err
-		}
+	switch how.method {
+	case File:
+		res.To = o.To
+		err = m.restoreFile(ctx, r, e, o)
+	case Online:
+		how, err = m.restoreOnline(ctx, r, e, o.Plan, how, res)
 	}
-	res.Method = Swap
-	return m.restoreSwap(ctx, r, e, o.Plan, res)
+	res.Method, res.Reason = how.method, how.reason
+	if how.method != Swap || err != nil {
+		return err
+	}
+	if err = m.restoreSwap(ctx, r, e, o.Plan, res); err != nil && !o.Offline {
+		err = fmt.Errorf("%w (the file has to be replaced: %s)", err, how.reason)
+	}
+	return err
+}
+
+// strategy is how a restore puts the image in place, and why so.
+type strategy struct {
+	method Method
+	reason string
+}
+
+// chooseRestore decides how e is restored, by what can be known before the database is
+// opened. See restoreOnline for what is found out later.
+func (m *Manager) chooseRestore(ctx context.Context, e Backup, o RestoreOptions) (strategy, error) {
+	if o.To != "" {
+		return strategy{File, "another path was asked for"}, nil
+	}
+	if o.Offline {
+		return strategy{Swap, "asked for (--offline)"}, nil
+	}
+	st, err := os.Stat(m.cfg.Database)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return strategy{Swap, "there is no database"}, nil
+	case err != nil:
+		return strategy{}, fmt.Errorf("restore: %w", err)
+	case st.Size() == 0:
+		return strategy{Swap, "the database is an empty file"}, nil
+	case e.DatabaseBytes == 0:
+		return strategy{Swap, "the backup is of an empty file"}, nil
+	}
+	// A damaged database must be kept whole, which only a swap does.
+	if err := m.damagedFiles(ctx); err != nil {
+		return strategy{Swap, damageReason(err)}, nil
+	}
+	if m.damagedByJournal(ctx) {
+		return strategy{Swap, "the database is damaged: so it is after the rollback of the journal next to it"}, nil
+	}
+	return strategy{Online, "open connections stay valid"}, nil
+}
+
+// damageReason is the reason for a swap of a database that err proves damaged.
+func damageReason(err error) string {
+	var proven *CorruptError
+	if errors.As(err, &proven) && len(proven.Report.Findings) > 0 {
+		return "the database is damaged: " + proven.Report.Findings[0].Message
+	}
+	var found *sqlite.Error
+	if errors.As(err, &found) {
+		return "the database is damaged: " + found.Msg
+	}
+	return "the database is damaged"
 }
 
 // provenEntry makes sure that the image inside e passed quick_check. The
@@ -181,7 +244,7 @@ func (m *Manager) restoreFile(ctx context.Context, r *archive.Reader, e Backup, 
 	return nil
 }
 
-// acceptTarget refuses to write over what might be needed, and beside sidecars
+// acceptTarget refuses to write over what might be needed, and next to sidecars
 // that SQLite would replay onto the restored file.
 func (m *Manager) acceptTarget(target string, o RestoreOptions) error {
 	if target == m.cfg.Database {
@@ -235,143 +298,10 @@ func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, targe
 	return f, nil
 }
 
-// restoreOnline restores through one write transaction of the live database.
-// done is false, with no error, where that cannot be: no database, one that
-// SQLite cannot open, or another page size.
-func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup, plan *RestorePlan, res *RestoreResult) (done bool, err error) {
-	if st, err := os.Stat(m.cfg.Database); err != nil || st.Size() == 0 || e.DatabaseBytes == 0 {
-		return false, nil
-	}
-	if m.damagedFiles(ctx) != nil || m.damagedByJournal(ctx) {
-		return false, nil // it must be kept whole, which only a swap does
-	}
-	// Proven before anybody is held up by our transaction; a swap proves while it unpacks.
-	p, err := m.beforehand(ctx, r, e)
-	if isDamage(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer func() {
-		if e := p.close(); e != nil {
-			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Backup: res.Restored, Err: e,
-				Message: "what was made ready for a restore could not be removed"})
-		}
-	}()
-	if p == nil {
-		prove := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
-		if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: prove}); err != nil {
-			return false, m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
-		}
-	}
-	return m.restoreLocked(ctx, r, p, e, plan, res)
-}
-
-// restoreLocked is the part of restoreOnline for which writers wait.
-func (m *Manager) restoreLocked(ctx context.Context, r *archive.Reader, p *prepared, e Backup, plan *RestorePlan, res *RestoreResult) (done bool, err error) {
-	tx, err := pages.BeginWrite(ctx, m.cfg.Database, m.cfg.LockWait)
-	switch {
-	case errors.Is(err, livedb.ErrCorrupt), errors.Is(err, livedb.ErrNotDatabase), errors.Is(err, livedb.ErrMissing):
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	defer func() {
-		if e := tx.Rollback(); e != nil {
-			err = errors.Join(err, fmt.Errorf("restore: roll back: %w", e))
-		}
-	}()
-	snap := tx.Snapshot()
-	if tx.Damage() != nil || snap.Info().PageSize != e.PageSize {
-		return false, nil
-	}
-	if err := m.stillThere(plan); err != nil {
-		return false, err
-	}
-	safety, x, err := m.safety(ctx, tx, r, p, e)
-	if isDamage(err) {
-		return false, nil // it must be kept whole, which only a swap does
-	}
-	if err != nil {
-		return false, fmt.Errorf("restore: safety backup: %w", err)
-	}
-	if err := m.exchange(ctx, tx, r, x, e, plan, safety); err != nil {
-		// Nothing was changed: what was saved is the database as it stands.
-		return false, errors.Join(err, m.forget(ctx, safety.ID))
-	}
-	m.atPoint("committed")
-	res.Method, res.SafetyBackup = Online, &safety.ID
-	m.rememberRestore(res.outcome(m))
-	return true, m.checkRestored(ctx, e)
-}
-
-// exchange writes the image into the transaction, whose state safety holds, and
-// commits it. Until it announces that, the end of ctx leaves everything as it was.
-func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, r *archive.Reader, x exchangeable,
-	e Backup, plan *RestorePlan, safety Backup) (err error) {
-	if err := plan.saved(e, &safety); err != nil {
-		return err
-	}
-	p := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "write", Total: e.DatabaseBytes})
-	if x.known {
-		_, err = tx.ReplaceBy(ctx, x.differ, x.changed, p)
-	} else {
-		err = m.replace(ctx, tx, r, p)
-	}
-	if err != nil {
-		return fmt.Errorf("restore: %w", err)
-	}
-	m.atPoint("pages replaced")
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("restore: %w", err)
-	}
-	m.aboutToCommit(tx, e, safety)
-	m.atPoint("restore written down")
-	m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: PhaseCommit})
-	if err := tx.Commit(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("restore: commit: %w", err)
-	}
-	return nil
-}
-
-// forget drops a safety backup of a state that was not replaced after all.
-func (m *Manager) forget(ctx context.Context, id string) error {
-	err := m.cat.Delete(context.WithoutCancel(ctx), id)
-	if err != nil {
-		return fmt.Errorf("remove the safety backup that is not needed: %w", err)
-	}
-	return nil
-}
-
 // isDamage reports whether err says that the live database is damaged.
 func isDamage(err error) bool {
 	var damaged *CorruptError
 	return errors.As(err, &damaged) || errors.Is(err, livedb.ErrCorrupt) || errors.Is(err, livedb.ErrNotDatabase)
-}
-
-// replace streams the image into the transaction, and fails unless the
-// archive's digests held to the end of the stream.
-func (m *Manager) replace(ctx context.Context, tx *pages.WriteTx, r *archive.Reader, p func(int64)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	info := r.Info()
-	pr, pw := io.Pipe()
-	proof := make(chan error, 1) // the goroutine ends when the stream is read, or pr closed
-	go func() {
-		err := r.CopyTo(ctx, pw, archive.CopyOptions{Workers: m.allWorkers()})
-		pw.CloseWithError(err)
-		proof <- err
-	}()
-	_, err := tx.Replace(ctx, pr, info.PageSize, info.PageCount, p)
-	if err == nil {
-		_, err = io.Copy(io.Discard, pr) // to the end, where the proof is
-	}
-	pr.CloseWithError(context.Canceled)
-	if proven := <-proof; err == nil {
-		err = proven
-	}
-	return err
 }
 
 // checkRestored checks the database after a restore took effect.

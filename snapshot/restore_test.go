@@ -19,13 +19,13 @@ import (
 )
 
 // restores fails the test unless the backup was restored over the database.
-func (b *bench) restores(id string, o snapshot.RestoreOptions) (res snapshot.RestoreResult) {
+func (b *bench) restores(id string, o snapshot.RestoreOptions) snapshot.RestoreResult {
 	b.t.Helper()
-	o.Result = &res
-	if err := b.m.Restore(b.t.Context(), id, o); err != nil {
+	res, err := b.m.Restore(b.t.Context(), id, o)
+	if err != nil {
 		b.t.Fatalf("restore %s: %v", id, err)
 	}
-	if res.To != b.m.Database() || res.DurationMS < 0 {
+	if res.To != b.m.Database() || res.DurationMS < 0 || res.Reason == "" {
 		b.t.Errorf("result %+v", res)
 	}
 	b.sound()
@@ -115,7 +115,7 @@ func TestRestoreAnotherPageSize(t *testing.T) {
 		t.Fatal("the page size did not change: this test shows nothing")
 	}
 	res := b.restores("latest", snapshot.RestoreOptions{})
-	if res.Restored != old.ID || res.Method != snapshot.Swap || res.SafetyBackup == nil || res.Quarantined != "" {
+	if res.Restored != old.ID || res.Method != snapshot.Swap || res.SafetyBackup == nil || res.Quarantined != "" || res.Reason != "page size 8192 live, 4096 in the backup" {
 		t.Fatalf("result %+v", res)
 	}
 	if testdb.PageSize(t, b.m.Database()) != 4096 || b.marked() != "yesterday" {
@@ -135,7 +135,7 @@ func TestRestoreOverDamaged(t *testing.T) {
 				d.do(t, b.m.Database())
 				broken := readFile(t, b.m.Database())
 				res := b.restores(good.ID, snapshot.RestoreOptions{})
-				if res.Method != snapshot.Swap || b.marked() != "saved" {
+				if res.Method != snapshot.Swap || b.marked() != "saved" || !strings.HasPrefix(res.Reason, "the database is damaged") {
 					t.Errorf("result %+v, mark %q", res, b.marked())
 				}
 				checkQuarantine(t, b, snapshot.Recovery{Quarantined: &res.Quarantined, Verdict: d.verdict}, broken)
@@ -159,7 +159,7 @@ func TestRestoreOverDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		res := b.restores(good.ID, snapshot.RestoreOptions{})
-		if res.Method != snapshot.Swap || res.SafetyBackup != nil || res.Quarantined != "" || b.marked() != "saved" {
+		if res.Method != snapshot.Swap || res.SafetyBackup != nil || res.Quarantined != "" || b.marked() != "saved" || res.Reason != "there is no database" {
 			t.Errorf("result %+v, mark %q", res, b.marked())
 		}
 	})
@@ -180,7 +180,7 @@ func TestRestoreOfDamagedBackup(t *testing.T) {
 				if o.To != "" {
 					o.To = filepath.Join(t.TempDir(), o.To)
 				}
-				err := b.m.Restore(t.Context(), bad.ID, o)
+				_, err := b.m.Restore(t.Context(), bad.ID, o)
 				if !errors.Is(err, snapshot.ErrCorrupt) || snapshot.Code(err) != "corrupt" || !strings.Contains(err.Error(), bad.ID) {
 					t.Errorf("got %v (code %s)", err, snapshot.Code(err))
 				}
@@ -214,7 +214,7 @@ func TestRestoreProvesUnverifiedBackup(t *testing.T) {
 	}
 	b.mark("now")
 	before := b.beside()
-	if err := b.m.Restore(t.Context(), bad, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrCorrupt) {
+	if _, err := b.m.Restore(t.Context(), bad, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrCorrupt) {
 		t.Errorf("restore of an unproven image: %v", err)
 	}
 	if b.beside() != before {
@@ -235,9 +235,9 @@ func TestUnknownIDs(t *testing.T) {
 	before := b.stored()
 	for _, id := range []string{"", ".", "..", "../secret", "../../etc/passwd", "/etc/passwd", e.ID + "x", e.File, "./" + e.ID, "backups/" + e.ID, "a\x00b", strings.Repeat("x", 5000)} {
 		calls := map[string]error{
-			"restore": b.m.Restore(t.Context(), id, snapshot.RestoreOptions{To: filepath.Join(t.TempDir(), "out")}),
-			"delete":  b.m.Delete(t.Context(), []string{id}, true),
+			"delete": b.m.Delete(t.Context(), []string{id}, true),
 		}
+		_, calls["restore"] = b.m.Restore(t.Context(), id, snapshot.RestoreOptions{To: filepath.Join(t.TempDir(), "out")})
 		_, calls["find"] = b.m.Find(id)
 		_, calls["verify"] = b.m.Verify(t.Context(), id, 0)
 		_, calls["open"] = b.m.OpenBackup(t.Context(), id)
@@ -253,7 +253,7 @@ func TestUnknownIDs(t *testing.T) {
 		t.Error("the backup directory was touched")
 	}
 	empty := newBench(t, "wal")
-	if err := empty.m.Restore(t.Context(), "latest", snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrNotFound) {
+	if _, err := empty.m.Restore(t.Context(), "latest", snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrNotFound) {
 		t.Errorf("latest of nothing: %v", err)
 	}
 }
@@ -269,11 +269,12 @@ func TestRestoreToPath(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	to := func(path string, overwrite bool) error {
-		return b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: path, Overwrite: overwrite})
+		_, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: path, Overwrite: overwrite})
+		return err
 	}
 
-	var res snapshot.RestoreResult
-	if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: at("out.db"), Result: &res}); err != nil {
+	res, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: at("out.db")})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(readFile(t, at("out.db")), image) {
@@ -346,7 +347,8 @@ func TestSwapHooks(t *testing.T) {
 	b.mark("now")
 	try := func(o snapshot.RestoreOptions) error {
 		calls = nil
-		return b.m.Restore(t.Context(), e.ID, o)
+		_, err := b.m.Restore(t.Context(), e.ID, o)
+		return err
 	}
 	unchanged := func(what string) {
 		t.Helper()
@@ -414,7 +416,7 @@ func TestCancelledRestoreChangesNothing(t *testing.T) {
 					e := b.manual()
 					b.mark("now")
 					armed = true
-					if err := b.m.Restore(ctx, e.ID, snapshot.RestoreOptions{Offline: offline}); !errors.Is(err, context.Canceled) {
+					if _, err := b.m.Restore(ctx, e.ID, snapshot.RestoreOptions{Offline: offline}); !errors.Is(err, context.Canceled) {
 						t.Fatalf("got %v", err)
 					}
 					if got := b.marked(); got != "now" {

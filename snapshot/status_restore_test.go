@@ -16,8 +16,8 @@ func TestStatusTellsHowToUndoARestore(t *testing.T) {
 		b := newBench(t, "delete")
 		before := b.manual()
 		b.mark("changed")
-		var res snapshot.RestoreResult
-		if err := b.m.Restore(t.Context(), before.ID, snapshot.RestoreOptions{Offline: offline, Result: &res}); err != nil {
+		res, err := b.m.Restore(t.Context(), before.ID, snapshot.RestoreOptions{Offline: offline})
+		if err != nil {
 			t.Fatal(err)
 		}
 		b.reopen()
@@ -29,7 +29,7 @@ func TestStatusTellsHowToUndoARestore(t *testing.T) {
 		if s.EstimatedRestoreMS == nil || *s.EstimatedRestoreMS < 1 || *s.EstimatedRestoreMS > 60_000 {
 			t.Errorf("offline %v: a restore takes %v", offline, s.EstimatedRestoreMS)
 		}
-		if err := b.m.Restore(t.Context(), *r.Undo, snapshot.RestoreOptions{}); err != nil || b.marked() != "changed" {
+		if _, err := b.m.Restore(t.Context(), *r.Undo, snapshot.RestoreOptions{}); err != nil || b.marked() != "changed" {
 			t.Errorf("offline %v: undone to %q, %v", offline, b.marked(), err)
 		}
 		again := b.status().LastRestore

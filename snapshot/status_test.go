@@ -148,7 +148,7 @@ func TestStatusReasons(t *testing.T) {
 		if _, err := b.m.Backup(t.Context(), snapshot.Manual("")); !errors.Is(err, snapshot.ErrMissing) {
 			t.Errorf("backup of nothing: %v", err)
 		}
-		if err := b.m.Restore(t.Context(), id.ID, snapshot.RestoreOptions{}); err != nil {
+		if _, err := b.m.Restore(t.Context(), id.ID, snapshot.RestoreOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		b.wants(snapshot.Protected, "")

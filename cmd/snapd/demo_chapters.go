@@ -68,7 +68,8 @@ func (p *past) restored(ctx context.Context) error {
 		return err
 	}
 	p.later(25 * time.Minute)
-	return p.m.Restore(by(ctx, "alice"), b.ID, snapshot.RestoreOptions{})
+	_, err = p.m.Restore(by(ctx, "alice"), b.ID, snapshot.RestoreOptions{})
+	return err
 }
 
 // audited: a state for the books, and everything proven again.

@@ -190,8 +190,8 @@ func (d *tour) mistake(ctx context.Context, crm *liveCRM) error {
 // restore puts the state from before the mistake back, with the application's
 // connections open.
 func (d *tour) restore(ctx context.Context, crm *liveCRM) error {
-	var done snapshot.RestoreResult
-	if err := d.m.Restore(ctx, d.before.ID, snapshot.RestoreOptions{Result: &done}); err != nil {
+	done, err := d.m.Restore(ctx, d.before.ID, snapshot.RestoreOptions{})
+	if err != nil {
 		return err
 	}
 	if done.SafetyBackup == nil {
@@ -210,8 +210,8 @@ func (d *tour) restore(ctx context.Context, crm *liveCRM) error {
 
 // undo restores what the restore replaced.
 func (d *tour) undo(ctx context.Context, crm *liveCRM) error {
-	var done snapshot.RestoreResult
-	if err := d.m.Restore(ctx, d.safety, snapshot.RestoreOptions{Result: &done}); err != nil {
+	done, err := d.m.Restore(ctx, d.safety, snapshot.RestoreOptions{})
+	if err != nil {
 		return err
 	}
 	notes, err := crm.count(ctx, "notes")
@@ -219,7 +219,7 @@ func (d *tour) undo(ctx context.Context, crm *liveCRM) error {
 		return err
 	}
 	d.say("%s in %s: %s notes again", done.Method, millis(done.DurationMS), humanize.Comma(notes))
-	if err := d.m.Restore(ctx, d.before.ID, snapshot.RestoreOptions{Result: &done}); err != nil {
+	if _, err := d.m.Restore(ctx, d.before.ID, snapshot.RestoreOptions{}); err != nil {
 		return err
 	}
 	if notes, err = crm.count(ctx, "notes"); err != nil {

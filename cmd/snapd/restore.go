@@ -48,14 +48,14 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 			return err
 		}
 	}
-	var done snapshot.RestoreResult
-	if err := m.Restore(ctx, b.ID, snapshot.RestoreOptions{To: c.To, Offline: c.Offline, Result: &done}); err != nil {
+	done, err := m.Restore(ctx, b.ID, snapshot.RestoreOptions{To: c.To, Offline: c.Offline})
+	if err != nil {
 		if codeOf(err) == "corrupt" {
 			err = advised(err, "choose another backup; snapd verify --all proves which are good")
 		}
 		return err
 	}
-	return a.result(done, func(w io.Writer) { printRestored(w, a, m, done) })
+	return a.result(done, func(w io.Writer) { c.printRestored(w, a, m, done) })
 }
 
 // timeLayouts of --at. Those without a zone are local time.
@@ -104,8 +104,11 @@ func confirmRestore(ctx context.Context, a *app, m *snapshot.Manager, b snapshot
 	return a.retype(ctx, fmt.Sprintf("Type the database's file name (%s) to restore:", name), name)
 }
 
-func printRestored(w io.Writer, a *app, m *snapshot.Manager, done snapshot.RestoreResult) {
+func (c *restoreCmd) printRestored(w io.Writer, a *app, m *snapshot.Manager, done snapshot.RestoreResult) {
 	fmt.Fprintf(w, "restored %s to %s (%s, %s)\n", done.Restored, done.To, done.Method, millis(done.DurationMS))
+	if done.Method == snapshot.Swap && !c.Offline {
+		fmt.Fprintf(w, "the file was replaced: %s\n", done.Reason)
+	}
 	if done.Quarantined != "" {
 		fmt.Fprintf(w, "the damaged database was kept as %s\n", done.Quarantined)
 	}

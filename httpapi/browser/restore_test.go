@@ -151,7 +151,7 @@ func TestPlanGoesStale(t *testing.T) {
 	p.click(act(b, "restore"))
 	p.click(hook("dialog-restore-1-continue"))
 	p.fill(hook("dialog-restore-2-name"), "data.db")
-	if err := s.manager.Restore(t.Context(), other.ID, snapshot.RestoreOptions{}); err != nil {
+	if _, err := s.manager.Restore(t.Context(), other.ID, snapshot.RestoreOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	p.click(hook("dialog-restore-2-confirm"))

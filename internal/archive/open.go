@@ -166,7 +166,7 @@ func checkVersion(version uint32) error {
 	case version == 0:
 		return fmt.Errorf("%w: format version 0", ErrDamaged)
 	case version > FormatVersion:
-		return fmt.Errorf("%w: format %d, and this program reads format %d: upgrade snapd, or use zstd -d", ErrVersion, version, FormatVersion)
+		return fmt.Errorf("%w: format %d is newer than format %d, which this program reads: upgrade snapd, or use zstd -d", ErrVersion, version, FormatVersion)
 	case version < FormatVersion:
 		return fmt.Errorf("%w: format %d, of a version of snapd that was never released, and this program reads format %d: use zstd -d",
 			ErrVersion, version, FormatVersion)

@@ -60,7 +60,7 @@ func (p *protected) prove(t *testing.T, what string, stored []byte) {
 	id := p.backups[1].ID
 	write(t, p.m.ArchivePath(p.backups[1]), stored)
 	to := filepath.Join(p.dir, "restored.db")
-	err := p.m.Restore(t.Context(), id, snapshot.RestoreOptions{To: to})
+	_, err := p.m.Restore(t.Context(), id, snapshot.RestoreOptions{To: to})
 	if err == nil {
 		if !bytes.Equal(readFile(t, to), p.images[1]) {
 			t.Errorf("%s: a wrong image was restored", what)

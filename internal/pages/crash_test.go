@@ -48,7 +48,7 @@ func replaceAndHang(db, imagePath string) error {
 	}
 	defer tx.Rollback()
 	image := io.MultiReader(io.NewSectionReader(f, 0, fi.Size()-4096), hanging{})
-	_, err = tx.Replace(context.Background(), image, 4096, fi.Size()/4096, nil)
+	_, err = replaceTx(context.Background(), tx, image, 4096, fi.Size()/4096)
 	return err
 }
 
@@ -111,9 +111,9 @@ func TestReplaceWaitsForRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	tx.wait = 50 * time.Millisecond // for room, each time: the reader never leaves
-	var reached int64
-	_, err = tx.Replace(t.Context(), bytes.NewReader(image), info.PageSize, info.PageCount, func(done int64) { reached = done })
-	if !errors.Is(err, livedb.ErrBusy) || reached > 2*flushEvery {
+	r := bytes.NewReader(image)
+	_, err = replaceTx(t.Context(), tx, r, info.PageSize, info.PageCount)
+	if reached := r.Size() - int64(r.Len()); !errors.Is(err, livedb.ErrBusy) || reached > 2*flushEvery {
 		t.Errorf("%v after %d bytes", err, reached)
 	}
 	if err := tx.Rollback(); err != nil {

@@ -3,6 +3,7 @@ package pages
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -223,4 +224,44 @@ func mustReadDir(t *testing.T, dir string) []fs.DirEntry {
 		t.Fatal(err)
 	}
 	return entries
+}
+
+// replaceTx makes the database of tx equal to the image of pageCount pages that r has.
+func replaceTx(ctx context.Context, tx *WriteTx, r io.Reader, pageSize int, pageCount int64) (written int64, err error) {
+	image := Image{Page1: make([]byte, pageSize), Pages: pageCount}
+	if _, err := io.ReadFull(r, image.Page1); err != nil && pageCount > 0 {
+		return 0, err
+	}
+	image.Fill = func(ctx context.Context, put func(int64, []byte) error) error {
+		live, err := tx.conn.Prepare("SELECT data FROM sqlite_dbpage ORDER BY pgno")
+		if err != nil {
+			return err
+		}
+		defer live.Close()
+		more, err := live.StepFast() // page 1
+		page := make([]byte, pageSize)
+		for pgno := int64(2); err == nil && pgno <= pageCount; pgno++ {
+			if _, err := io.ReadFull(r, page); err != nil {
+				return err
+			}
+			if more {
+				if more, err = live.StepFast(); err != nil {
+					return err
+				}
+			}
+			if !more || !bytes.Equal(live.Blob(0), page) {
+				err = put(pgno, page)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if n, err := r.Read(page); n > 0 {
+			return put(pageCount+1, page)
+		} else if err != io.EOF {
+			return err
+		}
+		return nil
+	}
+	return tx.Replace(ctx, image)
 }

@@ -68,7 +68,7 @@ func TestPastTheLockBytePage(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer tx.Rollback()
-			if _, err := tx.Replace(t.Context(), f, size, fi.Size()/int64(size), nil); err != nil {
+			if _, err := replaceTx(t.Context(), tx, f, size, fi.Size()/int64(size)); err != nil {
 				t.Fatal(err)
 			}
 			if err := tx.Commit(t.Context()); err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
@@ -23,39 +22,33 @@ const flushEvery = 16 << 20
 // maxPages is SQLite's limit on pages in a database (SQLITE_MAX_PAGE_COUNT).
 const maxPages = 0xfffffffe
 
-// Replace makes the database equal to the image of pageCount pages, read from
-// image up to its end: an error at the end, such as a digest that does not agree,
-// counts. Only pages that differ are written; written is their number, page 1 always
-// among them. progress, which may be nil, gets the image bytes compared so far.
+// Image is what a Replace makes of the database.
+type Image struct {
+	Page1 []byte
+	Pages int64 // how many there are, at least 1
+	// Fill calls put with every page that the database does not have already, in any
+	// order; page 1 may be among them or not. Put's errors end it.
+	Fill func(ctx context.Context, put func(pgno int64, page []byte) error) error
+}
+
+// Replace makes the database equal to the image. That the pages which Fill does not put
+// are those of the image is the caller's to know. Written is the number of pages that were
+// written, page 1 always among them.
 //
-// Kept from the live database are the journal mode (bytes 18–19); set anew are the
-// change counter, version-valid-for and library version (24–27, 92–99) and the schema
-// cookie (40–43), which becomes higher than both, so that every other connection
-// notices, by as much as [TookEffect] needs. Page size and reserved bytes must agree, and the image must
+// Kept from the live database are the journal mode (bytes 18–19). Set are the change
+// counter, version-valid-for and library version (24–27, 92–99) and the schema cookie
+// (40–43), which becomes higher than both, so that every other connection notices, by as
+// much as [TookEffect] needs. Page size and reserved bytes must agree, and the image must
 // have a page: else ErrPageSize, with nothing written. After any other error the
 // transaction can only be rolled back.
 //
 // In the rollback-journal modes a large replacement waits for readers, until ctx
 // ends, whenever it has to make room.
-func (t *WriteTx) Replace(ctx context.Context, image io.Reader, pageSize int, pageCount int64, progress func(done int64)) (written int64, err error) {
-	if err := t.fits(pageSize, pageCount); err != nil {
+func (t *WriteTx) Replace(ctx context.Context, image Image) (written int64, err error) {
+	if err := t.fits(len(image.Page1), image.Pages); err != nil {
 		return 0, err
 	}
-	first := make([]byte, pageSize)
-	if _, err := io.ReadFull(image, first); err != nil {
-		return 0, fmt.Errorf("replace %s: read page 1 of the image: %w", t.path, err)
-	}
-	s := stream{image: image}
-	return t.replace(ctx, first, pageSize, pageCount, progress, s.rest)
-}
-
-// replace has rest write the pages after the first.
-func (t *WriteTx) replace(ctx context.Context, first []byte, pageSize int, pageCount int64, progress func(int64),
-	rest func(context.Context, *replacement) error) (written int64, err error) {
-	if err := t.fits(pageSize, pageCount); err != nil {
-		return 0, err
-	}
-	head, cookie, err := t.newPage1(first, pageCount)
+	page1, cookie, err := t.newPage1(image.Page1, image.Pages)
 	if err != nil {
 		return 0, err
 	}
@@ -63,8 +56,8 @@ func (t *WriteTx) replace(ctx context.Context, first []byte, pageSize int, pageC
 		return 0, err
 	}
 	t.state, t.cookie = writeBroken, cookie
-	r := replacement{t: t, pageSize: pageSize, pages: pageCount, progress: progress, rest: rest}
-	if err := r.run(ctx, head, cookie); err != nil {
+	r := replacement{t: t, image: image}
+	if err := r.run(ctx, page1, cookie); err != nil {
 		if errors.Is(err, ctx.Err()) {
 			return r.written, fmt.Errorf("replace %s: %w", t.path, err)
 		}
@@ -128,13 +121,10 @@ func TookEffect(cookie, now uint32) bool { return now-cookie < cookieStep }
 // replacement is one run of Replace.
 type replacement struct {
 	t         *WriteTx
-	pageSize  int
-	pages     int64
-	progress  func(int64)
-	rest      func(context.Context, *replacement) error // writes pages 2 and up
+	image     Image
 	insert    *sqlite.Stmt
 	written   int64
-	unflushed int64 // bytes
+	unflushed int64
 }
 
 func (r *replacement) run(ctx context.Context, page1 []byte, cookie uint32) (err error) {
@@ -151,15 +141,18 @@ func (r *replacement) run(ctx context.Context, page1 []byte, cookie uint32) (err
 		return err
 	}
 	defer r.insert.Close()
-	if err := r.rest(ctx, r); err != nil {
+	if err := r.image.Fill(ctx, func(pgno int64, page []byte) error { return r.take(ctx, pgno, page) }); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if err := r.write(ctx, 1, page1); err != nil {
 		return err
 	}
-	if r.pages < r.t.snap.Info().PageCount {
+	if r.image.Pages < r.t.snap.Info().PageCount {
 		// After all pages: SQLite forgets the truncation when one is written later.
-		if err := r.put(r.pages+1, nil); err != nil {
+		if err := r.put(r.image.Pages+1, nil); err != nil {
 			return err
 		}
 	}
@@ -168,61 +161,22 @@ func (r *replacement) run(ctx context.Context, page1 []byte, cookie uint32) (err
 	return conn.Exec(ctx, fmt.Sprintf("PRAGMA schema_version=%d", int32(cookie)))
 }
 
-// tell reports the pages up to pgno as done.
-func (r *replacement) tell(pgno int64) {
-	if r.progress != nil {
-		r.progress(pgno * int64(r.pageSize))
+// take writes a page that Fill puts. Page 1 comes last of all, and the page with
+// SQLite's locks stores nothing.
+func (r *replacement) take(ctx context.Context, pgno int64, page []byte) error {
+	size := len(r.image.Page1)
+	switch {
+	case pgno < 1 || pgno > r.image.Pages || len(page) != size:
+		return fmt.Errorf("page %d of %d bytes in an image of %d pages of %d", pgno, len(page), r.image.Pages, size)
+	case pgno == 1 || pgno == lockPage(size):
+		return nil
 	}
-}
-
-// stream is an image of which page 1 was read.
-type stream struct{ image io.Reader }
-
-// rest compares and writes pages 2 and up.
-func (s stream) rest(ctx context.Context, r *replacement) error {
-	live, err := r.t.conn.Prepare("SELECT data FROM sqlite_dbpage ORDER BY pgno")
-	if err != nil {
-		return err
-	}
-	defer live.Close()
-	more, err := live.StepFast() // page 1
-	if err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	page := make([]byte, r.pageSize)
-	skip := lockPage(r.pageSize)
-	for pgno := int64(2); pgno <= r.pages; pgno++ {
-		if pgno%256 == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-		if _, err := io.ReadFull(s.image, page); err != nil {
-			return fmt.Errorf("read page %d of %d of the image: %w", pgno, r.pages, err)
-		}
-		if more {
-			if more, err = live.StepFast(); err != nil {
-				return err
-			}
-		}
-		if pgno != skip && (!more || !bytes.Equal(live.Blob(0), page)) {
-			if err := r.write(ctx, pgno, page); err != nil {
-				return err
-			}
-		}
-		if pgno%256 == 0 || pgno == r.pages {
-			r.tell(pgno)
+	if r.written%256 == 0 {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 	}
-	if n, err := io.CopyN(io.Discard, s.image, 1); err == nil && n > 0 {
-		return fmt.Errorf("the image is longer than its %d pages", r.pages)
-	} else if !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the image: %w", err)
-	}
-	return nil
+	return r.write(ctx, pgno, page)
 }
 
 func (r *replacement) write(ctx context.Context, pgno int64, page []byte) error {

@@ -2,8 +2,6 @@ package pages
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -168,8 +166,9 @@ func TestMatchesOfAQuietDatabase(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		d := differences(t, db, tx.Snapshot(), func() []byte { _, b := take(t, db); b[len(b)-1]++; return b }())
-		if _, err := tx.ReplaceBy(t.Context(), d, Changes{}, nil); err != nil {
+		info, image := take(t, db)
+		image[len(image)-1]++
+		if _, err := replaceTx(t.Context(), tx, bytes.NewReader(image), info.PageSize, info.PageCount); err != nil {
 			t.Fatal(err)
 		}
 		if err := errors.Join(tx.Commit(t.Context()), tx.Rollback()); err != nil {
@@ -181,41 +180,8 @@ func TestMatchesOfAQuietDatabase(t *testing.T) {
 	}
 }
 
-// differences compares image with s.
-func differences(t *testing.T, db string, s *Snapshot, image []byte) *Differences {
-	t.Helper()
-	var live bytes.Buffer
-	if err := s.CopyTo(t.Context(), &live, nil); err != nil {
-		t.Fatal(err)
-	}
-	d := compared(t, live.Bytes(), image, s.Info().PageSize, 1<<30)
-	if d == nil {
-		t.Fatal("no differences were kept")
-	}
-	return d
-}
-
-// compared writes image in pieces of three pages, so that they end anywhere.
-func compared(t *testing.T, live, image []byte, size int, limit int64) *Differences {
-	t.Helper()
-	c, err := NewComparison(t.TempDir(), bytes.NewReader(live), size, limit, sha256.New)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	for at := 0; at < len(image); at += 3 * size {
-		p := image[at:min(at+3*size, len(image))]
-		if n, err := c.Write(p); n != len(p) || err != nil {
-			t.Fatal(n, err)
-		}
-	}
-	d := c.Finish()
-	t.Cleanup(func() { d.Close() })
-	return d
-}
-
-// The restore by what differs gives what the restore by the whole image gives.
-func TestReplaceByGivesTheImageBack(t *testing.T) {
+// The second reader of the state that is replaced is not in the way.
+func TestReplaceAfterPair(t *testing.T) {
 	grow := "INSERT INTO kv SELECT hex(randomblob(9)), randomblob(900) FROM account; CREATE TABLE later(x); INSERT INTO later VALUES(zeroblob(300000));"
 	shrink := "DELETE FROM kv; DELETE FROM note; DROP TABLE place; VACUUM;"
 	for _, size := range []int{512, 4096, 65536} {
@@ -236,17 +202,15 @@ func TestReplaceByGivesTheImageBack(t *testing.T) {
 						if err := tx.OpenSecondReader(t.Context()); err != nil {
 							t.Fatal(err)
 						}
-						d := differences(t, db, tx.Snapshot(), image)
-						var last int64
-						n, err := tx.ReplaceBy(t.Context(), d, Changes{}, func(done int64) { last = done })
+						n, err := replaceTx(t.Context(), tx, bytes.NewReader(image), size, int64(len(image)/size))
 						if err != nil {
 							t.Fatal(err)
 						}
 						if err := errors.Join(tx.Commit(t.Context()), tx.Rollback()); err != nil {
 							t.Fatal(err)
 						}
-						if last != int64(len(image)) || name == "a row" && n > 3 {
-							t.Errorf("%d pages written, told of %d bytes of %d", n, last, len(image))
+						if name == "a row" && n > 3 {
+							t.Errorf("%d pages written", n)
 						}
 						_, now := take(t, db)
 						sameBytes(t, "restored", now, image, ownBytes...)
@@ -258,146 +222,4 @@ func TestReplaceByGivesTheImageBack(t *testing.T) {
 			}
 		}
 	}
-}
-
-// What cannot be read back as it was written changes nothing.
-func TestReplaceByProvesWhatItReads(t *testing.T) {
-	stopped, cancel := context.WithCancel(t.Context())
-	cancel()
-	for name, c := range map[string]struct {
-		ctx   context.Context
-		spoil func(d *Differences) error
-	}{
-		"a byte":     {t.Context(), func(d *Differences) error { _, err := d.file.WriteAt([]byte("x"), d.bytes-5); return err }},
-		"a number":   {t.Context(), func(d *Differences) error { _, err := d.file.WriteAt([]byte{1}, 4096+pgnoBytes); return err }},
-		"cut short":  {t.Context(), func(d *Differences) error { return d.file.File.Truncate(d.bytes - 10) }},
-		"a page off": {t.Context(), func(d *Differences) error { return d.file.File.Truncate(d.bytes - 4096 - pgnoBytes) }},
-		"empty":      {t.Context(), func(d *Differences) error { return d.file.File.Truncate(0) }},
-		"cancelled":  {stopped, func(*Differences) error { return nil }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			db := filepath.Join(t.TempDir(), "data.db")
-			shell(t, db, sampleSchema)
-			_, image := take(t, db)
-			shell(t, db, "UPDATE account SET balance=1, name=hex(randomblob(30))")
-			tx, err := BeginWrite(t.Context(), db, time.Minute)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer tx.Rollback()
-			d := differences(t, db, tx.Snapshot(), image)
-			if err := c.spoil(d); err != nil {
-				t.Fatal(err)
-			}
-			if n, err := tx.ReplaceBy(c.ctx, d, Changes{}, nil); err == nil {
-				t.Errorf("%d pages written", n)
-			} else if tx.Commit(t.Context()) == nil && name != "empty" {
-				t.Error("half a replacement was committed")
-			}
-			if err := tx.Rollback(); err != nil {
-				t.Error(err)
-			}
-			if got := shell(t, db, "SELECT sum(balance) FROM account; PRAGMA integrity_check"); got != "400\nok" {
-				t.Error(got)
-			}
-		})
-	}
-}
-
-// What differs in too much is not kept, and takes no more room than it may.
-func TestTooManyDifferences(t *testing.T) {
-	image := bytes.Repeat([]byte("0123456789abcdef"), 4096)
-	live := bytes.ToUpper(image)
-	for limit, want := range map[int64]bool{0: false, 4096: false, int64(len(image)): false, int64(len(image)) + 16*pgnoBytes: true} {
-		if d := compared(t, live, image, 4096, limit); (d != nil) != want {
-			t.Errorf("within %d bytes: %v", limit, d)
-		}
-	}
-	d := compared(t, live[:2*4096], append(bytes.Clone(live[:4096]), image[4096:]...), 4096, 1<<20)
-	if n := d.bytes / (4096 + pgnoBytes); n != 16 {
-		t.Errorf("%d pages differ from what is not there, or are page 1", n)
-	}
-	c, err := NewComparison(t.TempDir(), strings.NewReader("no page"), 4096, 1, sha256.New)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := c.Write(make([]byte, 4095)); err == nil {
-		t.Error("part of a page was taken")
-	}
-}
-
-// pieces are the numbers of those in which a and b differ, of an image of n bytes.
-func pieces(a, b []byte, piece, n int) (changed []int64) {
-	at := func(x []byte, i int) []byte { return x[min(i*piece, len(x)):min((i+1)*piece, len(x))] }
-	for i := 0; i*piece < n; i++ {
-		if !bytes.Equal(at(a, i), at(b, i)) {
-			changed = append(changed, int64(i))
-		}
-	}
-	return changed
-}
-
-// The database has moved on from what the image was compared with: with the pieces in
-// which it has, the result is the image again, whichever of the three is longer.
-func TestReplaceByWithChanges(t *testing.T) {
-	const size, piece = 1024, 3 * 1024
-	grow := "INSERT INTO kv SELECT hex(randomblob(9)), randomblob(900) FROM account;"
-	shrink := "DELETE FROM kv; DELETE FROM note; DROP TABLE place; VACUUM;"
-	row := "UPDATE account SET balance=balance+1 WHERE id=%d;"
-	for _, journal := range []string{"wal", "delete"} {
-		for n, changes := range [][2]string{{row, row}, {grow, row}, {row, grow}, {grow, shrink}, {shrink, grow}, {shrink, row}, {row, shrink}, {grow, grow}} {
-			t.Run(fmt.Sprint(journal, n), func(t *testing.T) {
-				t.Parallel()
-				db := filepath.Join(t.TempDir(), "data.db")
-				shell(t, db, fmt.Sprintf("PRAGMA page_size=%d; PRAGMA journal_mode=%s; %s", size, journal, sampleSchema))
-				_, image := take(t, db)
-				shell(t, db, strings.Replace(changes[0], "%d", "1", 1))
-				_, then := take(t, db)
-				shell(t, db, strings.Replace(changes[1], "%d", "300", 1))
-				_, now := take(t, db)
-				d := compared(t, then, image, size, 1<<30)
-				if d.Piece() != piece {
-					t.Fatalf("pieces of %d bytes", d.Piece())
-				}
-				c := Changes{Pieces: pieces(then, now, piece, len(image)), Image: bytes.NewReader(image)}
-				if len(c.Pieces) == 0 {
-					t.Fatal("nothing has changed: this test shows nothing")
-				}
-				for _, other := range [][]byte{image[1:], nil} {
-					if n, err := replaceBy(t, db, d, Changes{Pieces: c.Pieces, Image: bytes.NewReader(other)}); err == nil {
-						t.Errorf("%d pages of another image were written", n)
-					}
-				}
-				if _, err := replaceBy(t, db, d, Changes{Pieces: []int64{int64(len(image)/piece) + 1}, Image: c.Image}); err == nil {
-					t.Error("a piece that is none was compared")
-				}
-				written, err := replaceBy(t, db, d, c)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if changes == [2]string{row, row} && written > 5 {
-					t.Errorf("%d pages written", written)
-				}
-				_, got := take(t, db)
-				sameBytes(t, "restored", got, image, ownBytes...)
-				if got := shell(t, db, "SELECT sum(balance) FROM account; PRAGMA integrity_check"); got != "40000\nok" {
-					t.Error(got)
-				}
-			})
-		}
-	}
-}
-
-func replaceBy(t *testing.T, db string, d *Differences, c Changes) (int64, error) {
-	t.Helper()
-	tx, err := BeginWrite(t.Context(), db, time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := tx.ReplaceBy(t.Context(), d, c, nil)
-	if err == nil {
-		err = tx.Commit(t.Context())
-	}
-	return n, errors.Join(err, tx.Rollback())
 }

@@ -28,7 +28,7 @@ func replace(t *testing.T, path string, image []byte, size int) (int64, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := tx.Replace(t.Context(), bytes.NewReader(image), size, int64(len(image)/size), nil)
+	n, err := replaceTx(t.Context(), tx, bytes.NewReader(image), size, int64(len(image)/size))
 	if err == nil {
 		err = tx.Commit(t.Context())
 	}
@@ -153,7 +153,7 @@ func TestSnapshotInsideTheWrite(t *testing.T) {
 		if err := tx.Snapshot().Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tx.Replace(t.Context(), bytes.NewReader(image), info.PageSize, info.PageCount, nil); err != nil {
+		if _, err := replaceTx(t.Context(), tx, bytes.NewReader(image), info.PageSize, info.PageCount); err != nil {
 			t.Fatal(err)
 		}
 		if err := tx.Commit(t.Context()); err != nil {
@@ -199,7 +199,7 @@ func TestReplaceThatFailsChangesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := tx.Replace(c.ctx, c.image, info.PageSize, info.PageCount, nil); err == nil || c.want != nil && !errors.Is(err, c.want) {
+			if _, err := replaceTx(c.ctx, tx, c.image, info.PageSize, info.PageCount); err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("%s %s: %v", journal, name, err)
 			}
 			if err := tx.Commit(t.Context()); err == nil {
@@ -238,7 +238,7 @@ func TestReplaceRefusesAnotherShape(t *testing.T) {
 		image []byte
 		size  int
 	}{"page size": {image, 1024}, "reserved bytes": {reserved, 4096}, "empty": {nil, 4096}} {
-		if _, err := tx.Replace(t.Context(), bytes.NewReader(c.image), c.size, int64(len(c.image)/c.size), nil); !errors.Is(err, ErrPageSize) {
+		if _, err := replaceTx(t.Context(), tx, bytes.NewReader(c.image), c.size, int64(len(c.image)/c.size)); !errors.Is(err, ErrPageSize) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -308,7 +308,7 @@ sys.stdin.readline(); c.execute("COMMIT"); print("ended"); sys.stdin.read()`)
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	if _, err := tx.Replace(t.Context(), bytes.NewReader(image), info.PageSize, info.PageCount, nil); err != nil {
+	if _, err := replaceTx(t.Context(), tx, bytes.NewReader(image), info.PageSize, info.PageCount); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(t.Context()); !errors.Is(err, livedb.ErrBusy) {

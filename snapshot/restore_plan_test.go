@@ -196,7 +196,7 @@ func TestDamageFoundAfterThePlan(t *testing.T) {
 		t.Fatal("the probe saw it: this test shows nothing")
 	}
 	before := testdb.FileHash(t, b.m.Database())
-	if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{Plan: &p}); !errors.Is(err, snapshot.ErrStale) || snapshot.Code(err) != "stale" {
+	if _, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{Plan: &p}); !errors.Is(err, snapshot.ErrStale) || snapshot.Code(err) != "stale" {
 		t.Fatal(err)
 	}
 	if testdb.FileHash(t, b.m.Database()) != before || len(b.ids()) != 1 {
@@ -267,7 +267,7 @@ func TestPlanGoesOutOfDate(t *testing.T) {
 					c.plan(&p)
 				}
 				before := b.beside()
-				if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{Plan: &p}); !errors.Is(err, snapshot.ErrStale) {
+				if _, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{Plan: &p}); !errors.Is(err, snapshot.ErrStale) {
 					t.Errorf("restored by an old plan: %v", err)
 				}
 				if b.beside() != before {
@@ -299,7 +299,7 @@ func TestWriterComesBetweenPlanAndRestore(t *testing.T) {
 						b.mark("in between")
 					}
 				})()
-				err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{Plan: &p, Offline: offline})
+				_, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{Plan: &p, Offline: offline})
 				if !errors.Is(err, snapshot.ErrStale) || !written {
 					t.Errorf("%s, %s: %v", mode, phase, err)
 				}
@@ -334,7 +334,7 @@ func TestPlanOfNothing(t *testing.T) {
 		t.Errorf("it failed its proof: %v", err)
 	}
 	p := snapshot.RestorePlan{Backup: made[1]}
-	if err := b.m.Restore(t.Context(), made[1].ID, snapshot.RestoreOptions{Plan: &p, To: "x.db"}); !errors.Is(err, snapshot.ErrRefused) {
+	if _, err := b.m.Restore(t.Context(), made[1].ID, snapshot.RestoreOptions{Plan: &p, To: "x.db"}); !errors.Is(err, snapshot.ErrRefused) {
 		t.Errorf("a plan for another file: %v", err)
 	}
 }

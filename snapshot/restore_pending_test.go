@@ -12,7 +12,7 @@ import (
 // backup, the very state that the restore had replaced.
 func TestRestoreThatNobodyWroteDownIsKnown(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {
-		for point, took := range map[string]bool{"pages replaced": false, "restore written down": false, "committed": true} {
+		for point, took := range map[string]bool{"pages replaced": false, "restore pending": false, "committed": true} {
 			t.Run(mode+"/"+point, func(t *testing.T) {
 				b := newBench(t, mode)
 				before := b.backup(snapshot.Manual(manualNote))
@@ -45,7 +45,7 @@ func TestRestoreThatNobodyWroteDownIsKnown(t *testing.T) {
 				if err != nil || !safety.Pinned {
 					t.Fatalf("undo %s: %+v, %v", *last.Undo, safety, err)
 				}
-				if err := b.m.Restore(t.Context(), safety.ID, snapshot.RestoreOptions{}); err != nil {
+				if _, err := b.m.Restore(t.Context(), safety.ID, snapshot.RestoreOptions{}); err != nil {
 					t.Fatal(err)
 				}
 				if got := b.marked(); got != "changed" {

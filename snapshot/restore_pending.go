@@ -10,13 +10,13 @@ import (
 	"example.com/snapd/internal/pages"
 )
 
-// rememberRestore keeps what the live database now descends from.
+// rememberRestore records what the live database now descends from.
 func (m *Manager) rememberRestore(r catalog.RestoreOutcome) {
 	r.At = m.now()
 	m.remembering("restore", func(tx *catalogfile.Tx) { restored(tx, r) })
 }
 
-// restored notes r as the last restore.
+// restored records r as the last restore.
 func restored(tx *catalogfile.Tx, r catalog.RestoreOutcome) {
 	if all := tx.Entries(); len(all) > 0 {
 		r.Newest = all[0].ID
@@ -24,17 +24,16 @@ func restored(tx *catalogfile.Tx, r catalog.RestoreOutcome) {
 	tx.State().LastRestore, tx.State().Restoring = &r, nil
 }
 
-// aboutToCommit writes down a restore whose transaction is complete but for its
-// commit: were the process to die right after that, nobody else would know of it.
-func (m *Manager) aboutToCommit(tx *pages.WriteTx, e, safety Backup) {
+// pendRestore records a restore whose transaction is complete except for its
+// commit: if the process dies right after that, nothing else says that it was made.
+func (m *Manager) pendRestore(tx *pages.WriteTx, e, safety Backup) {
 	r := catalog.RestoreOutcome{ID: e.ID, At: m.now(), Action: "restore", Safety: safety.ID}
 	m.rememberState("restore", func(s *catalog.State) { s.Restoring = &catalog.Restoring{RestoreOutcome: r, Cookie: tx.Cookie()} })
 }
 
-// settleRestore finds out what became of a restore that was about to be committed when
-// its process died. The caller holds the operation lock. Where the database cannot be
+// resolveRestore finds out whether a pending restore was committed when its process died. The caller holds the operation lock. Where the database cannot be
 // looked at, the next operation tries again.
-func (m *Manager) settleRestore(ctx context.Context) {
+func (m *Manager) resolveRestore(ctx context.Context) {
 	state, err := m.cat.State()
 	if err != nil || state.Restoring == nil {
 		return // whoever needs the state gets the error
@@ -42,19 +41,19 @@ func (m *Manager) settleRestore(ctx context.Context) {
 	now, err := m.cookie(ctx)
 	if err != nil {
 		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Backup: state.Restoring.ID, Err: err,
-			Message: "whether a restore that was cut short took effect is not known yet"})
+			Message: "whether a restore that was cut short was committed is not known yet"})
 		return
 	}
-	took := pages.TookEffect(state.Restoring.Cookie, now)
+	committed := pages.TookEffect(state.Restoring.Cookie, now)
 	m.remembering("restore", func(tx *catalogfile.Tx) {
-		if r := tx.State().Restoring; r != nil && took {
+		if r := tx.State().Restoring; r != nil && committed {
 			restored(tx, r.RestoreOutcome)
 		}
 		tx.State().Restoring = nil
 	})
-	if took {
+	if committed {
 		m.ev.emit(ctx, Event{Type: EventRestoreReset, Operation: "restore", Backup: state.Restoring.ID, Path: m.cfg.Database,
-			Message: "a restore that was cut short had taken effect"})
+			Message: "a restore that was cut short had been committed"})
 	}
 }
 

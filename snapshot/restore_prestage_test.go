@@ -136,7 +136,7 @@ func TestRestoreOfEverything(t *testing.T) {
 			}
 			checkSafety(t, b, *res.SafetyBackup)
 			to := filepath.Join(t.TempDir(), "out.db")
-			if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: to}); err != nil {
+			if _, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: to}); err != nil {
 				t.Fatal(err)
 			}
 			sum := "SELECT count(*), sum(unicode(hex(x))) FROM much; PRAGMA integrity_check"
@@ -162,7 +162,7 @@ func TestChangesOfAllKindsWhileARestoreIsMadeReady(t *testing.T) {
 				b.mark("yesterday")
 				e := b.manual()
 				to := filepath.Join(t.TempDir(), "out.db")
-				if err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: to}); err != nil {
+				if _, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: to}); err != nil {
 					t.Fatal(err)
 				}
 				b.exec(c[0])
@@ -251,7 +251,7 @@ func TestARestoreThatIsCancelledLetsGo(t *testing.T) {
 				inner, cancel := context.WithCancel(t.Context())
 				ctx := &countdown{Context: inner, cancel: cancel}
 				ctx.left.Store(n)
-				err := b.m.Restore(ctx, e.ID, snapshot.RestoreOptions{})
+				_, err := b.m.Restore(ctx, e.ID, snapshot.RestoreOptions{})
 				cancel()
 				if err == nil {
 					t.Logf("asked %d times", n-1)
