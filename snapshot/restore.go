@@ -14,7 +14,6 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
-	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/sqlite"
 	"example.com/snapd/internal/swap"
 )

@@ -47,7 +47,7 @@ func TestRestoreAndUndo(t *testing.T) {
 				if res.Restored != old.ID || res.Method != method || res.SafetyBackup == nil {
 					t.Fatalf("result %+v", res)
 				}
-				wantKeys(t, res, "restored", "to", "method", "safety_backup", "duration_ms")
+				wantKeys(t, res, "restored", "to", "method", "reason", "safety_backup", "duration_ms")
 				if got := b.marked(); got != "yesterday" {
 					t.Errorf("mark %q", got)
 				}
