@@ -17,10 +17,8 @@ import (
 // page sizes differ.
 func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup, plan *RestorePlan, how strategy, res *RestoreResult) (strategy, error) {
 	p, err := m.prestage(ctx, r, e)
-	if swap, ok := swapInstead(err); ok {
-		return swap, nil
-	}
-	if err != nil {
+	instead, swap := swapInstead(err)
+	if err != nil && !swap {
 		return how, err
 	}
 	defer func() {
@@ -29,11 +27,14 @@ func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup
 				Message: "what was prestaged for a restore could not be removed"})
 		}
 	}()
-	if p == nil { // before writers have to wait; a swap proves while it unpacks
+	if p == nil { // before anybody has to wait, or to close the database
 		prove := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
 		if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: prove}); err != nil {
 			return how, m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
 		}
+	}
+	if swap {
+		return instead, nil
 	}
 	return m.restoreLocked(ctx, r, p, e, plan, how, res)
 }
