@@ -115,7 +115,7 @@ func TestPowerLossOfARestoreToAFile(t *testing.T) {
 	dir := t.TempDir()
 	to := filepath.Join(dir, "there.db")
 	model := testdb.WatchPowerLoss(t, dir, ".snapd-restore", func(string) bool { return false })
-	must(t, b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: to}))
+	must(t, last(b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{To: to})))
 	want, found := testdb.FileHash(t, to), 0
 	images := model.End()
 	for _, image := range images {
