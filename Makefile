@@ -1,11 +1,11 @@
-# make test   everything that has to hold before a change lands (what CI runs)
+# make test   everything that must pass before a change lands (CI runs this)
 # make bare   the tests as a machine without sqlite3, zstd, python3, … runs them
 # make browser  the tests of the page, in Chromium
-# make lint   vet, staticcheck, tidiness, the house's rules
+# make lint   vet, staticcheck, tidiness, the project's rules
 # make build  ./snapd
 # make bench  benchmarks                         BENCH=regexp  BENCHTIME=1s
 #             SNAPD_BENCH_BYTES=1GiB for larger databases; ./bench/checkcost compares programs
-# make soak   backups beside writers, for a time  SOAK=5m
+# make soak   backups with concurrent writers      SOAK=5m
 # make fuzz   every fuzz target in turn           FUZZTIME=30s
 # make screenshots  the page in every state, into docs/screenshots
 # make fmt    format the sources
@@ -19,12 +19,12 @@ GO          ?= go
 # Nothing here needs a C compiler, and nothing may come to need one.
 export CGO_ENABLED := 0
 
-# A tool that users of the library must not find among their modules: it is run
+# Users of the library must not find this tool among their modules: it is run
 # by version, never required in go.mod.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-# The tests of the page are a module of their own: a user of the library shall not
-# find a driver of browsers among its requirements.
+# The tests of the page are a separate module, so that the library does not require
+# a browser driver.
 BROWSER     := httpapi/browser
 MODULES     := . $(BROWSER)
 PLATFORMS   := linux/arm64 darwin/arm64 windows/amd64
@@ -42,8 +42,8 @@ say = @printf '\n== %s (%s)\n' "$(1)" "$$(date -u +%T)"
 
 test: tools lint build cross unit browser
 
-# The foreign programs that the tests compare us with, and the browser and the judge
-# of accessibility for the page. CHROMIUM names a browser that lies elsewhere.
+# The programs that the tests compare snapd with, and the browser and the
+# accessibility checker for the page. CHROMIUM names a browser that is not on PATH.
 tools: programs $(AXE)/node_modules/.package-lock.json
 
 programs:
@@ -82,7 +82,7 @@ tidy:
 	@for module in $(MODULES); do (cd $$module; $(GO) mod tidy -diff; $(GO) mod verify); done
 
 rules:
-	$(call say,rules of the house)
+	$(call say,rules of the project)
 	@$(GO) test -count=1 ./internal/lint
 
 # Vet type-checks the tests of the platform too.
@@ -101,7 +101,7 @@ browser: tools
 	$(call say,go test in the browser)
 	@$(GO) test -C $(BROWSER) -vet=off $(TESTFLAGS) ./...
 
-# Nothing but Go, and what every system has, is on the PATH; CI is not set, so that a
+# Only Go and the tools of every system are on the PATH; CI is not set, so that a
 # test that needs more is skipped and says so.
 bare:
 	$(call say,go test on a bare machine)
@@ -118,8 +118,8 @@ bench:
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
 
 # Soaks are the tests in files named soak_test.go or …_soak_test.go. Some exist only
-# with the build tag, others do more when SNAPD_SOAK is set; that is also how long
-# those run that go by time (testdb.SoakTime). All end by themselves.
+# with the build tag, others do more when SNAPD_SOAK is set, which is also the
+# duration of the timed ones (testdb.SoakTime). All end by themselves.
 soak: tools
 	@$(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \
 		tests=$$(cat "$$dir"/soak_test.go "$$dir"/*_soak_test.go 2>/dev/null | sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' | paste -sd '|' || true); \
@@ -128,8 +128,8 @@ soak: tools
 		SNAPD_SOAK=$(SOAK) $(GO) test -tags soak -count=1 -v -run "^($$tests)\$$" -timeout 60m "$$dir" </dev/null; \
 	done
 
-# Go would spend a minute on making each interesting input smaller, and with it all
-# of a short run.
+# Without -fuzzminimizetime Go spends up to a minute on minimising each interesting
+# input, which can be the whole of a short run.
 fuzz:
 	@for package in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
