@@ -47,23 +47,23 @@ const (
 func allJobs() []*job {
 	return []*job{
 		{group: "backup", name: "snapd backup", script: `$SNAPD backup --quiet --db $DB --dir $W/b`, stored: "b"},
-		{group: "backup", name: "its archive alone", script: `$SELF -alone $DB -dir $W`, stored: "alone.db.zst", note: "no proof; nobody's program"},
+		{group: "backup", name: "its archive alone", script: `$SELF -alone $DB -dir $W`, stored: "alone.db.zst", note: "no proof; for comparison only"},
 		{group: "backup", name: "sqlite3 .backup, zstd -1", needs: []string{"sqlite3", "zstd"}, note: "no proof",
 			script: `sqlite3 $DB ".timeout 60000" "BEGIN" "SELECT count(*) FROM sqlite_schema" ".backup $W/copy.db" >/dev/null && zstd -q -1 -T$N --rm $W/copy.db -o $W/out.zst && sync $W/out.zst $W`, stored: "out.zst"},
 		{group: "backup", name: "sqlite3 VACUUM INTO, zstd -1", needs: []string{"sqlite3", "zstd"}, note: "no proof",
 			script: `sqlite3 $DB "VACUUM INTO '$W/copy.db'" && zstd -q -1 -T$N --rm $W/copy.db -o $W/out.zst && sync $W/out.zst $W`, stored: "out.zst"},
-		{group: "backup", name: "cp, zstd -1", needs: []string{"zstd"}, note: "torn beside a writer; no proof",
+		{group: "backup", name: "cp, zstd -1", needs: []string{"zstd"}, note: "may be torn by a writer; no proof",
 			script: `cp $DB $W/copy.db && zstd -q -1 -T$N --rm $W/copy.db -o $W/out.zst && sync $W/out.zst $W`, stored: "out.zst"},
-		{group: "backup", name: "restic backup", needs: []string{"restic"}, note: "torn beside a writer; no proof",
+		{group: "backup", name: "restic backup", needs: []string{"restic"}, note: "may be torn by a writer; no proof",
 			before: resticEnv + `restic -q -r $W/r init`, script: resticEnv + `restic -q -r $W/r backup $DB && sync -f $W`, stored: "r"},
-		{group: "backup", name: "borg create (zstd,1)", needs: []string{"borg"}, note: "torn beside a writer; no proof",
+		{group: "backup", name: "borg create (zstd,1)", needs: []string{"borg"}, note: "may be torn by a writer; no proof",
 			before: borgEnv + `borg init -e none $W/r`, script: borgEnv + `{ borg create -C zstd,1 $W/r::a $DB || test $? = 1; } && sync -f $W`, stored: "r"},
 		{group: "backup", name: "litestream replicate -once", needs: []string{"litestream", "sqlite3"}, note: "stored twice; adds tables to the database; no proof",
 			script: `litestream replicate -once -log-level error $DB file://$W/r >/dev/null && sync -f $W`, stored: "r",
 			after: `sqlite3 $DB 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null; rm -rf "${DB%/*}/.${DB##*/}-litestream"`}, // what it left in use, and beside the database
 
 		{group: "verify", name: "snapd verify", note: "digests, BLAKE3 among them: of what passed quick_check", script: `$SNAPD verify --quiet latest --db $DB --dir $K/b`},
-		{group: "verify", name: "the same, --level full", note: "and integrity_check, afresh", script: `$SNAPD verify --quiet latest --level full --db $DB --dir $K/b`},
+		{group: "verify", name: "the same, --level full", note: "also integrity_check", script: `$SNAPD verify --quiet latest --level full --db $DB --dir $K/b`},
 		{group: "verify", name: "zstd -t", needs: []string{"sqlite3", "zstd"}, note: "checksums only", script: `zstd -q -t $K/out.zst`},
 		{group: "verify", name: "restic check --read-data", needs: []string{"restic"}, note: "digests only", script: resticEnv + `restic -q -r $K/restic check --read-data`},
 		{group: "verify", name: "borg check --verify-data", needs: []string{"borg"}, note: "digests only", script: borgEnv + `borg check --verify-data $K/borg`},
