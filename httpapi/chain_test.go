@@ -223,9 +223,9 @@ func TestNobodyPassesWithoutAToken(t *testing.T) {
 		"other case":          {"Authorization: Bearer " + strings.ToUpper(chainToken)},
 		"two headers":         {"Authorization: Bearer " + chainToken, "Authorization: Bearer x"},
 		"two good headers":    {"Authorization: Bearer " + chainToken, "Authorization: Bearer " + chainToken},
-		"as cookie":           {"Cookie: " + c.builtin.cookie + "=" + chainToken},
+		"as cookie":           {"Cookie: " + c.auth.CookieName() + "=" + chainToken},
 		"cookie of elsewhere": {"Cookie: snapd_00000000=" + strings.Repeat("A", 43)},
-		"empty cookie":        {"Cookie: " + c.builtin.cookie + "="},
+		"empty cookie":        {"Cookie: " + c.auth.CookieName() + "="},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i, method := range []string{"GET", "POST", "DELETE"} {

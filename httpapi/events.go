@@ -13,7 +13,7 @@ import (
 // nothing: no timer, no goroutine.
 type hub struct {
 	revision func() (string, error)
-	word     func(context.Context) string // of the status: another one means that it changed
+	summary  func(context.Context) string // of the status, which changes with it
 	pace     pace
 
 	clients sync.WaitGroup // Add under mu, and never once closed is set
@@ -43,8 +43,8 @@ const (
 	maxPending   = 256 // operations that wait for one client; it does not read, then
 )
 
-func newHub(revision func() (string, error), word func(context.Context) string) *hub {
-	return &hub{revision: revision, word: word, pace: usualPace, dirty: make(chan struct{}, 1), all: make(map[*listener]struct{})}
+func newHub(revision func() (string, error), summary func(context.Context) string) *hub {
+	return &hub{revision: revision, summary: summary, pace: usualPace, dirty: make(chan struct{}, 1), all: make(map[*listener]struct{})}
 }
 
 // listener is one reader. What waits for it is the latest state of each operation, in
@@ -139,7 +139,7 @@ func (b *hub) watch(ctx context.Context) {
 	poll, status := time.NewTicker(b.pace.poll), time.NewTicker(b.pace.status)
 	defer poll.Stop()
 	defer status.Stop()
-	word := b.word(ctx)
+	summary := b.summary(ctx)
 	for {
 		another := false
 		select {
@@ -147,8 +147,8 @@ func (b *hub) watch(ctx context.Context) {
 			return
 		case <-poll.C:
 		case <-status.C:
-			now := b.word(ctx)
-			another, word = now != word, now
+			now := b.summary(ctx)
+			another, summary = now != summary, now
 		case <-b.dirty:
 			select { // what belongs together comes together
 			case <-ctx.Done():

@@ -61,8 +61,8 @@ func (h *Handler) stream(s *eventStream, l *listener, c *call) error {
 	rest := time.NewTimer(h.hub.pace.least)
 	defer rest.Stop()
 	var expired <-chan time.Time
-	if !c.expires.IsZero() {
-		t := time.NewTimer(c.expires.Sub(h.now()))
+	if !c.who.Expires.IsZero() {
+		t := time.NewTimer(c.who.Expires.Sub(h.now()))
 		defer t.Stop()
 		expired = t.C
 	}
@@ -87,10 +87,10 @@ func (h *Handler) stream(s *eventStream, l *listener, c *call) error {
 			rest.Reset(h.hub.pace.least)
 			continue
 		case <-expired:
-		case <-c.ended:
+		case <-c.who.Ended:
 		case <-beat.C:
 			again := *c
-			if h.authorize(&again) == nil && again.who.May(RightView) {
+			if h.authenticate(&again) == nil && again.who.May(RightView) {
 				s.text.WriteString(": \n\n")
 				if err := s.send(); err != nil {
 					return err

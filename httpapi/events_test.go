@@ -294,9 +294,9 @@ func TestEventsEndWithTheLogin(t *testing.T) {
 			ended := make(chan struct{})
 			switch way {
 			case "logout":
-				c.ended = done
+				c.who.Ended = done
 			case "expiry":
-				c.expires = a.now().Add(time.Millisecond)
+				c.who.Expires = a.now().Add(time.Millisecond)
 			}
 			w := httptest.NewRecorder()
 			go func() {

@@ -27,7 +27,7 @@ func guarded(t *testing.T) (all []route, paths []string) {
 }
 
 // realRoutes are what newChain does not have itself.
-func realRoutes() []route { return append(workRoutes(), openapiRoutes()...) }
+func realRoutes() []route { return append(serviceRoutes(), openapiRoutes()...) }
 
 // If this fails, one of the real routes lacks what the others have: no handler may
 // run for a stranger, for another site, or with a body that is no JSON. Their
@@ -41,7 +41,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 			path := paths[i]
 			want(t, c.do(rt.method, path, "", "anonymous"), 401, "unauthorized")
 			want(t, c.do(rt.method, path, "", "Authorization: Bearer wrong", "RemoteAddr: "+freshAddress()), 401, "unauthorized")
-			want(t, c.do(rt.method, path, "", "Cookie: "+c.builtin.cookie+"=wrong"), 401, "unauthorized")
+			want(t, c.do(rt.method, path, "", "Cookie: "+c.auth.CookieName()+"=wrong"), 401, "unauthorized")
 			if rt.method == http.MethodGet {
 				if w := c.do(http.MethodHead, path, "", "anonymous"); w.Code != 401 && (!rt.stream || w.Code != 405) {
 					t.Errorf("HEAD: %d", w.Code)
@@ -71,7 +71,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 // If this fails, a route asks for less than its right.
 func TestEveryRouteNeedsItsRight(t *testing.T) {
 	var rights []Right
-	c := newChain(t, realRoutes(), Options{Authorize: func(*http.Request) (Principal, error) { return Principal{"bob", rights}, nil }})
+	c := newChain(t, realRoutes(), Options{Authorize: func(*http.Request) (Principal, error) { return Principal{Name: "bob", Rights: rights}, nil }})
 	table, paths := guarded(t)
 	for i, rt := range table {
 		rights = nil

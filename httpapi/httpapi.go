@@ -25,45 +25,37 @@ import (
 	"net/netip"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"example.com/snapd/httpapi/auth"
 	"example.com/snapd/snapshot"
 )
 
 // Right is what a principal may do.
-type Right string
+type Right = auth.Right
 
-// The rights. Each route asks for one of them.
+// The rights. Each route requires one of them.
 const (
-	RightView      Right = "view"      // see everything but the data itself
-	RightCreate    Right = "create"    // make backups
-	RightVerify    Right = "verify"    // verify, drill, check
-	RightRestore   Right = "restore"   // replace the database by a backup
-	RightDelete    Right = "delete"    // delete backups
-	RightDownload  Right = "download"  // fetch archives, where Options.AllowDownload
-	RightConfigure Right = "configure" // change notes and pins
+	RightView      = auth.View      // see everything but the data itself
+	RightCreate    = auth.Create    // make backups
+	RightVerify    = auth.Verify    // verify, drill, check
+	RightRestore   = auth.Restore   // replace the database by a backup
+	RightDelete    = auth.Delete    // delete backups
+	RightDownload  = auth.Download  // fetch archives, where Options.AllowDownload
+	RightConfigure = auth.Configure // change notes and pins
 )
 
-// AllRights are those of the token's holder.
-func AllRights() []Right {
-	return []Right{RightView, RightCreate, RightVerify, RightRestore, RightDelete, RightDownload, RightConfigure}
-}
+// AllRights returns the rights of the token's holder.
+func AllRights() []Right { return auth.AllRights() }
 
-// Principal is who makes a request.
-type Principal struct {
-	Name   string  // for the activity log, e.g. "alice"
-	Rights []Right // what it may do
-}
+// Principal is who makes a request, and its rights.
+type Principal = auth.Principal
 
-// May reports whether p has the right.
-func (p Principal) May(right Right) bool { return slices.Contains(p.Rights, right) }
-
-// ErrUnauthorized is what Options.Authorize returns, wrapped or not, for a request
-// that nobody known makes. It is answered 401.
-var ErrUnauthorized = errors.New("not signed in")
+// ErrUnauthorized is what Options.Authorize returns, wrapped or not, for a request of an
+// unknown user. It is answered 401.
+var ErrUnauthorized = auth.ErrUnauthorized
 
 // Defaults of [Options].
 const (
@@ -137,7 +129,7 @@ type Handler struct {
 
 	page        *page
 	openapi     pageFile
-	builtin     *builtin // nil with the host's authorisation
+	auth        *auth.Auth
 	crossOrigin http.CrossOriginProtection
 	refusals    recorder // of tokens
 	denials     recorder // of rights
@@ -145,7 +137,7 @@ type Handler struct {
 	closing     atomic.Bool
 	limits      limits
 
-	work
+	services
 
 	closers []func(context.Context) error // in the order of closing
 }
@@ -165,10 +157,11 @@ func newHandler(m manager, o Options) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{m: m, o: o, log: o.Logger, limits: defaultLimits}
-	if o.Authorize == nil {
-		if err := h.openBuiltin(); err != nil {
-			return nil, err
-		}
+	var err error
+	h.auth, err = auth.New(auth.Options{Host: o.Authorize, Dir: m.Dir(), TokenFile: o.TokenFile,
+		TrustedProxies: o.TrustedProxies, Logger: o.Logger, Now: h.now})
+	if err != nil {
+		return nil, err
 	}
 	files, err := fs.Sub(static, "static")
 	if err != nil {
@@ -180,7 +173,7 @@ func newHandler(m manager, o Options) (*Handler, error) {
 	if h.openapi, err = h.describe(); err != nil {
 		return nil, err
 	}
-	if err := h.prepare(); err != nil {
+	if err := h.startServices(); err != nil {
 		return nil, err
 	}
 	h.root = h.chain(h.router(routes()))

@@ -22,7 +22,7 @@ func metricRoutes() []route {
 // getMetrics answers who may see, and everybody where Options say so.
 func (h *Handler) getMetrics(w http.ResponseWriter, c *call) error {
 	if !h.o.OpenMetrics {
-		if err := h.require(c, RightView); err != nil {
+		if err := h.authorize(c, RightView); err != nil {
 			return err
 		}
 	}

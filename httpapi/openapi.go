@@ -24,9 +24,8 @@ func openapiRoutes() []route {
 // describe makes the OpenAPI document of this handler. All its addresses are
 // relative, so that they are true below any prefix.
 func (h *Handler) describe() (pageFile, error) {
-	cookie := cookieName(h.m.Dir())
 	root := strings.TrimSuffix(relative(h.o.APIPrefix+openapiPath, "/"), "/")
-	return newPageFile(openapiPath, []byte(strings.NewReplacer(rootMark, root, cookieMark, cookie).Replace(openapi)))
+	return newPageFile(openapiPath, []byte(strings.NewReplacer(rootMark, root, cookieMark, h.auth.CookieName()).Replace(openapi)))
 }
 
 func (h *Handler) showOpenAPI(w http.ResponseWriter, c *call) error {

@@ -355,7 +355,7 @@ func TestOpenAPIIsServed(t *testing.T) {
 		if got := resolve(t, base, doc.Paths["/healthz"].Servers[0].URL+"/healthz"); got != "http://snapd.test/outer/healthz" {
 			t.Errorf("below %q the root is taken for %s", c.o.APIPrefix, got)
 		}
-		if got := doc.Components.Schemes["session"].Name; got != c.builtin.cookie {
+		if got := doc.Components.Schemes["session"].Name; got != c.auth.CookieName() {
 			t.Errorf("the cookie is called %q", got)
 		}
 		if strings.Contains(w.Body.String(), rootMark) {

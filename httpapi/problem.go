@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -98,15 +99,8 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:maxText-len(more)], "") + more
 }
 
-// oneLine keeps joined errors, and text taken from files, on one line.
-func oneLine(s string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)), " ")
-}
+// oneLine keeps joined errors, and text from files, on one line.
+func oneLine(s string) string { return message.OneLine(s) }
 
 // writeJSON answers with status and v.
 func writeJSON(w http.ResponseWriter, status int, v any) error {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/snapd/internal/ratelimit"
 	"example.com/snapd/snapshot"
 )
 
@@ -16,10 +17,7 @@ func (h *Handler) record(a snapshot.Activity) {
 }
 
 // How many refusals are entered: a log that anybody can fill tells nothing.
-const (
-	recordBurst  = 20
-	recordRefill = time.Minute
-)
+var recordLimit = ratelimit.Limit{Burst: 20, Every: time.Minute}
 
 // recorders has a recorder for each action: who may do only one thing cannot hide
 // what others are refused. Its zero value is ready.
@@ -43,18 +41,18 @@ func (r *recorders) get(action string) *recorder {
 // recorder bounds the entries, and counts what it leaves out.
 type recorder struct {
 	mu      sync.Mutex
-	bucket  bucket
+	bucket  ratelimit.Bucket
 	skipped int
 }
 
 func (r *recorder) record(h *Handler, a snapshot.Activity, now time.Time) {
 	r.mu.Lock()
-	if r.bucket.wait(now, recordBurst, recordRefill) > 0 {
+	if r.bucket.Wait(now, recordLimit) > 0 {
 		r.skipped++
 		r.mu.Unlock()
 		return
 	}
-	r.bucket.take(now, recordRefill)
+	r.bucket.Take(now, recordLimit)
 	if r.skipped > 0 {
 		a.Detail += fmt.Sprintf(" (and %d more refusals before)", r.skipped)
 		r.skipped = 0

@@ -21,7 +21,7 @@ func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	})
 	op := decodeOperation(t, a.ask("POST", "/backups/"+b.ID+"/verify", ""), http.StatusAccepted)
 	<-entered
-	for range 3 * recordBurst {
+	for range 3 * recordLimit.Burst {
 		a.ask("POST", "/backups/"+b.ID+"/drill", "").problem(409, "busy")
 		a.ask("DELETE", "/operations/"+op.ID, "").into(202, nil)
 	}
@@ -35,8 +35,8 @@ func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	for _, e := range log.Activity {
 		counts[e.Who+" "+e.Action+" "+e.Outcome]++
 	}
-	if n := counts["alice drill refused"]; n == 0 || n > recordBurst {
-		t.Errorf("%d of %d refusals were entered", n, 3*recordBurst)
+	if n := counts["alice drill refused"]; n == 0 || n > recordLimit.Burst {
+		t.Errorf("%d of %d refusals were entered", n, 3*recordLimit.Burst)
 	}
 	if counts["alice cancel done"] != 1 {
 		t.Errorf("asking to stop the same operation was entered %d times", counts["alice cancel done"])

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/julienschmidt/httprouter"
+
+	"example.com/snapd/httpapi/auth"
 )
 
 // route is one line of the API's table: everything that is decided about a
@@ -27,12 +29,7 @@ type route struct {
 type call struct {
 	*http.Request
 	params httprouter.Params
-	who    Principal
-
-	// Of a session of the built-in token: when it ends at the latest, and what is
-	// closed when it ends before. Zero and nil for all others.
-	expires time.Time
-	ended   <-chan struct{}
+	who    auth.Identity
 }
 
 // param is a named part of the path. It is looked up, never made a path.
@@ -44,7 +41,7 @@ const smallBody = 16 << 10
 // routes is the table. Its parts stand beside their handlers.
 func routes() []route {
 	var all []route
-	for _, part := range [][]route{sessionRoutes(), openapiRoutes(), workRoutes()} {
+	for _, part := range [][]route{sessionRoutes(), openapiRoutes(), serviceRoutes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -110,7 +107,7 @@ func (h *Handler) admit(rt route, w http.ResponseWriter, c *call) error {
 			"changes are taken from this server's own pages and from programs only; a proxy in front must pass the Host header on")
 	}
 	if rt.right != "" {
-		if err := h.require(c, rt.right); err != nil {
+		if err := h.authorize(c, rt.right); err != nil {
 			return err
 		}
 	}
@@ -148,7 +145,7 @@ func (h *Handler) wrongMethod(w http.ResponseWriter, _ *http.Request) {
 // tell answers with the problem that err is.
 func (h *Handler) tell(w http.ResponseWriter, err error) {
 	p := problemOf(err)
-	if p.Status == http.StatusUnauthorized && h.builtin != nil {
+	if p.Status == http.StatusUnauthorized && h.auth.BuiltIn() {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="snapd"`)
 	}
 	if p.Status >= http.StatusInternalServerError && p.Code != "unavailable" {

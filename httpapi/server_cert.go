@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"example.com/snapd/internal/message"
 )
 
 // certEvery is how often the files are looked at.
@@ -58,7 +60,7 @@ func (c *certificate) load() error {
 	}
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return &hinted{fmt.Errorf("TLS certificate: %w", err), "both files are PEM; the certificate's comes with its chain, and the key belongs to it"}
+		return message.WithHint(fmt.Errorf("TLS certificate: %w", err), "both files are PEM; the certificate's comes with its chain, and the key belongs to it")
 	}
 	if len(pair.Certificate) == 0 {
 		return errors.New("TLS certificate: the file holds none")

@@ -13,6 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"example.com/snapd/internal/message"
+	"example.com/snapd/snapshot"
 )
 
 // unixPrefix begins the address of a Unix socket.
@@ -33,7 +36,7 @@ type ListenOptions struct {
 // cross the network in the clear.
 func Listen(o ListenOptions) (net.Listener, error) {
 	if (o.TLSCert == "") != (o.TLSKey == "") {
-		return nil, &hinted{errors.New("listen: of certificate and key only one was given"), "give --tls-cert and --tls-key together"}
+		return nil, message.WithHint(errors.New("listen: of certificate and key only one was given"), "give --tls-cert and --tls-key together")
 	}
 	var config *tls.Config
 	if o.TLSCert != "" {
@@ -65,11 +68,16 @@ const anywhereAdvice = "listen on 127.0.0.1, or give --tls-cert and --tls-key, o
 // resolveTimeout bounds the look-up of a host's name.
 const resolveTimeout = 10 * time.Second
 
+// refused is an error that matches snapshot.ErrRefused, with advice.
+func refused(advice, format string, args ...any) error {
+	return message.WithHint(fmt.Errorf("%w: "+format, append([]any{snapshot.ErrRefused}, args...)...), advice)
+}
+
 // listenTCP listens on the very address that was judged: a name is resolved once.
 func listenTCP(address string, anywhere bool) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, &hinted{err, "an address is host:port, as 127.0.0.1:8321, or unix: and a path"}
+		return nil, message.WithHint(err, "an address is host:port, as 127.0.0.1:8321, or unix: and a path")
 	}
 	if host == "" {
 		if !anywhere {
@@ -84,7 +92,7 @@ func listenTCP(address string, anywhere bool) (net.Listener, error) {
 		err = fmt.Errorf("%s has no address", host)
 	}
 	if err != nil {
-		return nil, &hinted{err, "give the address itself, as 127.0.0.1:8321"}
+		return nil, message.WithHint(err, "give the address itself, as 127.0.0.1:8321")
 	}
 	chosen := addrs[0].Unmap()
 	for _, addr := range addrs {
@@ -133,7 +141,7 @@ func inUse(err error) error {
 	const windowsInUse = syscall.Errno(10048) // WSAEADDRINUSE
 	var number syscall.Errno
 	if errors.As(err, &number) && (number == syscall.EADDRINUSE || runtime.GOOS == "windows" && number == windowsInUse) {
-		return &hinted{err, "another program listens there, perhaps another snapd: end it, or choose another address with --listen"}
+		return message.WithHint(err, "another program listens there, perhaps another snapd: end it, or choose another address with --listen")
 	}
 	return err
 }

@@ -1,179 +1,109 @@
 package httpapi
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"slices"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
-	"example.com/snapd/internal/durable"
+	"example.com/snapd/snapshot"
 )
 
-const (
-	// sessionFile lies in the backup directory, which is known to be writable.
-	sessionFile = "sessions.json"
-	// sessionLife is absolute: who works on logs in again.
-	sessionLife = 12 * time.Hour
-	maxSessions = 100 // the oldest goes
-	sessionID   = 32  // random bytes
-)
-
-// mac is what is kept of a session: the HMAC-SHA-256 of its id under the token's
-// hash. A reader of the file cannot take a session over, a writer cannot make one,
-// and with another token all are void, whenever it was changed.
-type mac [sha256.Size]byte
-
-func macOf(id string, key tokenHash) (m mac) {
-	sum := hmac.New(sha256.New, key[:])
-	sum.Write([]byte(id))
-	sum.Sum(m[:0])
-	return m
-}
-
-type session struct {
-	mac     mac
-	expires time.Time
-	ended   chan struct{} // closed when the session ends before its time
-}
-
-// sessions are those of the page. They outlive the process.
-type sessions struct {
-	path string
-
-	mu   sync.Mutex // guards list, and the file
-	list []*session // oldest first
-}
-
-// sessionsDocument is the file.
-type sessionsDocument struct {
-	Sessions []sessionEntry `json:"sessions"`
-}
-
-type sessionEntry struct {
-	MAC     string    `json:"mac"` // hex
-	Expires time.Time `json:"expires_at"`
-}
-
-// openSessions reads the file. A file that cannot be used holds no sessions: the
-// error says why, and people log in again.
-func openSessions(path string) (*sessions, error) {
-	s := &sessions{path: path}
-	raw, _, err := readPrivate(path, 64<<10)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
+func sessionRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/session", handle: (*Handler).showSession},
+		{method: http.MethodPost, path: "/session", body: smallBody, handle: (*Handler).login},
+		{method: http.MethodDelete, path: "/session", handle: (*Handler).logout},
 	}
+}
+
+// sessionDocument is what the page must know first.
+type sessionDocument struct {
+	Name      string     `json:"name"`
+	Rights    []Right    `json:"rights"`
+	Login     bool       `json:"login"` // the built-in token is in use: people can log out
+	ExpiresAt *time.Time `json:"expires_at"`
+	Database  string     `json:"database"`
+	Downloads bool       `json:"downloads"`
+	Version   string     `json:"version"`
+}
+
+func (h *Handler) showSession(w http.ResponseWriter, c *call) error {
+	if err := h.authenticate(c); err != nil {
+		return err
+	}
+	doc := sessionDocument{Name: c.who.Name, Rights: append([]Right{}, c.who.Rights...), Login: h.auth.BuiltIn(),
+		Database: filepath.Base(h.m.Database()), Downloads: h.o.AllowDownload, Version: buildVersion()}
+	if !c.who.Expires.IsZero() {
+		end := c.who.Expires.UTC()
+		doc.ExpiresAt = &end
+	}
+	return writeJSON(w, http.StatusOK, doc)
+}
+
+var buildVersion = sync.OnceValue(func() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+})
+
+type loginRequest struct {
+	Token string `json:"token"`
+}
+
+func (h *Handler) login(w http.ResponseWriter, c *call) error {
+	if !h.auth.BuiltIn() {
+		return fail(http.StatusNotFound, "not_found", "nobody logs in here", "sign in where this application does so")
+	}
+	var body loginRequest
+	if err := decode(w, c, smallBody, &body); err != nil {
+		return err
+	}
+	token := strings.TrimSpace(body.Token)
+	if token == "" {
+		return invalid("the token is missing", `send {"token":"…"}`)
+	}
+	who, err := h.auth.Login(w, c.Request, token)
 	if err != nil {
-		return s, fmt.Errorf("read sessions: %w", err)
+		return h.unauthenticated(c, "login", err)
 	}
-	var doc sessionsDocument
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return s, fmt.Errorf("read sessions: %s: %w", path, err)
-	}
-	for _, e := range doc.Sessions[max(0, len(doc.Sessions)-maxSessions):] {
-		one := &session{expires: e.Expires, ended: make(chan struct{})}
-		if n, err := hex.Decode(one.mac[:], []byte(e.MAC)); err != nil || n != len(one.mac) {
-			return s, fmt.Errorf("read sessions: %s: an entry is not understood", path)
-		}
-		s.list = append(s.list, one)
-	}
-	return s, nil
-}
-
-// clockSlack is how far back a clock may be set without ending sessions.
-const clockSlack = time.Hour
-
-// live: an end further away than a session lasts was written under another clock.
-func (s *session) live(now time.Time) bool {
-	return now.Before(s.expires) && s.expires.Sub(now) <= sessionLife+clockSlack
-}
-
-// find returns the session with that id.
-func (s *sessions) find(id string, key tokenHash, now time.Time) (*session, bool) {
-	if id == "" {
-		return nil, false
-	}
-	m := macOf(id, key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, one := range s.list {
-		if hmac.Equal(one.mac[:], m[:]) && one.live(now) {
-			return one, true
-		}
-	}
-	return nil, false
-}
-
-// begin makes a session. An error says that it will not outlive the process.
-func (s *sessions) begin(key tokenHash, now time.Time) (id string, expires time.Time, err error) {
-	random := make([]byte, sessionID)
-	rand.Read(random) // never fails: crypto/rand
-	id = base64.RawURLEncoding.EncodeToString(random)
-	expires = now.Add(sessionLife).Truncate(time.Second)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.drop(func(one *session) bool { return !one.live(now) })
-	for len(s.list) >= maxSessions {
-		s.end(0)
-	}
-	s.list = append(s.list, &session{mac: macOf(id, key), expires: expires, ended: make(chan struct{})})
-	return id, expires, s.save()
-}
-
-// endOne ends the session with that id, if there is one.
-func (s *sessions) endOne(id string, key tokenHash) error {
-	m := macOf(id, key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.drop(func(one *session) bool { return hmac.Equal(one.mac[:], m[:]) }) {
-		return nil
-	}
-	return s.save()
-}
-
-// endAll ends every session.
-func (s *sessions) endAll() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.drop(func(*session) bool { return true }) {
-		return nil
-	}
-	return s.save()
-}
-
-func (s *sessions) drop(which func(*session) bool) (any bool) {
-	for i := len(s.list) - 1; i >= 0; i-- {
-		if which(s.list[i]) {
-			s.end(i)
-			any = true
-		}
-	}
-	return any
-}
-
-func (s *sessions) end(i int) {
-	close(s.list[i].ended)
-	s.list = slices.Delete(s.list, i, i+1)
-}
-
-func (s *sessions) save() error {
-	doc := sessionsDocument{Sessions: []sessionEntry{}}
-	for _, one := range s.list {
-		doc.Sessions = append(doc.Sessions, sessionEntry{hex.EncodeToString(one.mac[:]), one.expires.UTC()})
-	}
-	raw, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write sessions: %w", err)
-	}
-	if err := durable.WriteFile(s.path, append(raw, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write sessions: %w", err)
-	}
+	h.record(snapshot.Activity{Who: who.Name, Action: "login", Outcome: "done", Detail: "from " + h.auth.Client(c.Request)})
+	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// logout needs no session: it is the same whether one has ended already.
+func (h *Handler) logout(w http.ResponseWriter, c *call) error {
+	if !h.auth.BuiltIn() {
+		return fail(http.StatusNotFound, "not_found", "nobody logs in here", "sign out where this application does so")
+	}
+	if err := h.auth.Logout(w, c.Request); err != nil {
+		return h.unauthenticated(c, "logout", err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// TokenCreated reports whether [New] made the token file. If so, [Handler.LoginURL] is worth
+// printing, once.
+func (h *Handler) TokenCreated() bool { return h.auth.TokenCreated() }
+
+// LoginURL returns the page's address below base, e.g. "http://127.0.0.1:8321", with the token
+// in its fragment, which browsers do not send: opening it logs in. It is a secret. Without the
+// built-in token it is the page's plain address.
+func (h *Handler) LoginURL(base string) string {
+	page := strings.TrimRight(base, "/") + h.o.PagePrefix
+	if !h.auth.BuiltIn() {
+		return page
+	}
+	token, err := h.auth.Token()
+	if err != nil {
+		h.log.Error("token file", "error", oneLine(err.Error()))
+		return page
+	}
+	return page + "#token=" + url.QueryEscape(token)
 }

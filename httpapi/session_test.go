@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -17,7 +18,7 @@ import (
 // signIn logs in and returns the cookie, as a header line to send.
 func (c *chain) signIn(header ...string) (line string) {
 	c.t.Helper()
-	token, _, err := readToken(c.o.TokenFile)
+	token, err := c.auth.Token()
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -153,8 +154,8 @@ func rewrite(t *testing.T, path, content string) {
 func TestEndedSessionsTellTheirStreams(t *testing.T) {
 	ended := make(chan (<-chan struct{}), 1)
 	table := []route{{method: "GET", path: "/ended", right: RightView, handle: func(_ *Handler, w http.ResponseWriter, c *call) error {
-		ended <- c.ended
-		return writeJSON(w, 200, c.expires)
+		ended <- c.who.Ended
+		return writeJSON(w, 200, c.who.Expires)
 	}}}
 	c := newChain(t, table, Options{})
 	line := c.signIn()
@@ -186,9 +187,9 @@ func TestSessionFileHoldsNoSecret(t *testing.T) {
 		t.Errorf("%v %v", info.Mode(), err)
 	}
 	_, stored, _ := strings.Cut(string(raw), `"mac": "`)
-	want(t, c.do("GET", "/api/v1/things", "", "Cookie: "+c.builtin.cookie+"="+stored[:64]), http.StatusUnauthorized, "unauthorized")
+	want(t, c.do("GET", "/api/v1/things", "", "Cookie: "+c.auth.CookieName()+"="+stored[:64]), http.StatusUnauthorized, "unauthorized")
 	other := newChain(t, echoTable, Options{})
-	if other.builtin.cookie == c.builtin.cookie {
+	if other.auth.CookieName() == c.auth.CookieName() {
 		t.Error("two directories have one cookie")
 	}
 }
@@ -213,10 +214,26 @@ func TestSessionFileIsNeverALink(t *testing.T) {
 	}
 }
 
+// The promises of docs/http-api.md.
+const (
+	sessionFile = "sessions.json"
+	sessionLife = 12 * time.Hour
+	maxSessions = 100
+)
+
+// obstruct puts a directory in the place of the session file: it cannot be replaced by a file.
+func obstruct(t *testing.T, c *chain) {
+	t.Helper()
+	path := filepath.Join(c.m.Dir(), sessionFile)
+	if err := errors.Join(os.RemoveAll(path), os.MkdirAll(filepath.Join(path, "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A directory that cannot be written must not keep the administrator out.
 func TestLoginWithoutASessionFile(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
-	c.builtin.sessions.path = filepath.Join(c.m.Dir(), "gone", sessionFile)
+	obstruct(t, c)
 	line := c.signIn()
 	want(t, c.do("GET", "/api/v1/things", "", line), http.StatusOK, "")
 	if !strings.Contains(c.log.String(), "will not outlive") {
@@ -229,7 +246,7 @@ func TestLoginWithoutASessionFile(t *testing.T) {
 func TestLogoutWithoutASessionFile(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
 	line := c.signIn()
-	c.builtin.sessions.path = filepath.Join(c.m.Dir(), "gone", sessionFile)
+	obstruct(t, c)
 	want(t, c.do("DELETE", "/api/v1/session", "", line), http.StatusNoContent, "")
 	want(t, c.do("GET", "/api/v1/things", "", line), http.StatusUnauthorized, "unauthorized")
 	if !strings.Contains(c.log.String(), "may come back") {
@@ -262,10 +279,10 @@ func TestOtherSchemesLeaveTheCookieAlone(t *testing.T) {
 	// A program's token wins, right or wrong.
 	want(t, c.do("GET", "/api/v1/things", "", line, "Authorization: Bearer wrong"), http.StatusUnauthorized, "unauthorized")
 	w := c.do("GET", "/api/v1/things", "", line, "Authorization: Bearer "+chainToken)
-	if !strings.Contains(w.Body.String(), nameOfProgram) {
+	if !strings.Contains(w.Body.String(), "program") {
 		t.Errorf("%s", w.Body)
 	}
 	// A cookie that another host of the domain set stands before ours.
 	_, id, _ := strings.Cut(line, "=")
-	want(t, c.do("GET", "/api/v1/things", "", fmt.Sprintf("Cookie: %s=tossed; %s=%s", c.builtin.cookie, c.builtin.cookie, id)), http.StatusOK, "")
+	want(t, c.do("GET", "/api/v1/things", "", fmt.Sprintf("Cookie: %s=tossed; %s=%s", c.auth.CookieName(), c.auth.CookieName(), id)), http.StatusOK, "")
 }

@@ -3,8 +3,6 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"sync"
-	"time"
 
 	"example.com/snapd/snapshot"
 )
@@ -98,13 +96,13 @@ func notNull[T any](list []T) []T {
 	return list
 }
 
-// healthz tells that the process answers.
+// healthz reports that the process answers.
 func (h *Handler) healthz(w http.ResponseWriter, _ *call) error {
 	return writePlain(w, http.StatusOK, "ok\n")
 }
 
-// readyz is 503 while the data is unprotected, or that cannot be told. It is open to
-// everybody and says no more.
+// readyz is 503 while the data is unprotected or its state is unknown. It is open to everybody
+// and says no more.
 func (h *Handler) readyz(w http.ResponseWriter, c *call) error {
 	s, err := h.status.get(c.Context())
 	if err != nil || s.State == snapshot.Unprotected {
@@ -120,101 +118,7 @@ func writePlain(w http.ResponseWriter, status int, text string) error {
 	return nil
 }
 
-// statusCache asks for the status, which looks at the live database, once for all who
-// want it in the same second, and again after something happened.
-type statusCache struct {
-	ask  func(context.Context) (snapshot.Status, error)
-	now  func() time.Time
-	base context.Context // of the question, which belongs to no single asker
-
-	mu     sync.Mutex // guards what follows
-	era    uint64     // another one after something happened
-	flight *statusFlight
-	last   *statusFlight // answered well, and of this era
-}
-
-// statusFlight is one question. done is closed with the answer, after which nothing changes.
-type statusFlight struct {
-	era    uint64
-	done   chan struct{}
-	status snapshot.Status
-	err    error
-	at     time.Time // of the answer
-}
-
-// statusLife is how long an answer is good where nothing happens; statusTimeout
-// bounds the question.
-const (
-	statusLife    = time.Second
-	statusTimeout = 30 * time.Second
-)
-
-// get returns the status as it is, or was a second ago.
-func (s *statusCache) get(ctx context.Context) (snapshot.Status, error) {
-	f := s.current()
-	select {
-	case <-f.done:
-		return f.status, f.err
-	case <-ctx.Done():
-		return snapshot.Status{}, ctx.Err()
-	}
-}
-
-func (s *statusCache) current() *statusFlight {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if age := s.age(); s.last != nil && age >= 0 && age < statusLife {
-		return s.last
-	}
-	if s.flight == nil || s.flight.era != s.era {
-		f := &statusFlight{era: s.era, done: make(chan struct{})}
-		s.flight = f
-		go s.fly(f) // ends within statusTimeout, or with base
-	}
-	return s.flight
-}
-
-func (s *statusCache) age() time.Duration {
-	if s.last == nil {
-		return 0
-	}
-	return s.now().Sub(s.last.at)
-}
-
-func (s *statusCache) fly(f *statusFlight) {
-	ctx, cancel := context.WithTimeout(s.base, statusTimeout)
-	defer cancel()
-	defer close(f.done)
-	f.status, f.err = s.ask(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f.at = s.now()
-	if s.flight == f {
-		s.flight = nil
-	}
-	if f.err == nil && f.era == s.era {
-		s.last = f
-	}
-}
-
-// forget has the next one who asks get a new answer. It never waits for one.
-func (s *statusCache) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.era++
-	s.last = nil
-}
-
-// word stands for what the page shows at a glance.
-func (s *statusCache) word(ctx context.Context) string {
-	st, err := s.get(ctx)
-	if err != nil {
-		return "unknown"
-	}
-	return string(st.State) + " " + string(st.Code) // not the reason: it tells the age
-}
-
-// statusNow is the status for those who ask without a request.
+// statusNow returns the status outside a request.
 func (h *Handler) statusNow() (snapshot.Status, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
 	defer cancel()

@@ -271,7 +271,7 @@ func routeCases() []routeCase {
 
 // generalCases are those that every route has for the same reasons.
 func generalCases() (all []routeCase) {
-	for _, rt := range workRoutes() {
+	for _, rt := range serviceRoutes() {
 		name := rt.method + " " + rt.path
 		path := strings.Replace(rt.path, ":id", "{first}", 1)
 		if rt.path == "/operations/:id" {
@@ -336,7 +336,7 @@ func TestEveryRouteAndStatus(t *testing.T) {
 	if err := tb.Handler.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	for _, rt := range workRoutes() {
+	for _, rt := range serviceRoutes() {
 		path := strings.Replace(rt.path, ":id", tb.first.ID, 1)
 		tb.ask(rt.method, path, "").problem(503, "unavailable")
 		seen[rt.method+" "+rt.path+" 503"] = true
@@ -353,7 +353,7 @@ func throttled(t *testing.T, seen map[string]bool) {
 			break
 		}
 	}
-	for _, rt := range workRoutes() {
+	for _, rt := range serviceRoutes() {
 		if rt.right == "" && rt.path != "/metrics" {
 			continue
 		}
@@ -368,7 +368,7 @@ func throttled(t *testing.T, seen map[string]bool) {
 
 // declaredStatuses compares what was seen with the table and the OpenAPI file.
 func declaredStatuses(t *testing.T, seen map[string]bool) {
-	for _, rt := range workRoutes() {
+	for _, rt := range serviceRoutes() {
 		ok := false
 		for _, status := range []string{"200", "202", "204"} {
 			ok = ok || seen[rt.method+" "+rt.path+" "+status]
@@ -379,7 +379,7 @@ func declaredStatuses(t *testing.T, seen map[string]bool) {
 	}
 	doc := apiDocument()
 	declared := make(map[string]bool)
-	for _, rt := range workRoutes() {
+	for _, rt := range serviceRoutes() {
 		op, _ := doc.operation(rt.method, templated(rt.path))
 		for status := range op.Responses {
 			declared[rt.method+" "+rt.path+" "+status] = true

@@ -1,17 +1,14 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/snapshot"
 )
 
 // If this fails, a token can be guessed or read by others, or another one is made
@@ -53,64 +50,6 @@ func TestTokenIsMadeOnce(t *testing.T) {
 	want(t, other.do("GET", "/api/v1/things", "", "Authorization: Bearer "+token), http.StatusUnauthorized, "unauthorized")
 }
 
-// If this fails, a token that others know or chose is taken for a secret.
-func TestUnsafeTokenFilesAreRefused(t *testing.T) {
-	good := chainToken + "\n"
-	for name, tc := range map[string]struct {
-		make func(t *testing.T, path string) error
-		hint string
-	}{
-		"empty":          {func(_ *testing.T, p string) error { return os.WriteFile(p, nil, 0o600) }, "delete it"},
-		"a line's end":   {func(_ *testing.T, p string) error { return os.WriteFile(p, []byte("\n"), 0o600) }, "delete it"},
-		"short":          {func(_ *testing.T, p string) error { return os.WriteFile(p, []byte("123456789012345\n"), 0o600) }, "16"},
-		"two lines":      {func(_ *testing.T, p string) error { return os.WriteFile(p, []byte(good+good), 0o600) }, "one line"},
-		"spaces":         {func(_ *testing.T, p string) error { return os.WriteFile(p, []byte("a token of the tests"), 0o600) }, "one line"},
-		"binary":         {func(_ *testing.T, p string) error { return os.WriteFile(p, []byte(chainToken+"\x00"), 0o600) }, "one line"},
-		"large":          {func(_ *testing.T, p string) error { return os.WriteFile(p, []byte(strings.Repeat("x", 4000)), 0o600) }, ""},
-		"huge":           {func(_ *testing.T, p string) error { return sparse(p, 1<<40) }, ""},
-		"group reads":    {func(_ *testing.T, p string) error { return writeMode(p, good, 0o640) }, "chmod 600"},
-		"others read":    {func(_ *testing.T, p string) error { return writeMode(p, good, 0o604) }, "chmod 600"},
-		"group writes":   {func(_ *testing.T, p string) error { return writeMode(p, good, 0o620) }, "chmod 600"},
-		"a directory":    {func(_ *testing.T, p string) error { return os.Mkdir(p, 0o700) }, "plain file"},
-		"a link":         {func(t *testing.T, p string) error { return linkTo(t, p, good) }, "plain file"},
-		"a dangling one": {func(_ *testing.T, p string) error { return os.Symlink("nowhere", p) }, "plain file"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if runtime.GOOS == "windows" && (strings.HasSuffix(name, "s") || strings.HasPrefix(name, "a ")) {
-				t.Skip("NOT TESTED on Windows: rights and special files are others there")
-			}
-			dir := t.TempDir()
-			path := filepath.Join(dir, DefaultTokenFile)
-			if err := tc.make(t, path); err != nil {
-				t.Fatal(err)
-			}
-			h, err := newHandler(bareManager{dir: dir}, Options{})
-			if h != nil || !errors.Is(err, snapshot.ErrRefused) || snapshot.Code(err) != "refused" {
-				t.Fatalf("opened: %v", err)
-			}
-			if !strings.Contains(snapshot.Hint(err), tc.hint) {
-				t.Errorf("%v: hint %q, want something with %q", err, snapshot.Hint(err), tc.hint)
-			}
-			if strings.Contains(err.Error(), chainToken) {
-				t.Errorf("the token is in the error: %v", err)
-			}
-		})
-	}
-}
-
-func writeMode(path, content string, mode os.FileMode) error {
-	return errors.Join(os.WriteFile(path, []byte(content), 0o600), os.Chmod(path, mode))
-}
-
-func sparse(path string, size int64) error {
-	return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, size))
-}
-
-func linkTo(t *testing.T, path, content string) error {
-	target := filepath.Join(t.TempDir(), "target")
-	return errors.Join(os.WriteFile(target, []byte(content), 0o600), os.Symlink(target, path))
-}
-
 // If this fails, a token that was changed because it leaked goes on being good
 // until somebody restarts the server.
 func TestTokenIsFollowed(t *testing.T) {
@@ -149,17 +88,6 @@ func TestTokenIsFollowed(t *testing.T) {
 	want(t, c.do("POST", "/api/v1/session", `{"token":"`+chainToken+`"}`, "anonymous"), 500, "failed")
 	rewrite(t, c.o.TokenFile, chainToken)
 	get(chainToken, 200, "")
-	// Old enough, it is not read again: only its attributes are looked at.
-	old := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(c.o.TokenFile, old, old); err != nil {
-		t.Fatal(err)
-	}
-	get(chainToken, 200, "")
-	before := c.builtin.token.read
-	get(chainToken, 200, "")
-	if c.builtin.token.read != before {
-		t.Error("the file is read for each request")
-	}
 }
 
 // symlink makes a link. Windows lets only the privileged do so.

@@ -1,4 +1,4 @@
-package httpapi
+package auth
 
 import (
 	"crypto/rand"
@@ -10,13 +10,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/snapshot"
+	"example.com/snapd/internal/message"
 )
 
 // Bounds of a token, in bytes. One made here has 256 random bits.
@@ -26,32 +25,17 @@ const (
 	tokenBits = 256
 )
 
-// hinted is an error with advice that [snapshot.Hint] finds.
-type hinted struct {
-	error
-	advice string
-}
-
-func (e *hinted) Unwrap() error { return e.error }
-func (e *hinted) Hint() string  { return e.advice }
-
-// refused is an error that matches snapshot.ErrRefused.
-func refused(advice, format string, args ...any) error {
-	return &hinted{fmt.Errorf("%w: "+format, append([]any{snapshot.ErrRefused}, args...)...), advice}
-}
-
-// tokenHash is all that memory holds of a token.
+// tokenHash is what memory holds of a token.
 type tokenHash [sha256.Size]byte
 
 func hashToken(token string) tokenHash { return sha256.Sum256([]byte(token)) }
 
-// equal takes the same time whatever differs.
+// equal takes the same time wherever the hashes differ.
 func (t tokenHash) equal(other tokenHash) bool {
 	return subtle.ConstantTimeCompare(t[:], other[:]) == 1
 }
 
-// tokenFile follows the file: a token that was changed there holds from the next
-// request on.
+// tokenFile follows the file: a changed token is good from the next request on.
 type tokenFile struct {
 	path    string
 	created bool // made by this process
@@ -60,10 +44,10 @@ type tokenFile struct {
 	hash tokenHash
 	info fs.FileInfo // of the file that hash was read from; nil: read again
 	read time.Time   // when
-	bad  string      // the last error, to log it once
+	bad  string      // the last error, which is logged once
 }
 
-// openToken reads the token, or makes one where no file is.
+// openToken reads the token. It makes the file when that is absent.
 func openToken(path string) (*tokenFile, error) {
 	t := &tokenFile{path: path}
 	token, info, err := readToken(path)
@@ -80,7 +64,7 @@ func openToken(path string) (*tokenFile, error) {
 	return t, nil
 }
 
-// makeToken makes the file; one that appears meanwhile is left as it is.
+// makeToken makes the file. A file that appears concurrently is left as it is.
 func makeToken(path string) (created bool, err error) {
 	random := make([]byte, tokenBits/8)
 	rand.Read(random) // never fails: crypto/rand
@@ -99,12 +83,12 @@ func makeToken(path string) (created bool, err error) {
 	return err == nil, err
 }
 
-// variety is how many different characters a random token has at least: of 43 out of
-// 64 there are some 31, and fewer than 16 in less than one of 2^40.
+// variety is the least number of different characters of a random token: 43 characters out
+// of 64 have some 31 different ones, and fewer than 16 in less than one case of 2^40.
 const variety = 16
 
-// unguessable reports whether the token is, or might well be, one of makeToken's: to hold
-// its holder back, for the sake of those who guess, would protect nothing.
+// unguessable reports whether the token looks like one of makeToken's. Throttling its holder
+// because others guess would protect nothing.
 func unguessable(token string) bool {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) != tokenBits/8 {
@@ -117,10 +101,9 @@ func unguessable(token string) bool {
 	return len(different) >= variety
 }
 
-// readToken reads a file that only its owner can: never through a link, and no
-// more than a token.
+// readToken reads the token from its file.
 func readToken(path string) (token string, info fs.FileInfo, err error) {
-	raw, info, err := readPrivate(path, maxToken+2)
+	raw, info, err := readPrivate(path, maxToken+2, "name another with --token-file")
 	if err != nil {
 		return "", nil, err
 	}
@@ -137,42 +120,8 @@ func readToken(path string) (token string, info fs.FileInfo, err error) {
 	return token, info, nil
 }
 
-// readPrivate reads a small file that nobody but its owner may read or write.
-func readPrivate(path string, limit int64) (raw []byte, info fs.FileInfo, err error) {
-	named, err := os.Lstat(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !named.Mode().IsRegular() {
-		return nil, nil, refused("put a plain file there, or name another with --token-file", "%s is a link or not a plain file", path)
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|openPlain, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = f.Close() }() // was only read
-	info, err = f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() || !os.SameFile(named, info) {
-		return nil, nil, refused("", "%s was exchanged while it was opened", path)
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, nil, refused("chmod 600 "+path+"; where the file system keeps no such rights, name a file elsewhere with --token-file", "%s can be read or written by others than its owner (mode %04o)", path, info.Mode().Perm())
-	}
-	raw, err = io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	if int64(len(raw)) > limit {
-		return nil, nil, refused("", "%s has more than %d bytes", path, limit)
-	}
-	return raw, info, nil
-}
-
-// racy is how long after a file's last change another one may leave its times the
-// same: no file system here has coarser ones.
+// racy is how long after a change of a file a second change may leave its times the same. No
+// supported file system has coarser times.
 const racy = 2 * time.Second
 
 // unchanged reports whether the file is still the one that was read.
@@ -181,8 +130,8 @@ func (t *tokenFile) unchanged(info fs.FileInfo) bool {
 		t.info.ModTime().Equal(info.ModTime()) && t.read.Sub(info.ModTime()) > racy
 }
 
-// refresh returns the hash of the token as the file has it now, and whether it is
-// another than the last time. While the file cannot be used nobody is let in.
+// refresh returns the hash of the token in the file, and whether it differs from the last
+// one. While the file cannot be used, it returns an error.
 func (t *tokenFile) refresh() (hash tokenHash, changed bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -202,11 +151,11 @@ func (t *tokenFile) refresh() (hash tokenHash, changed bool, err error) {
 	return hash, changed, nil
 }
 
-// complaint is err when it was not told before, else "".
+// complaint returns err's text when it differs from the last complaint, and "" otherwise.
 func (t *tokenFile) complaint(err error) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if text := oneLine(err.Error()); text != t.bad {
+	if text := message.OneLine(err.Error()); text != t.bad {
 		t.bad = text
 		return text
 	}

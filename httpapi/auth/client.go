@@ -1,4 +1,4 @@
-package httpapi
+package auth
 
 import (
 	"net/http"
@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// client is the address that a request comes from, as far as it can be believed:
-// the zero one is of a Unix socket or of a test.
+// client is the address that a request comes from, as far as it can be believed. It is
+// invalid for a Unix socket.
 type client struct{ netip.Addr }
 
-// key is what failures are counted by: a household has a /64.
+// key is what the throttle counts by: a household has a /64.
 func (c client) key() string {
 	if c.Is6() {
 		if p, err := c.WithZone("").Prefix(64); err == nil {
@@ -28,13 +28,16 @@ func (c client) String() string {
 	return c.Addr.String()
 }
 
-// trusted reports whether addr may speak for others. Behind a Unix socket is a
-// proxy if any is declared: the rights of the socket say who may be it.
-func (h *Handler) trusted(addr netip.Addr) bool {
+// proxies are the addresses that may speak for others.
+type proxies []netip.Prefix
+
+// trusted reports whether addr is a proxy's. The peer of a Unix socket is a proxy if any is
+// declared: the socket's mode decides who may connect.
+func (ps proxies) trusted(addr netip.Addr) bool {
 	if !addr.IsValid() {
-		return len(h.o.TrustedProxies) > 0
+		return len(ps) > 0
 	}
-	return slices.ContainsFunc(h.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr.WithZone("")) })
+	return slices.ContainsFunc(ps, func(p netip.Prefix) bool { return p.Contains(addr.WithZone("")) })
 }
 
 func peer(r *http.Request) netip.Addr {
@@ -45,14 +48,14 @@ func peer(r *http.Request) netip.Addr {
 	return at.Addr().Unmap()
 }
 
-// maxHops bounds how many proxies are followed.
+// maxHops bounds the proxies between the client and this server.
 const maxHops = 16
 
-// client walks the proxies' list from its end, where the nearest wrote, to the
-// first address that is not a proxy's. What stands before it anybody can write.
-func (h *Handler) client(r *http.Request) client {
+// client walks X-Forwarded-For from its end, where the nearest proxy writes, to the first
+// address that is not a proxy's. The client can write everything before that.
+func (ps proxies) client(r *http.Request) client {
 	at := peer(r)
-	if !h.trusted(at) {
+	if !ps.trusted(at) {
 		return client{at}
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -65,7 +68,7 @@ func (h *Handler) client(r *http.Request) client {
 			break
 		}
 		hops, at = hops[:len(hops)-1], next
-		if !h.trusted(at) {
+		if !ps.trusted(at) {
 			break
 		}
 	}
@@ -82,12 +85,12 @@ func parseHop(s string) (netip.Addr, bool) {
 	return addr.Unmap(), err == nil
 }
 
-// encrypted reports whether the client's side of the connection is.
-func (h *Handler) encrypted(r *http.Request) bool {
+// encrypted reports whether the client's connection uses TLS, here or at a proxy.
+func (ps proxies) encrypted(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
-	if !h.trusted(peer(r)) {
+	if !ps.trusted(peer(r)) {
 		return false
 	}
 	values := strings.Split(strings.Join(r.Header.Values("X-Forwarded-Proto"), ","), ",")

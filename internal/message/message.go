@@ -1,0 +1,27 @@
+// Package message forms the texts that people read: errors with advice, on one line.
+package message
+
+import "strings"
+
+// WithHint adds to err what its reader can do. The hint is the result's method Hint.
+func WithHint(err error, hint string) error { return &hinted{err, hint} }
+
+type hinted struct {
+	error
+	hint string
+}
+
+func (e *hinted) Unwrap() error { return e.error }
+
+// Hint returns the advice.
+func (e *hinted) Hint() string { return e.hint }
+
+// OneLine keeps joined errors, and text from files, on one line.
+func OneLine(s string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)), " ")
+}
