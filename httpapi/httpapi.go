@@ -167,10 +167,10 @@ func newHandler(m manager, o Options) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.page, err = newPage(files, strings.TrimSuffix(relative(o.PagePrefix, o.APIPrefix), "/")); err != nil {
+	if h.page, err = newPage(files, o.PagePrefix, strings.TrimSuffix(relative(o.PagePrefix, o.APIPrefix), "/")); err != nil {
 		return nil, err
 	}
-	if h.openapi, err = h.describe(); err != nil {
+	if h.openapi, err = describe(o.APIPrefix, h.auth.CookieName()); err != nil {
 		return nil, err
 	}
 	if err := h.startServices(); err != nil {

@@ -124,7 +124,7 @@ func (c *collector) operations(s sample) {
 }
 
 func (c *collector) status(s sample) bool {
-	st, err := c.h.statusNow()
+	st, err := c.h.status.getNow()
 	if err != nil {
 		c.h.log.Error("metrics", "error", oneLine(err.Error()))
 		return false

@@ -21,11 +21,11 @@ func openapiRoutes() []route {
 	return []route{{method: http.MethodGet, path: openapiPath, handle: (*Handler).showOpenAPI}}
 }
 
-// describe makes the OpenAPI document of this handler. All its addresses are
-// relative, so that they are true below any prefix.
-func (h *Handler) describe() (pageFile, error) {
-	root := strings.TrimSuffix(relative(h.o.APIPrefix+openapiPath, "/"), "/")
-	return newPageFile(openapiPath, []byte(strings.NewReplacer(rootMark, root, cookieMark, h.auth.CookieName()).Replace(openapi)))
+// describe makes the OpenAPI document of an API at prefix. All its addresses are relative, so
+// that they are true below any prefix.
+func describe(prefix, cookie string) (pageFile, error) {
+	root := strings.TrimSuffix(relative(prefix+openapiPath, "/"), "/")
+	return newPageFile(openapiPath, []byte(strings.NewReplacer(rootMark, root, cookieMark, cookie).Replace(openapi)))
 }
 
 func (h *Handler) showOpenAPI(w http.ResponseWriter, c *call) error {

@@ -43,7 +43,10 @@ var fileTypes = map[string]string{
 
 // page is the administrators' page: files without any data in them, which anybody
 // may read. It is made once; nothing of a request but its path is looked up in it.
-type page struct{ files map[string]pageFile }
+type page struct {
+	prefix string // its path, as the handler sees it
+	files  map[string]pageFile
+}
 
 type pageFile struct {
 	kind         string
@@ -51,9 +54,9 @@ type pageFile struct {
 	tag          string // of the plain bytes, without quotes
 }
 
-// newPage reads the files of dir. api is where the page finds the API.
-func newPage(dir fs.FS, api string) (*page, error) {
-	p := &page{files: make(map[string]pageFile)}
+// newPage reads the files of dir for a page at prefix. api is where the page finds the API.
+func newPage(dir fs.FS, prefix, api string) (*page, error) {
+	p := &page{prefix: prefix, files: make(map[string]pageFile)}
 	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -121,7 +124,7 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if !below {
-		w.Header().Set("Location", h.toPage(r))
+		w.Header().Set("Location", h.page.from(r))
 		w.WriteHeader(http.StatusTemporaryRedirect)
 		return true
 	}
@@ -129,18 +132,18 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// toPage is the page as seen from the request: relative, for a proxy or a host may
-// have taken a prefix off the path. Where nothing is left of it, its last part is
-// in the request as it came.
-func (h *Handler) toPage(r *http.Request) string {
+// from returns the page's address as seen from the request: a relative one, because a proxy or
+// a host may have taken a prefix off the path. A path without anything left has its last part
+// in the request line.
+func (p *page) from(r *http.Request) string {
 	if r.URL.Path != "" {
-		return relative(r.URL.Path, h.o.PagePrefix)
+		return relative(r.URL.Path, p.prefix)
 	}
 	came, err := url.ParseRequestURI(r.RequestURI)
 	if err != nil {
-		return "." + h.o.PagePrefix
+		return "." + p.prefix
 	}
-	return "./" + path.Base(came.EscapedPath()) + h.o.PagePrefix
+	return "./" + path.Base(came.EscapedPath()) + p.prefix
 }
 
 func (f pageFile) serve(w http.ResponseWriter, r *http.Request) {

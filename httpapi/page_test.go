@@ -21,7 +21,7 @@ func testPage(t *testing.T, c *chain) {
 		"js/app.js":  {Data: []byte(strings.Repeat("export const a = 1;\n", 100))},
 		"css/a.css":  {Data: []byte("a{}")},
 		"icon.svg":   {Data: []byte("<svg/>")},
-	}, strings.TrimSuffix(relative(c.o.PagePrefix, c.o.APIPrefix), "/"))
+	}, c.o.PagePrefix, strings.TrimSuffix(relative(c.o.PagePrefix, c.o.APIPrefix), "/"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestEmbeddedPage(t *testing.T) {
 	if body := w.Body.String(); !strings.Contains(body, `<meta name="snapd-api" content="../../../api/v1">`) || strings.Contains(body, apiMark) {
 		t.Errorf("%s", body)
 	}
-	if _, err := newPage(fstest.MapFS{"a.exe": {}}, ""); err == nil {
+	if _, err := newPage(fstest.MapFS{"a.exe": {}}, DefaultPagePrefix, ""); err == nil {
 		t.Error("an unknown kind of file is served")
 	}
 	files, err := fs.Sub(static, "static")

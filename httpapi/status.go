@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"net/http"
 
 	"example.com/snapd/snapshot"
@@ -116,11 +115,4 @@ func writePlain(w http.ResponseWriter, status int, text string) error {
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text)) // the client has gone: nobody to tell
 	return nil
-}
-
-// statusNow returns the status outside a request.
-func (h *Handler) statusNow() (snapshot.Status, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
-	defer cancel()
-	return h.status.get(ctx)
 }

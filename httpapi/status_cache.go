@@ -47,6 +47,13 @@ func (s *statusCache) get(ctx context.Context) (snapshot.Status, error) {
 	}
 }
 
+// getNow is get outside a request.
+func (s *statusCache) getNow() (snapshot.Status, error) {
+	ctx, cancel := context.WithTimeout(s.base, statusTimeout)
+	defer cancel()
+	return s.get(ctx)
+}
+
 // join returns the last result, the fetch under way, or a new one.
 func (s *statusCache) join() *statusFetch {
 	s.mu.Lock()
