@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -58,7 +57,7 @@ func (s *opstore) save(all []operation) error {
 	if err != nil {
 		return fmt.Errorf("keep operations: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 		return fmt.Errorf("keep operations: %w", err)
 	}
 	if err := durable.WriteFile(s.path, append(raw, '\n'), 0o600); err != nil {

@@ -104,7 +104,7 @@ func (m *Manager) settle(ctx context.Context) error {
 		return nil
 	}
 	if pending != nil {
-		if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+		if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 			return fmt.Errorf("backup directory: %w", err)
 		}
 	}

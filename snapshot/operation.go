@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/durable"
 )
 
 // Operation names what a Manager does: the same word in events, in the activity log
@@ -207,7 +207,7 @@ func (ev Event) Ends() bool {
 // operate makes the backup directory, waits for the operation lock and sweeps
 // what a crash left. The returned function gives the lock back.
 func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err error) {
-	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+	if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 		return nil, hint(fmt.Errorf("%s: backup directory: %w", what, err), "choose a writable directory, with --dir")
 	}
 	wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)

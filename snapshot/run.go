@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -19,7 +20,7 @@ import (
 // returns nil after a final backup that succeeded, or [ErrBusy] at once where
 // another Run has this backup directory. Call Recover first.
 func (m *Manager) Run(ctx context.Context) error {
-	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+	if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 		return hint(fmt.Errorf("run: backup directory: %w", err), "choose a writable directory with --dir")
 	}
 	lock, err := m.cat.LockServe(context.WithoutCancel(ctx))

@@ -22,11 +22,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/message"
 )
 
@@ -77,7 +77,7 @@ func New(o Options) (*Auth, error) {
 		return a, nil
 	}
 	// The first backup makes the directory otherwise; a first start comes before it.
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := durable.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("backup directory: %w", err)
 	}
 	token, err := openToken(o.TokenFile)

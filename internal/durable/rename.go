@@ -34,6 +34,34 @@ func move(rename func(from, to string) error, from, to string) error {
 	return err
 }
 
+// MkdirAll is os.MkdirAll that makes the new directories durable, as far as their parents
+// may be read.
+func MkdirAll(dir string, perm fs.FileMode) error {
+	dir = filepath.Clean(dir)
+	if isDir(dir) {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := MkdirAll(parent, perm); err != nil {
+			return err
+		}
+	}
+	before(StepCreate, dir)
+	if err := os.Mkdir(dir, perm); err != nil && !isDir(dir) {
+		return err
+	}
+	if err := SyncDir(parent); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
 // Remove deletes the file at path durably. A missing one is not an error.
 func Remove(path string) error {
 	before(StepRemove, path)

@@ -26,9 +26,9 @@ import (
 )
 
 // PowerLoss is a model of a disk that keeps nothing but what was synced: the contents
-// of a file as of its last fsync, the entries of a directory as of its own. It watches a
-// directory and the ones below it, and notes at every step of package durable, what
-// a loss of power in that instant could leave there.
+// and the mode of a file as of its last fsync, the entries of a directory as of its own.
+// It watches a directory and the ones below it, and notes at every step of package
+// durable, what a loss of power in that instant could leave there.
 //
 // What SQLite does to the database by itself is not modelled: the files that own names
 // count as synced whenever they are looked at, until package durable replaces them.
@@ -39,8 +39,13 @@ type PowerLoss struct {
 	own    func(name string) bool
 	intent string // how a file is called that has inode numbers in it
 
+	// Step, when not nil, is called after what a loss of power before a step would leave
+	// was noted. It may never return.
+	Step func(s durable.Step, path string)
+
 	mu     sync.Mutex
 	files  []*modelFile                     // every inode that was seen
+	made   map[string]bool                  // the directories that are durable
 	dirs   map[string]map[string]*modelFile // the entries of each directory that are durable
 	seen   map[string]bool                  // fingerprints of the images
 	images []Image
@@ -53,8 +58,9 @@ type modelFile struct {
 	f      *os.File // nil for a symbolic link, and for SQLite's files
 	link   string
 	synced []byte
-	own    bool // SQLite's: always as it is
-	gone   bool // no longer there
+	mode   fs.FileMode // as of the last sync
+	own    bool        // SQLite's: always as it is
+	gone   bool        // no longer there
 }
 
 // Image is what a loss of power could leave.
@@ -67,15 +73,16 @@ type Image struct {
 // SQLite's files; intent is the suffix of files that have inode numbers in them.
 func WatchPowerLoss(t testing.TB, root, intent string, own func(name string) bool) *PowerLoss {
 	t.Helper()
-	p := &PowerLoss{t: t, root: root, own: own, intent: intent, dirs: map[string]map[string]*modelFile{}, seen: map[string]bool{}}
+	p := &PowerLoss{t: t, root: root, own: own, intent: intent,
+		made: map[string]bool{}, dirs: map[string]map[string]*modelFile{}, seen: map[string]bool{}}
 	t.Cleanup(p.close)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, dir := range p.directories() {
-		p.dirs[dir] = p.entries(dir)
+		p.made[dir], p.dirs[dir] = true, p.entries(dir)
 		for _, f := range p.dirs[dir] {
 			if !f.own {
-				f.synced = f.read(t)
+				f.sync(t)
 			}
 		}
 	}
@@ -83,6 +90,9 @@ func WatchPowerLoss(t testing.TB, root, intent string, own func(name string) boo
 		Before: func(s durable.Step, path string) {
 			if p.inside(path) {
 				p.Fail(fmt.Sprintf("before %s %s", s, p.name(path)))
+				if p.Step != nil {
+					p.Step(s, path)
+				}
 			}
 		},
 		Synced: func(s durable.Step, path string) {
@@ -165,7 +175,7 @@ func (p *PowerLoss) file(path string) *modelFile {
 			return f
 		}
 	}
-	f := &modelFile{info: info, own: p.own(filepath.Base(path))}
+	f := &modelFile{info: info, mode: 0o600, own: p.own(filepath.Base(path))}
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
 		f.link, err = os.Readlink(path)
@@ -185,15 +195,28 @@ func (p *PowerLoss) file(path string) *modelFile {
 	return f
 }
 
-func (f *modelFile) read(t testing.TB) []byte {
+// sync makes the contents and the mode durable. The mode of SQLite's files always is.
+func (f *modelFile) sync(t testing.TB) {
 	if f.f == nil {
-		return nil
+		return
 	}
-	data, err := io.ReadAll(io.NewSectionReader(f.f, 0, 1<<40))
+	info, err := f.f.Stat()
 	if err != nil {
 		t.Errorf("power loss: %v", err)
+		return
 	}
-	return data
+	f.mode = info.Mode().Perm()
+	if f.synced, err = io.ReadAll(io.NewSectionReader(f.f, 0, 1<<40)); err != nil {
+		t.Errorf("power loss: %v", err)
+	}
+}
+
+// durableMode is the mode that a loss of power leaves.
+func (f *modelFile) durableMode() fs.FileMode {
+	if f.own {
+		return f.info.Mode().Perm()
+	}
+	return f.mode
 }
 
 // otherProcessReads reads a file of SQLite's; one that has just gone is empty.
@@ -210,10 +233,13 @@ func (p *PowerLoss) synced(s durable.Step, path string) {
 	defer p.mu.Unlock()
 	if s == durable.StepSyncDir {
 		p.dirs[path] = p.entries(path)
+		for _, dir := range p.directories() {
+			p.made[dir] = p.made[dir] || filepath.Dir(dir) == path
+		}
 		return
 	}
 	if f := p.file(path); f != nil && !f.own {
-		f.synced = f.read(p.t)
+		f.sync(p.t)
 	}
 }
 
@@ -225,6 +251,9 @@ func (p *PowerLoss) Fail(where string) {
 	none, all := map[string]map[string]*modelFile{}, map[string]map[string]*modelFile{}
 	for _, dir := range p.directories() {
 		all[dir] = p.entries(dir)
+		if !p.durable(dir) {
+			continue
+		}
 		none[dir] = p.dirs[dir]
 		if none[dir] == nil {
 			none[dir] = map[string]*modelFile{}
@@ -233,7 +262,7 @@ func (p *PowerLoss) Fail(where string) {
 	p.forget(all)
 	p.image(where+", nothing more kept", none)
 	p.image(where+", all names kept", all)
-	for dir := range all {
+	for dir := range none {
 		for _, name := range changed(none[dir], all[dir]) {
 			one := maps.Clone(none)
 			one[dir] = maps.Clone(none[dir])
@@ -241,6 +270,16 @@ func (p *PowerLoss) Fail(where string) {
 			p.image(where+", only "+name+" kept", one)
 		}
 	}
+}
+
+// durable reports whether the directory and the ones that it is in are.
+func (p *PowerLoss) durable(dir string) bool {
+	for ; dir != p.root; dir = filepath.Dir(dir) {
+		if !p.made[dir] {
+			return false
+		}
+	}
+	return true
 }
 
 // forget gives up the files without a descriptor that have no name any more: their inode
@@ -302,12 +341,13 @@ func (p *PowerLoss) image(where string, dirs map[string]map[string]*modelFile) {
 	}
 	var list []entry
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
+		fmt.Fprintf(sum, "%s/\n", dir)
 		for _, name := range slices.Sorted(maps.Keys(dirs[dir])) {
 			f := dirs[dir][name]
 			e := entry{strings.TrimPrefix(dir, p.root) + "/" + name, f, f.synced}
 			list = append(list, e)
 			part := sha256.Sum256(e.data)
-			fmt.Fprintf(sum, "%s %s %x\n", e.path, f.link, part)
+			fmt.Fprintf(sum, "%s %s %v %x\n", e.path, f.link, f.durableMode(), part)
 		}
 	}
 	key := hex.EncodeToString(sum.Sum(nil))
@@ -333,7 +373,7 @@ func (p *PowerLoss) image(where string, dirs map[string]map[string]*modelFile) {
 			continue
 		}
 		made[e.f] = path
-		err = errors.Join(err, os.WriteFile(path, e.data, e.f.info.Mode().Perm()), os.Chtimes(path, time.Time{}, e.f.info.ModTime()))
+		err = errors.Join(err, os.WriteFile(path, e.data, 0o600), os.Chmod(path, e.f.durableMode()), os.Chtimes(path, time.Time{}, e.f.info.ModTime()))
 		if info, e2 := os.Lstat(path); e2 == nil {
 			moved[number(e.f.info)] = number(info)
 		}
