@@ -5,11 +5,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"example.com/snapd/internal/durable"
 )
 
-// copyOwnerAndMode gives the staged file the mode and owner of the file it replaces,
-// or, where there is none, the owner of the directory.
-func copyOwnerAndMode(staged, database string) error {
+// copyOwnerAndMode durably gives the staged file the mode and owner of the file it
+// replaces, or, where there is none, the owner of the directory.
+func copyOwnerAndMode(staged, database string) (err error) {
 	st, err := os.Stat(database)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if missing {
@@ -18,10 +20,18 @@ func copyOwnerAndMode(staged, database string) error {
 	if err != nil {
 		return err
 	}
+	f, err := durable.OpenRegular(staged, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
 	if !missing {
 		if err := os.Chmod(staged, st.Mode().Perm()); err != nil {
 			return err
 		}
 	}
-	return copyOwner(staged, st)
+	if err := copyOwner(staged, st); err != nil {
+		return err
+	}
+	return durable.Sync(f)
 }

@@ -71,6 +71,7 @@ func (t *Target) preserve(ctx context.Context, in *intent) error {
 			return fmt.Errorf("quarantine %s: %w", t.Database+file.Suffix, err)
 		}
 	}
+	// A link is not durable yet, nor is a copy whose process died before it could sync.
 	if err := durable.SyncDir(t.Dir); err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}

@@ -86,8 +86,8 @@ func (t *Target) Run(ctx context.Context, s Swap) (res Result, err error) {
 	return res, err
 }
 
-// describe makes the part of the intent that needs no lock. The staged file is synced
-// before anything says that it is whole.
+// describe makes the part of the intent that needs no lock. It syncs the staged file, so
+// that the sync of its owner and mode finds little left to do while the database is locked.
 func (t *Target) describe(ctx context.Context, s Swap) (*intent, error) {
 	in := &intent{Version: intentVersion, Note: s.Note, Target: filepath.Base(t.Database),
 		Staged: filepath.Base(s.Staged.Name()), BLAKE3: s.Sum}
