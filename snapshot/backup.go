@@ -211,9 +211,6 @@ func (m *Manager) stage(ctx context.Context, src *source, req Request, began tim
 		return nil, err
 	}
 	m.atPoint("compressed")
-	if err := file.Sync(); err != nil {
-		return nil, fmt.Errorf("backup: %w", err)
-	}
 	if err := m.readBack(ctx, file, info, req); err != nil {
 		return nil, err
 	}

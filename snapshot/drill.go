@@ -72,7 +72,7 @@ func (m *Manager) rehearse(ctx context.Context, e Backup) (_ integrity.Report, e
 	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
 		return damagedReport(m.cat.Path(e), integrity.LevelFull, fmt.Errorf("drill: backup %s: %w", e.ID, err))
 	}
-	if err := scratch.File.Sync(); err != nil { // a restore would wait for that too
+	if err := durable.Sync(scratch.File); err != nil { // a restore would wait for that too
 		return integrity.Report{}, fmt.Errorf("drill: %w", err)
 	}
 	m.atPoint("drill unpacked")

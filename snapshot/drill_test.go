@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
@@ -31,7 +33,15 @@ func TestDrill(t *testing.T) {
 			b := newBench(t, mode)
 			e := b.manual()
 			before, live := b.archives(), testdb.FileHash(t, b.m.Database())
+			synced := false
+			durable.Observe(&durable.Observer{Synced: func(s durable.Step, path string) {
+				synced = synced || s == durable.StepSync && strings.HasPrefix(filepath.Base(path), durable.TempPrefix+"drill")
+			}})
 			out, err := b.m.Drill(t.Context(), "latest")
+			durable.Observe(nil)
+			if !synced {
+				t.Error("the image was not synced: a restore takes longer than the drill says")
+			}
 			if err != nil || out.ID != e.ID || out.Verdict != "healthy" || out.DurationMS < 1 || out.At.IsZero() {
 				t.Fatalf("%+v %v", out, err)
 			}

@@ -272,7 +272,7 @@ func (m *Manager) acceptTarget(target string, o RestoreOptions) error {
 }
 
 // unpack writes the image of r to a temp file made for target and proves its
-// digests on the way. The file is synced, not yet renamed.
+// digests on the way. The file is not synced yet.
 func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, target string, perm fs.FileMode) (_ *durable.File, err error) {
 	info := r.Info()
 	if err := durable.Preflight(filepath.Dir(target), info.ImageBytes); err != nil {
@@ -290,9 +290,6 @@ func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, targe
 	p := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "unpack", Total: info.ImageBytes})
 	if err := r.CopyTo(ctx, f, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
 		return nil, fmt.Errorf("restore: backup %s: %w", e.ID, err)
-	}
-	if err := f.Sync(); err != nil {
-		return nil, fmt.Errorf("restore: %w", err)
 	}
 	return f, nil
 }

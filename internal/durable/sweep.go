@@ -42,7 +42,8 @@ func stem(base string) string {
 // left by a crash, and is neither followed nor removed. What somebody, of this
 // process or another, still works on stays; where that cannot be told (Windows
 // refuses to remove it anyway) the caller holds the lock that keeps others from
-// working in dir. A missing dir is empty. On an error the rest is still swept.
+// working in dir. A missing dir is empty. On an error the rest is still swept. What a
+// loss of power brings back the next Sweep removes: nothing is synced.
 func Sweep(dir string) (removed []string, err error) {
 	return sweep(dir, func(name string) bool { return strings.HasPrefix(name, TempPrefix) })
 }
@@ -117,9 +118,6 @@ func sweep(dir string, ours func(name string) bool) (removed []string, err error
 		case !errors.Is(err, fs.ErrNotExist):
 			errs = append(errs, fmt.Errorf("sweep leftovers: %w", err))
 		}
-	}
-	if len(removed) > 0 {
-		errs = append(errs, SyncDir(dir))
 	}
 	return removed, errors.Join(errs...)
 }
