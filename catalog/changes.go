@@ -8,9 +8,9 @@ import (
 // Changes is what bringing the catalog in line with its directory found.
 type Changes struct {
 	Rebuilt  bool     // the catalog was rebuilt from the archives
-	Reason   string   // why, when nobody asked for it
+	Reason   string   // why, when it was not requested
 	SetAside string   // path of the copy of a damaged catalog.json
-	Pinned   []string // ids of backups pinned because the damaged catalog.json no longer told whether they were
+	Pinned   []string // ids of backups pinned because the damaged catalog.json no longer showed whether they were
 
 	Added    []Entry   // archives that had no entry; unverified
 	Vanished []Entry   // entries dropped because their archive is gone
@@ -31,10 +31,10 @@ type Foreign struct {
 	Err  error  // ErrForeign, one of package archive, or of the file system
 }
 
-// Empty reports whether there is nothing to tell.
+// Empty reports whether there are no changes.
 func (ch Changes) Empty() bool { return len(ch.Lines()) == 0 }
 
-// Lines tells the changes, one sentence each, for a log.
+// Lines returns the changes, one sentence each, for a log.
 func (ch Changes) Lines() []string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
@@ -45,10 +45,10 @@ func (ch Changes) Lines() []string {
 		}
 	}
 	if ch.SetAside != "" {
-		say("damaged catalog kept as %s; notes that it no longer told are lost", ch.SetAside)
+		say("damaged catalog kept as %s; notes that were no longer readable in it are lost", ch.SetAside)
 	}
 	if len(ch.Pinned) > 0 {
-		say("pinned, as the damaged catalog no longer told whether they were; unpin what need not be kept: %s", strings.Join(ch.Pinned, ", "))
+		say("pinned, as the damaged catalog no longer shows whether they were; unpin those that need not be kept: %s", strings.Join(ch.Pinned, ", "))
 	}
 	if !ch.Rebuilt {
 		for _, e := range ch.Added {

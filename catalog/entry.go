@@ -27,7 +27,7 @@ const (
 	TriggerPreRestore Trigger = "pre-restore"
 )
 
-// VerifyState is what is known about a backup's soundness.
+// VerifyState is the known soundness of a backup.
 type VerifyState string
 
 // The verification states. A backup counts only when it is Verified.
@@ -53,7 +53,7 @@ type Copy struct {
 	Proof  string    `json:"proof"` // how the copy was proven, such as a digest that the remote computed; "" where it was not
 }
 
-// CopyState is what is known about a copy.
+// CopyState is the known state of a copy.
 type CopyState string
 
 // The states of a copy.

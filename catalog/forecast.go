@@ -7,7 +7,7 @@ import (
 
 const (
 	// forecastSteps bounds how many coming backups Forecast looks ahead: ten years
-	// of two a day; forecastYears how far, whatever the schedule.
+	// of two a day; forecastYears bounds the time, for any schedule.
 	forecastSteps = 7500
 	forecastYears = 20
 	// forecastWork bounds the rules that it applies for them.
@@ -16,7 +16,7 @@ const (
 
 // Forecast returns when each automatic backup that [Plan] keeps now will go under p,
 // if from now on each backup that the schedule wants is made, verified and followed
-// by carrying out the plan, and nobody pins, deletes or verifies another. next gives
+// by carrying out the plan, and no backup is pinned, deleted or verified by hand. next gives
 // the scheduled time after a time, the zero time for none. Backups that no policy
 // applies to, and those whose end is not in sight within a bounded look ahead, are
 // left out. It is a pure function like Plan, and carries out the same plan.
@@ -27,7 +27,7 @@ func Forecast(entries []Entry, p Policy, now time.Time, next func(after time.Tim
 	}
 	kept, _ := carryOut(newestFirst(entries), p, now)
 	// Once a coming backup is in, the newest verified one is of the future, and the
-	// exempt ones, which take nobody's place, decide nothing.
+	// exempt ones, which take no other's place, decide nothing.
 	kept = slices.DeleteFunc(kept, func(e Entry) bool { return exempt(&e) != "" })
 	open, work, seq := len(kept), 0, uint64(0) // open: backups of now whose end is not known
 	for i := range kept {
@@ -55,7 +55,7 @@ func Forecast(entries []Entry, p Policy, now time.Time, next func(after time.Tim
 	return until
 }
 
-// carryOut splits entries, newest first, by what the plan keeps and what it removes.
+// carryOut splits entries, newest first, into those that the plan keeps and those that it removes.
 // It uses the memory of entries.
 func carryOut(entries []Entry, p Policy, now time.Time) (kept, gone []Entry) {
 	pl := newPlanner(entries, p, now)

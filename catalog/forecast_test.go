@@ -40,11 +40,11 @@ func simulate(list []catalog.Entry, p catalog.Policy, now time.Time, steps int, 
 	return until
 }
 
-// Lost: a promise. Each backup goes at the very step that was foretold, and not
+// Lost: a promise. Each backup goes at exactly the step that was predicted, and not
 // before, when the coming backups are made and pruned for real.
 func TestForecastComesTrue(t *testing.T) {
 	const steps = 120
-	told := 0
+	count := 0
 	for trial := range uint64(80) {
 		r := rand.New(rand.NewPCG(trial, 7))
 		list, now := history(r)
@@ -58,13 +58,13 @@ func TestForecastComesTrue(t *testing.T) {
 			return after.Add(pace)
 		}
 		real := simulate(list, p, now, steps, next)
-		foretold := catalog.Forecast(list, p, now, next)
+		predicted := catalog.Forecast(list, p, now, next)
 		for _, e := range list {
 			want, goes := real[e.ID]
-			got, ok := foretold[e.ID]
+			got, ok := predicted[e.ID]
 			switch {
 			case goes && (!ok || !got.Equal(want)):
-				t.Errorf("trial %d: %s goes at %v, foretold %v (policy %+v)", trial, e.ID, want, got, p)
+				t.Errorf("trial %d: %s goes at %v, predicted %v (policy %+v)", trial, e.ID, want, got, p)
 			case !goes && ok && !got.After(horizon):
 				t.Errorf("trial %d: %s does not go at %v (policy %+v)", trial, e.ID, got, p)
 			}
@@ -72,10 +72,10 @@ func TestForecastComesTrue(t *testing.T) {
 				t.Errorf("trial %d: %s goes although no policy applies to it", trial, e.ID)
 			}
 		}
-		told += len(foretold)
+		count += len(predicted)
 	}
-	if told < 200 {
-		t.Errorf("only %d ends were foretold: the trials prove little", told)
+	if count < 200 {
+		t.Errorf("only %d ends were predicted: the trials prove little", count)
 	}
 }
 

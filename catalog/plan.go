@@ -10,13 +10,13 @@ import (
 
 // Plan decides which backups stay under p, newest first, with a reason for
 // each. It is a pure function: the same entries, policy and time give the same
-// decisions, in whatever order the entries come.
+// decisions, in any order of the entries.
 //
 // Newest means the highest Seq. The rules:
 //
 //   - Manual and pinned backups and those taken before a restore stay, and
-//     take nobody's place.
-//   - The newest verified backup stays, whatever p says.
+//     take no other's place.
+//   - The newest verified backup stays under every policy.
 //   - Only verified automatic backups fill quotas, so that a run of unproven or
 //     failed ones evicts nothing.
 //   - Last keeps the newest by Seq; no clock plays a part.
@@ -93,7 +93,7 @@ type period struct {
 	used [2][]bool
 }
 
-// era tells dates in the future from the others.
+// era distinguishes dates in the future from the others.
 func (pl *planner) era(e *Entry) int {
 	if e.CreatedAt.After(pl.now) {
 		return 1
@@ -178,7 +178,7 @@ func (pl *planner) decideVerified(e *Entry, isNewest bool) (bool, string) {
 	return false, pl.because("%s", pl.outside())
 }
 
-// outside tells why a verified backup goes.
+// outside returns the reason why a verified backup goes.
 func (pl *planner) outside() string {
 	why := fmt.Sprintf("older than the newest %d automatic backups", pl.last)
 	switch {

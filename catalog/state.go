@@ -38,7 +38,7 @@ type RestoreOutcome struct {
 }
 
 // Restoring is a restore that is about to be committed: what LastRestore will be if it
-// is, and the schema cookie by which that can be told after a crash.
+// is, and the schema cookie that shows it after a crash.
 type Restoring struct {
 	RestoreOutcome
 	Cookie uint32 `json:"cookie"`

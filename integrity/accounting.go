@@ -34,7 +34,7 @@ func (s *sqlCheck) accountTrees(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Trees that share pages can have more branches than anybody can count: one
+	// Trees that share pages can have more branches than a check can count: one
 	// page more than there are is proof enough.
 	var pages, distinct, bad int64
 	err = s.conn.Each(ctx, fmt.Sprintf("SELECT count(*), count(DISTINCT pageno), count(CASE WHEN pagetype='corrupted' THEN 1 END) FROM (SELECT pageno, pagetype FROM dbstat LIMIT %d)", size+1), func(st *sqlite.Stmt) error {

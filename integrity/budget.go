@@ -12,7 +12,7 @@ import (
 // What a check may cost. Honest work grows with the size of the database; what a
 // crafted one makes of few bytes (an expression in its schema, a row that lacks a
 // thousand columns, trees that share their branches) does not. So every run
-// gets an amount in proportion, on top of what nobody minds.
+// gets an amount in proportion, on top of one that is always affordable.
 const (
 	// baseTime and baseSteps are for the smallest database.
 	baseTime  = 1500 * time.Millisecond
@@ -31,7 +31,7 @@ const (
 	maxMapped = 1 << 29
 )
 
-// cost is what the schema tells about what a check costs.
+// cost is an estimate, from the schema, of the cost of a check.
 type cost struct {
 	pages       int64 // of the image
 	size        int64 // of the image, in bytes

@@ -26,7 +26,7 @@ const (
 	CodeWALTornTail     Code = "wal_torn_tail"    // the log ends in frames of a transaction that was never committed
 	CodeWALStaleTail    Code = "wal_stale_tail"   // the log ends in what a failed writer left; its commit was never acknowledged
 	CodeWALIgnored      Code = "wal_ignored"      // the log's header is not valid, and nothing in it is missing from the database
-	CodeWALStray        Code = "wal_stray"        // a log lies beside a database that does not use one
+	CodeWALStray        Code = "wal_stray"        // a log of a database that does not use one
 	CodeJournalHot      Code = "journal_hot"      // a transaction was cut off; SQLite undoes it at the next opening
 	CodeJournalIgnored  Code = "journal_ignored"  // a journal whose header is damaged, so that SQLite undoes nothing
 	CodeIndexImprecise  Code = "index_imprecise"  // another version of SQLite computed an indexed number with other last digits
@@ -58,7 +58,7 @@ const (
 	// Damage: the write-ahead log.
 
 	CodeWALHeader   Code = "wal_header"            // the log's header is damaged or of an unknown version
-	CodeWALLost     Code = "wal_lost_transactions" // committed transactions lie beyond a damaged frame
+	CodeWALLost     Code = "wal_lost_transactions" // committed transactions are beyond a damaged frame
 	CodeWALBehind   Code = "wal_behind"            // the database file is newer than what its damaged log proves
 	CodeWALPageSize Code = "wal_page_size"         // the log belongs to a database of another page size
 

@@ -79,7 +79,7 @@ func (s *sqlCheck) pageUse(ctx context.Context) error {
 	if err := s.takeFree(ctx, &h, pages, take); err != nil {
 		return err
 	}
-	// A sparse file has room for more lost pages than anybody can be told of.
+	// A sparse file has room for more lost pages than a report can list.
 	for n := int64(1); n <= pages && !s.found.more; n++ {
 		if n%(1<<16) == 0 && ctx.Err() != nil {
 			return ctx.Err()

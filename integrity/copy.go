@@ -15,7 +15,7 @@ import (
 	"example.com/snapd/internal/sqlitefile"
 )
 
-// CheckCopy judges a private copy that nobody else has open, with its -wal if it has
+// CheckCopy judges a private copy that no other process has open, with its -wal if it has
 // one; of a copy with a journal to roll back it judges a further copy, as Check does.
 // Every error is a *CheckError.
 func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
@@ -43,7 +43,7 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 }
 
 // checkPrivate runs all levels on a file of our own, and removes the sidecars that
-// SQLite makes on the way. index is that of the original.
+// SQLite makes on the way. index is the original's.
 func checkPrivate(ctx context.Context, path string, index *walIndex, level Level, t *results) (failed *Level, err error) {
 	had := livedb.Sidecars(path)
 	defer func() {
@@ -179,7 +179,7 @@ func judgeJournal(path string, size int64, t *results) (roll bool, err error) {
 }
 
 // onCopy checks a private copy of the database and the sidecars that belong to
-// its image. livedb.ErrMoving when somebody wrote while it was made.
+// its image. livedb.ErrMoving when the database was written to during the copy.
 func (l *liveCheck) onCopy(ctx context.Context, v livedb.Files, t *results) (_ *Level, err error) {
 	scratch, err := v.Copy(ctx, l.o.ScratchDir)
 	if err != nil {

@@ -10,7 +10,7 @@
 //   - a check that could not be made (locked, permission, input/output error,
 //     out of time): a [*CheckError], no verdict at all.
 //
-// What is checked is the image: the database with its write-ahead log folded in.
+// A check judges the image: the database with its write-ahead log applied.
 // Nothing here writes to the checked database, its sidecars or its directory; where
 // SQLite would have to (a hot journal, a WAL without its index) a private copy is
 // checked instead. To make a damaged database whole is internal/repair's business, for

@@ -67,7 +67,7 @@ func (f *files) judge(ctx context.Context, t *results) error {
 	if f.size == 0 {
 		t.verdict = Empty
 		if f.walSize > 0 {
-			t.add(CodeWALStray, "a log of %d bytes lies beside the empty database: SQLite deletes it when it opens the database", f.walSize)
+			t.add(CodeWALStray, "the empty database has a log of %d bytes: SQLite deletes it when it opens the database", f.walSize)
 		}
 		return nil
 	}
@@ -190,7 +190,7 @@ func (f *files) judgeWAL(ctx context.Context, t *results, main, image *header, l
 		}
 	}
 	if !image.UsesWAL() {
-		t.add(CodeWALStray, "a log with committed transactions lies beside a database that does not use one: it may belong to another database")
+		t.add(CodeWALStray, "the database uses no log, but there is one with committed transactions: it may belong to another database")
 	}
 	return nil
 }
@@ -221,7 +221,7 @@ func (f *files) judgeTail(ctx context.Context, t *results, log *sqlitefile.Log) 
 			hint = "; the database file has what they wrote, and SQLite would put older pages in its place"
 		}
 		if state == tailUnknown && log.BadFrame == log.CommitFrame+1 {
-			hint = "; or they are what a writer that failed left behind, never acknowledged: without the log's index (-shm) the two cannot be told apart"
+			hint = "; or a failed writer left them behind, never acknowledged: without the log's index (-shm) the two cases look the same"
 		}
 		t.add(CodeWALLost, "the checksum of frame %d of the log is wrong, and at least %d committed transactions come after it: SQLite will drop them%s", log.BadFrame, log.LostCommits, hint)
 	case f.index.behind(log):

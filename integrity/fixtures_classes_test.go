@@ -17,7 +17,7 @@ import (
 	"example.com/snapd/internal/testdb"
 )
 
-// The collection keeps its breadth: a class that somebody removes because it is
+// The collection keeps its breadth: a class that is removed because it is
 // inconvenient would be a class of damage that nothing watches any more. It also stays small.
 func TestFixtureClasses(t *testing.T) {
 	all, err := fixtures.All()
@@ -40,7 +40,7 @@ func TestFixtureClasses(t *testing.T) {
 			t.Errorf("%s: which level must see it, and under which code?", f.Name)
 		}
 		if c := Code(f.Want.Code); c == CodeStructure || c == CodeUnreadable {
-			t.Errorf("%s: code %s tells a person nothing", f.Name, c)
+			t.Errorf("%s: code %s means nothing to a person", f.Name, c)
 		}
 	}
 	if damaged < wanted || sound < 60 {
@@ -57,7 +57,7 @@ var notInFixtures = map[Code]string{
 	CodeWALStaleTail:   "TestStaleTail: needs the log's index of a running machine",
 	CodeWALBehind:      "internal/repair TestRepairLogAfterCheckpoint: needs a checkpoint that was cut off",
 	CodeIndexImprecise: "TestIndexOfAnotherVersionIsSound: needs an older SQLite",
-	CodeUncheckedRules: "only of databases above 64 MiB that nobody has open",
+	CodeUncheckedRules: "only of databases above 64 MiB that no process has open",
 	CodeArchive:        "TestArchive: of archives only",
 	CodeStructure:      "for words of versions of SQLite to come",
 }

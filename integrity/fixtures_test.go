@@ -157,7 +157,7 @@ func judgeReport(t *testing.T, rep Report, w want) {
 	}
 }
 
-// The fixtures in the tree are the ones the generator makes: nobody edits one by
+// The fixtures in the tree are the ones the generator makes: none is edited by
 // hand, and a generator that drifts is noticed.
 func TestFixturesReproducible(t *testing.T) {
 	all, err := fixtures.All()

@@ -15,7 +15,7 @@ import (
 // maxFuzzed is the largest file, in bytes, that is fuzzed: larger ones only make it slow.
 const maxFuzzed = 1 << 18
 
-// Whatever the bytes of a database, its log and its journal are, a check ends within
+// With any bytes in a database, its log and its journal, a check ends within
 // its bounds, changes nothing, fails only with a CheckError, and the deeper one is
 // never the more lenient.
 func FuzzCheck(f *testing.F) {

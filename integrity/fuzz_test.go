@@ -30,7 +30,7 @@ func seedCorpus(f *testing.F, add func(db, wal []byte)) {
 	}
 }
 
-// Whatever the first bytes are, judging them neither fails nor calls a file
+// With any first bytes, judging them neither fails nor calls a file
 // without SQLite's magic a database.
 func FuzzHeader(f *testing.F) {
 	seedCorpus(f, func(db, _ []byte) { f.Add(db[:min(len(db), sqlitefile.HeaderSize)], int64(len(db))) })

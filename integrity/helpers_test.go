@@ -11,7 +11,7 @@ import (
 	"example.com/snapd/internal/sqlite"
 )
 
-// makeDB runs each script on a connection of its own, the last of which stays
+// makeDB runs each script on a connection of its own; the last connection stays
 // open until the test ends when keep is set.
 func makeDB(t testing.TB, name string, scripts ...string) string {
 	t.Helper()

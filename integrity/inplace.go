@@ -10,7 +10,7 @@ import (
 )
 
 // maxCopy is the largest database with its log, in bytes, that is copied only so that an
-// index which nobody uses any more is not written to, or so that a quick check evaluates
+// index which is no longer in use is not written to, or so that a quick check evaluates
 // CHECK constraints. A full check copies larger ones for those.
 const maxCopy = 64 << 20
 

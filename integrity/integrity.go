@@ -12,7 +12,7 @@ import (
 	"example.com/snapd/internal/sqlite"
 )
 
-// DefaultLockWait is how long a check waits for a lock unless told.
+// DefaultLockWait is how long a check waits for a lock by default.
 const DefaultLockWait = 5 * time.Second
 
 // Options of a check. The zero value is a quick check.
@@ -134,7 +134,7 @@ func missing(path, real string, o Options, start time.Time) Report {
 	t := &results{verdict: Missing}
 	if real != "" {
 		for _, name := range livedb.Sidecars(real) {
-			t.add(CodeWALStray, "%s lies there without its database", name)
+			t.add(CodeWALStray, "%s is there without its database", name)
 		}
 	}
 	return t.report(path, o.Level, nil, start)
@@ -161,7 +161,7 @@ func CheckTx(ctx context.Context, conn *sqlite.Conn, o Options) (_ Report, err e
 			return Report{}, cannotRead("", err)
 		}
 		defer func() {
-			// Whatever became of ctx, the caller's connection is handed back as it was.
+			// Even when ctx is done, the caller's connection is handed back as it was.
 			if rerr := conn.Exec(context.WithoutCancel(ctx), "PRAGMA cell_size_check=0"); err == nil && rerr != nil {
 				err = cannotRead("", rerr)
 			}

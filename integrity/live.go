@@ -20,7 +20,7 @@ type liveCheck struct {
 	giveUp time.Time // end of waiting for locks
 }
 
-// run repeats attempts until one was not disturbed by somebody else.
+// run repeats attempts until no other process disturbs one.
 func (l *liveCheck) run(ctx context.Context) (found *results, failed *Level, err error) {
 	wait, cancel := context.WithDeadline(ctx, l.giveUp)
 	defer cancel()
@@ -34,7 +34,7 @@ func (l *liveCheck) run(ctx context.Context) (found *results, failed *Level, err
 	return found, failed, err
 }
 
-// attempt checks once. livedb.ErrMoving or a busy error when somebody interfered.
+// attempt checks once. livedb.ErrMoving or a busy error when another process interfered.
 func (l *liveCheck) attempt(ctx context.Context) (*results, *Level, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -125,7 +125,7 @@ func (l *liveCheck) raw(ctx context.Context, v livedb.Files) (*results, error) {
 
 // confirm makes sure that damage seen in the files was not a commit or a
 // checkpoint under way: nothing may have changed since before, and no writer may
-// hold the file. Where there is no log index, or nobody uses it, there is no user of a
+// hold the file. Where there is no log index, or it is not in use, there is no user of a
 // log; SQLite would then build the index again, up to the damage, and with it
 // the proof would be gone that there was more.
 func (l *liveCheck) confirm(ctx context.Context, before livedb.Files) (err error) {

@@ -56,7 +56,7 @@ func TestBesideWriter(t *testing.T) {
 	}
 }
 
-// Whatever a sound database uses, nothing is found in it, and nothing about it changes.
+// No finding in any sound database, and nothing about it changes.
 func TestSoundDatabases(t *testing.T) {
 	const content = `CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT NOT NULL CHECK(length(b)>0), c REAL, d BLOB);
 		CREATE UNIQUE INDEX tb ON t(b); CREATE INDEX te ON t(abs(a)) WHERE c>1;
@@ -127,7 +127,7 @@ func accounted(t *testing.T, path string) {
 	}
 }
 
-// A database that somebody keeps locked could not be checked, which is no verdict.
+// A database that stays locked cannot be checked, which is no verdict.
 func TestLocked(t *testing.T) {
 	path := makeDB(t, "x.db", "CREATE TABLE t(a)")
 	stop := python(t, `
@@ -248,7 +248,7 @@ func TestNotFiles(t *testing.T) {
 }
 
 // SQLite deletes the file that a journal names as its super-journal; old versions
-// whatever file that is. A crafted journal must not make a check delete somebody's file.
+// which can be any file. A crafted journal must not make a check delete it.
 func TestSuperJournalSurvives(t *testing.T) {
 	path := makeDB(t, "x.db", "CREATE TABLE t(a); INSERT INTO t VALUES(1)")
 	victim := filepath.Join(t.TempDir(), "x.db-mj01234569AB")

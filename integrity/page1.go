@@ -10,7 +10,7 @@ import (
 )
 
 // judgePage1 looks at what follows the header: the root of the schema's table,
-// which has rowids whatever is in it, and the encoding of the first word in it.
+// which always has rowids, and the encoding of the first word in it.
 func (f *files) judgePage1(t *results, h *header, log *sqlitefile.Log) error {
 	from, off, room := f.main, int64(0), f.size
 	if log.Page1 != 0 {
@@ -68,7 +68,7 @@ func utf16Bytes(s string, order binary.AppendByteOrder) (b []byte) {
 	return b
 }
 
-// judgeEncoding compares the header's encoding with that of the kind of the
+// judgeEncoding compares the header's encoding with the one of the kind of the
 // schema's first object.
 func (h *header) judgeEncoding(t *results, kind []byte) {
 	says := h.Encoding()

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a report, whatever the file makes the engine say.
+// Bounds of a report, for any output of the engine.
 const (
 	// MaxFindings is the largest number of findings a report keeps; a last one
 	// with CodeMore says that there were others.

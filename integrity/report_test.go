@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Whoever shows one finding shows the first: it has to be the one that decides.
+// A caller that shows one finding shows the first: it has to be the decisive one.
 func TestGravestFindingComesFirst(t *testing.T) {
 	tl := &results{}
-	tl.add(CodeJournalHot, "a remark")
+	tl.add(CodeJournalHot, "information")
 	tl.add(CodeNull, "a broken rule")
 	tl.add(CodePage, "damage")
 	tl.add(CodeOrder, "more damage")

@@ -75,7 +75,7 @@ func (s *sqlCheck) objects(ctx context.Context) (objects []object, modules map[s
 
 var withoutRowid = regexp.MustCompile(`(?i)\)\s*(strict\s*,\s*)?without\s+rowid\s*(,\s*strict\s*)?$`)
 
-// treeKinds tells from its SQL which kinds of b-tree a table may be. Only where no
+// treeKinds returns the kinds of b-tree that a table may be by its SQL. Only where no
 // comment or name can have misled us is it one alone.
 func treeKinds(sql string) (rowid, other bool) {
 	if !strings.Contains(strings.ToLower(sql), "without") {

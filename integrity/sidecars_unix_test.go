@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Lost: a check that hangs for good, deaf to its deadline, on a pipe where SQLite
+// Lost: a check that hangs for good, past its deadline, on a pipe where SQLite
 // keeps its log; or a verdict on a database that could not be looked at.
 func TestMisplacedSidecars(t *testing.T) {
 	for kind, create := range map[string]func(string) error{

@@ -78,7 +78,7 @@ func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err err
 
 func at(l Level) *Level { return &l }
 
-// failedAt tells the lowest level that proves the damage that was found at level.
+// failedAt returns the lowest level that proves the damage found at level.
 func (s *sqlCheck) failedAt(ctx context.Context, level Level) (*Level, error) {
 	if level < LevelFull {
 		return at(LevelQuick), nil

@@ -126,7 +126,7 @@ func (s *sqlCheck) withoutRules(ctx context.Context, check func() error) error {
 		return err
 	}
 	err := check()
-	// Whatever became of ctx, the connection goes on as it was.
+	// Even when ctx is done, the connection continues as it was.
 	return errors.Join(err, s.conn.Exec(context.WithoutCancel(ctx), "PRAGMA ignore_check_constraints=0"))
 }
 

@@ -17,7 +17,7 @@ type crafted struct {
 	levels  bool    // run every level, not only full
 
 	deadline bool // run with a deadline, too: the check takes longer
-	whole    bool // an honest database, of which nothing may be left unchecked
+	whole    bool // an honest database, which has to be checked completely
 }
 
 // script makes the database with SQL. Its rows get past CHECK constraints.

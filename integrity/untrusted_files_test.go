@@ -60,8 +60,8 @@ func leaf(n int) []byte {
 	return p
 }
 
-// beside writes a sidecar of the database that build makes.
-func beside(build func(testing.TB, string), suffix string, content []byte) func(testing.TB, string) {
+// withSidecar writes a sidecar of the database that build makes.
+func withSidecar(build func(testing.TB, string), suffix string, content []byte) func(testing.TB, string) {
 	return func(t testing.TB, path string) {
 		t.Helper()
 		build(t, path)
@@ -159,14 +159,14 @@ func craftedFiles() []crafted {
 		{name: "sparse_512", build: sparseFile(512, 1<<40, ""), verdict: Corrupt, levels: true},
 		// SQLite's own check of such a schema leaves the pages to us, see complete.
 		{name: "sparse_view", build: sparseFile(512, 1<<37, "CREATE VIEW v AS SELECT 1"), verdict: Corrupt},
-		{name: "wal_noise", build: beside(inWAL, "-wal", noise(1<<20))},
-		{name: "wal_header_noise", build: beside(inWAL, "-wal", append([]byte{0x37, 0x7f, 6, 0x82, 0, 0x2d, 0xe2, 0x18, 0, 1, 0, 0}, noise(1<<20)...))},
-		{name: "wal_zeros", build: beside(inWAL, "-wal", make([]byte, 8<<20)), verdict: Healthy},
-		{name: "shm_noise", build: beside(beside(inWAL, "-wal", noise(1<<16)), "-shm", noise(1<<16))},
-		{name: "shm_ones", build: beside(beside(inWAL, "-wal", noise(1<<16)), "-shm", bytes.Repeat([]byte{0xff}, 1<<15))},
-		{name: "journal_noise", build: beside(plain, "-journal", noise(1<<20))},
-		{name: "journal_records", build: beside(plain, "-journal", rollback(0xffffffff, 3))},
-		{name: "journal_grows", build: beside(craft("", func(b []byte) []byte { return b }), "-journal", rollback(0, 2000000)), err: ErrCodeLimit, levels: true},
-		{name: "journal_grows_more", build: beside(plain, "-journal", rollback(0, 0xfffffffe)), err: ErrCodeLimit},
+		{name: "wal_noise", build: withSidecar(inWAL, "-wal", noise(1<<20))},
+		{name: "wal_header_noise", build: withSidecar(inWAL, "-wal", append([]byte{0x37, 0x7f, 6, 0x82, 0, 0x2d, 0xe2, 0x18, 0, 1, 0, 0}, noise(1<<20)...))},
+		{name: "wal_zeros", build: withSidecar(inWAL, "-wal", make([]byte, 8<<20)), verdict: Healthy},
+		{name: "shm_noise", build: withSidecar(withSidecar(inWAL, "-wal", noise(1<<16)), "-shm", noise(1<<16))},
+		{name: "shm_ones", build: withSidecar(withSidecar(inWAL, "-wal", noise(1<<16)), "-shm", bytes.Repeat([]byte{0xff}, 1<<15))},
+		{name: "journal_noise", build: withSidecar(plain, "-journal", noise(1<<20))},
+		{name: "journal_records", build: withSidecar(plain, "-journal", rollback(0xffffffff, 3))},
+		{name: "journal_grows", build: withSidecar(craft("", func(b []byte) []byte { return b }), "-journal", rollback(0, 2000000)), err: ErrCodeLimit, levels: true},
+		{name: "journal_grows_more", build: withSidecar(plain, "-journal", rollback(0, 0xfffffffe)), err: ErrCodeLimit},
 	}
 }

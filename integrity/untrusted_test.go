@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The bounds that every file is to be judged within, whatever is in it. The time is
+// The bounds within which every file has to be judged. The time is
 // the processor's: how long that takes depends on who else wants it.
 const (
 	boundTime   = 10 * time.Second

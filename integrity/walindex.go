@@ -28,7 +28,7 @@ const maxIndexReads = 100
 
 // readWALIndex reads the index header of the database at path. nil when there is
 // none to go by: no file, no right to read it, not filled in, damaged. livedb.ErrMoving when
-// somebody is at work on it.
+// a connection is using it.
 func readWALIndex(path string) (*walIndex, error) {
 	f, err := livedb.OpenIndex(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
@@ -86,7 +86,7 @@ func (x *walIndex) heldBack() bool { return x.LastFrame > x.Copied }
 // tail compares the index with what the log's checksums prove. frames is the log.
 //
 // A writer writes its frames, the commit mark last, and then the index. One that
-// dies in between was never told of its commit; the next transaction begins
+// dies in between never learned of its commit; the next transaction begins
 // at the same place, and when it is smaller, whole frames of the dead one stay
 // behind it, of the same generation and with a commit mark.
 func (x *walIndex) tail(log *sqlitefile.Log, frames io.ReaderAt) (tailState, error) {
@@ -95,7 +95,7 @@ func (x *walIndex) tail(log *sqlitefile.Log, frames io.ReaderAt) (tailState, err
 	}
 	switch {
 	case x.LastFrame > log.CommitFrame:
-		// Nobody uses the log: then a power failure may have kept the index and not the
+		// The log is not in use: then a power failure may have kept the index and not the
 		// end of the log, which commits that were not synced have to expect.
 		if x.inUse || log.LostCommits > 0 {
 			return tailLost, nil

@@ -14,7 +14,7 @@ import (
 	"example.com/snapd/internal/sqlitefile"
 )
 
-// outlived leaves a log whose tail nobody was ever told of: another process dies
+// outlived leaves a log whose tail was never acknowledged: another process dies
 // after it wrote a transaction with its commit mark and before the index; the next
 // transaction, of a connection that lives on, is smaller. The two copies of the
 // index's header are put back by hand, which is what a kill at that instant leaves.
@@ -135,7 +135,7 @@ func TestStaleTail(t *testing.T) {
 			t.Errorf("%+v, %v", results.findings, err)
 		}
 	})
-	for name, spoil := range map[string]func(shm []byte) []byte{
+	for name, damage := range map[string]func(shm []byte) []byte{
 		"absent":        func([]byte) []byte { return nil },
 		"zero":          func(b []byte) []byte { return make([]byte, len(b)) },
 		"short":         func(b []byte) []byte { return b[:3] },
@@ -146,7 +146,7 @@ func TestStaleTail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := left(t, path)
-			if b := spoil(contents(t, path+"-shm")); b != nil {
+			if b := damage(contents(t, path+"-shm")); b != nil {
 				put(t, path+"-shm", b)
 			} else if err := os.Remove(path + "-shm"); err != nil {
 				t.Fatal(err)
@@ -176,7 +176,7 @@ func forge(b []byte, change func(header []byte)) []byte {
 
 // Lost: commits that were acknowledged and are gone from the log, taken for a
 // stale tail; and the proof of them, when the check itself let SQLite make the
-// index anew, so that the second check would call the database healthy.
+// index again, so that the second check would call the database healthy.
 func TestLostTransactionsWithIndex(t *testing.T) {
 	path, stop := logged(t, busyLog)
 	defer stop()
@@ -196,11 +196,11 @@ func TestLostTransactionsWithIndex(t *testing.T) {
 			before := contents(t, path+"-shm")
 			found(t, path, Corrupt, CodeWALLost)
 			if runtime.GOOS == "linux" && !bytes.Equal(before, contents(t, path+"-shm")) {
-				t.Error("the check had the index made anew")
+				t.Error("the check made SQLite rebuild the index")
 			}
 		}
 	})
-	// Commits that were not synced are what a power failure may take, whatever
+	// A power failure may lose commits that were not synced, whatever
 	// state of the index it left.
 	t.Run("torn by a power failure", func(t *testing.T) {
 		path := left(t, path)
@@ -208,7 +208,7 @@ func TestLostTransactionsWithIndex(t *testing.T) {
 		found(t, path, Healthy, CodeWALTornTail)
 	})
 	if runtime.GOOS != "linux" {
-		return // only there it is known that somebody uses the index
+		return // only there it is known that the index is in use
 	}
 	t.Run("in use", func(t *testing.T) {
 		for name, b := range map[string][]byte{"damaged": damaged(1), "cut off": wal[:len(wal)-4*frame]} {

@@ -14,7 +14,7 @@ type backward struct {
 	r     io.ReaderAt
 	floor int64  // offset below which nothing is read
 	pos   int64  // offset in the file of buf's first byte: what is before it is not read yet
-	buf   []byte // of which the lines are still to be given
+	buf   []byte // the lines in it are still to be returned
 	long  bool   // the line that buf ends with is too long, and its end was dropped
 	ended bool
 }

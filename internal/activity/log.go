@@ -22,8 +22,8 @@ const (
 	maxFile = 4 << 20
 )
 
-// errFull: the log has grown to twice its limit, because it could not be put aside.
-var errFull = errors.New("the activity log is full and cannot be put aside")
+// errFull: the log has grown to twice its limit, because it could not be renamed.
+var errFull = errors.New("the activity log is full and cannot be renamed")
 
 // Log is the activity log of a directory. Its methods are safe for concurrent use,
 // by several Logs and several processes too.
@@ -120,7 +120,7 @@ func endsTorn(f *os.File) (bool, error) {
 	return last[0] != '\n', nil
 }
 
-// makeRoom puts the log aside where n bytes more would be beyond its limit. While
+// makeRoom rotates the log where n bytes more would be beyond its limit. While
 // another process does that, or where it cannot be done, the log grows on, up to
 // twice the limit.
 func (l *Log) makeRoom(n int64) error {
@@ -128,7 +128,7 @@ func (l *Log) makeRoom(n int64) error {
 	if err != nil || size+n <= l.max {
 		return err
 	}
-	err = l.putAside(n)
+	err = l.rotate(n)
 	if size+n > 2*l.max {
 		if size, again := l.size(); again == nil && size+n > 2*l.max {
 			return errors.Join(errFull, err)
@@ -137,9 +137,9 @@ func (l *Log) makeRoom(n int64) error {
 	return nil
 }
 
-// putAside replaces the old log with the present one, unless somebody else is doing
+// rotate replaces the old log with the present one, unless another process is doing
 // that just now, or has just done it.
-func (l *Log) putAside(n int64) (err error) {
+func (l *Log) rotate(n int64) (err error) {
 	if _, err := os.Lstat(l.path(lockName)); err == nil {
 		f, err := durable.OpenRegular(l.path(lockName), os.O_RDWR, 0)
 		if err != nil {
@@ -160,7 +160,7 @@ func (l *Log) putAside(n int64) (err error) {
 	return durable.Rename(l.path(logName), l.path(oldName))
 }
 
-// size is that of the log; 0 where there is none.
+// size returns the size of the log; 0 where there is none.
 func (l *Log) size() (int64, error) {
 	st, err := os.Lstat(l.path(logName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -175,7 +175,7 @@ func (l *Log) size() (int64, error) {
 	return st.Size(), nil
 }
 
-// Revision returns a word that changes with every append, by whatever process.
+// Revision returns a word that changes with every append of any process.
 func (l *Log) Revision() (string, error) {
 	st, err := os.Lstat(l.path(logName))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -179,7 +179,7 @@ func TestGarbageIsSkipped(t *testing.T) {
 }
 
 // Lost: entries of processes that write at the same moment, or more of the log than
-// one old file has when several put it aside at once.
+// one old file has when several rotate it at once.
 func TestManyWriters(t *testing.T) {
 	dir := t.TempDir()
 	const writers, each = 8, 60
@@ -191,7 +191,7 @@ func TestManyWriters(t *testing.T) {
 	for w := range writers {
 		busy.Go(func() {
 			l := New(dir)
-			l.max = int64(len(one)) * (writers*each*2/3 + 1) // put aside once, and nothing is removed
+			l.max = int64(len(one)) * (writers*each*2/3 + 1) // rotated once, and nothing is removed
 			for n := range each {
 				if err := l.Append(entry(100 + w*each + n)); err != nil {
 					t.Error(err)
@@ -211,7 +211,7 @@ func TestManyWriters(t *testing.T) {
 		t.Errorf("%d entries of %d", len(seen), writers*each)
 	}
 	if _, err := os.Stat(filepath.Join(dir, oldName)); err != nil {
-		t.Errorf("the log was never put aside: %v", err)
+		t.Errorf("the log was never rotated: %v", err)
 	}
 }
 
@@ -268,7 +268,7 @@ func TestErrorsAndRevision(t *testing.T) {
 	}
 }
 
-// Lost: entries for a reader while the log is put aside again and again; that is
+// Lost: entries for a reader while the log is rotated again and again; that is
 // what the page does during a busy minute.
 func TestReadingWhileWriting(t *testing.T) {
 	l := New(t.TempDir())

@@ -127,7 +127,7 @@ func (l *Log) files() (all []*file, err error) {
 		return nil, err
 	}
 	if len(all) == 2 && os.SameFile(all[0].info, all[1].info) {
-		err = all[1].Close() // the log was put aside between the two openings
+		err = all[1].Close() // the log was rotated between the two openings
 		all = all[:1]
 	}
 	if len(all) == 2 && all[0].generation == all[1].generation { // not by us

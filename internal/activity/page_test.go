@@ -9,7 +9,7 @@ import (
 )
 
 // Lost: entries between two pages, when others are appended meanwhile; or the end,
-// when the log is put aside, and then removed.
+// when the log is rotated, and then removed.
 func TestCursorStaysGood(t *testing.T) {
 	l := New(t.TempDir())
 	l.max = 2 << 10
@@ -58,8 +58,8 @@ func TestWrongCursors(t *testing.T) {
 	}
 }
 
-// Lost: the bound on what one call reads and holds, when somebody else has put a
-// very large file there; or what lies before the garbage in it.
+// Lost: the bound on what one call reads and holds, when another program has put a
+// very large file there; or the entries before the garbage in it.
 func TestHugeLogIsReadInParts(t *testing.T) {
 	l := New(t.TempDir())
 	appendAll(t, l, 0, 3)
@@ -103,7 +103,7 @@ func TestHugeLogIsReadInParts(t *testing.T) {
 	}
 }
 
-// FuzzPage: whatever the files hold, and whatever is said to be a cursor, paging
+// FuzzPage: for any content of the files, and any cursor, paging
 // ends, gives each entry once, and gives those again that it was given.
 func FuzzPage(f *testing.F) {
 	line, err := Record{Entry: entry(1)}.line()

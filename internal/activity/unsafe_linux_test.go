@@ -38,7 +38,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 	})
 }
 
-// Lost: a file of somebody else, which whoever can write in the directory has made
+// Lost: another user's file, which a user who can write in the directory has made
 // the log a link to; or the whole program, which waits for a pipe's other end.
 func TestOnlyRegularFilesAreTouched(t *testing.T) {
 	for kind, put := range map[string]func(path, victim string) error{

@@ -3,7 +3,7 @@ package archive
 import "bytes"
 
 // reuseFrame takes the compressed frame from o.Base, where that has one of the same
-// pages by their digests; whatever is wrong with it, the frame is compressed instead.
+// pages by their digests; if anything is wrong with it, the frame is compressed instead.
 func (f *frameJob) reuseFrame(o WriterOptions) bool {
 	r := o.Base
 	if r == nil || r.meta.PageSize != o.PageSize || r.seed != o.Seed || r.meta.FrameBytes != o.FrameBytes ||

@@ -12,7 +12,7 @@ import (
 func TestBase(t *testing.T) {
 	const size, frame = 4096, 16 * 4096
 	image := crmImage(10*frame+3*size, size, 1)
-	// Harder compressed, so that the sizes tell which frames were copied.
+	// Harder compressed, so that the sizes show which frames were copied.
 	stored, _ := pack(t, image, WriterOptions{PageSize: size, FrameBytes: frame, Level: Better, Seed: 3})
 	fresh := WriterOptions{PageSize: size, FrameBytes: frame, Workers: 3, Seed: 3}
 	changed := bytes.Clone(image)
@@ -37,11 +37,11 @@ func TestBase(t *testing.T) {
 		if err := r.CopyTo(t.Context(), &out, CopyOptions{}); err != nil || !bytes.Equal(out.Bytes(), c.image) {
 			t.Fatalf("%s: %v, %d bytes", name, err, out.Len())
 		}
-		anew, plain := pack(t, c.image, fresh)
+		fromBase, plain := pack(t, c.image, fresh)
 		if info.ImageBLAKE3 != plain.ImageBLAKE3 {
 			t.Errorf("%s: another digest", name)
 		}
-		a := open(t, anew)
+		a := open(t, fromBase)
 		renewed := map[int]bool{}
 		for _, i := range c.renewed {
 			renewed[i] = true

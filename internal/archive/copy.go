@@ -26,7 +26,7 @@ func (o CopyOptions) workers() int {
 // CopyTo writes the image to w in order, and proves every digest on the way:
 // the frames' checksums and the pages' digests before a frame is written, the
 // image's BLAKE3 at the end. What reached w is only proven when the error is
-// nil. Errors: ErrDamaged with frame and pages, ErrTruncated, w's, or that of
+// nil. Errors: ErrDamaged with frame and pages, ErrTruncated, w's, or the one of
 // reading. It holds Workers+2 frames.
 func (r *Reader) CopyTo(ctx context.Context, w io.Writer, o CopyOptions) error {
 	p := r.startDecoding(o.workers(), r.allFrames())
@@ -74,7 +74,7 @@ type hashing struct {
 }
 
 func startHashing() *hashing {
-	// There is room in done: after a panic of the writer nobody waits.
+	// There is room in done: after a panic of the writer no goroutine waits.
 	h := &hashing{h: NewImageHash(), todo: make(chan []byte), done: make(chan struct{}, 1)}
 	go func() {
 		for p := range h.todo {

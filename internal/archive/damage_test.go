@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// smallArchive has every part, two digest-carrying shapes aside, in few bytes.
+// smallArchive has every part, except two shapes of digests, in few bytes.
 func smallArchive(t testing.TB) (stored, image []byte) {
 	t.Helper()
 	image = crmImage(5*512, 512, 16)
@@ -76,7 +76,7 @@ func TestInsertedAndLostBytesAreFound(t *testing.T) {
 	}
 }
 
-// If this fails, nobody learns which pages of a damaged backup are lost.
+// If this fails, the lost pages of a damaged backup remain unknown.
 func TestDamageNamesFrameAndPages(t *testing.T) {
 	image := crmImage(64*4096, 4096, 17)
 	stored, _ := pack(t, image, WriterOptions{PageSize: 4096, FrameBytes: 16 * 4096})

@@ -16,7 +16,7 @@ type Change struct {
 // Diff yields, in order of page number, the pages in which the image of to differs from
 // that of from, those among them that only one has. It compares page digests and
 // decompresses nothing. Both lists are proven before the first page is yielded. An error
-// is the last thing that it yields: ErrNotComparable, ErrDamaged, that of reading, or ctx's.
+// is the last thing that it yields: ErrNotComparable, ErrDamaged, an error of reading, or ctx's.
 func Diff(ctx context.Context, from, to *Reader) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		if err := diff(ctx, from, to, func(c Change) bool { return yield(c, nil) }); err != nil {

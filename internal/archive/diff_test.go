@@ -93,7 +93,7 @@ func TestDiff(t *testing.T) {
 		if !slices.Equal(pgnos, c.want) || !slices.Equal(numbers(back), pgnos) {
 			t.Errorf("%s: pages %v and %v, want %v", c.name, pgnos, numbers(back), c.want)
 		}
-		// The sum of the one follows from that of the other.
+		// The sum of one image follows from the other's.
 		sum := from.Info().Sum
 		for i, ch := range there {
 			if ch.From != back[i].To || ch.To != back[i].From {

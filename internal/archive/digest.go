@@ -10,7 +10,7 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// Seed makes page digests unpredictable: whoever can choose what is in a database
+// Seed makes page digests unpredictable: a program that can choose the content of a database
 // cannot make two pages with one digest. It is a secret of the backup directory, made
 // once, and is in the metadata of each archive.
 type Seed uint64
@@ -54,7 +54,7 @@ func PageDigest(seed Seed, pgno int64, page []byte) Digest {
 	return xxh3.Hash128Seed(page, z^z>>31).Bytes()
 }
 
-// appendPageDigests appends the digest of every page of image, of which the first is
+// appendPageDigests appends the digest of every page of image; the first is
 // number pgno.
 func appendPageDigests(b []byte, seed Seed, pgno int64, image []byte, pageSize int) []byte {
 	for ; len(image) > 0; image, pgno = image[pageSize:], pgno+1 {
@@ -65,7 +65,7 @@ func appendPageDigests(b []byte, seed Seed, pgno int64, image []byte, pageSize i
 }
 
 // Sum names an image: the number of its pages, and the sum of their digests mod 2^128.
-// The sum of an image follows from that of another and the digests of the pages that
+// The sum of an image follows from another's and the digests of the pages that
 // changed: Sub the old ones, Add the new ones. Sums of one seed are compared with ==.
 type Sum struct {
 	Pages  int64

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// Finish writes what is left of the image, then page digests, metadata and
+// Finish writes the rest of the image, then page digests, metadata and
 // seek table. It does not close or sync the destination. An image that is not
 // a whole number of pages is an error, and so is any earlier one of Write's.
 func (w *Writer) Finish(facts Facts) (Info, error) {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// FuzzOpen: whatever the bytes, no panic, no memory beyond a bound that the
+// FuzzOpen: for any bytes, no panic, no memory beyond a bound that the
 // input's size sets, and an image that Verify proves is the one that the
 // metadata names, by every way of reading it.
 func FuzzOpen(f *testing.F) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Facts are what an archive tells about its origin, enough to rebuild its
+// Facts describe the origin of an archive, enough to rebuild its
 // catalog entry. All of it is optional; Note may be as long as the metadata
 // limit of 1 MiB allows.
 type Facts struct {

@@ -30,7 +30,7 @@ type Reader struct {
 // Open opens the archive at path and proves its structure: metadata, seek
 // table, and that the sizes add up to the file's. The frames' contents are
 // proven when they are read. Errors: ErrNotArchive, ErrTruncated, ErrDamaged,
-// ErrVersion, ErrLimit, or that of the file system.
+// ErrVersion, ErrLimit, or the file system's.
 func Open(path string) (*Reader, error) {
 	// Before opening: a named pipe would wait for its writer.
 	st, err := os.Stat(path)
@@ -102,7 +102,7 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 // Info describes the archive.
 func (r *Reader) Info() Info { return r.info }
 
-// Seed is that of the page digests. It is a secret; see [Seed].
+// Seed returns the seed of the page digests. It is a secret; see [Seed].
 func (r *Reader) Seed() Seed { return r.seed }
 
 // Close closes the file that Open opened; reads after it are errors. The
@@ -174,7 +174,7 @@ func checkVersion(version uint32) error {
 	return nil
 }
 
-// trailerMissing tells another program's seekable file from an archive with a
+// trailerMissing distinguishes another program's seekable file from an archive with a
 // damaged trailer, by the last frame before the seek table.
 func trailerMissing(r io.ReaderAt, table seekTable) error {
 	var b [seekEntryBytes]byte

@@ -9,7 +9,7 @@ import (
 	"example.com/snapd/internal/durable"
 )
 
-// Patch is what turns an image into that of an archive: the archive's pages that differ.
+// Patch turns an image into an archive's: it holds the archive's pages that differ.
 type Patch struct {
 	from, to *Reader
 	fetched  *fetched // nil before Fetch

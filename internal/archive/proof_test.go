@@ -57,7 +57,7 @@ func subjects(t testing.TB) []*subject {
 	}
 }
 
-// doors are the ways in which what an archive holds reaches anybody.
+// doors are the ways in which the content of an archive reaches a caller.
 var doors = []struct {
 	name string
 	read func(r *Reader) ([]byte, error)
@@ -138,14 +138,14 @@ func noVerdict(door string, err error) error {
 	return fmt.Errorf("%s: neither sound nor damaged: %w", door, err)
 }
 
-// mustBeFound fails the test unless the damage in stored is told of.
+// mustBeFound fails the test unless the damage in stored is reported.
 func mustBeFound(t *testing.T, stored []byte, what string, sound ...*subject) {
 	t.Helper()
 	found, err := judge(stored, sound...)
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 	} else if !found {
-		t.Errorf("%s: nobody is told", what)
+		t.Errorf("%s: not reported", what)
 	}
 }
 
@@ -172,7 +172,7 @@ func TestEveryBitFlipByEveryDoor(t *testing.T) {
 					if !found {
 						unfound++
 						if i >= data {
-							t.Errorf("%s: nobody is told", what)
+							t.Errorf("%s: not reported", what)
 						}
 					}
 					if _, err := NewReader(bytes.NewReader(s.stored), int64(len(s.stored))); errors.Is(err, ErrNotArchive) {
@@ -182,7 +182,7 @@ func TestEveryBitFlipByEveryDoor(t *testing.T) {
 				}
 			}
 			if unfound > data*8/100 {
-				t.Errorf("of %d bits of frames %d can change and nobody is told", data*8, unfound)
+				t.Errorf("of %d bits of frames %d can change without an error", data*8, unfound)
 			}
 		})
 	}

@@ -104,7 +104,7 @@ func (r *Reader) where(i int64) string {
 	return fmt.Sprintf("frame %d (pages %d to %d)", i, first+1, first+n)
 }
 
-// frameCache keeps the most recently used frames decompressed. Whoever asks
+// frameCache keeps the most recently used frames decompressed. A caller that asks
 // for a frame that is being loaded waits for that load. Frames are never
 // written to after they were loaded, so an evicted one may still be read.
 type frameCache struct {

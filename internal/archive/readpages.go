@@ -65,7 +65,7 @@ func (s *selection) advance() {
 	}
 }
 
-// fill gives f the next frame of which a page is wanted.
+// fill gives f the next frame with a wanted page.
 func (s *selection) fill(f *decodedFrame) bool {
 	if s.pgno == 0 {
 		return false

@@ -14,7 +14,7 @@ type seekTable struct {
 }
 
 // readFooter finds the seek table, and proves the frame around it. Tables with
-// checksums are found as well, to tell other programs' files from damaged ones.
+// checksums are found as well, to distinguish other programs' files from damaged ones.
 func readFooter(r io.ReaderAt, size int64) (t seekTable, err error) {
 	if size < seekTableBytes(1)+skipHeaderBytes+int64(trailerBytes) {
 		return t, endMissing(r, size)
@@ -42,7 +42,7 @@ func readFooter(r io.ReaderAt, size int64) (t seekTable, err error) {
 	return t, checkSkipHeader(header[:], magicSeekTable, payload, "seek table")
 }
 
-// endMissing tells a piece of an archive from something else by its start.
+// endMissing distinguishes a piece of an archive from something else by its start.
 func endMissing(r io.ReaderAt, size int64) error {
 	if size == 0 {
 		return fmt.Errorf("%w: the file is empty", ErrTruncated)

@@ -30,7 +30,7 @@ type WriterOptions struct {
 	Workers    int    // compressing goroutines; 0 is GOMAXPROCS
 	ScratchDir string // for the page digests of images over 256 MiB or so; "" is the system's
 
-	// Seed of the page digests: that of the archives that this one is to be compared with.
+	// Seed of the page digests: the one of the archives that this one is to be compared with.
 	Seed Seed
 	// Base is an archive of a similar image with the same Seed, open until Finish or
 	// Abort. Frames whose page digests equal the base's are copied from it, not

@@ -58,7 +58,7 @@ func TestDestinationErrorAtEveryPlace(t *testing.T) {
 	goleak.VerifyNone(t)
 }
 
-// If this fails, a writer that was told of an error goes on compressing.
+// If this fails, a writer that received an error goes on compressing.
 func TestWriteErrorIsSticky(t *testing.T) {
 	full := errors.New("no room")
 	w, err := NewWriter(&failingWriter{0, full}, WriterOptions{PageSize: 512, FrameBytes: 512})
@@ -146,7 +146,7 @@ func TestFinishDemandsWholePages(t *testing.T) {
 	}
 }
 
-// If this fails, wrong options give an archive that nobody can read.
+// If this fails, wrong options give an archive that cannot be read.
 func TestWriterRefuses(t *testing.T) {
 	for name, o := range map[string]WriterOptions{
 		"page size 1000":    {PageSize: 1000},

@@ -39,7 +39,7 @@ type Catalog struct {
 	mu      sync.Mutex      // guards what follows; never held while waiting for a lock
 	doc     *document       // immutable; nil before the first load
 	stamp   stamp           // the file that doc stands for
-	changes catalog.Changes // what loading had to rebuild, not yet told
+	changes catalog.Changes // the changes that loading had to make, not yet reported
 }
 
 // stamp recognises one version of catalog.json.
@@ -58,7 +58,7 @@ var seed = maphash.MakeSeed()
 // Open returns the catalog of the backups of the database base ("data" for
 // data.db) in dir. A missing directory is an empty catalog; it is not created
 // here. A missing or damaged catalog.json is rebuilt from the archives, in
-// memory only where dir cannot be written: TakeChanges tells. Errors: ErrBase,
+// memory only where dir cannot be written: TakeChanges reports it. Errors: ErrBase,
 // ErrVersion, and those of reading files.
 func Open(dir, base string) (*Catalog, error) {
 	if err := checkBase(base); err != nil {
@@ -106,7 +106,7 @@ func (c *Catalog) All() (iter.Seq[catalog.Entry], error) {
 }
 
 // Get returns the backup with that id; "latest" is the newest verified one.
-// Errors: ErrNotFound, for whatever is no id of this catalog, too.
+// Errors: ErrNotFound, also for a string that is no id.
 func (c *Catalog) Get(id string) (catalog.Entry, error) {
 	doc, err := c.view()
 	if err != nil {
@@ -141,7 +141,7 @@ func (c *Catalog) view() (*document, error) {
 	if errLock != nil {
 		return nil, errors.Join(err, errLock)
 	}
-	doc, err = c.load() // somebody else may have rebuilt it meanwhile
+	doc, err = c.load() // another process may have rebuilt it meanwhile
 	if err != nil && needsRebuild(err) {
 		var errSave error
 		if doc, errSave = c.replaceLost(err); errSave != nil {
@@ -225,7 +225,7 @@ func (c *Catalog) loadMissing() (*document, error) {
 	return c.doc, nil
 }
 
-// same tells whether info is the stamped file. Every write makes a new file;
+// same reports whether info is the stamped file. Every write makes a new file;
 // until the stamp has settled its number and times might have been used again.
 func (s stamp) same(info fs.FileInfo) bool {
 	return s.info != nil && os.SameFile(s.info, info) && s.info.Size() == info.Size() && s.info.ModTime().Equal(info.ModTime())
@@ -252,7 +252,7 @@ func (c *Catalog) read() ([]byte, fs.FileInfo, error) {
 	return text.Bytes(), info, nil
 }
 
-// adopt makes doc the present one, standing for the file as it is now.
+// adopt makes doc the present one, for the file as it is now.
 func (c *Catalog) adopt(doc *document, s stamp) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -269,14 +269,14 @@ func (c *Catalog) TakeChanges() catalog.Changes {
 	return ch
 }
 
-func (c *Catalog) tell(ch catalog.Changes) {
+func (c *Catalog) remember(ch catalog.Changes) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changes.Add(ch)
 }
 
 // Revision returns a word that changes with every change of the catalog, by
-// whatever process, and asks the file system for nothing but the file's attributes.
+// any process, and asks the file system only for the file's attributes.
 func (c *Catalog) Revision() (string, error) {
 	info, err := os.Lstat(c.file())
 	if errors.Is(err, fs.ErrNotExist) {

@@ -282,7 +282,7 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// Lost: what status and metrics tell about the past, over a restart.
+// Lost: what status and metrics report about the past, over a restart.
 func TestStatePersists(t *testing.T) {
 	dir := t.TempDir()
 	next := start.Add(12 * time.Hour)

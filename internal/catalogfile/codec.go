@@ -104,7 +104,7 @@ func decode(text []byte) (*document, error) {
 }
 
 // readVersion returns the version that text names, wherever it stands among the members
-// and whatever follows it.
+// and everything after it.
 func readVersion(text []byte) (v int64, err error) {
 	err = members(text, func(name string, dec *json.Decoder) error {
 		if name != "version" {

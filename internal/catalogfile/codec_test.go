@@ -65,7 +65,7 @@ func TestEveryTruncationIsDetected(t *testing.T) {
 	}
 }
 
-// Lost: what is stored must be what is read, and plain JSON to everybody else.
+// Lost: what is stored must be what is read, and plain JSON to other programs.
 func TestEncodeRoundTrip(t *testing.T) {
 	d := sample(20)
 	text := mustEncode(t, d)
@@ -77,7 +77,7 @@ func TestEncodeRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !sumFits(text) {
-		t.Error("the sum is not that of the text")
+		t.Error("the sum is not the text's")
 	}
 	var loose bytes.Buffer
 	if err := json.Indent(&loose, text, "", "\t"); err != nil {
@@ -99,7 +99,7 @@ func TestEncodeRoundTrip(t *testing.T) {
 	}
 }
 
-// Lost: the memory of the machine, to a hostile catalog.
+// Lost: the memory of the machine, to an untrusted catalog.
 func TestHostileCatalogsAreRefusedEarly(t *testing.T) {
 	head := `{"version":1,"next_seq":1,`
 	for name, text := range map[string]string{
@@ -225,7 +225,7 @@ func TestDamagedCatalogStaysUntilCopied(t *testing.T) {
 		t.Errorf("reading goes on in memory: %v", err)
 	}
 	if ch := c.TakeChanges(); ch.Unsaved == nil {
-		t.Errorf("not told: %+v", ch)
+		t.Errorf("not reported: %+v", ch)
 	}
 	for range 2 {
 		if err := c.Update(t.Context(), func(tx *Tx) error { tx.NextSeq(); return nil }); err == nil {
@@ -287,7 +287,7 @@ func BenchmarkOpenAndList10000(b *testing.B) {
 	}
 }
 
-// Reconcile with nothing to do: what every command pays besides reading.
+// Reconcile with nothing to do: the cost for every command in addition to reading.
 func BenchmarkReconcile10000(b *testing.B) {
 	dir := b.TempDir()
 	d := sample(10_000)

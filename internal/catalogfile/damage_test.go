@@ -76,13 +76,13 @@ func TestDamagedCatalogIsRebuilt(t *testing.T) {
 					t.Errorf("%s counts as verified without proof", e.ID)
 				}
 			}
-			aside := asides(t, dir)
-			if len(aside) != 1 || !bytes.Equal(readFile(t, aside[0]), bad) {
-				t.Fatalf("the damaged catalog was not kept: %v", aside)
+			kept := asides(t, dir)
+			if len(kept) != 1 || !bytes.Equal(readFile(t, kept[0]), bad) {
+				t.Fatalf("the damaged catalog was not kept: %v", kept)
 			}
 			ch := c.TakeChanges()
-			if !ch.Rebuilt || ch.SetAside != aside[0] || ch.Reason == "" || ch.Unsaved != nil {
-				t.Fatalf("not told of: %+v", ch)
+			if !ch.Rebuilt || ch.SetAside != kept[0] || ch.Reason == "" || ch.Unsaved != nil {
+				t.Fatalf("not reported: %+v", ch)
 			}
 			if ch := open(t, dir).TakeChanges(); !ch.Empty() {
 				t.Fatalf("rebuilt again: %v", ch.Lines())
@@ -91,7 +91,7 @@ func TestDamagedCatalogIsRebuilt(t *testing.T) {
 	}
 }
 
-// Lost: the pins and notes that the undamaged lines still tell: without them
+// Lost: the pins and notes in the undamaged lines: without them
 // retention would delete pinned backups.
 func TestPinsSurviveDamage(t *testing.T) {
 	dir, want := three(t)

@@ -82,7 +82,7 @@ func TestDeleteFailsHalfway(t *testing.T) {
 	c := open(t, t.TempDir())
 	a := backup(t, c, catalog.Auto, catalog.Verified, start)
 	b := backup(t, c, catalog.Auto, catalog.Verified, start)
-	// A directory with something in it cannot be removed, by anybody.
+	// A directory with something in it cannot be removed by any user.
 	if err := os.Remove(c.Path(b)); err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ const (
 // ends with Unlock or with the process. The lock file stays.
 type Lock struct{ fl *flock.Flock }
 
-// Holder is who holds a lock, as told by the holder. Zero when unknown.
+// Holder describes the holder of a lock, in the holder's own words. Zero when unknown.
 type Holder struct {
 	PID     int       `json:"pid"`
 	Purpose string    `json:"purpose"`
@@ -48,7 +48,7 @@ func (h Holder) String() string {
 }
 
 // LockOperation takes the lock that lets one operation at a time write in the
-// backup directory; purpose ("backup") is what others are told meanwhile. With
+// backup directory; purpose ("backup") is what others see meanwhile. With
 // wait it waits until ctx ends. Errors: ErrBusy, which names the holder, with
 // ctx's cause; ErrReadOnly; ErrNoDirectory; ErrUnsafe.
 func (c *Catalog) LockOperation(ctx context.Context, wait bool, purpose string) (*Lock, error) {
@@ -82,7 +82,7 @@ func (c *Catalog) LockServe(ctx context.Context) (*Lock, error) {
 	return &Lock{fl: fl}, nil
 }
 
-// ServeRunning tells whether a service runs on the directory, and whose.
+// ServeRunning reports whether a service runs on the directory, and whose.
 func (c *Catalog) ServeRunning() (holder Holder, running bool, err error) {
 	path := filepath.Join(c.dir, serveLock)
 	if err := checkRegular(os.Lstat(path)); errors.Is(err, ErrUnsafe) {
@@ -181,7 +181,7 @@ func (c *Catalog) take(ctx context.Context, name string, wait bool) (*flock.Floc
 }
 
 // ended is why waiting for a lock ended: ErrBusy when the time was up, but not when
-// somebody called it off.
+// the caller cancelled it.
 func ended(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
@@ -199,7 +199,7 @@ func (c *Catalog) sign(fl *flock.Flock, purpose string) {
 	}
 }
 
-// holder reads who signed a lock file; zero when that cannot be told.
+// holder reads the signature of a lock file; zero when it has none.
 func (c *Catalog) holder(name string) Holder {
 	f, err := openRegular(filepath.Join(c.dir, name), os.O_RDONLY)
 	if err != nil {

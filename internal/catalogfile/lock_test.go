@@ -95,7 +95,7 @@ func TestServeLock(t *testing.T) {
 	}
 }
 
-// Lost: a service that does not start because somebody just asked about it.
+// Lost: a service that does not start because another process just asked about it.
 func TestAskingDoesNotKeepAServiceFromStarting(t *testing.T) {
 	dir := t.TempDir()
 	c := open(t, dir)
@@ -144,7 +144,7 @@ func TestUpdateGivesUpWithItsContext(t *testing.T) {
 		if err := a.Update(ctx, func(*catalogfile.Tx) error { return nil }); !errors.Is(err, catalogfile.ErrBusy) {
 			t.Errorf("another goroutine's update: %v", err)
 		}
-		// Called off is not busy: nobody is to be told to try again.
+		// Cancelled is not busy: the user must not be advised to try again.
 		off, callOff := context.WithCancel(t.Context())
 		time.AfterFunc(10*time.Millisecond, callOff)
 		for _, c := range []*catalogfile.Catalog{a, b} {

@@ -54,7 +54,7 @@ func checkBase(base string) error {
 	return fmt.Errorf("%w: %.80q: %s; rename the database", ErrBase, base, why)
 }
 
-// validID tells whether id can be a backup's: the part of a plain file name
+// validID reports whether id can be a backup's: the part of a plain file name
 // before archive.Ext.
 func validID(id string) bool {
 	return id != "" && id != "." && id != ".." && id != latestID &&
@@ -81,7 +81,7 @@ func (c *Catalog) Path(e catalog.Entry) string { return filepath.Join(c.dir, e.F
 
 // NewFile returns an id, and the archive path for it, that neither the catalog
 // nor the directory holds. at is when the backup was begun. Nothing is
-// reserved: whoever creates the file does so without overwriting.
+// reserved: the caller creates the file without overwriting.
 func (c *Catalog) NewFile(kind catalog.Kind, at time.Time) (id, path string, err error) {
 	doc, err := c.view()
 	if err != nil {

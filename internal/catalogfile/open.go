@@ -12,7 +12,7 @@ import (
 )
 
 // openRegular opens a file of the backup directory that is not made here and now.
-// ErrUnsafe for whatever is not a regular file: whoever can write in the directory
+// ErrUnsafe for everything but a regular file: a user who can write in the directory
 // can put links and pipes there.
 func openRegular(path string, flag int) (*os.File, error) {
 	f, err := durable.OpenRegular(path, flag, 0)
@@ -57,12 +57,12 @@ func rewriteLock(fl *flock.Flock, text []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// checkLink refuses a backup directory that is a symbolic link which somebody
+// checkLink refuses a backup directory that is a symbolic link which another user
 // else can turn: backups, and what restores trust, would go where that user says.
 func (c *Catalog) checkLink() error {
 	info, err := os.Lstat(c.dir)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return nil // a missing directory is told of by who opens a file in it
+		return nil // opening a file in a missing directory reports it
 	}
 	if owner, known := ownerOf(info); known && owner != 0 && owner != os.Geteuid() {
 		return fmt.Errorf("%w: the backup directory %s is a symbolic link that belongs to user %d; name the directory itself", ErrUnsafe, c.dir, owner)

@@ -24,7 +24,7 @@ type specimen struct {
 	doc     *document
 	text    []byte          // catalog.json
 	archive []byte          // of the first backup
-	told    []catalog.Entry // what the archives tell
+	facts   []catalog.Entry // from the archives
 }
 
 func newSpecimen(t *testing.T) *specimen {
@@ -69,7 +69,7 @@ func newSpecimen(t *testing.T) *specimen {
 	if err != nil || len(found.entries) != len(s.doc.entries) {
 		t.Fatalf("%+v, %v", found, err)
 	}
-	s.told = found.entries
+	s.facts = found.entries
 	return s
 }
 
@@ -88,7 +88,7 @@ func (s *specimen) judge(text []byte) (damaged bool, err error) {
 		return true, fmt.Errorf("not called damaged: %w", cause)
 	}
 	c := &Catalog{dir: s.dir, base: "data", now: time.Now}
-	d, _ = c.reassemble(cause, salvage(bytes.NewReader(text)), gathered{entries: slices.Clone(s.told)})
+	d, _ = c.reassemble(cause, salvage(bytes.NewReader(text)), gathered{entries: slices.Clone(s.facts)})
 	return true, s.kept(d.entries)
 }
 
@@ -110,7 +110,7 @@ func (s *specimen) kept(entries []catalog.Entry) error {
 		}
 		want.Verification, want.Pinned, want.Note, want.Source, want.Seq = e.Verification, e.Pinned, e.Note, e.Source, e.Seq
 		if !reflect.DeepEqual(e, want) {
-			return fmt.Errorf("%+v is not what its archive tells", e)
+			return fmt.Errorf("%+v is not what its archive says", e)
 		}
 		last = e.Seq
 	}
@@ -224,7 +224,7 @@ func onDisk(t *testing.T, s *specimen, text []byte) {
 	}
 }
 
-// Lost: wrong facts, believed because a damaged archive told them.
+// Lost: wrong facts, believed because a damaged archive has them.
 func TestFlippedArchivesTellNoWrongFacts(t *testing.T) {
 	s := newSpecimen(t)
 	c := &Catalog{dir: s.dir, base: "data", now: time.Now}
@@ -306,7 +306,7 @@ func TestUnknownPinsAreSetAndTold(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	}
-	// A lost catalog is another matter: nothing says that anybody ever set a pin.
+	// A lost catalog is another matter: nothing says that there ever was a pin.
 	if err := os.Remove(filepath.Join(s.dir, catalogName)); err != nil {
 		t.Fatal(err)
 	}

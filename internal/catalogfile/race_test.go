@@ -2,5 +2,5 @@
 
 package catalogfile
 
-// The race detector has sync.Pool forget at random, of which encoding/json has its scanners.
+// The race detector makes sync.Pool forget at random, and encoding/json takes its scanners from one.
 func init() { forgetful = true }

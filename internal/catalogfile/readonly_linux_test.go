@@ -11,7 +11,7 @@ import (
 	"example.com/snapd/internal/testdb"
 )
 
-// unwritable makes the directory and its files readable by all, writable by nobody.
+// unwritable makes the directory and its files readable by all, writable by none.
 func unwritable(t *testing.T, dir string) {
 	t.Helper()
 	t.Cleanup(func() { os.Chmod(dir, 0o700) })
@@ -36,7 +36,7 @@ func unwritable(t *testing.T, dir string) {
 
 // Lost: `list`, `check` and `restore --to` from a read-only mounted directory.
 func TestUnwritableDirectory(t *testing.T) {
-	for name, spoil := range map[string]func(path string) error{
+	for name, damage := range map[string]func(path string) error{
 		"whole":   func(string) error { return nil },
 		"missing": os.Remove,
 		"damaged": func(path string) error { return os.Truncate(path, 100) },
@@ -45,7 +45,7 @@ func TestUnwritableDirectory(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				dir, want := three(t)
 				gone := filepath.Join(dir, want[2].File)
-				err := errors.Join(spoil(filepath.Join(dir, "catalog.json")), os.Remove(gone))
+				err := errors.Join(damage(filepath.Join(dir, "catalog.json")), os.Remove(gone))
 				if !keepLock {
 					err = errors.Join(err, os.Remove(filepath.Join(dir, ".catalog.lock")))
 				}

@@ -41,13 +41,13 @@ func (c *Catalog) Rebuild(ctx context.Context) (ch catalog.Changes, err error) {
 	if err := c.link(doc, nil); err != nil {
 		return ch, fmt.Errorf("rebuild catalog: %w", err)
 	}
-	told := c.TakeChanges()
-	told.Added = nil // all of them are in ch
-	told.Add(ch)
-	return told, nil
+	changes := c.TakeChanges()
+	changes.Added = nil // all of them are in ch
+	changes.Add(ch)
+	return changes, nil
 }
 
-// gathered is what the archives of the directory tell.
+// gathered holds the facts from the archives of the directory.
 type gathered struct {
 	entries []catalog.Entry // Seq is a claim
 	foreign []catalog.Foreign
@@ -105,7 +105,7 @@ func (c *Catalog) compose(prior *document, found gathered) (*document, catalog.C
 	return doc, ch
 }
 
-// replaceLost replaces a lost or damaged catalog.json, of which a copy is kept; the
+// replaceLost replaces a lost or damaged catalog.json and keeps a copy of it; the
 // caller holds the lock. cause is what load said.
 func (c *Catalog) replaceLost(cause error) (*document, error) {
 	doc, ch, err := c.remake(cause)
@@ -117,11 +117,11 @@ func (c *Catalog) replaceLost(cause error) (*document, error) {
 			return nil, fmt.Errorf("keep the damaged catalog: %w", explain(err))
 		}
 	}
-	c.adopt(doc, stamp{}) // whatever the file's stamp was, it has to be written
+	c.adopt(doc, stamp{}) // the file has to be written, whatever its stamp was
 	if err := c.write(doc); err != nil {
 		return nil, err
 	}
-	c.tell(ch)
+	c.remember(ch)
 	return doc, nil
 }
 
@@ -137,12 +137,12 @@ func (c *Catalog) rebuildInMemory(cause, why error) (*document, error) {
 		return nil, err
 	}
 	c.adopt(doc, s)
-	c.tell(ch)
+	c.remember(ch)
 	return doc, nil
 }
 
 // remake rebuilds in memory, with what the last good version and the damaged
-// text still tell.
+// text still show.
 func (c *Catalog) remake(cause error) (*document, catalog.Changes, error) {
 	// Not bounded by a caller's patience: it can only be cut short, not done in part.
 	found, err := c.gather(context.Background())
@@ -176,20 +176,20 @@ func (c *Catalog) reassemble(cause error, salvaged *document, found gathered) (*
 }
 
 // correct takes the numbers from the archives, whose digests prove them, where
-// they tell any: in a damaged text one may have become another.
+// they have any: in a damaged text one may have become another.
 func (d *document) correct(found []catalog.Entry) {
-	told := make(map[string]uint64, len(found))
+	recorded := make(map[string]uint64, len(found))
 	for i := range found {
-		told[found[i].ID] = found[i].Seq
+		recorded[found[i].ID] = found[i].Seq
 	}
 	for i := range d.entries {
-		if seq := told[d.entries[i].ID]; seq > 0 {
+		if seq := recorded[d.entries[i].ID]; seq > 0 {
 			d.entries[i].Seq = seq
 		}
 	}
 }
 
-// pinUnknown pins the automatic backups of which a damaged catalog no longer tells
+// pinUnknown pins the automatic backups for which a damaged catalog no longer shows
 // whether they were: retention must never delete a pinned one.
 func pinUnknown(prior *document, found []catalog.Entry) (ids []string) {
 	known := make(map[string]bool, len(prior.entries))

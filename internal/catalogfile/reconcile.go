@@ -17,10 +17,10 @@ import (
 // an archive of another size than its entry's makes it failed, leftovers of
 // crashed runs are removed unless an operation runs, and the link to the newest
 // verified backup is put right. Files that are no archives of this database
-// are only told of; so is a directory that others can write in. Nothing is written when nothing changed. In a directory
+// are only reported; so is a directory that others can write in. Nothing is written when nothing changed. In a directory
 // that cannot be written the outcome is kept in memory (Changes.Unsaved).
 //
-// The leftovers are told from files in use by the operation lock: whoever
+// The operation lock distinguishes leftovers from files in use: a process that
 // makes temporary files in the directory holds it. op is that lock where the
 // caller holds it, else nil.
 func (c *Catalog) Reconcile(ctx context.Context, op *Lock) (catalog.Changes, error) {
@@ -102,7 +102,7 @@ func (c *Catalog) align(doc *document, seen listing, fresh []catalog.Entry) (*do
 }
 
 // inherit gives a renamed archive the pin and note of its former entry. The
-// number tells nothing: the entry's may have been pushed up from the archive's.
+// number means nothing: the entry's may have been pushed up from the archive's.
 func inherit(e *catalog.Entry, vanished []catalog.Entry) {
 	for _, v := range vanished {
 		if v.CreatedAt.Equal(e.CreatedAt) && v.Kind == e.Kind && v.ImageBLAKE3 == e.ImageBLAKE3 && v.ArchiveBytes == e.ArchiveBytes {
@@ -146,7 +146,7 @@ func (c *Catalog) store(ctx context.Context, seen listing, fresh []catalog.Entry
 func (c *Catalog) keepInMemory(doc *document, seen listing, fresh []catalog.Entry, why error) catalog.Changes {
 	doc, ch := c.align(doc, seen, fresh)
 	if ch.Empty() {
-		return ch // only the link is wrong, which nobody can help
+		return ch // only the link is wrong, and it cannot be corrected
 	}
 	ch.Unsaved = why
 	c.mu.Lock()

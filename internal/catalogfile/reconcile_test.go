@@ -77,7 +77,7 @@ func TestReconcileNoticesVanishedAndResized(t *testing.T) {
 	}
 }
 
-// Lost: an old state of the data, taken for the newest because somebody copied
+// Lost: an old state of the data, taken for the newest because a user copied
 // or moved its archive.
 func TestReconcileOrdersCopies(t *testing.T) {
 	c := open(t, t.TempDir())
@@ -119,7 +119,7 @@ func TestRenamedArchiveKeepsItsPin(t *testing.T) {
 	}
 }
 
-// Lost: somebody's file, deleted or listed as a backup because of its name.
+// Lost: a user's file, deleted or listed as a backup because of its name.
 func TestReconcileLeavesForeignFilesAlone(t *testing.T) {
 	dir := t.TempDir()
 	c := open(t, dir)
@@ -185,6 +185,6 @@ func TestMissingCatalogIsRebuilt(t *testing.T) {
 	}
 	ch := reconcile(t, c)
 	if !ch.Rebuilt || ch.SetAside != "" || ch.Reason == "" {
-		t.Fatalf("not told of: %v", ch.Lines())
+		t.Fatalf("not reported: %v", ch.Lines())
 	}
 }

@@ -71,7 +71,7 @@ func (c *Catalog) scan(ctx context.Context) (l listing, err error) {
 	return l, nil
 }
 
-// compare tells which files doc does not list, by name, and whether it is right about
+// compare returns which files doc does not list, by name, and whether it is right about
 // all that it does.
 func (l *listing) compare(doc *document) (unlisted []string, right bool) {
 	size := make(map[string]int64, len(doc.entries))
@@ -113,7 +113,7 @@ func (c *Catalog) anyArchive() (bool, error) {
 	return false, nil
 }
 
-// readEntries opens the archives and makes entries of what they tell; Seq is a
+// readEntries opens the archives and makes entries of their facts; Seq is a
 // claim. What is none of this database's is returned as foreign.
 func (c *Catalog) readEntries(ctx context.Context, names []string) (entries []catalog.Entry, foreign []catalog.Foreign, err error) {
 	for _, name := range names {
@@ -154,13 +154,13 @@ func (c *Catalog) readEntry(name string) (catalog.Entry, error) {
 }
 
 // owns takes the name with and without its extension, and an archive that does
-// not tell whose it is.
+// not say whose it is.
 func (c *Catalog) owns(database string) bool {
 	return database == "" || database == c.base || strings.TrimSuffix(database, filepath.Ext(database)) == c.base
 }
 
 // NewEntry is the entry of the archive that info describes, unverified. Seq is
-// the one told by the archive, 0 when it tells none. What the archive tells of
+// the archive's, 0 when it has none. The archive's facts about
 // no known kind counts as manual: such a backup is never pruned.
 func NewEntry(id string, info archive.Info) catalog.Entry {
 	e := catalog.Entry{

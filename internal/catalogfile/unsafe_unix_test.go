@@ -16,7 +16,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 )
 
-// planted are what somebody who can write in a directory may put in a file's place.
+// planted are the things that a user who can write in a directory may put in a file's place.
 func planted(t *testing.T) map[string]func(path string) error {
 	victim := filepath.Join(t.TempDir(), "victim")
 	write(t, victim, []byte("precious"))
@@ -46,7 +46,7 @@ func soon(t *testing.T, what string, fn func() error) error {
 	}
 }
 
-// Lost: a file of root's, truncated or overwritten through a link that somebody
+// Lost: a file of root's, truncated or overwritten through a link that another user
 // put in a lock file's place; or a program that hangs on a pipe there.
 func TestPlantedLockFiles(t *testing.T) {
 	for kind, plant := range planted(t) {
@@ -112,7 +112,7 @@ func TestLockFileReplacedWhileHeld(t *testing.T) {
 }
 
 // Lost: a program that hangs on a pipe named catalog.json, or takes for its
-// catalog, and keeps a copy of, whatever file a link points to.
+// catalog, and keeps a copy of, any file that a link points to.
 func TestPlantedCatalog(t *testing.T) {
 	for kind, plant := range planted(t) {
 		dir := t.TempDir()
@@ -147,7 +147,7 @@ func TestExposedDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		ch := reconcile(t, c)
-		if told := strings.Contains(strings.Join(ch.Lines(), "\n"), "chmod 700 "+dir); told != exposed {
+		if advised := strings.Contains(strings.Join(ch.Lines(), "\n"), "chmod 700 "+dir); advised != exposed {
 			t.Errorf("mode %o: %v", mode, ch.Lines())
 		}
 	}

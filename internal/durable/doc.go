@@ -1,5 +1,5 @@
 // Package durable is the one place where files are made to survive a crash: a
-// temporary file beside its target, fsync, rename, fsync of the directory. It
+// temporary file next to its target, fsync, rename, fsync of the directory. It
 // also recognises and sweeps what a crash left behind, and asks for free space
 // before work begins.
 //

@@ -34,7 +34,7 @@ type File struct {
 }
 
 // Create makes an empty temporary file in the directory of target, which must
-// exist. perm holds exactly, whatever the umask. A target that is a symbolic
+// exist. perm holds exactly, for any umask. A target that is a symbolic
 // link will itself be replaced, not what it points to.
 func Create(target string, perm fs.FileMode) (*File, error) {
 	dir, base := filepath.Split(target)

@@ -17,7 +17,7 @@ const (
 	StepLink    Step = "link"
 )
 
-// Observer is told of every step in this process. It is for tests: one that ends the
+// Observer receives every step in this process. It is for tests: one that ends the
 // process there, or one that works out what a loss of power would leave.
 type Observer struct {
 	// Before is called before a step. It may never return.
@@ -28,7 +28,7 @@ type Observer struct {
 
 var observer atomic.Pointer[Observer]
 
-// Observe has o told of every step from now on; nil ends that.
+// Observe passes every step from now on to o; nil ends that.
 func Observe(o *Observer) { observer.Store(o) }
 
 func before(s Step, path string) {

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// ErrNotRegular: a symbolic link, a pipe, a directory or the like lies where a file
+// ErrNotRegular: a symbolic link, a pipe, a directory or the like is where a file
 // of ours belongs. Others may have put it there: it is neither read nor written.
 var ErrNotRegular = errors.New("it is not a regular file; move it away")
 

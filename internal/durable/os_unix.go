@@ -27,7 +27,7 @@ func syncDir(dir string) error {
 	return errors.Join(err, d.Close())
 }
 
-// markAlive has the temporary file tell sweepers that somebody works on it, until
+// markAlive marks the temporary file as in use for sweepers, until
 // its descriptor is closed. Filesystems without flock do without.
 func markAlive(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 

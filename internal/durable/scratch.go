@@ -9,7 +9,7 @@ import (
 
 // ScratchFile is a private file for work in progress; it is never published.
 type ScratchFile struct {
-	File   *os.File // of which Write does not share the position
+	File   *os.File // Write does not share its position
 	pos    int64    // where Write goes on
 	closed bool
 }
@@ -53,7 +53,7 @@ func (s *ScratchFile) Unlink() {
 }
 
 // Close closes and removes the file, and the -wal, -shm and -journal that
-// SQLite may have put beside it. The second time it does nothing.
+// SQLite may have put next to it. The second time it does nothing.
 func (s *ScratchFile) Close() error {
 	if s.closed {
 		return nil

@@ -14,15 +14,15 @@ import (
 var ErrNoSpace = errors.New("not enough free space")
 
 // reserveBytes is left free beyond what a job needs, for the catalog, the
-// journal of the filesystem, and whoever else writes there.
+// journal of the filesystem, and other programs that write there.
 const reserveBytes = 4 << 20
 
 // statFree is freeSpace, replaced in tests.
 var statFree = freeSpace
 
 // FreeSpace is the number of bytes that this user may still write in dir. For
-// a dir that does not exist yet, that of the nearest existing parent. Quotas
-// are not seen. Where the system cannot tell, errors.ErrUnsupported.
+// a dir that does not exist yet, of the nearest existing parent. Quotas
+// are not seen. Where the system does not report it, errors.ErrUnsupported.
 func FreeSpace(dir string) (int64, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -43,7 +43,7 @@ func FreeSpace(dir string) (int64, error) {
 
 // Preflight is nil when dir has room for need more bytes and a small reserve,
 // and an error that is ErrNoSpace and carries the numbers when it has not.
-// Where free space cannot be told it is nil: the write itself will tell.
+// Where free space is unknown it is nil: the write itself will fail.
 func Preflight(dir string, need int64) error {
 	free, err := FreeSpace(dir)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -60,12 +60,12 @@ func Preflight(dir string, need int64) error {
 	if short < 0 {
 		short = math.MaxInt64 // need is within the reserve of the largest number
 	}
-	return fmt.Errorf("%w in %s: %s needed besides %s that are left free, %s free: %s too little",
+	return fmt.Errorf("%w in %s: %s needed in addition to %s that stay free, %s free: %s too little",
 		ErrNoSpace, dir, humanize.Bytes(uint64(need)), humanize.Bytes(reserveBytes), humanize.Bytes(uint64(free)),
 		humanize.Bytes(uint64(short)))
 }
 
-// IsNoSpace tells whether err is a full disk, an exhausted quota, or ErrNoSpace.
+// IsNoSpace reports whether err is a full disk, an exhausted quota, or ErrNoSpace.
 func IsNoSpace(err error) bool {
 	if errors.Is(err, ErrNoSpace) {
 		return true

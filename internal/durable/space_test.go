@@ -11,7 +11,7 @@ import (
 )
 
 // If this fails, a backup starts that cannot end, or an administrator is not
-// told how much room to make.
+// informed how much room to make.
 func TestPreflight(t *testing.T) {
 	dir := t.TempDir()
 	if err := Preflight(filepath.Join(dir, "not", "yet", "made"), 1); err != nil {
@@ -27,7 +27,7 @@ func TestPreflight(t *testing.T) {
 	if !errors.Is(err, ErrNoSpace) || !IsNoSpace(err) {
 		t.Fatalf("too much: %v", err)
 	}
-	for _, want := range []string{dir + ": 1.1 GB needed", "besides 4.2 MB that are left free", "315 MB free", "763 MB too little"} {
+	for _, want := range []string{dir + ": 1.1 GB needed", "in addition to 4.2 MB that stay free", "315 MB free", "763 MB too little"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
@@ -48,7 +48,7 @@ func TestPreflight(t *testing.T) {
 	}
 	statFree = func(string) (uint64, error) { return 0, errors.ErrUnsupported }
 	if err := Preflight(dir, math.MaxInt64); err != nil {
-		t.Errorf("where nobody knows: %v", err)
+		t.Errorf("where it is unknown: %v", err)
 	}
 	statFree = func(string) (uint64, error) { return 0, os.ErrPermission }
 	if err := Preflight(dir, 1); !errors.Is(err, os.ErrPermission) || IsNoSpace(err) {

@@ -20,7 +20,7 @@ const (
 	maxStem = 200
 )
 
-// sidecars are the files that SQLite puts beside a scratch database.
+// sidecars are the files that SQLite puts next to a scratch database.
 var sidecars = []string{"-wal", "-shm", "-journal"}
 
 func tempName(base string) string {
@@ -39,8 +39,8 @@ func stem(base string) string {
 
 // Sweep removes the leftovers of crashed runs from dir and returns their names.
 // Only regular files go: a symbolic link or directory of such a name was not
-// left by a crash, and is neither followed nor removed. What somebody, of this
-// process or another, still works on stays; where that cannot be told (Windows
+// left by a crash, and is neither followed nor removed. A file that
+// this process or another still works on stays; where that is unknown (Windows
 // refuses to remove it anyway) the caller holds the lock that keeps others from
 // working in dir. A missing dir is empty. On an error the rest is still swept. What a
 // loss of power brings back the next Sweep removes: nothing is synced.
@@ -66,7 +66,7 @@ func SweepShared() (removed []string) {
 	return removed
 }
 
-// SweepFor is Sweep in a directory that belongs to somebody else: only files
+// SweepFor is Sweep in a directory that belongs to others: only files
 // that were made for targets with the base name base, and match the form of
 // our names exactly, are removed.
 func SweepFor(dir, base string) (removed []string, err error) {
@@ -89,7 +89,7 @@ func IsTempFor(name, base string) bool {
 	return strings.Trim(rest, "0123456789abcdef") == ""
 }
 
-// inUse reports whether somebody works on the temporary file, or on the one that
+// inUse reports whether a process works on the temporary file, or on the one that
 // name is a sidecar of.
 func inUse(dir, name string) bool {
 	for _, s := range sidecars {

@@ -39,7 +39,7 @@ func TestSweep(t *testing.T) {
 	}
 	alive := names(t, dir)
 	if removed, err := Sweep(dir); err != nil || len(removed) > 0 || !slices.Equal(names(t, dir), alive) {
-		t.Fatalf("swept what somebody works on: %v, %v", removed, err)
+		t.Fatalf("swept a file in use: %v, %v", removed, err)
 	}
 	abandon(t, crashed.f)
 	abandon(t, scratch.File)
@@ -153,7 +153,7 @@ func TestScratch(t *testing.T) {
 	}
 }
 
-// Checks that were killed leave copies of databases where everybody's files lie.
+// Checks that were killed leave copies of databases in a directory for everyone's files.
 // Lost otherwise: the disk; or the copy that another check makes this moment.
 func TestSweepShared(t *testing.T) {
 	dir := t.TempDir()

@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// pageDir holds what the browser loads, as it lies in the repository: there is no
+// pageDir holds what the browser loads, as it is in the repository: there is no
 // build step that could make anything else of it.
 const pageDir = "httpapi/static"
 
 // notOnThePage is what the page may not have, though a browser may let it pass
-// today. What the policy forbids would only fail where somebody presses the button.
+// today. What the policy forbids would only fail when a user presses the button.
 var notOnThePage = []struct {
 	ext  string // of the files, "" for all
 	what *regexp.Regexp
@@ -26,7 +26,7 @@ var notOnThePage = []struct {
 	{".html", regexp.MustCompile(`(?i)\sstyle\s*=|<style|\son[a-z]+\s*=|<script(?:[^>]*)>\s*[^<\s]|javascript:`), "the policy forbids inline style and script"},
 	{".js", regexp.MustCompile(`\b(?:innerHTML|outerHTML|insertAdjacentHTML|DOMParser|setHTMLUnsafe|createContextualFragment|eval|Function)\b|document\.write`), "text from the server must stay text"},
 	{".js", regexp.MustCompile(`\b(?:alert|confirm|prompt)\(`), "native dialogs hold up the page, and cannot be read at leisure"},
-	{".js", regexp.MustCompile(`console\.`), "nobody reads the console"},
+	{".js", regexp.MustCompile(`console\.`), "users do not read the console"},
 	{".js", regexp.MustCompile(`setAttribute\('style'|cssText`), "the policy forbids inline style"},
 	{".css", regexp.MustCompile(`@import|url\(\s*['"]?(?:data:|//)`), "one request more before the first paint, or one that the policy forbids"},
 }

@@ -155,7 +155,7 @@ func TestOnlyOnePlaceDoesIt(t *testing.T) {
 // unfinished marks are spelled apart so that this file does not find itself.
 var unfinished = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
 
-// What is left to do belongs in an issue, where somebody sees it.
+// Remaining work belongs in an issue, where it is seen.
 func TestNothingIsLeftForLater(t *testing.T) {
 	top := root(t)
 	walk(t, func(name string, d fs.DirEntry) {

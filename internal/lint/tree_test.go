@@ -20,7 +20,7 @@ const module = "example.com/snapd"
 // browserModule is the directory of the second module, which the same rules hold.
 const browserModule = "httpapi/browser"
 
-// A source is one Go file of the module, whatever platform it is for.
+// A source is one Go file of the module, for any platform.
 type source struct {
 	path string // from the module's root, with slashes
 	text []byte

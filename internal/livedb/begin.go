@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// lockPoll is how often a lock that somebody holds is tried again.
+	// lockPoll is the interval at which a held lock is tried again.
 	lockPoll = 10 * time.Millisecond
 	// maxRefusals is how often in a row SQLite may refuse a strategy before the next
 	// one is taken: a connection that closes or commits at the same instant deletes
@@ -144,13 +144,13 @@ func Wait(ctx context.Context, try func() error) error {
 	}
 }
 
-// Transient reports whether waiting may help: somebody holds a lock, or changes the files.
+// Transient reports whether waiting may help: another process holds a lock, or changes the files.
 func Transient(err error) bool {
 	var r *refusal
 	return isBusy(err) || errors.Is(err, ErrMoving) || errors.As(err, &r)
 }
 
-// isBusy reports whether somebody holds a lock. Protocol errors (15) are SQLite's way
+// isBusy reports whether another connection holds a lock. Protocol errors (15) are SQLite's way
 // of saying that it lost too many races for the WAL's locks.
 func isBusy(err error) bool {
 	const protocol = 15

@@ -101,7 +101,7 @@ func TestStrategies(t *testing.T) {
 	}
 }
 
-// Lost: a database that is read although somebody wrote.
+// Lost: a database that is read although another process wrote.
 func TestRecheckSeesAWrite(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "data.db")
 	run(t, db, "CREATE TABLE t(a)")

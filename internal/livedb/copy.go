@@ -17,7 +17,7 @@ import (
 var copied = func() {}
 
 // Copy copies the database that f saw, with its -wal or -journal, to a private file, under
-// proof that nobody wrote since f was taken: ErrMoving when somebody did. scratchDir "" is
+// proof that nothing was written since f was taken, else ErrMoving. scratchDir "" is
 // the system's temporary directory.
 func (f Files) Copy(ctx context.Context, scratchDir string) (_ *durable.ScratchFile, err error) {
 	if !f.settled() {

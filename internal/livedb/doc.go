@@ -3,10 +3,10 @@
 // Begin pins a committed state in a read transaction: the bytes, the journal mode and
 // the directory's listing stay as they were. How the files are read is chosen from one
 // list (Files.Strategies), which package integrity's checks use as well. What SQLite must
-// create to read a WAL database that nobody has open is removed again, unless somebody opened
+// create to read a WAL database that is not open elsewhere is removed again, unless another process opened
 // the database meanwhile; a database that SQLite could read only by changing it (a rollback
 // pending, or a WAL without the right to create its index) is copied to a private file
-// first, under proof that nobody changed it during the copy.
+// first, under proof that it did not change during the copy.
 //
 // # Descriptors
 //
@@ -20,11 +20,11 @@
 // shared by all who open the same file (device and inode) and stays open for the
 // life of the process; Close only gives up the handle. The one exception is a
 // file that has been deleted and that nothing else in the process has open: it
-// can be opened by nobody again, and keeping it would keep its disk space.
+// can never be opened again, and keeping it would keep its disk space.
 // With OFD locks, which belong to the descriptor they were set through, Close closes.
 //
 // A database's -wal and -journal carry no locks: OpenSidecar opens them and Close
-// closes. Its -shm carries POSIX locks whatever mode is chosen, so the descriptor
+// closes. Its -shm carries POSIX locks in every mode, so the descriptor
 // that OpenIndex opens is kept like those of a database file, with OFD locks too.
 //
 // All functions are safe for concurrent use; a Tx belongs to one goroutine at a time.

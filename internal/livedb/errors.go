@@ -14,7 +14,7 @@ import (
 
 // What callers branch on. Those that come from SQLite also wrap its *sqlite.Error.
 var (
-	// ErrBusy: somebody held a lock until the context's deadline.
+	// ErrBusy: another process held a lock until the context's deadline.
 	ErrBusy = errors.New("the database is locked")
 	// ErrMoving: the files changed while they were read. Waiting may help.
 	ErrMoving = errors.New("the database changes faster than it can be read")
@@ -24,7 +24,7 @@ var (
 	ErrCorrupt = errors.New("the database is damaged")
 	// ErrMissing: there is no such file; wraps fs.ErrNotExist.
 	ErrMissing = errors.New("the database file does not exist")
-	// ErrNotRegular: the path, or that of a -wal, -shm or -journal, names a directory, a
+	// ErrNotRegular: the path, or the one of a -wal, -shm or -journal, names a directory, a
 	// device, a pipe or the like.
 	ErrNotRegular = errors.New("not a regular file")
 	// ErrPermission: the operating system does not let us read or write it.

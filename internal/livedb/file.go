@@ -23,7 +23,7 @@ type descriptor struct {
 	*os.File
 	id   ID
 	use  use
-	keep bool // may not be closed while its file can be opened by anybody
+	keep bool // may not be closed while its file can still be opened
 	refs int  // users of it
 }
 
@@ -114,7 +114,7 @@ func (d *descriptor) release() error {
 }
 
 // dropDeleted closes kept descriptors of deleted files that nothing else in this
-// process has open; held is locked. Nobody can open such a file again, so no
+// process has open; held is locked. Such a file cannot be opened again, so no
 // lock can appear between the look and the close.
 func dropDeleted() {
 	held.all = slices.DeleteFunc(held.all, func(d *descriptor) bool {
@@ -137,7 +137,7 @@ func isOurs(fd uintptr) bool {
 // ReadAt reads as io.ReaderAt says.
 func (f *File) ReadAt(p []byte, off int64) (int, error) { return f.d.ReadAt(p, off) }
 
-// ID returns the identity of the file that is open, whatever its path names by now.
+// ID returns the identity of the open file, even if its path names another by now.
 func (f *File) ID() ID { return f.d.id }
 
 // Size returns the file's present size in bytes.

@@ -62,7 +62,7 @@ func Look(path string) (Files, error) {
 }
 
 // lookAround is Look without the contents. It opens nothing: the descriptor of the main file
-// would be kept, and with it whatever it is mounted on.
+// would be kept, and with it the mount that it is on.
 func lookAround(real string) (f Files, err error) {
 	f.path = real
 	for suffix, m := range map[string]*FileState{"": &f.Main, sqlitefile.WALSuffix: &f.WAL, sqlitefile.JournalSuffix: &f.Journal} {

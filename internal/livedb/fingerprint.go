@@ -48,7 +48,7 @@ func TakeFingerprint(path string) (Fingerprint, error) {
 	return f.Fingerprint, err
 }
 
-// sidecarState opens a -wal or -journal, on which nobody holds locks.
+// sidecarState opens a -wal or -journal, on which no process holds locks.
 func sidecarState(path string, head int64) (FileState, error) {
 	f, err := OpenSidecar(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -5,9 +5,9 @@ import (
 	"os"
 )
 
-// NextData returns where at or after off the next bytes of r lie that are stored, and
+// NextData returns the offset, at or after off, of the next stored bytes of r, and
 // not a hole of a sparse file, which reads as zeros; the file's size where there are
-// none. Where that cannot be told it is off.
+// none. Where that is unknown it is off.
 func NextData(r io.ReaderAt, off int64) int64 {
 	switch f := r.(type) {
 	case *os.File:

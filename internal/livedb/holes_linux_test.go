@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Lost: minutes and gigabytes, for a log that somebody made large with a hole in it.
+// Lost: minutes and gigabytes, for a log that is large only because of a hole in it.
 func TestCopyKeepsHoles(t *testing.T) {
 	dir := t.TempDir()
 	src, err := os.Create(filepath.Join(dir, "src"))

@@ -35,7 +35,7 @@ func TestIndexKeepsTheLocks(t *testing.T) {
 	}
 }
 
-// A -shm that is deleted and that nobody uses gives its descriptor back: a
+// A -shm that is deleted and not in use gives its descriptor back: a
 // service that looks for months does not run out of them.
 func TestIndexDescriptorsAreGivenBack(t *testing.T) {
 	path := makeDB(t, "CREATE TABLE t(a)")
@@ -44,7 +44,7 @@ func TestIndexDescriptorsAreGivenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		if used, known := indexUsed(t, path); used || !known {
-			t.Errorf("nobody uses it: %v, %v", used, known)
+			t.Errorf("not in use: %v, %v", used, known)
 		}
 		if err := os.Remove(path + "-shm"); err != nil {
 			t.Fatal(err)

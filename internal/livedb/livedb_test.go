@@ -194,8 +194,8 @@ func TestKeptDescriptorsAreBounded(t *testing.T) {
 	}
 }
 
-// The swap of a database file rests on this lock: nobody may read or write it
-// meanwhile, and it must not be had while anybody does.
+// The swap of a database file rests on this lock: no process may read or write it
+// meanwhile, and it must not be granted while one does.
 func TestLockExclusive(t *testing.T) {
 	for _, mode := range []string{"delete", "wal"} {
 		path := makeDB(t, "PRAGMA journal_mode="+mode+"; CREATE TABLE t(a)")
@@ -298,7 +298,7 @@ func TestFingerprint(t *testing.T) {
 // A restore asks who has the database open; a user not seen would have its file swapped away under it.
 func TestUsers(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED, NOTHING PROVEN: only Linux tells")
+		t.Skip("SKIPPED, NOTHING PROVEN: only Linux reports that")
 	}
 	path := makeDB(t, "CREATE TABLE t(a)")
 	cmd := exec.Command("sqlite3", path)

@@ -10,7 +10,7 @@ import (
 // LockExclusive keeps every SQLite connection, of this process too, from
 // reading or writing the database file at path until unlock is called (SQLite's
 // EXCLUSIVE state). It tries at least once and then until ctx ends; ErrBusy when
-// somebody still held a lock then, the context's error when it was cancelled. A
+// another process still held a lock then, the context's error when it was cancelled. A
 // connection that is open but idle in a rollback-journal mode holds no lock and
 // is not noticed: see Users. The lock is one on the file that path names now,
 // not on the name. unlock may be called twice.

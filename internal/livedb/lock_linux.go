@@ -48,7 +48,7 @@ func tryLockExclusive(_ context.Context, path string) (unlock func() error, err 
 }
 
 // setLock sets or clears the lock through d's own open file description, which
-// therefore conflicts with this process's POSIX locks as with anybody's.
+// therefore conflicts with this process's POSIX locks as with any other's.
 func setLock(d *descriptor, kind int16) error {
 	l := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: sqlitefile.LockByte, Len: sqlitefile.LockBytes}
 	return unix.FcntlFlock(d.Fd(), unix.F_OFD_SETLK, &l)

@@ -18,7 +18,7 @@ const (
 // and returns when it has ended; it may be called twice, and has to be called. The
 // end of ctx ends it, too.
 //
-// It is a help, and returns no error: whatever cannot be read here, the caller
+// It is an optimisation, and returns no error: what cannot be read here, the caller
 // finds, and reports, when it reads that itself. It ends by itself at the first error;
 // where the file system does not report what is in the cache; and where memory is
 // too short to keep what was read. Outside Linux it does nothing.

@@ -27,7 +27,7 @@ func coldFile(t *testing.T, size int) *os.File {
 	lf := &File{d: &descriptor{File: f}}
 	if _, err := lf.cached(make([]byte, 1), 0); err != nil {
 		Prefetch(t.Context(), f.Name())() // has nothing to do
-		t.Skipf("SKIPPED, NOTHING PROVEN: the file system of %s does not tell what is cached: %v", f.Name(), err)
+		t.Skipf("SKIPPED, NOTHING PROVEN: the file system of %s does not report what is cached: %v", f.Name(), err)
 	}
 	evict(t, f)
 	return f
@@ -47,7 +47,7 @@ func evict(t *testing.T, f *os.File) {
 			return
 		}
 	}
-	t.Skip("SKIPPED, NOTHING PROVEN: the file system does not let go of what is cached")
+	t.Skip("SKIPPED, NOTHING PROVEN: the file system does not evict its cache")
 }
 
 // resident counts the pages of f that are in the page cache, and all. Unlike a read

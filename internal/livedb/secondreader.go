@@ -28,7 +28,7 @@ func (t *Tx) SecondReader() *Tx { return t.second }
 // mark 0) without which no checkpoint may change the database file, so that a
 // transaction that sees no frame either reads the same file.
 //
-// Of a write transaction (see Within) it is in every journal mode: nobody commits while that
+// Of a write transaction (see Within) it is in every journal mode: no other connection commits while that
 // has its lock.
 func (t *Tx) OpenSecondReader(ctx context.Context) error {
 	switch {

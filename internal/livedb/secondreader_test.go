@@ -16,7 +16,7 @@ func TestSecondReaderSeesTheSameState(t *testing.T) {
 	run(t, db, `PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, a);
 		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<2000) INSERT INTO t(a) SELECT randomblob(300) FROM n;`)
 	// A writer in another process that commits, checkpoints in every way, and lets the
-	// log begin anew.
+	// log restart.
 	stop := startPython(t, db, `
 c.execute("PRAGMA busy_timeout=5000")
 ready()
@@ -57,7 +57,7 @@ for i in range(10**9):
 	t.Logf("%d second readers of 200", seconds)
 }
 
-// Where nobody has written for a while there is no log that tells states apart.
+// Without recent writes there is no log that distinguishes states.
 func TestSecondReaderOfAQuietDatabase(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "data.db")
 	run(t, db, `PRAGMA journal_mode=wal; CREATE TABLE t(a); INSERT INTO t VALUES(1);`)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Lost: a program that hangs for good, deaf to SIGTERM, because somebody made a
+// Lost: a program that hangs for good, ignoring SIGTERM, because of a
 // pipe where SQLite keeps its log; or that reads through a link what SQLite would not.
 func TestMisplacedSidecars(t *testing.T) {
 	make := map[string]func(string) error{

@@ -12,9 +12,9 @@ const (
 	// of ours holds its lock meanwhile.
 	InPlace
 	// Immutable takes no lock, and looks for no log: the main file has to be all there
-	// is, and that nobody came has to be proven afterwards.
+	// is, and it has to be proven afterwards that no other process opened it.
 	Immutable
-	// PrivateCopy reads a copy, under proof that nobody wrote while it was made. SQLite
+	// PrivateCopy reads a copy, under proof that nothing was written during the copy. SQLite
 	// recovers the copy as it would the original.
 	PrivateCopy
 )
@@ -39,7 +39,7 @@ type Needs struct {
 	// is in place, where there can be one.
 	Constraints bool
 	// MaxCopy is the largest database in bytes, with its log, that is copied for that alone.
-	// Where nothing else is possible it is copied whatever its size.
+	// Where nothing else is possible a database of any size is copied.
 	MaxCopy int64
 }
 
@@ -50,7 +50,7 @@ type Needs struct {
 //	----------------------------+-------------------+--------------------+-----------------------------
 //	no log, or a journal in use | read-only, copy   | read-only, copy    | in place, copy* | read-only
 //	log in use                  | read-only, copy   | read-only, copy    | in place, read-only, copy
-//	log, nobody uses its -shm   | read-only, copy   | copy* | as in use  | copy* | as in use
+//	log, its -shm not in use    | read-only, copy   | copy* | as in use  | copy* | as in use
 //	log without -shm            | read-only, copy ¹ | copy               | copy
 //	WAL mode without a log      | read-only, copy ¹ | immutable          | copy* | immutable
 //
@@ -58,7 +58,7 @@ type Needs struct {
 //	¹  copy at once by a user who may not write to the file: what SQLite created there would
 //	   be that user's, and the application might not be able to use it
 //
-// A snapshot never keeps writers waiting in WAL mode; in the rollback-journal modes it does. A check writes no index of an owner who died: that is evidence of
+// A snapshot never keeps writers waiting in WAL mode; in the rollback-journal modes it does. A check does not rebuild the index of an owner that died: the index is evidence of
 // how far the log went.
 func (f Files) Strategies(n Needs) []Choice {
 	s := situation{
@@ -80,7 +80,7 @@ type situation struct {
 	frames   bool  // the -wal is not empty
 	index    bool  // there is a -shm
 	complete bool  // there are both
-	idle     bool  // nobody uses the -shm
+	idle     bool  // the -shm is not in use
 	writable bool  // by us
 	bytes    int64 // of the main file and its log
 }
@@ -116,5 +116,5 @@ func (s situation) strategies(n Needs) []Choice {
 	case n.Constraints:
 		return []Choice{{Immutable, "the database is large and not in use; a full check evaluates them on a copy"}}
 	}
-	return []Choice{{Immutable, "nobody has it open, and the main file is all there is"}}
+	return []Choice{{Immutable, "no process has it open, and there is only the main file"}}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // tidy removes what SQLite created next to the database for our reading, unless
-// somebody else uses it by now. Our connection is closed.
+// another process uses it by now. Our connection is closed.
 func (f Files) tidy() error {
 	if f.WAL.Size > 0 && f.Index {
 		return nil
@@ -82,7 +82,7 @@ func removeIndex(real string) error {
 	return errors.Join(err, unlock())
 }
 
-// harmless drops errors that mean only that the files stay: somebody uses them.
+// harmless drops errors that mean only that the files stay: they are in use.
 func harmless(err error) error {
 	switch sqlite.Classify(err) {
 	case sqlite.ClassBusy, sqlite.ClassPermission:

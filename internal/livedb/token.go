@@ -24,7 +24,7 @@ func (t *Tx) Token() (*Token, error) {
 	if _, err := t.conn.Moved(); err != nil {
 		return nil, nil
 	}
-	// Nobody writes into the file while the transaction lasts, but for a checkpoint.
+	// While the transaction lasts, only a checkpoint writes into the file.
 	files, err := TakeFingerprint(t.path)
 	if err != nil {
 		return nil, Explain("snapshot", t.path, err)

@@ -21,17 +21,17 @@ type Tx struct {
 	files    Files // what was there when we came
 	tidies   bool  // Close removes what SQLite created for our reading
 	private  *durable.ScratchFile
-	borrowed bool // the transaction is somebody else's, who writes in it
+	borrowed bool // the transaction is the caller's, who writes in it
 	second   *Tx
 }
 
 // Info says what the image is.
 func (t *Tx) Info() Info { return t.info }
 
-// Path is that of the database, free of symbolic links.
+// Path is the database's path, free of symbolic links.
 func (t *Tx) Path() string { return t.path }
 
-// Choice says by which strategy the database is read, and why.
+// Choice is the strategy by which the database is read, and its reason.
 func (t *Tx) Choice() Choice { return t.choice }
 
 // Position is how far into the log t sees; ok is false where there is no log, or
@@ -135,7 +135,7 @@ func (t *Tx) Prefetch(ctx context.Context) (stop func()) {
 // ImageFile opens the database file where it is the image of t, byte for byte, and is
 // nil where there is any doubt.
 //
-// It is in the rollback-journal modes. The SHARED lock of t keeps everybody from the
+// It is in the rollback-journal modes. The SHARED lock of t keeps every process from the
 // EXCLUSIVE one that writing into the file takes, no journal is hot under it, and the
 // reading transaction has nothing of its own.
 func (t *Tx) ImageFile(ctx context.Context) *File {

@@ -15,7 +15,7 @@ import (
 	"example.com/snapd/internal/livedb"
 )
 
-// largeSchema makes some 40 MB, of which a replacement must flush pages more than
+// largeSchema makes some 40 MB, so that a replacement must flush pages more than
 // once before it commits.
 const largeSchema = `CREATE TABLE big(id INTEGER PRIMARY KEY, state TEXT, body BLOB);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<10000)
@@ -58,7 +58,7 @@ type hanging struct{}
 func (hanging) Read([]byte) (int, error) { fmt.Println("ready"); select {} }
 
 // The machine dies when most pages of a restore are already in the WAL or even in
-// the file: whoever opens the database next must find the old one, whole.
+// the file: the next process that opens the database must find the old one, whole.
 func TestReplaceIsKilled(t *testing.T) {
 	for _, journal := range []string{"wal", "delete"} {
 		db := filepath.Join(t.TempDir(), "data.db")

@@ -43,7 +43,7 @@ c.execute("INSERT INTO t VALUES(2)"); ready(); sys.stdin.read()`)
 }
 
 // A database in the middle of use keeps its -wal and -shm, and no commit of the
-// application's is folded in by us.
+// application's is applied by us.
 func TestOpenWALIsLeftAlone(t *testing.T) {
 	dir := t.TempDir()
 	db := filepath.Join(dir, "data.db")
@@ -228,7 +228,7 @@ func TestCopyIsCancelled(t *testing.T) {
 	}
 }
 
-// Nor is a small image taken once nobody wants it, and its progress goes to its end.
+// Nor is a small image taken once it is cancelled, and its progress goes to its end.
 func TestSmallCopyIsCancelled(t *testing.T) {
 	s := pinned(t, "CREATE TABLE t(a)")
 	defer s.Close()

@@ -14,7 +14,7 @@ import (
 	"example.com/snapd/internal/livedb"
 )
 
-// Past 1 GiB lies the page with the lock bytes, which SQLite never stores and
+// Past 1 GiB is the page with the lock bytes, which SQLite never stores and
 // refuses to read: an image that trips over it is shifted or cut from there on.
 // Writes about 4 GiB to the temporary directory; run by "make soak".
 func TestPastTheLockBytePage(t *testing.T) {

@@ -86,7 +86,7 @@ func TestOurConnectionsKeepTheApplicationsLocks(t *testing.T) {
 }
 
 // Two snapshots that overlap, or one that is killed, would each take the empty
-// WAL for the other's: somebody has to remove it.
+// WAL for the other's: one of them has to remove it.
 func TestOverlappingSnapshotsLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	db := filepath.Join(dir, "data.db")

@@ -12,7 +12,7 @@ import (
 	"example.com/snapd/internal/sqlite"
 )
 
-// Whatever the path looks like, that file is backed up and no other.
+// For every form of the path, that file is backed up and no other.
 func TestOddPathsAndLinks(t *testing.T) {
 	for _, name := range []string{"a b.db", "q?mode=memory.db", "h#x.db", "p%41.db", "ü–数据.db", "a&b=c.db"} {
 		dir := t.TempDir()

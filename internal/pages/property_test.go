@@ -19,7 +19,7 @@ import (
 // A backup is what SQLite itself makes of the files as they lay when the snapshot
 // began, whatever others do to the database while it is being read: were it not, it
 // would mix two states of pages, and be corrupt or, worse, plausible. Operations, and
-// the moments at which they come, are picked at random; a failure tells the
+// the moments at which they come, are picked at random; a failure prints the
 // variant with its seed, which play repeats.
 func TestImageWhileOthersWork(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
@@ -75,7 +75,7 @@ type happened struct{ images, seconds, restarted, checkpointed, grown, shrunk, h
 
 func (h *happened) enough(t *testing.T) {
 	t.Helper()
-	t.Logf("%d images, %d of second readers; in mid-read: %d logs begun anew, %d times the file written by a checkpoint, %d times grown, %d times shrunk, %d writers held off",
+	t.Logf("%d images, %d of second readers; in mid-read: %d logs restarted, %d times the file written by a checkpoint, %d times grown, %d times shrunk, %d writers held off",
 		h.images.Load(), h.seconds.Load(), h.restarted.Load(), h.checkpointed.Load(), h.grown.Load(), h.shrunk.Load(), h.heldOff.Load())
 	for _, n := range []*atomic.Int64{&h.images, &h.seconds, &h.restarted, &h.checkpointed, &h.grown, &h.shrunk, &h.heldOff} {
 		if n.Load() == 0 {
@@ -113,11 +113,11 @@ func play(t *testing.T, v variant, rounds int, sum *happened) {
 // round takes one image and that of its second reader, each twice, while the application works.
 func (p *player) round() {
 	ready := p.operations(p.r.IntN(5), "pin", "unpin", "reopen")
-	if p.r.IntN(3) == 0 { // the log wholly in the file: its next writer may begin it anew under us
+	if p.r.IntN(3) == 0 { // the log is checkpointed: its next writer may restart it under us
 		ready = append(ready, operation{"other:COMMIT"}, operation{"PRAGMA wal_checkpoint(restart)"})
 	}
 	if n := p.app.start(ready)(); n > 0 {
-		p.t.Errorf("%d of %v were held off, and nobody else is there", n, ready)
+		p.t.Errorf("%d of %v were held off, and there is no other process", n, ready)
 	}
 	s, want := p.begin()
 	defer s.Close()
@@ -213,7 +213,7 @@ func (w interrupted) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// heldOff is told how many operations failed for a lock while the snapshot was open.
+// heldOff receives the number of operations that failed for a lock while the snapshot was open.
 func (p *player) heldOff(n int) {
 	p.sum.heldOff.Add(int64(n))
 	if n > 0 && p.journal == "wal" {
@@ -249,7 +249,7 @@ func (p *player) plain() []byte {
 	return image
 }
 
-// files is what tells a log that was begun anew, and a checkpoint. A -wal may be opened
+// files shows whether a log was restarted, and a checkpoint. A -wal may be opened
 // and closed: SQLite locks bytes of the -shm and of the database only.
 type files struct {
 	written time.Time // the database file

@@ -95,7 +95,7 @@ func (t *WriteTx) newPage1(image []byte, pageCount int64) (page1 []byte, next ui
 	page1 = bytes.Clone(image)
 	copy(page1[hdrWriteFormat:hdrWriteFormat+2], t.page1[hdrWriteFormat:])
 	copy(page1[hdrCookie:hdrCookie+4], t.page1[hdrCookie:])
-	// The pager will declare the count valid, whoever wrote the image.
+	// The pager will declare the count valid, whichever program wrote the image.
 	binary.BigEndian.PutUint32(page1[hdrPageCount:], uint32(pageCount))
 	live, old := binary.BigEndian.Uint32(t.page1[hdrCookie:]), binary.BigEndian.Uint32(image[hdrCookie:])
 	next = max(live, old) + cookieStep
@@ -106,7 +106,7 @@ func (t *WriteTx) newPage1(image []byte, pageCount int64) (page1 []byte, next ui
 }
 
 // cookieStep is how far Replace sets the schema cookie ahead: further than the changes
-// of the schema that an application makes until somebody asks.
+// of the schema that an application makes until it is asked for.
 const cookieStep = 1024
 
 // Cookie is the schema cookie that Replace has set, and with which a commit makes it

@@ -11,7 +11,7 @@ import (
 	"example.com/snapd/internal/testdb"
 )
 
-// openTo lets nobody reach the files under dir, to read only.
+// openTo lets the user nobody reach the files under dir, to read only.
 func openTo(t *testing.T, dir string, fileMode, dirMode os.FileMode) {
 	t.Helper()
 	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {

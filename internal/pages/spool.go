@@ -12,7 +12,7 @@ import (
 // spoolBatches of copyBatch bytes are read ahead of what is written.
 const spoolBatches = 3
 
-// Spool writes the same as CopyTo, for a caller whom writers wait for: where nobody can
+// Spool writes the same as CopyTo, for a caller that writers wait for: where no process can
 // change the file it reads the file itself, while what was read before is written.
 //
 // That is in the rollback-journal modes: see livedb.Tx.ImageFile.
@@ -97,7 +97,7 @@ func readFile(f io.ReaderAt, info livedb.Info, free <-chan []byte, full chan<- b
 }
 
 // readPages fills buf with the whole pages at off. The page with the lock bytes is none:
-// SQLite gives zeros for it, and Windows lets nobody read what another has locked.
+// SQLite gives zeros for it, and Windows lets no process read what another has locked.
 func readPages(f io.ReaderAt, info livedb.Info, buf []byte, off int64) error {
 	page := int64(info.PageSize)
 	lockAt := (lockPage(info.PageSize)-1)*page - off

@@ -13,12 +13,12 @@ import (
 )
 
 // The spool reads the file behind SQLite's back. What could write into it meanwhile, in
-// whatever mode, must be held off as long as the snapshot stands, and not only as long
-// as nobody closes a descriptor: else the image mixes two states.
+// any mode, must be held off as long as the snapshot is open, and not only as long
+// as no descriptor is closed: else the image mixes two states.
 func TestSpoolKeepsWritersOut(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, "CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t SELECT value, randomblob(3000) FROM generate_series(1,1500)")
-	want, err := os.ReadFile(db) // nobody has it open yet
+	want, err := os.ReadFile(db) // it is not open yet
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"example.com/snapd/internal/livedb"
 )
 
-// What lies where SQLite has its lock bytes is no page, and SQLite gives zeros for it.
+// The place of SQLite's lock bytes is no page, and SQLite reads zeros there.
 // Read from the file it would give the same state another digest. Writes 2 GiB.
 func TestSpoolPastTheLockBytePage(t *testing.T) {
 	for _, size := range []string{"65536", "1024"} {

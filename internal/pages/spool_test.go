@@ -14,7 +14,7 @@ import (
 )
 
 // The file at the path may be another one by now: a spool that read it would store a
-// database that nobody asked for, as a proven backup of this one.
+// database that was not asked for, as a proven backup of this one.
 func TestSpoolReadsNoOtherFile(t *testing.T) {
 	dir := t.TempDir()
 	db, other := filepath.Join(dir, "data.db"), filepath.Join(dir, "other.db")
@@ -88,7 +88,7 @@ type refusing struct{ err error }
 
 func (r refusing) Write([]byte) (int, error) { return 0, r.err }
 
-// On Windows a writer's lock keeps others from reading the bytes that it lies on. Were
+// On Windows a writer's lock keeps others from reading the bytes that it covers. Were
 // they read, no database of more than 1 GiB could be backed up while a writer waits.
 func TestSpoolReadsNoLockBytes(t *testing.T) {
 	for _, size := range []int{512, 65536} {

@@ -13,7 +13,7 @@ import (
 	"example.com/snapd/internal/livedb"
 )
 
-// identified begins a snapshot and takes its state token; in the rollback-journal modes it lets go of it.
+// identified begins a snapshot and takes its state token; in the rollback-journal modes it releases its lock.
 func identified(t *testing.T, db string) (*Snapshot, *livedb.Token) {
 	t.Helper()
 	s, err := Begin(t.Context(), db, livedb.Options{ScratchDir: t.TempDir()})
@@ -78,7 +78,7 @@ func TestMatches(t *testing.T) {
 				t.Parallel()
 				db := filepath.Join(t.TempDir(), "data.db")
 				shell(t, db, "PRAGMA journal_mode="+journal+"; "+sampleSchema)
-				// Somebody has it open, so that the log stays.
+				// Another connection has it open, so that the log stays.
 				other := python(t, db, "c.execute('SELECT count(*) FROM account').fetchall(); ready(); sys.stdin.read()")
 				shell(t, db, c.before)
 				s, m := identified(t, db)
@@ -121,7 +121,7 @@ func overwrite(t *testing.T, path, with string) {
 }
 
 // Lost: the state of the database that a symbolic link names by now. The one that was
-// saved lies where it lay, and its page 1 is the same.
+// saved is where it was, and its page 1 is the same.
 func TestMatchesThroughALinkThatMoves(t *testing.T) {
 	dir := t.TempDir()
 	now, link := filepath.Join(dir, "now.db"), filepath.Join(dir, "link.db")
@@ -149,7 +149,7 @@ func TestMatchesThroughALinkThatMoves(t *testing.T) {
 	}
 }
 
-// A database that nobody has open: what we leave next to it is nothing, as without a token.
+// A database that no process has open: nothing is left next to it, as without a token.
 func TestMatchesOfAQuietDatabase(t *testing.T) {
 	for _, journal := range []string{"wal", "delete"} {
 		dir := t.TempDir()

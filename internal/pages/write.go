@@ -10,14 +10,14 @@ import (
 	"example.com/snapd/internal/sqlite"
 )
 
-// WriteTx is one write transaction on a live database. Nobody else can write
+// WriteTx is one write transaction on a live database. No other connection can write
 // while it is open; readers are welcome, in the rollback-journal modes until
 // Replace needs room or Commit begins.
 type WriteTx struct {
 	wait    time.Duration // how long one lock is waited for
 	path    string
 	conn    *sqlite.Conn
-	ownLog  bool // nobody had a -wal when we came
+	ownLog  bool // there was no -wal at the beginning
 	snap    *Snapshot
 	page1   []byte
 	cookie  uint32 // that Replace has set
@@ -150,7 +150,7 @@ func (t *WriteTx) OpenSecondReader(ctx context.Context) error {
 	return t.snap.OpenSecondReader(ctx)
 }
 
-// Commit makes the replacement visible to everybody, atomically. Readers that are
+// Commit makes the replacement visible to every reader, atomically. Readers that are
 // in the way are waited for as BeginWrite says, within ctx; after an error (ErrBusy, …) the
 // transaction is still open: try again or Rollback.
 func (t *WriteTx) Commit(ctx context.Context) error {
@@ -171,12 +171,12 @@ func (t *WriteTx) Commit(ctx context.Context) error {
 		return livedb.Explain(op, t.path, err)
 	}
 	t.state = writeEnded
-	t.closing = t.end() // told by Rollback: the commit stands
+	t.closing = t.end() // Rollback returns it: the commit is done
 	return nil
 }
 
 // Rollback ends the transaction and leaves the database as it was. Defer it: after
-// Commit it changes nothing, and its error is only that of closing the connection.
+// Commit it changes nothing, and returns only the error of closing the connection.
 func (t *WriteTx) Rollback() error {
 	if t.state != writeEnded {
 		t.state = writeEnded
@@ -188,7 +188,7 @@ func (t *WriteTx) Rollback() error {
 	return nil
 }
 
-// end closes the connection. If nobody had the database open when we came, the
+// end closes the connection. If the database was not open before, the
 // WAL holds our transaction only, and SQLite folds it in as for any application
 // that closes; else the WAL is left to those who use it.
 func (t *WriteTx) end() error {

@@ -35,7 +35,7 @@ func replace(t *testing.T, path string, image []byte, size int) (int64, error) {
 	return n, errors.Join(err, tx.Rollback())
 }
 
-// A restore must give back the image whatever the live database has become:
+// A restore must give back the image for any state of the live database:
 // larger, smaller, another vacuum mode, another journal mode, for every page size.
 // Connections that were open all the time, with their statements and cached
 // schema, must see it, in this process and in others.
@@ -128,7 +128,7 @@ func TestReplaceWritesDifferencesOnly(t *testing.T) {
 }
 
 // The safety copy is taken inside the transaction: it has every commit there was,
-// and nobody commits between it and the restore.
+// and there is no commit between it and the restore.
 func TestSnapshotInsideTheWrite(t *testing.T) {
 	for _, journal := range []string{"wal", "delete"} {
 		db := filepath.Join(t.TempDir(), "data.db")
@@ -245,7 +245,7 @@ func TestReplaceRefusesAnotherShape(t *testing.T) {
 }
 
 // The worst day: the schema is garbage or the tail of the file is gone. SQLite
-// still opens it, so the restore can go through its locks, and the damage is told.
+// still opens it, so the restore can go through its locks, and the damage is reported.
 func TestReplaceOverDamage(t *testing.T) {
 	for name, damage := range map[string]func(db string){
 		"schema": func(db string) {

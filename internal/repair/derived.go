@@ -74,7 +74,7 @@ func examine(ctx context.Context, path string) (_ *derived, _ digests, err error
 		return nil, nil, damageAs(err)
 	}
 	if len(d.indexes) > 0 && d.free {
-		return nil, nil, notRepairable("both an index and the list of free pages are damaged, so that unowned pages cannot be told apart")
+		return nil, nil, notRepairable("both an index and the list of free pages are damaged, so that it is unknown which of them an unowned page belongs to")
 	}
 	for _, name := range d.indexes {
 		root, err := conn.Int(ctx, "SELECT rootpage FROM sqlite_schema WHERE type='index' AND name="+sqlite.QuoteText(name))

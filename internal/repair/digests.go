@@ -119,7 +119,7 @@ func rowsOf(ctx context.Context, conn *sqlite.Conn, name string, columns []strin
 	return d, err
 }
 
-// appendValue appends what tells column i of the row from any other value, but for
+// appendValue appends bytes that distinguish column i of the row from any other value, but for
 // the bytes of a text or blob.
 func appendValue(b []byte, st *sqlite.Stmt, i int) []byte {
 	k := st.Type(i)

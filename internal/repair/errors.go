@@ -12,7 +12,7 @@ func notRepairable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrNotRepairable, fmt.Sprintf(format, args...))
 }
 
-// failed tells the database's fault, ErrNotRepairable, from that of the attempt.
+// failed distinguishes the database's fault, ErrNotRepairable, from the attempt's.
 func failed(path string, err error) error {
 	if errors.Is(err, ErrNotRepairable) {
 		return err

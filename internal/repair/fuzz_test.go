@@ -13,7 +13,7 @@ import (
 
 const maxFuzzed = 1 << 18 // bytes of each file
 
-// Whatever is in a damaged database, an attempt to repair it ends in time with a whole
+// For any damaged database, an attempt to repair it ends in time with a whole
 // file, or with a reason.
 func FuzzCopy(f *testing.F) {
 	seedSidecars(f, func(files [3][]byte) { f.Add(files[0], files[1], files[2]) })
@@ -41,7 +41,7 @@ func FuzzCopy(f *testing.F) {
 			t.Errorf("an attempt took %v", d)
 		}
 		if left := livedb.Sidecars(path); len(left) > 0 {
-			t.Errorf("left beside the file: %v", left)
+			t.Errorf("left next to the file: %v", left)
 		}
 		if e := (*integrity.CheckError)(nil); err != nil {
 			if !errors.Is(err, ErrNotRepairable) && !errors.As(err, &e) {

@@ -11,7 +11,7 @@ import (
 )
 
 // headerField reports whether a finding is about a field of the database header that
-// can be told from the rest of the file, or has one possible value.
+// follows from the rest of the file, or has one possible value.
 func headerField(f integrity.Finding) bool {
 	switch f.Code {
 	case integrity.CodeHeaderFractions, integrity.CodeHeaderVersion, integrity.CodeHeaderSchema, integrity.CodeHeaderEncoding:

@@ -7,14 +7,14 @@ import (
 )
 
 // threeTables has one row in each of three tables, each on a page of its own, and a log
-// that nothing copies unless told to.
+// that nothing copies on its own.
 const threeTables = `PRAGMA page_size=1024; PRAGMA journal_mode=wal;
 	CREATE TABLE a(id INTEGER PRIMARY KEY, v INT); CREATE TABLE b(id INTEGER PRIMARY KEY, v INT); CREATE TABLE d(id INTEGER PRIMARY KEY, v INT);
 	INSERT INTO a VALUES(1,0); INSERT INTO b VALUES(1,0); INSERT INTO d VALUES(1,0)`
 
 // A checkpoint died after the first of two pages, and the newer copy of the second one
 // is damaged: the file is no state. Lost otherwise: consistency, to a mixture of two
-// transactions that is called whole, and of which it is said that nothing is lost.
+// transactions that is called whole, with a report that nothing is lost.
 func TestRepairLogDeadCheckpoint(t *testing.T) {
 	path := makeDB(t, "x.db", threeTables)
 	c := connect(t, path)

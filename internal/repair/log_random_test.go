@@ -43,7 +43,7 @@ func damage(rnd *rand.Rand, log []byte) []byte {
 	return log
 }
 
-// Logs damaged in one to three places, beside files that no checkpoint has touched,
+// Logs damaged in one to three places, with files that no checkpoint has touched,
 // one has brought up to date, or one could bring up to date in part only. Lost
 // otherwise: consistency, to a repair that mixes two states, which no check can see.
 func TestRepairLogDamagedAtRandom(t *testing.T) {

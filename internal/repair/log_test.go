@@ -53,7 +53,7 @@ func makeHistory(t *testing.T, n int, after func(i int, c *sqlite.Conn)) logHist
 	return h
 }
 
-// image is the database with its log folded in, as SQLite's pager has it.
+// image is the database with its log applied, as SQLite's pager has it.
 func image(t *testing.T, c *sqlite.Conn) (b []byte) {
 	t.Helper()
 	err := c.Each(t.Context(), "SELECT data FROM sqlite_dbpage ORDER BY pgno", func(s *sqlite.Stmt) error {
@@ -134,7 +134,7 @@ func TestRepairLogDamagedAnywhere(t *testing.T) {
 }
 
 // repairs checks what becomes of main and log: state want, with dropped transactions
-// told, or one fewer where the damaged one cannot be told from a torn tail.
+// told, or one fewer where the damaged one looks like a torn tail.
 func (h *logHistory) repairs(t *testing.T, name string, main, log []byte, want int, lost int64, index ...[]byte) {
 	t.Helper()
 	path := lay(t, main, log, index...)
@@ -154,7 +154,7 @@ func (h *logHistory) repairs(t *testing.T, name string, main, log []byte, want i
 		t.Errorf("%s: repaired to state %d, want %d: %+v", name, got, want, m)
 	}
 	if lost > 0 && (m.Dropped < 1 || m.Dropped > lost) || lost == 0 && m.Dropped != 0 {
-		t.Errorf("%s: %d transactions are lost, told of %d", name, lost, m.Dropped)
+		t.Errorf("%s: %d transactions are lost, %d reported", name, lost, m.Dropped)
 	}
 	wantWhole(t, path, m)
 }
@@ -205,7 +205,7 @@ func TestRepairLogWithoutItsBeginning(t *testing.T) {
 	}
 }
 
-// A checkpoint has copied the whole log into the database, as is usual while nobody
+// A checkpoint has copied the whole log into the database, as is usual while no process
 // writes; then the log is damaged. The proven part of it is older than the file:
 // laid over it, it gives a mixture that every check may pass.
 func TestRepairLogAfterCheckpoint(t *testing.T) {
@@ -266,7 +266,7 @@ func TestUndoingIsNoCheckpoint(t *testing.T) {
 	}
 }
 
-// A log that a crash cut short anywhere, beside a file that no checkpoint has
+// A log that a crash cut short anywhere, with a file that no checkpoint has
 // touched, or that one has brought up to date before: nothing is wrong with either.
 // Lost otherwise: half a day of work, to a false alarm after every power failure.
 func TestTornTailIsNoAlarm(t *testing.T) {

@@ -68,7 +68,7 @@ func (r Result) Summary() string {
 // that is in it. report is the check of the original, and dir is for pages that are
 // written again meanwhile; "" is the system's directory for temporary files. The
 // result is proven: every table's rows are the same before and after, and a full check
-// finds no damage. Nobody else may have the file open.
+// finds no damage. No other process may have the file open.
 //
 // Afterwards path is one file without sidecars. Where Copy fails the copy is of no
 // further use. Errors: ErrNotRepairable, with the reason; an *integrity.CheckError

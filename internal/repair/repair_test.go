@@ -26,7 +26,7 @@ var mustRepair = []string{
 	"wal_header_damaged", "wal_magic_damaged", "wal_stale_tail_no_index",
 }
 
-// Whatever Copy calls whole is whole, and has the rows that the C shell finds in the
+// A copy that Copy calls whole is whole, and has the rows that the C shell finds in the
 // damaged file. Lost otherwise: half a day of work, to an old backup, for damage that
 // costs no row; or rows, to a repair that only looks like one.
 func TestRepairFixtures(t *testing.T) {
@@ -80,7 +80,7 @@ func checkFull(t *testing.T, path string) integrity.Report {
 func wantWhole(t *testing.T, path string, m Result) {
 	t.Helper()
 	if left := livedb.Sidecars(path); len(left) != 0 {
-		t.Errorf("left beside the repaired file: %v", left)
+		t.Errorf("left next to the repaired file: %v", left)
 	}
 	if rep := checkFull(t, path); rep.Damaged() || rep.Verdict != m.Report.Verdict {
 		t.Errorf("repaired, and yet %s: %v", rep.Verdict, rep.Findings)

@@ -59,7 +59,7 @@ type Timer struct {
 	lastAt    time.Time // last attempt, for the least spacing
 }
 
-// NewTimer returns a Timer whose first backup, that of the start-up, is due at once.
+// NewTimer returns a Timer whose first backup, the start-up backup, is due at once.
 func NewTimer(o Options) *Timer { return &Timer{o: o, startup: true} }
 
 // Due returns why a backup is due at now, or None.

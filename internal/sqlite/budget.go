@@ -133,7 +133,7 @@ func (c *Conn) interrupted(ctx context.Context, op string) error {
 	return c.fail(op, sqlite3.SQLITE_INTERRUPT)
 }
 
-// Spent is what was used since Limit was called; its Memory is not told.
+// Spent is what was used since Limit was called; its Memory is not reported.
 func (c *Conn) Spent() Budget {
 	return Budget{Steps: c.meter.steps, Time: time.Since(c.meter.start)}
 }

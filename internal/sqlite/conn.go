@@ -23,7 +23,7 @@ type Options struct {
 	// ReadOnly opens with mode=ro: SQLite can then neither roll back a hot
 	// journal nor checkpoint, and does not evaluate CHECK constraints in checks.
 	ReadOnly bool
-	// Immutable promises that nobody changes the file; locks, -wal and -journal
+	// Immutable promises that no process changes the file; locks, -wal and -journal
 	// are then ignored. For private copies only.
 	Immutable bool
 	// Untrusted switches on everything that keeps a crafted file from running its
@@ -81,7 +81,7 @@ func URI(path string, query url.Values) (string, error) {
 // damage shows at the first statement.
 func Open(path string, o Options) (*Conn, error) {
 	q := url.Values{}
-	// The host may have switched SQLite's shared cache on for everybody (sqlite3_enable_shared_cache):
+	// The host may have switched SQLite's shared cache on for every connection (sqlite3_enable_shared_cache):
 	// its locks and its file would be ours as well.
 	flags := int32(sqlite3.SQLITE_OPEN_URI | sqlite3.SQLITE_OPEN_FULLMUTEX | sqlite3.SQLITE_OPEN_PRIVATECACHE)
 	if o.ReadOnly || o.Immutable {

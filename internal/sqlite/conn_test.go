@@ -34,7 +34,7 @@ func makeDB(t *testing.T, name, script string) string {
 	return path
 }
 
-// A path is data, whatever characters it holds: opening another file would back up the wrong one.
+// A path is data, with any characters: opening another file would back up the wrong one.
 func TestOpenOddPaths(t *testing.T) {
 	for _, name := range []string{"a b.db", "q?mode=memory.db", "h#x.db", "p%41.db", "ü–数据.db", "a&b=c.db"} {
 		path := makeDB(t, name, "CREATE TABLE t(a); INSERT INTO t VALUES(42)")
@@ -86,7 +86,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// The last connection's close must not fold somebody's WAL into the file.
+// The last connection's close must not checkpoint another program's WAL.
 func TestCloseDoesNotCheckpoint(t *testing.T) {
 	path := makeDB(t, "x.db", "CREATE TABLE t(a)")
 	w, err := Open(path, Options{})
@@ -250,7 +250,7 @@ func TestOpenSharesNoCache(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if _, err := host.ExecContext(ctx, "INSERT INTO t VALUES(3)"); err != nil {
-		t.Errorf("beside our reading: %v", err)
+		t.Errorf("during our reading: %v", err)
 	}
 	if n := value(t, c, "SELECT count(*) FROM t"); n != 2 {
 		t.Errorf("%d rows", n)

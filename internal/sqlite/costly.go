@@ -35,7 +35,7 @@ type costly struct {
 	name string
 	args int32
 	call string // an SQL call of it
-	// within tells from the sizes of its text and blob arguments, in bytes, whether a call is cheap.
+	// within reports from the sizes of its text and blob arguments, in bytes, whether a call is cheap.
 	within func(sizes []int64) bool
 }
 

@@ -111,7 +111,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// The context ends a statement whose budget is not used up, and is told from it.
+// The context ends a statement whose budget is not used up, and is distinguished from it.
 func TestBudgetAndContext(t *testing.T) {
 	_, c := untrustedPair(t)
 	c.Limit(Budget{Time: time.Minute, Memory: 1 << 40})

@@ -39,7 +39,7 @@ const (
 	ClassOther       Class = iota // no statement about the database
 	ClassCorrupt                  // 11, 267, 523, 779: proof of damage
 	ClassNotADB                   // 26: the header is not SQLite's
-	ClassBusy                     // 5, 6 and extensions: somebody holds a lock
+	ClassBusy                     // 5, 6 and extensions: another connection holds a lock
 	ClassHotJournal               // 776: a rollback is pending and this connection may not do it
 	ClassInterrupted              // 9: cancelled by us
 	ClassIO                       // 10 and extensions

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// residentMemory is the process's resident memory in bytes; 0 when it cannot be told.
+// residentMemory is the process's resident memory in bytes; 0 when it is unknown.
 // It is asked every few milliseconds: os.ReadFile would leave a megabyte of garbage for
 // each second, and memory that grows with the database.
 func residentMemory() int64 {

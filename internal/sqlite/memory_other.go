@@ -2,5 +2,5 @@
 
 package sqlite
 
-// residentMemory cannot be told here.
+// residentMemory is unknown here.
 func residentMemory() int64 { return 0 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Moved reports whether the path of the main database no longer names the file that
-// the connection has open. An error says that the system does not tell.
+// the connection has open. An error means that the system does not report it.
 func (c *Conn) Moved() (bool, error) {
 	const op = "has the database moved"
 	name, err := libc.CString("main")
@@ -24,7 +24,7 @@ func (c *Conn) Moved() (bool, error) {
 	}
 	defer libc.Xfree(c.tls, answer)
 	if rc := sqlite3.Xsqlite3_file_control(c.tls, c.db, name, sqlite3.SQLITE_FCNTL_HAS_MOVED, answer); rc != sqlite3.SQLITE_OK {
-		return false, &Error{Op: op, Code: int(rc), Msg: "this system does not tell"}
+		return false, &Error{Op: op, Code: int(rc), Msg: "this system does not report it"}
 	}
 	return engine.Int(answer) != 0, nil
 }

@@ -36,7 +36,7 @@ func TestReadAheadForgets(t *testing.T) {
 					if err := by.Exec(t.Context(), "UPDATE t SET n=n+1"); err != nil {
 						t.Fatal(err)
 					}
-					if journal == "wal" && round%2 == 1 { // into the file, and the log begins anew
+					if journal == "wal" && round%2 == 1 { // into the file, and the log restarts
 						if err := writer.Exec(t.Context(), "PRAGMA wal_checkpoint(restart)"); err != nil {
 							t.Fatal(err)
 						}

@@ -178,7 +178,7 @@ func (s *Stmt) Int(i int) int64 {
 	return int64(sqlite3.Xsqlite3_column_int64(s.c.tls, s.p, int32(i)))
 }
 
-// Text returns column i as UTF-8 text, copied, whatever the database's encoding.
+// Text returns column i as UTF-8 text, copied, for any encoding of the database.
 func (s *Stmt) Text(i int) string {
 	p := sqlite3.Xsqlite3_column_text(s.c.tls, s.p, int32(i))
 	n := sqlite3.Xsqlite3_column_bytes(s.c.tls, s.p, int32(i))

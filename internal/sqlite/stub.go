@@ -11,7 +11,7 @@ import (
 	"example.com/snapd/internal/sqlite/engine"
 )
 
-// nothing is a function that gives NULL, whatever it is called with.
+// nothing is a function that returns NULL for any arguments.
 var nothing engine.Scalar = func(tls *libc.TLS, ctx uintptr, _ int32, _ uintptr) { sqlite3.Xsqlite3_result_null(tls, ctx) }
 
 // same is a collation to which all text is equal.

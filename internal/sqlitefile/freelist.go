@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// The freelist (§1.5) is a chain of trunk pages, of which the header names the first:
+// The freelist (§1.5) is a chain of trunk pages; the header names the first:
 //
 //	+------------+-----------+-------------+---
 //	| next trunk | leaves: n | n leaf pages …      4 bytes each

@@ -163,7 +163,7 @@ func (h *Header) SchemaCookie() uint32 { return h.u32(offSchemaCookie) }
 func (h *Header) SetSchemaCookie(v uint32) { h.put32(offSchemaCookie, v) }
 
 // SchemaFormat returns the schema format number and whether it is one that SQLite
-// knows; 0 is that of a database without a schema (§1.3.10).
+// knows; 0 is for a database without a schema (§1.3.10).
 func (h *Header) SchemaFormat() (v uint32, ok bool) {
 	v = h.u32(offSchemaFormat)
 	return v, v <= maxSchemaFormat

@@ -69,7 +69,7 @@ func (l *Log) stride() int64 { return int64(FrameHeaderSize + l.PageSize) }
 
 // ReadLog reads a write-ahead log. hint is the page size to assume where the header names
 // none, or 0. An error is one of reading or the context's, io.ErrUnexpectedEOF where the
-// log became shorter meanwhile; whatever it holds is no error.
+// log became shorter meanwhile; its content is never an error.
 func ReadLog(ctx context.Context, f LogFile, hint int) (*Log, error) {
 	l := &Log{}
 	if f.Size < WALHeaderSize {

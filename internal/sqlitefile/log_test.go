@@ -171,7 +171,7 @@ func TestCopied(t *testing.T) {
 	}
 }
 
-// FuzzLog reads any log beside any database.
+// FuzzLog reads any log with any database.
 func FuzzLog(f *testing.F) {
 	names, err := filepath.Glob(filepath.Join("..", "..", "testdata", "corrupt", "*-wal"))
 	if err != nil || len(names) == 0 {

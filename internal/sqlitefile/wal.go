@@ -54,7 +54,7 @@ func (h *WALHeader) PageSize() int {
 func (h *WALHeader) Salts() [8]byte { return [8]byte(h[16:24]) }
 
 // Intact reports whether the header names a page size and has its right checksum.
-// SQLite ignores the log otherwise, whatever it holds.
+// SQLite ignores the log otherwise.
 func (h *WALHeader) Intact() bool {
 	sum := h.Sum()
 	return binary.BigEndian.Uint32(h[:])&^1 == walMagic && h.PageSize() != 0 && sum.Equals(h[24:])
@@ -66,7 +66,7 @@ func (h *WALHeader) Valid() bool {
 	return known && h.Intact()
 }
 
-// Sum returns the checksum of the header, which that of the first frame continues.
+// Sum returns the checksum of the header, which the first frame's continues.
 func (h *WALHeader) Sum() WALSum {
 	sum := WALSum{BigEndian: h[3]&1 == 1}
 	sum.Add(h[:24])

@@ -201,7 +201,7 @@ func TestUndoneWhereTheStagedFileIsDamaged(t *testing.T) {
 	})
 }
 
-// Lost: what the application wrote after a crash, before anybody finished the swap; or
+// Lost: what the application wrote after a crash, before the swap was finished; or
 // the log that belongs to what it wrote into.
 func TestUsedAfterACrash(t *testing.T) {
 	each(t, func(t *testing.T, name string, s scenario) {

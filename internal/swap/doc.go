@@ -1,6 +1,6 @@
-// Package swap replaces a database file with a staged one, so that whatever
-// instant the process or the machine dies at, the database ends as the old one
-// or as the new one. It keeps what it replaces, where that is damaged, as a
+// Package swap replaces a database file with a staged one, so that the
+// database ends as the old one or as the new one, at whatever instant the process
+// or the machine dies. It keeps what it replaces, where that is damaged, as a
 // quarantine. It knows files and SQLite's locks, and nothing of backups.
 //
 // # A swap
@@ -10,7 +10,7 @@
 // between may be done again, and is durable before the next one begins.
 //
 //	staged: synced, hashed
-//	   |   lock everybody out; ask Swap.Unchanged
+//	   |   lock the others out; ask Swap.Unchanged
 //	   |   copy owner and mode to the staged file
 //	   |   Swap.Committing: from here on cancelling has no effect
 //	   v
@@ -70,7 +70,7 @@
 //
 // # Open handles
 //
-// SQLite's exclusive lock keeps everybody from reading and writing, but an idle
+// SQLite's exclusive lock keeps all others from reading and writing, but an idle
 // connection of a rollback-journal mode holds no lock: the system is asked who has
 // the file open. One that opens it between that question and the rename is a
 // straggler. Its descriptor is of the old inode, and SQLite would give it a -wal with

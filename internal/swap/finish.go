@@ -22,7 +22,7 @@ const (
 	Abandoned                  // the database was used meanwhile, and stays as it is
 )
 
-// Ending is the outcome, with what is known of the swap.
+// Ending is the outcome, with the facts known about the swap.
 type Ending struct {
 	Outcome Outcome
 	Note    Note

@@ -84,7 +84,7 @@ func (t *Target) users() ([]livedb.User, error) {
 	return users, nil
 }
 
-// waitForStragglers waits, with everybody locked out, for those who opened the
+// waitForStragglers waits, with all others locked out, for processes that opened the
 // replaced file in the instant before the rename, where it lives on as the
 // quarantine and so could not be made unusable: they would write a -wal for the old
 // file next to the new one.

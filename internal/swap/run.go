@@ -71,7 +71,7 @@ func (t *Target) Run(ctx context.Context, s Swap) (res Result, err error) {
 	if err := ctx.Err(); err != nil {
 		return res, fmt.Errorf("replace %s: %w", t.Database, err)
 	}
-	res.Committed = true // whatever fails from here on may have begun to change things
+	res.Committed = true // a failure from here on may have changed something
 	if s.Committing != nil {
 		s.Committing()
 	}
@@ -113,7 +113,7 @@ func (t *Target) describe(ctx context.Context, s Swap) (*intent, error) {
 	return in, err
 }
 
-// decide adds what the swap will touch, with everybody locked out.
+// decide adds what the swap will touch, with all others locked out.
 func (t *Target) decide(in *intent, preserve bool) (err error) {
 	if in.Replaced, err = stateOf(t.Database, ""); err != nil {
 		return err
@@ -162,7 +162,7 @@ func (t *Target) carryOut(ctx context.Context, in *intent) error {
 	defer old.close()
 	rename := durable.Rename
 	if in.Replaced == nil {
-		rename = durable.RenameNew // whatever appeared there since is not ours to replace
+		rename = durable.RenameNew // a file that has appeared there since is not ours to replace
 	}
 	if err := rename(t.stagedPath(in), t.Database); err != nil {
 		return err

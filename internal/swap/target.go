@@ -96,7 +96,7 @@ func (t *Target) lockOut(ctx context.Context) (unlock func(), err error) {
 	defer cancel()
 	release, err := livedb.LockExclusive(wait, t.Database)
 	if err != nil {
-		return nil, advise(err, "stop whatever uses the database, then try again")
+		return nil, advise(err, "stop the programs that use the database, then try again")
 	}
 	unlock = func() {
 		if err := release(); err != nil {

@@ -152,7 +152,7 @@ func (a *ReadAhead) Free(tls *libc.TLS) {
 
 func (a *ReadAhead) forget() { a.n, a.next = 0, 0 }
 
-// read is SQLite's xRead. Whatever it cannot give, the file's own gives, and its errors.
+// read is SQLite's xRead. For pages that it cannot give it calls the file's own xRead and returns its errors.
 func (a *ReadAhead) read(tls *libc.TLS, file, buf uintptr, amount int32, offset int64) int32 {
 	from, to := offset, offset+int64(amount)
 	if !a.holds(from, to) {

@@ -7,7 +7,7 @@ import (
 	"example.com/snapd/internal/sqlitefile"
 )
 
-// IndexHeader returns the header of the log's index by which the open read transaction
+// IndexHeader returns the header of the log's index with which the open read transaction
 // of db goes: sqlite3_snapshot holds it. ok is false where the database has no log, or
 // one that was never used.
 func IndexHeader(tls *libc.TLS, db uintptr) (h sqlitefile.WALIndex, ok bool) {
