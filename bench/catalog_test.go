@@ -23,7 +23,7 @@ const crowd = 10_000
 
 // crowded makes a small CRM database with a crowd of backups, and a Manager for it. The
 // newest one is real. The archives of the others are files with holes, of the size that
-// their entries tell: nobody who does not verify them looks at more.
+// their entries say: only a verification looks at more.
 func crowded(b testing.TB) *snapshot.Manager {
 	b.Helper()
 	db := filepath.Join(b.TempDir(), "crm.db")
@@ -98,8 +98,8 @@ func program(b *testing.B) string {
 	return path
 }
 
-// BenchmarkProcess10000 is what somebody waits for who asks the program: from its start to
-// the last byte of its answer. Beside list and status stand version, which asks nothing of
+// BenchmarkProcess10000 is how long a user waits for the program: from its start to
+// the last byte of its answer. Next to list and status there is version, which asks nothing of
 // the catalog, and pin, which changes an entry durably. Peak memory is that process's.
 func BenchmarkProcess10000(b *testing.B) {
 	m, snapd := crowded(b), program(b)

@@ -11,7 +11,7 @@ import (
 	"example.com/snapd/internal/samplecrm"
 )
 
-// size is that of the databases, from SNAPD_BENCH_BYTES.
+// size is the size of the databases, from SNAPD_BENCH_BYTES.
 func size(b *testing.B) int64 {
 	s := measure.Size(64 << 20)
 	if text := os.Getenv("SNAPD_BENCH_BYTES"); text != "" {
@@ -23,8 +23,8 @@ func size(b *testing.B) int64 {
 }
 
 // BenchmarkCheck measures what each level costs, in MB of database per second, on a
-// CRM database: in rollback mode, in WAL mode at rest, and in WAL mode beside an
-// application that has it open with commits in its log. Beside each level stand
+// CRM database: in rollback mode, in WAL mode at rest, and in WAL mode with an
+// application that has it open with commits in its log. Next to each level are
 // the C shell's own checks of the same file. Peak memory is this process's.
 func BenchmarkCheck(b *testing.B) {
 	for _, mode := range []struct {

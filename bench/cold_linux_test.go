@@ -81,7 +81,7 @@ func change(t *testing.T, db string) {
 	}
 }
 
-// evict takes a file that nobody has open out of the page cache.
+// evict takes a file that no process has open out of the page cache.
 func evict(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -102,6 +102,6 @@ func evict(t *testing.T, path string) {
 	// The last page, so that looking brings nothing else in.
 	_, err = unix.Preadv2(int(f.Fd()), [][]byte{make([]byte, 1)}, fi.Size()-1, unix.RWF_NOWAIT)
 	if err != unix.EAGAIN {
-		t.Skipf("SKIPPED, NOTHING PROVEN: the file system does not tell, or does not let go of, what is cached: %v", err)
+		t.Skipf("SKIPPED, NOTHING PROVEN: the file system does not report or does not evict its cache: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-// Package bench measures what this project costs beside what users would
+// Package bench compares the cost of this project with what users would
 // otherwise run. SNAPD_BENCH_BYTES is the size of the databases ("1GiB"; 64 MiB
 // unless set). Programs as a whole are compared by the commands below this directory:
 //

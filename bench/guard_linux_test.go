@@ -172,7 +172,7 @@ func TestFramesInFlight(t *testing.T) {
 		done <- nil
 	}()
 	<-stuck.reached
-	// The frames that there are room for are taken; then Write waits, as its goroutine tells.
+	// The frames that there are room for are taken; then Write waits, as its goroutine shows.
 	for range workers + 2 {
 		<-taken
 	}

@@ -9,9 +9,9 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// BenchmarkRestoreHeld restores over the live database, of which one row in a hundred of
-// a table has changed, and tells for how long the application's writers were held off:
-// where nobody commits meanwhile (quiet), now and then (commits), all the time (busy).
+// BenchmarkRestoreHeld restores over the live database, in which one row in a hundred of
+// a table has changed, and reports how long the application's writers were held off:
+// without commits meanwhile (quiet), now and then (commits), all the time (busy).
 func BenchmarkRestoreHeld(b *testing.B) {
 	for _, journal := range []string{"wal", "delete"} {
 		for name, every := range map[string]time.Duration{"quiet": 0, "commits": time.Second / 2, "busy": 2 * time.Millisecond} {

@@ -105,7 +105,7 @@ func BenchmarkDigestsOfStored(b *testing.B) {
 	}
 }
 
-// BenchmarkRestore restores to a durable file, and over the live database, of which
+// BenchmarkRestore restores to a durable file, and over the live database, in which
 // few pages differ.
 func BenchmarkRestore(b *testing.B) {
 	b.Run("file", func(b *testing.B) {
@@ -146,7 +146,7 @@ func BenchmarkCopy(b *testing.B) {
 	if _, err := io.ReadFull(f, image); err != nil {
 		b.Fatal(err)
 	}
-	if err := f.Close(); err != nil { // nobody has it open: there are no locks to lose
+	if err := f.Close(); err != nil { // no process has it open: there are no locks to lose
 		b.Fatal(err)
 	}
 	b.Run("pages", func(b *testing.B) {

@@ -21,7 +21,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// api is a handler over a manager, served on loopback, with somebody to ask.
+// api is a handler over a manager, served on loopback, with an Authorize.
 type api struct {
 	*Handler
 	t      testing.TB

@@ -165,7 +165,7 @@ func (h *Handler) patchBackup(w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	h.edits.Lock() // of two who saw the same state, one is told that it is stale
+	h.edits.Lock() // of two changes to the same state, one is answered that it is stale
 	defer h.edits.Unlock()
 	b, err := h.find(c)
 	if err != nil {
@@ -211,7 +211,7 @@ func (h *Handler) deleteBackup(w http.ResponseWriter, c *call) error {
 	return nil
 }
 
-// keptBack says why a backup may not go to somebody who has no --force, as the
+// keptBack returns why a backup may not be deleted by a user who has no --force, as the
 // error's own advice supposes.
 func keptBack(b snapshot.Backup, err error) error {
 	switch {

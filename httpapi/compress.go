@@ -11,7 +11,7 @@ const compressFrom = 2 << 10
 
 // compress returns raw compressed, and says so in the header, where who asked takes
 // that and it is worth it. Only what GET asks for: the answer to anything else could
-// show something secret beside something chosen, whose length would tell. An ETag
+// show something secret next to something chosen, whose length would reveal it. An ETag
 // becomes a weak one, for it no longer stands for the bytes.
 func compress(w http.ResponseWriter, status int, raw []byte) []byte {
 	rw, ours := w.(*responseWriter)

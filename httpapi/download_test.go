@@ -36,14 +36,14 @@ func TestDownload(t *testing.T) {
 	}
 	var log activityPage
 	a.ask("GET", "/activity?limit=500", "").into(200, &log)
-	told := 0
+	entries := 0
 	for _, e := range log.Activity {
 		if e.Action == "access" && e.Backup == b.ID && e.Who == "alice" {
-			told++
+			entries++
 		}
 	}
-	if told != 1 {
-		t.Errorf("%d entries in the log for one download", told)
+	if entries != 1 {
+		t.Errorf("%d entries in the log for one download", entries)
 	}
 }
 

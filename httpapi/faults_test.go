@@ -184,7 +184,7 @@ func (f *faults) PlanPrune(p *snapshot.Policy) ([]snapshot.Decision, error) {
 	return before(f, context.Background(), "PlanPrune", func() ([]snapshot.Decision, error) { return f.manager.PlanPrune(p) })
 }
 
-// faulty makes an API whose Manager may be told to fail.
+// faulty makes an API whose Manager can be made to fail.
 func faulty(a **faults) func(manager) manager {
 	return func(m manager) manager {
 		*a = &faults{manager: m}

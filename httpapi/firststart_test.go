@@ -10,7 +10,7 @@ import (
 )
 
 // The first start of all comes before the first backup, when there is no backup
-// directory: whoever cannot log in then cannot see that nothing is protected.
+// directory: a user who cannot log in then cannot see that nothing is protected.
 func TestFirstStartMakesTheDirectory(t *testing.T) {
 	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: filepath.Join(t.TempDir(), "data.db")})
 	if err != nil {

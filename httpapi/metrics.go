@@ -19,7 +19,7 @@ func metricRoutes() []route {
 	return []route{{method: http.MethodGet, path: "/metrics", root: true, handle: (*Handler).getMetrics}}
 }
 
-// getMetrics answers who may see, and everybody where Options say so.
+// getMetrics answers users with the right to view, and everyone where Options say so.
 func (h *Handler) getMetrics(w http.ResponseWriter, c *call) error {
 	if !h.o.OpenMetrics {
 		if err := h.authorize(c, RightView); err != nil {
@@ -45,7 +45,7 @@ func metric(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("snapd_"+name, help, labels, nil)
 }
 
-// What is told. Names and labels are part of the interface: dashboards and alarms
+// The metrics. Names and labels are part of the interface: dashboards and alarms
 // are made of them.
 var (
 	descBuild      = metric("build_info", "What runs here; always 1.", "version", "goversion")
@@ -172,7 +172,7 @@ func (c *collector) catalog(s sample) bool {
 	return true
 }
 
-// stored tells of the backups, which come newest first.
+// stored has the metrics of the backups, which come newest first.
 func stored(s sample, all []snapshot.Backup, now time.Time) {
 	type class struct {
 		kind    catalog.Kind

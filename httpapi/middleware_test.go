@@ -137,7 +137,7 @@ func TestBodies(t *testing.T) {
 	want(t, c.do("DELETE", "/api/v1/things/x", `{}`), 422, "invalid")
 	want(t, c.do("GET", "/api/v1/things", `{}`), 422, "invalid")
 	want(t, c.do("POST", "/api/v1/things", pad(100), "anonymous"), 401, "unauthorized")
-	// A body whose length is not told is bounded all the same.
+	// A body of unknown length is bounded all the same.
 	r := httptest.NewRequest("POST", "/api/v1/things", io.MultiReader(strings.NewReader(`{"note":"`), endless{}))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+chainToken)
@@ -217,7 +217,7 @@ func TestMethods(t *testing.T) {
 }
 
 // If this fails, one bug in a handler ends the process that protects a database,
-// or tells strangers of its inside.
+// or reveals its inside to strangers.
 func TestPanics(t *testing.T) {
 	begin := func(_ *Handler, w http.ResponseWriter, _ *call) error {
 		_, _ = io.WriteString(w, "half of")
@@ -256,7 +256,7 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// If this fails, who may only look can do more, or nobody sees that they tried.
+// If this fails, who may only look can do more, or their attempts stay unseen.
 func TestRightsOfTheHost(t *testing.T) {
 	var rights []Right
 	var failure error
@@ -298,6 +298,6 @@ func TestRightsOfTheHost(t *testing.T) {
 		want(t, do(method, "/session"), 404, "not_found")
 	}
 	if c.TokenCreated() || c.LoginURL("http://x") != "http://x/web/admin/backups/" {
-		t.Error("there is a token beside the host's authorisation")
+		t.Error("there is a token in spite of the host's authorisation")
 	}
 }

@@ -41,7 +41,7 @@ var fileTypes = map[string]string{
 	".woff2":       "font/woff2",
 }
 
-// page is the administrators' page: files without any data in them, which anybody
+// page is the administrators' page: files without any data in them, which anyone
 // may read. It is made once; nothing of a request but its path is looked up in it.
 type page struct {
 	prefix string // its path, as the handler sees it
@@ -157,7 +157,7 @@ func (f pageFile) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	header.Set("ETag", tag)
-	// Kept, but asked for anew each time: a new version of the program is seen at once.
+	// Cached, but revalidated each time: a new version of the program is seen at once.
 	header.Set("Cache-Control", "no-cache")
 	if tagListed(r.Header.Values("If-None-Match"), tag) {
 		header.Del("Content-Encoding")
@@ -167,7 +167,7 @@ func (f pageFile) serve(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", f.kind)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(body) // the client has gone: nobody to tell
+	_, _ = w.Write(body) // the client has gone
 }
 
 // tagListed reports whether an If-None-Match names the tag.

@@ -81,7 +81,7 @@ func TestPageIsCompressed(t *testing.T) {
 		w := c.do("GET", script, "", "Accept-Encoding: "+accept)
 		want(t, w, 200, "")
 		if w.Header().Get("Vary") != "Accept-Encoding" {
-			t.Error("caches are not told")
+			t.Error("there is no Vary header")
 		}
 		if got := w.Header().Get("Content-Encoding") == "gzip"; got != compressed {
 			t.Errorf("%q: compressed is %v", accept, got)
@@ -190,7 +190,7 @@ func resolve(t *testing.T, base, ref string) string {
 	return r.String()
 }
 
-// If this fails, New panics on, or routes wrongly, what somebody configures.
+// If this fails, New panics on, or routes wrongly, what an embedder configures.
 func TestPrefixesAreJudged(t *testing.T) {
 	for _, o := range []Options{
 		{APIPrefix: "api"}, {PagePrefix: "page"}, {APIPrefix: "/a/:id"}, {APIPrefix: "/a*"}, {PagePrefix: "/a?b"}, {PagePrefix: "//evil.test/"},

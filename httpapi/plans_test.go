@@ -13,7 +13,7 @@ func planFor(id string) snapshot.RestorePlan {
 	return snapshot.RestorePlan{Backup: snapshot.Backup{ID: id}}
 }
 
-// Lost if this fails: a restore by somebody who did not look at what it would lose,
+// Lost if this fails: a restore by a user who did not look at what it would lose,
 // or who looked too long ago.
 func TestPlanIsGoodOnce(t *testing.T) {
 	now := time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)
@@ -48,7 +48,7 @@ func TestPlanIsGoodOnce(t *testing.T) {
 	}
 }
 
-// Lost: the server's memory, or everybody's plans, to one who makes them in a loop.
+// Lost: the server's memory, or everyone's plans, to one user who makes them in a loop.
 func TestPlansAreBounded(t *testing.T) {
 	now := time.Now()
 	var p plans

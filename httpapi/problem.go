@@ -113,6 +113,6 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	}
 	raw = compress(w, status, append(raw, '\n'))
 	w.WriteHeader(status)
-	_, _ = w.Write(raw) // the client has gone: nobody to tell
+	_, _ = w.Write(raw) // the client has gone
 	return nil
 }

@@ -77,7 +77,7 @@ func hashOf(s string) string {
 }
 
 // fresh sets the ETag of an answer that the word tag stands for, and reports whether
-// the client has that one already; it is then told so.
+// the client has that one already; the answer is then 304.
 func fresh(w http.ResponseWriter, c *call, tag string) bool {
 	w.Header().Set("ETag", `"`+tag+`"`)
 	if c.Header.Get("If-None-Match") == "" || !matches(c.Header.Values("If-None-Match"), tag) {

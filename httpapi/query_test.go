@@ -5,7 +5,7 @@ import (
 )
 
 // Lost if this fails: the list, sent again and again to who has it already; or worse,
-// one that is told to be unchanged although it is not.
+// one that is called unchanged although it is not.
 func TestListsAreSentOnce(t *testing.T) {
 	a := openAPI(t, nil)
 	b := a.backup("first")

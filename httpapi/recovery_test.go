@@ -49,7 +49,7 @@ func TestObservesARecovery(t *testing.T) {
 	}
 }
 
-// Lost: a proof that failed, told as if nothing had happened.
+// Lost: a proof that failed, reported as if nothing had happened.
 func TestDamagedBackup(t *testing.T) {
 	a := openAPI(t, nil)
 	b := a.backup("to rot")
@@ -71,7 +71,7 @@ func TestDamagedBackup(t *testing.T) {
 	a.ask("POST", "/backups/"+b.ID+"/verify", "", `If-Match: "`+b.ETag+`"`).problem(409, "stale")
 }
 
-// Lost: damage that a check found, told as a failure of the check.
+// Lost: damage that a check found, reported as a failure of the check.
 func TestCheckFindsDamage(t *testing.T) {
 	a := openAPI(t, nil)
 	path := a.m.Database()

@@ -332,7 +332,7 @@ func TestServeTellsThatItsListenerBroke(t *testing.T) {
 	}
 }
 
-// If this fails, an archive that is downloaded is not what lies on the disk.
+// If this fails, an archive that is downloaded is not the file on the disk.
 func TestFilesAreSentWhole(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "archive")
 	content := make([]byte, 3*streamPiece+17)

@@ -22,7 +22,7 @@ import (
 // soaking asks for the full counts: minutes instead of seconds.
 func soaking() bool { return os.Getenv("SNAPD_SOAK") != "" }
 
-// Lost if this fails: the page, on the day when everybody looks at it.
+// Lost if this fails: the page, on the day when everyone looks at it.
 func TestManyClients(t *testing.T) {
 	clients, rounds := 200, 6
 	if soaking() {

@@ -14,7 +14,7 @@ import (
 )
 
 // table is what the cases work on: an API with two backups, whose Manager may be
-// told to fail.
+// made to fail.
 type table struct {
 	*api
 	f             *faults
@@ -63,8 +63,8 @@ func failing(method string, err error, c routeCase) routeCase {
 	return c
 }
 
-// beside is plain while another operation runs.
-func beside(c routeCase) routeCase {
+// whileBusy is plain while another operation runs.
+func whileBusy(c routeCase) routeCase {
 	do := c.do
 	c.do = func(tb *table) answer {
 		entered, release := tb.f.holds("Backup")
@@ -128,7 +128,7 @@ func routeCases() []routeCase {
 			tb.finish(r)
 			return r
 		}},
-		beside(plain("POST /backups", 409, "busy", "/backups", "")),
+		whileBusy(plain("POST /backups", 409, "busy", "/backups", "")),
 		plain("POST /backups", 422, "invalid", "/backups", `{"note":"`+strings.Repeat("x", snapshot.MaxNote+1)+`"}`),
 		plain("GET /backups/:id", 200, "", "/backups/{first}", ""),
 		plain("GET /backups/:id", 304, "", "/backups/{first}", "", `If-None-Match: "x", "{etag}"`),
@@ -148,7 +148,7 @@ func routeCases() []routeCase {
 		}},
 		plain("DELETE /backups/:id", 404, "not_found", "/backups/nosuch", ""),
 		plain("DELETE /backups/:id", 409, "stale", "/backups/{first}", "", stale),
-		beside(plain("DELETE /backups/:id", 409, "busy", "/backups/{first}", "")),
+		whileBusy(plain("DELETE /backups/:id", 409, "busy", "/backups/{first}", "")),
 		failing("Delete", snapshot.ErrRefused, plain("DELETE /backups/:id", 409, "refused", "/backups/{first}", "")),
 		failing("Delete", errBroken, plain("DELETE /backups/:id", 500, "failed", "/backups/{first}", "")),
 		failing("Delete", snapshot.ErrNoSpace, plain("DELETE /backups/:id", 507, "no_space", "/backups/{first}", "")),
@@ -159,7 +159,7 @@ func routeCases() []routeCase {
 		}},
 		plain("POST /backups/:id/verify", 404, "not_found", "/backups/nosuch/verify", ""),
 		plain("POST /backups/:id/verify", 409, "stale", "/backups/{first}/verify", "", stale),
-		beside(plain("POST /backups/:id/verify", 409, "busy", "/backups/{first}/verify", "")),
+		whileBusy(plain("POST /backups/:id/verify", 409, "busy", "/backups/{first}/verify", "")),
 		plain("POST /backups/:id/verify", 422, "invalid", "/backups/{first}/verify", `{"level":"probe"}`),
 		failing("Find", errBroken, plain("POST /backups/:id/verify", 500, "failed", "/backups/{first}/verify", "")),
 		{"POST /backups/:id/drill", 202, "", func(tb *table) answer {
@@ -169,7 +169,7 @@ func routeCases() []routeCase {
 		}},
 		plain("POST /backups/:id/drill", 404, "not_found", "/backups/nosuch/drill", ""),
 		plain("POST /backups/:id/drill", 409, "stale", "/backups/{first}/drill", "", stale),
-		beside(plain("POST /backups/:id/drill", 409, "busy", "/backups/{first}/drill", "")),
+		whileBusy(plain("POST /backups/:id/drill", 409, "busy", "/backups/{first}/drill", "")),
 		failing("Find", errBroken, plain("POST /backups/:id/drill", 500, "failed", "/backups/{first}/drill", "")),
 
 		plain("POST /backups/:id/restore-plan", 200, "", "/backups/{first}/restore-plan", ""),
@@ -193,7 +193,7 @@ func routeCases() []routeCase {
 			tb.f.fails("PlanHolds", snapshot.ErrStale)
 			tb.t.Cleanup(func() { tb.f.on("PlanHolds", nil) })
 		}),
-		beside(planned(409, "busy", "data.db", nil)),
+		whileBusy(planned(409, "busy", "data.db", nil)),
 		planned(422, "wrong_name", "data", nil),
 		plain("POST /backups/:id/restore", 422, "invalid", "/backups/{first}/restore", `{"token":"x"}`),
 		plain("POST /backups/:id/restore", 422, "invalid", "/backups/{first}/restore", ""),

@@ -12,7 +12,7 @@ import (
 )
 
 // storeAlone is a backup up to the point where its bytes are durable, without the proof
-// that makes it count. No program does this: it tells what the proof costs.
+// that makes it count. No program does this: it shows the cost of the proof.
 func storeAlone(ctx context.Context, db, dir string) error {
 	s, err := pages.Begin(ctx, db, livedb.Options{ScratchDir: dir})
 	if err != nil {

@@ -35,7 +35,7 @@ func (s *sizes) String() string {
 	return strings.Join(all, ",")
 }
 
-// curve runs our own jobs on databases of several sizes, one after the other, and tells
+// curve runs our own jobs on databases of several sizes, one after the other, and reports
 // what they cost for each GiB: what grows faster than the database stands out.
 func curve(ctx context.Context, o options, w io.Writer) error {
 	fmt.Fprintln(w, "| job | database | wall, median | s / GiB | CPU s / GiB | peak memory |\n|---|---|---|---|---|---|")
@@ -61,7 +61,7 @@ func curve(ctx context.Context, o options, w io.Writer) error {
 }
 
 // at measures our jobs on a database of one size.
-func at(ctx context.Context, o options, size measure.Size, tell func(*job, *field)) (err error) {
+func at(ctx context.Context, o options, size measure.Size, report func(*job, *field)) (err error) {
 	o.size = size
 	if o.dir, err = os.MkdirTemp(o.dir, "curve-"); err != nil {
 		return err
@@ -81,7 +81,7 @@ func at(ctx context.Context, o options, size measure.Size, tell func(*job, *fiel
 		return err
 	}
 	for _, j := range ours {
-		tell(j, f)
+		report(j, f)
 	}
 	return nil
 }

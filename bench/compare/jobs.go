@@ -60,7 +60,7 @@ func allJobs() []*job {
 			before: borgEnv + `borg init -e none $W/r`, script: borgEnv + `{ borg create -C zstd,1 $W/r::a $DB || test $? = 1; } && sync -f $W`, stored: "r"},
 		{group: "backup", name: "litestream replicate -once", needs: []string{"litestream", "sqlite3"}, note: "stored twice; adds tables to the database; no proof",
 			script: `litestream replicate -once -log-level error $DB file://$W/r >/dev/null && sync -f $W`, stored: "r",
-			after: `sqlite3 $DB 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null; rm -rf "${DB%/*}/.${DB##*/}-litestream"`}, // what it left in use, and beside the database
+			after: `sqlite3 $DB 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null; rm -rf "${DB%/*}/.${DB##*/}-litestream"`}, // the pages that it left in use, and its directory next to the database
 
 		{group: "verify", name: "snapd verify", note: "digests, BLAKE3 among them: of what passed quick_check", script: `$SNAPD verify --quiet latest --db $DB --dir $K/b`},
 		{group: "verify", name: "the same, --level full", note: "also integrity_check", script: `$SNAPD verify --quiet latest --level full --db $DB --dir $K/b`},

@@ -49,7 +49,7 @@ func main() {
 	flag.Var(&o.curve, "curve", "instead of a comparison, what our own jobs cost at each of these `sizes`, as 64MiB,1GiB")
 	flag.StringVar(&o.create, "create", "", "make the database at this `path`, and no more")
 	flag.StringVar(&o.write, "write", "", "write to the database at this `path` until interrupted, and no more")
-	flag.StringVar(&o.phases, "phases", "", "back up the database at this `path` and tell what each phase took, and no more")
+	flag.StringVar(&o.phases, "phases", "", "back up the database at this `path` and report only the time of each phase")
 	flag.StringVar(&o.alone, "alone", "", "store the database at this `path` in -dir, without proof, and no more")
 	flag.Var(&o.touch, "touch", "take so many `bytes` of memory for a moment, and no more")
 	flag.Parse()
@@ -120,7 +120,7 @@ type field struct {
 	have  map[string]string
 }
 
-// peers are the programs that users have, with what makes them tell their version.
+// peers are the programs that users have, with the arguments that print their version.
 var peers = []struct{ name, version string }{{"sqlite3", "--version"}, {"zstd", "--version"}, {"restic", "version"}, {"borg", "--version"}, {"litestream", "version"}}
 
 // prepare builds snapd, finds the peers, and makes the database in a process of its

@@ -45,7 +45,7 @@ func tellPhases(ctx context.Context, db, dir string) error {
 	return json.NewEncoder(os.Stdout).Encode(out)
 }
 
-// phases measures the phases of a backup beside the writer, rounds times; medians.
+// phases measures the phases of a backup with the writer, rounds times; medians.
 func (f *field) phases(ctx context.Context) (names []string, shares map[string]time.Duration, whole time.Duration, err error) {
 	took := map[string][]time.Duration{}
 	var wholes []time.Duration

@@ -19,7 +19,7 @@ func (f *field) tables(ctx context.Context, w io.Writer, jobs []*job) error {
 	if f.o.cold {
 		state = "not in the page cache"
 	}
-	fmt.Fprintf(w, "%s, a CRM database of %d bytes in WAL mode, %s, with a writer (%d commits a second) beside the backups; %d rounds, in each every program once.\n",
+	fmt.Fprintf(w, "%s, a CRM database of %d bytes in WAL mode, %s, with a writer (%d commits a second) during the backups; %d rounds, each with every program once.\n",
 		time.Now().UTC().Format(time.DateOnly), f.bytes, state, writes, f.o.rounds)
 	fmt.Fprintf(w, "%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, processors(), runtime.Version())
 	for _, p := range peers {

@@ -8,7 +8,7 @@ import (
 
 // touch takes n bytes of free memory, or three quarters of what is free, and gives them
 // back. A virtual machine whose free memory has gone back to its host gets it again page
-// by page, at up to two seconds for each GiB, and whoever comes first would pay for all.
+// by page, at up to two seconds for each GiB, and the first job would pay for all.
 func touch(n int64) error {
 	var s unix.Sysinfo_t
 	if err := unix.Sysinfo(&s); err != nil {

@@ -38,7 +38,7 @@ type load struct {
 
 func (l load) rate() float64 { return float64(l.Commits) / l.Took.Seconds() }
 
-// app is an application with a pool of connections, of which one writes.
+// app is an application with a pool of connections, one of which writes.
 type app struct {
 	db   *sql.DB
 	conn *sql.Conn
@@ -72,7 +72,7 @@ func (a *app) settle(ctx context.Context) error {
 }
 
 // work inserts until stop is closed, and then once more: after a backup the log is
-// folded in by the next commit. What it tells begins when it closes warm.
+// checkpointed by the next commit. Its measurement begins when it closes warm.
 func (a *app) work(ctx context.Context, warm chan<- struct{}, stop <-chan struct{}) (load, error) {
 	var l load
 	var latencies []time.Duration

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// If this fails, nobody can tell any more what a backup costs the application.
+// If this fails, the cost of a backup for the application is no longer measured.
 func TestRun(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		testdb.Missing(t, "cp", "a Unix system")

@@ -52,7 +52,7 @@ func inProcess(ctx context.Context, f *field) (err error) {
 		return err
 	}
 	began := time.Now()
-	if err := backup(); err != nil { // tells how long one takes
+	if err := backup(); err != nil { // measures how long one takes
 		return err
 	}
 	long := time.Since(began)
@@ -109,7 +109,7 @@ func otherProcess(ctx context.Context, f *field) (err error) {
 	names := []string{"`snapd backup`", "`snapd backup --auto`"}
 	pairs := make([][]pair, len(kinds))
 	long := time.Second
-	for round := range f.o.rounds + 1 { // the first one tells how long a backup takes
+	for round := range f.o.rounds + 1 { // the first one measures how long a backup takes
 		for i, args := range kinds {
 			fmt.Fprintf(os.Stderr, "process: round %d of %d\n", round, f.o.rounds)
 			backup, err := f.snapdBackup(ctx, args...)

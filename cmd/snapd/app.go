@@ -25,7 +25,7 @@ type app struct {
 	answers *bufio.Reader // over in, made with the first question
 	signals *interrupts
 
-	// seen is told every event of the Manager, one at a time; nil for nobody.
+	// seen receives every event of the Manager, one at a time; it may be nil.
 	seen func(snapshot.Event)
 }
 
@@ -61,7 +61,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 
 func (a *app) close() { a.console.close() }
 
-// logger writes to standard error. A one-shot command tells its failure
+// logger writes to standard error. A one-shot command reports its failure
 // itself, as its last line: unless a level was asked for, log lines of failures
 // would say it twice, and only warnings are shown. serve ends so when it could
 // not recover the database: that line too is left out, unless it is the only one

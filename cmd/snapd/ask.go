@@ -41,9 +41,9 @@ func (a *app) retype(ctx context.Context, question, word string) error {
 
 func declined() error { return &refusal{"not confirmed; nothing was changed", ""} }
 
-// unattended is the answer where nobody can be asked.
+// unattended is the answer without a terminal.
 func unattended(what string) error {
-	return &refusal{what + " needs a confirmation, and nobody can be asked here", "use --yes"}
+	return &refusal{what + " needs a confirmation, and there is no terminal", "use --yes"}
 }
 
 // ask reads one line from the person at the terminal.

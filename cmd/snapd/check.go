@@ -59,11 +59,11 @@ func (c *checkCmd) run(ctx context.Context, a *app) error {
 		one.level = lvl
 		all = append(all, one)
 	}
-	return c.tell(a, all, started)
+	return c.report(a, all, started)
 }
 
-// tell gives the outcome out in every form that was asked for.
-func (c *checkCmd) tell(a *app, all []checked, started time.Time) error {
+// report prints the outcome in every requested form.
+func (c *checkCmd) report(a *app, all []checked, started time.Time) error {
 	took := time.Since(started)
 	err := a.result(map[string]any{"reports": all}, func(w io.Writer) { printChecks(w, all, took) })
 	if c.JUnit != "" {
@@ -73,11 +73,11 @@ func (c *checkCmd) tell(a *app, all []checked, started time.Time) error {
 	if err != nil {
 		return err
 	}
-	sum := tally{}
+	first := troubles{}
 	for _, one := range all {
-		sum.add(one, c.Strict)
+		first.add(one, c.Strict)
 	}
-	return sum.outcome()
+	return first.outcome()
 }
 
 // phaseOf is what the progress bar says.
@@ -89,18 +89,18 @@ func phaseOf(path string, i, n int) string {
 	return s
 }
 
-// tally has, by exit status, what is wrong with the first file that asks for it.
-type tally map[int]string
+// troubles has, by exit status, the message of the first file with that status.
+type troubles map[int]string
 
-func (t tally) add(c checked, strict bool) {
+func (t troubles) add(c checked, strict bool) {
 	status := c.status(strict)
 	if _, have := t[status]; !have && status != exitDone {
 		t[status] = c.trouble()
 	}
 }
 
-// outcome: damage outweighs what could not be checked, and that what is not there.
-func (t tally) outcome() error {
+// outcome ranks damage before a failed check, and a failed check before a missing file.
+func (t troubles) outcome() error {
 	for _, status := range []int{exitCorrupt, exitFailed, exitBusy, exitMissing} {
 		if message, ok := t[status]; ok {
 			return &outcome{status, message}

@@ -109,7 +109,7 @@ func (s *testSuite) write(file string) error {
 
 // mayBecomeReport refuses, before anything is checked, a file that the report may
 // not or cannot replace. In "--junit *.db", where the report's name was forgotten,
-// the shell gives that of a database.
+// the shell gives the one of a database.
 func mayBecomeReport(file string) error {
 	if file == "-" {
 		return &usageError{"--junit writes to a file, not to standard output", "name one, for example --junit report.xml"}

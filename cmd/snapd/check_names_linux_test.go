@@ -48,7 +48,7 @@ func printable(t *testing.T, text []byte) {
 	}
 }
 
-// A file's name is anybody's: it must not take hold of the terminal or of the log of
+// A file's name can come from anyone: it must not take hold of the terminal or of the log of
 // a CI system, forge a line, break a document, or be taken for another file.
 func TestCheckOfFoulNames(t *testing.T) {
 	dir := t.TempDir()
@@ -82,7 +82,7 @@ func TestCheckOfFoulNames(t *testing.T) {
 		}
 	}
 	if len(names) != len(foul) {
-		t.Errorf("%d of %d names are told apart: %v", len(names), len(foul), names)
+		t.Errorf("%d of %d names are distinguished: %v", len(names), len(foul), names)
 	}
 
 	stdout, _, _ = runCheck(t, dir, append([]string{"--json", "--"}, foul...)...)
@@ -114,7 +114,7 @@ func TestNamesAreReadAsTheyAre(t *testing.T) {
 	}
 }
 
-// A run over a whole collection keeps the order and misses nobody.
+// A run over a whole collection keeps the order and misses no file.
 func TestCheckOfManyPaths(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "text.db"), []byte(strings.Repeat("no database ", 20)), 0o600); err != nil {

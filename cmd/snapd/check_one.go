@@ -62,7 +62,7 @@ func checkOne(ctx context.Context, path string, limit time.Duration, judge judge
 	return c
 }
 
-// codeOfCheck is codeOf, but for a check's own code: whoever waited for a lock
+// codeOfCheck is codeOf, except for a check's own code: a check that waited for a lock
 // until the time was up is kept by the lock.
 func codeOfCheck(err error) string {
 	var failed *integrity.CheckError
@@ -107,7 +107,7 @@ func checkPath(ctx context.Context, path string, l integrity.Level) (integrity.R
 	return integrity.CheckArchive(ctx, path, o)
 }
 
-// isArchive tells archives by their name or, read through livedb because it
+// isArchive recognises archives by their name or, read through livedb because it
 // may be a live database, their first bytes: a zstd frame, or a skippable one.
 func isArchive(path string) bool {
 	f, err := livedb.Open(path)

@@ -143,7 +143,7 @@ func columns(w io.Writer, rows [][]string) {
 	}
 }
 
-// visible makes text from anybody fit for a terminal: what does not print, or
+// visible makes text from any source fit for a terminal: what does not print, or
 // is no UTF-8, becomes an escape as in Go's strings, so that nothing moves the cursor
 // or the direction of writing, and different names stay different.
 func visible(s string) string {

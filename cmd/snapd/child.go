@@ -84,7 +84,7 @@ func (c *child) passOn(signals <-chan os.Signal) {
 	}
 }
 
-// signal tells the child, unless it has been told.
+// signal forwards a signal to the child, unless the child has received one.
 func (c *child) signal(s os.Signal) {
 	if s == os.Interrupt && terminalTells(c.cmd.Process.Pid) {
 		return

@@ -37,7 +37,7 @@ func awaitLine(t *testing.T, file, line string) {
 }
 
 // A program that takes the second interrupt for "at once" would be cut off in the
-// middle of its tidying up if serve passed on what the terminal has told already.
+// middle of its tidying up if serve forwarded a signal that the terminal has sent already.
 func TestInterruptKeyReachesTheProgramOnce(t *testing.T) {
 	path, db, _ := terminalDatabase(t)
 	log := filepath.Join(t.TempDir(), "app.log")

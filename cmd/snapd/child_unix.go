@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// passed are the signals that the child gets, beside SIGINT and SIGTERM.
+// passed are the signals that the child gets, in addition to SIGINT and SIGTERM.
 var passed = []os.Signal{syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2}
 
 // exitStatus is what a shell calls $?.

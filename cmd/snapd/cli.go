@@ -17,7 +17,7 @@ const description = "Backs up an SQLite database while others use it, proves eve
 type globals struct {
 	Help      helpFlag   `short:"h" help:"Show help; after a command, that command's."`
 	DB        string     `name:"db" env:"SNAPD_DB" placeholder:"PATH" help:"The SQLite database to protect."`
-	Dir       string     `env:"SNAPD_DIR" placeholder:"DIR" help:"Where the backups are; default: backups beside the database."`
+	Dir       string     `env:"SNAPD_DIR" placeholder:"DIR" help:"Where the backups are; default: backups next to the database."`
 	JSON      bool       `name:"json" help:"One JSON document on standard output, errors as JSON on standard error."`
 	Quiet     bool       `short:"q" help:"Say nothing but errors."`
 	LogFormat *string    `enum:"text,json" placeholder:"text|json" help:"Format of log lines on standard error; default: text, with --json json."`
@@ -44,7 +44,7 @@ type grammar struct {
 	Delete  deleteCmd  `cmd:"" help:"Delete backups for good."`
 	Pin     pinCmd     `cmd:"" help:"Exempt a backup from pruning."`
 	Unpin   unpinCmd   `cmd:"" help:"Let pruning have a backup again."`
-	Rebuild rebuildCmd `cmd:"" help:"Make the catalog anew from the archives."`
+	Rebuild rebuildCmd `cmd:"" help:"Rebuild the catalog from the archives."`
 	Demo    demoCmd    `cmd:"" help:"See all of it on a sample database, in a fresh directory."`
 	Version versionCmd `cmd:"" help:"Print versions."`
 	HelpCmd helpCmd    `cmd:"" name:"help" help:"Show help."`
@@ -72,7 +72,7 @@ func (helpFlag) BeforeReset(ctx *kong.Context) error {
 }
 
 type helpCmd struct {
-	Command []string `arg:"" optional:"" help:"Of which command."`
+	Command []string `arg:"" optional:"" help:"The command to describe."`
 }
 
 func (c *helpCmd) run(_ context.Context, a *app) error {
@@ -88,7 +88,7 @@ func (a *app) parse(args []string) (command, error) {
 	if err != nil {
 		return nil, fmt.Errorf("command line: %w", err)
 	}
-	// Errors of the line itself are told in the form that was asked for.
+	// Errors of the command line itself are reported in the requested form.
 	a.JSON = wantsJSON(args)
 	parsed, err := parser.Parse(args)
 	if errors.Is(err, errHelp) {
@@ -108,7 +108,7 @@ func (a *app) parse(args []string) (command, error) {
 	return c, nil
 }
 
-// misread is what a person is told about a line that the parser refused.
+// misread is the message for a person about a line that the parser refused.
 func misread(err error) error {
 	var usage *usageError
 	if errors.As(err, &usage) {
@@ -137,7 +137,7 @@ func misread(err error) error {
 
 // noneEmpty refuses texts that were given and are empty: an unset variable of a
 // script would otherwise choose the default, which may be the live database. A
-// note may well be empty, and so may an argument of somebody else's program.
+// note may well be empty, and so may an argument of another program.
 func noneEmpty(line *kong.Context) error {
 	for _, part := range line.Path {
 		switch {

@@ -36,8 +36,8 @@ func sameFile(a, b string) bool {
 // commandLine is what a person types to run a command on the same database.
 func (a *app) commandLine(m *snapshot.Manager, args ...string) string {
 	line := program() + " --db " + shellQuote(a.DB)
-	beside := filepath.Join(filepath.Dir(m.Database()), "backups")
-	if _, preset := os.LookupEnv("SNAPD_DIR"); a.Dir != "" && (a.Dir != beside || preset) {
+	usual := filepath.Join(filepath.Dir(m.Database()), "backups")
+	if _, preset := os.LookupEnv("SNAPD_DIR"); a.Dir != "" && (a.Dir != usual || preset) {
 		line += " --dir " + shellQuote(a.Dir)
 	}
 	for _, arg := range args {

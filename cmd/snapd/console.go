@@ -28,7 +28,7 @@ type console struct {
 	bar   *progressbar.ProgressBar
 	phase string
 	done  int64
-	total int64     // 0 where the phase cannot tell
+	total int64     // 0 where the phase does not know it
 	began time.Time // of the operation; zero between operations
 	shown bool      // the bar stands on the screen
 
@@ -78,7 +78,7 @@ func (c *console) event(ev snapshot.Event) {
 	}
 }
 
-// progress notes how far a phase is, in bytes; total 0 where it cannot tell.
+// progress notes how far a phase is, in bytes; total 0 where it is unknown.
 func (c *console) progress(phase string, done, total int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 type demoCmd struct {
 	In     string  `placeholder:"DIR" help:"Use this new or empty directory instead of a temporary one."`
 	Clean  bool    `help:"Remove the directory at the end."`
-	Tour   bool    `help:"Instead tell a story that ends by itself: damage and recovery, a mistake and its undo. No page."`
+	Tour   bool    `help:"Instead run a guided tour that ends by itself: damage and recovery, a mistake and its undo. No page."`
 	Listen *string `placeholder:"ADDRESS" help:"Where the page is; default 127.0.0.1:8321, or a free port where that is taken."`
 }
 
@@ -60,12 +60,12 @@ func (c *demoCmd) run(ctx context.Context, a *app) (err error) {
 		}
 	}()
 	if a.LogLevel == nil {
-		a.log = slog.New(slog.DiscardHandler) // the demo tells its story itself
+		a.log = slog.New(slog.DiscardHandler) // the demo prints its own text
 	}
 	d := &demo{a: a, dir: dir, db: filepath.Join(dir, "crm.db"), kept: !c.Clean, began: time.Now()}
 	a.DB, a.Dir = d.db, filepath.Join(dir, "backups")
 	if c.Tour {
-		return interrupted(ctx, (&tour{demo: d}).run(ctx)) // whatever the interrupted step made of it
+		return interrupted(ctx, (&tour{demo: d}).run(ctx)) // even if the interrupted step returned another error
 	}
 	return (&liveDemo{demo: d}).run(ctx, c.Listen)
 }
@@ -108,9 +108,9 @@ func emptyDirectory(dir string) error {
 	return nil
 }
 
-// tell writes at once, so that the story goes as things happen; beside a JSON
+// write writes at once, so that the text appears as things happen; with a JSON
 // document it goes to standard error.
-func (d *demo) tell(text string) {
+func (d *demo) write(text string) {
 	switch {
 	case d.a.Quiet:
 	case d.a.JSON:

@@ -12,7 +12,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// manual makes somebody's backup.
+// manual makes a person's backup.
 func (p *past) manual(ctx context.Context, who, note string, pin bool) (snapshot.Backup, error) {
 	req := snapshot.Manual(note)
 	req.Pin = pin

@@ -55,14 +55,14 @@ func (d *liveDemo) obey(ctx context.Context, line string) (going bool) {
 		return true
 	}
 	if word != "" {
-		d.tell(d.menu() + "\n")
+		d.write(d.menu() + "\n")
 	}
 	return true
 }
 
 func (d *liveDemo) backup(ctx context.Context) error {
 	_, err := d.m.Backup(by(ctx, "the demo"), snapshot.Manual("asked for at the demo's prompt"))
-	return err // told as an event, both ways
+	return err // reported as an event in both cases
 }
 
 // mistake is for the page to undo: the newest backup is from before it.
@@ -140,7 +140,7 @@ func (d *liveDemo) recover(ctx context.Context) error {
 	return nil
 }
 
-// ruinFreely overwrites pages in several places of a database while nobody else
+// ruinFreely overwrites pages in several places of a database while no other process
 // reads it: a backup that had just checked it would store the noise.
 func ruinFreely(ctx context.Context, path string) (err error) {
 	db, err := samplecrm.Open(path, "")

@@ -10,7 +10,7 @@ import (
 	"example.com/snapd/internal/samplecrm"
 )
 
-// How many changes the people make per second: in the tour, and beside the page.
+// How many changes the people make per second: in the tour, and with the page.
 const (
 	tourRate = 150
 	liveRate = 5
@@ -21,8 +21,8 @@ const (
 type liveCRM struct {
 	path string
 	rate float64
-	// trouble, when not nil, is told what kept the people from working, and they
-	// go on after a moment. Otherwise they stop, and pause tells.
+	// trouble, when not nil, receives the error that kept the people from working, and they
+	// go on after a moment. Otherwise they stop, and pause returns it.
 	trouble func(error)
 
 	db     *sql.DB

@@ -14,7 +14,7 @@ import (
 )
 
 // liveDemo is the demo with its page: a CRM in which people work, five weeks of
-// history, and things to try. One goroutine, that of run, uses crm.
+// history, and things to try. Only run's goroutine uses crm.
 type liveDemo struct {
 	*demo
 	crm  *liveCRM
@@ -26,14 +26,14 @@ type liveDocument struct {
 	Page string `json:"page"` // its address, without the login
 }
 
-// run ends well once it is told to end, by a signal or by name.
+// run returns nil once a signal or a command ends it.
 func (d *liveDemo) run(ctx context.Context, address *string) error {
 	l, err := demoListener(address)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = l.Close() }() // a second time, where the page had it
-	d.tell("A sample CRM, and the last five weeks of it; this takes some seconds.\n")
+	d.write("A sample CRM, and the last five weeks of it; this takes some seconds.\n")
 	if err := d.makePast(ctx); err != nil {
 		return interrupted(ctx, err)
 	}
@@ -53,7 +53,7 @@ func (d *liveDemo) run(ctx context.Context, address *string) error {
 		return err
 	}
 	if d.kept {
-		d.tell(fmt.Sprintf("\nThe files are yours to play with, and to delete: %s\nTo go on: %s\n", d.dir, d.a.commandLine(d.m, "serve")))
+		d.write(fmt.Sprintf("\nThe files are yours to play with, and to delete: %s\nTo go on: %s\n", d.dir, d.a.commandLine(d.m, "serve")))
 	}
 	if !d.a.JSON {
 		return nil
@@ -79,7 +79,7 @@ func (d *liveDemo) configure(cfg *snapshot.Config) {
 	cfg.OnChange, cfg.MinSpacing = 20*time.Second, 30*time.Second
 }
 
-// serve protects the database, and does what is typed, until it is told to end.
+// serve protects the database, and executes commands, until a signal or a command ends it.
 func (d *liveDemo) serve(ctx context.Context) error {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -94,13 +94,13 @@ func (d *liveDemo) serve(ctx context.Context) error {
 			return errors.Join(err, d.crm.stop(), d.page.close())
 		case line, ok := <-lines:
 			if !ok {
-				lines = nil // nobody types, or nobody does any more
+				lines = nil // there is no input, or no more
 				continue
 			}
 			going = d.obey(ctx, line)
 		}
 	}
-	d.tell("\nending: the application, the page, and a last backup\n")
+	d.write("\nending: the application, the page, and a last backup\n")
 	err := errors.Join(d.crm.stop(), d.page.close())
 	stop()
 	return errors.Join(err, <-over)
@@ -122,7 +122,7 @@ func (d *liveDemo) typed() <-chan string {
 }
 
 func (d *liveDemo) greet() {
-	d.tell(fmt.Sprintf(`
+	d.write(fmt.Sprintf(`
 The page is at
 
   %s
@@ -134,7 +134,7 @@ Type one of these, and Enter:
 `, d.page.login(), d.db, liveRate, d.menu()))
 }
 
-// mirror tells what happens, here as on the page.
+// mirror prints events, as the page shows them.
 func (d *liveDemo) mirror(ev snapshot.Event) {
 	what := ev.Message
 	switch ev.Type {
@@ -157,7 +157,7 @@ func (d *liveDemo) mirror(ev snapshot.Event) {
 
 // line is something that happened.
 func (d *liveDemo) line(format string, args ...any) {
-	d.tell(fmt.Sprintf("%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...)))
+	d.write(fmt.Sprintf("%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...)))
 }
 
 // interrupted is err, or the interrupt that was its cause.

@@ -59,7 +59,7 @@ type past struct {
 	writer *samplecrm.Writer
 }
 
-// chapter is something that happened beside the schedule.
+// chapter is something that happened in addition to the schedule.
 type chapter func(*past, context.Context) error
 
 // chapters stand with the turn they came after, counted from the last one, 0.
@@ -179,7 +179,7 @@ func (p *past) work(ctx context.Context) error {
 
 func (p *past) later(d time.Duration) { p.clock.put(p.clock.now().Add(d)) }
 
-// by is a context in which somebody does something.
+// by is a context with the person who acts.
 func by(ctx context.Context, who string) context.Context {
 	return snapshot.WithCaller(ctx, snapshot.Caller{Who: who})
 }
@@ -193,6 +193,6 @@ func (p *past) tellWeek() error {
 	if err != nil {
 		return err
 	}
-	p.tell(fmt.Sprintf("   … until %s: database %s, %s kept\n", p.clock.now().Format("Mon 2 Jan"), size(st.Size()), count(len(all), "backup", "backups")))
+	p.write(fmt.Sprintf("   … until %s: database %s, %s kept\n", p.clock.now().Format("Mon 2 Jan"), size(st.Size()), count(len(all), "backup", "backups")))
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// tour is a story that ends by itself: a backup beside writers, damage and
+// tour is a tour that ends by itself: a backup with writers, damage and
 // recovery, a mistake, its restore, and the undo of that.
 type tour struct {
 	*demo
@@ -67,7 +67,7 @@ func (d *tour) play(ctx context.Context) (err error) {
 		{"snapd check: is it whole?", d.check},
 		{"snapd recover: what serve does at every start", d.recover},
 		{"A backup before risky work, and the mistake it was for", d.mistake},
-		{"snapd restore, beside the running application", d.restore},
+		{"snapd restore, while the application runs", d.restore},
 		{"Changed our mind: undo the restore", d.undo},
 		{"Where things stand", d.status},
 	} {
@@ -82,7 +82,7 @@ func (d *tour) play(ctx context.Context) (err error) {
 func (d *tour) step(title string, run func() error) error {
 	began := time.Now()
 	d.steps = append(d.steps, tourStep{Title: title, Lines: []string{}})
-	d.tell(fmt.Sprintf("\n%d. %s\n", len(d.steps), title))
+	d.write(fmt.Sprintf("\n%d. %s\n", len(d.steps), title))
 	err := run()
 	d.steps[len(d.steps)-1].DurationMS = time.Since(began).Milliseconds()
 	if err != nil {
@@ -96,17 +96,17 @@ func (d *tour) say(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	s := &d.steps[len(d.steps)-1]
 	s.Lines = append(s.Lines, line)
-	d.tell("   " + line + "\n")
+	d.write("   " + line + "\n")
 }
 
 // next says what to try on the demo's files.
 func (d *tour) next() {
-	d.tell(fmt.Sprintf("\nThe files are yours to play with, and to delete: %s\nTry next:\n", d.dir))
+	d.write(fmt.Sprintf("\nThe files are yours to play with, and to delete: %s\nTry next:\n", d.dir))
 	for _, args := range [][]string{
 		{"list"}, {"status"}, {"verify", "--all", "--level", "full"},
 		{"restore", "latest", "--to", filepath.Join(d.dir, "copy.db")}, {"serve", "--interval", "1m", "--on-change", "5s"},
 	} {
-		d.tell("  " + d.a.commandLine(d.m, args...) + "\n")
+		d.write("  " + d.a.commandLine(d.m, args...) + "\n")
 	}
-	d.tell("Your own database:\n  " + program() + " serve --db /path/to/your.db\n")
+	d.write("Your own database:\n  " + program() + " serve --db /path/to/your.db\n")
 }

@@ -48,7 +48,7 @@ func (d *tour) create(ctx context.Context) (*liveCRM, error) {
 	})
 }
 
-// backUp makes a backup beside the running writer.
+// backUp makes a backup while the writer runs.
 func (d *tour) backUp(ctx context.Context, crm *liveCRM) error {
 	before, began := crm.writer.Commits(), time.Now()
 	b, err := d.m.Backup(ctx, snapshot.Manual("the demo's first"))
@@ -77,7 +77,7 @@ func (d *tour) ruin(ctx context.Context, crm *liveCRM) error {
 		return err
 	}
 	if users, known, err := livedb.Users(d.db); err != nil || known && len(users) > 0 {
-		return errors.Join(err, fmt.Errorf("somebody has %s open (%d processes): it will not be damaged under them", d.db, len(users)))
+		return errors.Join(err, fmt.Errorf("%s is open in %d other processes: the demo does not damage it under them", d.db, len(users)))
 	}
 	pages, err := overwritePages(d.db, 16)
 	if err != nil {
@@ -87,7 +87,7 @@ func (d *tour) ruin(ctx context.Context, crm *liveCRM) error {
 	return nil
 }
 
-// overwritePages fills pages in the middle of a database that nobody has open
+// overwritePages fills pages in the middle of a database that no process has open
 // with noise.
 func overwritePages(path string, pages int64) (int64, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -144,7 +144,7 @@ func (d *tour) recover(ctx context.Context, crm *liveCRM) error {
 	return d.accounts(ctx, crm)
 }
 
-// accounts tells what the recovery lost, and proves that the rest is one
+// accounts reports what the recovery lost, and proves that the rest is one
 // committed state.
 func (d *tour) accounts(ctx context.Context, crm *liveCRM) error {
 	now, err := crm.count(ctx, "transfers")
@@ -164,7 +164,7 @@ func (d *tour) accounts(ctx context.Context, crm *liveCRM) error {
 	return nil
 }
 
-// mistake backs up, then deletes what nobody wanted to lose.
+// mistake backs up, then deletes rows by mistake.
 func (d *tour) mistake(ctx context.Context, crm *liveCRM) error {
 	b, err := d.m.Backup(ctx, snapshot.Manual("before the clean-up"))
 	if err != nil {

@@ -21,7 +21,7 @@ var (
 	answered   = regexp.MustCompile(`(?m)^answered (\d+)$`)
 )
 
-// Whoever reads docs/http-api.md types its examples. If this fails, one of them does
+// Readers of docs/http-api.md type its examples. If this fails, one of them does
 // not do what it says.
 func TestDocumentedRequests(t *testing.T) {
 	for _, tool := range []string{"bash", "curl", "jq"} {

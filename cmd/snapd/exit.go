@@ -147,7 +147,7 @@ type errorBody struct {
 	Hint    string `json:"hint"`
 }
 
-// report tells err on standard error, in one line or as JSON, and returns the
+// report prints err on standard error, in one line or as JSON, and returns the
 // exit status.
 func (a *app) report(ctx context.Context, err error) int {
 	var result *outcome

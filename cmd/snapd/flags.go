@@ -46,7 +46,7 @@ func (r retention) follow(cfg *snapshot.Config) {
 func (r retention) Validate() error {
 	for _, n := range r.all() {
 		if n < 0 {
-			return fmt.Errorf("--keep and its kin count backups: %d is not a number from 0", n)
+			return fmt.Errorf("--keep and --keep-* count backups: %d is not a number from 0", n)
 		}
 	}
 	return nil

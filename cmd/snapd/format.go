@@ -19,7 +19,7 @@ func size(bytes int64) string { return humanize.Bytes(uint64(max(0, bytes))) }
 // utc is a point in time for people, to the second.
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
 
-// when is utc with the local time beside it where that differs.
+// when is utc, followed by the local time where that differs.
 func when(t time.Time) string {
 	s := utc(t) + " UTC"
 	if _, offset := t.Local().Zone(); offset != 0 {

@@ -22,7 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// pageAddress is how snapd tells where the page is.
+// pageAddress matches the line with the page's address.
 var pageAddress = regexp.MustCompile(`(https?://[^/\s]+)/web/admin/backups/`)
 
 // address waits until a file says where the page is, and keeps what comes before
@@ -123,7 +123,7 @@ func request(ts *testscript.TestScript, method, url, tokenFile, body string) *ht
 	return resp
 }
 
-// certificate makes one for 127.0.0.1 that nobody signed: certificate CERT KEY.
+// certificate makes a self-signed one for 127.0.0.1: certificate CERT KEY.
 func certificate(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: certificate CERT KEY")

@@ -12,7 +12,7 @@ import (
 // the second: what it leaves is swept by the next start.
 type interrupts struct {
 	signals chan os.Signal
-	taken   chan struct{} // closed when somebody else decides what signals mean
+	taken   chan struct{} // closed when other code decides what signals mean
 	once    sync.Once
 }
 

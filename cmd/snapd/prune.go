@@ -31,7 +31,7 @@ func (c *pruneCmd) run(ctx context.Context, a *app) error {
 	return a.result(doc, func(w io.Writer) {
 		c.print(w, decisions)
 		if state, err := m.State(); err == nil && state.Retention != nil && !c.given() {
-			fmt.Fprintln(w, "by the rules of the serve that runs or last ran here; --keep and its kin give others")
+			fmt.Fprintln(w, "by the rules of the serve that runs or last ran here; --keep and --keep-* override them")
 		}
 	})
 }
@@ -70,6 +70,6 @@ func (c *pruneCmd) print(w io.Writer, decisions []snapshot.Decision) {
 		fmt.Fprintf(w, "removed %d, kept %d\n", gone, keep)
 	}
 	if c.nothing() {
-		fmt.Fprintln(w, "no rule keeps an automatic backup; the newest verified one stays whatever the rules say")
+		fmt.Fprintln(w, "no rule keeps an automatic backup; the newest verified one stays under any rules")
 	}
 }

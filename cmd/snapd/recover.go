@@ -21,7 +21,7 @@ func (c missing) apply(cfg *snapshot.Config) { cfg.OnMissing = snapshot.OnMissin
 // twice as long, are some 13 seconds.
 const recoverPatience = 200 * time.Millisecond
 
-// recoverPatiently makes the start-up decision. Whoever has the damaged database open
+// recoverPatiently makes the start-up decision. A program that has the damaged database open
 // may only be passing: a status looked at this moment, say.
 func recoverPatiently(ctx context.Context, m *snapshot.Manager) (snapshot.Recovery, error) {
 	for wait, tries := recoverPatience, 6; ; wait, tries = 2*wait, tries-1 {
@@ -49,7 +49,7 @@ func (c *recoverCmd) run(ctx context.Context, a *app) error {
 	if err != nil && rec.Action != snapshot.ActionWaiting {
 		return err
 	}
-	// Waiting is told both ways: what was found, and that nothing could be done.
+	// The wait is reported in both forms: the finding, and that nothing could be done.
 	perr := a.result(rec, func(w io.Writer) { printRecovery(w, m, rec) })
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func printRecovery(w io.Writer, m *snapshot.Manager, rec snapshot.Recovery) {
 	case snapshot.ActionNone:
 		fmt.Fprintf(w, "%s: %s; nothing to do\n", m.Database(), rec.Verdict)
 	case snapshot.ActionWaiting:
-		fmt.Fprintf(w, "%s: %s; waiting until nobody has it open\n", m.Database(), rec.Verdict)
+		fmt.Fprintf(w, "%s: %s; waiting until no other program has it open\n", m.Database(), rec.Verdict)
 	case snapshot.ActionRepaired:
 		fmt.Fprintf(w, "%s was %s; it was repaired: %s\n", m.Database(), rec.Verdict, rec.Repair.Summary())
 	default:

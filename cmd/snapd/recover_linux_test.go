@@ -47,7 +47,7 @@ func TestRecoveryWaitsForWhoIsPassing(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec, err := recoverPatiently(t.Context(), m)
-	once.Do(func() { t.Error("nobody was in the way"); in.Close() })
+	once.Do(func() { t.Error("there was no other program"); in.Close() })
 	if err != nil || rec.Action != snapshot.ActionRestored || rec.Restored == nil || *rec.Restored != id {
 		t.Errorf("recovery %+v, %v; want %s restored", rec, err, id)
 	}

@@ -17,7 +17,7 @@ type restoreCmd struct {
 	ID      string `arg:"" optional:"" help:"The backup; latest is the newest verified one."`
 	At      string `placeholder:"TIME" help:"Instead of ID: the newest verified one taken at or before this time."`
 	To      string `placeholder:"PATH" help:"Write it to this new file; the database is not touched."`
-	Offline bool   `help:"Swap the file instead of restoring through a transaction; refused while anybody has the database open."`
+	Offline bool   `help:"Swap the file instead of restoring through a transaction; refused while another program has the database open."`
 	Yes     bool   `short:"y" help:"Do not ask."`
 }
 

@@ -39,7 +39,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 var speakers = []string{"check", "status", "verify", "recover", "drill"}
 
 // outputs fails the script unless standard output holds one JSON document or
-// nothing, and a failure is told on standard error in one line.
+// nothing, and a failure is one line on standard error.
 func outputs(ts *testscript.TestScript, args []string, status int, stdout, stderr string) {
 	asJSON := slices.Contains(args, "--json")
 	says := stdout != "" && (status == exitDone || slices.ContainsFunc(speakers, func(s string) bool { return slices.Contains(args, s) }))

@@ -83,7 +83,7 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 	return c.accompany(ctx, a, m, shown)
 }
 
-// show starts the page and the API, and tells where they are. Where nobody has asked
+// show starts the page and the API, and prints their address. Where the user has not asked
 // for them in particular, trouble with them is no reason to leave the data alone.
 func (c *serveCmd) show(a *app, m *snapshot.Manager, l net.Listener, trouble error) (*page, error) {
 	var p *page
@@ -104,13 +104,13 @@ func (c *serveCmd) show(a *app, m *snapshot.Manager, l net.Listener, trouble err
 	token := tokenFile(c.listening, m)
 	a.log.Info("page and API", "address", p.address(), "token_file", token)
 	if p.handler.TokenCreated() && !a.Quiet {
-		return p, a.tellLogin(p.login(), token)
+		return p, a.printLogin(p.login(), token)
 	}
 	return p, nil
 }
 
-// tellLogin prints the address that logs in, beside the log and in its form.
-func (a *app) tellLogin(address, token string) error {
+// printLogin prints the address that logs in, next to the log and in its form.
+func (a *app) printLogin(address, token string) error {
 	if !a.logsJSON() {
 		fmt.Fprintf(a.console, "The page, with the login in its address (shown once; the token is in %s):\n  %s\n", token, address)
 		return nil
@@ -152,7 +152,7 @@ func (c *serveCmd) accompany(ctx context.Context, a *app, m *snapshot.Manager, s
 	if err != nil {
 		over, cancel := context.WithCancel(ctx)
 		cancel()
-		return errors.Join(err, c.protect(over, a, m, shown)) // whatever it was that changed the database so far
+		return errors.Join(err, c.protect(over, a, m, shown)) // if anything changed the database so far
 	}
 	err = c.protect(program.until(ctx), a, m, shown)
 	program.stop() // where the protection could not even begin
@@ -176,9 +176,9 @@ func (c *serveCmd) announce(a *app, m *snapshot.Manager, rec snapshot.Recovery) 
 	if c.Interval == 0 && c.Cron == "" {
 		a.log.Info("no scheduled backups: --interval is 0", "on_change", c.OnChange > 0)
 	}
-	var told atomic.Bool
+	var announced atomic.Bool
 	a.seen = func(ev snapshot.Event) {
-		if ev.Type == snapshot.EventScheduled && told.CompareAndSwap(false, true) {
+		if ev.Type == snapshot.EventScheduled && announced.CompareAndSwap(false, true) {
 			a.log.LogAttrs(context.Background(), slog.LevelInfo, "next automatic backup", slog.Time("at", ev.Next))
 		}
 	}

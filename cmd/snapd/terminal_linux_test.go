@@ -231,7 +231,7 @@ func TestDeleteAsks(t *testing.T) {
 	}
 }
 
-// A long operation shows phase, speed and what is left, gives way to log lines,
+// A long operation shows phase, speed and the rest, gives way to log lines,
 // and leaves a clean screen; a short one, or one off a terminal, shows nothing.
 func TestProgressBar(t *testing.T) {
 	tty := newTerminal(t)

@@ -17,7 +17,7 @@ import (
 // nobody is a user and group that own nothing here.
 const nobody = 65534
 
-// unprivileged is exits for a user whom file permissions stop, whoever runs the
+// unprivileged is exits for a user that file permissions stop, whichever user runs the
 // tests: unprivileged N ARG….
 func unprivileged(ts *testscript.TestScript, neg bool, args []string) {
 	program, err := exec.LookPath("snapd")

@@ -13,7 +13,7 @@ import (
 type verifyCmd struct {
 	ID    []string `arg:"" optional:"" help:"Backups; default: the newest verified one."`
 	All   bool     `help:"All of them."`
-	Level string   `enum:"quick,full" default:"quick" placeholder:"LEVEL" help:"quick: by digests, with the check where it has not been passed; full: checked afresh, in full (${default})."`
+	Level string   `enum:"quick,full" default:"quick" placeholder:"LEVEL" help:"quick: by digests, with a check if the backup has not passed one; full: checked again, in full (${default})."`
 }
 
 func (c *verifyCmd) run(ctx context.Context, a *app) error {

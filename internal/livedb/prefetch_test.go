@@ -78,7 +78,7 @@ func TestPrefetchEnds(t *testing.T) {
 	for what, m := range map[string]*memory{
 		"with its context":             {onRead: func() error { cancel(); return nil }},
 		"at an error":                  {onRead: func() error { return trouble }},
-		"where nothing is reported":        {noAnswer: errors.ErrUnsupported},
+		"where nothing is reported":    {noAnswer: errors.ErrUnsupported},
 		"at the end of what was there": {size: 3 * prefetchChunk},
 	} {
 		if m.room = size; m.size == 0 {

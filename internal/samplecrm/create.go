@@ -49,7 +49,7 @@ func (o *Options) complete() error {
 }
 
 // Create makes a sample CRM database at path, which must not exist (fs.ErrExist).
-// Memory stays below 100 MB whatever the size. Nothing is synced to disk, and
+// Memory stays below 100 MB for any size. Nothing is synced to disk, and
 // after an error or the end of ctx nothing is left.
 func Create(ctx context.Context, path string, o Options) error {
 	if err := o.complete(); err != nil {

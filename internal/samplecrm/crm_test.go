@@ -39,7 +39,7 @@ func TestCreateIsDeterministicAndHitsItsSize(t *testing.T) {
 			}
 			entries, err := os.ReadDir(dir)
 			if err != nil || len(entries) > 3 {
-				t.Errorf("files left beside the databases: %v %v", entries, err)
+				t.Errorf("files left next to the databases: %v %v", entries, err)
 			}
 		})
 	}
@@ -179,7 +179,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A mistyped path must not cost anybody a database.
+// A mistyped path must not cost a user a database.
 func TestCreateRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "mine.db")

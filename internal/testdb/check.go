@@ -94,7 +94,7 @@ func CRM(t testing.TB, bytes int64) string {
 	return path
 }
 
-// ledgerSQL gives the number of transfers, and that of different opening
+// ledgerSQL gives the number of transfers, and the number of different opening
 // balances one gets by taking all transfers back: one, in a committed state.
 const ledgerSQL = `
 WITH moved(account, amount) AS (
@@ -106,7 +106,7 @@ FROM accounts LEFT JOIN net ON account = id`
 // Ledger fails the test unless the database at path is one committed state of
 // its ledger: every balance is what the recorded transfers make of it. It returns
 // how many transfers that state has, and the sum of balances, which never
-// changes. The file is not changed, but SQLite may leave -wal and -shm beside it.
+// changes. The file is not changed, but SQLite may leave -wal and -shm next to it.
 func Ledger(t testing.TB, path string) (transfers, sum int64) {
 	t.Helper()
 	c, err := sqlite.Open(path, sqlite.Options{BusyTimeout: 20 * time.Second})

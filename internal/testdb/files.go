@@ -29,7 +29,7 @@ func FileHash(t testing.TB, path string) string {
 
 // DirListing describes every file below dir, a line each with name, size,
 // permissions, time of modification and content, for "nothing changed". Of a -shm,
-// which readers change as they must, only the name is told.
+// which readers change as they must, only the name is reported.
 func DirListing(t testing.TB, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -103,8 +103,8 @@ func child(in io.Reader, out io.Writer, name string, args ...string) error {
 	return nil
 }
 
-// copyAside copies a file that somebody has open.
-func copyAside(t testing.TB, from, to string) {
+// copyOpen copies a file that another connection has open.
+func copyOpen(t testing.TB, from, to string) {
 	t.Helper()
 	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 )
 
 // AsNobody runs fn with the file rights of the user "nobody" (65534), whom modes
-// keep out, as they do not root. Only root can become somebody else; for anybody
-// else fn runs with its own rights, which must be limited as well. Rights to
+// keep out, as they do not root. Only root can become another user; for others
+// fn runs with its own rights, which must be limited as well. Rights to
 // files belong to the thread: what fn starts in other goroutines keeps root's.
 func AsNobody(t testing.TB, fn func()) {
 	t.Helper()

@@ -8,7 +8,7 @@ import (
 )
 
 // HotJournal returns the path of a database whose writer died in the middle of a
-// transaction: half of it is in the file, and the -journal beside it is needed to
+// transaction: half of it is in the file, and the -journal next to it is needed to
 // take it back. It is whole again once SQLite has opened it for writing.
 func HotJournal(t testing.TB) (path string, sum int64) {
 	t.Helper()
@@ -27,8 +27,8 @@ func HotJournal(t testing.TB) (path string, sum int64) {
 		t.Fatal(err)
 	}
 	path = filepath.Join(t.TempDir(), "data.db")
-	copyAside(t, from+"-journal", path+"-journal")
-	copyAside(t, from, path)
+	copyOpen(t, from+"-journal", path+"-journal")
+	copyOpen(t, from, path)
 	if err := c.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}

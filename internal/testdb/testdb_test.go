@@ -103,7 +103,7 @@ func TestReservedBytesAreReserved(t *testing.T) {
 func TestHotJournalIsHot(t *testing.T) {
 	path, sum := HotJournal(t)
 	raw := filepath.Join(t.TempDir(), "raw.db")
-	copyAside(t, path, raw) // without the journal the half transaction shows
+	copyOpen(t, path, raw) // without the journal the half transaction shows
 	if got, err := ask(t.Context(), raw, "PRAGMA integrity_check"); err == nil && got == "ok" {
 		if _, rawSum := ledger(t, raw); rawSum == sum {
 			t.Error("nothing of the transaction is in the file")

@@ -40,7 +40,7 @@ func Lacking(t testing.TB, what, advice string) {
 
 // ShellIntegrity fails the test unless the C library's own shell finds the
 // database whole: the judge that shares no code with us. It reads an image
-// without sidecars as it lies, and anything else as an application would.
+// without sidecars as it is, and anything else as an application would.
 func ShellIntegrity(t testing.TB, path string) {
 	t.Helper()
 	if got := ShellQuery(t, path, "PRAGMA integrity_check"); got != "ok" {

@@ -24,7 +24,7 @@ type Variant struct {
 	JournalMode string
 	// Sum is what the balances add up to; 0 where there are no accounts.
 	Sum int64
-	// Unfolded databases keep their newest commits in a -wal beside the file.
+	// Unfolded databases keep their newest commits in a -wal next to the file.
 	Unfolded bool
 
 	pragmas string // before the first page is written

@@ -17,7 +17,7 @@ import (
 
 // Limits of a writer: how long it waits for a lock before that is an error, how
 // long WaitCommits waits for progress, how long a writer may take to stop, and
-// how long it lives when nobody stops it.
+// how long it lives when it is not stopped.
 const (
 	lockWait     = 20 * time.Second
 	progressWait = time.Minute
@@ -251,7 +251,7 @@ func (w *Writer) Stop() WriterResult {
 	return WriterResult{Commits: w.commits, LongestWait: w.longest, Errors: append([]string(nil), w.errs...)}
 }
 
-// Kill ends the process at once with SIGKILL, in whatever transaction it is, and
+// Kill ends the process at once with SIGKILL, in the middle of any transaction, and
 // returns when it is gone: the writer that crashed.
 func (w *Writer) Kill() {
 	w.mu.Lock()

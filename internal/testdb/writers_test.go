@@ -57,7 +57,7 @@ func TestWriterReportsWhatItSuffered(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-w.ended
-		// The shell tells whole milliseconds: of one fast transaction none.
+		// The shell reports whole milliseconds: of one fast transaction none.
 		r := w.Stop()
 		if len(r.Errors) == 0 || !strings.Contains(strings.Join(r.Errors, " "), "no such table") || r.LongestWait == 0 && w.name == pythonWriter {
 			t.Errorf("%s: %+v", w.name, r)

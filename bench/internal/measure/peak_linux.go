@@ -21,7 +21,7 @@ func ForgetPeak() bool {
 }
 
 // Peak is the most memory, in bytes, that was resident in this process since
-// ForgetPeak, 0 where the system does not tell.
+// ForgetPeak, 0 where the system does not report it.
 func Peak() int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

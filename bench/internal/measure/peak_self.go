@@ -6,5 +6,5 @@ package measure
 func ForgetPeak() bool { return false }
 
 // Peak is the most memory, in bytes, that was resident in this process since
-// ForgetPeak, 0 where the system does not tell.
+// ForgetPeak, 0 where the system does not report it.
 func Peak() int64 { return 0 }

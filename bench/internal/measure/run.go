@@ -17,7 +17,7 @@ type Cost struct {
 	PeakBytes int64
 }
 
-// Run runs cmd to its end. Its output is returned whatever the error, which
+// Run runs cmd to its end. Its output is returned even with an error, which
 // has its standard error unless cmd.Stderr was set.
 func Run(cmd *exec.Cmd) (Cost, []byte, error) {
 	var out, errs bytes.Buffer

@@ -32,7 +32,7 @@ function makeLine(entry) {
   const backup = store.backups.get(entry.backup);
   const name = backup ? label(backup.created_at) : entry.backup;
   const detail = [entry.detail, bad ? '' : figures(entry)].filter(Boolean).join(' · ');
-  const person = entry.who === 'automatic' ? 'snapd' : entry.who || 'somebody';
+  const person = entry.who === 'automatic' ? 'snapd' : entry.who || 'unknown user';
   const node = el('li', { class: 'event', 'data-tone': bad ? 'error' : null },
     mark,
     el('div', { class: 'grow' },

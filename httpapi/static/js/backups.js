@@ -94,7 +94,7 @@ function render() {
 }
 
 // reserve makes the room of the rows to come at once: what is below moves with the
-// click that asked for them, and not when somebody has gone on to something else.
+// click that asked for them, and not when the user has gone on to something else.
 function reserve() {
   const rowsNow = byId('backup-rows');
   const coming = Math.min(page, Math.max(1, total() - ids.length));

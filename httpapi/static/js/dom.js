@@ -23,7 +23,7 @@ export function svg(name, attrs, ...children) {
   return build(document.createElementNS(SVG, name), attrs, children);
 }
 
-// icon is decoration: the words beside it, or the button's label, say the same.
+// icon is decoration: the words next to it, or the button's label, say the same.
 export function icon(name) {
   return svg('svg', { class: 'icon', 'aria-hidden': 'true', focusable: 'false' }, svg('use', { href: `#i-${name}` }));
 }

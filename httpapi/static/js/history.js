@@ -29,7 +29,7 @@ function known(state) {
   return marks[state] ? state : 'none';
 }
 
-function told(entry) {
+function describe(entry) {
   const parts = [`${day(entry.date)}: ${words[entry.state] ?? entry.state}`];
   if (entry.backups) parts.push(plural(entry.backups, 'backup'));
   if (entry.failed) parts.push(`${plural(entry.failed, 'failure')}`);
@@ -38,12 +38,12 @@ function told(entry) {
 }
 
 function summary(days) {
-  const tally = (state) => days.filter((entry) => entry.state === state).length;
-  const covered = tally('ok') + tally('unchanged');
+  const daysOf = (state) => days.filter((entry) => entry.state === state).length;
+  const covered = daysOf('ok') + daysOf('unchanged');
   const parts = [`${covered} of ${plural(days.length, 'day')} covered`];
-  if (tally('overdue')) parts.push(`${tally('overdue')} overdue`);
-  if (tally('failed')) parts.push(`${tally('failed')} failed`);
-  if (tally('none')) parts.push(`${tally('none')} without a backup`);
+  if (daysOf('overdue')) parts.push(`${daysOf('overdue')} overdue`);
+  if (daysOf('failed')) parts.push(`${daysOf('failed')} failed`);
+  if (daysOf('none')) parts.push(`${daysOf('none')} without a backup`);
   return parts.join(', ');
 }
 
@@ -51,7 +51,7 @@ function drawStrip(days) {
   const strip = byId('strip');
   attr(strip, 'viewBox', `0 0 ${days.length * step} ${tall}`);
   strip.replaceChildren(...days.map((entry, i) => svg('g', { class: `mark ${known(entry.state)}`, transform: `translate(${i * step + step / 2} 0)` },
-    svg('title', {}, told(entry)),
+    svg('title', {}, describe(entry)),
     svg('rect', { class: 'field', x: -step / 2, y: 0, width: step, height: tall }),
     ...marks[known(entry.state)]())));
   text(byId('strip-from'), days.length ? day(days[0].date) : '');
@@ -101,7 +101,7 @@ function drawSizes(days) {
 
 let drawn = '';
 
-// The table is always there for screen readers; the button shows it to everybody, for
+// The table is always there for screen readers; the button shows it to everyone, for
 // who touches a screen cannot point at a mark.
 function toggle(button) {
   const table = byId('history-table');

@@ -27,7 +27,7 @@ function parse(event) {
   try {
     return JSON.parse(event.data);
   } catch {
-    return null; // cut off by a proxy; the next event or refresh tells the same
+    return null; // cut off by a proxy; the next event or refresh has the same
   }
 }
 
@@ -69,7 +69,7 @@ function connect() {
     attempts = 0;
     become('live');
     if (hello?.operations) handlers.running(hello.operations);
-    // What changed between the first look and this line was told to nobody.
+    // What changed between the first look and this line was reported to no one.
     if (again || hello?.revision !== store.revision) await refresh().catch(failed);
   });
   source.addEventListener('operation', (event) => {

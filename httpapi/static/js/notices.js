@@ -1,5 +1,5 @@
 // Messages in the dock at the foot of the window, and the two live regions. The
-// dock floats, so that news never moves what somebody is about to click.
+// dock floats, so that news never moves a button that the user is about to click.
 
 import { byId, el, icon } from './dom.js';
 import { sentence } from './format.js';

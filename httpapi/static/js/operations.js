@@ -50,13 +50,13 @@ export function follow(operation) {
 
 function begun(operation) {
   say(`${describe(operation)} has started.`);
-  // Somebody who goes on has read the last good outcome; a failure stays in sight.
+  // A user who goes on has read the last good outcome; a failure stays in sight.
   const box = byId('outcome');
   if (operation.who !== 'automatic' && box.dataset.tone !== 'error') hideOutcome();
 }
 
 // followRunning takes the whole list of what runs: what is not in it any more has
-// ended while nobody listened.
+// ended while the page was not connected.
 export async function followRunning(operations) {
   operations.forEach(follow);
   const ids = new Set(operations.map((operation) => operation.id));
@@ -69,12 +69,12 @@ async function ask({ id }) {
     follow((await api.operation(id)).operation);
   } catch (problem) {
     if (problem.status !== 404) return;
-    known.delete(id); // the server forgot it; the activity list still tells
+    known.delete(id); // the server forgot it; the activity list still has it
     render();
   }
 }
 
-// recall shows, at the start, the last outcome that somebody may not have seen.
+// recall shows, at the start, the last outcome that the user may not have seen.
 export async function recall() {
   const operations = (await api.operations()).operations ?? [];
   operations.filter((operation) => operation.state === 'running').forEach(follow);
@@ -149,12 +149,12 @@ function checked(result) {
 }
 
 // routine is what the schedule does day by day: the table shows it, and an outcome
-// that nobody asked for would only be in the way.
+// that was not asked for would only be in the way.
 function routine(operation) {
   return operation.who === 'automatic' && operation.state === 'done' && ['backup', 'prune', 'check', 'verify', 'drill'].includes(operation.kind) && !badly(operation);
 }
 
-// badly tells apart the operations that ended as asked and found something bad.
+// badly recognises the operations that ended normally and found something bad.
 function badly(operation) {
   if (operation.state === 'failed') return true;
   const result = operation.result ?? {};
@@ -261,7 +261,7 @@ export function startOperations(whenDone) {
   onDone = whenDone;
   const button = byId('operation-cancel');
   button.addEventListener('click', () => busy(button, cancel));
-  // A proxy may swallow events; whoever watches a bar must not watch a dead one.
+  // A proxy may swallow events; a progress bar must not stand still.
   setInterval(() => {
     if (current && !document.hidden && store.session && Date.now() - heard > quiet) ask(current);
   }, quiet / 2);

@@ -21,14 +21,14 @@ import { forget, may, publish, refresh, store } from './store.js';
 import { startUndo } from './undo.js';
 
 let started = false;
-let place = null; // where somebody was when the session ended
+let place = null; // where the user was when the session ended
 let way = { expired() {}, loggedOut() {} };
 
 async function logout() {
   await attempt(() => api.logout());
   way.loggedOut();
   place = null;
-  // Whoever logs in next on this computer may have other rights.
+  // The next user on this computer may have other rights.
   forget();
   forgetOperations();
   forgetBackups();
@@ -92,7 +92,7 @@ export async function enter(session, callbacks) {
   live.start({ operation: follow, running: followRunning, ended: () => way.expired(null) });
 }
 
-// goBack continues where somebody was, or begins at the verdict.
+// goBack continues where the user was, or begins at the verdict.
 function goBack() {
   if (place?.element.isConnected && place.element.checkVisibility()) place.element.focus({ preventScroll: true });
   else byId('state-title').focus({ preventScroll: true });

@@ -1,4 +1,4 @@
-// What to tell a person when the server said no, and what to do about it.
+// The messages for a person when the server refuses, and the next step.
 
 import { hhmm, sentence } from './format.js';
 import { failed } from './live.js';
@@ -14,7 +14,7 @@ async function running(id) {
       follow(operation);
       return operation;
     } catch {
-      // It may have ended just now; what is known here has to do.
+      // It may have ended just now; the knowledge here has to do.
     }
   }
   return runningOperation();

@@ -83,7 +83,7 @@ function outdated(dialog, close, explanation) {
   say(`${explanation} Nothing was changed.`, true);
 }
 
-const expiry = 'The plan has expired: it holds for two minutes, so that nobody acts on an old picture.';
+const expiry = 'The plan has expired: it is good for two minutes, so that you do not act on an old state.';
 
 function first(plan, backup, undo, opener) {
   const time = moment(backup.created_at);
@@ -128,8 +128,8 @@ function second(plan, backup, undo, opener) {
             words(problem); // for the refresh that it starts
             return;
           }
-          const told = problem.code === 'wrong_name' ? { text: 'That is not the name of the database. Nothing was changed; type it again.' } : await words(problem);
-          error.replaceChildren(icon('cross'), el('span', {}, [told.text, told.hint].filter(Boolean).join(' ')));
+          const shown = problem.code === 'wrong_name' ? { text: 'That is not the name of the database. Nothing was changed; type it again.' } : await words(problem);
+          error.replaceChildren(icon('cross'), el('span', {}, [shown.text, shown.hint].filter(Boolean).join(' ')));
           show(error, true);
           attr(field, 'aria-invalid', 'true');
           field.focus();

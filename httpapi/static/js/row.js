@@ -1,5 +1,5 @@
 // One backup in the table. A row is built once and patched afterwards, so that the
-// focus, and whatever a person is pointing at, survive every refresh.
+// focus, and the element under the pointer, survive every refresh.
 
 import * as actions from './actions.js';
 import { attr, busy, el, icon, show, text, useIcon } from './dom.js';

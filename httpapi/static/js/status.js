@@ -39,8 +39,8 @@ function reason(status) {
   if (newest && status.code === 'recent') return `The newest verified backup was taken ${relative(newest)}.`;
   if (newest && status.code === 'unchanged') return `The database is unchanged since the verified backup taken ${relative(newest)}.`;
   if (status.code === 'unverified') {
-    return disproven() ? 'There is no verified backup: what is stored failed its verification.'
-      : 'There is no verified backup: what is stored has not been proven yet.';
+    return disproven() ? 'There is no verified backup: the stored ones failed their verification.'
+      : 'There is no verified backup: the stored ones have not been proven yet.';
   }
   return sentence(status.reason);
 }
@@ -58,11 +58,11 @@ function since() {
   return lost ? `This was so at ${hhmm(store.asOf)}. What happened since is not known.` : '';
 }
 
-// without tells somebody who sees trouble and may not act on it what to do.
+// without returns the advice for a user who sees trouble and may not act on it.
 function without(status) {
   const found = remedy(status);
   if (!found || may(found[1])) return '';
-  return 'You may look but not change anything here: tell somebody who looks after this server.';
+  return 'You may look but not change anything here: inform the administrator of this server.';
 }
 
 function fact(name, value, detail, title, tone) {
@@ -104,7 +104,7 @@ function drill(status) {
 
 function duration(status) {
   const ms = status.estimated_restore_ms ?? status.last_drill?.duration_ms;
-  if (ms === null || ms === undefined) return ['Not measured', 'a test restore tells', ''];
+  if (ms === null || ms === undefined) return ['Not measured', 'make a test restore', ''];
   return [`About ${took(ms)}`.replace('About under', 'Under'), status.last_drill ? 'as measured' : 'an estimate', ''];
 }
 

@@ -1,4 +1,4 @@
-// What is known of the server, and when it was learnt. Views subscribe and patch
+// The known state of the server, and when it was learnt. Views subscribe and patch
 // themselves; they never ask the server themselves for what stands here.
 
 import * as api from './api.js';

@@ -47,7 +47,7 @@ function render() {
   const last = store.status?.last_restore;
   const offered = Boolean(last?.undo) && may('restore') && !isDismissed(last) && now() - Date.parse(last.at) < lately;
   const banner = byId('undo-banner');
-  // News while somebody looks comes in the dock, where it moves nothing and is seen
+  // News while the user looks comes in the dock, where it moves nothing and is seen
   // from any place on the page. After a reload the banner has its place at the top.
   if (offered && banner.hidden && document.body.dataset.view === 'page') byId('dock').prepend(banner);
   show(banner, offered);

@@ -35,7 +35,7 @@ const phases = {
   __proto__: null,
   '': 'Starting',
   check: 'Checking that the database is sound',
-  spool: 'Copying the database aside',
+  spool: 'Copying the database',
   compress: 'Reading and compressing the database',
   'read back': 'Reading the backup back to prove it',
   unpack: 'Unpacking the backup',
