@@ -45,13 +45,13 @@ export function download(b) {
 
 function complaint(id) {
   const node = el('p', { class: 'problem', id, role: 'alert', hidden: true });
-  const show = async (problem) => {
+  const report = async (problem) => {
     if (problem.status === 401) return;
     const shown = await words(problem);
     node.replaceChildren(icon('cross'), el('span', {}, [shown.text, shown.hint].filter(Boolean).join(' ')));
     show(node, true);
   };
-  return { node, show };
+  return { node, report };
 }
 
 export async function note(b, opener) {
@@ -66,13 +66,13 @@ export async function note(b, opener) {
       const button = el('button', { type: 'button', class: 'primary', 'data-testid': 'dialog-note-save' }, 'Save note');
       button.addEventListener('click', () => busy(button, async () => {
         if (new TextEncoder().encode(field.value).length > longestNote) {
-          error.show(new api.Problem(422, { detail: 'The note is too long: at most 4,000 characters fit.' }));
+          error.report(new api.Problem(422, { detail: 'The note is too long: at most 4,000 characters fit.' }));
           return;
         }
         try {
           close(await api.change(b, { note: field.value.trim() }));
         } catch (problem) {
-          error.show(problem);
+          error.report(problem);
         }
       }));
       return { body: [el('label', { for: 'note-field' }, 'What is this backup for?'), field, error.node], buttons: button };
@@ -99,7 +99,7 @@ export async function remove(b, opener) {
           await api.remove(b);
           close(true);
         } catch (problem) {
-          error.show(problem);
+          error.report(problem);
         }
       }));
       return {
