@@ -21,7 +21,7 @@ type hub struct {
 
 	mu     sync.Mutex // guards what follows
 	all    map[*listener]struct{}
-	quit   context.CancelFunc // ends the poller; nil while nobody listens
+	quit   context.CancelFunc // ends the poller; nil while there is no listener
 	closed bool
 }
 
@@ -56,7 +56,7 @@ type listener struct {
 	order    []string
 	latest   map[string]operation
 	revision *string // nil: nothing new
-	told     string  // the revision that it knows, or will
+	seen     string  // the revision that it knows, or will
 	bye      string
 	dropped  bool
 }
@@ -77,7 +77,7 @@ func (b *hub) join() (*listener, error) {
 	if len(b.all) >= maxListeners {
 		return nil, errListeners
 	}
-	c := &listener{wake: make(chan struct{}, 1), latest: make(map[string]operation), told: now}
+	c := &listener{wake: make(chan struct{}, 1), latest: make(map[string]operation), seen: now}
 	b.all[c] = struct{}{}
 	b.clients.Add(1)
 	if b.quit == nil {
@@ -106,7 +106,7 @@ func (b *hub) count() int {
 	return len(b.all)
 }
 
-// publish tells every client the state of op. It never waits.
+// publish sends every client the state of op. It never waits.
 func (b *hub) publish(op operation) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -115,7 +115,7 @@ func (b *hub) publish(op operation) {
 	}
 }
 
-// changed has the clients told soon, if the revision is another one. It never waits.
+// changed makes the poller send the revision soon, if it is another one. It never waits.
 func (b *hub) changed() {
 	select {
 	case b.dirty <- struct{}{}:
@@ -156,16 +156,16 @@ func (b *hub) watch(ctx context.Context) {
 			case <-time.After(b.pace.settle):
 			}
 		}
-		b.tell(another)
+		b.announce(another)
 	}
 }
 
-// tell has every client that knows another revision told the present one, and all
+// announce sends the present revision to every client that knows another one, and to all
 // clients where always is set.
-func (b *hub) tell(always bool) {
+func (b *hub) announce(always bool) {
 	now, err := b.revision()
 	if err != nil {
-		return // whoever asks for the data gets the error
+		return // a request for the data gets the error
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -193,8 +193,8 @@ func (c *listener) put(op operation) {
 func (c *listener) change(revision string, always bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if revision != c.told || always {
-		c.told, c.revision = revision, &revision
+	if revision != c.seen || always {
+		c.seen, c.revision = revision, &revision
 		c.notify()
 	}
 }

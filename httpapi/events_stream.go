@@ -30,7 +30,7 @@ func (h *Handler) events(w http.ResponseWriter, c *call) error {
 	header.Set("Cache-Control", "no-cache, no-store, no-transform") // no proxy may compress it, and so hold it back
 	header.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	s.event("hello", hello{Revision: l.told, Operations: h.ops.running()})
+	s.event("hello", hello{Revision: l.seen, Operations: h.ops.running()})
 	if err := s.send(); err != nil {
 		h.log.Debug("a client of events has gone", "error", oneLine(err.Error()))
 		return nil

@@ -123,7 +123,7 @@ func (s sse) into(t testing.TB, name string, v any) {
 	}
 }
 
-// Lost if this fails: progress that nobody sees, or an end that never comes.
+// Lost if this fails: progress that stays unseen, or an end that never comes.
 func TestEventsTellAnOperation(t *testing.T) {
 	var f *faults
 	a := openAPI(t, faulty(&f))
@@ -152,7 +152,7 @@ func TestEventsTellAnOperation(t *testing.T) {
 	if got.State != stateDone || got.ID != op.ID || len(got.Result) == 0 {
 		t.Errorf("%+v", got)
 	}
-	// The catalog is another one than that of the greeting.
+	// The catalog's revision is not the greeting's.
 	now, err := a.m.Revision()
 	if err != nil || now == h.Revision {
 		t.Fatalf("revision %q, %v", now, err)
@@ -204,7 +204,7 @@ func TestEventsCoalesce(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if again, _ := l.take(); len(again.operations) != 0 || again.revision != nil {
-		t.Errorf("told twice: %+v", again)
+		t.Errorf("sent twice: %+v", again)
 	}
 	for i := range maxPending + 1 {
 		b.publish(operation{ID: fmt.Sprint(i)})
@@ -331,7 +331,7 @@ func TestEventsSayGoodbye(t *testing.T) {
 	e.ended()
 }
 
-// Lost: the server, to somebody who opens streams until there is no memory left.
+// Lost: the server, to a client that opens streams until there is no memory left.
 func TestEventsHaveALimit(t *testing.T) {
 	a := openAPI(t, nil)
 	var all []*listener
@@ -391,7 +391,7 @@ func TestNobodyListensNothingRuns(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if n := asked.Load() - before; n != 0 {
-			t.Errorf("asked %d times with nobody there", n)
+			t.Errorf("asked %d times without a listener", n)
 		}
 		// The notice that waited is for who comes next.
 		l, err = b.join()
@@ -405,9 +405,9 @@ func TestNobodyListensNothingRuns(t *testing.T) {
 	})
 }
 
-// Lost: a red page, for as long as nobody writes: that the status changes by itself,
-// for example because a backup is overdue, no file tells.
-func TestEventsTellThatTheStatusChanged(t *testing.T) {
+// Lost: a red page, for as long as no file changes: when the status changes by itself,
+// for example because a backup is overdue, no file shows it.
+func TestEventsReportAChangedStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var word atomic.Value
 		word.Store("protected")
@@ -419,13 +419,13 @@ func TestEventsTellThatTheStatusChanged(t *testing.T) {
 		time.Sleep(time.Minute + time.Second)
 		synctest.Wait()
 		if got, _ := l.take(); got.revision != nil {
-			t.Error("told without a change")
+			t.Error("sent without a change")
 		}
 		word.Store("at risk")
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if got, _ := l.take(); got.revision == nil || *got.revision != "r" {
-			t.Errorf("not told: %+v", got)
+			t.Errorf("not sent: %+v", got)
 		}
 		b.leave(l)
 		if err := b.close(t.Context()); err != nil {

@@ -108,7 +108,7 @@ func TestWhatIsOpen(t *testing.T) {
 }
 
 // If this fails, requests that come while the server closes down crash it, hang, or
-// begin what nobody will end.
+// begin a service that is never ended.
 func TestRequestsWhileClosing(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
 	line := c.signIn()

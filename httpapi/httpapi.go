@@ -10,8 +10,8 @@
 // the right that the route asks for, the limit of its body. Every error leaves as
 // application/problem+json with a stable code; see problem.go.
 //
-// What takes long is an operation: the request that begins it is answered 202,
-// the outcome is told over server-sent events and kept across restarts; see
+// A long task is an operation: the request that begins it is answered 202,
+// the outcome is sent as a server-sent event and kept across restarts; see
 // operations.go.
 package httpapi
 
@@ -67,7 +67,7 @@ const (
 // Options say how a Manager is shown. Zero values are the defaults.
 type Options struct {
 	// APIPrefix and PagePrefix are the paths below which the API and the page
-	// lie, as the handler sees them. Health and metrics lie at the root.
+	// are, as the handler sees them. Health and metrics are at the root.
 	APIPrefix, PagePrefix string
 	// Authorize is the host's: who makes this request, and with what rights?
 	// [ErrUnauthorized] is answered 401, any other error 500. It is called

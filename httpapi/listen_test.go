@@ -94,7 +94,7 @@ func TestListenErrorsHaveHints(t *testing.T) {
 }
 
 // If this fails, others on the machine reach the socket, a crash locks the server
-// out of its own socket, or a file that somebody needs is removed.
+// out of its own socket, or a file that is needed is removed.
 func TestListenOnUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	o := ListenOptions{Address: unixPrefix + path}
@@ -294,7 +294,7 @@ func TestRestingConnectionsMakeRoom(t *testing.T) {
 		}
 		idle = append(idle, p)
 	}
-	// All but the last were taken, of which there is room for most beside the one at work;
+	// All but the last were accepted. There is room for most of them next to the active one;
 	// which ones had to go depends on when the server saw them rest.
 	gone := make(chan error, len(idle))
 	for _, p := range idle {

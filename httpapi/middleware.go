@@ -32,7 +32,7 @@ func (h *Handler) chain(next http.Handler) http.Handler {
 		setSecurity(w.Header())
 		if h.closing.Load() {
 			w.Header().Set("Connection", "close")
-			h.tell(w, fail(http.StatusServiceUnavailable, "unavailable", "the server is closing down", "try again when it is back"))
+			h.answerError(w, fail(http.StatusServiceUnavailable, "unavailable", "the server is closing down", "try again when it is back"))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -41,7 +41,7 @@ func (h *Handler) chain(next http.Handler) http.Handler {
 
 // recovered keeps a panic in one handler from ending the process, which has a
 // database to look after. Where the answer has begun the connection is cut, so
-// that nobody takes a part for the whole: net/http does that for a handler that panics
+// that no client takes a part for the whole: net/http does that for a handler that panics
 // with ErrAbortHandler, and has no other way.
 func (h *Handler) recovered(w *responseWriter, r *http.Request) {
 	v := recover()

@@ -135,7 +135,7 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 			t.Errorf("%s: a body is taken: %v, described: %v", name, rt.body > 0, op.Body != nil)
 		}
 		if _, ok := d.Paths[templated(rt.path)]["servers"]; ok != rt.root {
-			t.Errorf("%s lies at the root: %v, described: %v", name, rt.root, ok)
+			t.Errorf("%s is at the root: %v, described: %v", name, rt.root, ok)
 		}
 		for _, one := range pathParameter.FindAllStringSubmatch(rt.path, -1) {
 			if !slices.ContainsFunc(op.Parameters, func(p parameter) bool {
@@ -158,7 +158,7 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 	}
 }
 
-// wantStatuses asserts the statuses that a route has by what the table says of it.
+// wantStatuses asserts the statuses that a route has by its entry in the table.
 func wantStatuses(t *testing.T, name string, rt route, op described) {
 	t.Helper()
 	all := []int{503}

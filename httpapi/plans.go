@@ -77,7 +77,7 @@ func (p *plans) makeRoom(who string) {
 }
 
 // take uses the plan of token up, if it is who's, for the backup with that id, and has
-// not expired. Comparing hashes of secrets that long tells nobody anything by its time.
+// not expired. The time of comparing hashes of secrets that long reveals nothing.
 func (p *plans) take(token, who, id string, now time.Time) (keptPlan, bool) {
 	hash := sha256.Sum256([]byte(token))
 	p.mu.Lock()

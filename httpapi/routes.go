@@ -18,7 +18,7 @@ type route struct {
 	method string
 	path   string // below Options.APIPrefix, or as it stands when root is set
 	root   bool
-	right  Right // "": open to everybody
+	right  Right // "": open to everyone
 	body   int64 // most bytes of a JSON body; 0: the route takes none
 	stream bool  // the answer may take any time: each write has a deadline of its own, and there is no HEAD
 	handle func(*Handler, http.ResponseWriter, *call) error
@@ -38,7 +38,7 @@ func (c *call) param(name string) string { return c.params.ByName(name) }
 // smallBody bounds bodies of JSON, in bytes: the largest has a note.
 const smallBody = 16 << 10
 
-// routes is the table. Its parts stand beside their handlers.
+// routes is the table. Its parts are next to their handlers.
 func routes() []route {
 	var all []route
 	for _, part := range [][]route{sessionRoutes(), openapiRoutes(), serviceRoutes()} {
@@ -47,7 +47,7 @@ func routes() []route {
 	return all
 }
 
-// full is where the route lies, as the router sees it.
+// full is the path of the route, as the router sees it.
 func (rt route) full(o Options) string {
 	if rt.root {
 		return rt.path
@@ -81,21 +81,21 @@ func (h *Handler) router(table []route) http.Handler {
 	return r
 }
 
-// answer runs one handler and tells its error.
+// answer runs one handler and answers its error.
 func (h *Handler) answer(rt route, w http.ResponseWriter, c *call) {
 	if err := h.admit(rt, w, c); err != nil {
-		h.tell(w, err)
+		h.answerError(w, err)
 		return
 	}
 	if rt.stream {
 		w = newStreamWriter(w, h.limits.stream)
 	}
 	if err := rt.handle(h, w, c); err != nil {
-		h.tell(w, err)
+		h.answerError(w, err)
 	}
 }
 
-// admit decides about a request all that its route alone tells.
+// admit decides about a request everything that depends on its route alone.
 func (h *Handler) admit(rt route, w http.ResponseWriter, c *call) error {
 	for _, p := range c.params {
 		if !plausible(p.Value) {
@@ -112,7 +112,7 @@ func (h *Handler) admit(rt route, w http.ResponseWriter, c *call) error {
 		}
 	}
 	if rt.body > 0 {
-		// A host's server may have no deadline, and the login takes a body from anybody.
+		// A host's server may have no deadline, and the login takes a body from anyone.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.limits.read)) // nor may its writer know any
 	}
 	return admitBody(rt, w, c)
@@ -134,16 +134,16 @@ func (h *Handler) unrouted(w http.ResponseWriter, r *http.Request) {
 	if h.servePage(w, r) {
 		return
 	}
-	h.tell(w, fail(http.StatusNotFound, "not_found", "there is nothing at this address", ""))
+	h.answerError(w, fail(http.StatusNotFound, "not_found", "there is nothing at this address", ""))
 }
 
 // wrongMethod answers a method that the path does not know; the router has set Allow.
 func (h *Handler) wrongMethod(w http.ResponseWriter, _ *http.Request) {
-	h.tell(w, fail(http.StatusMethodNotAllowed, "method_not_allowed", "this address takes "+w.Header().Get("Allow"), ""))
+	h.answerError(w, fail(http.StatusMethodNotAllowed, "method_not_allowed", "this address takes "+w.Header().Get("Allow"), ""))
 }
 
-// tell answers with the problem that err is.
-func (h *Handler) tell(w http.ResponseWriter, err error) {
+// answerError answers with the problem that err is.
+func (h *Handler) answerError(w http.ResponseWriter, err error) {
 	p := problemOf(err)
 	if p.Status == http.StatusUnauthorized && h.auth.BuiltIn() {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="snapd"`)

@@ -43,7 +43,7 @@ func TestNamesOfFiles(t *testing.T) {
 }
 
 // Lost if this fails: what to do, for who reads on the page that a backup failed because
-// somebody changed the rights of the directory.
+// another user changed the rights of the directory.
 func TestErrorsWithoutAHintGetOne(t *testing.T) {
 	err := fmt.Errorf("backup: %w", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission})
 	if p := problemOf(err); p.Code != "permission" || p.Hint == "" {

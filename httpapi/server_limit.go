@@ -15,7 +15,7 @@ import (
 const maxConnections = 2048
 
 // limitListener takes no connection while there are too many that are at work. One that
-// rests makes room for a new one: who only holds connections open keeps nobody out.
+// rests makes room for a new one: a client that only holds connections open keeps no other out.
 type limitListener struct {
 	net.Listener
 	free   chan struct{} // holds one for each connection there is

@@ -55,7 +55,7 @@ func TestGuessingIsThrottled(t *testing.T) {
 	// A session is no guess, and is not throttled.
 	line := c.signIn("RemoteAddr: 192.0.2.2:1")
 	want(t, c.do("GET", "/api/v1/things", "", line), 200, "")
-	// A clock that goes back by years keeps nobody out for years.
+	// A clock that goes back by years keeps no client out for years.
 	c.pass(-3 * 365 * 24 * time.Hour)
 	wait, err := strconv.Atoi(bearer("guess").Header().Get("Retry-After"))
 	if err != nil || wait > 20*60 {
@@ -80,7 +80,7 @@ func guess(token string) string {
 	return token
 }
 
-// If this fails, a forgotten program that still sends an old token keeps everybody
+// If this fails, a forgotten program that still sends an old token keeps everyone
 // on its machine out, and fills the activity log.
 func TestAnOldTokenShutsNobodyOut(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
@@ -100,7 +100,7 @@ func TestAnOldTokenShutsNobodyOut(t *testing.T) {
 	}
 }
 
-// If this fails, who guesses keeps the administrator and programs out, though nobody can
+// If this fails, a guesser keeps the administrator and programs out, though no one can
 // guess a token that was made here: from the same machine, behind the same proxy, or
 // from a few thousand addresses.
 func TestWhoHasAMadeTokenIsNotKeptOut(t *testing.T) {
