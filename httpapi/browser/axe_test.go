@@ -17,7 +17,7 @@ var axeSource = sync.OnceValues(func() (string, error) {
 })
 
 // settled brings the page to what people see when they look: transitions ended, for
-// halfway they have colours that nobody is meant to read, and all rows laid out.
+// halfway they have colours that are not meant to be read, and all rows laid out.
 const settled = `new Promise(requestAnimationFrame).then(() => {
 	for (const a of document.getAnimations()) if (a.effect?.getComputedTiming().endTime < 5000) a.finish();
 	// Rows off the screen have estimated sizes, in which their contents would overlap.

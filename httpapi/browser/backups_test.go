@@ -6,7 +6,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// Proof is what tells a backup from a hope: it must be asked for with one button,
+// A backup is worth its proof: it must be asked for with one button,
 // and its outcome be seen where the backup is.
 func TestVerifyAndDrill(t *testing.T) {
 	t.Parallel()
@@ -70,8 +70,8 @@ func TestPinNoteDelete(t *testing.T) {
 	p.says(hook("activity"), "delete")
 }
 
-// The last proof of the data, and what somebody pinned, must survive a click, and
-// the person be told why.
+// The last proof of the data, and pinned backups, must survive a click, and
+// the person must learn why.
 func TestDeleteIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -70,7 +70,7 @@ func (p *tab) dismissDialogs() {
 }
 
 // A deployment in the middle of a backup: the page has to say that it has lost the
-// server, find it again by itself, and tell how the backup ended.
+// server, find it again by itself, and show how the backup ended.
 func TestServerRestartsInMidOperation(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, ofBytes(6<<20))
@@ -92,7 +92,7 @@ func TestServerRestartsInMidOperation(t *testing.T) {
 	p.says(hook("backups"), "after the restart") // events flow again
 }
 
-// The same, with a process that is killed: nobody was left to say how it ended.
+// The same, with a process that is killed: no process was left to report how it ended.
 func TestServerIsKilledInMidOperation(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, ofBytes(6<<20))
@@ -143,7 +143,7 @@ var children = map[string]func([]string) error{
 	},
 }
 
-// A server that is away when somebody acts, or comes: no blank page, no action that
+// A server that is away when a user acts, or comes: no blank page, no action that
 // seems to have happened.
 func TestServerIsAway(t *testing.T) {
 	t.Parallel()
@@ -164,7 +164,7 @@ func TestServerIsAway(t *testing.T) {
 }
 
 // The damaged database is why people come at all: the page must say so at once, and
-// mend it with the button it offers.
+// repair it with the button it offers.
 func TestDamagedDatabase(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, ofBytes(1<<20))

@@ -48,7 +48,7 @@ func TestCreateAndWatch(t *testing.T) {
 	p.accessible("after a backup")
 }
 
-// A backup begun by mistake, or at a bad time, must go away when told to.
+// A backup begun by mistake, or at a bad time, must go away when cancelled.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, ofBytes(6<<20))
@@ -84,7 +84,7 @@ func TestNothingYet(t *testing.T) {
 	p.accessible("after the first backup")
 }
 
-// A note is whatever somebody, or a program, wrote: as markup it could take the
+// A note is any text of a person or a program: as markup it could take the
 // session over.
 func TestNotesAreText(t *testing.T) {
 	t.Parallel()
@@ -105,7 +105,7 @@ func TestNotesAreText(t *testing.T) {
 	p.accessible("editing a note")
 }
 
-// row is the selector of a backup's row, act that of a button in it.
+// row is the selector of a backup's row, act the selector of a button in it.
 func row(b snapshot.Backup) string { return hook("row-" + b.ID) }
 
 func act(b snapshot.Backup, action string) string {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Three people at once: nobody may get an error for what another does, and all see
+// Three people at once: none may get an error for what another does, and all see
 // the same in the end.
 func TestThreeAtOnce(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ import (
 )
 
 // gate stops operations where a test wants to look at them. It comes behind the
-// handler's own subscription: what the page is told has been told.
+// handler's own subscription: everything that the page receives has been sent.
 type gate struct {
 	mu   sync.Mutex
 	held map[string]chan struct{} // by operation and phase; closed to let it pass

@@ -82,11 +82,11 @@ func TestJudgesJudge(t *testing.T) {
 		t.Fatal("already the specimen is bad")
 	}
 	p.allow("GenericIssue: FormLabel")
-	p.click(hook("spoil"))
+	p.click(hook("break"))
 	r := &recorder{TB: t}
 	bad := *p
 	bad.t = r
-	bad.accessible("spoilt")
+	bad.accessible("broken")
 	if all := strings.Join(r.errors, "\n"); !strings.Contains(all, "label") || !strings.Contains(all, "color-contrast") {
 		t.Errorf("axe found: %s", all)
 	}

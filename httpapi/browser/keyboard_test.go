@@ -7,7 +7,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// Whoever cannot use a mouse must be able to do everything, see where they are, and
+// A user who cannot use a mouse must be able to do everything, see where they are, and
 // not be thrown to the top of the page by what they did.
 func TestKeyboardOnly(t *testing.T) {
 	t.Parallel()

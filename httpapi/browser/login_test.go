@@ -48,7 +48,7 @@ func TestLoginAddress(t *testing.T) {
 	p.gone(hook("login-form"))
 }
 
-// Who comes without the address has to get in with the token, must be told when it
+// A user without the address has to get in with the token, must learn when it
 // is wrong, and must be out after signing out.
 func TestLoginForm(t *testing.T) {
 	t.Parallel()
@@ -77,7 +77,7 @@ func TestLoginForm(t *testing.T) {
 	p.sees(hook("login-form"))
 }
 
-// Guessing is throttled; whoever mistyped has to learn that, and when to go on.
+// Guessing is throttled; a user who mistyped has to learn that, and when to go on.
 func TestThrottledLogin(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -19,7 +19,7 @@ import (
 	"example.com/snapd/internal/testdb"
 )
 
-// wholePass is what everybody does with the page: look, create, restore, undo. It
+// wholePass is what every user does with the page: look, create, restore, undo. It
 // goes through every kind of request that the page makes.
 func (s *site) wholePass(p *tab, note string) {
 	s.t.Helper()
@@ -102,7 +102,7 @@ func TestFewerRights(t *testing.T) {
 	p.accessible("with fewer rights")
 }
 
-// Nobody may see anything: that has to be said, not shown as an empty page.
+// A user without rights has to see a message, not an empty page.
 func TestNoRights(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(s *site) {
@@ -115,7 +115,7 @@ func TestNoRights(t *testing.T) {
 	p.accessible("without any right")
 }
 
-// A proxy that holds events back must not leave somebody before a dead page.
+// A proxy that holds events back must not leave a user in front of a dead page.
 func TestEventsDoNotGetThrough(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(s *site) {

@@ -40,7 +40,7 @@ func withPast(newest time.Duration) func(*site) {
 					}
 					c.set(at)
 					switch {
-					case day == 17 || day == 16 && hour == 1: // nobody had it running
+					case day == 17 || day == 16 && hour == 1: // it was not running
 					case day == 9 && hour == 13:
 						s.manager.Record(snapshot.Activity{Who: "automatic", Action: "backup", Outcome: "failed", Trigger: "schedule",
 							Code: "no_space", Detail: "the disk is full: 12 MB free, 31 MB needed"})
@@ -78,7 +78,7 @@ func withPast(newest time.Duration) func(*site) {
 	}
 }
 
-// run lets the schedule run beside the server, and returns after its first backup.
+// run lets the schedule run next to the server, and returns after its first backup.
 func (s *site) run() {
 	s.t.Helper()
 	before := s.find("latest").ID

@@ -13,7 +13,7 @@ import (
 // rows is what an application would ask, over the connection it has had all along.
 const rows = "SELECT count(*) FROM contacts"
 
-// damage makes an hour of work that somebody wants to have back.
+// damage makes an hour of work that a user wants to have back.
 func (s *site) damage() (b snapshot.Backup, before int64) {
 	s.t.Helper()
 	before = s.count(rows)
@@ -25,7 +25,7 @@ func (s *site) damage() (b snapshot.Backup, before int64) {
 	return b, before
 }
 
-// What everything else is for: yesterday comes back in a minute, by somebody who has
+// What everything else is for: yesterday comes back in a minute, by a user who has
 // never done it, without losing today.
 func TestRestoreAndUndo(t *testing.T) {
 	t.Parallel()
@@ -69,7 +69,7 @@ func TestRestoreAndUndo(t *testing.T) {
 	p.accessible("after undoing")
 }
 
-// calm asserts that a dialog is safe to meet: Cancel has the focus, what lies behind
+// calm asserts that a dialog is safe to meet: Cancel has the focus, the page behind
 // is out of reach, Esc leaves, and everything in it can be heard.
 func (p *tab) calm(dialog string) {
 	p.t.Helper()
@@ -123,8 +123,8 @@ func TestRestoreCanBeLeft(t *testing.T) {
 	p.gone(hook("undo-banner"))
 }
 
-// A database that was changed by nobody since the backup loses nothing; told that
-// something will be lost, people would not dare.
+// A database that has not changed since the backup loses nothing. If the page said
+// that something will be lost, people would not dare.
 func TestRestoreThatLosesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -165,7 +165,7 @@ func TestPlanGoesStale(t *testing.T) {
 	s.waitFor("the backup's contacts", func() bool { return s.count(rows) == before })
 }
 
-// Whoever notices too late that it was the wrong one can still stop it, and the
+// A user who notices too late that it was the wrong one can still stop it, and the
 // database is as it was.
 func TestCancelRestore(t *testing.T) {
 	t.Parallel()

@@ -60,7 +60,7 @@ var scenes = []scene{
 		p.click(act(b, "verify"))
 		p.says(hook("outcome"), "failed")
 		p.says(hook("state-reason"), "failed its verification")
-		p.says(hook("state-action"), "create a backup") // verifying it again would help nobody
+		p.says(hook("state-action"), "create a backup") // verifying it again would not help
 	}},
 	{name: "restore-1", site: withPast(3 * time.Hour), reach: func(s *site, p *tab) {
 		p.click(act(s.backups()[2], "restore"))
@@ -133,7 +133,7 @@ func (sc scene) play(t *testing.T, d device) *tab {
 	return p
 }
 
-// Nobody may be kept out by how they see, or by what they look with: each state is
+// No user may be kept out by their sight, or by their device: each state is
 // judged in light and dark, and has to fit from the smallest telephone to a wide screen.
 func TestEveryStateForEverybody(t *testing.T) {
 	t.Parallel()

@@ -28,7 +28,7 @@ type site struct {
 	options httpapi.Options
 	mount   func(http.Handler) http.Handler // how a host mounts the handler; nil: at its root
 	prefix  string                          // of the page as the browser sees it
-	prepare func()                          // once the Manager is there, before anybody looks
+	prepare func()                          // once the Manager is there, before the first visit
 
 	app     *sql.DB // the application's pool: it stays open throughout
 	addr    string  // the same after a restart
@@ -130,7 +130,7 @@ func (s *site) token() string {
 	return strings.TrimSpace(string(text))
 }
 
-// open shows the page in a new browser context, to somebody who follows the login
+// open shows the page in a new browser context, to a user who follows the login
 // address that the server printed.
 func (s *site) open(d device) *tab {
 	s.t.Helper()
@@ -147,7 +147,7 @@ func (s *site) openIn(t testing.TB, d device) *tab {
 	return p
 }
 
-// firstVisit is that nobody is signed in yet.
+// firstVisit: no user is signed in yet.
 const firstVisit = `^answer 401: GET .*/session$|^log network error: .*401.*/session$`
 
 // backup makes a backup without the page.
@@ -224,7 +224,7 @@ func (s *site) waitFor(what string, condition func() bool) {
 // sends that some time after the click.
 func (s *site) askedToStop() {
 	s.t.Helper()
-	s.waitFor("somebody's request to stop", func() bool {
+	s.waitFor("the request to stop", func() bool {
 		log, _, err := s.manager.Activity("", 20)
 		return err == nil && slices.ContainsFunc(log, func(a snapshot.Activity) bool { return a.Action == "cancel" })
 	})

@@ -36,7 +36,7 @@ type device struct {
 
 var desktop = device{width: 1280, height: 900}
 
-// guard runs before any script of the page: it tells what breaks the policy and
+// guard runs before any script of the page: it reports what breaks the policy and
 // counts layout shifts and long tasks.
 const guard = `
 document.addEventListener('securitypolicyviolation', e => snapdViolation(e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sourceFile + ':' + e.lineNumber));
@@ -53,7 +53,7 @@ func newTab(t testing.TB, host string, d device) *tab {
 	return openTab(t, startChromium(t), host, d, chromedp.WithNewBrowserContext())
 }
 
-// another opens a second page beside p, with the same cookies.
+// another opens a second page next to p, with the same cookies.
 func (p *tab) another() *tab {
 	p.t.Helper()
 	return openTab(p.t, p.ctx, p.host, desktop)
@@ -151,7 +151,7 @@ func must[T any](p *tab, expression string) T {
 	return v
 }
 
-// wait waits until the expression is true, however often the page is loaded anew
+// wait waits until the expression is true, however often the page is loaded again
 // meanwhile.
 func (p *tab) wait(what, condition string) {
 	p.t.Helper()

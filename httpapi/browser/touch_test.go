@@ -55,7 +55,7 @@ func (p *tab) read(selector string) string {
 // click presses the mouse where the element is: only where nothing covers it, and
 // it is enabled and does not move. A press that hits nothing, because the element
 // moved away in that moment, is made again, as a person would; one that hits
-// something else is what nobody may meet.
+// something else must never be met.
 func (p *tab) click(selector string) {
 	p.t.Helper()
 	ready := `(async () => {
@@ -142,7 +142,7 @@ func (p *tab) tabTo(selector string, limit int) {
 // axNode is one node of the accessibility tree.
 type axNode struct{ role, name string }
 
-// heard is what assistive software is told: the accessibility tree, in order.
+// heard is what assistive software gets: the accessibility tree, in order.
 func (p *tab) heard() (nodes []axNode) {
 	p.t.Helper()
 	p.do("read the accessibility tree", chromedp.Func(func(ctx context.Context, tg *chromedp.Target) error {

@@ -44,8 +44,8 @@ func (p *tab) steady(when string) {
 	}
 }
 
-// A page that is wanted in an emergency, over whatever line there is, must be there
-// at once, and not jump while somebody aims at a button.
+// A page that is wanted in an emergency, over any connection, must be there
+// at once, and not jump while the user aims at a button.
 func TestFirstPaint(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, withPast(3*time.Hour))
@@ -127,7 +127,7 @@ func (s *site) multiply(b snapshot.Backup, total int) {
 	}
 }
 
-// worked is how much processor time the page's main thread has taken, whatever else
+// worked is how much processor time the page's main thread has taken, with anything else
 // the machine is doing.
 func (p *tab) worked() (total time.Duration) {
 	p.t.Helper()

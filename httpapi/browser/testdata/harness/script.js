@@ -8,7 +8,7 @@ const actions = {
   inline: () => { const s = document.createElement('script'); s.textContent = '1'; document.body.append(s); },
   style: () => document.body.setAttribute('style', 'color: red'),
   alert: () => alert('stop'),
-  spoil: () => {
+  break: () => {
     document.querySelector('label').replaceWith(document.querySelector('input'));
     document.querySelector('#text').className = 'pale';
   },

@@ -12,12 +12,12 @@ import (
 // around, so that a failure reads like something else.
 func TestTextIsText(t *testing.T) {
 	t.Parallel()
-	const hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202Etxet"
+	const untrusted = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202Etxet"
 	s := newSite(t)
-	b := s.manual(hostile)
-	for _, action := range []string{"restore", "constructor", "__proto__", hostile} {
-		s.manager.Record(snapshot.Activity{Who: hostile, Action: action, Outcome: "failed", Backup: hostile, Code: hostile, Detail: hostile})
-		s.manager.Record(snapshot.Activity{Who: hostile, Action: action, Outcome: "toString", Trigger: hostile, Schedule: hostile})
+	b := s.manual(untrusted)
+	for _, action := range []string{"restore", "constructor", "__proto__", untrusted} {
+		s.manager.Record(snapshot.Activity{Who: untrusted, Action: action, Outcome: "failed", Backup: untrusted, Code: untrusted, Detail: untrusted})
+		s.manager.Record(snapshot.Activity{Who: untrusted, Action: action, Outcome: "toString", Trigger: untrusted, Schedule: untrusted})
 	}
 	p := s.open(desktop)
 	p.says(row(b), "onerror=alert(1)")
@@ -31,6 +31,6 @@ func TestTextIsText(t *testing.T) {
 		t.Errorf("a word that is none: %s", all)
 	}
 	if n := must[int](p, "[...document.querySelectorAll('.event span')].filter(e => getComputedStyle(e).unicodeBidi !== 'isolate').length"); n > 0 {
-		t.Errorf("%d texts turn around what stands beside them", n)
+		t.Errorf("%d texts reverse the text next to them", n)
 	}
 }
