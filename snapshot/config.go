@@ -177,3 +177,12 @@ func (c *Config) base() string {
 	}
 	return name
 }
+
+// owner is how the catalog names the database: from the backup directory, so that
+// both may be moved or copied together.
+func (c *Config) owner() string {
+	if rel, err := filepath.Rel(c.Dir, c.Database); err == nil {
+		return filepath.ToSlash(rel)
+	}
+	return c.Database
+}

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -17,7 +14,6 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
-	"example.com/snapd/internal/swap"
 )
 
 // Names a caller meets again and again, under this package's name.
@@ -91,82 +87,6 @@ func (m *Manager) Database() string { return m.cfg.Database }
 
 // Dir returns the absolute path of the backup directory.
 func (m *Manager) Dir() string { return m.cfg.Dir }
-
-// settle puts right what a crash left: a half-done restore, temp files, an
-// archive without its entry. While another operation holds the lock none of
-// that is debris, and it is left alone.
-func (m *Manager) settle(ctx context.Context) error {
-	pending, err := m.target(ctx).Pending()
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(m.cfg.Dir); errors.Is(err, fs.ErrNotExist) && pending == nil {
-		return nil
-	}
-	if pending != nil {
-		if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
-			return fmt.Errorf("backup directory: %w", err)
-		}
-	}
-	lock, err := m.cat.LockOperation(ctx, false, "settle")
-	if err != nil {
-		if errors.Is(err, catalogfile.ErrBusy) || errors.Is(err, catalogfile.ErrReadOnly) {
-			return nil // somebody works there, or nothing can be written: looking is all we can do
-		}
-		return err
-	}
-	defer lock.Unlock()
-	if err := explain(m.finishSwap(ctx)); errors.Is(err, ErrBusy) {
-		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Err: err,
-			Message: "a restore that was cut short cannot be finished while the database is in use"})
-		return nil
-	} else if err != nil {
-		return err
-	}
-	return m.reconcile(ctx, lock)
-}
-
-// reconcile sweeps leftovers and aligns the catalog; the caller holds the lock.
-func (m *Manager) reconcile(ctx context.Context, lock *catalogfile.Lock) error {
-	if err := m.sweep(); err != nil {
-		return err
-	}
-	ch, err := m.cat.Reconcile(ctx, lock)
-	ch.Swept = nil // nobody has to do anything about it
-	if err != nil {
-		return err
-	}
-	m.enterChanges(ctx, ch)
-	return nil
-}
-
-// enterChanges tells of ch, and enters into the log what wants somebody's eye.
-func (m *Manager) enterChanges(ctx context.Context, ch catalog.Changes) {
-	m.reportChanges(ctx, ch)
-	if ch.Reason != "" || ch.SetAside != "" || len(ch.Vanished) > 0 || len(ch.Resized) > 0 {
-		m.enter(Activity{Action: "rebuild", Outcome: "done", Detail: strings.Join(ch.Lines(), "; ")})
-	}
-}
-
-// sweep removes what crashed checks left in the system's temporary directory and, of
-// ours only, what lies beside the database; the caller holds the lock, and no restore is pending.
-// The backup directory is swept as the catalog is reconciled with it.
-func (m *Manager) sweep() error {
-	durable.SweepShared()
-	if err := swap.Sweep(m.cfg.Database); err != nil {
-		return fmt.Errorf("sweep: %w", err)
-	}
-	return nil
-}
-
-// reportChanges tells what reconciling or rebuilding did.
-func (m *Manager) reportChanges(ctx context.Context, ch catalog.Changes) {
-	// A catalog that was lost, and backups that are gone or cut, want somebody's eye.
-	loud := ch.Reason != "" || ch.SetAside != "" || len(ch.Vanished) > 0 || len(ch.Resized) > 0 || ch.Unsaved != nil || ch.Exposed != ""
-	for _, line := range ch.Lines() {
-		m.ev.emit(ctx, Event{Type: EventReconciled, Message: line, loud: loud})
-	}
-}
 
 // explain maps the errors of the packages below to this package's sentinels.
 func explain(err error) error {

@@ -22,9 +22,19 @@ func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan prune: %w", err)
 	}
+	state, err := m.cat.State()
+	if err != nil {
+		return nil, fmt.Errorf("plan prune: %w", err)
+	}
 	now := m.now()
 	decisions := catalog.Plan(entries, p, now)
-	return decisions, m.foresee(decisions, entries, p, now)
+	until := catalog.Forecast(entries, p, now, m.cfg.nextRuns(state, now))
+	for i := range decisions {
+		if at, ok := until[decisions[i].ID]; ok && decisions[i].Keep {
+			decisions[i].Until = &at
+		}
+	}
+	return decisions, nil
 }
 
 // Prune carries out the retention policy and returns every decision with its reason.
@@ -76,13 +86,6 @@ func (m *Manager) retention(given *Policy) (Policy, error) {
 	return *state.Retention, nil
 }
 
-// rememberRetention keeps the policy for those who follow it.
-func (m *Manager) rememberRetention() {
-	if state, err := m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != m.cfg.Retention) {
-		m.rememberState("retention", func(s *catalog.State) { s.Retention = &m.cfg.Retention })
-	}
-}
-
 // prune plans over the catalog as it stands and removes what the plan says.
 func (m *Manager) prune(ctx context.Context, p Policy) ([]Decision, error) {
 	entries, err := m.cat.Entries()
@@ -90,30 +93,26 @@ func (m *Manager) prune(ctx context.Context, p Policy) ([]Decision, error) {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
 	decisions := catalog.Plan(entries, p, m.now())
-	var drop []string
+	var ids []string
 	for _, d := range decisions {
 		if !d.Keep {
-			drop = append(drop, d.ID)
+			ids = append(ids, d.ID)
 		}
 	}
-	if len(drop) == 0 {
-		return decisions, nil
+	drop, err := m.resolve(ids)
+	if err != nil {
+		return nil, fmt.Errorf("prune: %w", err)
 	}
 	return decisions, m.remove(ctx, OpPrune, drop, "removed old backup ")
 }
 
 // remove deletes backups, one after the other. A crash within one leaves an
 // entry without archive, which the next start drops.
-func (m *Manager) remove(ctx context.Context, op Operation, ids []string, message string) error {
-	for _, id := range ids {
-		e, err := m.cat.Get(id)
-		if errors.Is(err, catalogfile.ErrNotFound) {
+func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, message string) error {
+	for _, e := range going {
+		if err := m.cat.Delete(ctx, e.ID); errors.Is(err, catalogfile.ErrNotFound) {
 			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := m.cat.Delete(ctx, e.ID); err != nil {
+		} else if err != nil {
 			return fmt.Errorf("remove %s: %w", e.ID, err)
 		}
 		m.atPoint("deleted " + e.ID)
@@ -128,9 +127,15 @@ func (m *Manager) remove(ctx context.Context, op Operation, ids []string, messag
 func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 	op := &operation{kind: OpDelete, backup: only(ids)}
 	return m.perform(ctx, op, func(ctx context.Context) (Event, error) {
-		going, err := m.mayDelete(ids, force)
+		going, err := m.resolve(ids)
+		if err == nil && !force {
+			var all []Backup
+			if all, err = m.cat.Entries(); err == nil {
+				err = mayDelete(going, all)
+			}
+		}
 		if err != nil {
-			return Event{}, err
+			return Event{}, fmt.Errorf("delete: %w", err)
 		}
 		m.start(ctx, op.backup)
 		return Event{}, m.remove(ctx, OpDelete, going, "deleted backup ")
@@ -145,41 +150,42 @@ func only(ids []string) string {
 	return ""
 }
 
-// mayDelete resolves ids once and for all: "latest" names another backup after
-// each deletion.
-func (m *Manager) mayDelete(ids []string, force bool) (going []string, err error) {
+// resolve returns the entries of ids, each once. It is done before the first deletion:
+// "latest" names another backup after each.
+func (m *Manager) resolve(ids []string) (going []Backup, err error) {
 	for _, id := range ids {
 		e, err := m.cat.Get(id)
 		if err != nil {
-			return nil, fmt.Errorf("delete: %w", err)
+			return nil, err
 		}
-		if e.Pinned && !force {
-			return nil, hint(fmt.Errorf("delete %s: %w: it is pinned", e.ID, ErrRefused), "unpin it first, or use --force")
-		}
-		if !slices.Contains(going, e.ID) {
-			going = append(going, e.ID)
+		if !slices.ContainsFunc(going, func(b Backup) bool { return b.ID == e.ID }) {
+			going = append(going, e)
 		}
 	}
-	if force {
-		return going, nil
-	}
-	entries, err := m.cat.Entries()
-	if err != nil {
-		return nil, fmt.Errorf("delete: %w", err)
-	}
+	return going, nil
+}
+
+// mayDelete refuses to delete a pinned backup, or the last verified one of all.
+func mayDelete(going, all []Backup) error {
 	verified, left := 0, 0
-	for _, e := range entries {
-		if e.Usable() {
-			verified++
-			if !slices.Contains(going, e.ID) {
-				left++
-			}
+	for _, e := range all {
+		if !e.Usable() {
+			continue
+		}
+		verified++
+		if !slices.ContainsFunc(going, func(b Backup) bool { return b.ID == e.ID }) {
+			left++
+		}
+	}
+	for _, e := range going {
+		if e.Pinned {
+			return hint(fmt.Errorf("%w: %s is pinned", ErrRefused, e.ID), "unpin it first, or use --force")
 		}
 	}
 	if verified > 0 && left == 0 {
-		return nil, hint(fmt.Errorf("delete: %w: no verified backup would be left", ErrRefused), "make a new backup first, or use --force")
+		return hint(fmt.Errorf("%w: no verified backup would be left", ErrRefused), "make a new backup first, or use --force")
 	}
-	return going, nil
+	return nil
 }
 
 // SetPinned exempts a backup from pruning, or lifts that.

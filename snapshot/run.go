@@ -7,11 +7,15 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/schedule"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // Run protects the database until ctx ends: a backup at start-up, then by the
@@ -28,7 +32,8 @@ func (m *Manager) Run(ctx context.Context) error {
 		return hint(explain(fmt.Errorf("run: %w", err)), "stop the other one, or give this one its own --dir")
 	}
 	defer lock.Unlock()
-	m.rememberRetention()
+	r := &runner{m: m, timer: schedule.NewTimer(m.cfg.timing())}
+	r.recordRetention()
 	var w *watcher // nil is silent
 	if m.cfg.OnChange > 0 {
 		if w, err = watch(m.cfg.Database); err != nil {
@@ -38,9 +43,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer w.close()
 	who := callerOf(ctx).Who
 	m.enter(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.cfg.promise(), Schedule: m.cfg.schedule().String()})
-	r := &runner{m: m, timer: schedule.NewTimer(m.cfg.timing())}
 	r.loop(ctx, w)
-	err = m.finalBackup(ctx)
+	err = r.finalBackup(ctx)
 	m.enter(Activity{Who: who, Action: "serve", Outcome: "stopped"}) // with what was idle until now
 	// A service that was stopped leaves no schedule. One that was killed does, and Status reports what it misses.
 	m.rememberState("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
@@ -54,29 +58,6 @@ func (m *Manager) RunningIn() (holder string, err error) {
 		return "", err
 	}
 	return h.String(), nil
-}
-
-// finalBackup is the shutdown backup, with a time limit of its own.
-func (m *Manager) finalBackup(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.ShutdownTimeout)
-	defer cancel()
-	if m.notCreatedYet() {
-		return nil
-	}
-	_, err := m.Backup(ctx, Auto(catalog.TriggerShutdown))
-	if errors.Is(err, ErrMissing) {
-		return nil // there is no longer anything to back up; already reported
-	}
-	return err
-}
-
-// notCreatedYet reports whether there is no database and none was backed up: that is no failure.
-func (m *Manager) notCreatedYet() bool {
-	if _, err := os.Stat(m.cfg.Database); !errors.Is(err, fs.ErrNotExist) {
-		return false
-	}
-	had, err := m.candidates()
-	return err == nil && len(had) == 0
 }
 
 // runner waits for what the timer decides, and carries it out. It belongs to the
@@ -144,7 +125,7 @@ func (r *runner) tick(ctx context.Context) {
 // says so, and where there were backups it asks for the backup, whose failure is recorded.
 func (r *runner) reportMissing(ctx context.Context, now time.Time) (try bool) {
 	first := r.timer.Missing(now)
-	if first && r.m.notCreatedYet() {
+	if first && r.notCreatedYet() {
 		r.m.ev.emit(ctx, Event{Type: EventWarning, Path: r.m.cfg.Database, Message: "there is no database yet; waiting for it"})
 		return false
 	}
@@ -161,20 +142,51 @@ func (r *runner) plan(ctx context.Context, now time.Time) {
 		return
 	}
 	r.m.ev.emit(ctx, Event{Type: EventScheduled, Next: next, Message: "next automatic backup"})
-	r.m.rememberNext(next)
+	r.recordNext(next)
 }
 
-// rememberNext records for other processes when the next backup is due. Status rolls
+// recordNext records for other processes when the next backup is due. Status rolls
 // a time that has passed forward, so an idle program need not write.
-func (m *Manager) rememberNext(next time.Time) {
-	promised := m.cfg.schedule()
-	state, err := m.cat.State()
+func (r *runner) recordNext(next time.Time) {
+	promised := r.m.cfg.schedule()
+	state, err := r.m.cat.State()
 	if err == nil && state.NextRun != nil && state.Schedule != nil && *state.Schedule == promised {
-		if latest, err := m.cat.Get("latest"); err == nil && latest.CreatedAt.Before(*state.NextRun) && promised.Roll(*state.NextRun, m.now()).Sub(next).Abs() < time.Minute {
+		if latest, err := r.m.cat.Get("latest"); err == nil && latest.CreatedAt.Before(*state.NextRun) && promised.Roll(*state.NextRun, r.m.now()).Sub(next).Abs() < time.Minute {
 			return
 		}
 	}
-	m.rememberState("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = &next, &promised })
+	r.m.rememberState("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = &next, &promised })
+}
+
+// recordRetention keeps the policy for those who follow the service.
+func (r *runner) recordRetention() {
+	policy := r.m.cfg.Retention
+	if state, err := r.m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != policy) {
+		r.m.rememberState("retention", func(s *catalog.State) { s.Retention = &policy })
+	}
+}
+
+// finalBackup is the shutdown backup, with a time limit of its own.
+func (r *runner) finalBackup(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.m.cfg.ShutdownTimeout)
+	defer cancel()
+	if r.notCreatedYet() {
+		return nil
+	}
+	_, err := r.m.Backup(ctx, Auto(catalog.TriggerShutdown))
+	if errors.Is(err, ErrMissing) {
+		return nil // there is no longer anything to back up; already reported
+	}
+	return err
+}
+
+// notCreatedYet reports whether there is no database and none was backed up: that is no failure.
+func (r *runner) notCreatedYet() bool {
+	if _, err := os.Stat(r.m.cfg.Database); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	had, err := r.m.candidates()
+	return err == nil && len(had) == 0
 }
 
 // schedule says when automatic backups are made.
@@ -186,6 +198,15 @@ func (c *Config) promised(state catalog.State) Schedule {
 		return *state.Schedule
 	}
 	return c.schedule()
+}
+
+// nextRuns is when that schedule makes backups after now, one after the other.
+func (c *Config) nextRuns(state catalog.State, now time.Time) func(after time.Time) time.Time {
+	promised, first := c.promised(state), time.Time{}
+	if state.Schedule != nil && state.NextRun != nil {
+		first = promised.Roll(*state.NextRun, now)
+	}
+	return promised.From(first)
 }
 
 // timing is what the timer of Run goes by.
@@ -204,4 +225,100 @@ func (c *Config) promise() string {
 		when += ", and after changes"
 	}
 	return when
+}
+
+// watcher notices when the database's files are written to. It watches their
+// directory: the files themselves come and go. A nil watcher notices nothing.
+type watcher struct {
+	fs    *fsnotify.Watcher
+	ch    chan struct{} // holds at most one pending notice
+	done  chan struct{} // closed when the goroutine has ended
+	names map[string]bool
+	db    string
+	seen  [2]stamp // of the file and its WAL, at the last poll
+}
+
+type stamp struct {
+	size, mtime int64
+}
+
+// watch starts watching a database; its goroutine ends at close. With an error the
+// watcher still polls.
+func watch(database string) (*watcher, error) {
+	dir, base := filepath.Dir(database), filepath.Base(database)
+	w := &watcher{ch: make(chan struct{}, 1), done: make(chan struct{}), db: database,
+		names: map[string]bool{base: true, sqlitefile.WAL(base): true, sqlitefile.Journal(base): true}}
+	w.poll()
+	var err error
+	if w.fs, err = fsnotify.NewWatcher(); err == nil {
+		if err = w.fs.Add(dir); err != nil {
+			w.fs.Close()
+			w.fs = nil
+		}
+	}
+	if err != nil {
+		close(w.done)
+		return w, fmt.Errorf("watch %s: %w", dir, err)
+	}
+	go w.run()
+	return w, nil
+}
+
+func (w *watcher) run() {
+	defer close(w.done)
+	for {
+		select {
+		case e, ok := <-w.fs.Events:
+			if !ok {
+				return
+			}
+			if !w.names[filepath.Base(e.Name)] || e.Op == fsnotify.Chmod {
+				continue
+			}
+		case _, ok := <-w.fs.Errors:
+			if !ok {
+				return
+			}
+			// Events were dropped: anything may have changed.
+		}
+		select {
+		case w.ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// changed delivers a notice per burst of writes.
+func (w *watcher) changed() <-chan struct{} {
+	if w == nil {
+		return nil
+	}
+	return w.ch
+}
+
+// poll reports whether sizes or times differ from the last poll: file systems
+// without notification, and lost watches, are noticed this way.
+func (w *watcher) poll() bool {
+	if w == nil {
+		return false
+	}
+	var now [2]stamp
+	for i, name := range []string{w.db, sqlitefile.WAL(w.db)} {
+		if st, err := os.Stat(name); err == nil {
+			now[i] = stamp{st.Size(), st.ModTime().UnixNano()}
+		}
+	}
+	differs := now != w.seen
+	w.seen = now
+	return differs
+}
+
+func (w *watcher) close() {
+	if w == nil {
+		return
+	}
+	if w.fs != nil {
+		w.fs.Close()
+	}
+	<-w.done
 }

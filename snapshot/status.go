@@ -176,24 +176,24 @@ func (m *Manager) Check(ctx context.Context, level integrity.Level) (Report, err
 			return Event{}, err
 		}
 		m.rememberCheck(report)
-		return m.checkEvent(report, m.now().Sub(began)), nil
+		return checkEvent(m.cfg.Database, report, m.now().Sub(began)), nil
 	})
 	return report, err
 }
 
 // tellCheck reports a check of the live database that is a part of another operation.
 func (m *Manager) tellCheck(ctx context.Context, r Report, took time.Duration) {
-	m.ev.emit(ctx, m.checkEvent(r, took))
+	m.ev.emit(ctx, checkEvent(m.cfg.Database, r, took))
 }
 
 // checkEvent is the end of a check of the live database.
-func (m *Manager) checkEvent(r Report, took time.Duration) Event {
-	ev := Event{Type: EventChecked, Operation: OpCheck, Path: m.cfg.Database, Message: "database integrity check passed",
+func checkEvent(database string, r Report, took time.Duration) Event {
+	ev := Event{Type: EventChecked, Operation: OpCheck, Path: database, Message: "database integrity check passed",
 		more: Activity{Detail: fmt.Sprintf("level %s: %s", r.Level, r.Verdict), DurationMS: took.Milliseconds()}}
 	switch {
 	case r.Damaged():
 		ev.Type, ev.Message = EventFailed, "database integrity check failed"
-		ev.Err = &CorruptError{What: "database " + m.cfg.Database, Report: r}
+		ev.Err = &CorruptError{What: "database " + database, Report: r}
 	case r.Verdict == integrity.Missing, r.Verdict == integrity.Empty:
 		ev.Message = fmt.Sprintf("there is no database to be checked: %s", r.Verdict)
 	}
@@ -214,7 +214,7 @@ const statusPatience = 2 * time.Second
 func (m *Manager) Status(ctx context.Context) (Status, error) {
 	f, err := m.gather(ctx)
 	// Why no backup is proven any more must not wait for the next operation.
-	m.enterChanges(ctx, m.cat.TakeChanges())
+	m.reportChanges(ctx, m.cat.TakeChanges(), true)
 	if err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/sqlite"
 )
 
@@ -60,19 +61,24 @@ func (m *Manager) verify(ctx context.Context, e Backup, level integrity.Level) (
 // image inside, unless that was judged before. The report is that of what is damaged.
 func (m *Manager) prove(ctx context.Context, e Backup, level integrity.Level) (catalog.Verification, integrity.Report, error) {
 	r, err := m.openArchive(e)
-	if err == nil {
-		defer r.Close()
-		if !judged(e, r.Info(), level) {
-			report, err := m.checkImage(ctx, r, e, level)
+	if err != nil {
+		report, err := damagedReport(m.cat.Path(e), level, err)
+		return verdictOf(report, m.now()), report, err
+	}
+	defer r.Close()
+	read := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: e.DatabaseBytes})
+	if judged(e, r.Info(), level) {
+		if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: read}); err != nil {
+			report, err := damagedReport(m.cat.Path(e), level, fmt.Errorf("verify: %w", err))
 			return verdictOf(report, m.now()), report, err
 		}
-		p := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: e.DatabaseBytes})
-		if err = r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err == nil {
-			return e.Verification, integrity.Report{}, nil
-		}
-		err = fmt.Errorf("verify: %w", err)
+		return e.Verification, integrity.Report{}, nil
 	}
-	report, err := damagedReport(m.cat.Path(e), level, err)
+	report, err := integrity.CheckImage(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir, Progress: func(done int64) {
+		if read(done); done == r.Info().ImageBytes {
+			m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseCheck})
+		}
+	}})
 	return verdictOf(report, m.now()), report, err
 }
 
@@ -85,18 +91,6 @@ func judged(e Backup, i archive.Info, level integrity.Level) bool {
 	said, err := integrity.ParseLevel(i.CheckLevel)
 	seen, serr := integrity.ParseLevel(e.Verification.Level)
 	return err == nil && serr == nil && e.Usable() && level <= min(said, seen) && i.SQLiteVersion == sqlite.Version()
-}
-
-// checkImage unpacks the image of e and judges it.
-func (m *Manager) checkImage(ctx context.Context, r *archive.Reader, e Backup, level integrity.Level) (integrity.Report, error) {
-	total := r.Info().ImageBytes
-	p := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: total})
-	return integrity.CheckImage(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir, Progress: func(done int64) {
-		p(done)
-		if done == total {
-			m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseCheck})
-		}
-	}})
 }
 
 // damagedReport makes a verdict of an error that proves an archive damaged,
@@ -126,9 +120,9 @@ func (m *Manager) openArchive(e Backup) (*archive.Reader, error) {
 	return r, nil
 }
 
-// remember keeps a verification in the catalog and in e, and moves the latest
-// link. Where the directory cannot be written the result stands all the same.
-func (m *Manager) remember(ctx context.Context, e *Backup, v catalog.Verification) error {
+// remember keeps a verification in the catalog and in e, with what else follows from
+// it, and moves the latest link. Where the directory cannot be written the result stands all the same.
+func (m *Manager) remember(ctx context.Context, e *Backup, v catalog.Verification, also ...func(*catalog.State)) error {
 	err := m.cat.Update(context.WithoutCancel(ctx), func(tx *catalogfile.Tx) error {
 		now, err := tx.Get(e.ID)
 		if err != nil {
@@ -136,10 +130,83 @@ func (m *Manager) remember(ctx context.Context, e *Backup, v catalog.Verificatio
 		}
 		now.Verification = v
 		*e = now
+		for _, change := range also {
+			change(tx.State())
+		}
 		return tx.Put(now)
 	})
 	if err != nil {
 		return fmt.Errorf("record verification: %w", err)
 	}
 	return m.cat.LinkLatest()
+}
+
+// Drill rehearses a restore: the backup's image is written to a private file in the
+// backup directory, synced, its digests proven on the way, and checked in full; the
+// file is removed. The outcome is the catalog's last drill, the answer to how long a
+// restore takes, and counts as a proof of level full of that backup.
+//
+// A damaged backup gives the outcome with [ErrCorrupt], and its entry state failed.
+// Other errors, which leave no outcome: [ErrNotFound], [ErrBusy], [ErrNoSpace].
+func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
+	var out DrillOutcome
+	op := &operation{kind: OpDrill, result: func() any { return out }}
+	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
+		e, err := m.cat.Get(id)
+		if err != nil {
+			return Event{}, fmt.Errorf("drill: %w", err)
+		}
+		m.start(ctx, e.ID)
+		began := m.now()
+		report, err := m.rehearse(ctx, e)
+		if err != nil {
+			return Event{}, err
+		}
+		now := m.now()
+		done := DrillOutcome{ID: e.ID, At: now, Verdict: string(report.Verdict), DurationMS: max(1, now.Sub(began).Milliseconds())}
+		if err := m.remember(ctx, &e, verdictOf(report, now), func(s *catalog.State) { s.LastDrill = &done }); err != nil {
+			return Event{}, err
+		}
+		if out = done; report.Damaged() {
+			return Event{}, &CorruptError{What: "backup " + e.ID, Report: report}
+		}
+		return Event{Type: EventDrilled, Done: e.DatabaseBytes, Total: e.DatabaseBytes,
+			Message: fmt.Sprintf("backup restored on trial and checked in full in %d ms: %s", out.DurationMS, e.ID),
+			more:    Activity{Detail: "restored on trial: " + out.Verdict, DatabaseBytes: e.DatabaseBytes, DurationMS: out.DurationMS}}, nil
+	})
+	return out, err
+}
+
+// rehearse restores e to a scratch file and judges it there.
+func (m *Manager) rehearse(ctx context.Context, e Backup) (_ integrity.Report, err error) {
+	r, err := m.openArchive(e)
+	if err != nil {
+		return damagedReport(m.cat.Path(e), integrity.LevelFull, err)
+	}
+	defer r.Close() // it was only read
+	image := r.Info().ImageBytes
+	if err := durable.Preflight(m.cfg.Dir, image); err != nil {
+		return integrity.Report{}, fmt.Errorf("drill: %w", err)
+	}
+	scratch, err := durable.Scratch(m.cfg.Dir, "drill")
+	if err != nil {
+		return integrity.Report{}, fmt.Errorf("drill: %w", err)
+	}
+	defer func() {
+		if cerr := scratch.Close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("drill: %w", cerr))
+		}
+	}()
+	p := m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseUnpack, Total: image})
+	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
+		return damagedReport(m.cat.Path(e), integrity.LevelFull, fmt.Errorf("drill: backup %s: %w", e.ID, err))
+	}
+	if err := durable.Sync(scratch.File); err != nil { // a restore would wait for that too
+		return integrity.Report{}, fmt.Errorf("drill: %w", err)
+	}
+	m.atPoint("drill unpacked")
+	m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseCheck})
+	report, err := integrity.CheckCopy(ctx, scratch.Name(), integrity.Options{Level: integrity.LevelFull})
+	report.Path = m.cat.Path(e)
+	return report, err
 }
