@@ -72,6 +72,9 @@ func (m *Manager) prestage(ctx context.Context, r *archive.Reader, e Backup) (_ 
 	if p.patch, err = m.prestagedPatch(ctx, p.stored, r, e); err != nil {
 		return nil, err
 	}
+	if err = p.staged.file.Sync(); err != nil { // publish syncs it, and writers would wait for that
+		return nil, fmt.Errorf("restore: safety backup: %w", err)
+	}
 	m.atPoint("prestaged")
 	done = true
 	return p, nil

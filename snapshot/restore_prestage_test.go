@@ -57,6 +57,34 @@ func TestWritersWaitForTheExchangeOnly(t *testing.T) {
 	}
 }
 
+// Lost: the time of everybody who writes to the database, while the disk takes the whole
+// safety backup: it is synced before the lock.
+func TestSafetyBackupIsSyncedBeforeTheLock(t *testing.T) {
+	b := newBench(t, "wal")
+	b.mark("yesterday")
+	e := b.manual()
+	b.mark("today")
+	synced, before := 0, -1
+	durable.Observe(&durable.Observer{Synced: func(s durable.Step, path string) {
+		if s == durable.StepSync && strings.HasPrefix(filepath.Base(path), durable.TempPrefix) && strings.Contains(path, ".db.zst") {
+			synced++
+		}
+	}})
+	defer durable.Observe(nil)
+	snapshot.SetCrashPoint(func(name string) {
+		if name == "prestaged" {
+			before = synced
+		}
+	})
+	defer snapshot.SetCrashPoint(nil)
+	if res := b.restores(e.ID, snapshot.RestoreOptions{}); res.Method != snapshot.Online {
+		t.Fatalf("%+v", res)
+	}
+	if before != 1 {
+		t.Errorf("before the lock the safety backup was synced %d times, want once", before)
+	}
+}
+
 // Lost: commits that users were told of while the safety backup was being made. It is
 // then made again under the lock.
 func TestCommitsWhileARestoreIsMadeReady(t *testing.T) {
