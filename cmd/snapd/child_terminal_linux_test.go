@@ -27,7 +27,7 @@ func (tty *terminal) session(t *testing.T, args ...string) *exec.Cmd {
 func awaitLine(t *testing.T, file, line string) {
 	t.Helper()
 	var text []byte
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		text, _ = os.ReadFile(file)
 		if strings.Contains("\n"+string(text), "\n"+line+"\n") {
 			return

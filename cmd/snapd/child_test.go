@@ -89,7 +89,7 @@ func logged(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: logged FILE REGEXP")
 	}
 	line := regexp.MustCompile("(?m)^" + args[1] + "$")
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		text, err := os.ReadFile(ts.MkAbs(args[0]))
 		if err == nil && line.Match(text) {
 			return

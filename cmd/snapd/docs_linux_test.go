@@ -79,7 +79,7 @@ func serveInBackground(t *testing.T, dir string) (base string) {
 		}
 	})
 	var text []byte
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if text, err = os.ReadFile(log.Name()); err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,7 @@ func address(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: address FILE VAR")
 	}
-	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		text, err := os.ReadFile(ts.MkAbs(args[0]))
 		if found := pageAddress.FindSubmatch(text); found != nil {
 			ts.Setenv(args[1], string(found[1]))
@@ -75,7 +75,7 @@ func httpUntil(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: http_until REGEXP URL ANSWER TOKENFILE")
 	}
 	want := regexp.MustCompile(args[0])
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		httpCmd(ts, false, []string{"200", http.MethodGet, args[1], args[2], args[3]})
 		answer := ts.ReadFile(args[2])
 		if want.MatchString(answer) {

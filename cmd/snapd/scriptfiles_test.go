@@ -181,7 +181,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 2 {
 		want = int(number(ts, args[1]))
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		names, err := filepath.Glob(ts.MkAbs(args[0]))
 		ts.Check(err)
 		if len(names) >= want {
@@ -200,7 +200,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: until REGEXP ARG…")
 	}
 	want := regexp.MustCompile(args[0])
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		err := ts.Exec("snapd", args[1:]...)
 		if want.MatchString(ts.ReadFile("stdout")) {
 			return

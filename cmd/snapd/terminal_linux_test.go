@@ -83,7 +83,7 @@ func (tty *terminal) text() string {
 // expect waits until the screen has shown text.
 func (tty *terminal) expect(t *testing.T, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(tty.text(), text); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(tty.text(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%q is not on the screen:\n%s", text, tty.text())
 		}

@@ -40,7 +40,7 @@ func soon(t *testing.T, what string, fn func() error) error {
 	select {
 	case err := <-result:
 		return err
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%s hangs", what)
 		return nil
 	}
