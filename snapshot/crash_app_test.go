@@ -35,7 +35,7 @@ func appWord(t *testing.T, db string) string {
 	t.Helper()
 	copied := filepath.Join(t.TempDir(), "copy")
 	command(t, "cp", "-a", filepath.Dir(db), copied)
-	out, err := exec.Command("sqlite3", "-batch", filepath.Join(copied, "data.db"), "SELECT word FROM app").CombinedOutput()
+	out, err := exec.Command(testdb.RequireTool(t, "sqlite3"), "-batch", filepath.Join(copied, "data.db"), "SELECT word FROM app").CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("%v: %s", err, out)
 	}

@@ -21,7 +21,7 @@ import (
 // zstdTool runs the stock zstd on a file and returns its standard output.
 func zstdTool(t *testing.T, args ...string) []byte {
 	t.Helper()
-	cmd := exec.Command("zstd", args...)
+	cmd := exec.Command(testdb.RequireTool(t, "zstd"), args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

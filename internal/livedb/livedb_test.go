@@ -301,7 +301,7 @@ func TestUsers(t *testing.T) {
 		t.Skip("SKIPPED, NOTHING PROVEN: only Linux reports that")
 	}
 	path := makeDB(t, "CREATE TABLE t(a)")
-	cmd := exec.Command("sqlite3", path)
+	cmd := exec.Command(testdb.RequireTool(t, "sqlite3"), path)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
