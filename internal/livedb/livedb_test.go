@@ -123,6 +123,8 @@ func TestOFDLocksLetCloseClose(t *testing.T) {
 		return
 	}
 	if os.Getenv("LIVEFILE_TEST_OFD") == "" {
+		testdb.RequireTool(t, "sqlite3")
+		testdb.RequireTool(t, "python3")
 		cmd := exec.Command(os.Args[0], "-test.run=^(TestOFDLocksLetCloseClose|TestLookingKeepsTheLocks|TestLockExclusive)$", "-test.v")
 		cmd.Env = append(os.Environ(), "LIVEFILE_TEST_OFD=1")
 		if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), "--- PASS") != 3 {
