@@ -106,8 +106,24 @@ type file struct {
 	end        int64 // offset before which is what is still to be given
 }
 
-// files opens those that there are, the newer first.
+// files opens those that there are, the newer first. Where the log was put aside
+// meanwhile, the other one may be newer than it: they are opened again.
 func (l *Log) files() (all []*file, err error) {
+	for {
+		all, err = l.openFiles()
+		if err != nil || len(all) < 2 {
+			return all, err
+		}
+		if now, err := os.Lstat(l.path(logName)); err == nil && os.SameFile(now, all[0].info) {
+			return all, nil
+		}
+		if err := errors.Join(all[0].Close(), all[1].Close()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (l *Log) openFiles() (all []*file, err error) {
 	for _, name := range []string{logName, oldName} {
 		f, err := durable.OpenRegular(l.path(name), os.O_RDONLY, 0)
 		if errors.Is(err, fs.ErrNotExist) {
