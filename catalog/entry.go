@@ -17,7 +17,7 @@ const (
 // Trigger says what caused a backup.
 type Trigger string
 
-// The triggers. TriggerPreRestore marks the safety backup that a restore takes of what it replaces.
+// The triggers. TriggerPreRestore marks the safety backup that a restore makes of the state that it replaces.
 const (
 	TriggerStartup    Trigger = "startup"
 	TriggerSchedule   Trigger = "schedule"

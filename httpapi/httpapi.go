@@ -69,7 +69,7 @@ type Options struct {
 	// APIPrefix and PagePrefix are the paths below which the API and the page
 	// are, as the handler sees them. Health and metrics are at the root.
 	APIPrefix, PagePrefix string
-	// Authorize is the host's: who makes this request, and with what rights?
+	// Authorize is the host's: it returns the user of a request and the user's rights.
 	// [ErrUnauthorized] is answered 401, any other error 500. It is called
 	// concurrently, and every few seconds again for a client that listens to
 	// events: whose session ended hears no more. Principal.Name is what the activity
@@ -84,7 +84,7 @@ type Options struct {
 	// TrustedProxies are the addresses whose X-Forwarded-For and
 	// X-Forwarded-Proto are believed.
 	TrustedProxies []netip.Prefix
-	// Logger gets a line for what goes wrong; nil is silent.
+	// Logger gets a line for every failure; nil is silent.
 	Logger *slog.Logger
 
 	now func() time.Time // tests

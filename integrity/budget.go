@@ -81,7 +81,7 @@ func (c *cost) time(rate int64) time.Duration {
 }
 
 // share is the budget of one run over everything, divided between the tables as
-// they come: each may use half of what is left, so that none leaves nothing. The
+// they come: each may use half of the rest, so that none uses all. The
 // last crumbs are not worth a try.
 type share struct {
 	left sqlite.Budget

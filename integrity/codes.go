@@ -24,7 +24,7 @@ const (
 	CodeTrailingPages   Code = "trailing_pages"   // whole pages past the header's count: SQLite ignores them
 	CodeHeaderReserved  Code = "header_reserved"  // bytes that SQLite keeps for the future are in use
 	CodeWALTornTail     Code = "wal_torn_tail"    // the log ends in frames of a transaction that was never committed
-	CodeWALStaleTail    Code = "wal_stale_tail"   // the log ends in what a failed writer left; its commit was never acknowledged
+	CodeWALStaleTail    Code = "wal_stale_tail"   // the log ends in frames that a failed writer left; their commit was never acknowledged
 	CodeWALIgnored      Code = "wal_ignored"      // the log's header is not valid, and nothing in it is missing from the database
 	CodeWALStray        Code = "wal_stray"        // a log of a database that does not use one
 	CodeJournalHot      Code = "journal_hot"      // a transaction was cut off; SQLite undoes it at the next opening

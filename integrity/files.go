@@ -227,7 +227,7 @@ func (f *files) judgeTail(ctx context.Context, t *results, log *sqlitefile.Log) 
 	case f.index.behind(log):
 		t.add(CodeWALBehind, "the log is good up to its frame %d, and a checkpoint has copied up to frame %d into the database: SQLite would put older pages in the place of newer ones", log.CommitFrame, f.index.Copied)
 		if f.index.heldBack() {
-			t.add(CodeWALLost, "of what was committed up to frame %d of the log, the database has a part only, and the rest is damaged or gone", f.index.LastFrame)
+			t.add(CodeWALLost, "the database has only a part of the transactions committed up to frame %d of the log; the rest is damaged or gone", f.index.LastFrame)
 		}
 	case log.Tail:
 		t.add(CodeWALTornTail, "the log goes on after its last commit (frame %d) with a transaction that was not finished: SQLite ignores it", log.CommitFrame)

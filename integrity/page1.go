@@ -9,7 +9,7 @@ import (
 	"example.com/snapd/internal/sqlitefile"
 )
 
-// judgePage1 looks at what follows the header: the root of the schema's table,
+// judgePage1 looks at the part after the header: the root of the schema's table,
 // which always has rowids, and the encoding of the first word in it.
 func (f *files) judgePage1(t *results, h *header, log *sqlitefile.Log) error {
 	from, off, room := f.main, int64(0), f.size

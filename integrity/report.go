@@ -41,7 +41,7 @@ type Finding struct {
 const (
 	// RepairReindex marks findings that SQLite's REINDEX repairs.
 	RepairReindex = "reindex"
-	// RepairRebuild marks damage to what is derived from the tables (the tree of an
+	// RepairRebuild marks damage to structures derived from the tables (the tree of an
 	// index, the list of free pages, back references): REINDEX alone fails on it,
 	// a recovery rebuilds it.
 	RepairRebuild = "rebuild"
@@ -66,7 +66,7 @@ type Report struct {
 func (r Report) Damaged() bool { return r.Verdict == Corrupt || r.Verdict == NotADatabase }
 
 // Repairable reports whether the findings leave hope of a repair: the damage is
-// confined to what can be derived from sound tables (indexes, the list of free pages,
+// confined to structures that can be derived from sound tables (indexes, the list of free pages,
 // the back references of auto_vacuum), or to the log. Only the proof of an attempt
 // settles it.
 func (r Report) Repairable() bool {

@@ -83,7 +83,7 @@ func (x *walIndex) behind(log *sqlitefile.Log) bool {
 // left out the pages that later frames have, also in the state that it reached.
 func (x *walIndex) heldBack() bool { return x.LastFrame > x.Copied }
 
-// tail compares the index with what the log's checksums prove. frames is the log.
+// tail compares the index with the part of the log that its checksums prove. frames is the log.
 //
 // A writer writes its frames, the commit mark last, and then the index. One that
 // dies in between never learned of its commit; the next transaction begins

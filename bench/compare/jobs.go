@@ -29,7 +29,7 @@ type job struct {
 // ours is the job that the others of its group are compared with.
 func (j *job) ours() bool { return strings.HasPrefix(j.name, "snapd") }
 
-// groups in the order of the tables, with what they are about.
+// groups in the order of the tables, with their titles.
 var groups = []struct{ name, title string }{
 	{"backup", "Backup of a database in use, to durable storage"},
 	{"verify", "Proof of a stored backup"},
@@ -62,7 +62,7 @@ func allJobs() []*job {
 			script: `litestream replicate -once -log-level error $DB file://$W/r >/dev/null && sync -f $W`, stored: "r",
 			after: `sqlite3 $DB 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null; rm -rf "${DB%/*}/.${DB##*/}-litestream"`}, // the pages that it left in use, and its directory next to the database
 
-		{group: "verify", name: "snapd verify", note: "digests, BLAKE3 among them: of what passed quick_check", script: `$SNAPD verify --quiet latest --db $DB --dir $K/b`},
+		{group: "verify", name: "snapd verify", note: "digests, also BLAKE3; the image has passed quick_check", script: `$SNAPD verify --quiet latest --db $DB --dir $K/b`},
 		{group: "verify", name: "the same, --level full", note: "also integrity_check", script: `$SNAPD verify --quiet latest --level full --db $DB --dir $K/b`},
 		{group: "verify", name: "zstd -t", needs: []string{"sqlite3", "zstd"}, note: "checksums only", script: `zstd -q -t $K/out.zst`},
 		{group: "verify", name: "restic check --read-data", needs: []string{"restic"}, note: "digests only", script: resticEnv + `restic -q -r $K/restic check --read-data`},
@@ -148,7 +148,7 @@ func (f *field) run(ctx context.Context, j *job) error {
 	if err := f.cache(ctx); err != nil {
 		return err
 	}
-	// Or the next one would wait for what the last one wrote and removed, and for memory.
+	// Or the next one would wait for the writes and removals of the last one, and for memory.
 	if _, err := f.shell(ctx, `sync && $SELF -touch `+strconv.FormatInt(2*f.bytes, 10)); err != nil {
 		return err
 	}

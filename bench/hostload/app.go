@@ -65,7 +65,7 @@ func newApp(ctx context.Context, path string, warm int) (*app, error) {
 
 func (a *app) close() error { return errors.Join(a.conn.Close(), a.db.Close()) }
 
-// settle folds the log in: every period begins with an empty one.
+// settle checkpoints the log: every period begins with an empty one.
 func (a *app) settle(ctx context.Context) error {
 	_, err := a.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(truncate)")
 	return err

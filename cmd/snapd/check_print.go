@@ -13,7 +13,7 @@ import (
 	"example.com/snapd/integrity"
 )
 
-// Widths in characters: a longer path pushes its own line aside, not all
+// Widths in characters: a longer path shifts its own line, not all
 // others; a longer message is cut and stands whole below the table.
 const (
 	maxPathColumn = 60
@@ -65,7 +65,7 @@ func (c checked) failedAt() string {
 	return c.report.FailedAt.String()
 }
 
-// first is the table's cell for what was found, and whether that is all there is to say.
+// first is the table's cell for the findings, and whether it is complete.
 func (c checked) first() (cell string, whole bool) {
 	lines := c.findings()
 	if len(lines) == 0 {

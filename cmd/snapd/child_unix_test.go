@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signalCmd sends a signal to what runs in the background: signal NAME.
+// signalCmd sends a signal to the background program: signal NAME.
 func signalCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: signal NAME")

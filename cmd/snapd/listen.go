@@ -63,7 +63,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 func (l *listening) off() bool { return l.Listen != nil && *l.Listen == "none" }
 
-// open opens the listener; nil for none. An address that was asked for is had or
+// open opens the listener; nil for none. An address that was given explicitly is opened or
 // is an error. The data is not left without protection because something else has
 // the default port: then taken says why there is no listener.
 func (l *listening) open() (_ net.Listener, taken, err error) {

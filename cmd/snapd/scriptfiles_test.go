@@ -211,7 +211,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// sigterm sends SIGTERM to what runs in the background.
+// sigterm sends SIGTERM to the background program.
 func sigterm(ts *testscript.TestScript, neg bool, args []string) {
 	for _, cmd := range ts.BackgroundCmds() {
 		ts.Check(cmd.Process.Signal(syscall.SIGTERM))

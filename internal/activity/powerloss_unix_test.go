@@ -10,8 +10,8 @@ import (
 	"example.com/snapd/internal/testdb"
 )
 
-// Lost if this fails: the record of what was done, to a power cut right after it was
-// written; or all older ones, to one while the log is put aside.
+// Lost if this fails: the record of an action, to a power cut right after it was
+// written; or all older ones, to one while the log is rotated.
 func TestPowerLoss(t *testing.T) {
 	dir := t.TempDir()
 	l := New(dir)
@@ -37,6 +37,6 @@ func TestPowerLoss(t *testing.T) {
 		}
 	}
 	if now := all(t, l, 100); len(now) == entries || len(now) < 3 {
-		t.Errorf("%d entries: the log was to be put aside, and to begin anew", len(now))
+		t.Errorf("%d entries: the log was to be rotated", len(now))
 	}
 }

@@ -158,7 +158,7 @@ func (f *fetched) put(pgno int64, page []byte) {
 	f.pgnos = append(f.pgnos, uint32(pgno))
 }
 
-// giveUp forgets all pages: the file has no room for what was buffered, and the target has them, too.
+// giveUp forgets all pages: the file has no room for the buffered pages, and the target has them, too.
 func (f *fetched) giveUp() { f.room, f.pgnos = 0, nil }
 
 func (f *fetched) flush() {

@@ -42,7 +42,7 @@ func noise(n int, seed uint64) []byte {
 }
 
 // subjects have each kind of block, one and several frames of one and several
-// pages, and the images at both ends of what there is.
+// pages, and the smallest and largest images.
 func subjects(t testing.TB) []*subject {
 	mixed := slices.Concat(crmImage(1024, 512, 40), make([]byte, 1024), noise(512, 41), crmImage(1024, 512, 42))
 	return []*subject{

@@ -66,8 +66,8 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// validate says what makes e impossible: the limits of what is written are
-// those of what is read.
+// validate returns an error if e is impossible: the limits for writing are
+// the same as for reading.
 func validateEntry(e *catalog.Entry) error {
 	v := e.Verification
 	switch {

@@ -27,7 +27,7 @@ const (
 
 	maxName = 255 // bytes of a file name, on every usual filesystem
 	// maxBase leaves room in maxName for "_backup_MANUAL_20251031_120000_9999.db.zst"
-	// and for what temporary files add.
+	// and for the suffixes of temporary files.
 	maxBase = 180
 	// maxSuffix bounds the search for a free name within one second.
 	maxSuffix = 9999

@@ -67,7 +67,7 @@ func (c *Catalog) gather(ctx context.Context) (g gathered, err error) {
 	return gathered{entries, append(l.foreign, foreign...)}, err
 }
 
-// compose makes a document of what was found, and of what prior knows.
+// compose makes a document of the found archives and the prior document.
 func (c *Catalog) compose(prior *document, found gathered) (*document, catalog.Changes) {
 	ch := catalog.Changes{Rebuilt: true, Foreign: found.foreign}
 	doc := &document{nextSeq: prior.nextSeq, state: prior.state.Clone()}
@@ -157,7 +157,7 @@ func (c *Catalog) remake(cause error) (*document, catalog.Changes, error) {
 	return doc, ch, nil
 }
 
-// reassemble makes a document of what was found and salvaged, after cause.
+// reassemble makes a document of the found archives and the salvaged lines, after cause.
 func (c *Catalog) reassemble(cause error, salvaged *document, found gathered) (*document, catalog.Changes) {
 	salvaged.correct(found.entries)
 	prior := salvaged

@@ -10,7 +10,7 @@
 // between may be done again, and is durable before the next one begins.
 //
 //	staged: synced, hashed
-//	   |   lock the others out; ask Swap.Unchanged
+//	   |   lock the others out; call Swap.Unchanged
 //	   |   copy owner and mode to the staged file
 //	   |   Swap.Committing: from here on cancelling has no effect
 //	   v

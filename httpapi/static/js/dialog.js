@@ -43,7 +43,7 @@ export function openDialog({ id, title, tone, opener, cancel = 'Cancel', content
   });
 }
 
-// closeAll is for what ends every conversation, such as the session's end.
+// closeAll is for an event that ends every dialog, such as the session's end.
 export function closeAll(reason) {
   if (open.size && reason) say(reason, true);
   const any = open.size > 0;

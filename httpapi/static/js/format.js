@@ -114,7 +114,7 @@ export function utc(at) {
   return date ? `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC` : '';
 }
 
-// date is the local day alone, for what is not known to the minute.
+// date is the local day alone, for a time that is not known to the minute.
 export function date(at) {
   const when = valid(at);
   return when ? dateOf(when) : '–';

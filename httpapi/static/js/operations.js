@@ -33,7 +33,7 @@ export function describe(operation) {
   return `${words.doing(operation, store.backups.get(operation.backup))}${by ? ` (${by})` : ''}`;
 }
 
-// follow takes in what the server says of an operation.
+// follow takes in an operation's state from the server.
 export function follow(operation) {
   const before = known.get(operation.id);
   if (before && before.state !== 'running') return; // ended: late events change nothing
@@ -55,7 +55,7 @@ function begun(operation) {
   if (operation.who !== 'automatic' && box.dataset.tone !== 'error') hideOutcome();
 }
 
-// followRunning takes the whole list of what runs: what is not in it any more has
+// followRunning takes the whole list of running operations: one that is no longer in it has
 // ended while the page was not connected.
 export async function followRunning(operations) {
   operations.forEach(follow);

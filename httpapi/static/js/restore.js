@@ -77,7 +77,7 @@ function outdated(dialog, close, explanation) {
   const button = el('button', { type: 'button', class: 'primary', 'data-testid': 'dialog-again', click: () => close(again) }, 'Start again');
   dialog.querySelector('.dialog-body').replaceChildren(
     el('p', { class: 'problem' }, icon('clock'), el('span', {}, explanation)),
-    el('p', {}, 'Nothing was changed. Start again to see how it stands now.'));
+    el('p', {}, 'Nothing was changed. Start again to see the present state.'));
   dialog.querySelector('.dialog-buttons').replaceChildren(dialog.querySelector('[data-testid="dialog-cancel"]'), button);
   dialog.querySelector('[data-testid="dialog-cancel"]').focus();
   say(`${explanation} Nothing was changed.`, true);

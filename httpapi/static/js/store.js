@@ -1,5 +1,5 @@
 // The known state of the server, and when it was learnt. Views subscribe and patch
-// themselves; they never ask the server themselves for what stands here.
+// themselves; they never ask the server themselves for data that is here.
 
 import * as api from './api.js';
 import { now } from './format.js';
@@ -56,7 +56,7 @@ let current = null;
 let again = false;
 
 // refresh fetches everything. Calls while it runs are answered by one more run, so
-// that what changed in between is seen and a burst of changes costs two runs.
+// that a change in between is seen and a burst of changes costs two runs.
 export function refresh() {
   if (current) {
     again = true;
