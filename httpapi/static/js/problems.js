@@ -32,10 +32,10 @@ export async function words(problem) {
   switch (problem.code) {
     case 'stale':
       refresh().catch(failed);
-      return { text: 'This had changed meanwhile, so nothing was done. Here is how it stands now.', hint: sentence(problem.hint), tone: 'warn' };
+      return { text: 'This had changed meanwhile, so nothing was done. Here is the present state.', hint: sentence(problem.hint), tone: 'warn' };
     case 'not_found':
       refresh().catch(failed);
-      return { text: 'This backup is not there any more. Here is how it stands now.', hint: '', tone: 'warn' };
+      return { text: 'This backup is not there any more. Here is the present state.', hint: '', tone: 'warn' };
     case 'busy':
       return { text: await busyWords(problem), hint: '', tone: 'warn' };
     case 'forbidden':
