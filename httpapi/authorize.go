@@ -70,7 +70,7 @@ func (h *Handler) need(c *call, right Right) error {
 
 func nameOf(who auth.Identity) string {
 	if who.Name == "" {
-		return "somebody without a name"
+		return "an unnamed user"
 	}
 	return who.Name
 }

@@ -57,7 +57,7 @@ type loginRequest struct {
 
 func (h *Handler) login(w http.ResponseWriter, c *call) error {
 	if !h.auth.BuiltIn() {
-		return fail(http.StatusNotFound, "not_found", "nobody logs in here", "sign in where this application does so")
+		return fail(http.StatusNotFound, "not_found", "this server has no login of its own", "sign in where this application does so")
 	}
 	var body loginRequest
 	if err := decode(w, c, smallBody, &body); err != nil {
@@ -79,7 +79,7 @@ func (h *Handler) login(w http.ResponseWriter, c *call) error {
 // logout needs no session: it is the same whether one has ended already.
 func (h *Handler) logout(w http.ResponseWriter, c *call) error {
 	if !h.auth.BuiltIn() {
-		return fail(http.StatusNotFound, "not_found", "nobody logs in here", "sign out where this application does so")
+		return fail(http.StatusNotFound, "not_found", "this server has no login of its own", "sign out where this application does so")
 	}
 	if err := h.auth.Logout(w, c.Request); err != nil {
 		return h.unauthenticated(c, "logout", err)

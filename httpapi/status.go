@@ -113,6 +113,6 @@ func (h *Handler) readyz(w http.ResponseWriter, c *call) error {
 func writePlain(w http.ResponseWriter, status int, text string) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text)) // the client has gone: nobody to tell
+	_, _ = w.Write([]byte(text)) // the client has gone: no receiver for the error
 	return nil
 }

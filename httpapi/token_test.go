@@ -77,7 +77,7 @@ func TestTokenIsFollowed(t *testing.T) {
 		for range 3 {
 			get(strings.Repeat("3", len(chainToken)), 500, "failed")
 		}
-		if n := strings.Count(c.log.String(), "nobody is let in"); n != 1 {
+		if n := strings.Count(c.log.String(), "every request is refused"); n != 1 {
 			t.Errorf("the log says it %d times: %s", n, c.log)
 		}
 	}

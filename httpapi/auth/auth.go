@@ -86,7 +86,7 @@ func New(o Options) (*Auth, error) {
 	}
 	kept, err := openSessions(filepath.Join(o.Dir, sessionFile))
 	if err != nil {
-		a.log.Warn("nobody stays logged in", "error", message.OneLine(err.Error()))
+		a.log.Warn("all sessions have ended: their file cannot be used", "error", message.OneLine(err.Error()))
 	}
 	a.builtin = &builtin{token: token, sessions: kept, throttle: newThrottle()}
 	return a, nil
@@ -188,7 +188,7 @@ func (a *Auth) currentHash() (tokenHash, error) {
 	hash, changed, err := a.builtin.token.refresh()
 	if err != nil {
 		if text := a.builtin.token.complaint(err); text != "" {
-			a.log.Error("the token file cannot be used: nobody is let in", "error", text)
+			a.log.Error("the token file cannot be used: every request is refused", "error", text)
 		}
 		return tokenHash{}, fmt.Errorf("%w: %w", ErrTokenFile, err)
 	}
