@@ -32,21 +32,10 @@ func TestTypesHaveFewMethods(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, d := range s.ast.Decls {
 			f, ok := d.(*ast.FuncDecl)
-			if !ok || f.Recv == nil || s.isTest() {
+			if !ok || s.isTest() || receiverOf(f) == "" {
 				continue
 			}
-			receiver := f.Recv.List[0].Type
-			if p, ok := receiver.(*ast.StarExpr); ok {
-				receiver = p.X
-			}
-			if generic, ok := receiver.(*ast.IndexExpr); ok {
-				receiver = generic.X
-			}
-			name, ok := receiver.(*ast.Ident)
-			if !ok {
-				continue
-			}
-			of := s.dir() + "." + name.Name
+			of := s.dir() + "." + receiverOf(f)
 			if methods[of] == nil {
 				methods[of] = map[string]bool{}
 			}

@@ -67,6 +67,24 @@ func (s source) uses(pkg, name string, calls bool) (lines []int) {
 	return lines
 }
 
+// receiverOf is the type that f is a method of, "" for none.
+func receiverOf(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return ""
+	}
+	receiver := f.Recv.List[0].Type
+	if p, ok := receiver.(*ast.StarExpr); ok {
+		receiver = p.X
+	}
+	if generic, ok := receiver.(*ast.IndexExpr); ok {
+		receiver = generic.X
+	}
+	if name, ok := receiver.(*ast.Ident); ok {
+		return name.Name
+	}
+	return ""
+}
+
 // root is the directory of the module's go.mod.
 func root(t *testing.T) string {
 	t.Helper()
