@@ -1,12 +1,18 @@
 package snapshot
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
+	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/livedb"
 )
 
 // Activity is an entry of the log of what was done, by whom and how it ended.
@@ -16,7 +22,11 @@ import (
 // is done, failed, refused, cancelled or unchanged, and for serve started or stopped.
 type Activity = activity.Entry
 
-// State is what the catalog remembers beside the backups.
+// OperationRecord is what the log says of one operation. Outcome is that of its
+// [Activity], or running, or interrupted: its process ended before it.
+type OperationRecord = activity.Operation
+
+// State is what the catalog remembers in addition to the backups.
 type State = catalog.State
 
 // ErrCursor: a cursor that no call has given out.
@@ -26,16 +36,106 @@ var ErrCursor = catalogfile.ErrCursor
 // "" is the beginning. next is "" after the oldest entry that there is; old ones are
 // removed in time. Errors: [ErrCursor], [ErrRefused].
 func (m *Manager) Activity(cursor string, limit int) (page []Activity, next string, err error) {
-	page, next, err = m.act.log.Page(cursor, limit)
+	page, next, err = m.act.Log().Page(cursor, limit)
 	if errors.Is(err, activity.ErrCursor) {
 		return nil, "", fmt.Errorf("activity: %w: %.80q; start again without one", ErrCursor, cursor)
 	}
 	return page, next, explain(err)
 }
 
+// Operation returns what the log says of the operation with that id, which is the Run
+// of its events, of whatever process. Errors: [ErrNotFound], [ErrRefused].
+func (m *Manager) Operation(id string) (OperationRecord, error) {
+	op, ok, err := m.act.Operation(id)
+	if err != nil {
+		return op, explain(err)
+	}
+	if !ok {
+		return op, hint(fmt.Errorf("operation %.80q: %w", id, ErrNotFound), "old ones are removed from the log in time")
+	}
+	return withReason(op), nil
+}
+
+// Operations returns the last operations of these kinds that the log knows, of
+// whatever process, at most limit; those that ended last come first. Errors: [ErrRefused].
+func (m *Manager) Operations(kinds []Operation, limit int) ([]OperationRecord, error) {
+	words := make([]string, 0, len(kinds))
+	for _, k := range kinds {
+		words = append(words, string(k))
+	}
+	all, err := m.act.Operations(words, limit)
+	for i := range all {
+		all[i] = withReason(all[i])
+	}
+	return all, explain(err)
+}
+
 // Record adds an entry to the log. Its At, where that is zero, is the present time.
 // What cannot be recorded is a warning event, and not the caller's problem.
-func (m *Manager) Record(a Activity) { m.enter(a) }
+func (m *Manager) Record(a Activity) { m.record(activity.Record{Entry: a}) }
+
+func (m *Manager) record(r activity.Record) {
+	if r.At.IsZero() {
+		r.At = m.now()
+	}
+	r.Who = cmp.Or(r.Who, activity.Automatic)
+	if err := m.act.Write(r); err != nil {
+		m.ev.emit(context.Background(), Event{Type: EventWarning, Err: explain(err), Message: "the activity log could not be written"})
+	}
+}
+
+// recordEvent writes what ev says into the log.
+func (m *Manager) recordEvent(ev Event) {
+	r, ok := recordOf(ev)
+	if !ok {
+		return
+	}
+	if ev.Type == EventUnchanged && ev.Who == "" && !ev.begun {
+		r.Who = activity.Automatic
+		m.act.Idle(r.Entry)
+		return
+	}
+	m.record(r)
+}
+
+// recordOf is how an event is recorded in the log; ok is false for what is not.
+func recordOf(ev Event) (a activity.Record, ok bool) {
+	a = activity.Record{Entry: ev.more, Mark: ev.mark}
+	a.At, a.Who, a.Operation = ev.At, ev.Who, ev.Run
+	a.Action, a.Outcome = cmp.Or(a.Action, string(ev.Operation)), cmp.Or(a.Outcome, "done")
+	a.Backup, a.Trigger = ev.Backup, ev.Trigger
+	switch ev.Type {
+	case EventBackedUp, EventRemoved:
+	case EventVerified, EventDrilled, EventChecked, EventRestored, EventQuarantined, EventRepaired, EventRestoreReset:
+		a.Detail = cmp.Or(a.Detail, ev.Message)
+	case EventUnchanged:
+		a.Outcome = "unchanged"
+	case EventStarted:
+		a.Outcome, a.Quiet = activity.Running, true
+	case EventDone:
+		switch ev.Operation {
+		case OpPrune, OpDelete, OpRecover:
+			a.Quiet = a.Detail == "" // the entries of its steps say what was done
+		}
+	case EventFailed:
+		a.Outcome, a.Code, a.Hint = outcomeOf(ev.Err), Code(ev.Err), Hint(ev.Err)
+		a.Detail = cmp.Or(a.Detail, ev.Err.Error())
+	default:
+		return activity.Record{}, false
+	}
+	return a, true
+}
+
+// outcomeOf is how an operation ended that returned err.
+func outcomeOf(err error) string {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	case errors.Is(err, ErrRefused), errors.Is(err, ErrStale):
+		return "refused"
+	}
+	return "failed"
+}
 
 // Revision returns a word that changes whenever the catalog or the activity log
 // did, by whatever process. It looks at the files' attributes only.
@@ -44,9 +144,92 @@ func (m *Manager) Revision() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("revision: %w", err)
 	}
-	done, err := m.act.log.Revision()
+	done, err := m.act.Log().Revision()
 	if err != nil {
 		return "", fmt.Errorf("revision: %w", err)
 	}
 	return backups + "." + done, nil
+}
+
+// Day is one day, in UTC, of the protection's history.
+type Day = activity.Day
+
+// DayState is what became of one day's protection.
+type DayState = activity.DayState
+
+// The states of a day.
+const (
+	DayOK, DayUnchanged, DayFailed = activity.DayOK, activity.DayUnchanged, activity.DayFailed
+	DayOverdue, DayNone            = activity.DayOverdue, activity.DayNone
+)
+
+// maxHistory is the most days that History looks back.
+const maxHistory = 366
+
+// lastHistory is the answer that was given last: many look at the same page.
+type lastHistory struct {
+	mu   sync.Mutex
+	key  historyKey
+	days []Day
+}
+
+// historyKey is everything that the answer depends on.
+type historyKey struct {
+	days      int
+	minute    time.Time
+	revision  string
+	schedule  Schedule
+	serving   bool
+	covered   string
+	idleSince time.Time
+}
+
+// History returns the last days, the oldest first and today last, at most 366.
+func (m *Manager) History(days int) ([]Day, error) {
+	days = min(max(days, 1), maxHistory)
+	revision, err := m.Revision() // before reading: what comes meanwhile is then read again
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", explain(err))
+	}
+	f, err := m.historyFacts()
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", explain(err))
+	}
+	idle, _ := m.act.Pending()
+	key := historyKey{days, f.Now.Truncate(time.Minute), revision, f.Schedule, f.Serving, f.Covered, idle.At}
+	m.past.mu.Lock()
+	defer m.past.mu.Unlock()
+	if key != m.past.key {
+		all, err := m.act.History(days, f)
+		if err != nil {
+			return nil, fmt.Errorf("history: %w", explain(err))
+		}
+		m.past.key, m.past.days = key, all
+	}
+	return slices.Clone(m.past.days), nil
+}
+
+// historyFacts is what the days are judged by, as it is now.
+func (m *Manager) historyFacts() (activity.Facts, error) {
+	f := activity.Facts{Now: m.now(), Slack: grace + m.cfg.Jitter}
+	state, err := m.cat.State()
+	if err != nil {
+		return f, err
+	}
+	f.Schedule = m.cfg.promised(state)
+	if _, f.Serving, err = m.cat.ServeRunning(); err != nil {
+		return f, err
+	}
+	if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil { // else it is not known to be covered
+		if b, ok := m.covering(fingerprint); ok {
+			f.Covered = b.ID
+		}
+	}
+	backups, err := m.cat.Entries()
+	for _, b := range backups {
+		if b.Verification.State != catalog.Failed {
+			f.Stored = append(f.Stored, activity.Stored{ID: b.ID, CreatedAt: b.CreatedAt, DatabaseBytes: b.DatabaseBytes, ArchiveBytes: b.ArchiveBytes})
+		}
+	}
+	return f, err
 }

@@ -47,7 +47,11 @@ func (m *Manager) settle(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	return m.reconcile(ctx, lock)
+	if err := m.reconcile(ctx, lock); err != nil {
+		return err
+	}
+	m.endInterrupted(ctx)
+	return nil
 }
 
 // reconcile sweeps what a crash left of ours, and aligns the catalog with the directory;
@@ -74,7 +78,7 @@ func (m *Manager) reportChanges(ctx context.Context, ch catalog.Changes, reconci
 		m.ev.emit(ctx, Event{Type: EventReconciled, Message: line, loud: lost || ch.Unsaved != nil || ch.Exposed != ""})
 	}
 	if lost && reconciled {
-		m.enter(Activity{Action: "rebuild", Outcome: "done", Detail: strings.Join(ch.Lines(), "; ")})
+		m.Record(Activity{Action: "rebuild", Outcome: "done", Detail: strings.Join(ch.Lines(), "; ")})
 	}
 }
 

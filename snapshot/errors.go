@@ -100,7 +100,7 @@ func Code(err error) string {
 		{ErrStale, "stale"}, {ErrBusy, "busy"}, {ErrNotFound, "not_found"}, {ErrNoUsableBackup, "no_usable_backup"}, {ErrRefused, "refused"},
 		{ErrMissing, "missing"}, {ErrNoSpace, "no_space"}, {ErrCorrupt, "corrupt"}, {ErrVersion, "newer_version"},
 		{catalogfile.ErrVersion, "newer_version"}, {catalogfile.ErrReadOnly, "read_only"}, {ErrForeignSQLite, "foreign_sqlite"},
-		{fs.ErrPermission, "permission"}, {context.Canceled, "cancelled"}, {context.DeadlineExceeded, "timeout"},
+		{fs.ErrPermission, "permission"}, {errInterrupted, "interrupted"}, {context.Canceled, "cancelled"}, {context.DeadlineExceeded, "timeout"},
 	} {
 		if errors.Is(err, c.is) {
 			return c.code

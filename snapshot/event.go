@@ -59,7 +59,7 @@ type Event struct {
 
 	loud  bool     // logged as a warning
 	begun bool     // the end of an operation whose start was told
-	more  Activity // what the activity log is told beyond this
+	more  Activity // what the activity log says in addition to this
 	mark  activity.Mark
 }
 
@@ -95,7 +95,7 @@ func (m *Manager) Subscribe(fn func(Event)) (cancel func()) {
 	})
 }
 
-// emit tells everybody of ev, which happened in the operation of ctx.
+// emit records ev and gives it to everybody; it happened in the operation of ctx.
 func (e *events) emit(ctx context.Context, ev Event) {
 	c := callerOf(ctx)
 	ev.At, ev.Who, ev.Run = e.now().UTC(), c.Who, c.Run
@@ -222,4 +222,26 @@ func (e *events) meter(ctx context.Context, ev Event) func(done int64) {
 			e.emit(ctx, ev)
 		}
 	}
+}
+
+// Caller says on whose behalf something is done.
+type Caller struct {
+	// Who is a person or a program: "alice", "root (command line)".
+	Who string
+	// Run is an id that the caller chose for this one operation: its events bear it.
+	Run string
+}
+
+type callerKey struct{}
+
+// WithCaller returns a context for operations that are done on c's behalf. Their
+// events, and their entries in the activity log, say so.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// callerOf returns the zero Caller for what the Manager does by itself.
+func callerOf(ctx context.Context) Caller {
+	c, _ := ctx.Value(callerKey{}).(Caller)
+	return c
 }

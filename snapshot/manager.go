@@ -53,7 +53,7 @@ type Manager struct {
 	cfg Config
 	cat *catalogfile.Catalog
 	ev  events
-	act journal
+	act *activity.Journal
 
 	past lastHistory
 	own  ownFailures
@@ -67,7 +67,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.Now}}
-	m.act.log, m.ev.enter = activity.New(cfg.Dir), m.enterEvent
+	m.act, m.ev.enter = activity.NewJournal(cfg.Dir), m.recordEvent
 	cat, err := catalogfile.Open(cfg.Dir, cfg.base())
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", explain(err))

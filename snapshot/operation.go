@@ -72,7 +72,7 @@ const (
 //  2. the operation lock, by perform
 //  3. SQLite's locks of the live database
 //  4. the catalog's lock, for one update
-//  5. journal.mu, with the activity log's lock where the log is put aside
+//  5. the mutex of act, with the activity log's lock where the log is put aside
 //  6. events.mu: OnEvent and subscribers run under it and must not call the Manager
 type operation struct {
 	kind     Operation
@@ -142,11 +142,15 @@ func (m *Manager) start(ctx context.Context, backup string) {
 // found another one at work, is no failure of the protection and leaves no mark.
 func (m *Manager) fail(ctx context.Context, op *operation, err error) error {
 	err = explain(err)
-	message := string(op.kind) + " failed"
+	ev := Event{Type: EventFailed, Operation: op.kind, Trigger: string(op.trigger), Backup: op.backup, Err: err, Message: string(op.kind) + " failed"}
 	if errors.Is(err, context.Canceled) {
-		message = string(op.kind) + " was interrupted; nothing was changed"
+		ev.Message = string(op.kind) + " was stopped; nothing was changed"
+		ev.more.Detail = "stopped before its end" // where exactly is a matter of chance
+		if why := context.Cause(ctx); why != nil && !errors.Is(why, context.Canceled) {
+			ev.more.Detail = why.Error() // as the caller says
+		}
 	}
-	m.ev.emit(ctx, Event{Type: EventFailed, Operation: op.kind, Trigger: string(op.trigger), Backup: op.backup, Err: err, Message: message})
+	m.ev.emit(ctx, ev)
 	if op.failed != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, catalogfile.ErrBusy) {
 		op.failed(err)
 	}
@@ -162,7 +166,7 @@ func (op *operation) mark(ev *Event) {
 		ev.mark.Line = activity.Started
 	case ev.Ends() && !op.ended:
 		op.ended, ev.begun = true, op.started
-		ev.mark.Line = activity.Ended
+		ev.mark.Line, ev.mark.Began = activity.Ended, &op.began
 		ev.more.DurationMS = cmp.Or(ev.more.DurationMS, ev.At.Sub(op.began).Milliseconds())
 		if op.result != nil && ev.Err == nil {
 			if raw, err := json.Marshal(op.result()); err == nil { // else the log does without
@@ -236,5 +240,16 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	m.resolveRestore(ctx)
+	m.endInterrupted(ctx)
 	return done, nil
+}
+
+// crashPoint, when a test sets it, is called at every point between two
+// irreversible steps, so that the test can kill the process there.
+var crashPoint func(name string)
+
+func (m *Manager) atPoint(name string) {
+	if crashPoint != nil {
+		crashPoint(name)
+	}
 }

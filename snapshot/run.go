@@ -42,10 +42,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	defer w.close()
 	who := callerOf(ctx).Who
-	m.enter(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.cfg.promise(), Schedule: m.cfg.schedule().String()})
+	m.Record(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.cfg.promise(), Schedule: m.cfg.schedule().String()})
 	r.loop(ctx, w)
 	err = r.finalBackup(ctx)
-	m.enter(Activity{Who: who, Action: "serve", Outcome: "stopped"}) // with what was idle until now
+	m.Record(Activity{Who: who, Action: "serve", Outcome: "stopped"}) // with what was idle until now
 	// A service that was stopped leaves no schedule. One that was killed does, and Status reports what it misses.
 	m.rememberState("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
 	return err

@@ -13,8 +13,8 @@ import (
 const (
 	maxDetail = 1 << 10
 	maxWord   = 256 // every other text
-	maxResult = 32 << 10
-	maxLine   = 60 << 10 // six bytes of JSON for each byte of text are the most; longer lines are not ours
+	maxResult = 64 << 10
+	maxLine   = 92 << 10 // six bytes of JSON for each byte of text are the most; longer lines are not ours
 )
 
 // Entry is one thing that was done, or was refused, or failed.
@@ -40,6 +40,7 @@ type Entry struct {
 type Mark struct {
 	Line    Line            `json:"line,omitempty"`
 	Process string          `json:"process,omitempty"` // of a started line: which process does it
+	Began   *time.Time      `json:"began,omitempty"`   // of an ended line: when the operation began
 	Hint    string          `json:"hint,omitempty"`    // of an ended line with a Code: what to do
 	Result  json.RawMessage `json:"result,omitempty"`  // of an ended line; left out where it is too long
 	Quiet   bool            `json:"quiet,omitempty"`   // Page leaves it out: other lines say what was done
@@ -87,11 +88,14 @@ func cut(s string, limit int) string {
 }
 
 // line returns e as it stands in the log.
-func (e Record) line() ([]byte, error) {
+func (e Record) line() ([]byte, error) { return encode(e.bounded()) }
+
+// encode returns v as JSON, on a line of its own.
+func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b) // ends the line
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e.bounded()); err != nil {
+	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("an entry that cannot be written: %w", err)
 	}
 	return b.Bytes(), nil
@@ -104,7 +108,7 @@ func parse(line []byte) (e Record, ok bool) {
 		return Record{}, false
 	}
 	e.At = e.At.UTC()
-	if !writable(e.At) || e.Since != nil && !writable(*e.Since) {
+	if !writable(e.At) || e.Since != nil && !writable(*e.Since) || e.Began != nil && !writable(*e.Began) {
 		return Record{}, false
 	}
 	return e.bounded(), true

@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -38,7 +39,7 @@ func (l *Log) Page(cursor string, limit int) (page []Entry, next string, err err
 	}
 	limit = min(limit, MaxPage)
 	page = make([]Entry, 0, min(limit, DefaultPage))
-	next, err = l.walk(cursor, func(r Record) bool {
+	next, err = l.walk(cursor, nil, func(r Record) bool {
 		if r.Quiet {
 			return true
 		}
@@ -54,16 +55,9 @@ func (l *Log) Page(cursor string, limit int) (page []Entry, next string, err err
 	return page, next, nil
 }
 
-// Each gives entries to fn, the newest first, until it returns false. Errors: those of
-// Page.
-func (l *Log) Each(fn func(Entry) bool) error {
-	_, err := l.walk("", func(r Record) bool { return fn(r.Entry) })
-	return err
-}
-
-// walk gives entries to fn, the newest first, until it wants no more. next is then
-// the cursor at which that entry comes first.
-func (l *Log) walk(cursor string, fn func(Record) bool) (next string, err error) {
+// walk gives records to fn, the newest first, until it wants no more. next is then
+// the cursor at which that record comes first. Lines without needle are passed over.
+func (l *Log) walk(cursor string, needle []byte, fn func(Record) bool) (next string, err error) {
 	files, err := l.files()
 	if err != nil {
 		return "", fmt.Errorf("activity log: %w", err)
@@ -87,7 +81,10 @@ func (l *Log) walk(cursor string, fn func(Record) bool) (next string, err error)
 			if err != nil {
 				return "", fmt.Errorf("activity log: %w", err)
 			}
-			if e, ok := parse(line); ok && !fn(e) {
+			if !bytes.Contains(line, needle) {
+				continue
+			}
+			if r, ok := parse(line); ok && !fn(r) {
 				return f.cursor(at + int64(len(line))), nil
 			}
 		}

@@ -123,7 +123,7 @@ func FuzzPage(f *testing.F) {
 			t.Fatal(err)
 		}
 		var whole []Entry
-		if _, err := l.walk("", func(r Record) bool { whole = append(whole, r.Entry); return true }); err != nil {
+		if _, err := l.walk("", nil, func(r Record) bool { whole = append(whole, r.Entry); return true }); err != nil {
 			t.Fatal(err)
 		}
 		var paged []Entry

@@ -1,4 +1,4 @@
-package snapshot
+package activity
 
 import (
 	"fmt"
@@ -28,7 +28,7 @@ func TestHistoryOfDays(t *testing.T) {
 	for name, c := range map[string]struct {
 		log     []string // DAY TIME, then what was done, and of which backup
 		backups []string // that there are: DAY TIME
-		edit    func(*past)
+		edit    func(*Facts)
 		want    string // seven days
 	}{
 		"nothing":        {want: "none none none none none none none"},
@@ -46,9 +46,9 @@ func TestHistoryOfDays(t *testing.T) {
 			want: "ok overdue overdue unchanged overdue overdue overdue"},
 		"a backup by hand before the service": {log: []string{"1 01:00 backup done a", "4 01:00 " + started, "4 01:01 backup unchanged a", "7 10:00 backup done b"},
 			want: "ok overdue overdue unchanged overdue overdue ok"},
-		"idle now": {log: []string{"1 00:00 " + started, "1 01:00 backup done a"}, edit: func(p *past) { p.serving, p.covered = true, "a" },
+		"idle now": {log: []string{"1 00:00 " + started, "1 01:00 backup done a"}, edit: func(f *Facts) { f.Serving, f.Covered = true, "a" },
 			want: "ok unchanged unchanged unchanged unchanged unchanged unchanged"},
-		"idle now, without a service": {log: []string{"1 01:00 backup done a"}, edit: func(p *past) { p.covered = "a" },
+		"idle now, without a service": {log: []string{"1 01:00 backup done a"}, edit: func(f *Facts) { f.Covered = "a" },
 			want: "ok overdue overdue overdue overdue overdue unchanged"},
 		"failed, then not": {log: []string{"1 01:00 backup done a", "1 13:00 backup failed", "2 01:00 backup failed", "2 02:00 backup done b", "3 01:00 backup failed",
 			"3 02:00 backup unchanged b", "4 01:00 backup failed busy", "4 02:00 backup cancelled", "7 11:00 backup done c"}, want: "failed ok unchanged overdue overdue overdue ok"},
@@ -57,30 +57,31 @@ func TestHistoryOfDays(t *testing.T) {
 		"older than the log": {log: []string{"5 00:00 check done", "7 11:00 backup done d"}, backups: []string{"1 01:00 a", "2 01:00 b"},
 			want: "ok ok none none overdue overdue ok"},
 		"no log at all":        {backups: []string{"1 01:00 a", "6 23:59 b"}, want: "ok none none none none ok none"},
-		"late by now":          {log: []string{"6 00:00 " + started, "6 23:40 backup done a"}, want: "none none none none none ok overdue", edit: func(p *past) { p.now = p.now.Add(time.Minute) }},
+		"late by now":          {log: []string{"6 00:00 " + started, "6 23:40 backup done a"}, want: "none none none none none ok overdue", edit: func(f *Facts) { f.Now = f.Now.Add(time.Minute) }},
 		"not quite late":       {log: []string{"6 00:00 " + started, "6 23:50 backup done a"}, want: "none none none none none ok none"},
-		"late with one today":  {log: []string{"7 00:00 " + started, "7 01:00 backup done a"}, want: "none none none none none none overdue", edit: func(p *past) { p.schedule = schedule.Every(time.Hour) }},
-		"weekly":               {log: []string{"1 00:00 " + started, "1 01:00 backup done a"}, edit: func(p *past) { p.schedule = schedule.Every(168 * time.Hour) }, want: "ok none none none none none none"},
+		"late with one today":  {log: []string{"7 00:00 " + started, "7 01:00 backup done a"}, want: "none none none none none none overdue", edit: func(f *Facts) { f.Schedule = schedule.Every(time.Hour) }},
+		"weekly":               {log: []string{"1 00:00 " + started, "1 01:00 backup done a"}, edit: func(f *Facts) { f.Schedule = schedule.Every(168 * time.Hour) }, want: "ok none none none none none none"},
 		"weekly until the 4th": {log: []string{"1 00:00 serve started @every 168h", "1 01:00 backup done a", "4 00:00 serve started @every 12h", "7 11:00 backup done b"}, want: "ok none none overdue overdue overdue ok"},
-		"no schedule":          {log: []string{"1 01:00 backup done a"}, edit: func(p *past) { p.schedule = schedule.Schedule{} }, want: "ok none none none none none none"},
+		"no schedule":          {log: []string{"1 01:00 backup done a"}, edit: func(f *Facts) { f.Schedule = schedule.Schedule{} }, want: "ok none none none none none none"},
 		"by cron": {log: []string{"1 00:00 " + started, "1 03:00 backup done a", "2 03:00 backup done b", "5 04:00 backup done c", "6 03:00 backup done d", "7 03:00 backup done e"},
-			edit: func(p *past) { p.schedule = schedule.Schedule{Cron: "0 3 * * *"} }, want: "ok ok overdue overdue ok ok ok"},
+			edit: func(f *Facts) { f.Schedule = schedule.Schedule{Cron: "0 3 * * *"} }, want: "ok ok overdue overdue ok ok ok"},
 		"nonsense in the log": {log: []string{"1 00:00 serve started @every nonsense", "1 01:00 backup done a", "3 01:00 serve started x x x x x"}, want: "ok none none none none none overdue"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := past{now: moment(t, "7 12:00"), slack: grace, schedule: schedule.Every(12 * time.Hour)}
+			f := Facts{Now: moment(t, "7 12:00"), Slack: 10 * time.Minute, Schedule: schedule.Every(12 * time.Hour)}
+			var log []Entry
 			for _, line := range c.log {
-				p.enter(activityOf(t, line))
+				log = append(log, entryOf(t, line))
 			}
 			for _, line := range c.backups {
 				words := strings.Fields(line)
-				p.hold(Backup{ID: words[2], CreatedAt: moment(t, line), DatabaseBytes: 200, ArchiveBytes: 20})
+				f.Stored = append(f.Stored, Stored{ID: words[2], CreatedAt: moment(t, line), DatabaseBytes: 200, ArchiveBytes: 20})
 			}
 			if c.edit != nil {
-				c.edit(&p)
+				c.edit(&f)
 			}
 			var got []string
-			days := p.days(7)
+			days := history(7, f, log)
 			for _, d := range days {
 				got = append(got, string(d.State))
 				if (d.Detail == "") != (d.State == DayNone) || (d.Backups > 0) != (d.DatabaseBytes > 0) {
@@ -97,11 +98,11 @@ func TestHistoryOfDays(t *testing.T) {
 	}
 }
 
-// activityOf reads a line of TestHistoryOfDays.
-func activityOf(t *testing.T, line string) Activity {
+// entryOf reads a line of TestHistoryOfDays.
+func entryOf(t *testing.T, line string) Entry {
 	t.Helper()
 	words := strings.Fields(line)
-	a := Activity{At: moment(t, line), Action: words[2], Outcome: words[3], DatabaseBytes: 100, ArchiveBytes: 10}
+	a := Entry{At: moment(t, line), Action: words[2], Outcome: words[3], DatabaseBytes: 100, ArchiveBytes: 10}
 	if i := slices.Index(words, "since"); i > 0 {
 		since := moment(t, strings.Join(words[i+1:], " "))
 		a.Since = &since

@@ -1,23 +1,9 @@
-package snapshot
+package activity
 
 import (
 	"slices"
 	"time"
-
-	"example.com/snapd/catalog"
 )
-
-// past is what is known of what was done, in any order.
-type past struct {
-	now      time.Time
-	schedule Schedule      // that is promised now
-	slack    time.Duration // how late a backup may be
-	serving  bool          // a Run is at work now
-	covered  string        // id of the backup that the database is provably unchanged since; "" for none
-
-	marks []mark
-	known time.Time // from when on the log tells everything; zero without a log
-}
 
 // mark is a moment that counts; from is another one but for unchanged.
 type mark struct {
@@ -44,7 +30,7 @@ const (
 func (k mark) good() bool { return k.kind == wasMade || k.kind == wasUnchanged }
 
 // enter takes an entry of the activity log.
-func (p *past) enter(a Activity) {
+func (p *past) enter(a Entry) {
 	if p.known.IsZero() || a.At.Before(p.known) {
 		p.known = a.At
 	}
@@ -75,10 +61,7 @@ func (p *past) enter(a Activity) {
 }
 
 // hold takes a backup that there is. What the log says of the same one is less.
-func (p *past) hold(b Backup) {
-	if b.Verification.State == catalog.Failed {
-		return
-	}
+func (p *past) hold(b Stored) {
 	k := mark{kind: wasMade, from: b.CreatedAt, at: b.CreatedAt, backup: b.ID, database: b.DatabaseBytes, archive: b.ArchiveBytes}
 	if i := slices.IndexFunc(p.marks, func(o mark) bool { return o.kind == wasMade && o.backup == b.ID }); i >= 0 {
 		p.marks[i] = k

@@ -1,12 +1,10 @@
-package snapshot
+package activity
 
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
-	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -32,108 +30,74 @@ type Day struct {
 	Detail        string   `json:"detail"` // one sentence, or ""
 }
 
-// maxHistory is the most days that History looks back.
-const maxHistory = 366
-
-// lastHistory is the answer that was given last, for whoever asks again: many look at
-// the same page.
-type lastHistory struct {
-	mu   sync.Mutex
-	key  historyKey
-	days []Day
+// Facts are what a history is judged by, in addition to the log.
+type Facts struct {
+	Now      time.Time
+	Schedule schedule.Schedule // that is promised now
+	Slack    time.Duration     // how late a backup may be
+	Serving  bool              // a service is at work now
+	Covered  string            // id of the backup that the database is provably unchanged since; "" for none
+	Stored   []Stored          // the backups that there are
 }
 
-// historyKey is everything that the answer depends on.
-type historyKey struct {
-	days      int
-	minute    time.Time
-	revision  string
-	schedule  Schedule
-	serving   bool
-	covered   string
-	idleSince time.Time
+// Stored is a backup that there is, and that has not failed its proof.
+type Stored struct {
+	ID            string
+	CreatedAt     time.Time
+	DatabaseBytes int64
+	ArchiveBytes  int64
 }
 
-// History returns the last days, the oldest first and today last, at most 366.
-func (m *Manager) History(days int) ([]Day, error) {
-	days = min(max(days, 1), maxHistory)
-	p := past{now: m.now(), slack: grace + m.cfg.Jitter}
-	revision, err := m.Revision() // before reading: what comes meanwhile is then read again
-	if err == nil {
-		err = m.standsNow(&p)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("history: %w", explain(err))
-	}
-	idle, _ := m.act.pending()
-	key := historyKey{days, p.now.Truncate(time.Minute), revision, p.schedule, p.serving, p.covered, idle.At}
-	m.past.mu.Lock()
-	defer m.past.mu.Unlock()
-	if key != m.past.key {
-		if err := m.recall(&p); err != nil {
-			return nil, fmt.Errorf("history: %w", explain(err))
-		}
-		m.past.key, m.past.days = key, p.days(days)
-	}
-	return slices.Clone(m.past.days), nil
-}
-
-// standsNow fills in how things stand now.
-func (m *Manager) standsNow(p *past) (err error) {
-	state, err := m.cat.State()
-	if err != nil {
-		return err
-	}
-	p.schedule = m.cfg.promised(state)
-	if _, p.serving, err = m.cat.ServeRunning(); err != nil {
-		return err
-	}
-	if print, err := livedb.TakeFingerprint(m.cfg.Database); err == nil { // else it is not known to be covered
-		if b, ok := m.covering(print); ok {
-			p.covered = b.ID
-		}
-	}
-	return nil
-}
-
-// recall reads the activity log and the catalog.
-func (m *Manager) recall(p *past) error {
-	err := m.act.log.Each(func(a Activity) bool {
-		p.enter(a)
+// History returns the last n days, the oldest first and today last. Errors: those of
+// Page.
+func (j *Journal) History(n int, f Facts) ([]Day, error) {
+	var log []Entry
+	err := j.each(nil, func(r Record) bool {
+		log = append(log, r.Entry)
 		return true
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	slices.Reverse(p.marks)
-	if a, waits := m.act.pending(); waits {
-		p.enter(a)
+	slices.Reverse(log)
+	if e, waits := j.Pending(); waits {
+		log = append(log, e)
 	}
-	backups, err := m.cat.Entries()
-	for _, b := range backups {
-		p.hold(b)
-	}
-	return err
+	return history(n, f, log), nil
 }
 
-// days judges the last n days.
-func (p *past) days(n int) []Day {
-	if p.covered != "" && p.serving {
-		p.marks = append(p.marks, mark{kind: wasUnchanged, from: p.now, at: p.now, backup: p.covered})
+// history judges the last n days by the log, which comes oldest first, and by f.
+func history(n int, f Facts, log []Entry) []Day {
+	p := past{Facts: f}
+	for _, e := range log {
+		p.enter(e)
+	}
+	for _, b := range f.Stored {
+		p.hold(b)
+	}
+	if p.Covered != "" && p.Serving {
+		p.marks = append(p.marks, mark{kind: wasUnchanged, from: p.Now, at: p.Now, backup: p.Covered})
 	}
 	slices.SortStableFunc(p.marks, func(a, b mark) int { return a.at.Compare(b.at) })
 	p.bridge()
-	today := p.now.UTC().Truncate(24 * time.Hour)
+	today := p.Now.UTC().Truncate(24 * time.Hour)
 	out := make([]Day, 0, n)
 	for i := n - 1; i >= 0; i-- {
 		from := today.AddDate(0, 0, -i)
 		to := from.AddDate(0, 0, 1)
 		if i == 0 {
-			to = p.now.Add(1)
+			to = p.Now.Add(1)
 		}
 		out = append(out, p.day(from, to))
 	}
 	return out
+}
+
+// past is what is known of what was done.
+type past struct {
+	Facts
+	marks []mark
+	known time.Time // from when on the log says everything; zero without a log
 }
 
 // day judges the time from from up to but not at to.
@@ -156,16 +120,16 @@ func (p *past) day(from, to time.Time) Day {
 		}
 	}
 	due, late := p.overdue(to)
-	today := to.After(p.now)
+	today := to.After(p.Now)
 	switch {
 	case d.Failed > 0 && (good.at.IsZero() || good.at.Before(failed.at)):
 		d.State = DayFailed
 		d.Detail = fmt.Sprintf("%s, the last at %s: %s", several(d.Failed, "backup failed", "backups failed"), clock(failed.at), failed.detail)
-	case late && (good.at.IsZero() || today) && (!today || p.covered == ""):
+	case late && (good.at.IsZero() || today) && (!today || p.Covered == ""):
 		d.State, d.Detail = DayOverdue, fmt.Sprintf("a backup was due on %s at %s, and none came", due.UTC().Format(time.DateOnly), clock(due))
 	case d.Backups > 0:
 		d.State, d.Detail = DayOK, fmt.Sprintf("%s, the last at %s", several(d.Backups, "backup", "backups"), clock(made.at))
-	case !good.at.IsZero(), today && p.covered != "":
+	case !good.at.IsZero(), today && p.Covered != "":
 		d.State, d.Detail = DayUnchanged, "the database was as the newest backup has it"
 	default:
 		d.State = DayNone
@@ -185,14 +149,14 @@ func clock(t time.Time) string { return t.UTC().Format("15:04 UTC") }
 // overdue reports whether, at the end of a day, the schedule had wanted a backup that
 // had not come. Of the time before the log nothing is known, but of the present moment.
 func (p *past) overdue(to time.Time) (due time.Time, late bool) {
-	if known := p.known; known.IsZero() && to.Before(p.now) || !known.IsZero() && !to.After(known) {
+	if known := p.known; known.IsZero() && to.Before(p.Now) || !known.IsZero() && !to.After(known) {
 		return time.Time{}, false
 	}
 	var last time.Time
-	promised := p.schedule
+	promised := p.Schedule
 	for _, k := range p.marks { // in the order of at
 		switch {
-		case k.kind == hasStarted && k.schedule != "" && k.at.Before(to) && !to.After(p.now):
+		case k.kind == hasStarted && k.schedule != "" && k.at.Before(to) && !to.After(p.Now):
 			promised = schedule.Parse(k.schedule)
 		case k.good() && k.from.Before(to):
 			if at := k.at; at.Before(to) {
@@ -208,5 +172,5 @@ func (p *past) overdue(to time.Time) (due time.Time, late bool) {
 	if due = promised.Next(last); due.IsZero() {
 		return time.Time{}, false
 	}
-	return due, to.Add(-1).After(due.Add(p.slack)) // at the last moment before to
+	return due, to.Add(-1).After(due.Add(p.Slack)) // at the last moment before to
 }
