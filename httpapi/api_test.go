@@ -182,7 +182,7 @@ func (a *api) wait(id string) operation {
 		}
 	})
 	defer stop()
-	if op, ok := a.ops.get(id); ok && op.State != stateRunning {
+	if op, err := a.ops.get(id); err == nil && op.State != stateRunning {
 		return op
 	}
 	select {
@@ -284,7 +284,7 @@ func TestADayWithTheAPI(t *testing.T) {
 	}
 
 	op := a.finish(a.ask("POST", "/backups/"+first.ID+"/verify", `{"level":"full"}`))
-	if op.State != stateDone || op.Kind != kindVerify || deref(op.Backup) != first.ID || !bytes.Contains(op.Result, []byte(`"level":"full"`)) {
+	if op.State != stateDone || op.Kind != snapshot.OpVerify || deref(op.Backup) != first.ID || !bytes.Contains(op.Result, []byte(`"level":"full"`)) {
 		t.Errorf("verify %+v", op)
 	}
 	op = a.finish(a.ask("POST", "/backups/latest/drill", ""))
@@ -336,7 +336,7 @@ func TestADayWithTheAPI(t *testing.T) {
 	a.ask("GET", "/activity?limit=500", "").into(200, &log)
 	var ops operationPage
 	a.ask("GET", "/operations", "").into(200, &ops)
-	if len(ops.Operations) != 6 || ops.Operations[0].Kind != kindRestore {
+	if len(ops.Operations) != 6 || ops.Operations[0].Kind != snapshot.OpRestore {
 		t.Errorf("operations %+v", ops)
 	}
 	for _, path := range []string{"/stats", "/history", "/retention-plan", "/healthz", "/metrics"} {

@@ -131,7 +131,7 @@ func (h *Handler) createBackup(w http.ResponseWriter, c *call) error {
 	}
 	req := snapshot.Manual(in.Note)
 	req.Pin = in.Pin
-	return h.begin(w, c, kindBackup, string(req.Trigger), "", func(ctx context.Context) (any, error) {
+	return h.begin(w, c, snapshot.OpBackup, string(req.Trigger), "", func(ctx context.Context) (any, error) {
 		b, err := h.m.Backup(ctx, req)
 		if err != nil {
 			return nil, err
@@ -254,7 +254,7 @@ func (h *Handler) verifyBackup(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return h.begin(w, c, kindVerify, "", b.ID, func(ctx context.Context) (any, error) {
+	return h.begin(w, c, snapshot.OpVerify, "", b.ID, func(ctx context.Context) (any, error) {
 		b, err := h.m.Verify(ctx, b.ID, level)
 		if err != nil {
 			return nil, err
@@ -271,7 +271,7 @@ func (h *Handler) drillBackup(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return h.begin(w, c, kindDrill, "", b.ID, func(ctx context.Context) (any, error) {
+	return h.begin(w, c, snapshot.OpDrill, "", b.ID, func(ctx context.Context) (any, error) {
 		out, err := h.m.Drill(ctx, b.ID)
 		if err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/snapshot"
 )
 
 func checkRoutes() []route {
@@ -21,7 +22,7 @@ func (h *Handler) check(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return h.begin(w, c, kindCheck, "", "", func(ctx context.Context) (any, error) {
+	return h.begin(w, c, snapshot.OpCheck, "", "", func(ctx context.Context) (any, error) {
 		report, err := h.m.Check(ctx, level)
 		if err != nil {
 			return nil, err

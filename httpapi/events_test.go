@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -251,7 +252,7 @@ func TestEventsDropWhoDoesNotRead(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("it is still there")
 		}
-		a.hub.publish(operation{ID: newID(), Phase: snapshot.Phase(big)})
+		a.hub.publish(operation{ID: rand.Text(), Phase: snapshot.Phase(big)})
 	}
 }
 

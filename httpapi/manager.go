@@ -22,6 +22,8 @@ type manager interface {
 	State() (snapshot.State, error)
 	History(days int) ([]snapshot.Day, error)
 	Activity(cursor string, limit int) (page []snapshot.Activity, next string, err error)
+	Operation(id string) (snapshot.OperationRecord, error)
+	Operations(kinds []snapshot.Operation, limit int) ([]snapshot.OperationRecord, error)
 	Revision() (string, error)
 	Tables(ctx context.Context, id string) ([]snapshot.Table, error)
 	PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error)

@@ -4,9 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,84 +18,25 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// Kinds of operation. They are also the Operation of the Manager's events.
-const (
-	kindBackup  = "backup"
-	kindVerify  = "verify"
-	kindDrill   = "drill"
-	kindRestore = "restore"
-	kindCheck   = "check"
-	kindRecover = "recover" // of the Manager's own accord only
-	kindPrune   = "prune"   // likewise
-)
-
-// rightOf is what it takes to begin an operation of that kind, and to stop it.
+// rightOf is the right to begin an operation of that kind, and to stop it.
 var rightOf = map[snapshot.Operation]Right{
-	kindBackup: RightCreate, kindVerify: RightVerify, kindDrill: RightVerify,
-	kindRestore: RightRestore, kindCheck: RightVerify, kindRecover: RightRestore, kindPrune: RightDelete,
+	snapshot.OpBackup: RightCreate, snapshot.OpVerify: RightVerify, snapshot.OpDrill: RightVerify, snapshot.OpCheck: RightVerify,
+	snapshot.OpRestore: RightRestore, snapshot.OpRecover: RightRestore, snapshot.OpPrune: RightDelete,
 }
 
-// States of an operation.
-const (
-	stateRunning   = "running"
-	stateDone      = "done"
-	stateFailed    = "failed"
-	stateCancelled = "cancelled"
-)
-
-// automatic is who does what the Manager does by itself.
-const automatic = "automatic"
-
-// phaseCommit announces the point of no return of a restore.
-const phaseCommit = "commit"
-
-// operation is one as the API shows it and as it is kept on disk. What its pointers
-// and its Result lead to is never written into: copies share it.
-type operation struct {
-	ID          string             `json:"id"`
-	Kind        snapshot.Operation `json:"kind"`
-	State       string             `json:"state"`
-	Phase       snapshot.Phase     `json:"phase"` // the present or the last one
-	DoneBytes   int64              `json:"done_bytes"`
-	TotalBytes  int64              `json:"total_bytes"` // of the phase; 0 where that is not known
-	StartedAt   time.Time          `json:"started_at"`
-	EndedAt     *time.Time         `json:"ended_at"`
-	Error       *operationError    `json:"error"`
-	Result      json.RawMessage    `json:"result"`
-	Who         string             `json:"who"`
-	Trigger     string             `json:"trigger"`
-	Backup      *string            `json:"backup"`
-	Rate        *int64             `json:"rate_bytes_per_second"`
-	ETA         *int64             `json:"eta_seconds"` // of the phase
-	Cancellable bool               `json:"cancellable"`
-}
-
-// operationError says why an operation failed.
-type operationError struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Hint    string `json:"hint"`
-}
-
-func errorOf(err error) *operationError {
-	p := problemOf(err)
-	return &operationError{Code: p.Code, Message: p.Detail, Hint: p.Hint}
-}
-
-// run is an operation while it runs. operations.mu guards it.
+// run is an operation of this process while it runs. operations.mu guards it.
 type run struct {
-	op     operation
-	caller string             // the Run of its events
-	cancel context.CancelFunc // nil for an observed one, which belongs to somebody else
-	by     string             // who stopped it, "" for nobody
-	past   bool               // its point of no return
-	ending bool               // it is over, its result is being fetched
-	heard  time.Time          // of it last
-	speed  speedometer
+	op        operation
+	cancel    context.CancelCauseFunc // nil for an observed one: the API did not begin it
+	stopper   string                  // who stopped it, "" for no one
+	committed bool                    // its point of no return has passed
+	ending    bool                    // it is over, and its outcome is being read
+	speed     speedometer
 }
 
-// operations knows what runs and what ran lately. Whatever it tells, it has first
-// noted itself; whatever ended is on disk before it is forgotten here.
+// operations knows what runs in this process, begun by the API or observed by its
+// events, and how it ended. The activity log has the rest: what ran before, and what
+// other processes do.
 type operations struct {
 	m       manager
 	now     func() time.Time
@@ -104,12 +49,9 @@ type operations struct {
 	unhear  func()
 	working sync.WaitGroup // Add under mu, and never once closing is set
 
-	store  *opstore
-	saving sync.Mutex // one at a time; taken before mu
-
 	mu      sync.Mutex // guards what follows; held for moments only, never over I/O
 	runs    []*run     // in the order of their beginning
-	recent  []operation
+	ended   []operation
 	totals  map[outcome]int64
 	closing bool
 }
@@ -120,42 +62,33 @@ type outcome struct {
 	state string
 }
 
-// keepOperations is how many are kept, on disk and in memory, beside what runs.
+// keepOperations is how many are listed, and how many that ended are kept in memory.
 const keepOperations = 50
 
-// quiet is how long an observed operation may be silent before it is no longer
-// believed to run: its owner may have given up without a word.
-const quiet = 15 * time.Minute
-
-// newOperations reads what is kept, settles what a crash left running, and listens.
-func newOperations(m manager, store *opstore, log *slog.Logger, now func() time.Time, publish func(operation), changed func()) *operations {
-	o := &operations{m: m, now: now, log: log, publish: publish, changed: changed, store: store, totals: make(map[outcome]int64)}
+// newOperations listens to the Manager's events.
+func newOperations(m manager, log *slog.Logger, now func() time.Time, publish func(operation), changed func()) *operations {
+	o := &operations{m: m, now: now, log: log, publish: publish, changed: changed, totals: make(map[outcome]int64)}
 	o.base, o.stop = context.WithCancel(context.Background())
-	o.recent = o.settle(store.load())
 	o.unhear = m.Subscribe(o.hear)
 	return o
 }
 
-// start begins an operation and returns it as it stands then. work gets a context
+// start begins an operation and returns it as it is then. work gets a context
 // that the request's end does not end; what it returns becomes the result, as JSON.
 // Errors: busy, with the id of the operation that is in the way; unavailable.
 func (o *operations) start(kind snapshot.Operation, who, trigger, backup string, work func(context.Context) (any, error)) (operation, error) {
-	r := &run{op: operation{ID: newID(), Kind: kind, State: stateRunning, StartedAt: o.now(), Who: clip(who), Trigger: trigger, Cancellable: true}}
-	if backup != "" {
-		r.op.Backup = &backup
-	}
-	r.caller = r.op.ID
-	ctx, cancel := context.WithCancel(snapshot.WithCaller(o.base, snapshot.Caller{Who: who, Run: r.op.ID}))
+	r := &run{op: operation{ID: strings.ToLower(rand.Text()[:20]), Kind: kind, State: stateRunning, StartedAt: o.now(), Who: clip(who), Trigger: trigger, Cancellable: true}}
+	r.setBackup(backup)
+	ctx, cancel := context.WithCancelCause(snapshot.WithCaller(o.base, snapshot.Caller{Who: who, Run: r.op.ID}))
 	r.cancel = cancel
 	op, err := o.admit(r)
 	if err != nil {
-		cancel()
+		cancel(nil)
 		return operation{}, err
 	}
-	o.save() // before it begins: a crash must not leave it unknown
 	go func() {
 		defer o.working.Done()
-		defer cancel()
+		defer cancel(nil)
 		result, err := o.guarded(ctx, r, work)
 		o.finish(ctx, r, result, err)
 	}()
@@ -186,20 +119,17 @@ func busyWith(op operation) *problem {
 }
 
 // inTheWay returns the operation that one of kind would have to wait for: what
-// writes runs alone, and checks, which disturb nobody, are made one at a time.
+// writes runs alone, and checks, which disturb nothing, are made one at a time.
 func (o *operations) inTheWay(kind snapshot.Operation) *run {
 	for _, r := range o.runs {
-		if r.ending || (r.op.Kind == kindCheck) != (kind == kindCheck) {
-			continue
-		}
-		if r.cancel != nil || o.now().Sub(r.heard) < quiet {
+		if !r.ending && (r.op.Kind == snapshot.OpCheck) == (kind == snapshot.OpCheck) {
 			return r
 		}
 	}
 	return nil
 }
 
-// writing returns the refusal of what cannot be done beside an operation that writes.
+// writing returns the refusal of what cannot be done next to an operation that writes.
 func (o *operations) writing() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -209,39 +139,134 @@ func (o *operations) writing() error {
 	return nil
 }
 
-// get returns the operation with that id.
-func (o *operations) get(id string) (operation, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, r := range o.runs {
-		if r.op.ID == id {
-			return r.op, true
+// guarded calls work; its panic becomes its error, for the process has a database
+// to look after.
+func (o *operations) guarded(ctx context.Context, r *run, work func(context.Context) (any, error)) (result any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			o.log.Error("panic in an operation", "operation", r.op.ID, "kind", r.op.Kind, "panic", v, "stack", string(debug.Stack()))
+			err = fail(http.StatusInternalServerError, "failed", "an error of this program ended the operation; its log has the details",
+				"look at the status before anything else is done")
 		}
-	}
-	for _, op := range o.recent {
-		if op.ID == id {
-			return op, true
-		}
-	}
-	return operation{}, false
+	}()
+	return work(ctx)
 }
 
-// running returns what runs, the oldest first.
-func (o *operations) running() []operation {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	all := make([]operation, 0, len(o.runs))
-	for _, r := range o.runs {
-		all = append(all, r.op)
+// finish notes how an operation ended that the API began.
+func (o *operations) finish(ctx context.Context, r *run, result any, err error) {
+	end := operation{State: stateDone}
+	if err == nil && result != nil {
+		if end.Result, err = json.Marshal(result); err != nil {
+			err = fmt.Errorf("the operation succeeded, its result cannot be shown: %w", err)
+		}
 	}
-	return all
+	o.mu.Lock()
+	stopper, committed := r.stopper, r.committed
+	o.mu.Unlock()
+	switch {
+	case err == nil:
+	case stopper != "" && (errors.Is(err, context.Canceled) || ctx.Err() != nil && !committed):
+		end.State, end.Error = stateCancelled, cancelled("stopped by "+stopper)
+	default:
+		end.State, end.Error = stateFailed, errorOf(err)
+	}
+	o.end(r, end)
 }
 
-// list returns what runs and what ran lately, at most keepOperations, the newest first.
-func (o *operations) list() []operation {
+// end moves r to what has ended, with the state, error and result of end.
+func (o *operations) end(r *run, end operation) {
+	at := o.now()
+	o.mu.Lock()
+	r.op.State, r.op.Error, r.op.Result = end.State, end.Error, end.Result
+	r.op.EndedAt, r.op.Cancellable, r.op.Rate, r.op.ETA = &at, false, nil, nil
+	op := r.op
+	o.runs = slices.DeleteFunc(o.runs, func(other *run) bool { return other == r })
+	o.ended = append(o.ended, op)
+	o.ended = slices.Delete(o.ended, 0, max(0, len(o.ended)-keepOperations))
+	o.totals[outcome{op.Kind, op.State}]++
+	o.mu.Unlock()
+	o.publish(op)
+	o.changed()
+}
+
+// hear takes one of the Manager's events. It is called from within the Manager's
+// work, so it neither waits nor calls it, and no fault of ours may get out.
+func (o *operations) hear(ev snapshot.Event) {
+	defer func() {
+		if v := recover(); v != nil {
+			o.log.Error("panic over an event", "event", string(ev.Type), "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	o.note(ev)
+	if ev.Type != snapshot.EventProgress {
+		o.changed()
+	}
+}
+
+// note brings the operation that ev is of up to date.
+func (o *operations) note(ev snapshot.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return newestFirst(o.runs, o.recent)
+	r := o.runOf(ev)
+	if r == nil || r.ending {
+		return
+	}
+	if ev.Operation == r.op.Kind {
+		if ev.Trigger != "" {
+			r.op.Trigger = ev.Trigger
+		}
+		r.setBackup(ev.Backup)
+		if r.cancel == nil && ev.Ends() {
+			o.endObserved(r, ev)
+			return
+		}
+	}
+	if ev.Type == snapshot.EventProgress {
+		r.progress(ev, o.now())
+	}
+	o.publish(r.op) // under mu: an older state must not follow a newer one
+}
+
+// runOf returns the operation that ev is of, which may begin with it.
+func (o *operations) runOf(ev snapshot.Event) *run {
+	for _, r := range o.runs {
+		if r.op.ID == ev.Run {
+			return r
+		}
+	}
+	if _, known := rightOf[ev.Operation]; !known || ev.Type != snapshot.EventStarted || o.closing {
+		return nil
+	}
+	r := &run{op: operation{ID: ev.Run, Kind: ev.Operation, State: stateRunning, StartedAt: ev.At, Who: nameOrAutomatic(ev.Who), Trigger: ev.Trigger}}
+	o.runs = append(o.runs, r)
+	return r
+}
+
+// setBackup notes which backup r is about; "" says nothing.
+func (r *run) setBackup(id string) {
+	if id != "" && deref(r.op.Backup) != id {
+		r.op.Backup = &id
+	}
+}
+
+// endObserved ends r, whose last event is ev, as the activity log says. That is read
+// later: the Manager may not be called from here. The caller holds mu.
+func (o *operations) endObserved(r *run, ev snapshot.Event) {
+	r.ending = true
+	if o.closing {
+		return // the log has it
+	}
+	o.working.Go(func() {
+		record, err := o.m.Operation(r.op.ID)
+		if err != nil {
+			o.log.Warn("read how an operation ended", "error", oneLine(err.Error()))
+			record = snapshot.OperationRecord{Outcome: "done"}
+			if ev.Err != nil {
+				record.Outcome, record.Code, record.Detail = "failed", snapshot.Code(ev.Err), ev.Err.Error()
+			}
+		}
+		o.end(r, viewOf(record))
+	})
 }
 
 // cancel asks the operation to stop, on behalf of who.
@@ -251,14 +276,11 @@ func (o *operations) cancel(id, who string) (operation, error) {
 		if r.op.ID != id {
 			continue
 		}
-		if r.cancel == nil || r.past || r.ending {
+		if r.cancel == nil || r.committed || r.ending {
 			break
 		}
-		first := r.by == ""
-		if first {
-			r.by, r.op.Cancellable = who, false
-			r.cancel()
-		}
+		first := r.stopper == ""
+		r.stop(who)
 		op := r.op
 		o.publish(op)
 		o.mu.Unlock()
@@ -274,16 +296,21 @@ func (o *operations) cancel(id, who string) (operation, error) {
 		"a restore can be undone by restoring the backup that it saved first")
 }
 
+// stop asks r to stop, once. The Manager records who did.
+func (r *run) stop(who string) {
+	if r.stopper == "" {
+		r.stopper, r.op.Cancellable = who, false
+		r.cancel(errors.New("stopped by " + who))
+	}
+}
+
 // close ends what can be stopped and waits for the rest until ctx ends.
 func (o *operations) close(ctx context.Context) error {
 	o.mu.Lock()
 	o.closing = true
 	for _, r := range o.runs {
-		if r.cancel != nil && !r.past {
-			if r.by == "" {
-				r.by = "the server, which closes down"
-			}
-			r.cancel()
+		if r.cancel != nil && !r.committed {
+			r.stop("the server, which closes down")
 		}
 	}
 	o.mu.Unlock()
@@ -310,17 +337,7 @@ func wait(ctx context.Context, g *sync.WaitGroup) error {
 	}
 }
 
-// newID returns a new random id of 100 bits.
-func newID() string { return strings.ToLower(rand.Text()[:20]) }
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-// counts is what the metrics tell: how many of each kind run, and how many ended how.
+// counts is for the metrics: how many of each kind run, and how many ended how.
 func (o *operations) counts() (running map[string]int, ended map[outcome]int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -63,15 +63,15 @@ func (h *Handler) listOperations(w http.ResponseWriter, c *call) error {
 	return writeJSON(w, http.StatusOK, operationPage{h.ops.list()})
 }
 
-var errNoOperation = fail(http.StatusNotFound, "not_found", "there is no such operation; only the last ones are kept", "list the operations")
+var errNoOperation = fail(http.StatusNotFound, "not_found", "there is no such operation; old ones are removed from the activity log in time", "list the operations")
 
 func (h *Handler) getOperation(w http.ResponseWriter, c *call) error {
 	if err := noQuery(c); err != nil {
 		return err
 	}
-	op, ok := h.ops.get(c.param("id"))
-	if !ok {
-		return errNoOperation
+	op, err := h.ops.get(c.param("id"))
+	if err != nil {
+		return err
 	}
 	return writeJSON(w, http.StatusOK, operationDocument{op})
 }
@@ -80,14 +80,14 @@ func (h *Handler) cancelOperation(w http.ResponseWriter, c *call) error {
 	if err := noQuery(c); err != nil {
 		return err
 	}
-	op, ok := h.ops.get(c.param("id"))
-	if !ok {
-		return errNoOperation
+	op, err := h.ops.get(c.param("id"))
+	if err != nil {
+		return err
 	}
 	if err := h.need(c, rightOf[op.Kind]); err != nil {
 		return err
 	}
-	op, err := h.ops.cancel(op.ID, nameOf(c.who))
+	op, err = h.ops.cancel(op.ID, nameOf(c.who))
 	if err != nil {
 		var p *problem
 		if errors.As(err, &p) {

@@ -147,7 +147,7 @@ func TestRestoreNeedsAFreshPlan(t *testing.T) {
 	a.ask("GET", "/activity?limit=100", "").into(200, &log)
 	refused := map[string]int{}
 	for _, e := range log.Activity {
-		if e.Action == kindRestore && e.Outcome == "refused" {
+		if e.Action == string(snapshot.OpRestore) && e.Outcome == "refused" {
 			refused[e.Who+" "+e.Code]++
 		}
 	}

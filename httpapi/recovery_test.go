@@ -33,12 +33,12 @@ func TestObservesARecovery(t *testing.T) {
 			if running := a.ops.running(); len(running) > 0 {
 				t.Errorf("still running: %+v", running)
 			}
-			i := slices.IndexFunc(a.ops.list(), func(op operation) bool { return op.Kind == kindRecover })
+			i := slices.IndexFunc(a.ops.list(), func(op operation) bool { return op.Kind == snapshot.OpRecover })
 			if i < 0 {
 				t.Fatalf("not observed: %+v", a.ops.list())
 			}
 			switch op := a.ops.list()[i]; {
-			case op.Who != automatic || op.Cancellable:
+			case op.Who != "automatic" || op.Cancellable:
 				t.Errorf("%+v", op)
 			case withBackup && (op.State != stateDone || deref(op.Backup) != deref(rec.Restored)):
 				t.Errorf("%+v %+v, restored %s", op, op.Error, deref(rec.Restored))

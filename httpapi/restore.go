@@ -84,7 +84,7 @@ func (h *Handler) restore(w http.ResponseWriter, c *call) error {
 	if err := h.m.PlanHolds(kept.plan); err != nil {
 		return h.notRestored(c, b.ID, err)
 	}
-	op, err := h.ops.start(kindRestore, nameOf(c.who), "", b.ID, func(ctx context.Context) (any, error) {
+	op, err := h.ops.start(snapshot.OpRestore, nameOf(c.who), "", b.ID, func(ctx context.Context) (any, error) {
 		done, err := h.m.Restore(ctx, b.ID, snapshot.RestoreOptions{Plan: &kept.plan})
 		if err != nil {
 			return nil, err
@@ -106,6 +106,6 @@ func stale() *problem {
 
 // notRestored notes a restore that was asked for and refused.
 func (h *Handler) notRestored(c *call, id string, err error) error {
-	h.refused(c, kindRestore, id, err)
+	h.refused(c, string(snapshot.OpRestore), id, err)
 	return err
 }

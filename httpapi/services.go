@@ -28,7 +28,7 @@ func serviceRoutes() []route {
 	return all
 }
 
-// startServices makes what requests need, and settles what a crash left.
+// startServices makes what requests need.
 func (h *Handler) startServices() error {
 	base, stop := context.WithCancel(context.Background())
 	s := &h.services
@@ -36,7 +36,7 @@ func (h *Handler) startServices() error {
 	s.hub = newHub(h.m.Revision, s.status.summary)
 	s.plans = &plans{}
 	s.reading = make(chan struct{}, maxReading)
-	s.ops = newOperations(h.m, newOpstore(h.m.Dir(), h.log), h.log, h.now, s.hub.publish, h.happened)
+	s.ops = newOperations(h.m, h.log, h.now, s.hub.publish, h.happened)
 	h.closers = append(h.closers, s.ops.close, s.hub.close, func(context.Context) error {
 		stop()
 		return nil

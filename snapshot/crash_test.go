@@ -181,7 +181,27 @@ func (s *scenario) settle(t *testing.T, db, where string) (isNew bool) {
 	}
 	s.checkCatalog(t, m, where)
 	s.goOn(t, m, db, where)
+	s.checkOperations(t, m, isNew, where)
 	return isNew
+}
+
+// checkOperations wants an end of every operation in the log, and of a restore that was
+// killed the right one.
+func (s *scenario) checkOperations(t *testing.T, m *snapshot.Manager, isNew bool, where string) {
+	t.Helper()
+	ops, err := m.Operations([]snapshot.Operation{snapshot.OpBackup, snapshot.OpRestore, snapshot.OpRecover, snapshot.OpPrune, snapshot.OpDelete, snapshot.OpVerify}, 99)
+	must(t, err)
+	if len(ops) == 0 {
+		t.Errorf("%s: the log has no operations", where)
+	}
+	for _, op := range ops {
+		if op.Ended.IsZero() {
+			t.Errorf("%s: this operation has no end: %+v", where, op)
+		}
+		if op.Kind == string(snapshot.OpRestore) && (op.Outcome == "done") != isNew {
+			t.Errorf("%s: the restore is told of as %s %s, restored: %v", where, op.Outcome, op.Code, isNew)
+		}
+	}
 }
 
 func intentOf(db string) string {

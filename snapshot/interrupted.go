@@ -21,12 +21,8 @@ var errInterrupted = errors.New("interrupted")
 // hold the lock follow each other.
 func (m *Manager) endInterrupted(ctx context.Context) {
 	op, ok, err := m.act.Unended(string(OpCheck)) // which takes no lock
-	if err != nil {
-		m.ev.emit(ctx, Event{Type: EventWarning, Err: explain(err), Message: "the activity log could not be read"})
-		return
-	}
-	if !ok {
-		return
+	if err != nil || !ok {
+		return // that the log is in a bad way, the next one who writes to it reports
 	}
 	end, known := m.endOf(op)
 	if !known {

@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"example.com/snapd/snapshot"
@@ -28,8 +29,15 @@ func TestRestoreThatNobodyWroteDownIsKnown(t *testing.T) {
 				if _, err := b.m.Recover(t.Context()); err != nil {
 					t.Fatal(err)
 				}
+				ops, err := b.m.Operations([]snapshot.Operation{snapshot.OpRestore}, 9)
+				if err != nil || len(ops) != 1 {
+					t.Fatalf("%+v, %v", ops, err)
+				}
 				last := b.status().LastRestore
 				if !took {
+					if op := ops[0]; op.Outcome != "failed" || op.Code != "interrupted" || op.Backup != before.ID || op.Ended.IsZero() {
+						t.Errorf("the restore was not committed: %+v", op)
+					}
 					if last != nil {
 						t.Errorf("a restore that was not committed is told of: %+v", last)
 					}
@@ -40,6 +48,9 @@ func TestRestoreThatNobodyWroteDownIsKnown(t *testing.T) {
 				}
 				if last == nil || last.ID != before.ID || last.Undo == nil {
 					t.Fatalf("the last restore is %+v, want %s with an undo", last, before.ID)
+				}
+				if op := ops[0]; op.Outcome != "done" || !strings.Contains(string(op.Result), `"safety_backup":"`+*last.Undo+`"`) {
+					t.Errorf("the restore was committed: %+v %s", op, op.Result)
 				}
 				safety, err := b.m.Find(*last.Undo)
 				if err != nil || !safety.Pinned {
