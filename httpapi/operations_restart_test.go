@@ -121,9 +121,13 @@ func TestOutcomesSurviveARestart(t *testing.T) {
 	if stopped.State != stateCancelled || stopped.Error.Message != "stopped by bob" {
 		t.Errorf("%+v %+v", stopped, stopped.Error)
 	}
+	want = append(want, stopped)
+	for i := range want {
+		want[i] = decodeOperation(t, a.ask("GET", "/operations/"+want[i].ID, ""), 200)
+	}
 	a.close()
 	a = apiOver(t, cfg, nil)
-	for _, op := range append(want, stopped) {
+	for _, op := range want {
 		got := decodeOperation(t, a.ask("GET", "/operations/"+op.ID, ""), 200)
 		was, err := json.Marshal(op.Error)
 		is, err2 := json.Marshal(got.Error)
@@ -137,6 +141,7 @@ func TestOutcomesSurviveARestart(t *testing.T) {
 // Lost: who runs what: an operation of another process that lives, and of one that is gone.
 func TestOperationsOfOtherProcesses(t *testing.T) {
 	a := openAPI(t, nil)
+	a.backup("first")
 	now := time.Now().UTC()
 	lives, gone := startedLine(snapshot.OpCheck, now, "", "lives"), startedLine(snapshot.OpRestore, now, "", "gone")
 	lives.Process = fmt.Sprint(os.Getppid(), " and its word")

@@ -186,6 +186,7 @@ func cancelAt(t *testing.T, a *api, begin func() answer, phase snapshot.Phase) {
 func TestCancellingNeedsTheRightOfItsKind(t *testing.T) {
 	var f *faults
 	a := openAPI(t, faulty(&f))
+	a.backup("first")
 	entered, release := f.holds("Backup")
 	defer release()
 	op := decodeOperation(t, a.ask("POST", "/backups", ""), 202)

@@ -81,12 +81,15 @@ func viewOf(r snapshot.OperationRecord) operation {
 // withETag shows the result of a kind that has a backup as one.
 func withETag(kind snapshot.Operation, result json.RawMessage) json.RawMessage {
 	var b snapshot.Backup
-	if kind != snapshot.OpBackup && kind != snapshot.OpVerify || len(result) == 0 || json.Unmarshal(result, &b) != nil {
+	if kind != snapshot.OpBackup && kind != snapshot.OpVerify || len(result) == 0 {
 		return result
+	}
+	if json.Unmarshal(result, &b) != nil {
+		return nil
 	}
 	raw, err := json.Marshal(showBackup(b))
 	if err != nil {
-		return result
+		return nil
 	}
 	return raw
 }

@@ -52,7 +52,7 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
 	var b Backup
-	op := &operation{kind: OpBackup, trigger: req.Trigger, result: func() any { return b.Public() },
+	op := &operation{kind: OpBackup, trigger: req.Trigger,
 		failed: func(err error) { m.recordFailure(req.Trigger, err) }}
 	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
 		made, stored, err := m.backup(ctx, req)
@@ -371,7 +371,7 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 	}
 	m.atPoint("latest linked")
 	m.ev.emit(ctx, Event{Type: EventBackedUp, Operation: OpBackup, Trigger: string(req.Trigger), Backup: e.ID,
-		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File,
+		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File, made: e.Public(),
 		more: Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes, DurationMS: e.DurationMS}})
 	return e, nil
 }

@@ -61,6 +61,7 @@ type Event struct {
 	begun bool     // the end of an operation whose start was told
 	more  Activity // what the activity log says in addition to this
 	mark  activity.Mark
+	made  any // the result, where this event is the end of its operation
 }
 
 // events hands events to the logger, to the host and to subscribers, one at a time.

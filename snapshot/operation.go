@@ -168,8 +168,11 @@ func (op *operation) mark(ev *Event) {
 		op.ended, ev.begun = true, op.started
 		ev.mark.Line, ev.mark.Began = activity.Ended, &op.began
 		ev.more.DurationMS = cmp.Or(ev.more.DurationMS, ev.At.Sub(op.began).Milliseconds())
-		if op.result != nil && ev.Err == nil {
-			if raw, err := json.Marshal(op.result()); err == nil { // else the log does without
+		if op.result != nil && ev.made == nil {
+			ev.made = op.result()
+		}
+		if ev.made != nil && ev.Err == nil {
+			if raw, err := json.Marshal(ev.made); err == nil { // else the log does without
 				ev.mark.Result = raw
 			}
 		}

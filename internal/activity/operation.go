@@ -29,9 +29,17 @@ const (
 	Interrupted = "interrupted" // its process ended before it
 )
 
+// kind is the kind of the operation that r is of: a repair is how a recovery ended.
+func (r Record) kind() string {
+	if r.Action == "repair" {
+		return "recover"
+	}
+	return r.Action
+}
+
 // operation is what r says of the operation that it begins or ends.
 func (r Record) operation() Operation {
-	op := Operation{ID: r.Operation, Kind: r.Action, Who: r.Who, Trigger: r.Trigger, Backup: r.Backup, Started: r.At, Outcome: r.Outcome}
+	op := Operation{ID: r.Operation, Kind: r.kind(), Who: r.Who, Trigger: r.Trigger, Backup: r.Backup, Started: r.At, Outcome: r.Outcome}
 	switch {
 	case r.Line == Ended:
 		op.Ended, op.Code, op.Detail, op.Hint, op.Result = r.At, r.Code, r.Detail, r.Hint, r.Result
@@ -68,7 +76,7 @@ func (j *Journal) Operations(kinds []string, limit int) ([]Operation, error) {
 	all := make([]Operation, 0, limit)
 	seen := make(map[string]bool)
 	err := j.each(marked, func(r Record) bool {
-		if r.Line != "" && !seen[r.Operation] && slices.Contains(kinds, r.Action) {
+		if r.Line != "" && !seen[r.Operation] && slices.Contains(kinds, r.kind()) {
 			seen[r.Operation] = true
 			all = append(all, r.operation())
 		}
