@@ -371,7 +371,7 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 	}
 	m.atPoint("latest linked")
 	m.ev.emit(ctx, Event{Type: EventBackedUp, Operation: OpBackup, Trigger: string(req.Trigger), Backup: e.ID,
-		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File, made: e.Public(),
+		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File, result: e.Public(),
 		more: Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes, DurationMS: e.DurationMS}})
 	return e, nil
 }

@@ -103,7 +103,7 @@ func (m *Manager) unchanged(ctx context.Context, req Request, b Backup) error {
 		return err
 	}
 	m.ev.emit(ctx, Event{Type: EventUnchanged, Operation: OpBackup, Trigger: string(req.Trigger), Backup: b.ID,
-		Message: "database unchanged since " + b.ID, made: b.Public()})
+		Message: "database unchanged since " + b.ID, result: b.Public()})
 	if f, failed := newest(state.LastFailure); failed {
 		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
 			m.rememberState("success", func(s *catalog.State) { s.Succeeded(req.Trigger, m.now()) })

@@ -50,7 +50,7 @@ func (m *Manager) settle(ctx context.Context) error {
 	if err := m.reconcile(ctx, lock); err != nil {
 		return err
 	}
-	m.endInterrupted(ctx)
+	m.endInterrupted()
 	return nil
 }
 

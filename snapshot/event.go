@@ -57,11 +57,11 @@ type Event struct {
 	Who       string // the Caller's; "" for what the Manager does by itself
 	Run       string // id of this run of the operation: the Caller's, or one made for it
 
-	loud  bool     // logged as a warning
-	begun bool     // the end of an operation whose start was told
-	more  Activity // what the activity log says in addition to this
-	mark  activity.Mark
-	made  any // the result, where this event is the end of its operation
+	loud   bool     // logged as a warning
+	begun  bool     // the end of an operation that has a start event
+	more   Activity // what the activity log says in addition to this
+	mark   activity.Mark
+	result any // of the operation, where this is its end
 }
 
 // events hands events to the logger, to the host and to subscribers, one at a time.

@@ -15,105 +15,118 @@ import (
 // errInterrupted ends an operation whose process ended before it.
 var errInterrupted = errors.New("interrupted")
 
-// endInterrupted writes the end of the operation that the log has a start of and no
-// end: its process is gone, for the caller holds the operation lock, and has brought
-// to an end what that operation left half done. There is one at most: operations that
+// endInterrupted writes the end of the operation that has a start in the log and no
+// end. Its process is gone, for the caller holds the operation lock, and has already
+// finished or undone what that operation left. There is one at most: operations that
 // hold the lock follow each other.
-func (m *Manager) endInterrupted(ctx context.Context) {
+func (m *Manager) endInterrupted() {
 	op, ok, err := m.act.Unended(string(OpCheck)) // which takes no lock
 	if err != nil || !ok {
-		return // that the log is in a bad way, the next one who writes to it reports
+		return // a log that cannot be read is reported when it is written
 	}
-	end, known := m.endOf(op)
-	if !known {
-		return
-	}
-	end.Operation, end.Trigger, end.Backup = Operation(op.Kind), op.Trigger, cmp.Or(end.Backup, op.Backup)
-	end.mark.Line, end.mark.Began = activity.Ended, &op.Started
-	ctx = context.WithValue(WithCaller(ctx, Caller{Who: op.Who, Run: op.ID}), operationKey{}, (*operation)(nil))
-	m.ev.emit(ctx, end)
-}
-
-// endOf finds out how op ended: what it was to do may be done all the same. known is
-// false while nothing can be said.
-func (m *Manager) endOf(op OperationRecord) (end Event, known bool) {
 	state, err := m.cat.State()
 	if err != nil || state.Restoring != nil {
-		return end, false // the next operation finds out
+		return // whether that restore was committed is not known yet
 	}
-	all, err := m.cat.Entries()
+	backups, err := m.cat.Entries()
 	if err != nil {
-		return end, false
+		return
 	}
-	result, done := m.resultOf(op, state, all)
-	if !done {
-		return m.interruptedEvent(op, all), true
-	}
-	end = Event{Type: EventDone, Message: op.Kind + " was done when the program ended"}
-	if b, ok := result.(Backup); ok {
-		end.Backup = b.ID
-		end.more = Activity{DatabaseBytes: b.DatabaseBytes, ArchiveBytes: b.ArchiveBytes}
-	}
-	end.more.Detail = "done, although the program ended before it could say so"
-	end.mark.Result, err = json.Marshal(result)
-	return end, err == nil
+	i := interrupted{op, m.cfg.Database, state, backups}
+	end := i.end()
+	end.Operation, end.Trigger, end.Backup = Operation(op.Kind), op.Trigger, cmp.Or(end.Backup, op.Backup)
+	end.mark.Line, end.mark.Began = activity.Ended, &op.Started
+	// In the name of who began it, and not as an event of the operation that comes now.
+	m.ev.emit(WithCaller(context.Background(), Caller{Who: op.Who, Run: op.ID}), end)
 }
 
-// resultOf is what the catalog has of op's work; done is false for nothing.
-func (m *Manager) resultOf(op OperationRecord, state State, all []Backup) (result any, done bool) {
-	i := slices.IndexFunc(all, func(b Backup) bool { return b.ID == op.Backup })
-	last := state.LastRestore
-	switch Operation(op.Kind) {
+// interrupted is an operation without an end, and what the catalog knows since.
+type interrupted struct {
+	op       OperationRecord
+	database string
+	state    State
+	backups  []Backup // the newest first
+}
+
+// end is the event that the operation ends with: what it was to do may be done all the same.
+func (i interrupted) end() Event {
+	result, done := i.result()
+	if !done {
+		return i.failed()
+	}
+	ev := Event{Type: EventDone, Message: i.op.Kind + " was done when the program ended",
+		more: Activity{Detail: "done, although the program ended before it could say so"}}
+	if b, ok := result.(Backup); ok {
+		ev.Backup, ev.more.DatabaseBytes, ev.more.ArchiveBytes = b.ID, b.DatabaseBytes, b.ArchiveBytes
+	}
+	if raw, err := json.Marshal(result); err == nil && result != nil {
+		ev.mark.Result = raw
+	}
+	return ev
+}
+
+// result is what the operation came to; done is false where nothing says that it was done.
+func (i interrupted) result() (result any, done bool) {
+	switch Operation(i.op.Kind) {
 	case OpBackup:
-		if b, ok := madeBy(op, all, Trigger(op.Trigger)); ok {
+		if b, ok := i.made(Trigger(i.op.Trigger)); ok {
 			return b.Public(), true
 		}
 	case OpVerify:
-		if i >= 0 && all[i].Usable() && all[i].Verification.At != nil && !all[i].Verification.At.Before(op.Started) {
-			return all[i].Public(), true
+		n := slices.IndexFunc(i.backups, func(b Backup) bool { return b.ID == i.op.Backup })
+		if n < 0 || !i.backups[n].Usable() {
+			return nil, false
 		}
+		at := i.backups[n].Verification.At
+		return i.backups[n].Public(), at != nil && !at.Before(i.op.Started)
 	case OpDrill:
-		if d := state.LastDrill; d != nil && d.ID == op.Backup && !d.At.Before(op.Started) && d.Verdict != string(integrity.Corrupt) {
+		d := i.state.LastDrill
+		if d != nil && d.ID == i.op.Backup && !d.At.Before(i.op.Started) && d.Verdict != string(integrity.Corrupt) {
 			return *d, true
 		}
 	case OpRecover:
-		return nil, last != nil && !last.At.Before(op.Started)
+		return nil, i.restored()
 	case OpRestore:
-		if last == nil || last.ID != op.Backup || last.At.Before(op.Started) {
+		if !i.restored() || i.state.LastRestore.ID != i.op.Backup {
 			return nil, false
 		}
 		// By which method it was made is not known any more.
-		r := RestoreResult{Restored: last.ID, To: m.cfg.Database, DurationMS: last.DurationMS}
-		if last.Safety != "" {
-			r.SafetyBackup = &last.Safety
+		r := RestoreResult{Restored: i.op.Backup, To: i.database, DurationMS: i.state.LastRestore.DurationMS}
+		if safety := i.state.LastRestore.Safety; safety != "" {
+			r.SafetyBackup = &safety
 		}
 		return r, true
 	}
 	return nil, false
 }
 
-// madeBy returns the oldest backup of that trigger that was made since op began.
-func madeBy(op OperationRecord, all []Backup, trigger Trigger) (b Backup, ok bool) {
-	for _, b := range slices.Backward(all) {
-		if b.Trigger == trigger && !b.CreatedAt.Before(op.Started) {
+// restored reports whether the database was restored since the operation began.
+func (i interrupted) restored() bool {
+	return i.state.LastRestore != nil && !i.state.LastRestore.At.Before(i.op.Started)
+}
+
+// made returns the oldest backup of that trigger that was made since the operation began.
+func (i interrupted) made(trigger Trigger) (b Backup, ok bool) {
+	for _, b := range slices.Backward(i.backups) {
+		if b.Trigger == trigger && !b.CreatedAt.Before(i.op.Started) {
 			return b, true
 		}
 	}
 	return b, false
 }
 
-// interruptedEvent is the end of an operation whose work is not done.
-func (m *Manager) interruptedEvent(op OperationRecord, all []Backup) Event {
-	message, advice := interruption(op.Kind)
-	if saved, ok := madeBy(op, all, TriggerPreRestore); ok {
-		if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil && originOf(saved).Unchanged(fingerprint) {
+// failed is the end of an operation that was not done.
+func (i interrupted) failed() Event {
+	message, advice := interruption(i.op.Kind)
+	if saved, ok := i.made(TriggerPreRestore); ok {
+		if fingerprint, err := livedb.TakeFingerprint(i.database); err == nil && originOf(saved).Unchanged(fingerprint) {
 			message, advice = "the program ended during this restore, before it took effect", "the database is as it was before; restore again"
 		} else {
 			advice += "; what it held before is in " + saved.ID
 		}
 	}
 	return Event{Type: EventFailed, Err: hint(&sentinelError{errInterrupted, errors.New(message)}, advice),
-		Message: op.Kind + " was interrupted: the program ended"}
+		Message: i.op.Kind + " was interrupted: the program ended"}
 }
 
 // interruption says of an interrupted operation what is known when nothing is.

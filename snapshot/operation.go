@@ -168,11 +168,11 @@ func (op *operation) mark(ev *Event) {
 		op.ended, ev.begun = true, op.started
 		ev.mark.Line, ev.mark.Began = activity.Ended, &op.began
 		ev.more.DurationMS = cmp.Or(ev.more.DurationMS, ev.At.Sub(op.began).Milliseconds())
-		if op.result != nil && ev.made == nil {
-			ev.made = op.result()
+		if op.result != nil && ev.result == nil {
+			ev.result = op.result()
 		}
-		if ev.made != nil && ev.Err == nil {
-			if raw, err := json.Marshal(ev.made); err == nil { // else the log does without
+		if ev.result != nil && ev.Err == nil {
+			if raw, err := json.Marshal(ev.result); err == nil { // else the log does without
 				ev.mark.Result = raw
 			}
 		}
@@ -243,7 +243,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	m.resolveRestore(ctx)
-	m.endInterrupted(ctx)
+	m.endInterrupted()
 	return done, nil
 }
 
