@@ -34,7 +34,7 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 	}
 	return inTime(ctx, path, func() (Report, error) {
 		t := &results{}
-		failed, err := checkPrivate(ctx, real, nil, o.Level, t)
+		failed, err := checkPrivate(ctx, real, nil, o, t)
 		if err != nil {
 			return Report{}, cannotRead(path, err)
 		}
@@ -44,7 +44,7 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 
 // checkPrivate runs all levels on a file of our own, and removes the sidecars that
 // SQLite makes on the way. index is the original's.
-func checkPrivate(ctx context.Context, path string, index *walIndex, level Level, t *results) (failed *Level, err error) {
+func checkPrivate(ctx context.Context, path string, index *walIndex, o Options, t *results) (failed *Level, err error) {
 	had := livedb.Sidecars(path)
 	defer func() {
 		for _, suffix := range []string{sqlitefile.WALSuffix, sqlitefile.SHMSuffix} {
@@ -59,10 +59,10 @@ func checkPrivate(ctx context.Context, path string, index *walIndex, level Level
 	if err := rollBack(ctx, path, t); err != nil {
 		return nil, err
 	}
-	if err := rawPrivate(ctx, path, index, t); err != nil {
+	if err := rawPrivate(ctx, path, index, o, t); err != nil {
 		return nil, err
 	}
-	if t.damaged() || level == LevelHeader {
+	if t.damaged() || o.Level == LevelHeader {
 		return failedHeader(t), nil
 	}
 	conn, err := begin(ctx, path, sqlite.Options{Untrusted: true})
@@ -71,7 +71,7 @@ func checkPrivate(ctx context.Context, path string, index *walIndex, level Level
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	s := &sqlCheck{conn: conn, found: t}
-	return s.run(ctx, level)
+	return s.run(ctx, o.Level)
 }
 
 // begin opens a file of our own and a transaction that only reads.
@@ -87,7 +87,7 @@ func begin(ctx context.Context, path string, o sqlite.Options) (*sqlite.Conn, er
 }
 
 // rawPrivate is the header level on a file of our own, which may be opened and closed.
-func rawPrivate(ctx context.Context, path string, index *walIndex, t *results) error {
+func rawPrivate(ctx context.Context, path string, index *walIndex, o Options, t *results) error {
 	main, err := os.Open(path)
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func rawPrivate(ctx context.Context, path string, index *walIndex, t *results) e
 	if err != nil {
 		return err
 	}
-	f := &files{main: main, size: fi.Size(), index: index}
+	f := &files{main: main, size: fi.Size(), index: index, untrusted: o.boundsSchema()}
 	wal, err := livedb.OpenSidecar(sqlitefile.WAL(path))
 	if err == nil {
 		defer wal.Close()
@@ -129,7 +129,7 @@ func rollBack(ctx context.Context, path string, t *results) error {
 	if err != nil {
 		return err
 	}
-	err = conn.Exec(ctx, "SELECT rootpage FROM sqlite_schema LIMIT 1")
+	err = conn.Exec(ctx, "PRAGMA schema_version")
 	switch sqlite.Classify(err) {
 	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 		err = nil // the levels will say so
@@ -187,7 +187,7 @@ func (l *liveCheck) onCopy(ctx context.Context, v livedb.Files, t *results) (_ *
 	}
 	defer func() { err = errors.Join(err, scratch.Close()) }()
 	own := &results{}
-	failed, err := checkPrivate(ctx, scratch.Name(), l.index, l.o.Level, own)
+	failed, err := checkPrivate(ctx, scratch.Name(), l.index, l.o, own)
 	if err != nil {
 		return nil, err
 	}

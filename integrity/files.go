@@ -23,6 +23,8 @@ type files struct {
 	// index was read before the log was, so that it cannot be ahead of what is seen
 	// of a sound one; nil for none.
 	index *walIndex
+	// untrusted has the schema's size bounded, for SQLite is to open the files.
+	untrusted bool
 }
 
 // log is the write-ahead log as it is read.
@@ -102,7 +104,10 @@ func (f *files) judge(ctx context.Context, t *results) error {
 	if err := f.judgePage1(t, &image, log); err != nil {
 		return err
 	}
-	return f.judgeWAL(ctx, t, &main, &image, log)
+	if err := f.judgeWAL(ctx, t, &main, &image, log); err != nil || t.damaged() || !f.untrusted {
+		return err
+	}
+	return f.judgeSchemaSize(t, &image, log, pages)
 }
 
 // judgeSize applies the size rule and returns the image's size in pages, 0 when unknown.

@@ -115,7 +115,7 @@ func (l *liveCheck) withJournal(ctx context.Context, v livedb.Files) (_ *results
 	}
 	defer func() { err = errors.Join(err, tx.Close()) }()
 	s := &sqlCheck{conn: tx.Conn(), found: &results{}}
-	_, err = s.conn.Int(ctx, "SELECT count(*) FROM sqlite_schema")
+	_, err = s.conn.Int(ctx, "PRAGMA schema_version") // without parsing the schema
 	if sqlite.Classify(err) == sqlite.ClassHotJournal {
 		failed, err := l.onCopy(ctx, v, t)
 		return t, failed, err

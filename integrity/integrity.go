@@ -18,6 +18,10 @@ const DefaultLockWait = 5 * time.Second
 // Options of a check. The zero value is a quick check.
 type Options struct {
 	Level Level
+	// Untrusted says that the file may have been made by an attacker. A schema that would
+	// cost SQLite more memory and time than such a file may is then ErrCodeLimit; see
+	// docs/integrity.md for the bounds. The check of a file that changes meanwhile has none.
+	Untrusted bool
 	// ScratchDir holds private copies where one is needed; "" is the system's
 	// directory for temporary files.
 	ScratchDir string
@@ -28,6 +32,9 @@ type Options struct {
 	// unpacked so far: of CheckArchive and CheckImage, which check them afterwards.
 	Progress func(done int64)
 }
+
+// boundsSchema reports whether a schema has to be small enough for SQLite to parse.
+func (o Options) boundsSchema() bool { return o.Untrusted && o.Level > LevelHeader }
 
 func (o Options) scratchDir() string {
 	if o.ScratchDir == "" {

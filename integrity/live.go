@@ -1,6 +1,7 @@
 package integrity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -56,6 +57,9 @@ func (l *liveCheck) attempt(ctx context.Context) (*results, *Level, error) {
 		return l.withJournal(ctx, before)
 	}
 	t, err := l.raw(ctx, before)
+	if refused := (*CheckError)(nil); errors.As(err, &refused) {
+		err = cmp.Or(before.Recheck(), err) // what was read may be of two states
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,7 +108,7 @@ func (l *liveCheck) raw(ctx context.Context, v livedb.Files) (*results, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &files{main: main, size: size, index: l.index}
+	f := &files{main: main, size: size, index: l.index, untrusted: l.o.boundsSchema()}
 	if v.WAL.Size > 0 {
 		wal, err := livedb.OpenSidecar(sqlitefile.WAL(l.path))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -136,7 +140,7 @@ func (l *liveCheck) confirm(ctx context.Context, before livedb.Files) (err error
 		}
 		defer tx.Close() // read only
 		// Damage is what is expected here; only a lock makes a difference.
-		err = tx.Conn().Exec(ctx, "SELECT rootpage FROM sqlite_schema LIMIT 1")
+		err = tx.Conn().Exec(ctx, "PRAGMA schema_version")
 		switch sqlite.Classify(err) {
 		case sqlite.ClassBusy, sqlite.ClassInterrupted:
 			return err

@@ -105,7 +105,7 @@ func craftedCases() []crafted {
 	} {
 		list = append(list, crafted{name: "check_" + name, build: inCheck(expr, 2000), deadline: name == "instr_line" || name == "strftime"})
 	}
-	list = slices.Concat(list, moreCrafted(), craftedFiles(), largeValues())
+	list = slices.Concat(list, moreCrafted(), craftedFiles(), craftedSchemas(), largeValues())
 	return list
 }
 
@@ -138,7 +138,7 @@ func moreCrafted() []crafted {
 		{name: "rtree_fan", build: script("CREATE VIRTUAL TABLE r USING rtree(id,x,y); INSERT INTO r VALUES(1,0,1); DELETE FROM r_node; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<41) INSERT INTO r_node SELECT i, unhex(printf('%04x0033',CASE WHEN i=1 THEN 40 ELSE 0 END)||replace(hex(zeroblob(51)),'00',printf('%016x',i+1)||'0000000000000000'))||zeroblob(400) FROM n")},
 		{name: "rtree_huge_node", build: script("CREATE VIRTUAL TABLE r USING rtree(id,x,y); INSERT INTO r VALUES(1,0,1); UPDATE r_node SET data=unhex('0000ffff')||zeroblob(900000)")},
 		{name: "virtual_internal", build: script("PRAGMA writable_schema=1; INSERT INTO sqlite_schema VALUES('table','s','s',0,'CREATE VIRTUAL TABLE s USING dbstat(main)'),('table','p','p',0,'CREATE VIRTUAL TABLE p USING sqlite_dbpage'),('table','z','z',0,'CREATE VIRTUAL TABLE z USING zipfile(''/etc/passwd'')'),('table','c','c',0,'CREATE VIRTUAL TABLE c USING csv(filename=''/etc/passwd'')'),('table','v','v',0,'CREATE VIRTUAL TABLE v USING fts5vocab(f,row)')")},
-		{name: "views", build: script("CREATE TABLE u(a); PRAGMA writable_schema=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<100000) INSERT INTO sqlite_schema SELECT 'view','f'||i,'f'||i,0,'CREATE VIEW f'||i||' AS SELECT a,a+1,a+2,a+3 FROM u WHERE a>1' FROM n"), verdict: Healthy, deadline: true},
+		{name: "views", build: views(30_000), verdict: Healthy, deadline: true},
 		{name: "triggers", deadline: true, build: script("CREATE TABLE u(a); PRAGMA writable_schema=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<30000) INSERT INTO sqlite_schema SELECT 'trigger','f'||i,'u',0,'CREATE TRIGGER f'||i||' AFTER INSERT ON u BEGIN INSERT INTO u VALUES(new.a+1); DELETE FROM u; END' FROM n"), verdict: Healthy},
 		{name: "tables_one_root", deadline: true, build: script("CREATE TABLE u(a); PRAGMA writable_schema=1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<20000) INSERT INTO sqlite_schema SELECT 'table','f'||i,'f'||i,2,'CREATE TABLE f'||i||'(a,b,c,d)' FROM n"), verdict: Corrupt},
 		{name: "tables", build: script("PRAGMA page_size=512; BEGIN;" + wide(3000, "CREATE TABLE t%d(a PRIMARY KEY,b NOT NULL,c);") + "COMMIT"), verdict: Healthy},

@@ -87,20 +87,21 @@ func (a *app) judge(l integrity.Level) judgement {
 		own = ""
 	}
 	return func(ctx context.Context, path string) (integrity.Report, error) {
+		o := integrity.Options{Level: l, Untrusted: true}
 		if is, err := livedb.Resolve(path); own != "" && err == nil && is == own && !isArchive(path) {
+			o.Untrusted = false
 			if m, err := a.open(ctx, nil); err == nil {
 				report, err := m.Check(ctx, l)
 				report.Path = path // as it was named
 				return report, err
 			}
 		}
-		return checkPath(ctx, path, l)
+		return checkPath(ctx, path, o)
 	}
 }
 
 // checkPath judges a database or an archive.
-func checkPath(ctx context.Context, path string, l integrity.Level) (integrity.Report, error) {
-	o := integrity.Options{Level: l}
+func checkPath(ctx context.Context, path string, o integrity.Options) (integrity.Report, error) {
 	if !isArchive(path) {
 		return integrity.Check(ctx, path, o)
 	}
