@@ -69,9 +69,9 @@ func (s *sqlCheck) measure(ctx context.Context) error {
 
 // budget is for one run over everything.
 func (c *cost) budget() sqlite.Budget {
-	b := sqlite.Budget{Steps: baseSteps + stepsPerByte*c.size, Time: c.time(readRate)}
+	b := sqlite.Budget{Steps: baseSteps + stepsPerByte*c.size, CPU: c.time(readRate)}
 	if c.expressions {
-		b.Time, b.Memory = c.time(evaluatedRate), maxMemory
+		b.CPU, b.Memory = c.time(evaluatedRate), maxMemory
 	}
 	return b
 }
@@ -93,14 +93,14 @@ func (c *cost) share() *share { return &share{c.budget()} }
 
 func (s *share) run(conn *sqlite.Conn, check func() error) error {
 	b := s.left
-	if b.Time < leastShare {
+	if b.CPU < leastShare {
 		return &sqlite.BudgetError{Budget: b, Spent: "time, together with the tables before it"}
 	}
-	b.Steps, b.Time = max(b.Steps/2, 1), max(b.Time/2, 1)
+	b.Steps, b.CPU = max(b.Steps/2, 1), max(b.CPU/2, 1)
 	conn.Limit(b)
 	err := check()
 	spent := conn.Spent()
 	conn.Limit(sqlite.Budget{})
-	s.left.Steps, s.left.Time = s.left.Steps-spent.Steps, s.left.Time-spent.Time
+	s.left.Steps, s.left.CPU = s.left.Steps-spent.Steps, s.left.CPU-spent.CPU
 	return err
 }

@@ -3,8 +3,8 @@ package integrity
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
+	"slices"
 
 	"example.com/snapd/internal/sqlitefile"
 )
@@ -19,6 +19,8 @@ const (
 	// maxSchemaBytes bounds the rows. It is no larger than sqlite.MaxValue: SQLite calls a
 	// schema with a larger value damaged.
 	maxSchemaBytes = 16 << 20
+	// maxSchemaPages bounds the pages of the tree, of which crafted ones may be empty.
+	maxSchemaPages = 4 * maxSchemaBytes / sqlitefile.MinPageSize
 )
 
 // judgeSchemaSize refuses a schema that is too large for an untrusted file, with a
@@ -27,10 +29,11 @@ func (f *files) judgeSchemaSize(t *results, h *header, log *sqlitefile.Log, page
 	if log.Untracked {
 		return cannot(ErrCodeLimit, "", errors.New("the log is too large for a file from elsewhere"))
 	}
-	image := &loggedImage{files: f, pageSize: h.PageSize(), newest: map[uint32]int64{}}
+	image := &loggedImage{files: f, pageSize: int64(h.PageSize()), log: log}
 	for i, n := range log.Committed {
-		image.newest[n] = log.PageAt(int64(i) + 1)
+		image.frames = append(image.frames, uint64(n)<<32|uint64(i+1))
 	}
+	slices.Sort(image.frames)
 	s := &schemaSize{
 		file: sqlitefile.File{R: image, PageSize: h.PageSize(), Usable: h.Usable(), Pages: uint32(min(pages, math.MaxUint32))},
 		seen: map[uint32]bool{},
@@ -46,21 +49,25 @@ func (f *files) judgeSchemaSize(t *results, h *header, log *sqlitefile.Log, page
 // loggedImage reads a database file page by page, with the pages of its log over it.
 type loggedImage struct {
 	files    *files
-	pageSize int
-	newest   map[uint32]int64 // offsets in the log, by page
+	pageSize int64
+	log      *sqlitefile.Log
+	frames   []uint64 // of the log, sorted: the page's number, and the frame's in the low 32 bits
 }
 
 func (i *loggedImage) ReadAt(p []byte, off int64) (int, error) {
-	if at, logged := i.newest[uint32(off/int64(i.pageSize)+1)]; logged {
-		return i.files.wal.ReadAt(p, at+off%int64(i.pageSize))
+	if at, logged := i.logged(off/i.pageSize + 1); logged {
+		return i.files.wal.ReadAt(p, at)
 	}
-	n, err := i.files.main.ReadAt(p, off)
-	if err == io.EOF && off >= i.files.size-i.files.size%int64(i.pageSize) {
-		// The image may end in pages that the file lacks; there is nothing in them.
-		clear(p[n:])
-		return len(p), nil
+	return i.files.main.ReadAt(p, off)
+}
+
+// logged returns the offset of a page's newest bytes in the log.
+func (i *loggedImage) logged(page int64) (off int64, ok bool) {
+	n, _ := slices.BinarySearch(i.frames, uint64(page+1)<<32)
+	if n == 0 || int64(i.frames[n-1]>>32) != page {
+		return 0, false
 	}
-	return n, err
+	return i.log.PageAt(int64(uint32(i.frames[n-1]))), true
 }
 
 // schemaSize counts what the rows of the schema's table hold, whatever is in them: not
@@ -75,37 +82,53 @@ type schemaSize struct {
 }
 
 func (s *schemaSize) count() error {
+	todo, err := s.reach(nil, 1)
 	b := make([]byte, s.file.PageSize)
-	for todo := []uint32{1}; len(todo) > 0; {
+	for err == nil && len(todo) > 0 {
 		n := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if s.seen[n] {
-			return fmt.Errorf("page %d belongs to two places: %w", n, sqlitefile.ErrMalformed)
-		}
-		s.seen[n] = true
-		p, err := s.file.BTree(n, b)
+		todo, err = s.page(todo[:len(todo)-1], n, b)
 		if err != nil {
-			return err
-		}
-		if !p.Type().Table() {
-			return fmt.Errorf("page %d is one of an index: %w", n, sqlitefile.ErrMalformed)
-		}
-		for i := range p.Cells() {
-			c, err := p.Cell(i)
-			if err != nil {
-				return fmt.Errorf("page %d: %w", n, err)
-			}
-			if !p.Type().Leaf() {
-				todo = append(todo, c.Child)
-			} else if err := s.row(c); err != nil {
-				return fmt.Errorf("page %d: %w", n, err)
-			}
-		}
-		if !p.Type().Leaf() {
-			todo = append(todo, p.RightChild())
+			err = fmt.Errorf("page %d: %w", n, err)
 		}
 	}
-	return nil
+	return err
+}
+
+// reach appends a page of the tree to those that are to be counted.
+func (s *schemaSize) reach(todo []uint32, n uint32) ([]uint32, error) {
+	if s.seen[n] {
+		return nil, fmt.Errorf("page %d belongs to two places: %w", n, sqlitefile.ErrMalformed)
+	}
+	s.seen[n] = true
+	return append(todo, n), s.bounded()
+}
+
+// page counts page n, which is read into b, and appends its children to todo.
+func (s *schemaSize) page(todo []uint32, n uint32, b []byte) ([]uint32, error) {
+	p, err := s.file.BTree(n, b)
+	if err != nil {
+		return nil, err
+	}
+	if !p.Type().Table() {
+		return nil, fmt.Errorf("it is one of an index: %w", sqlitefile.ErrMalformed)
+	}
+	for i := range p.Cells() {
+		c, err := p.Cell(i)
+		switch {
+		case err != nil:
+		case p.Type().Leaf():
+			err = s.row(c)
+		default:
+			todo, err = s.reach(todo, c.Child)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if p.Type().Leaf() {
+		return todo, nil
+	}
+	return s.reach(todo, p.RightChild())
 }
 
 // row counts one row with its overflow pages.
@@ -132,13 +155,13 @@ func (s *schemaSize) row(c sqlitefile.Cell) error {
 	return nil
 }
 
-// text counts words and signs. A zero byte is half a character in UTF-16.
+// text counts words and signs.
 func (s *schemaSize) text(b []byte) error {
 	for _, c := range b {
 		switch {
-		case c == 0:
 		case c == ' ', c == '\t', c == '\n', c == '\r', c == '\f':
 			s.word = false
+		case c < ' ': // is no SQL, but of the record, or half a character in UTF-16
 		case isWord(rune(c)), c >= 0x80:
 			if !s.word {
 				s.words++
@@ -149,9 +172,14 @@ func (s *schemaSize) text(b []byte) error {
 			s.word = false
 		}
 	}
-	if s.words > maxSchemaWords || s.bytes > maxSchemaBytes {
-		return &CheckError{Code: ErrCodeLimit, Hint: "if the file is your own, use snapd check --db FILE, or snapd verify for a backup",
-			Err: fmt.Errorf("the schema has more than %d words of SQL, or %d bytes, which is more than a file from elsewhere may make SQLite parse", maxSchemaWords, maxSchemaBytes)}
+	return s.bounded()
+}
+
+// bounded refuses a schema that is too large.
+func (s *schemaSize) bounded() error {
+	if s.words <= maxSchemaWords && s.bytes <= maxSchemaBytes && len(s.seen) <= maxSchemaPages {
+		return nil
 	}
-	return nil
+	return &CheckError{Code: ErrCodeLimit, Hint: "if the file is your own, use snapd check --db FILE, or snapd verify for a backup",
+		Err: fmt.Errorf("the schema is larger than SQLite may parse of a file from elsewhere: more than %d words and signs of SQL, or %d MiB", maxSchemaWords, maxSchemaBytes>>20)}
 }

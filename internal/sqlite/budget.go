@@ -16,7 +16,10 @@ import (
 type Budget struct {
 	// Steps is the number of instructions of SQLite's virtual machine.
 	Steps int64
-	Time  time.Duration
+	// CPU is processor time: what other processes do does not count. Where the
+	// operating system does not tell it, it is the time that passes.
+	CPU  time.Duration
+	Time time.Duration // that passes
 	// Memory is how much the process may grow, in bytes of resident memory. What
 	// else the process does meanwhile counts as well; where the operating system
 	// does not tell, nothing is bounded.
@@ -35,8 +38,8 @@ const (
 	// tickSteps is how many instructions the engine runs between two looks at the
 	// budget. Each of them can make a value of the largest size.
 	tickSteps = 64
-	// memoryTick is how often the memory is looked at.
-	memoryTick = 2 * time.Millisecond
+	// systemTick is how often the operating system is asked for memory and processor time.
+	systemTick = 2 * time.Millisecond
 )
 
 // meter is what the engine's progress callback works with.
@@ -45,8 +48,9 @@ type meter struct {
 	over   *BudgetError
 	steps  int64
 	start  time.Time
-	looked time.Duration // at the memory, from start
-	memory int64         // resident at the start
+	looked time.Duration // when the operating system was asked, from start
+	cpu    cpuClock
+	memory int64 // resident at the start
 	done   <-chan struct{}
 	tick   func(*libc.TLS, uintptr) int32 // kept here: the engine has its address
 }
@@ -56,6 +60,7 @@ type meter struct {
 func (c *Conn) Limit(b Budget) {
 	c.meter.budget, c.meter.over, c.meter.steps = b, nil, 0
 	c.meter.start, c.meter.looked = time.Now(), 0
+	c.meter.cpu.start()
 	if c.maxValue > 0 {
 		sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, c.maxValue) // fit may have lowered it
 	}
@@ -91,13 +96,22 @@ func (m *meter) exhausted(steps int64) bool {
 		m.over = &BudgetError{b, fmt.Sprintf("work: more than %d steps", b.Steps)}
 	case b.Time > 0 && since > b.Time:
 		m.over = &BudgetError{b, fmt.Sprintf("time: more than %v", b.Time.Round(time.Millisecond))}
-	case b.Memory > 0 && since-m.looked > memoryTick:
+	case since-m.looked > systemTick:
 		m.looked = since
-		if residentMemory()-m.memory > b.Memory {
-			m.over = &BudgetError{b, fmt.Sprintf("memory: more than %d bytes", b.Memory)}
-		}
+		m.over = m.pastSystem()
 	}
 	return m.over != nil
+}
+
+// pastSystem returns which of the bounds is passed that the operating system knows.
+func (m *meter) pastSystem() *BudgetError {
+	switch b := m.budget; {
+	case b.CPU > 0 && m.cpu.look() > b.CPU:
+		return &BudgetError{b, fmt.Sprintf("time: more than %v of the processor", b.CPU.Round(time.Millisecond))}
+	case b.Memory > 0 && residentMemory()-m.memory > b.Memory:
+		return &BudgetError{b, fmt.Sprintf("memory: more than %d bytes", b.Memory)}
+	}
+	return nil
 }
 
 // watch interrupts the running statement when ctx ends. The returned function
@@ -135,7 +149,7 @@ func (c *Conn) interrupted(ctx context.Context, op string) error {
 
 // Spent is what was used since Limit was called; its Memory is not reported.
 func (c *Conn) Spent() Budget {
-	return Budget{Steps: c.meter.steps, Time: time.Since(c.meter.start)}
+	return Budget{Steps: c.meter.steps, CPU: c.meter.cpu.look(), Time: time.Since(c.meter.start)}
 }
 
 // The engine looks at the budget where a program jumps, not in between, and one

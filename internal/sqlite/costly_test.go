@@ -93,7 +93,7 @@ const endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) S
 func TestBudget(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	_, c := untrustedPair(t)
-	for name, b := range map[string]Budget{"steps": {Steps: 1 << 20}, "time": {Time: 50 * time.Millisecond}} {
+	for name, b := range map[string]Budget{"steps": {Steps: 1 << 20}, "time": {Time: 50 * time.Millisecond}, "processor": {CPU: 50 * time.Millisecond}} {
 		c.Limit(b)
 		_, err := c.Int(t.Context(), endless)
 		spent := c.Spent()
