@@ -100,8 +100,7 @@ func (m *Manager) restoreLocked(ctx context.Context, r *archive.Reader, p *prest
 		patch = p.patch
 	}
 	if err := m.exchange(ctx, tx, patch, page1, e, plan, safety); err != nil {
-		// Nothing was changed: what was saved is the database as it is.
-		return how, errors.Join(err, m.forget(ctx, safety.ID))
+		return how, m.exchangeFailed(ctx, tx, safety, res, err)
 	}
 	m.atPoint("committed")
 	res.SafetyBackup = &safety.ID
@@ -192,10 +191,49 @@ func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, patch *archiv
 	m.pendRestore(tx, e, safety)
 	m.atPoint("restore pending")
 	m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: PhaseCommit})
-	if err := tx.Commit(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("restore: commit: %w", err)
+	if err := commit(tx, context.WithoutCancel(ctx)); errors.Is(err, livedb.ErrBusy) {
+		return fmt.Errorf("restore: commit: %w", err) // the transaction is still open
+	} else if err != nil {
+		return &commitError{err}
 	}
 	return nil
+}
+
+// commit is how a restore commits; a test may have it fail.
+var commit = (*pages.WriteTx).Commit
+
+// commitError: a COMMIT failed. SQLite may have passed its point of no return.
+type commitError struct{ err error }
+
+func (e *commitError) Error() string { return "restore: commit: " + e.err.Error() }
+func (e *commitError) Unwrap() error { return e.err }
+
+// exchangeFailed ends a restore whose exchange failed with cause. The safety backup is
+// removed only where it is proven that the state which it holds is still the database's.
+func (m *Manager) exchangeFailed(ctx context.Context, tx *pages.WriteTx, safety Backup, res *RestoreResult, cause error) error {
+	var failed *commitError
+	uncertain := errors.As(cause, &failed)
+	if err := tx.Rollback(); err != nil {
+		cause, uncertain = errors.Join(cause, fmt.Errorf("restore: roll back: %w", err)), true
+	}
+	if tx.Cookie() == 0 { // nothing was written
+		return errors.Join(cause, m.forget(ctx, safety.ID))
+	}
+	undo := "backup " + safety.ID + " holds what was there before; restore it to undo"
+	now, err := m.cookie(context.WithoutCancel(ctx))
+	switch {
+	case err != nil:
+		return hint(fmt.Errorf("%w; whether the restore took effect is not known yet (%w): safety backup %s is kept", cause, err, safety.ID),
+			"look at the database; "+undo)
+	case pages.TookEffect(tx.Cookie(), now):
+		res.SafetyBackup = &safety.ID
+		m.rememberRestore(res.outcome(m))
+		return hint(fmt.Errorf("%w; the restore took effect all the same: safety backup %s is kept", cause, safety.ID), undo)
+	case uncertain: // a crash can still bring back what was written to the log
+		return hint(fmt.Errorf("%w; the database has the state from before the restore: safety backup %s is kept all the same", cause, safety.ID),
+			"find out why the disk failed, then try again")
+	}
+	return errors.Join(cause, m.forget(ctx, safety.ID))
 }
 
 // forget drops a safety backup of a state that was not replaced after all.
