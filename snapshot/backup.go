@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"os"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -16,7 +16,7 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
-	"example.com/snapd/internal/sqlitefile"
+	"example.com/snapd/internal/sqlite"
 )
 
 // Request says what kind of backup to make; see [Manual] and [Auto].
@@ -27,7 +27,7 @@ type Request struct {
 	Pin     bool
 }
 
-// Manual asks for a backup that is kept until somebody deletes it.
+// Manual asks for a backup that is kept until it is deleted by hand.
 func Manual(note string) Request {
 	return Request{Kind: catalog.Manual, Trigger: catalog.TriggerManual, Note: note}
 }
@@ -51,16 +51,17 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 	if err := checkNote(req.Note); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
-	var b Backup
+	var made Backup
 	op := &operation{kind: OpBackup, trigger: req.Trigger,
 		failed: func(err error) { m.recordFailure(req.Trigger, err) }}
 	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
-		made, stored, err := m.backup(ctx, req)
+		b := &backing{m: m, req: req}
+		entry, err := b.run(ctx)
 		if err != nil {
 			return Event{}, err
 		}
-		b = made
-		if stored && req.Kind == catalog.Auto {
+		made = entry
+		if b.file != nil && req.Kind == catalog.Auto {
 			op.after = func(ctx context.Context) { m.pruneAfter(ctx, req.Trigger) }
 		}
 		return Event{}, nil
@@ -68,51 +69,82 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 	if err != nil {
 		return Backup{}, err
 	}
-	return b.Public(), nil
+	return made.Public(), nil
 }
 
-// backup is Backup under the operation lock, without pruning. stored is false where
-// the files alone showed that the newest backup still covers the database.
-func (m *Manager) backup(ctx context.Context, req Request) (b Backup, stored bool, err error) {
-	print, err := livedb.TakeFingerprint(m.cfg.Database)
+// backing is one backup, from the live database to its entry:
+//
+//	capture   pin a state of the database; where writers would wait, copy it out
+//	stage     compress the image into a temporary file while it is checked; read it back
+//	publish   rename the file, write the entry, move the link to the latest
+//
+// A restore makes its safety backup by the same stages, in a transaction of its own.
+type backing struct {
+	m     *Manager
+	req   Request
+	began time.Time
+	// from is where the image was taken; nil for a safety backup. It lets an image that is
+	// equal to the newest one be recognised and not stored again.
+	from *origin
+
+	image
+	seed  archive.Seed    // of the page digests
+	base  *archive.Reader // of a similar image, whose frames can be reused; may be nil
+	check check
+
+	// What has been staged: written and read back, not yet synced and named.
+	id   string
+	file *durable.File
+	info archive.Info
+	took time.Duration
+}
+
+// run is Backup under the operation lock, without pruning.
+func (b *backing) run(ctx context.Context) (Backup, error) {
+	m := b.m
+	fingerprint, err := livedb.TakeFingerprint(m.cfg.Database)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Backup{}, false, hint(fmt.Errorf("backup: %w: %s", ErrMissing, m.cfg.Database), "check the path; if the file was lost, run recover")
+		return Backup{}, hint(fmt.Errorf("backup: %w: %s", ErrMissing, m.cfg.Database), "check the path; if the file was lost, run recover")
 	}
 	if err != nil {
-		return Backup{}, false, fmt.Errorf("backup: %w", err)
+		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
-	if req.Kind == catalog.Auto {
-		if b, ok := m.covering(print); ok {
-			return b, false, m.unchanged(ctx, req, b)
+	if b.req.Kind == catalog.Auto {
+		if e, ok := m.covering(fingerprint); ok {
+			return e, b.unchanged(ctx, e)
 		}
 	}
 	m.start(ctx, "")
 	if err := m.damagedFiles(ctx); err != nil {
-		return Backup{}, false, err
+		return Backup{}, err
 	}
-	wait, cancel := m.lockContext(ctx)
-	snap, err := pages.Begin(wait, m.cfg.Database, livedb.Options{ScratchDir: m.cfg.Dir, SecondReader: m.besides(req), AvoidReadMark0: req.Trigger != catalog.TriggerShutdown})
-	cancel()
+	snap, err := m.pin(ctx, livedb.Options{SecondReader: b.parallel(), AvoidReadMark0: b.req.Trigger != catalog.TriggerShutdown})
 	if err != nil {
-		return Backup{}, false, err
+		return Backup{}, err
 	}
 	defer snap.Close()
 	if err := m.refuseEmptied(snap); err != nil {
-		return Backup{}, false, err
+		return Backup{}, err
 	}
-	from := &origin{Fingerprint: print}
+	b.from = &origin{Fingerprint: fingerprint}
 	if at, ok := snap.Position(); ok {
-		from.Log = &at
+		b.from.Log = &at
 	}
-	b, err = m.store(ctx, snap, req, from)
-	return b, true, err
+	return b.store(ctx, snap)
 }
 
-// damagedFiles returns a [CorruptError] where a look at the files proves damage
-// that no SQL tells of: SQLite pads a file that is cut short, and drops
-// the commits beyond a damaged frame of a -wal. Anything less than a proof is nil:
-// what SQLite makes of the database is checked later. It is called without
-// a lock held, which a waiting writer would make it wait for.
+// pin begins a snapshot of the live database.
+func (m *Manager) pin(ctx context.Context, o livedb.Options) (*pages.Snapshot, error) {
+	wait, cancel := m.lockContext(ctx)
+	defer cancel()
+	o.ScratchDir = m.cfg.Dir
+	return pages.Begin(wait, m.cfg.Database, o)
+}
+
+// damagedFiles returns a [CorruptError] where the files prove damage that SQLite does not
+// report: it pads a file that is cut short, and drops the commits beyond a damaged frame
+// of a -wal. Anything less than a proof is nil: the image is checked later. It is called
+// without a lock held, which a waiting writer would make it wait for.
 func (m *Manager) damagedFiles(ctx context.Context) error {
 	report, err := integrity.Check(ctx, m.cfg.Database,
 		integrity.Options{Level: integrity.LevelHeader, LockWait: min(m.cfg.LockWait, 2*time.Second)})
@@ -122,231 +154,104 @@ func (m *Manager) damagedFiles(ctx context.Context) error {
 	return m.corrupt(report)
 }
 
-// damagedByJournal reports whether a journal lies beside the database whose rollback,
-// which SQLite makes with the first opening for writing, leaves a damaged one: it may
-// be another database's. Anything less than a proof is no.
-func (m *Manager) damagedByJournal(ctx context.Context) bool {
-	f, err := livedb.OpenSidecar(sqlitefile.Journal(m.cfg.Database))
-	if err != nil {
-		return false
-	}
-	var first [1]byte
-	_, err = f.ReadAt(first[:], 0)
-	if err = errors.Join(err, f.Close()); err != nil || !sqlitefile.JournalPending(first[0]) {
-		return false
-	}
-	report, err := m.look(ctx, integrity.LevelQuick, min(m.cfg.LockWait, 2*time.Second))
-	return err == nil && report.Damaged()
-}
-
-// corrupt is the error for a live database that was proven damaged, which Status
-// must know of.
+// corrupt records for Status that the live database is damaged, and returns the error.
 func (m *Manager) corrupt(report Report) error {
 	report.Path = m.cfg.Database
 	m.rememberCheck(report)
 	return &CorruptError{What: "database " + m.cfg.Database, Report: report}
 }
 
-// store turns an open snapshot into a proven, listed backup. from, when not nil, has
-// the fingerprint from before the snapshot began: it lets an image equal to the newest
-// verified one be recognised and not stored again.
-func (m *Manager) store(ctx context.Context, snap *pages.Snapshot, req Request, from *origin) (Backup, error) {
-	began := m.now()
-	src, err := m.source(ctx, snap, req)
-	if err != nil {
+// refuseEmptied keeps a database that has become empty from covering up the
+// backups that hold its data: recovery would otherwise trust the empty one.
+func (m *Manager) refuseEmptied(snap *pages.Snapshot) error {
+	if snap.Info().PageCount > 0 {
+		return nil
+	}
+	all, err := m.candidates()
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	return hint(fmt.Errorf("backup: %w: %s has zero bytes, while %d backups hold data", ErrMissing, m.cfg.Database, len(all)),
+		"run recover to put the newest backup back")
+}
+
+// store turns an open snapshot into a proven, listed backup.
+func (b *backing) store(ctx context.Context, snap *pages.Snapshot) (_ Backup, err error) {
+	if err := b.capture(ctx, snap); err != nil {
 		return Backup{}, err
 	}
-	defer src.close()
-	if src.seed, err = m.pageSeed(ctx); err != nil {
+	defer b.close()
+	if b.seed, err = b.m.pageSeed(ctx); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
-	st, err := m.stage(ctx, src, req, began)
-	if err != nil {
+	if err := b.stage(ctx); err != nil {
 		return Backup{}, err
 	}
-	defer st.file.Discard()
-	m.atPoint("staged")
-	if from != nil && req.Kind == catalog.Auto {
-		if b, ok, err := m.sameImage(ctx, req, st.info, *from); ok || err != nil {
-			return b, err
+	if b.from != nil && b.req.Kind == catalog.Auto {
+		if e, ok, err := b.sameImage(ctx); ok || err != nil {
+			return e, err
 		}
 	}
-	return m.publish(ctx, st, req, *src.report, from)
+	return b.publish(ctx)
 }
 
-// staged is an archive that has been written, synced and read back, not yet named.
-type staged struct {
-	id   string
-	file *durable.File
-	info archive.Info
-	took time.Duration
-	at   time.Time
-}
-
-// stage compresses the image into a temp file and proves what was stored.
-func (m *Manager) stage(ctx context.Context, src *source, req Request, began time.Time) (_ *staged, err error) {
-	if err := durable.Preflight(m.cfg.Dir, m.estimate(src.info.Bytes())); err != nil {
-		m.phase(ctx, req, PhaseCheck, 0)
-		src.judge(ctx, func() {}) // damage is worse news than a full disk
-		if verr := m.verdict(src); isDamage(verr) {
-			return nil, verr
-		}
-		return nil, fmt.Errorf("backup: %w", err)
+// sameImage recognises that the image just staged is the head's, byte for byte:
+// that backup then covers the database, and nothing is stored twice.
+func (b *backing) sameImage(ctx context.Context) (Backup, bool, error) {
+	head, err := b.m.head()
+	if errors.Is(err, catalogfile.ErrNotFound) || err == nil && head.ImageBLAKE3 != b.info.ImageBLAKE3 {
+		return Backup{}, false, nil
 	}
-	id, path, err := m.cat.NewFile(req.Kind, began)
 	if err != nil {
-		return nil, fmt.Errorf("backup: %w", err)
+		return Backup{}, false, err
 	}
-	file, err := durable.Create(path, 0o600)
+	raw, err := json.Marshal(b.from)
 	if err != nil {
-		return nil, fmt.Errorf("backup: %w", err)
+		return Backup{}, false, fmt.Errorf("backup: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, file.Discard())
-		}
-	}()
-	info, err := m.compress(ctx, src, file, req, began)
-	if err != nil {
-		return nil, err
-	}
-	m.atPoint("compressed")
-	if err := m.readBack(ctx, file, info, req); err != nil {
-		return nil, err
-	}
-	return &staged{id: id, file: file, info: info, took: m.now().Sub(began), at: began}, nil
-}
-
-// compress writes the image as an archive, and checks it before or meanwhile.
-func (m *Manager) compress(ctx context.Context, src *source, file *durable.File, req Request, began time.Time) (archive.Info, error) {
-	w, err := archive.NewWriter(file, archive.WriterOptions{
-		PageSize: src.info.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workersFor(req), ScratchDir: m.cfg.Dir,
-		Seed: src.seed, Base: src.base,
-	})
-	if err != nil {
-		return archive.Info{}, fmt.Errorf("backup: %w", err)
-	}
-	defer w.Abort()
-	if err := m.copyChecked(ctx, src, w, req); err != nil {
-		return archive.Info{}, err
-	}
-	if err := src.close(); err != nil { // the log of the database need not grow while we prove
-		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpBackup, Trigger: string(req.Trigger), Err: err,
-			Message: "the snapshot did not end well; the backup goes on"})
-	}
-	facts := m.facts(src, req, began)
-	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		facts.Seq = tx.NextSeq()
-		return nil
-	})
-	if err != nil {
-		return archive.Info{}, err
-	}
-	info, err := w.Finish(facts)
-	if err != nil {
-		return archive.Info{}, fmt.Errorf("backup: %w", err)
-	}
-	return info, nil
-}
-
-// copyChecked hands the image to w, and returns when it is judged as well.
-func (m *Manager) copyChecked(ctx context.Context, src *source, w *archive.Writer, req Request) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	m.phase(ctx, req, PhaseCheck, 0)
-	src.judge(ctx, cancel)
-	if !src.beside {
-		if err := m.verdict(src); err != nil {
+	err = b.m.cat.Update(ctx, func(tx *catalogfile.Tx) (err error) {
+		if head, err = tx.Get(head.ID); err != nil {
 			return err
 		}
-	}
-	err := src.copyTo(ctx, w, m.phase(ctx, req, PhaseCompress, src.info.Bytes()))
-	if err != nil && !isDamage(err) {
-		cancel()
-	}
-	// Damage that was in the way of copying is told as the check sees it.
-	if verr := m.verdict(src); isDamage(verr) || err == nil {
-		return verr
-	}
-	return err
-}
-
-// pageSeed is the seed of the page digests in this backup directory. The first backup
-// makes it; a catalog that lost it has it again from the newest readable archive.
-func (m *Manager) pageSeed(ctx context.Context) (archive.Seed, error) {
-	state, err := m.cat.State()
-	if err != nil {
-		return 0, err
-	}
-	if seed, err := archive.ParseSeed(state.PageSeed); err == nil {
-		return seed, nil
-	}
-	entries, err := m.cat.Entries() // newest first
-	if err != nil {
-		return 0, err
-	}
-	seed := archive.NewSeed()
-	for _, e := range entries {
-		if r, err := m.openArchive(e); err == nil {
-			seed = r.Seed()
-			r.Close() // it was only read
-			break
-		}
-	}
-	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		if first, err := archive.ParseSeed(tx.State().PageSeed); err == nil {
-			seed = first // somebody else was faster
-		}
-		tx.State().PageSeed = seed.String()
-		return nil
+		head.Source = raw
+		return tx.Put(head)
 	})
-	return seed, err
-}
-
-// facts is what the archive keeps beside the image, enough to rebuild its entry.
-func (m *Manager) facts(src *source, req Request, began time.Time) archive.Facts {
-	i := src.info
-	f := archive.Facts{
-		Database: m.cfg.base(), Kind: string(req.Kind), Trigger: string(req.Trigger), Note: req.Note, Pinned: req.Pin,
-		CreatedAt: began, DurationMS: m.now().Sub(began).Milliseconds(),
-		JournalMode: i.JournalMode, UserVersion: i.UserVersion, ApplicationID: i.ApplicationID,
-		SchemaVersion: i.SchemaVersion, Encoding: i.Encoding, AutoVacuum: i.AutoVacuum, SQLiteVersion: i.SQLiteVersion,
-	}
-	if !src.report.Damaged() {
-		f.CheckLevel = src.report.Level.String()
-	}
-	return f
-}
-
-// readBack proves the stored bytes: every frame's checksum, every page's
-// digest, and the image's against what was written.
-func (m *Manager) readBack(ctx context.Context, file *durable.File, info archive.Info, req Request) error {
-	r, err := archive.NewReader(file, info.ArchiveBytes)
 	if err != nil {
-		return fmt.Errorf("backup: read back: %w", err)
+		return Backup{}, false, err
 	}
-	defer r.Close()
-	if got := r.Info().ImageBLAKE3; got != info.ImageBLAKE3 {
-		return fmt.Errorf("backup: read back: %w: image digest %s, wrote %s", archive.ErrDamaged, got, info.ImageBLAKE3)
+	return head, true, b.unchanged(ctx, head)
+}
+
+// unchanged reports that e still covers the database. A failure before is then
+// over; otherwise nothing is written: idle means idle.
+func (b *backing) unchanged(ctx context.Context, e Backup) error {
+	m := b.m
+	state, err := m.State()
+	if err != nil {
+		return err
 	}
-	o := archive.CopyOptions{Workers: m.workersFor(req), Progress: m.phase(ctx, req, PhaseReadBack, info.ImageBytes)}
-	if err := r.Verify(ctx, o); err != nil {
-		return fmt.Errorf("backup: read back: %w", err)
+	m.ev.emit(ctx, Event{Type: EventUnchanged, Operation: OpBackup, Trigger: string(b.req.Trigger), Backup: e.ID,
+		Message: "database unchanged since " + e.ID, result: e.Public()})
+	if f, failed := newest(state.LastFailure); failed {
+		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
+			m.rememberState("success", func(s *catalog.State) { s.Succeeded(b.req.Trigger, m.now()) })
+		}
 	}
 	return nil
 }
 
 // publish gives the staged archive its name and its entry.
-func (m *Manager) publish(ctx context.Context, st *staged, req Request, report integrity.Report, from *origin) (Backup, error) {
-	if err := st.file.CommitNew(); err != nil {
+func (b *backing) publish(ctx context.Context) (Backup, error) {
+	m := b.m
+	if err := b.file.CommitNew(); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
 	m.atPoint("archive named")
-	e := catalogfile.NewEntry(st.id, st.info)
-	e.DurationMS = st.took.Milliseconds()
-	e.Verification = verdictOf(report, m.now())
-	if from != nil {
-		raw, err := json.Marshal(from)
+	e := catalogfile.NewEntry(b.id, b.info)
+	e.DurationMS = b.took.Milliseconds()
+	e.Verification = verdictOf(b.check.report, m.now())
+	if b.from != nil {
+		raw, err := json.Marshal(b.from)
 		if err != nil {
 			return Backup{}, fmt.Errorf("backup: %w", err)
 		}
@@ -357,8 +262,8 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 	ctx = context.WithoutCancel(ctx)
 	err := m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
 		m.recordOwner(tx.State(), e.Usable())
-		if e.Usable() && req.Trigger != catalog.TriggerPreRestore {
-			tx.State().Succeeded(req.Trigger, m.now())
+		if e.Usable() && b.req.Trigger != catalog.TriggerPreRestore {
+			tx.State().Succeeded(b.req.Trigger, m.now())
 		}
 		return tx.Put(e)
 	})
@@ -370,7 +275,7 @@ func (m *Manager) publish(ctx context.Context, st *staged, req Request, report i
 		return Backup{}, err
 	}
 	m.atPoint("latest linked")
-	m.ev.emit(ctx, Event{Type: EventBackedUp, Operation: OpBackup, Trigger: string(req.Trigger), Backup: e.ID,
+	m.ev.emit(ctx, Event{Type: EventBackedUp, Operation: OpBackup, Trigger: string(b.req.Trigger), Backup: e.ID,
 		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File, result: e.Public(),
 		more: Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes, DurationMS: e.DurationMS}})
 	return e, nil
@@ -391,35 +296,66 @@ func verdictOf(report integrity.Report, at time.Time) catalog.Verification {
 	return v
 }
 
-// estimate guesses the stored size of an image from the newest backup's ratio.
-func (m *Manager) estimate(image int64) int64 {
-	if b, err := m.cat.Get("latest"); err == nil && b.DatabaseBytes > 0 {
-		return int64(float64(image) * min(1, 1.2*float64(b.ArchiveBytes)/float64(b.DatabaseBytes)))
-	}
-	return image / 2
+// origin is what an entry keeps of the live database it was taken from.
+type origin struct {
+	livedb.Fingerprint
+	// Log is how far into the log the backup reaches; nil without one.
+	Log *sqlite.LogPosition `json:"log,omitempty"`
 }
 
-// phase announces a phase of a backup and returns its meter.
-func (m *Manager) phase(ctx context.Context, req Request, name Phase, total int64) func(int64) {
-	return m.progress(ctx, Event{Operation: OpBackup, Trigger: string(req.Trigger), Phase: name, Total: total})
+// originOf returns what e keeps of its origin, the zero value where it keeps nothing.
+func originOf(e Backup) (o origin) {
+	if json.Unmarshal(e.Source, &o) != nil {
+		return origin{}
+	}
+	return o
 }
 
-// feed writes size bytes of r to w in order.
-func feed(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, progress func(int64)) error {
-	buf := make([]byte, 1<<20)
-	for off := int64(0); off < size; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n := min(int64(len(buf)), size-off)
-		if _, err := r.ReadAt(buf[:n], off); err != nil {
-			return fmt.Errorf("backup: read the private copy: %w", err)
-		}
-		if _, err := w.Write(buf[:n]); err != nil {
-			return fmt.Errorf("backup: %w", err)
-		}
-		off += n
-		progress(off)
+// head returns the verified backup that the live database descends from: the
+// one restored last, until a newer backup is taken, else the newest. Right after
+// a restore the newest is the safety backup of the state that was given up.
+func (m *Manager) head() (Backup, error) {
+	latest, err := m.cat.Get("latest")
+	if err != nil {
+		return Backup{}, err
 	}
-	return nil
+	state, err := m.cat.State()
+	if err != nil {
+		return Backup{}, err
+	}
+	if state.LastRestore == nil {
+		return latest, nil
+	}
+	all, err := m.cat.Entries()
+	if err != nil {
+		return Backup{}, err
+	}
+	if nothingSince(state, all) {
+		if b, err := m.cat.Get(state.LastRestore.ID); err == nil && b.Usable() {
+			return b, nil
+		}
+	}
+	return latest, nil
+}
+
+// covering returns the backup that the database descends from if the fingerprint
+// proves that it has not changed since.
+func (m *Manager) covering(fingerprint livedb.Fingerprint) (Backup, bool) {
+	b, err := m.head()
+	if err != nil || !originOf(b).Unchanged(fingerprint) || !m.present(b) {
+		return Backup{}, false
+	}
+	return b, true
+}
+
+// present reports whether a backup's archive is there, of the right size.
+func (m *Manager) present(b Backup) bool {
+	st, err := os.Lstat(m.cat.Path(b))
+	return err == nil && st.Mode().IsRegular() && st.Size() == b.ArchiveBytes
+}
+
+// nothingSince reports whether there was a restore, and no backup since; all are the
+// backups, newest first.
+func nothingSince(state catalog.State, all []Backup) bool {
+	return state.LastRestore != nil && len(all) > 0 && all[0].ID == state.LastRestore.Newest
 }

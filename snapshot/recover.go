@@ -11,7 +11,6 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
@@ -25,7 +24,7 @@ const (
 	ActionNone     Action = "none"     // the database is usable, or there is nothing to restore
 	ActionRestored Action = "restored" // a backup took the damaged or missing database's place
 	ActionRepaired Action = "repaired" // the database was repaired from what it holds itself, no backup was needed
-	ActionWaiting  Action = "waiting"  // damaged, but somebody has it open: nothing was touched
+	ActionWaiting  Action = "waiting"  // damaged, but a process has it open: nothing was touched
 )
 
 // Recovery is the outcome of [Manager.Recover].
@@ -61,7 +60,7 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 		r.target = m.target(ctx)
 		defer r.discard()
 		if err = r.run(ctx); errors.Is(err, swap.ErrChanged) {
-			err = hint(&sentinelError{ErrBusy, err}, "stop whatever writes to the database, then try again")
+			err = hint(&sentinelError{ErrBusy, err}, "stop the program that writes to the database, then try again")
 		}
 		if err == nil {
 			return Event{}, nil
@@ -133,7 +132,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 	p := planRecovery(f)
 	r.out.Reason = p.Reason
 	if f.repair.failed != nil {
-		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "recover", Path: m.cfg.Database, Err: f.repair.failed,
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Path: m.cfg.Database, Err: f.repair.failed,
 			Message: "the database could not be repaired"})
 	}
 	if p.Err != nil {
@@ -151,7 +150,7 @@ func (r *recovery) reportCheck(ctx context.Context, report Report) {
 	r.m.tellCheck(ctx, report, r.m.now().Sub(r.began))
 	if report.Verdict == integrity.Violations {
 		for _, f := range report.Findings {
-			r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: "check", Path: r.m.cfg.Database, Message: "the application's rules are broken: " + f.Message})
+			r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpCheck, Path: r.m.cfg.Database, Message: "the application's rules are broken: " + f.Message})
 		}
 	}
 }
@@ -211,7 +210,7 @@ func (r *recovery) tryRepair(ctx context.Context, report Report) (done repair.Re
 	if err := durable.Preflight(filepath.Dir(r.trial.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
 		return done, err
 	}
-	r.m.progress(ctx, Event{Operation: "recover", Phase: PhaseRepair, Path: r.m.cfg.Database, Total: sizes.Main})
+	r.m.progress(ctx, Event{Operation: OpRecover, Phase: PhaseRepair, Path: r.m.cfg.Database, Total: sizes.Main})
 	if err := livedb.CopyTo(ctx, r.m.cfg.Database, sizes, r.trial); err != nil {
 		return done, errors.Join(err, livedb.RemoveSidecars(r.trial.Name()))
 	}
@@ -263,7 +262,7 @@ func (r *recovery) leave(ctx context.Context) error {
 		return err
 	}
 	r.quarantined(ctx, kept)
-	r.m.ev.emit(ctx, Event{Type: EventChecked, Operation: "check", Path: r.m.cfg.Database, Message: r.out.Reason})
+	r.m.ev.emit(ctx, Event{Type: EventChecked, Operation: OpCheck, Path: r.m.cfg.Database, Message: r.out.Reason})
 	return nil
 }
 
@@ -271,7 +270,7 @@ func (r *recovery) leave(ctx context.Context) error {
 func (r *recovery) quarantined(ctx context.Context, kept string) {
 	if kept != "" {
 		r.out.Quarantined = &kept
-		r.m.reportQuarantined(ctx, "recover", kept)
+		r.m.reportQuarantined(ctx, OpRecover, kept)
 	}
 }
 
@@ -287,7 +286,7 @@ func (r *recovery) restore(ctx context.Context, from []Backup) error {
 		if !errors.Is(explain(err), ErrCorrupt) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersion) {
 			return err
 		}
-		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: "recover", Backup: e.ID, Err: err, Message: "this backup cannot be used; trying the next way out"})
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Backup: e.ID, Err: err, Message: "this backup cannot be used; trying the next way out"})
 	}
 	return errNoProof
 }
@@ -298,12 +297,12 @@ func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, err er
 	m := r.m
 	a, err := m.openArchive(e)
 	if err != nil {
-		return nil, m.condemn(ctx, e, err)
+		return nil, m.markFailed(ctx, e, err)
 	}
 	defer a.Close()
-	f, err := m.unpack(ctx, a, e, m.cfg.Database, 0o600)
+	f, err := m.unpack(ctx, a, e, m.cfg.Database)
 	if err != nil {
-		return nil, m.condemn(ctx, e, err)
+		return nil, m.markFailed(ctx, e, err)
 	}
 	report, err := integrity.CheckCopy(ctx, f.Name(), integrity.Options{Level: integrity.LevelQuick})
 	if err == nil {
@@ -331,7 +330,7 @@ func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, e Backu
 	if err := r.m.checkRestored(ctx, e); err != nil {
 		return err
 	}
-	r.m.ev.emit(ctx, Event{Type: EventRestored, Operation: "recover", Backup: e.ID, Path: r.m.cfg.Database,
+	r.m.ev.emit(ctx, Event{Type: EventRestored, Operation: OpRecover, Backup: e.ID, Path: r.m.cfg.Database,
 		Message: fmt.Sprintf("database recovered from %s, taken %s: %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339), r.out.Reason)})
 	return nil
 }
@@ -350,15 +349,15 @@ func (r *recovery) installRepair(ctx context.Context, done repair.Result) error 
 	if err := r.m.checkRestored(ctx, Backup{}); err != nil {
 		return err
 	}
-	r.m.ev.emit(ctx, Event{Type: EventRepaired, Operation: "recover", Path: r.m.cfg.Database,
+	r.m.ev.emit(ctx, Event{Type: EventRepaired, Operation: OpRecover, Path: r.m.cfg.Database,
 		Message: "database repaired: " + done.Summary() + " (" + r.out.Reason + ")", more: Activity{Action: "repair"}})
 	return nil
 }
 
 // swap puts s in place, if the database is still what was checked.
 func (r *recovery) swap(ctx context.Context, s swap.Swap) error {
-	s.Report, s.Unchanged, s.Note.Operation = r.out.Report, r.token.Matches, "recover"
-	s.Committing = func() { r.m.committing(ctx, "recover", s.Note.Backup) }
+	s.Report, s.Unchanged, s.Note.Operation = r.out.Report, r.token.Matches, string(OpRecover)
+	s.Committing = func() { r.m.committing(ctx, OpRecover, s.Note.Backup) }
 	done, err := r.target.Run(ctx, s)
 	if err != nil {
 		return err
@@ -386,22 +385,13 @@ func (m *Manager) candidates() ([]Backup, error) {
 			usable = append(usable, e)
 		}
 	}
-	if m.nothingSince(state) {
+	if nothingSince(state, all) {
 		if i := slices.IndexFunc(usable, func(e Backup) bool { return e.ID == state.LastRestore.ID }); i > 0 {
 			restored := usable[i]
 			usable = slices.Insert(slices.Delete(usable, i, i+1), 0, restored)
 		}
 	}
 	return usable, nil
-}
-
-// condemn marks e failed where err proves it damaged, and returns err.
-func (m *Manager) condemn(ctx context.Context, e Backup, err error) error {
-	report, notProof := damagedReport(filepath.Join(m.cfg.Dir, e.File), integrity.LevelQuick, err)
-	if notProof != nil || errors.Is(err, archive.ErrVersion) {
-		return err
-	}
-	return errors.Join(err, m.remember(ctx, &e, verdictOf(report, m.now())))
 }
 
 // recoveryFor is the plan that Status shows for a damaged or missing database, by what

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,9 +13,11 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 	"example.com/snapd/internal/swap"
 )
 
@@ -35,7 +38,7 @@ type RestoreOptions struct {
 	// Overwrite lets To replace an existing file.
 	Overwrite bool
 	// Offline demands the swap of the file even where the restore could go
-	// through a transaction. It is refused while somebody has the database open.
+	// through a transaction. It is refused while a process has the database open.
 	Offline bool
 	// Plan, when not nil, lets the restore over the database go ahead only while that
 	// plan holds; see [Manager.PlanRestore] and [ErrStale].
@@ -51,8 +54,6 @@ type RestoreResult struct {
 	SafetyBackup *string `json:"safety_backup"` // restore it to undo; null where nothing was replaced
 	Quarantined  string  `json:"-"`             // where a damaged database was preserved
 	DurationMS   int64   `json:"duration_ms"`
-
-	began time.Time
 }
 
 // Restore puts the backup's image in place. The backup is proven first. Over
@@ -60,46 +61,36 @@ type RestoreResult struct {
 // differ from the state that the safety backup has, so that open connections of any
 // process stay good and no acknowledged commit is lost; readers see the old
 // state until it commits. The safety backup is made and proven before the transaction
-// begins; if somebody commits meanwhile, it is made again inside. Where the database is
+// begins; if a writer commits meanwhile, it is made again inside. Where the database is
 // missing, damaged or has another page size, and with Offline, a proven file is swapped in
 // under an exclusive lock, and the damaged one is kept in the backup directory. The result
 // says which of the two was done, and why. Either way the database ends old or new,
 // whenever the process dies.
 //
 // Errors: [ErrNotFound], [ErrCorrupt] (the backup fails its proof), [ErrBusy]
-// (somebody holds the database; nothing changed), [ErrNoSpace], [ErrRefused].
+// (another connection holds the database; nothing changed), [ErrNoSpace], [ErrRefused].
 func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) (RestoreResult, error) {
-	var res RestoreResult
-	op := &operation{kind: OpRestore, result: func() any { return res }}
+	r := &restoring{m: m, RestoreOptions: o, began: m.now()}
+	op := &operation{kind: OpRestore, result: func() any { return r.res }}
 	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
-		res.began = m.now()
-		if err := m.restore(ctx, id, o, &res); err != nil {
+		if err := r.run(ctx, id); err != nil {
 			return Event{}, err
 		}
-		res.DurationMS = m.since(res.began)
-		message := fmt.Sprintf("database restored from %s (%s)", res.Restored, res.Method)
-		if res.Method == Swap {
-			message = fmt.Sprintf("database restored from %s (%s: %s)", res.Restored, res.Method, res.Reason)
+		r.res.DurationMS = m.since(r.began)
+		message := fmt.Sprintf("database restored from %s (%s)", r.res.Restored, r.res.Method)
+		if r.res.Method == Swap {
+			message = fmt.Sprintf("database restored from %s (%s: %s)", r.res.Restored, r.res.Method, r.res.Reason)
 		}
-		return Event{Type: EventRestored, Path: res.To, Message: message, Reason: res.Reason, more: res.activity()}, nil
+		return Event{Type: EventRestored, Path: r.res.To, Message: message, Reason: r.res.Reason, more: r.res.activity()}, nil
 	})
 	if err != nil {
 		return RestoreResult{}, err
 	}
-	return res, nil
+	return r.res, nil
 }
 
 // since is how many milliseconds have passed since then, at least 1.
 func (m *Manager) since(then time.Time) int64 { return max(1, m.now().Sub(then).Milliseconds()) }
-
-// outcome is what the catalog keeps of it.
-func (r *RestoreResult) outcome(m *Manager) catalog.RestoreOutcome {
-	o := catalog.RestoreOutcome{ID: r.Restored, Action: "restore", DurationMS: m.since(r.began)}
-	if r.SafetyBackup != nil {
-		o.Safety = *r.SafetyBackup
-	}
-	return o
-}
 
 // activity is what the log says of it in addition to the event.
 func (r *RestoreResult) activity() Activity {
@@ -118,44 +109,62 @@ func (r *RestoreResult) activity() Activity {
 	return a
 }
 
-func (m *Manager) restore(ctx context.Context, id string, o RestoreOptions, res *RestoreResult) error {
-	e, err := m.cat.Get(id)
-	if err != nil {
+// restoring is one restore on its way from an id to its result.
+type restoring struct {
+	m *Manager
+	RestoreOptions
+	began  time.Time
+	backup Backup
+	image  *archive.Reader // of the backup
+	res    RestoreResult
+}
+
+// run proves the backup, chooses a strategy, and carries it out. The online one may find
+// that only a swap will do.
+func (r *restoring) run(ctx context.Context, id string) (err error) {
+	m := r.m
+	if r.backup, err = m.cat.Get(id); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	res.Restored = e.ID
-	m.start(ctx, e.ID)
-	if o.To != "" && o.Plan != nil {
-		return hint(fmt.Errorf("restore to %s: %w: the plan is for a restore over the database", o.To, ErrRefused), "leave out the plan, or the path")
+	r.res.Restored = r.backup.ID
+	m.start(ctx, r.backup.ID)
+	if r.To != "" && r.Plan != nil {
+		return hint(fmt.Errorf("restore to %s: %w: the plan is for a restore over the database", r.To, ErrRefused), "leave out the plan, or the path")
 	}
-	if err := m.holds(o.Plan, e); err != nil {
+	if err := m.holds(r.Plan, r.backup); err != nil {
 		return err
 	}
-	if e, err = m.provenEntry(ctx, e); err != nil {
-		return err
+	// The digests of the stored bytes are proven again while they are read.
+	if r.backup.Verification.State != catalog.Verified {
+		if r.backup, err = m.verify(ctx, r.backup, integrity.LevelQuick); err != nil {
+			return err
+		}
 	}
-	r, err := m.openArchive(e)
+	if r.image, err = m.openArchive(r.backup); err != nil {
+		return m.markFailed(ctx, r.backup, err)
+	}
+	defer r.image.Close()
+	how, err := r.choose(ctx)
 	if err != nil {
-		return m.condemn(ctx, e, err)
-	}
-	defer r.Close()
-	how, err := m.chooseRestore(ctx, e, o)
-	if err != nil {
 		return err
 	}
-	res.To = m.cfg.Database
+	r.res.To = m.cfg.Database
 	switch how.method {
 	case File:
-		res.To = o.To
-		err = m.restoreFile(ctx, r, e, o)
+		r.res.To = r.To
+		err = r.toFile(ctx)
 	case Online:
-		how, err = m.restoreOnline(ctx, r, e, o.Plan, how, res)
+		err = r.online(ctx)
+		var needed *swapNeeded
+		if errors.As(err, &needed) {
+			how, err = strategy{Swap, needed.reason}, nil
+		}
 	}
-	res.Method, res.Reason = how.method, how.reason
+	r.res.Method, r.res.Reason = how.method, how.reason
 	if how.method != Swap || err != nil {
 		return err
 	}
-	if err = m.restoreSwap(ctx, r, e, o.Plan, res); err != nil && !o.Offline {
+	if err = r.swap(ctx); err != nil && !r.Offline {
 		err = fmt.Errorf("%w (the file has to be replaced: %s)", err, how.reason)
 	}
 	return err
@@ -167,16 +176,15 @@ type strategy struct {
 	reason string
 }
 
-// chooseRestore decides how e is restored, by what can be known before the database is
-// opened. See restoreOnline for what is found out later.
-func (m *Manager) chooseRestore(ctx context.Context, e Backup, o RestoreOptions) (strategy, error) {
-	if o.To != "" {
+// choose decides by what can be known before the database is opened.
+func (r *restoring) choose(ctx context.Context) (strategy, error) {
+	if r.To != "" {
 		return strategy{File, "another path was asked for"}, nil
 	}
-	if o.Offline {
+	if r.Offline {
 		return strategy{Swap, "asked for (--offline)"}, nil
 	}
-	st, err := os.Stat(m.cfg.Database)
+	st, err := os.Stat(r.m.cfg.Database)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return strategy{Swap, "there is no database"}, nil
@@ -184,17 +192,44 @@ func (m *Manager) chooseRestore(ctx context.Context, e Backup, o RestoreOptions)
 		return strategy{}, fmt.Errorf("restore: %w", err)
 	case st.Size() == 0:
 		return strategy{Swap, "the database is an empty file"}, nil
-	case e.DatabaseBytes == 0:
+	case r.backup.DatabaseBytes == 0:
 		return strategy{Swap, "the backup is of an empty file"}, nil
 	}
 	// A damaged database must be kept whole, which only a swap does.
-	if err := m.damagedFiles(ctx); err != nil {
+	if err := r.m.damagedFiles(ctx); err != nil {
 		return strategy{Swap, damageReason(err)}, nil
 	}
-	if m.damagedByJournal(ctx) {
+	damaged, err := r.m.damagedByJournal(ctx)
+	if err != nil {
+		return strategy{}, fmt.Errorf("restore: %w", err)
+	}
+	if damaged {
 		return strategy{Swap, "the database is damaged: so it is after the rollback of the journal next to it"}, nil
 	}
 	return strategy{Online, "open connections stay valid"}, nil
+}
+
+// swapNeeded: the database cannot be restored through a transaction. Nothing was changed.
+type swapNeeded struct{ reason string }
+
+func (e *swapNeeded) Error() string { return "the file has to be replaced: " + e.reason }
+
+// orSwap returns a swapNeeded where err says that the database cannot be restored through
+// a transaction, else err.
+func orSwap(err error) error {
+	switch {
+	case errors.Is(err, livedb.ErrMissing):
+		return &swapNeeded{"there is no database"}
+	case isDamage(err): // it must be kept whole, which only a swap does
+		return &swapNeeded{damageReason(err)}
+	}
+	return err
+}
+
+// isDamage reports whether err says that the live database is damaged.
+func isDamage(err error) bool {
+	var damaged *CorruptError
+	return errors.As(err, &damaged) || errors.Is(err, livedb.ErrCorrupt) || errors.Is(err, livedb.ErrNotDatabase)
 }
 
 // damageReason is the reason for a swap of a database that err proves damaged.
@@ -210,75 +245,93 @@ func damageReason(err error) string {
 	return "the database is damaged"
 }
 
-// provenEntry makes sure that the image inside e passed quick_check. The
-// digests of the stored bytes are proven again while they are read.
-func (m *Manager) provenEntry(ctx context.Context, e Backup) (Backup, error) {
-	if e.Verification.State == catalog.Verified {
-		return e, nil
+// damagedByJournal reports whether a journal is next to the database whose rollback,
+// which SQLite makes with the first opening for writing, leaves a damaged one: it may
+// be another database's. A journal whose owner holds a lock is no such journal.
+func (m *Manager) damagedByJournal(ctx context.Context) (bool, error) {
+	f, err := livedb.OpenSidecar(sqlitefile.Journal(m.cfg.Database))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
 	}
-	return m.verify(ctx, e, integrity.LevelQuick)
+	var first [1]byte
+	_, err = f.ReadAt(first[:], 0)
+	if errors.Is(err, io.EOF) {
+		err = nil // an empty one
+	}
+	if err = errors.Join(err, f.Close()); err != nil || !sqlitefile.JournalPending(first[0]) {
+		return false, err
+	}
+	report, err := m.look(ctx, integrity.LevelQuick, min(m.cfg.LockWait, statusPatience))
+	if errors.Is(explain(err), ErrBusy) {
+		return false, nil
+	}
+	return err == nil && report.Damaged(), err
 }
 
-// restoreFile writes the image to a path that is not the database.
-func (m *Manager) restoreFile(ctx context.Context, r *archive.Reader, e Backup, o RestoreOptions) error {
-	target, err := livedb.Resolve(o.To)
+// toFile writes the image to a path that is not the database.
+func (r *restoring) toFile(ctx context.Context) error {
+	target, err := livedb.Resolve(r.To)
 	if err != nil {
-		return fmt.Errorf("restore to %s: %w", o.To, err)
+		return fmt.Errorf("restore to %s: %w", r.To, err)
 	}
-	if err := m.acceptTarget(target, o); err != nil {
+	if err := r.acceptTarget(target); err != nil {
 		return err
 	}
-	f, err := m.unpack(ctx, r, e, target, 0o600)
+	f, err := r.m.unpack(ctx, r.image, r.backup, target)
 	if err != nil {
-		return m.condemn(ctx, e, err)
+		return r.m.markFailed(ctx, r.backup, err)
 	}
 	defer f.Discard()
 	commit := f.CommitNew
-	if o.Overwrite {
+	if r.Overwrite {
 		commit = f.Commit
 	}
 	if err := commit(); err != nil {
-		return fmt.Errorf("restore to %s: %w", o.To, err)
+		return fmt.Errorf("restore to %s: %w", r.To, err)
 	}
 	return nil
 }
 
 // acceptTarget refuses to write over what might be needed, and next to sidecars
 // that SQLite would replay onto the restored file.
-func (m *Manager) acceptTarget(target string, o RestoreOptions) error {
-	if target == m.cfg.Database {
-		return hint(fmt.Errorf("restore to %s: %w: that is the database itself", o.To, ErrRefused), "leave --to out to restore over the database")
+func (r *restoring) acceptTarget(target string) error {
+	refuse := func(why, advice string) error {
+		return hint(fmt.Errorf("restore to %s: %w: %s", r.To, ErrRefused, why), advice)
 	}
-	if swap.IsSidecar(m.cfg.Database, target) {
-		return hint(fmt.Errorf("restore to %s: %w: SQLite would take it for a part of the database", o.To, ErrRefused), "choose another path")
+	if target == r.m.cfg.Database {
+		return refuse("that is the database itself", "leave --to out to restore over the database")
 	}
-	if dir, err := livedb.Resolve(m.cfg.Dir); err == nil && dir == filepath.Dir(target) {
-		return hint(fmt.Errorf("restore to %s: %w: the backup directory is for backups only", o.To, ErrRefused), "choose another directory")
+	if swap.IsSidecar(r.m.cfg.Database, target) {
+		return refuse("SQLite would take it for a part of the database", "choose another path")
+	}
+	if dir, err := livedb.Resolve(r.m.cfg.Dir); err == nil && dir == filepath.Dir(target) {
+		return refuse("the backup directory is for backups only", "choose another directory")
 	}
 	st, err := os.Stat(target)
 	switch {
 	case err == nil && !st.Mode().IsRegular():
-		return hint(fmt.Errorf("restore to %s: %w: it exists and is no regular file", o.To, ErrRefused), "name a file that does not exist yet")
-	case err == nil && !o.Overwrite:
-		return hint(fmt.Errorf("restore to %s: %w: the file exists", o.To, ErrRefused), "name a file that does not exist")
+		return refuse("it exists and is no regular file", "name a file that does not exist yet")
+	case err == nil && !r.Overwrite:
+		return refuse("the file exists", "name a file that does not exist")
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("restore to %s: %w", o.To, err)
+		return fmt.Errorf("restore to %s: %w", r.To, err)
 	}
 	if side := livedb.Sidecars(target); len(side) > 0 {
-		return hint(fmt.Errorf("restore to %s: %w: %s would be replayed onto the restored file", o.To, ErrRefused, side[0]),
-			"remove or rename it, or choose another path")
+		return refuse(side[0]+" would be replayed onto the restored file", "remove or rename it, or choose another path")
 	}
 	return nil
 }
 
 // unpack writes the image of r to a temp file made for target and proves its
 // digests on the way. The file is not synced yet.
-func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, target string, perm fs.FileMode) (_ *durable.File, err error) {
+func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, target string) (_ *durable.File, err error) {
 	info := r.Info()
 	if err := durable.Preflight(filepath.Dir(target), info.ImageBytes); err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
-	f, err := durable.Create(target, perm)
+	f, err := durable.Create(target, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
@@ -287,26 +340,29 @@ func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, targe
 			err = errors.Join(err, f.Discard())
 		}
 	}()
-	p := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "unpack", Total: info.ImageBytes})
+	p := m.progress(ctx, Event{Operation: OpRestore, Backup: e.ID, Phase: PhaseUnpack, Total: info.ImageBytes})
 	if err := r.CopyTo(ctx, f, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
 		return nil, fmt.Errorf("restore: backup %s: %w", e.ID, err)
 	}
 	return f, nil
 }
 
-// isDamage reports whether err says that the live database is damaged.
-func isDamage(err error) bool {
-	var damaged *CorruptError
-	return errors.As(err, &damaged) || errors.Is(err, livedb.ErrCorrupt) || errors.Is(err, livedb.ErrNotDatabase)
+// markFailed marks the backup failed where err proves it damaged, and returns err.
+func (m *Manager) markFailed(ctx context.Context, e Backup, err error) error {
+	report, notProof := damagedReport(m.cat.Path(e), integrity.LevelQuick, err)
+	if notProof != nil || errors.Is(err, archive.ErrVersion) {
+		return err
+	}
+	return errors.Join(err, m.remember(ctx, &e, verdictOf(report, m.now())))
 }
 
-// checkRestored checks the database after a restore took effect.
+// checkRestored checks the database after a restore.
 func (m *Manager) checkRestored(ctx context.Context, e Backup) error {
 	report, err := integrity.Check(context.WithoutCancel(ctx), m.cfg.Database,
 		integrity.Options{Level: integrity.LevelQuick, ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait})
 	if err != nil {
-		// The restore stands; that it could not be looked at is worth saying, not undoing.
-		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Backup: e.ID, Err: err,
+		// The restore stands: the database holds a proven image.
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRestore, Backup: e.ID, Err: err,
 			Message: "the database was restored, but could not be checked afterwards"})
 		return nil
 	}
@@ -315,4 +371,27 @@ func (m *Manager) checkRestored(ctx context.Context, e Backup) error {
 		return &CorruptError{What: "the restored database", Report: report}
 	}
 	return nil
+}
+
+// outcome is what the catalog keeps of the restore.
+func (r *restoring) outcome() catalog.RestoreOutcome {
+	o := catalog.RestoreOutcome{ID: r.res.Restored, Action: "restore", DurationMS: r.m.since(r.began)}
+	if r.res.SafetyBackup != nil {
+		o.Safety = *r.res.SafetyBackup
+	}
+	return o
+}
+
+// rememberRestore records what the live database now descends from.
+func (m *Manager) rememberRestore(o catalog.RestoreOutcome) {
+	o.At = m.now()
+	m.remembering("restore", func(tx *catalogfile.Tx) { restored(tx, o) })
+}
+
+// restored records o as the last restore.
+func restored(tx *catalogfile.Tx, o catalog.RestoreOutcome) {
+	if all := tx.Entries(); len(all) > 0 {
+		o.Newest = all[0].ID
+	}
+	tx.State().LastRestore, tx.State().Restoring = &o, nil
 }

@@ -5,74 +5,180 @@ import (
 	"errors"
 	"fmt"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 )
 
-// restoreOnline restores through one write transaction of the live database. It
-// returns the strategy that is left: how, when the restore is done; a swap with its
-// reason, and nothing changed, where SQLite cannot open the database for writing, or the
-// page sizes differ.
-func (m *Manager) restoreOnline(ctx context.Context, r *archive.Reader, e Backup, plan *RestorePlan, how strategy, res *RestoreResult) (strategy, error) {
-	p, err := m.prestage(ctx, r, e)
-	instead, swap := swapInstead(err)
-	if err != nil && !swap {
-		return how, err
+// online restores through one write transaction of the live database. It returns a
+// swapNeeded, with the backup proven and nothing changed, where SQLite cannot open the
+// database for writing, or the page sizes differ.
+//
+//	prestage   pin the state, stage its safety backup, fetch the pages that differ
+//	lock       begin the write transaction; from here on writers wait
+//	safety     publish the safety backup; make it again where a commit came between
+//	exchange   write the pages that differ
+//	pending    the catalog notes the restore with its schema cookie
+//	commit     afterwards, or after a crash, the cookie says whether it took effect
+func (r *restoring) online(ctx context.Context) error {
+	p, err := r.prestage(ctx)
+	var needed *swapNeeded
+	if err != nil && !errors.As(err, &needed) {
+		return err
 	}
 	defer func() {
-		if e := p.close(); e != nil {
-			m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Backup: res.Restored, Err: e,
+		if err := p.close(); err != nil {
+			r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRestore, Backup: r.backup.ID, Err: err,
 				Message: "what was prestaged for a restore could not be removed"})
 		}
 	}()
 	if p == nil { // before anybody has to wait, or to close the database
-		prove := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "prove", Total: e.DatabaseBytes})
-		if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: prove}); err != nil {
-			return how, m.condemn(ctx, e, fmt.Errorf("restore: backup %s: %w", e.ID, err))
+		if err := r.image.Verify(ctx, r.proving(ctx)); err != nil {
+			return r.m.markFailed(ctx, r.backup, fmt.Errorf("restore: backup %s: %w", r.backup.ID, err))
 		}
 	}
-	if swap {
-		return instead, nil
+	if err != nil {
+		return err
 	}
-	return m.restoreLocked(ctx, r, p, e, plan, how, res)
+	return r.locked(ctx, p)
 }
 
-// swapInstead returns the swap, with its reason, where err says that the database
-// cannot be restored through a transaction.
-func swapInstead(err error) (strategy, bool) {
-	var sizes *pageSizeError
+// proving announces that the backup is being proven.
+func (r *restoring) proving(ctx context.Context) archive.CopyOptions {
+	return archive.CopyOptions{Workers: r.m.allWorkers(),
+		Progress: r.m.progress(ctx, Event{Operation: OpRestore, Backup: r.backup.ID, Phase: PhaseProve, Total: r.backup.DatabaseBytes})}
+}
+
+// samePages returns a swapNeeded where the live database's page size is not the backup's.
+func (r *restoring) samePages(live livedb.Info) error {
+	if live.PageSize != r.backup.PageSize {
+		return &swapNeeded{fmt.Sprintf("page size %d live, %d in the backup", live.PageSize, r.backup.PageSize)}
+	}
+	return nil
+}
+
+// prestaged is what a restore does before it locks the database, so that writers wait for
+// no more than the exchange: the safety backup of a state, staged, and the pages of the
+// target that differ from it. Where a writer commits before the lock is
+// had, the safety backup is made again with this one as its base, and most pages are
+// still good.
+type prestaged struct {
+	snap   *pages.Snapshot
+	token  *livedb.Token
+	safety *backing
+	stored *archive.Reader // of safety
+	patch  *archive.Patch
+}
+
+// safetyBacking begins the backup of what the restore replaces.
+func (r *restoring) safetyBacking() *backing {
+	return &backing{m: r.m, seed: r.image.Seed(), began: r.m.now(), // with the same seed the two can be compared
+		req: Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true, Note: "state before restoring " + r.backup.ID}}
+}
+
+// prestage proves the backup, and prestages what can be. It is nil, with no error or with
+// a swapNeeded, where nothing can be prestaged: then the backup is not proven either.
+func (r *restoring) prestage(ctx context.Context) (_ *prestaged, err error) {
+	m := r.m
+	snap, err := m.pin(ctx, livedb.Options{SecondReader: m.allWorkers() > 1, AvoidReadMark0: true})
 	switch {
-	case errors.Is(err, livedb.ErrMissing):
-		return strategy{Swap, "there is no database"}, true
-	case errors.As(err, &sizes):
-		return strategy{Swap, sizes.Error()}, true
-	case isDamage(err):
-		return strategy{Swap, damageReason(err)}, true
+	case err == nil: // whatever has become of ctx since, snap has to be closed
+	case errors.Is(err, livedb.ErrBusy), ctx.Err() != nil:
+		return nil, err
+	default:
+		return nil, nil // BeginWrite gives the error that counts
 	}
-	return strategy{}, false
+	p := &prestaged{snap: snap, safety: r.safetyBacking()}
+	done := false
+	defer func() {
+		if !done {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	if err := r.samePages(snap.Info()); err != nil {
+		return nil, err
+	}
+	if p.token, err = snap.Token(); err != nil || p.token == nil {
+		return nil, err
+	}
+	if ok, err := p.capture(ctx); err != nil || !ok {
+		return nil, orSwap(err)
+	}
+	if err := p.safety.stage(ctx); durable.IsNoSpace(err) {
+		return nil, nil // there may be room for it without a private copy
+	} else if err != nil {
+		return nil, orSwap(fmt.Errorf("restore: safety backup: %w", err))
+	}
+	if err := p.safety.file.Sync(); err != nil { // publish syncs it, and writers would wait for that
+		return nil, fmt.Errorf("restore: safety backup: %w", err)
+	}
+	if p.stored, err = archive.NewReader(p.safety.file, p.safety.info.ArchiveBytes); err != nil {
+		return nil, fmt.Errorf("restore: safety backup: %w", err)
+	}
+	if err := r.fetch(ctx, p); err != nil {
+		return nil, err
+	}
+	m.atPoint("prestaged")
+	done = true
+	return p, nil
 }
 
-// pageSizeError: a database and a backup have different page sizes.
-type pageSizeError struct{ live, backup int }
-
-func (e *pageSizeError) Error() string {
-	return fmt.Sprintf("page size %d live, %d in the backup", e.live, e.backup)
+// capture opens the state's image so that the token stays good: in WAL mode the
+// snapshot keeps no writer waiting; else there is a private copy, or false where there is
+// no room for one.
+func (p *prestaged) capture(ctx context.Context) (bool, error) {
+	if p.snap.Info().JournalMode == "wal" {
+		p.safety.inPlace(p.snap)
+		return true, nil
+	}
+	if err := durable.Preflight(p.safety.m.cfg.Dir, 2*p.snap.Info().Bytes()); durable.IsNoSpace(err) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return true, p.safety.spool(ctx, p.snap, func() error { return p.snap.Release(ctx) })
 }
 
-// restoreLocked is the part of restoreOnline for which writers wait.
-func (m *Manager) restoreLocked(ctx context.Context, r *archive.Reader, p *prestaged, e Backup, plan *RestorePlan, how strategy, res *RestoreResult) (_ strategy, err error) {
-	page1 := make([]byte, e.PageSize)
-	if _, err := r.ReadAt(page1, 0); err != nil {
-		return how, fmt.Errorf("restore: backup %s: %w", e.ID, err)
+// maxFetched is how many bytes of pages are prestaged of a small image.
+const maxFetched = 16 << 20
+
+// fetch proves the backup, and fetches the pages in which it differs from the safety backup.
+func (r *restoring) fetch(ctx context.Context, p *prestaged) error {
+	limit := max(maxFetched, r.backup.DatabaseBytes/4)
+	if free, err := durable.FreeSpace(r.m.cfg.Dir); err == nil {
+		limit = min(limit, free/4)
+	}
+	p.patch = archive.NewPatch(r.image)
+	if err := p.patch.From(p.stored); err != nil {
+		return fmt.Errorf("restore: safety backup: %w", err)
+	}
+	if err := p.patch.Fetch(ctx, r.m.cfg.Dir, limit, r.proving(ctx)); err != nil {
+		return r.m.markFailed(ctx, r.backup, fmt.Errorf("restore: backup %s: %w", r.backup.ID, err))
+	}
+	return nil
+}
+
+// close drops what was not used. It may be called twice, and of nil.
+func (p *prestaged) close() error {
+	if p == nil {
+		return nil
+	}
+	return errors.Join(p.patch.Close(), p.safety.close(), p.snap.Close())
+}
+
+// locked is the part of online for which writers wait.
+func (r *restoring) locked(ctx context.Context, p *prestaged) (err error) {
+	m := r.m
+	page1 := make([]byte, r.backup.PageSize)
+	if _, err := r.image.ReadAt(page1, 0); err != nil {
+		return fmt.Errorf("restore: backup %s: %w", r.backup.ID, err)
 	}
 	tx, err := pages.BeginWrite(ctx, m.cfg.Database, m.cfg.LockWait)
-	if swap, ok := swapInstead(err); ok {
-		return swap, nil
-	}
 	if err != nil {
-		return how, err
+		return orSwap(err)
 	}
 	defer func() {
 		if e := tx.Rollback(); e != nil {
@@ -80,40 +186,36 @@ func (m *Manager) restoreLocked(ctx context.Context, r *archive.Reader, p *prest
 		}
 	}()
 	if err := tx.Damage(); err != nil {
-		return strategy{Swap, damageReason(err)}, nil
+		return orSwap(err)
 	}
-	if live := tx.Snapshot().Info().PageSize; live != e.PageSize {
-		return strategy{Swap, (&pageSizeError{live, e.PageSize}).Error()}, nil
+	if err := r.samePages(tx.Snapshot().Info()); err != nil {
+		return err
 	}
-	if err := m.stillThere(plan); err != nil {
-		return how, err
+	if err := r.Plan.sameFile(m.cfg.Database); err != nil {
+		return err
 	}
-	safety, err := m.safety(ctx, tx, r, p, e)
-	if isDamage(err) {
-		return strategy{Swap, damageReason(err)}, nil // it must be kept whole, which only a swap does
-	}
+	safety, err := r.safety(ctx, tx, p)
 	if err != nil {
-		return how, fmt.Errorf("restore: safety backup: %w", err)
+		return orSwap(fmt.Errorf("restore: safety backup: %w", err))
 	}
-	patch := archive.NewPatch(r)
+	patch := archive.NewPatch(r.image)
 	if p != nil {
 		patch = p.patch
 	}
-	if err := m.exchange(ctx, tx, patch, page1, e, plan, safety); err != nil {
-		return how, m.exchangeFailed(ctx, tx, safety, res, err)
+	if err := r.exchange(ctx, tx, patch, page1, safety); err != nil {
+		return r.exchangeFailed(ctx, tx, safety, err)
 	}
 	m.atPoint("committed")
-	res.SafetyBackup = &safety.ID
-	m.rememberRestore(res.outcome(m))
-	return how, m.checkRestored(ctx, e)
+	r.res.SafetyBackup = &safety.ID
+	m.rememberRestore(r.outcome())
+	return m.checkRestored(ctx, r.backup)
 }
 
 // safety is the backup of the state that tx replaces, named and listed: the prestaged
-// one, unless somebody committed meanwhile. Then it is made again, and reuses the frames
+// one, unless a writer committed meanwhile. Then it is made again, and reuses the frames
 // in which nothing has changed.
-func (m *Manager) safety(ctx context.Context, tx *pages.WriteTx, r *archive.Reader, p *prestaged, e Backup) (Backup, error) {
-	req := safetyRequest(e)
-	var base *archive.Reader
+func (r *restoring) safety(ctx context.Context, tx *pages.WriteTx, p *prestaged) (Backup, error) {
+	b := r.safetyBacking()
 	if p != nil {
 		matches, err := tx.Matches(ctx, p.token)
 		err = errors.Join(err, p.snap.Close()) // in the way of a commit, or of the log's end
@@ -121,39 +223,36 @@ func (m *Manager) safety(ctx context.Context, tx *pages.WriteTx, r *archive.Read
 			return Backup{}, err
 		}
 		if matches {
-			m.atPoint("staged")
-			return m.publish(ctx, p.staged, req, *p.src.report, nil)
+			return p.safety.publish(ctx)
 		}
-		base = p.stored
+		b.base = p.stored
 	}
 	if err := tx.OpenSecondReader(ctx); err != nil {
 		return Backup{}, err
 	}
-	src := m.inPlace(tx.Snapshot(), req)
-	src.seed, src.base = r.Seed(), base
-	st, err := m.stage(ctx, src, req, m.now())
+	b.inPlace(tx.Snapshot())
+	err := b.stage(ctx)
 	if p != nil && (errors.Is(err, archive.ErrDamaged) || durable.IsNoSpace(err)) {
 		// It may be what was prestaged, or the room that it takes.
 		if err := p.close(); err != nil {
 			return Backup{}, err
 		}
-		src.base = nil
-		st, err = m.stage(ctx, src, req, m.now())
+		b.base = nil
+		err = b.stage(ctx)
 	}
 	if err != nil {
 		return Backup{}, err
 	}
-	defer st.file.Discard()
-	m.atPoint("staged")
-	return m.publish(ctx, st, req, *src.report, nil)
+	defer b.close()
+	return b.publish(ctx)
 }
 
-// exchange writes the pages in which e differs from safety, which holds the state of the
-// transaction, and commits it. Until it announces that, the end of ctx leaves everything
-// as it was.
-func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, patch *archive.Patch, page1 []byte,
-	e Backup, plan *RestorePlan, safety Backup) error {
-	if err := plan.saved(e, &safety); err != nil {
+// exchange writes the pages in which the backup differs from safety, which holds the state
+// of the transaction, and commits it. Until it announces that, the end of ctx leaves
+// everything as it was.
+func (r *restoring) exchange(ctx context.Context, tx *pages.WriteTx, patch *archive.Patch, page1 []byte, safety Backup) error {
+	m, size := r.m, int64(r.backup.PageSize)
+	if err := r.Plan.saved(r.backup, &safety); err != nil {
 		return err
 	}
 	from, err := m.openArchive(safety)
@@ -168,16 +267,16 @@ func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, patch *archiv
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	write := m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: "write", Total: count * int64(e.PageSize)})
-	image := pages.Image{Page1: page1, Pages: e.DatabaseBytes / int64(e.PageSize)}
+	progress := m.progress(ctx, Event{Operation: OpRestore, Backup: r.backup.ID, Phase: PhaseWrite, Total: count * size})
+	image := pages.Image{Page1: page1, Pages: r.backup.DatabaseBytes / size}
 	image.Fill = func(ctx context.Context, put func(int64, []byte) error) error {
 		written := int64(0)
 		return patch.Each(ctx, archive.CopyOptions{Workers: m.allWorkers()}, func(pgno int64, page []byte) error {
 			if err := put(pgno, page); err != nil {
 				return err
 			}
-			written += int64(len(page))
-			write(written)
+			written += size
+			progress(written)
 			return nil
 		})
 	}
@@ -188,9 +287,9 @@ func (m *Manager) exchange(ctx context.Context, tx *pages.WriteTx, patch *archiv
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	m.pendRestore(tx, e, safety)
+	r.pend(tx, safety)
 	m.atPoint("restore pending")
-	m.progress(ctx, Event{Operation: "restore", Backup: e.ID, Phase: PhaseCommit})
+	m.committing(ctx, OpRestore, r.backup.ID)
 	if err := commit(tx, context.WithoutCancel(ctx)); errors.Is(err, livedb.ErrBusy) {
 		return fmt.Errorf("restore: commit: %w", err) // the transaction is still open
 	} else if err != nil {
@@ -210,7 +309,8 @@ func (e *commitError) Unwrap() error { return e.err }
 
 // exchangeFailed ends a restore whose exchange failed with cause. The safety backup is
 // removed only where it is proven that the state which it holds is still the database's.
-func (m *Manager) exchangeFailed(ctx context.Context, tx *pages.WriteTx, safety Backup, res *RestoreResult, cause error) error {
+func (r *restoring) exchangeFailed(ctx context.Context, tx *pages.WriteTx, safety Backup, cause error) error {
+	m := r.m
 	var failed *commitError
 	uncertain := errors.As(cause, &failed)
 	if err := tx.Rollback(); err != nil {
@@ -226,8 +326,8 @@ func (m *Manager) exchangeFailed(ctx context.Context, tx *pages.WriteTx, safety 
 		return hint(fmt.Errorf("%w; whether the restore took effect is not known yet (%w): safety backup %s is kept", cause, err, safety.ID),
 			"look at the database; "+undo)
 	case pages.TookEffect(tx.Cookie(), now):
-		res.SafetyBackup = &safety.ID
-		m.rememberRestore(res.outcome(m))
+		r.res.SafetyBackup = &safety.ID
+		m.rememberRestore(r.outcome())
 		return hint(fmt.Errorf("%w; the restore took effect all the same: safety backup %s is kept", cause, safety.ID), undo)
 	case uncertain: // a crash can still bring back what was written to the log
 		return hint(fmt.Errorf("%w; the database has the state from before the restore: safety backup %s is kept all the same", cause, safety.ID),
@@ -238,9 +338,52 @@ func (m *Manager) exchangeFailed(ctx context.Context, tx *pages.WriteTx, safety 
 
 // forget drops a safety backup of a state that was not replaced after all.
 func (m *Manager) forget(ctx context.Context, id string) error {
-	err := m.cat.Delete(context.WithoutCancel(ctx), id)
-	if err != nil {
+	if err := m.cat.Delete(context.WithoutCancel(ctx), id); err != nil {
 		return fmt.Errorf("remove the safety backup that is not needed: %w", err)
 	}
 	return nil
+}
+
+// pend records a restore whose transaction is complete except for its
+// commit: if the process dies right after that, nothing else says that it was made.
+func (r *restoring) pend(tx *pages.WriteTx, safety Backup) {
+	o := catalog.RestoreOutcome{ID: r.backup.ID, At: r.m.now(), Action: "restore", Safety: safety.ID}
+	r.m.rememberState("restore", func(s *catalog.State) { s.Restoring = &catalog.Restoring{RestoreOutcome: o, Cookie: tx.Cookie()} })
+}
+
+// resolveRestore finds out whether a pending restore was committed when its process died.
+// The caller holds the operation lock. Where the database cannot be read, the next
+// operation tries again.
+func (m *Manager) resolveRestore(ctx context.Context) {
+	state, err := m.cat.State()
+	if err != nil || state.Restoring == nil {
+		return // an operation that needs the state gets the error
+	}
+	now, err := m.cookie(ctx)
+	if err != nil {
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRestore, Backup: state.Restoring.ID, Err: err,
+			Message: "whether a restore that was cut short was committed is not known yet"})
+		return
+	}
+	committed := pages.TookEffect(state.Restoring.Cookie, now)
+	m.remembering("restore", func(tx *catalogfile.Tx) {
+		if r := tx.State().Restoring; r != nil && committed {
+			restored(tx, r.RestoreOutcome)
+		}
+		tx.State().Restoring = nil
+	})
+	if committed {
+		m.ev.emit(ctx, Event{Type: EventRestoreReset, Operation: OpRestore, Backup: state.Restoring.ID, Path: m.cfg.Database,
+			Message: "a restore that was cut short had been committed"})
+	}
+}
+
+// cookie is the database's schema cookie.
+func (m *Manager) cookie(ctx context.Context) (c uint32, err error) {
+	s, err := m.pin(ctx, livedb.Options{})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return uint32(s.Info().SchemaVersion), nil
 }

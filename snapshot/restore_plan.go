@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -30,19 +31,14 @@ type RestorePlan struct {
 	bound planBinding
 }
 
-// planBinding is what a plan takes for granted.
+// planBinding is what a plan takes for granted: commits of the database's writers do not
+// change it.
 type planBinding struct {
-	database string // path
-	standing standing
-	state    catalog.VerifyState // of the backup
-}
-
-// standing is what the live database is, as far as a plan depends on it: commits of
-// its writers do not change it.
-type standing struct {
-	file     livedb.ID         // of the main file; zero where there is none or it is empty
-	restored string            // id and time of the last restore
-	known    integrity.Verdict // by the catalog
+	database string              // path
+	file     livedb.ID           // of the main file; zero where there is none or it is empty
+	restored string              // id and time of the last restore
+	verdict  integrity.Verdict   // on the database, by the catalog
+	backup   catalog.VerifyState // of the backup
 }
 
 // PlanRestore says what restoring the backup would cost, and whether it can be undone.
@@ -75,8 +71,12 @@ func (m *Manager) planRestore(ctx context.Context, id string) (RestorePlan, erro
 	if err != nil {
 		return RestorePlan{}, err
 	}
+	all, err := m.cat.Entries()
+	if err != nil {
+		return RestorePlan{}, err
+	}
 	// Before the check: what changes meanwhile then shows as a change.
-	stand, print, err := m.standing(state)
+	bound, fingerprint, err := m.bindPlan(e, state)
 	if err != nil {
 		return RestorePlan{}, err
 	}
@@ -85,30 +85,25 @@ func (m *Manager) planRestore(ctx context.Context, id string) (RestorePlan, erro
 		return RestorePlan{}, err
 	}
 	now := m.now()
-	p := RestorePlan{Backup: e.Public(), bound: planBinding{m.cfg.Database, stand, e.Verification.State}}
-	switch *worse(report.Verdict, state) {
-	case integrity.Healthy, integrity.Violations:
-		// What cannot be told in time the restore tells, and stops.
-		ctx, cancel := context.WithTimeout(ctx, statusPatience)
-		p.SafetyBackup = !m.damagedByJournal(ctx)
+	p := RestorePlan{Backup: e.Public(), bound: bound}
+	if v := *worse(report.Verdict, state); v == integrity.Healthy || v == integrity.Violations {
+		// What does not become known in time the restore finds out, and stops.
+		wait, cancel := context.WithTimeout(ctx, statusPatience)
+		damaged, err := m.damagedByJournal(wait)
+		late := wait.Err() != nil && ctx.Err() == nil
 		cancel()
-	}
-	same := false
-	if p.SafetyBackup {
-		if same, err = m.isImage(e, print); err != nil {
+		if err != nil && !late {
 			return RestorePlan{}, err
 		}
+		p.SafetyBackup = !damaged
 	}
-	if !same {
-		since, err := m.takenAt(e, now)
-		if err != nil {
-			return RestorePlan{}, err
-		}
+	if !p.SafetyBackup || !holdsImage(all, e, fingerprint) {
+		since := takenAt(all, e, now)
 		p.LosesSince, p.LosesSeconds = &since, int64(max(0, now.Sub(since))/time.Second)
 	}
 	live := int64(0) // bytes to be saved
 	if p.SafetyBackup {
-		live = max(print.Main.Size, print.WAL.Size)
+		live = max(fingerprint.Main.Size, fingerprint.WAL.Size)
 		if err := durable.Preflight(m.cfg.Dir, m.estimate(live)); err != nil {
 			return RestorePlan{}, fmt.Errorf("safety backup: %w", err)
 		}
@@ -117,66 +112,58 @@ func (m *Manager) planRestore(ctx context.Context, id string) (RestorePlan, erro
 	return p, nil
 }
 
-// standing looks at the database's file, and at what the catalog knows of it.
-func (m *Manager) standing(state catalog.State) (standing, livedb.Fingerprint, error) {
-	s := standing{known: *worse(integrity.Healthy, state)}
+// bindPlan looks at what a plan to restore e depends on.
+func (m *Manager) bindPlan(e Backup, state catalog.State) (planBinding, livedb.Fingerprint, error) {
+	b := planBinding{database: m.cfg.Database, verdict: *worse(integrity.Healthy, state), backup: e.Verification.State}
 	if r := state.LastRestore; r != nil {
-		s.restored = r.ID + " " + r.At.UTC().Format(time.RFC3339Nano)
+		b.restored = r.ID + " " + r.At.UTC().Format(time.RFC3339Nano)
 	}
-	print, err := livedb.TakeFingerprint(m.cfg.Database)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, print, nil
+	fingerprint, err := fingerprintOf(m.cfg.Database)
+	if fingerprint.Main.Size > 0 {
+		b.file = fingerprint.Main.ID
 	}
-	if err == nil && print.Main.Size > 0 {
-		s.file = print.Main.ID
-	}
-	return s, print, err
+	return b, fingerprint, err
 }
 
-// isImage reports whether print proves that the database holds the very image of e:
-// unchanged since e, or since a newer backup of the same image.
-func (m *Manager) isImage(e Backup, print livedb.Fingerprint) (bool, error) {
-	all, err := m.cat.Entries()
-	if err != nil {
-		return false, err
+// fingerprintOf is the fingerprint of a database, zero where there is none.
+func fingerprintOf(path string) (livedb.Fingerprint, error) {
+	fingerprint, err := livedb.TakeFingerprint(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return livedb.Fingerprint{}, nil
 	}
-	for _, b := range all {
-		if b.ImageBLAKE3 == e.ImageBLAKE3 && b.Usable() && originOf(b).Unchanged(print) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return fingerprint, err
+}
+
+// holdsImage reports whether the fingerprint proves that the database holds the very image
+// of e: unchanged since e, or since another backup of the same image.
+func holdsImage(all []Backup, e Backup, fingerprint livedb.Fingerprint) bool {
+	return slices.ContainsFunc(all, func(b Backup) bool {
+		return b.ImageBLAKE3 == e.ImageBLAKE3 && b.Usable() && originOf(b).Unchanged(fingerprint)
+	})
 }
 
 // takenAt is a time after which nothing is in e for sure. That is e's own date,
-// unless the order of the backups contradicts it: then a clock was wrong, and only
-// the date of an earlier backup can be relied on, or none.
-func (m *Manager) takenAt(e Backup, now time.Time) (time.Time, error) {
-	all, err := m.cat.Entries() // newest first
-	if err != nil {
-		return time.Time{}, err
-	}
+// unless the order of the backups, newest first, contradicts it: then a clock was wrong,
+// and only the date of an earlier backup can be relied on, or none.
+func takenAt(all []Backup, e Backup, now time.Time) time.Time {
 	latest := now // that e can have been taken
 	for _, b := range all {
-		switch {
-		case b.Seq > e.Seq && b.CreatedAt.Before(latest):
+		if b.Seq > e.Seq && b.CreatedAt.Before(latest) {
 			latest = b.CreatedAt
-		case b.Seq == e.Seq && !b.CreatedAt.After(latest):
-			return b.CreatedAt.UTC(), nil
-		case b.Seq < e.Seq && !b.CreatedAt.After(latest):
-			return b.CreatedAt.UTC(), nil
+		} else if b.Seq <= e.Seq && !b.CreatedAt.After(latest) {
+			return b.CreatedAt.UTC()
 		}
 	}
-	return time.Unix(0, 0).UTC(), nil
+	return time.Unix(0, 0).UTC()
 }
 
 const (
 	// restoreRate, in bytes a second, is for where nothing was measured yet: each part
 	// of a restore is faster on a modest machine.
 	restoreRate = 400e6
-	// telling is the size in bytes from which on the time that something took says
+	// measurable is the size in bytes from which on the time that something took says
 	// more about its size than about what every operation takes.
-	telling = 16 << 20
+	measurable = 16 << 20
 	// leastTime, in milliseconds, is for locks, syncing and looking at the result.
 	leastTime = 100
 )
@@ -205,14 +192,14 @@ type measured struct{ bytes, ms int64 }
 
 // scaled is how many milliseconds it will take for that many bytes.
 func (t measured) scaled(bytes int64) int64 {
-	if t.ms > 0 && t.bytes >= telling {
+	if t.ms > 0 && t.bytes >= measurable {
 		return int64(float64(t.ms) * float64(bytes) / float64(t.bytes))
 	}
 	return max(t.ms, int64(float64(bytes)/restoreRate*1000))
 }
 
 // PlanHolds returns [ErrStale] where p is no longer true. A restore asks that again,
-// when nothing can change any more: this is for who wants to know before.
+// when nothing can change any more.
 func (m *Manager) PlanHolds(p RestorePlan) error {
 	e, err := m.cat.Get(p.Backup.ID)
 	if err != nil {
@@ -222,7 +209,7 @@ func (m *Manager) PlanHolds(p RestorePlan) error {
 }
 
 // holds returns ErrStale where p is not, or no longer, true for a restore of e. The
-// caller holds the operation lock.
+// caller of a restore holds the operation lock.
 func (m *Manager) holds(p *RestorePlan, e Backup) error {
 	if p == nil {
 		return nil
@@ -231,46 +218,54 @@ func (m *Manager) holds(p *RestorePlan, e Backup) error {
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	stand, print, err := m.standing(state)
+	all, err := m.cat.Entries()
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	now, fingerprint, err := m.bindPlan(e, state)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	was := p.Backup
 	switch {
-	case p.bound.database != m.cfg.Database:
+	case p.bound.database != now.database:
 		return stale("it is of another database")
 	case was.ID != e.ID || was.Seq != e.Seq:
 		return stale("it is for backup " + was.ID)
-	case was.ImageBLAKE3 != e.ImageBLAKE3 || was.ArchiveBytes != e.ArchiveBytes || p.bound.state != e.Verification.State:
+	case was.ImageBLAKE3 != e.ImageBLAKE3 || was.ArchiveBytes != e.ArchiveBytes || p.bound.backup != now.backup:
 		return stale("the backup is not what it was then")
-	case p.bound.standing.file != stand.file:
-		return stale("the database was replaced meanwhile")
-	case p.bound.standing.restored != stand.restored:
+	case p.bound.file != now.file:
+		return stale(wasReplaced)
+	case p.bound.restored != now.restored:
 		return stale("a backup was restored meanwhile")
-	case p.bound.standing.known != stand.known:
+	case p.bound.verdict != now.verdict:
 		return stale("more has become known of the database's state")
-	}
-	if p.LosesSince == nil {
-		if same, err := m.isImage(e, print); err != nil {
-			return fmt.Errorf("restore: %w", err)
-		} else if !same {
-			return stale("nothing would have been lost, but the database has changed since")
-		}
+	case p.LosesSince == nil && !holdsImage(all, e, fingerprint):
+		return stale(hasChanged)
 	}
 	return nil
 }
 
-// stillThere is the part of holds that can be asked while the database is locked.
-func (m *Manager) stillThere(p *RestorePlan) error {
+const (
+	wasReplaced = "the database was replaced meanwhile"
+	hasChanged  = "nothing would have been lost, but the database has changed since"
+)
+
+// sameFile is the part of holds that can be asked while the database is locked.
+func (p *RestorePlan) sameFile(database string) error {
 	if p == nil {
 		return nil
 	}
-	stand, _, err := m.standing(catalog.State{})
+	fingerprint, err := fingerprintOf(database)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	if stand.file != p.bound.standing.file {
-		return stale("the database was replaced meanwhile")
+	var file livedb.ID
+	if fingerprint.Main.Size > 0 {
+		file = fingerprint.Main.ID
+	}
+	if file != p.bound.file {
+		return stale(wasReplaced)
 	}
 	return nil
 }
@@ -284,7 +279,7 @@ func (p *RestorePlan) saved(e Backup, safety *Backup) error {
 	case safety == nil && p.SafetyBackup:
 		return stale("the database can no longer be saved as a backup")
 	case p.LosesSince == nil && (safety == nil || safety.ImageBLAKE3 != e.ImageBLAKE3):
-		return stale("nothing would have been lost, but the database has changed since")
+		return stale(hasChanged)
 	}
 	return nil
 }

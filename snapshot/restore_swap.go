@@ -13,7 +13,6 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
-	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/swap"
 )
 
@@ -21,18 +20,16 @@ import (
 // before it was locked. A writer that commits that often in a row is in use.
 const swapTries = 5
 
-// swapRestore restores by replacing the database's file.
-type swapRestore struct {
-	m      *Manager
+// swapping is a restore that replaces the database's file.
+type swapping struct {
+	*restoring
 	target *swap.Target
-	backup Backup
-	plan   *RestorePlan
-	res    *RestoreResult
 	staged *durable.File // the proven image
 }
 
-// restoreSwap restores e by replacing the database's file.
-func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, plan *RestorePlan, res *RestoreResult) (err error) {
+// swap restores by replacing the database's file.
+func (r *restoring) swap(ctx context.Context) (err error) {
+	m := r.m
 	if m.cfg.BeforeSwap != nil {
 		if err := m.cfg.BeforeSwap(ctx); err != nil {
 			return fmt.Errorf("restore: BeforeSwap: %w", err)
@@ -45,12 +42,12 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 			}
 		}()
 	}
-	s := &swapRestore{m: m, target: m.target(ctx), backup: e, plan: plan, res: res}
+	s := &swapping{restoring: r, target: m.target(ctx)}
 	if err := s.target.WaitUnused(ctx); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	if s.staged, err = m.unpack(ctx, r, e, m.cfg.Database, 0o600); err != nil {
-		return m.condemn(ctx, e, err)
+	if s.staged, err = m.unpack(ctx, r.image, r.backup, m.cfg.Database); err != nil {
+		return m.markFailed(ctx, r.backup, err)
 	}
 	defer s.staged.Discard()
 	m.atPoint("unpacked")
@@ -60,12 +57,12 @@ func (m *Manager) restoreSwap(ctx context.Context, r *archive.Reader, e Backup, 
 	if err := s.run(ctx); err != nil {
 		return err
 	}
-	return m.checkRestored(ctx, e)
+	return m.checkRestored(ctx, r.backup)
 }
 
 // applyWAL leaves the database without sidecars where they are sound. A damaged one
 // stays as it is: the database will be quarantined whole.
-func (s *swapRestore) applyWAL(ctx context.Context) error {
+func (s *swapping) applyWAL(ctx context.Context) error {
 	if st, err := os.Stat(s.m.cfg.Database); err != nil || st.Size() == 0 || !s.target.HasSidecars() {
 		return nil // save looks at the file too, and says what is wrong with it
 	}
@@ -78,7 +75,7 @@ func (s *swapRestore) applyWAL(ctx context.Context) error {
 
 // run saves what the database holds, and replaces its file, if it did not change in
 // between.
-func (s *swapRestore) run(ctx context.Context) error {
+func (s *swapping) run(ctx context.Context) error {
 	for range swapTries {
 		token, err := takeToken(s.m.cfg.Database)
 		if err != nil {
@@ -89,8 +86,8 @@ func (s *swapRestore) run(ctx context.Context) error {
 			return err
 		}
 		in.Staged, in.Sum, in.Unchanged = s.staged, s.backup.ImageBLAKE3, token.Matches
-		in.Committing = func() { s.m.committing(ctx, "restore", s.backup.ID) }
-		in.Note = swap.Note{Backup: s.backup.ID, Operation: "restore"}
+		in.Committing = func() { s.m.committing(ctx, OpRestore, s.backup.ID) }
+		in.Note = swap.Note{Backup: s.backup.ID, Operation: string(OpRestore)}
 		if s.res.SafetyBackup != nil {
 			in.Note.Safety = *s.res.SafetyBackup
 		}
@@ -102,21 +99,21 @@ func (s *swapRestore) run(ctx context.Context) error {
 		}
 		if err == nil {
 			s.res.Quarantined = done.Kept
-			s.m.rememberRestore(s.res.outcome(s.m)) // with how long it took
-			s.m.reportQuarantined(ctx, "restore", done.Kept)
+			s.m.rememberRestore(s.outcome()) // with how long it took
+			s.m.reportQuarantined(ctx, OpRestore, done.Kept)
 			return nil
 		} else if !errors.Is(err, swap.ErrChanged) {
 			return fmt.Errorf("restore: %w", err)
 		}
 	}
-	return hint(&sentinelError{ErrBusy, fmt.Errorf("restore: %w, %d times", swap.ErrChanged, swapTries)}, "stop whatever writes to the database, then try again")
+	return hint(&sentinelError{ErrBusy, fmt.Errorf("restore: %w, %d times", swap.ErrChanged, swapTries)}, "stop the program that writes to the database, then try again")
 }
 
 // save keeps what the swap will replace: a sound database as a safety backup, and of
 // anything else it has the swap preserve the files.
-func (s *swapRestore) save(ctx context.Context) (swap.Swap, error) {
+func (s *swapping) save(ctx context.Context) (swap.Swap, error) {
 	m := s.m
-	if err := m.stillThere(s.plan); err != nil {
+	if err := s.Plan.sameFile(m.cfg.Database); err != nil {
 		return swap.Swap{}, err
 	}
 	st, err := os.Stat(m.cfg.Database)
@@ -125,47 +122,45 @@ func (s *swapRestore) save(ctx context.Context) (swap.Swap, error) {
 		if s.target.HasSidecars() {
 			return s.saveFiles(ctx)
 		}
-		return swap.Swap{}, s.plan.saved(s.backup, nil)
+		return swap.Swap{}, s.Plan.saved(s.backup, nil)
 	case err != nil:
 		return swap.Swap{}, fmt.Errorf("restore: %w", err)
-	case m.damagedFiles(ctx) != nil || m.damagedByJournal(ctx):
+	case m.damagedFiles(ctx) != nil:
 		return s.saveFiles(ctx)
 	}
-	b, err := s.safetyBackup(ctx)
+	if damaged, err := m.damagedByJournal(ctx); err != nil {
+		return swap.Swap{}, fmt.Errorf("restore: %w", err)
+	} else if damaged {
+		return s.saveFiles(ctx)
+	}
+	safety, err := s.saveBackup(ctx)
 	if isDamage(err) {
 		return s.saveFiles(ctx)
 	}
 	if err != nil {
-		return swap.Swap{}, err
+		return swap.Swap{}, fmt.Errorf("restore: safety backup: %w", err)
 	}
-	if err := s.plan.saved(s.backup, &b); err != nil {
-		return swap.Swap{}, errors.Join(err, m.forget(ctx, b.ID))
+	if err := s.Plan.saved(s.backup, &safety); err != nil {
+		return swap.Swap{}, errors.Join(err, m.forget(ctx, safety.ID))
 	}
-	s.res.SafetyBackup = &b.ID
+	s.res.SafetyBackup = &safety.ID
 	return swap.Swap{}, nil
 }
 
-// safetyBackup backs up what the swap will replace.
-func (s *swapRestore) safetyBackup(ctx context.Context) (b Backup, err error) {
-	wait, cancel := s.m.lockContext(ctx)
-	snap, err := pages.Begin(wait, s.m.cfg.Database, livedb.Options{ScratchDir: s.m.cfg.Dir})
-	cancel()
+// saveBackup backs up what the swap will replace. The file has to be let go of, too: else
+// it cannot be replaced.
+func (s *swapping) saveBackup(ctx context.Context) (_ Backup, err error) {
+	snap, err := s.m.pin(ctx, livedb.Options{})
 	if err != nil {
 		return Backup{}, err
 	}
-	b, err = s.m.store(ctx, snap, safetyRequest(s.backup), nil)
-	if closed := snap.Close(); closed != nil {
-		return Backup{}, fmt.Errorf("restore: safety backup: %w", closed) // the file is still ours to read: it cannot be replaced
-	}
-	if err != nil {
-		return Backup{}, fmt.Errorf("restore: safety backup: %w", err)
-	}
-	return b, nil
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	return s.safetyBacking().store(ctx, snap)
 }
 
 // saveFiles has the swap preserve the files as they are, with a check's report.
-func (s *swapRestore) saveFiles(ctx context.Context) (swap.Swap, error) {
-	if err := s.plan.saved(s.backup, nil); err != nil {
+func (s *swapping) saveFiles(ctx context.Context) (swap.Swap, error) {
+	if err := s.Plan.saved(s.backup, nil); err != nil {
 		return swap.Swap{}, err
 	}
 	report, err := s.m.look(ctx, integrity.LevelQuick, s.m.cfg.LockWait)
@@ -186,7 +181,7 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 				}
 			},
 			Warn: func(w swap.Warning) {
-				m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Path: w.Path, Err: w.Err, Message: w.Message})
+				m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRestore, Path: w.Path, Err: w.Err, Message: w.Message})
 			},
 		}}
 }
@@ -214,7 +209,7 @@ func (m *Manager) finishSwap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ev := Event{Type: EventRestoreReset, Operation: "restore", Backup: end.Note.Backup, Path: m.cfg.Database}
+	ev := Event{Type: EventRestoreReset, Operation: OpRestore, Backup: end.Note.Backup, Path: m.cfg.Database}
 	switch end.Outcome {
 	case swap.Completed:
 		ev.Message = "a restore that was cut short has been finished"
@@ -243,10 +238,7 @@ type stateToken struct {
 
 // takeToken takes the token of the present state.
 func takeToken(database string) (stateToken, error) {
-	fingerprint, err := livedb.TakeFingerprint(database)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
+	fingerprint, err := fingerprintOf(database)
 	return stateToken{database, fingerprint}, err
 }
 

@@ -2,22 +2,61 @@ package snapshot
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"modernc.org/sqlite/vfs"
+	modernc "modernc.org/sqlite"
 
 	"example.com/snapd/internal/sqlite"
 )
+
+// OpenBackup opens the database inside a backup for reading, straight from the
+// archive: nothing is restored, frames are decompressed as pages are asked for
+// and kept in a bounded cache. Writing fails. Closing the *sql.DB frees
+// everything. Good for queries; a scan of the whole image is faster on a file
+// that Restore wrote with RestoreOptions.To.
+//
+// A damaged archive is [ErrCorrupt], with the frame, and the backup is marked failed.
+// Damage beyond the schema shows when a query needs those pages: the query fails with
+// SQLite's error, and the backup is marked failed then. Other errors: [ErrNotFound].
+func (m *Manager) OpenBackup(ctx context.Context, id string) (_ *sql.DB, err error) {
+	image, err := m.openImage(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("open backup: %w", err)
+	}
+	c := &backupConnector{image: image}
+	c.Connector, err = modernc.NewConnector("file:" + imageName + "?mode=ro&immutable=1&vfs=" + image.fileSystem +
+		"&_pragma=query_only(1)&_pragma=trusted_schema(0)")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open backup: %w", err), c.Close())
+	}
+	db := sql.OpenDB(c)
+	var objects int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&objects); err != nil && image.backup.DatabaseBytes > 0 {
+		return nil, errors.Join(fmt.Errorf("open backup: %w", image.explain(err)), db.Close())
+	}
+	return db, nil
+}
+
+// backupConnector frees the image with the *sql.DB.
+type backupConnector struct {
+	driver.Connector
+	image *openImage
+}
+
+// Close is called by sql.DB.Close after the last connection.
+func (c *backupConnector) Close() error { return c.image.close() }
 
 // Table is a table, view or virtual table inside a backup.
 type Table struct {
 	Name string `json:"name"`
 	Type string `json:"type"` // "table", "view" or "virtual"
-	// Columns that a query sees; 0 where that could not be told, e.g. of a view on a
+	// Columns that a query sees; 0 where that could not be found out, e.g. of a view on a
 	// table that is gone.
 	Columns int `json:"columns"`
 	// Rows is nil for a view or a virtual table, and where counting took too long.
@@ -43,27 +82,14 @@ const (
 // two seconds at most, whatever the schema holds. Errors: [ErrNotFound],
 // [ErrCorrupt], [ErrRefused] for a schema of too many tables.
 func (m *Manager) Tables(ctx context.Context, id string) (_ []Table, err error) {
-	e, err := m.cat.Get(id)
-	if err != nil {
-		return nil, explain(fmt.Errorf("tables: %w", err))
-	}
-	r, err := m.openArchive(e)
-	if err != nil {
-		return nil, explain(fmt.Errorf("tables: %w", m.condemn(ctx, e, err)))
-	}
-	defer r.Close() // it was only read
-	image := &provenImage{Reader: r, failed: func(err error) { m.readFailed(context.WithoutCancel(ctx), e, err) }}
-	name, files, err := vfs.New(imageFS{image, e.CreatedAt})
+	image, err := m.openImage(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("tables: %w", err)
 	}
-	defer func() { err = errors.Join(err, files.Close()) }()
-	list, err := tablesIn(ctx, name)
-	if damage := image.failure(); damage != nil && err != nil {
-		err = damage // SQLite only says that it could not read
-	}
+	defer func() { err = errors.Join(err, image.close()) }()
+	list, err := tablesIn(ctx, image.fileSystem)
 	if err != nil {
-		return nil, explain(fmt.Errorf("tables: backup %s: %w", e.ID, err))
+		return nil, fmt.Errorf("tables: %w", image.explain(err))
 	}
 	return list, nil
 }

@@ -1,0 +1,322 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/pages"
+)
+
+// image is a state of the database that can be checked and copied: the open
+// transaction, or a private copy after the transaction has ended.
+type image struct {
+	live   livedb.Info
+	copyTo func(context.Context, io.Writer, func(int64)) error
+	judge  func(context.Context) (integrity.Report, error)
+	// concurrent: judge may run while copyTo does.
+	concurrent bool
+	end        func() error // ends the transaction, or removes the copy; may be called twice
+}
+
+// parallel reports whether the check may take a core while others compress. An
+// automatic backup has promised its host one.
+func (b *backing) parallel() bool { return b.req.Kind != catalog.Auto && b.m.allWorkers() > 1 }
+
+// capture opens the snapshot's image. In rollback-journal modes every writer waits for
+// our read lock, so the image is first copied out at disk speed.
+func (b *backing) capture(ctx context.Context, snap *pages.Snapshot) error {
+	b.began = b.m.now()
+	if snap.Info().JournalMode == "wal" || b.req.Trigger == catalog.TriggerPreRestore {
+		b.inPlace(snap)
+		return nil
+	}
+	if err := durable.Preflight(b.m.cfg.Dir, snap.Info().Bytes()); err != nil {
+		return fmt.Errorf("backup: spool: %w", err)
+	}
+	return b.spool(ctx, snap, snap.Close)
+}
+
+// inPlace reads the image in the transaction itself, which a restore keeps to the end.
+func (b *backing) inPlace(snap *pages.Snapshot) {
+	b.image = image{live: snap.Info(), copyTo: snap.CopyTo, end: snap.Close}
+	if b.req.Trigger == catalog.TriggerPreRestore {
+		b.end = func() error { return nil }
+	}
+	checked := snap.Tx
+	if second := snap.SecondReader(); second != nil {
+		checked, b.concurrent = second, true
+	}
+	b.judge = func(ctx context.Context) (integrity.Report, error) {
+		defer checked.Prefetch(ctx)()
+		return integrity.CheckTx(ctx, checked.Conn(), integrity.Options{Level: integrity.LevelQuick})
+	}
+}
+
+// spool copies the image to a private file, and has release let go of the snapshot.
+func (b *backing) spool(ctx context.Context, snap *pages.Snapshot, release func() error) (err error) {
+	m, live := b.m, snap.Info()
+	spool, err := durable.Scratch(m.cfg.Dir, "spool")
+	if err != nil {
+		return fmt.Errorf("backup: spool: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, spool.Close())
+		}
+	}()
+	if err := snap.Spool(ctx, spool, b.phase(ctx, PhaseSpool, live.Bytes())); err != nil {
+		return err
+	}
+	m.atPoint("spooled")
+	if err := release(); err != nil {
+		return fmt.Errorf("backup: end snapshot: %w", err)
+	}
+	b.image = image{live: live, concurrent: b.parallel(), end: spool.Close}
+	b.copyTo = func(ctx context.Context, w io.Writer, progress func(int64)) error {
+		return copyFile(ctx, w, spool, live.Bytes(), progress)
+	}
+	b.judge = func(ctx context.Context) (integrity.Report, error) {
+		report, err := integrity.CheckCopy(ctx, spool.Name(), integrity.Options{Level: integrity.LevelQuick})
+		report.Path = m.cfg.Database
+		return report, err
+	}
+	return nil
+}
+
+// copyFile writes size bytes of r to w in order.
+func copyFile(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, progress func(int64)) error {
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < size; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(int64(len(buf)), size-off)
+		if _, err := r.ReadAt(buf[:n], off); err != nil {
+			return fmt.Errorf("backup: read the private copy: %w", err)
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return fmt.Errorf("backup: %w", err)
+		}
+		off += n
+		progress(off)
+	}
+	return nil
+}
+
+// stage compresses the image into a temporary file and proves what was stored.
+func (b *backing) stage(ctx context.Context) (err error) {
+	m := b.m
+	if err := durable.Preflight(m.cfg.Dir, m.estimate(b.live.Bytes())); err != nil {
+		b.startCheck(ctx, func() {}) // damage is worse news than a full disk
+		if verdict := b.verdict(); isDamage(verdict) {
+			return verdict
+		}
+		return fmt.Errorf("backup: %w", err)
+	}
+	var path string
+	if b.id, path, err = m.cat.NewFile(b.req.Kind, b.began); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	if b.file, err = durable.Create(path, 0o600); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.file.Discard())
+		}
+	}()
+	if err := b.compress(ctx); err != nil {
+		return err
+	}
+	m.atPoint("compressed")
+	if err := b.readBack(ctx); err != nil {
+		return fmt.Errorf("backup: read back: %w", err)
+	}
+	b.took = m.now().Sub(b.began)
+	m.atPoint("staged")
+	return nil
+}
+
+// compress writes the image as an archive, and checks it before or meanwhile.
+func (b *backing) compress(ctx context.Context) error {
+	m := b.m
+	w, err := archive.NewWriter(b.file, archive.WriterOptions{
+		PageSize: b.live.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workersFor(b.req), ScratchDir: m.cfg.Dir,
+		Seed: b.seed, Base: b.base,
+	})
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	defer w.Abort()
+	if err := b.copyChecked(ctx, w); err != nil {
+		return err
+	}
+	if err := b.end(); err != nil { // the log of the database need not grow while we prove
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpBackup, Trigger: string(b.req.Trigger), Err: err,
+			Message: "the snapshot did not end well; the backup goes on"})
+	}
+	facts := b.facts()
+	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+		facts.Seq = tx.NextSeq()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if b.info, err = w.Finish(facts); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	return nil
+}
+
+// copyChecked copies the image to w, and returns once it has been checked as well.
+func (b *backing) copyChecked(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b.startCheck(ctx, cancel)
+	if !b.concurrent {
+		if err := b.verdict(); err != nil {
+			return err
+		}
+	}
+	err := b.copyTo(ctx, w, b.phase(ctx, PhaseCompress, b.live.Bytes()))
+	if err != nil && !isDamage(err) {
+		cancel()
+	}
+	// Damage that was in the way of copying is reported as the check sees it.
+	if verdict := b.verdict(); isDamage(verdict) || err == nil {
+		return verdict
+	}
+	return err
+}
+
+// check is the check of an image. report and err are good once done is closed.
+type check struct {
+	done   chan struct{}
+	report integrity.Report
+	err    error
+}
+
+// startCheck checks the image: at once, or concurrently with what follows. damaged is
+// called when it proves damage.
+func (b *backing) startCheck(ctx context.Context, damaged func()) {
+	b.phase(ctx, PhaseCheck, 0)
+	b.check = check{done: make(chan struct{})}
+	run := func() {
+		defer close(b.check.done)
+		if b.check.report, b.check.err = b.judge(ctx); b.check.err == nil && b.check.report.Damaged() {
+			damaged()
+		}
+	}
+	if b.concurrent {
+		go run()
+		return
+	}
+	run()
+}
+
+// verdict waits for the end of the check. It is a [CorruptError] where the image is
+// damaged.
+func (b *backing) verdict() error {
+	<-b.check.done
+	if b.check.err == nil && b.check.report.Damaged() {
+		return b.m.corrupt(b.check.report)
+	}
+	return b.check.err
+}
+
+// facts is what the archive keeps in addition to the image, enough to rebuild its entry.
+func (b *backing) facts() archive.Facts {
+	i, m := b.live, b.m
+	f := archive.Facts{
+		Database: m.cfg.base(), Kind: string(b.req.Kind), Trigger: string(b.req.Trigger), Note: b.req.Note, Pinned: b.req.Pin,
+		CreatedAt: b.began, DurationMS: m.now().Sub(b.began).Milliseconds(),
+		JournalMode: i.JournalMode, UserVersion: i.UserVersion, ApplicationID: i.ApplicationID,
+		SchemaVersion: i.SchemaVersion, Encoding: i.Encoding, AutoVacuum: i.AutoVacuum, SQLiteVersion: i.SQLiteVersion,
+	}
+	if !b.check.report.Damaged() {
+		f.CheckLevel = b.check.report.Level.String()
+	}
+	return f
+}
+
+// readBack proves the stored bytes: every frame's checksum, every page's
+// digest, and the image's against what was written.
+func (b *backing) readBack(ctx context.Context) error {
+	r, err := archive.NewReader(b.file, b.info.ArchiveBytes)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if got := r.Info().ImageBLAKE3; got != b.info.ImageBLAKE3 {
+		return fmt.Errorf("%w: image digest %s, wrote %s", archive.ErrDamaged, got, b.info.ImageBLAKE3)
+	}
+	return r.Verify(ctx, archive.CopyOptions{Workers: b.m.workersFor(b.req), Progress: b.phase(ctx, PhaseReadBack, b.info.ImageBytes)})
+}
+
+// close ends the transaction or removes the private copy, and removes what was staged
+// and not published. It may be called twice.
+func (b *backing) close() error {
+	var errs []error
+	if b.end != nil {
+		errs = append(errs, b.end())
+	}
+	if b.file != nil {
+		errs = append(errs, b.file.Discard())
+	}
+	return errors.Join(errs...)
+}
+
+// phase announces a phase and returns its meter.
+func (b *backing) phase(ctx context.Context, name Phase, total int64) func(int64) {
+	return b.m.progress(ctx, Event{Operation: OpBackup, Trigger: string(b.req.Trigger), Phase: name, Total: total})
+}
+
+// estimate guesses the stored size of an image from the newest backup's ratio.
+func (m *Manager) estimate(image int64) int64 {
+	if b, err := m.cat.Get("latest"); err == nil && b.DatabaseBytes > 0 {
+		return int64(float64(image) * min(1, 1.2*float64(b.ArchiveBytes)/float64(b.DatabaseBytes)))
+	}
+	return image / 2
+}
+
+// pageSeed is the seed of the page digests in this backup directory. The first backup
+// makes it; where the catalog lost it, it
+// is read from the newest readable archive.
+func (m *Manager) pageSeed(ctx context.Context) (archive.Seed, error) {
+	state, err := m.cat.State()
+	if err != nil {
+		return 0, err
+	}
+	if seed, err := archive.ParseSeed(state.PageSeed); err == nil {
+		return seed, nil
+	}
+	entries, err := m.cat.Entries() // newest first
+	if err != nil {
+		return 0, err
+	}
+	seed := archive.NewSeed()
+	for _, e := range entries {
+		if r, err := m.openArchive(e); err == nil {
+			seed = r.Seed()
+			r.Close() // it was only read
+			break
+		}
+	}
+	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+		if first, err := archive.ParseSeed(tx.State().PageSeed); err == nil {
+			seed = first // another process was faster
+		}
+		tx.State().PageSeed = seed.String()
+		return nil
+	})
+	return seed, err
+}
