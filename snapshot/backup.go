@@ -123,7 +123,7 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 		return Backup{}, err
 	}
 	defer snap.Close()
-	if err := m.refuseEmptied(snap); err != nil {
+	if err := b.refuseEmptied(snap); err != nil {
 		return Backup{}, err
 	}
 	b.from = &origin{Fingerprint: fingerprint}
@@ -163,25 +163,25 @@ func (m *Manager) corrupt(report Report) error {
 
 // refuseEmptied keeps a database that has become empty from covering up the
 // backups that hold its data: recovery would otherwise trust the empty one.
-func (m *Manager) refuseEmptied(snap *pages.Snapshot) error {
+func (b *backing) refuseEmptied(snap *pages.Snapshot) error {
 	if snap.Info().PageCount > 0 {
 		return nil
 	}
-	all, err := m.candidates()
+	all, err := b.m.candidates()
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	return hint(fmt.Errorf("backup: %w: %s has zero bytes, while %d backups hold data", ErrMissing, m.cfg.Database, len(all)),
+	return hint(fmt.Errorf("backup: %w: %s has zero bytes, while %d backups hold data", ErrMissing, b.m.cfg.Database, len(all)),
 		"run recover to put the newest backup back")
 }
 
 // store turns an open snapshot into a proven, listed backup.
-func (b *backing) store(ctx context.Context, snap *pages.Snapshot) (_ Backup, err error) {
+func (b *backing) store(ctx context.Context, snap *pages.Snapshot) (Backup, error) {
 	if err := b.capture(ctx, snap); err != nil {
 		return Backup{}, err
 	}
 	defer b.close()
-	if b.seed, err = b.m.pageSeed(ctx); err != nil {
+	if err := b.takeSeed(ctx); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
 	if err := b.stage(ctx); err != nil {

@@ -288,35 +288,33 @@ func (m *Manager) estimate(image int64) int64 {
 	return image / 2
 }
 
-// pageSeed is the seed of the page digests in this backup directory. The first backup
-// makes it; where the catalog lost it, it
-// is read from the newest readable archive.
-func (m *Manager) pageSeed(ctx context.Context) (archive.Seed, error) {
-	state, err := m.cat.State()
+// takeSeed takes the seed of the page digests in this backup directory. The first backup
+// makes it; where the catalog lost it, it comes from the newest readable archive.
+func (b *backing) takeSeed(ctx context.Context) error {
+	state, err := b.m.cat.State()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if seed, err := archive.ParseSeed(state.PageSeed); err == nil {
-		return seed, nil
+	if b.seed, err = archive.ParseSeed(state.PageSeed); err == nil {
+		return nil
 	}
-	entries, err := m.cat.Entries() // newest first
+	entries, err := b.m.cat.Entries() // newest first
 	if err != nil {
-		return 0, err
+		return err
 	}
-	seed := archive.NewSeed()
+	b.seed = archive.NewSeed()
 	for _, e := range entries {
-		if r, err := m.openArchive(e); err == nil {
-			seed = r.Seed()
+		if r, err := b.m.openArchive(e); err == nil {
+			b.seed = r.Seed()
 			r.Close() // it was only read
 			break
 		}
 	}
-	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+	return b.m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
 		if first, err := archive.ParseSeed(tx.State().PageSeed); err == nil {
-			seed = first // another process was faster
+			b.seed = first // another process was faster
 		}
-		tx.State().PageSeed = seed.String()
+		tx.State().PageSeed = b.seed.String()
 		return nil
 	})
-	return seed, err
 }

@@ -40,7 +40,7 @@ func TestBackupIsTheDatabase(t *testing.T) {
 					t.Errorf("file %q of id %q", e.File, e.ID)
 				}
 				if want := e.CreatedAt.UTC().Format("20060102_150405"); !strings.Contains(e.ID, want) {
-					t.Errorf("id %q does not tell the time %s in UTC", e.ID, want)
+					t.Errorf("id %q does not have the time %s in UTC", e.ID, want)
 				}
 				image := stockImage(t, b.m.ArchivePath(e))
 				if !bytes.Equal(image, readFile(t, b.m.Database())) {
@@ -125,14 +125,14 @@ func TestUnchangedDatabaseGetsNoNewBackup(t *testing.T) {
 			later(t, func(t *testing.T) {
 				b := newBench(t, mode)
 				first := b.auto()
-				before, app := b.stored(), b.beside()
+				before, app := b.stored(), b.appFiles()
 				if again := b.auto(); again.ID != first.ID {
 					t.Errorf("unchanged database was backed up again as %s", again.ID)
 				}
 				if after := b.stored(); after != before {
 					t.Errorf("the backup directory was written to:\n%s\nbefore:\n%s", after, before)
 				}
-				if after := b.beside(); after != app {
+				if after := b.appFiles(); after != app {
 					t.Errorf("the database's directory was written to:\n%s\nbefore:\n%s", after, app)
 				}
 				if n := len(b.rec.of(snapshot.EventUnchanged)); n != 1 {
@@ -169,7 +169,7 @@ func TestCheckpointIsNoChange(t *testing.T) {
 			t.Fatal("the checkpoint changed nothing: this test shows nothing")
 		}
 		if b.status().Covered {
-			t.Error("covered, although the files differ and nobody has looked inside")
+			t.Error("covered, although the files differ and the image was not compared")
 		}
 		if again := b.auto(); again.ID != first.ID {
 			t.Errorf("same content stored again as %s", again.ID)
@@ -202,9 +202,9 @@ func TestBackupInEveryJournalMode(t *testing.T) {
 			if _, err := app.Exec("UPDATE accounts SET name = '" + mode + "' WHERE id = 1"); err != nil {
 				t.Fatal(err)
 			}
-			before := b.beside()
+			before := b.appFiles()
 			e := b.manual()
-			if after := b.beside(); after != before {
+			if after := b.appFiles(); after != before {
 				t.Errorf("the backup changed the database's files:\n%s\nbefore:\n%s", after, before)
 			}
 			var now string
@@ -226,9 +226,9 @@ func TestBackupOfEveryVariant(t *testing.T) {
 	for _, v := range testdb.Variants() {
 		t.Run(v.Name, func(t *testing.T) {
 			b := benchOn(t, v.Create(t))
-			before := b.beside()
+			before := b.appFiles()
 			e := b.manual()
-			if after := b.beside(); after != before {
+			if after := b.appFiles(); after != before {
 				t.Errorf("the backup changed the database's files:\n%s\nbefore:\n%s", after, before)
 			}
 			if e.Verification.State != catalog.Verified {
@@ -352,7 +352,7 @@ func TestOddPaths(t *testing.T) {
 }
 
 // Lost: the file behind a link: sidecars, backups and the restored file belong
-// beside it, and the link must stay one.
+// next to it, and the link must stay one.
 func TestSymlinkedDatabase(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
@@ -448,7 +448,7 @@ func TestViolationsAreBackedUp(t *testing.T) {
 // would have, before the constraint was added.
 func violate(t *testing.T, b *bench) {
 	t.Helper()
-	testdb.Damaged(t, b.m.Database()) // integrity_check tells it at the end
+	testdb.Damaged(t, b.m.Database()) // integrity_check finds it at the end
 	b.exec("PRAGMA ignore_check_constraints=1; UPDATE companies SET employees = -5 WHERE id = 1")
 }
 

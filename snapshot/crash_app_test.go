@@ -13,7 +13,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// appWrites is the application starting on whatever it finds: it opens the
+// appWrites is the application starting on what it finds: it opens the
 // database, creating it if there is none, and commits. It returns whether that
 // was possible: a corrupt database answers with an error. A killed application
 // leaves its commit in the -wal.
@@ -43,7 +43,7 @@ func appWord(t *testing.T, db string) string {
 }
 
 // Lost if this fails: what users typed in after a crash, when the application is
-// started before snapd, onto whatever the crash left. Its commits must be there
+// started before snapd, on what the crash left. Its commits must be there
 // when snapd has tidied up, and what the swap was replacing must be found in a
 // backup or in quarantine.
 func TestApplicationStartsFirst(t *testing.T) {

@@ -48,7 +48,7 @@ func TestKilledWithPagesWritten(t *testing.T) {
 			t.Run("snapd first", func(t *testing.T) {
 				db := crash()
 				m := openManager(t, db)
-				b, err := m.Backup(t.Context(), snapshot.Manual("beside a half-done restore"))
+				b, err := m.Backup(t.Context(), snapshot.Manual("next to a half-done restore"))
 				if err != nil || b.Verification.State != catalog.Verified {
 					t.Fatalf("backup: %v %+v", err, b.Verification)
 				}
@@ -93,7 +93,7 @@ func TestDeletionCutShort(t *testing.T) {
 			if stage != "link moved" {
 				must(t, os.Remove(filepath.Join(dir, s.ids[0]+".db.zst")))
 			}
-			s.settle(t, db, stage)
+			s.finish(t, db, stage)
 		})
 	}
 }

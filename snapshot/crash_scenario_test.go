@@ -25,7 +25,7 @@ const (
 var operations = map[string]func(context.Context, *snapshot.Manager) error{
 	"open": func(context.Context, *snapshot.Manager) error { return nil },
 	"backup": func(ctx context.Context, m *snapshot.Manager) error {
-		_, err := m.Backup(ctx, snapshot.Manual("made beside crashes"))
+		_, err := m.Backup(ctx, snapshot.Manual("made between crashes"))
 		return err
 	},
 	"prune": func(ctx context.Context, m *snapshot.Manager) error {

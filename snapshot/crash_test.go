@@ -88,7 +88,7 @@ func (s *scenario) swept(t *testing.T, points int) {
 	}
 }
 
-// Lost if this fails: the promise that whatever instant the process dies at,
+// Lost if this fails: the promise that at every instant at which the process can die,
 // the database is the old one or the new one, and the next start finds its way.
 func TestKilledAtEveryPoint(t *testing.T) {
 	for _, s := range crashScenarios() {
@@ -103,7 +103,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 				if point == "" {
 					where = "not killed"
 				}
-				if s.settle(t, db, where) {
+				if s.finish(t, db, where) {
 					news++
 				} else {
 					olds++
@@ -140,7 +140,7 @@ func TestKilledTwice(t *testing.T) {
 					t.Fatalf("%s never reaches %q", s.op, first)
 				}
 				point := crashAt(t, "open", db, n)
-				s.settle(t, db, fmt.Sprintf("killed at %q, then at point %d of finishing it, %q", first, n, point))
+				s.finish(t, db, fmt.Sprintf("killed at %q, then at point %d of finishing it, %q", first, n, point))
 				if t.Failed() {
 					return
 				}
@@ -155,12 +155,12 @@ func TestKilledTwice(t *testing.T) {
 	}
 }
 
-// replaces tells whether the operation puts another database in place.
+// replaces reports whether the operation puts another database in place.
 func (s *scenario) replaces() bool { return s.op == "recover" || strings.HasPrefix(s.op, "restore") }
 
-// settle opens a Manager as the next start would and checks all that must hold.
+// finish opens a Manager as the next start would and checks all that must hold.
 // It returns whether the operation had its effect on the database.
-func (s *scenario) settle(t *testing.T, db, where string) (isNew bool) {
+func (s *scenario) finish(t *testing.T, db, where string) (isNew bool) {
 	t.Helper()
 	t.Logf("%s", where)
 	testdb.Damaged(t, db) // it is checked here
@@ -232,7 +232,7 @@ func (s *scenario) onlineOutcome(t *testing.T, db, where string) (isNew bool) {
 }
 
 // swapOutcome compares bytes: a swap leaves the old files untouched, or puts
-// the image there and no sidecar beside it.
+// the image there and no sidecar next to it.
 func (s *scenario) swapOutcome(t *testing.T, m *snapshot.Manager, db string, now map[string]string, where string) (isNew bool) {
 	t.Helper()
 	want := s.newest

@@ -193,8 +193,8 @@ func (b *bench) status() snapshot.Status {
 	return s
 }
 
-// beside lists the database's directory without the backup directory.
-func (b *bench) beside() string {
+// appFiles lists the database's directory without the backup directory.
+func (b *bench) appFiles() string {
 	b.t.Helper()
 	return drop(testdb.DirListing(b.t, filepath.Dir(b.m.Database())), "backups")
 }

@@ -79,7 +79,7 @@ const (
 // Tables lists what is in a backup, by name, straight from the archive: nothing is
 // restored, no view is evaluated and no virtual table queried. SQLite's own tables,
 // and those in which virtual tables keep their content, are left out. It takes some
-// two seconds at most, whatever the schema holds. Errors: [ErrNotFound],
+// two seconds at most, for any schema. Errors: [ErrNotFound],
 // [ErrCorrupt], [ErrRefused] for a schema of too many tables.
 func (m *Manager) Tables(ctx context.Context, id string) (_ []Table, err error) {
 	image, err := m.openImage(ctx, id)

@@ -89,7 +89,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// Lost: the page, and a core of the server, to a file that somebody uploaded: views
+// Lost: the page, and a core of the server, to an uploaded file: views
 // that double with each other, names without end, schemas that compute.
 func TestTablesOfHostileSchemas(t *testing.T) {
 	doubling := []string{"CREATE VIEW v0 AS SELECT 1 AS a"}

@@ -73,7 +73,7 @@ func TestQueriesOnABackup(t *testing.T) {
 	}
 }
 
-// Lost: a backup, changed by somebody who thought it was the database.
+// Lost: a backup, changed by a user who thought it was the database.
 func TestBackupCannotBeWritten(t *testing.T) {
 	b := newBench(t, "wal")
 	e := b.manual()
@@ -214,7 +214,7 @@ func TestLookIntoEveryVariant(t *testing.T) {
 	}
 }
 
-// Lost: the word that a backup is damaged, told as an I/O error of SQLite; or the mark
+// Lost: the word that a backup is damaged, reported as an I/O error of SQLite; or the mark
 // that keeps recovery from trusting it.
 func TestDamagedBackupIsNotOpened(t *testing.T) {
 	b := newBench(t, "wal")

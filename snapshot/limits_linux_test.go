@@ -56,7 +56,7 @@ func TestUnwritableBackupDirectory(t *testing.T) {
 			chmod(t, 0o555, b.m.Dir())
 			t.Cleanup(func() { os.Chmod(b.m.Dir(), 0o700) })
 		}
-		before := b.beside() + b.stored()
+		before := b.appFiles() + b.stored()
 		testdb.AsNobody(t, func() {
 			b.reopen()
 			calls := map[string]error{"run": b.m.Run(t.Context()), "recover": second(b.m.Recover(t.Context())),
@@ -80,7 +80,7 @@ func TestUnwritableBackupDirectory(t *testing.T) {
 			b.reopen() // who has made no backup knows of no failure
 			b.wants(snapshot.Protected, "")
 		})
-		if now := b.beside() + b.stored(); now != before {
+		if now := b.appFiles() + b.stored(); now != before {
 			t.Errorf("something was changed:\n%s\nbefore:\n%s", now, before)
 		}
 	}
@@ -152,7 +152,7 @@ func TestRecoverUnreadableDatabase(t *testing.T) {
 				t.Fatal(err)
 			}
 			writeFile(t, b.m.Database(), image)
-			before := b.beside()
+			before := b.appFiles()
 			undo := hide(b.m.Database())
 			testdb.AsNobody(t, func() {
 				rec, err := b.m.Recover(t.Context())
@@ -164,7 +164,7 @@ func TestRecoverUnreadableDatabase(t *testing.T) {
 				}
 			})
 			undo()
-			if now := b.beside(); now != before || len(glob(t, dir, "corrupted_*")) > 0 {
+			if now := b.appFiles(); now != before || len(glob(t, dir, "corrupted_*")) > 0 {
 				t.Errorf("something was touched:\n%s\nbefore:\n%s", now, before)
 			}
 		})

@@ -31,9 +31,9 @@ func TestOpenTouchesNothing(t *testing.T) {
 		t.Errorf("default directory %s", b.m.Dir())
 	}
 	b.several(2)
-	before, app := b.stored(), b.beside()
+	before, app := b.stored(), b.appFiles()
 	b.reopen()
-	if b.stored() != before || b.beside() != app {
+	if b.stored() != before || b.appFiles() != app {
 		t.Errorf("Open changed something:\n%s\nbefore:\n%s", b.stored(), before)
 	}
 }
@@ -221,7 +221,7 @@ func TestNewerArchive(t *testing.T) {
 	newer := b.auto()
 	raise(t, b.m.ArchivePath(newer))
 	b.mark("now")
-	before := b.beside()
+	before := b.appFiles()
 	if _, err := b.m.Restore(t.Context(), newer.ID, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrVersion) || snapshot.Code(err) != "newer_version" {
 		t.Errorf("restore: %v (code %s)", err, snapshot.Code(err))
 	}
@@ -231,7 +231,7 @@ func TestNewerArchive(t *testing.T) {
 	if _, err := b.m.OpenBackup(t.Context(), newer.ID); !errors.Is(err, snapshot.ErrVersion) {
 		t.Errorf("look: %v", err)
 	}
-	if b.beside() != before {
+	if b.appFiles() != before {
 		t.Error("the database was touched")
 	}
 	b.damage()

@@ -144,7 +144,7 @@ func TestCancelRecoveryInEveryPhase(t *testing.T) {
 	}
 	for _, phase := range phases {
 		b := fresh()
-		before := b.beside()
+		before := b.appFiles()
 		ctx, stop := b.cancelledIn(phase)
 		rec, err := b.m.Recover(ctx)
 		stop()
@@ -153,8 +153,8 @@ func TestCancelRecoveryInEveryPhase(t *testing.T) {
 				t.Errorf("cancelled in %s: %v %v", phase, rec.Action, err)
 			}
 			b.sound()
-		} else if !errors.Is(err, context.Canceled) || b.beside() != before {
-			t.Errorf("cancelled in %s: %v, and the database changed: %v", phase, err, b.beside() != before)
+		} else if !errors.Is(err, context.Canceled) || b.appFiles() != before {
+			t.Errorf("cancelled in %s: %v, and the database changed: %v", phase, err, b.appFiles() != before)
 		}
 		b.noDebris()
 	}

@@ -53,7 +53,7 @@ type Recovery struct {
 // time) is an error, and nothing is touched. Errors: [ErrBusy], [ErrMissing]
 // (with OnMissing fail), [ErrNoUsableBackup], *integrity.CheckError.
 func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
-	r := &recovery{m: m, began: m.now()}
+	r := &recovery{replacing: replacing{m, OpRecover, m.now()}}
 	op := &operation{kind: OpRecover, result: func() any { return r.out }}
 	err := m.perform(ctx, op, func(ctx context.Context) (_ Event, err error) {
 		m.start(ctx, "")
@@ -78,7 +78,7 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 // returns what Recover would do. It changes nothing. Errors: *integrity.CheckError
 // where the check or the trial could not be made.
 func (m *Manager) PlanRecovery(ctx context.Context) (_ RecoveryPlan, err error) {
-	r := &recovery{m: m, target: m.target(ctx), dryRun: true}
+	r := &recovery{replacing: replacing{m, OpRecover, m.now()}, target: m.target(ctx), dryRun: true}
 	report, err := m.look(ctx, integrity.LevelQuick, m.cfg.LockWait)
 	if err != nil {
 		return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
@@ -95,10 +95,9 @@ func (m *Manager) PlanRecovery(ctx context.Context) (_ RecoveryPlan, err error) 
 
 // recovery is one recovery on its way from the check to its outcome.
 type recovery struct {
-	m      *Manager
+	replacing
 	target *swap.Target
-	dryRun bool // the plan is all that is wanted
-	began  time.Time
+	dryRun bool       // the plan is all that is wanted
 	token  stateToken // of the state that was checked
 	trial  privateCopy
 	out    Recovery
@@ -270,7 +269,7 @@ func (r *recovery) leave(ctx context.Context) error {
 func (r *recovery) quarantined(ctx context.Context, kept string) {
 	if kept != "" {
 		r.out.Quarantined = &kept
-		r.m.reportQuarantined(ctx, OpRecover, kept)
+		r.reportQuarantined(ctx, kept)
 	}
 }
 
@@ -300,7 +299,7 @@ func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, err er
 		return nil, m.markFailed(ctx, e, err)
 	}
 	defer a.Close()
-	f, err := m.unpack(ctx, a, e, m.cfg.Database)
+	f, err := r.unpack(ctx, a, e, m.cfg.Database)
 	if err != nil {
 		return nil, m.markFailed(ctx, e, err)
 	}
@@ -325,9 +324,9 @@ func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, e Backu
 	if err := r.swap(ctx, swap.Swap{Staged: staged, Sum: e.ImageBLAKE3, Preserve: preserve, Note: swap.Note{Backup: e.ID}}); err != nil {
 		return err
 	}
-	r.m.rememberRestore(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.m.since(r.began)})
+	r.m.rememberRestore(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.took()})
 	r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
-	if err := r.m.checkRestored(ctx, e); err != nil {
+	if err := r.checkRestored(ctx, e); err != nil {
 		return err
 	}
 	r.m.ev.emit(ctx, Event{Type: EventRestored, Operation: OpRecover, Backup: e.ID, Path: r.m.cfg.Database,
@@ -346,7 +345,7 @@ func (r *recovery) installRepair(ctx context.Context, done repair.Result) error 
 		return err
 	}
 	r.out.Action, r.out.Repair = ActionRepaired, &done
-	if err := r.m.checkRestored(ctx, Backup{}); err != nil {
+	if err := r.checkRestored(ctx, Backup{}); err != nil {
 		return err
 	}
 	r.m.ev.emit(ctx, Event{Type: EventRepaired, Operation: OpRecover, Path: r.m.cfg.Database,
@@ -357,7 +356,7 @@ func (r *recovery) installRepair(ctx context.Context, done repair.Result) error 
 // swap puts s in place, if the database is still what was checked.
 func (r *recovery) swap(ctx context.Context, s swap.Swap) error {
 	s.Report, s.Unchanged, s.Note.Operation = r.out.Report, r.token.Matches, string(OpRecover)
-	s.Committing = func() { r.m.committing(ctx, OpRecover, s.Note.Backup) }
+	s.Committing = func() { r.committing(ctx, s.Note.Backup) }
 	done, err := r.target.Run(ctx, s)
 	if err != nil {
 		return err
@@ -394,8 +393,8 @@ func (m *Manager) candidates() ([]Backup, error) {
 	return usable, nil
 }
 
-// recoveryFor is the plan that Status shows for a damaged or missing database, by what
-// the last check found, without trying a repair. nil where nothing is wrong.
+// recoveryFor is the plan that Status shows for a damaged or missing database, from
+// the findings of the last check, without trying a repair. nil where nothing is wrong.
 func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, probe Report, state catalog.State) *RecoveryPlan {
 	if verdict == nil || *verdict == integrity.Healthy || *verdict == integrity.Violations {
 		return nil

@@ -41,7 +41,7 @@ func recoverMissing(t *testing.T, state string, backups bool, on snapshot.OnMiss
 		writeFile(t, b.m.Database(), nil)
 	}
 	testdb.Damaged(t, b.m.Database())
-	before := b.beside()
+	before := b.appFiles()
 	if backups && (on == "" || on == snapshot.MissingRestore) {
 		if rec := b.recovers(id); string(rec.Verdict) != state || rec.Quarantined != nil || b.marked() != "saved" {
 			t.Errorf("recovery %+v, mark %q", rec, b.marked())
@@ -59,7 +59,7 @@ func recoverMissing(t *testing.T, state string, backups bool, on snapshot.OnMiss
 	} else if err != nil {
 		t.Error(err)
 	}
-	if after := b.beside(); after != before {
+	if after := b.appFiles(); after != before {
 		t.Errorf("something was touched:\n%s\nbefore:\n%s", after, before)
 	}
 }
@@ -83,10 +83,10 @@ func TestRecoverMissingWithOrphans(t *testing.T) {
 				t.Errorf("the orphan was not kept: %v", kept)
 			}
 			if left := glob(t, filepath.Dir(b.m.Database()), "data.db-*"); len(left) > 0 || b.marked() != "saved" {
-				t.Errorf("beside the restored database: %v; mark %q", left, b.marked())
+				t.Errorf("next to the restored database: %v; mark %q", left, b.marked())
 			}
 			if rec.Quarantined == nil || filepath.Base(*rec.Quarantined) != kept[0] {
-				t.Errorf("recovery %+v tells nothing of %v", rec, kept)
+				t.Errorf("recovery %+v says nothing of %v", rec, kept)
 			}
 		})
 	}

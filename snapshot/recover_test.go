@@ -53,12 +53,12 @@ func TestRecoverLeavesHealthyDatabaseAlone(t *testing.T) {
 			b := newBench(t, mode)
 			b.auto()
 			b.mark("newer than the backup")
-			before := b.beside()
+			before := b.appFiles()
 			rec, err := b.m.Recover(t.Context())
 			if err != nil || rec.Action != snapshot.ActionNone || rec.Verdict != integrity.Healthy || rec.Restored != nil || rec.Quarantined != nil {
 				t.Errorf("recover: %+v %v", rec, err)
 			}
-			if after := b.beside(); after != before {
+			if after := b.appFiles(); after != before {
 				t.Errorf("recover changed a healthy database:\n%s\nbefore:\n%s", after, before)
 			}
 			if seen := b.rec.of(snapshot.EventChecked); len(seen) != 1 || seen[0].Message != "database integrity check passed" {
@@ -76,16 +76,16 @@ func TestRecoverLeavesViolationsAlone(t *testing.T) {
 			b := newBench(t, mode)
 			b.auto()
 			violate(t, b)
-			before := b.beside()
+			before := b.appFiles()
 			rec, err := b.m.Recover(t.Context())
 			if err != nil || rec.Action != snapshot.ActionNone || rec.Verdict != integrity.Violations {
 				t.Errorf("recover: %+v %v", rec, err)
 			}
-			if after := b.beside(); after != before {
+			if after := b.appFiles(); after != before {
 				t.Errorf("the database was touched:\n%s\nbefore:\n%s", after, before)
 			}
 			if len(b.rec.of(snapshot.EventWarning)) == 0 {
-				t.Error("nobody is told of the violations")
+				t.Error("no event reports the violations")
 			}
 			if s := b.status(); *s.Database.Verdict != integrity.Violations || s.State != snapshot.Protected {
 				t.Errorf("status %+v", s)
@@ -162,12 +162,12 @@ func checkQuarantine(t *testing.T, b *bench, rec snapshot.Recovery, broken []byt
 			t.Errorf("%s: %v %v", name, st.Mode(), err)
 		}
 	}
-	var told integrity.Report
-	if err := json.Unmarshal(readFile(t, report), &told); err != nil {
+	var saved integrity.Report
+	if err := json.Unmarshal(readFile(t, report), &saved); err != nil {
 		t.Fatal(err)
 	}
-	if told.Path != b.m.Database() || told.Verdict != rec.Verdict || len(told.Findings) == 0 {
-		t.Errorf("report %+v", told)
+	if saved.Path != b.m.Database() || saved.Verdict != rec.Verdict || len(saved.Findings) == 0 {
+		t.Errorf("report %+v", saved)
 	}
 	events := b.rec.of(snapshot.EventQuarantined)
 	if len(events) != 1 || events[0].Path != kept {
@@ -194,7 +194,7 @@ func TestQuarantineKeepsTheLog(t *testing.T) {
 		t.Error("the quarantined log is another one")
 	}
 	if _, err := os.Stat(wal); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the old log lies beside the restored database: %v", err)
+		t.Errorf("the old log is next to the restored database: %v", err)
 	}
 	out := filepath.Join(t.TempDir(), "out.db")
 	writeFile(t, out, stockImage(t, b.m.ArchivePath(good)))
@@ -264,8 +264,8 @@ func TestRecoverTriesOlderBackups(t *testing.T) {
 	if b.latest() != made[0].File {
 		t.Errorf("latest is %s", b.latest())
 	}
-	if told := b.rec.of(snapshot.EventWarning, snapshot.EventReconciled); len(told) < 2 {
-		t.Errorf("told: %+v", told)
+	if events := b.rec.of(snapshot.EventWarning, snapshot.EventReconciled); len(events) < 2 {
+		t.Errorf("events: %+v", events)
 	}
 }
 
@@ -280,7 +280,7 @@ func TestRecoverWithoutUsableBackup(t *testing.T) {
 					b.damageArchive(b.manual())
 				}
 				b.damage()
-				before := b.beside()
+				before := b.appFiles()
 				for range 2 {
 					rec, err := b.m.Recover(t.Context())
 					if !errors.Is(err, snapshot.ErrNoUsableBackup) || snapshot.Code(err) != "no_usable_backup" || snapshot.Hint(err) == "" {
@@ -290,7 +290,7 @@ func TestRecoverWithoutUsableBackup(t *testing.T) {
 						t.Errorf("recovery %+v", rec)
 					}
 				}
-				if after := b.beside(); after != before {
+				if after := b.appFiles(); after != before {
 					t.Errorf("the original was touched:\n%s\nbefore:\n%s", after, before)
 				}
 				if kept := glob(t, b.m.Dir(), "corrupted_*"); len(kept) > 0 {
@@ -346,19 +346,19 @@ func TestRecoverLockedDatabase(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				b := newBench(t, c.mode, func(c *snapshot.Config) { c.LockWait = 150 * time.Millisecond })
 				b.auto()
-				// Broken first: a connection reads its first page anew only when it begins.
+				// Broken first: a connection reads its first page again only when it begins.
 				if damaged {
 					testdb.ZeroPage(t, b.m.Database(), 9)
 				}
 				app := shell(t, b.m.Database(), c.lock)
-				before := b.beside()
+				before := b.appFiles()
 				rec, err := b.m.Recover(t.Context())
 				// With its log's index in memory, a connection in WAL mode leaves the files readable.
 				seenHealthy := !damaged && c.mode == "wal" && err == nil && rec.Action == snapshot.ActionNone
 				if !seenHealthy && (!errors.Is(err, snapshot.ErrBusy) || snapshot.Code(err) != "busy") {
 					t.Errorf("got %v, did %+v", err, rec)
 				}
-				if after := b.beside(); after != before || len(glob(t, b.m.Dir(), "corrupted_*")) > 0 {
+				if after := b.appFiles(); after != before || len(glob(t, b.m.Dir(), "corrupted_*")) > 0 {
 					t.Errorf("something was touched:\n%s\nbefore:\n%s", after, before)
 				}
 				app()
@@ -412,7 +412,7 @@ func shell(t *testing.T, path, sql string) (end func()) {
 // under it.
 func TestRecoverWaitsForOpenConnections(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("NOT TESTED: only Linux tells who has a file open")
+		t.Skip("NOT TESTED: only Linux says who has a file open")
 	}
 	for _, who := range []string{"another process", "this process"} {
 		for _, mode := range []string{"wal", "delete"} {
@@ -433,12 +433,12 @@ func TestRecoverWaitsForOpenConnections(t *testing.T) {
 					end = func() { app.Close() }
 				}
 				b.damage()
-				before := b.beside()
+				before := b.appFiles()
 				rec, err := b.m.Recover(t.Context())
 				if !errors.Is(err, snapshot.ErrBusy) || rec.Action != snapshot.ActionWaiting || rec.Verdict != integrity.Corrupt || snapshot.Hint(err) == "" {
 					t.Errorf("got %v (hint %q), did %+v", err, snapshot.Hint(err), rec)
 				}
-				if after := b.beside(); after != before || len(glob(t, b.m.Dir(), "corrupted_*")) > 0 {
+				if after := b.appFiles(); after != before || len(glob(t, b.m.Dir(), "corrupted_*")) > 0 {
 					t.Errorf("something was touched:\n%s\nbefore:\n%s", after, before)
 				}
 				b.noDebris()
@@ -449,19 +449,19 @@ func TestRecoverWaitsForOpenConnections(t *testing.T) {
 	}
 }
 
-// Lost: a database replaced because somebody stopped the check.
+// Lost: a database replaced because the check was stopped.
 func TestRecoverCancelled(t *testing.T) {
 	b := newBench(t, "delete")
 	b.auto()
 	b.damage()
-	before := b.beside()
+	before := b.appFiles()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	rec, err := b.m.Recover(ctx)
 	if err == nil || snapshot.Code(err) != "cancelled" || rec.Restored != nil {
 		t.Errorf("got %v (code %s), did %+v", err, snapshot.Code(err), rec)
 	}
-	if b.beside() != before {
+	if b.appFiles() != before {
 		t.Error("something was touched")
 	}
 }

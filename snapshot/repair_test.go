@@ -33,12 +33,12 @@ func (b *bench) repairs() snapshot.Recovery {
 
 func (b *bench) plan() snapshot.RecoveryPlan {
 	b.t.Helper()
-	before := b.beside()
+	before := b.appFiles()
 	p, err := b.m.PlanRecovery(b.t.Context())
 	if err != nil {
 		b.t.Fatalf("plan: %v", err)
 	}
-	if after := b.beside(); after != before {
+	if after := b.appFiles(); after != before {
 		b.t.Errorf("planning changed something:\n%s\nbefore:\n%s", after, before)
 	}
 	return p
@@ -99,7 +99,7 @@ func TestRecoverRestoresWhatCannotBeRepaired(t *testing.T) {
 	}
 }
 
-// Duplicate keys keep a UNIQUE index from being made anew: a warning says so, and
+// Duplicate keys keep a UNIQUE index from being rebuilt: a warning says so, and
 // a backup is used.
 func TestRecoverFallsBackFromARepair(t *testing.T) {
 	b := newBench(t, "delete")
@@ -118,7 +118,7 @@ func TestRecoverFallsBackFromARepair(t *testing.T) {
 		warned = warned || errors.Is(e.Err, repair.ErrNotRepairable)
 	}
 	if !warned {
-		t.Error("nobody is told why there was no repair")
+		t.Error("no event says why there was no repair")
 	}
 }
 
@@ -223,7 +223,7 @@ func TestRecoverPrefersTheBackupThatHoldsMore(t *testing.T) {
 	}
 }
 
-// Somebody has the damaged database open: nothing is touched, and the plan says why.
+// A process has the damaged database open: nothing is touched, and the plan says why.
 func TestRepairWaitsForUsers(t *testing.T) {
 	b := newBench(t, "delete")
 	b.auto()
@@ -326,9 +326,9 @@ func TestRecoverPrefersTheBackupOfALogCutOff(t *testing.T) {
 	}
 }
 
-// Somebody writes between the check and the swap: that is a database in use, as one that
+// A program writes between the check and the swap: that is a database in use, as one that
 // is held open is. Lost otherwise: the difference between "stop that process" and a
-// failure that nobody can make sense of.
+// failure without a cause.
 func TestRecoverWaitsForAWriter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data.db")
 	makeDatabase(t, path, "delete")

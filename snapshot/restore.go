@@ -8,13 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
-	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 	"example.com/snapd/internal/sqlitefile"
@@ -70,13 +68,13 @@ type RestoreResult struct {
 // Errors: [ErrNotFound], [ErrCorrupt] (the backup fails its proof), [ErrBusy]
 // (another connection holds the database; nothing changed), [ErrNoSpace], [ErrRefused].
 func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) (RestoreResult, error) {
-	r := &restoring{m: m, RestoreOptions: o, began: m.now()}
+	r := &restoring{replacing: replacing{m, OpRestore, m.now()}, RestoreOptions: o}
 	op := &operation{kind: OpRestore, result: func() any { return r.res }}
 	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
 		if err := r.run(ctx, id); err != nil {
 			return Event{}, err
 		}
-		r.res.DurationMS = m.since(r.began)
+		r.res.DurationMS = r.took()
 		message := fmt.Sprintf("database restored from %s (%s)", r.res.Restored, r.res.Method)
 		if r.res.Method == Swap {
 			message = fmt.Sprintf("database restored from %s (%s: %s)", r.res.Restored, r.res.Method, r.res.Reason)
@@ -88,9 +86,6 @@ func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) (Res
 	}
 	return r.res, nil
 }
-
-// since is how many milliseconds have passed since then, at least 1.
-func (m *Manager) since(then time.Time) int64 { return max(1, m.now().Sub(then).Milliseconds()) }
 
 // activity is what the log says of it in addition to the event.
 func (r *RestoreResult) activity() Activity {
@@ -111,9 +106,8 @@ func (r *RestoreResult) activity() Activity {
 
 // restoring is one restore on its way from an id to its result.
 type restoring struct {
-	m *Manager
+	replacing
 	RestoreOptions
-	began  time.Time
 	backup Backup
 	image  *archive.Reader // of the backup
 	res    RestoreResult
@@ -279,7 +273,7 @@ func (r *restoring) toFile(ctx context.Context) error {
 	if err := r.acceptTarget(target); err != nil {
 		return err
 	}
-	f, err := r.m.unpack(ctx, r.image, r.backup, target)
+	f, err := r.unpack(ctx, r.image, r.backup, target)
 	if err != nil {
 		return r.m.markFailed(ctx, r.backup, err)
 	}
@@ -324,29 +318,6 @@ func (r *restoring) acceptTarget(target string) error {
 	return nil
 }
 
-// unpack writes the image of r to a temp file made for target and proves its
-// digests on the way. The file is not synced yet.
-func (m *Manager) unpack(ctx context.Context, r *archive.Reader, e Backup, target string) (_ *durable.File, err error) {
-	info := r.Info()
-	if err := durable.Preflight(filepath.Dir(target), info.ImageBytes); err != nil {
-		return nil, fmt.Errorf("restore: %w", err)
-	}
-	f, err := durable.Create(target, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("restore: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Discard())
-		}
-	}()
-	p := m.progress(ctx, Event{Operation: OpRestore, Backup: e.ID, Phase: PhaseUnpack, Total: info.ImageBytes})
-	if err := r.CopyTo(ctx, f, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
-		return nil, fmt.Errorf("restore: backup %s: %w", e.ID, err)
-	}
-	return f, nil
-}
-
 // markFailed marks the backup failed where err proves it damaged, and returns err.
 func (m *Manager) markFailed(ctx context.Context, e Backup, err error) error {
 	report, notProof := damagedReport(m.cat.Path(e), integrity.LevelQuick, err)
@@ -356,26 +327,9 @@ func (m *Manager) markFailed(ctx context.Context, e Backup, err error) error {
 	return errors.Join(err, m.remember(ctx, &e, verdictOf(report, m.now())))
 }
 
-// checkRestored checks the database after a restore.
-func (m *Manager) checkRestored(ctx context.Context, e Backup) error {
-	report, err := integrity.Check(context.WithoutCancel(ctx), m.cfg.Database,
-		integrity.Options{Level: integrity.LevelQuick, ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait})
-	if err != nil {
-		// The restore stands: the database holds a proven image.
-		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRestore, Backup: e.ID, Err: err,
-			Message: "the database was restored, but could not be checked afterwards"})
-		return nil
-	}
-	m.noteCheck(report) // whatever a deeper one found was of the database that was replaced
-	if report.Damaged() {
-		return &CorruptError{What: "the restored database", Report: report}
-	}
-	return nil
-}
-
 // outcome is what the catalog keeps of the restore.
 func (r *restoring) outcome() catalog.RestoreOutcome {
-	o := catalog.RestoreOutcome{ID: r.res.Restored, Action: "restore", DurationMS: r.m.since(r.began)}
+	o := catalog.RestoreOutcome{ID: r.res.Restored, Action: "restore", DurationMS: r.took()}
 	if r.res.SafetyBackup != nil {
 		o.Safety = *r.res.SafetyBackup
 	}

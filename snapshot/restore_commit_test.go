@@ -19,13 +19,13 @@ func TestRestoreWhoseCommitFails(t *testing.T) {
 		for _, c := range []struct {
 			name    string
 			commits bool // before the error
-			locked  bool // afterwards, by somebody else
+			locked  bool // afterwards, by another process
 			marked  string
 			says    string
 		}{
-			{"after its point of no return", true, false, "yesterday", "took effect"},
+			{"after its point of no return", true, false, "yesterday", "the restore was committed"},
 			{"before it", false, false, "today", "the state from before the restore"},
-			{"and nobody can look", true, true, "yesterday", "not known"},
+			{"and the database cannot be read", true, true, "yesterday", "whether the restore was committed is not known"},
 		} {
 			if c.locked && mode == "wal" {
 				continue // there a lock keeps no reader away

@@ -22,7 +22,7 @@ import (
 //	safety     publish the safety backup; make it again where a commit came between
 //	exchange   write the pages that differ
 //	pending    the catalog notes the restore with its schema cookie
-//	commit     afterwards, or after a crash, the cookie says whether it took effect
+//	commit     afterwards, or after a crash, the cookie says whether it happened
 func (r *restoring) online(ctx context.Context) error {
 	p, err := r.prestage(ctx)
 	var needed *swapNeeded
@@ -85,7 +85,7 @@ func (r *restoring) prestage(ctx context.Context) (_ *prestaged, err error) {
 	m := r.m
 	snap, err := m.pin(ctx, livedb.Options{SecondReader: m.allWorkers() > 1, AvoidReadMark0: true})
 	switch {
-	case err == nil: // whatever has become of ctx since, snap has to be closed
+	case err == nil: // even where ctx has ended since, snap has to be closed
 	case errors.Is(err, livedb.ErrBusy), ctx.Err() != nil:
 		return nil, err
 	default:
@@ -208,7 +208,7 @@ func (r *restoring) locked(ctx context.Context, p *prestaged) (err error) {
 	m.atPoint("committed")
 	r.res.SafetyBackup = &safety.ID
 	m.rememberRestore(r.outcome())
-	return m.checkRestored(ctx, r.backup)
+	return r.checkRestored(ctx, r.backup)
 }
 
 // safety is the backup of the state that tx replaces, named and listed: the prestaged
@@ -289,7 +289,7 @@ func (r *restoring) exchange(ctx context.Context, tx *pages.WriteTx, patch *arch
 	}
 	r.pend(tx, safety)
 	m.atPoint("restore pending")
-	m.committing(ctx, OpRestore, r.backup.ID)
+	r.committing(ctx, r.backup.ID)
 	if err := commit(tx, context.WithoutCancel(ctx)); errors.Is(err, livedb.ErrBusy) {
 		return fmt.Errorf("restore: commit: %w", err) // the transaction is still open
 	} else if err != nil {
@@ -317,28 +317,28 @@ func (r *restoring) exchangeFailed(ctx context.Context, tx *pages.WriteTx, safet
 		cause, uncertain = errors.Join(cause, fmt.Errorf("restore: roll back: %w", err)), true
 	}
 	if tx.Cookie() == 0 { // nothing was written
-		return errors.Join(cause, m.forget(ctx, safety.ID))
+		return errors.Join(cause, r.forget(ctx, safety.ID))
 	}
 	undo := "backup " + safety.ID + " holds what was there before; restore it to undo"
 	now, err := m.cookie(context.WithoutCancel(ctx))
 	switch {
 	case err != nil:
-		return hint(fmt.Errorf("%w; whether the restore took effect is not known yet (%w): safety backup %s is kept", cause, err, safety.ID),
+		return hint(fmt.Errorf("%w; whether the restore was committed is not known yet (%w): safety backup %s is kept", cause, err, safety.ID),
 			"look at the database; "+undo)
 	case pages.TookEffect(tx.Cookie(), now):
 		r.res.SafetyBackup = &safety.ID
 		m.rememberRestore(r.outcome())
-		return hint(fmt.Errorf("%w; the restore took effect all the same: safety backup %s is kept", cause, safety.ID), undo)
+		return hint(fmt.Errorf("%w; the restore was committed all the same: safety backup %s is kept", cause, safety.ID), undo)
 	case uncertain: // a crash can still bring back what was written to the log
 		return hint(fmt.Errorf("%w; the database has the state from before the restore: safety backup %s is kept all the same", cause, safety.ID),
 			"find out why the disk failed, then try again")
 	}
-	return errors.Join(cause, m.forget(ctx, safety.ID))
+	return errors.Join(cause, r.forget(ctx, safety.ID))
 }
 
 // forget drops a safety backup of a state that was not replaced after all.
-func (m *Manager) forget(ctx context.Context, id string) error {
-	if err := m.cat.Delete(context.WithoutCancel(ctx), id); err != nil {
+func (r *restoring) forget(ctx context.Context, id string) error {
+	if err := r.m.cat.Delete(context.WithoutCancel(ctx), id); err != nil {
 		return fmt.Errorf("remove the safety backup that is not needed: %w", err)
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 // Lost otherwise: the way back from a restore whose process died in the instant after
 // its commit, and the descent that recovery goes by: it would put back, as the newest
 // backup, the very state that the restore had replaced.
-func TestRestoreThatNobodyWroteDownIsKnown(t *testing.T) {
+func TestPendingRestoreIsResolved(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {
 		for point, took := range map[string]bool{"pages replaced": false, "restore pending": false, "committed": true} {
 			t.Run(mode+"/"+point, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestRestoreThatNobodyWroteDownIsKnown(t *testing.T) {
 						t.Errorf("the restore was not committed: %+v", op)
 					}
 					if last != nil {
-						t.Errorf("a restore that was not committed is told of: %+v", last)
+						t.Errorf("a restore that was not committed is on record: %+v", last)
 					}
 					if got := b.marked(); got != "changed" {
 						t.Errorf("the database says %q", got)

@@ -45,19 +45,19 @@ func (b *bench) edit(id string, change func(*snapshot.Backup)) {
 	}
 }
 
-// Lost: the truth of the sentence that somebody decides by: what a restore costs.
+// Lost: the truth of the sentence that an administrator decides by: what a restore costs.
 func TestPlanSaysWhatIsLost(t *testing.T) {
 	for _, mode := range []string{"wal", "delete", "persist"} {
 		later(t, func(t *testing.T) {
 			b := newBench(t, mode)
-			before := b.beside()
+			before := b.appFiles()
 			e := b.manual()
 			sleepHours(2)
 			p := b.planned("latest")
 			if p.LosesSince != nil || !p.SafetyBackup || p.Backup.ID != e.ID {
 				t.Errorf("%s: unchanged, and %+v", mode, p)
 			}
-			if b.beside() != before {
+			if b.appFiles() != before {
 				t.Errorf("%s: planning changed the database", mode)
 			}
 			b.mark("today")
@@ -66,7 +66,7 @@ func TestPlanSaysWhatIsLost(t *testing.T) {
 			if p.LosesSince == nil || !p.LosesSince.Equal(e.CreatedAt) || p.LosesSeconds != 5*3600 || !p.SafetyBackup {
 				t.Errorf("%s: changed, and %+v", mode, p)
 			}
-			// What a live writer adds is covered by "all changes since", whoever waited.
+			// What a live writer adds is covered by "all changes since", however long it waited.
 			b.mark("tonight")
 			sleepHours(1)
 			res := b.restores(e.ID, snapshot.RestoreOptions{Plan: &p})
@@ -185,7 +185,7 @@ func (b *bench) remove() {
 	}
 }
 
-// Lost: data that somebody believed to be saved first. The damage shows only when
+// Lost: data that was believed to be saved first. The damage shows only when
 // the state is saved: the restore stops, and the next plan knows.
 func TestDamageFoundAfterThePlan(t *testing.T) {
 	b := newBench(t, "delete")
@@ -212,7 +212,7 @@ func TestDamageFoundAfterThePlan(t *testing.T) {
 	}
 }
 
-// Lost: what somebody did between reading the plan and confirming it.
+// Lost: what was done between reading the plan and confirming it.
 func TestPlanGoesOutOfDate(t *testing.T) {
 	write := func(b *bench) { b.mark("after the plan") }
 	for name, c := range map[string]struct {
@@ -266,11 +266,11 @@ func TestPlanGoesOutOfDate(t *testing.T) {
 				if c.plan != nil {
 					c.plan(&p)
 				}
-				before := b.beside()
+				before := b.appFiles()
 				if _, err := b.m.Restore(t.Context(), e.ID, snapshot.RestoreOptions{Plan: &p}); !errors.Is(err, snapshot.ErrStale) {
 					t.Errorf("restored by an old plan: %v", err)
 				}
-				if b.beside() != before {
+				if b.appFiles() != before {
 					t.Error("the database was touched")
 				}
 				b.noDebris()
@@ -339,8 +339,8 @@ func TestPlanOfNothing(t *testing.T) {
 	}
 }
 
-// Lost: patience, to an estimate that nobody measured. The last drill and the newest
-// backup tell how fast this machine is, unless they were too small to tell.
+// Lost: patience, to an estimate without a measurement. The last drill and the newest
+// backup show how fast this machine is, unless they were too small.
 func TestPlanEstimatesByWhatWasMeasured(t *testing.T) {
 	b := newBench(t, "delete")
 	e := b.manual()
@@ -372,6 +372,6 @@ func TestPlanEstimatesByWhatWasMeasured(t *testing.T) {
 	drilled(1<<20, 300)
 	b.edit(other.ID, func(e *snapshot.Backup) { e.DatabaseBytes = 4 << 30 })
 	if p := b.planned(other.ID); p.EstimatedMS < 10000 || p.EstimatedMS > 20000 {
-		t.Errorf("4 GiB, after a drill too small to tell: %d ms", p.EstimatedMS)
+		t.Errorf("4 GiB, after a drill too small to show it: %d ms", p.EstimatedMS)
 	}
 }

@@ -85,9 +85,9 @@ func TestSafetyBackupIsSyncedBeforeTheLock(t *testing.T) {
 	}
 }
 
-// Lost: commits that users were told of while the safety backup was being made. It is
+// Lost: commits that were acknowledged while the safety backup was being made. It is
 // then made again under the lock.
-func TestCommitsWhileARestoreIsMadeReady(t *testing.T) {
+func TestCommitsWhileARestoreIsPrestaged(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {
 		for _, when := range []string{"prove", "check", "compress", "read back"} {
 			t.Run(mode+"/"+when, func(t *testing.T) {
@@ -122,8 +122,8 @@ func TestCommitsWhileARestoreIsMadeReady(t *testing.T) {
 	}
 }
 
-// Lost: a database that somebody put in the place of the one that was saved.
-func TestReplacedWhileARestoreIsMadeReady(t *testing.T) {
+// Lost: a database that was put in the place of the one that was saved.
+func TestReplacedWhileARestoreIsPrestaged(t *testing.T) {
 	b := newBench(t, "delete")
 	b.mark("yesterday")
 	e := b.manual()
@@ -175,9 +175,9 @@ func TestRestoreOfEverything(t *testing.T) {
 	}
 }
 
-// Lost: pages, where the database has grown or shrunk while the restore was made ready,
+// Lost: pages, where the database has grown or shrunk while the restore was prestaged,
 // and only what has changed since is compared again.
-func TestChangesOfAllKindsWhileARestoreIsMadeReady(t *testing.T) {
+func TestChangesOfAllKindsWhileARestoreIsPrestaged(t *testing.T) {
 	fill := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 9000) INSERT INTO much(x) SELECT randomblob(900) FROM n;"
 	grow, shrink := fill, "DELETE FROM much WHERE id > 3000; VACUUM;"
 	row := "UPDATE much SET x = randomblob(900) WHERE id = 17; UPDATE accounts SET name = 'today' WHERE id = 1;"
@@ -214,8 +214,8 @@ func TestChangesOfAllKindsWhileARestoreIsMadeReady(t *testing.T) {
 	}
 }
 
-// Lost: the restore, to what was made ready and is not any more what it was.
-func TestWhatWasMadeReadyIsDamaged(t *testing.T) {
+// Lost: the restore, to what was prestaged and has changed since.
+func TestPrestagedIsDamaged(t *testing.T) {
 	b := newBench(t, "wal")
 	b.exec("CREATE TABLE much(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 9000) INSERT INTO much SELECT randomblob(900) FROM n")
 	b.mark("yesterday")
@@ -265,7 +265,7 @@ func (c *countdown) Err() error {
 }
 
 // Lost: every later commit of the application, to a read lock of a restore that was
-// cancelled at the wrong instant; or the room of what it had made ready.
+// cancelled at the wrong instant; or the room of what it had prestaged.
 func TestARestoreThatIsCancelledLetsGo(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
@@ -46,7 +47,7 @@ func (r *restoring) swap(ctx context.Context) (err error) {
 	if err := s.target.WaitUnused(ctx); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	if s.staged, err = m.unpack(ctx, r.image, r.backup, m.cfg.Database); err != nil {
+	if s.staged, err = r.unpack(ctx, r.image, r.backup, m.cfg.Database); err != nil {
 		return m.markFailed(ctx, r.backup, err)
 	}
 	defer s.staged.Discard()
@@ -57,7 +58,7 @@ func (r *restoring) swap(ctx context.Context) (err error) {
 	if err := s.run(ctx); err != nil {
 		return err
 	}
-	return m.checkRestored(ctx, r.backup)
+	return r.checkRestored(ctx, r.backup)
 }
 
 // applyWAL leaves the database without sidecars where they are sound. A damaged one
@@ -86,7 +87,7 @@ func (s *swapping) run(ctx context.Context) error {
 			return err
 		}
 		in.Staged, in.Sum, in.Unchanged = s.staged, s.backup.ImageBLAKE3, token.Matches
-		in.Committing = func() { s.m.committing(ctx, OpRestore, s.backup.ID) }
+		in.Committing = func() { s.committing(ctx, s.backup.ID) }
 		in.Note = swap.Note{Backup: s.backup.ID, Operation: string(OpRestore)}
 		if s.res.SafetyBackup != nil {
 			in.Note.Safety = *s.res.SafetyBackup
@@ -94,13 +95,13 @@ func (s *swapping) run(ctx context.Context) error {
 		done, err := s.target.Run(ctx, in)
 		if !done.Committed && s.res.SafetyBackup != nil {
 			// Nothing was changed: what was saved is not needed.
-			err = errors.Join(err, s.m.forget(ctx, *s.res.SafetyBackup))
+			err = errors.Join(err, s.forget(ctx, *s.res.SafetyBackup))
 			s.res.SafetyBackup = nil
 		}
 		if err == nil {
 			s.res.Quarantined = done.Kept
 			s.m.rememberRestore(s.outcome()) // with how long it took
-			s.m.reportQuarantined(ctx, OpRestore, done.Kept)
+			s.reportQuarantined(ctx, done.Kept)
 			return nil
 		} else if !errors.Is(err, swap.ErrChanged) {
 			return fmt.Errorf("restore: %w", err)
@@ -141,7 +142,7 @@ func (s *swapping) save(ctx context.Context) (swap.Swap, error) {
 		return swap.Swap{}, fmt.Errorf("restore: safety backup: %w", err)
 	}
 	if err := s.Plan.saved(s.backup, &safety); err != nil {
-		return swap.Swap{}, errors.Join(err, m.forget(ctx, safety.ID))
+		return swap.Swap{}, errors.Join(err, s.forget(ctx, safety.ID))
 	}
 	s.res.SafetyBackup = &safety.ID
 	return swap.Swap{}, nil
@@ -170,6 +171,73 @@ func (s *swapping) saveFiles(ctx context.Context) (swap.Swap, error) {
 	return swap.Swap{Preserve: true, Report: report}, nil
 }
 
+// replacing is what a restore and a recovery have in common.
+type replacing struct {
+	m     *Manager
+	kind  Operation
+	began time.Time
+}
+
+// took is how many milliseconds have passed, at least 1.
+func (r *replacing) took() int64 { return max(1, r.m.now().Sub(r.began).Milliseconds()) }
+
+// unpack writes the image of r to a temp file made for target and proves its
+// digests on the way. The file is not synced yet.
+func (r *replacing) unpack(ctx context.Context, image *archive.Reader, e Backup, target string) (_ *durable.File, err error) {
+	info := image.Info()
+	if err := durable.Preflight(filepath.Dir(target), info.ImageBytes); err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	f, err := durable.Create(target, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Discard())
+		}
+	}()
+	p := r.m.progress(ctx, Event{Operation: r.kind, Backup: e.ID, Phase: PhaseUnpack, Total: info.ImageBytes})
+	if err := image.CopyTo(ctx, f, archive.CopyOptions{Workers: r.m.allWorkers(), Progress: p}); err != nil {
+		return nil, fmt.Errorf("restore: backup %s: %w", e.ID, err)
+	}
+	return f, nil
+}
+
+// committing announces that the operation becomes irrevocable.
+func (r *replacing) committing(ctx context.Context, id string) {
+	r.m.progress(ctx, Event{Operation: r.kind, Backup: id, Phase: PhaseCommit})
+}
+
+// reportQuarantined says where a swap has kept what it replaced, if it has.
+func (r *replacing) reportQuarantined(ctx context.Context, kept string) {
+	if kept == "" {
+		return
+	}
+	what := "the damaged database"
+	if filepath.Ext(kept) != ".db" {
+		what = "an orphan log"
+	}
+	r.m.ev.emit(ctx, Event{Type: EventQuarantined, Operation: r.kind, Path: kept, Message: what + " was kept as " + filepath.Base(kept)})
+}
+
+// checkRestored checks the database after a restore.
+func (r *replacing) checkRestored(ctx context.Context, e Backup) error {
+	report, err := integrity.Check(context.WithoutCancel(ctx), r.m.cfg.Database,
+		integrity.Options{Level: integrity.LevelQuick, ScratchDir: r.m.cfg.Dir, LockWait: r.m.cfg.LockWait})
+	if err != nil {
+		// The restore stands: the database holds a proven image.
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: r.kind, Backup: e.ID, Err: err,
+			Message: "the database was restored, but could not be checked afterwards"})
+		return nil
+	}
+	r.m.noteCheck(report) // what a deeper one found was of the database that was replaced
+	if report.Damaged() {
+		return &CorruptError{What: "the restored database", Report: report}
+	}
+	return nil
+}
+
 // target is the database's file for internal/swap, in the operation of ctx.
 func (m *Manager) target(ctx context.Context) *swap.Target {
 	return &swap.Target{Database: m.cfg.Database, Dir: m.cfg.Dir, LockWait: m.cfg.LockWait, NewHash: archive.NewImageHash, Now: m.cfg.Now,
@@ -184,23 +252,6 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 				m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRestore, Path: w.Path, Err: w.Err, Message: w.Message})
 			},
 		}}
-}
-
-// committing announces that an operation becomes irrevocable.
-func (m *Manager) committing(ctx context.Context, operation Operation, id string) {
-	m.progress(ctx, Event{Operation: operation, Backup: id, Phase: PhaseCommit})
-}
-
-// reportQuarantined says where a swap has kept what it replaced, if it has.
-func (m *Manager) reportQuarantined(ctx context.Context, operation Operation, kept string) {
-	if kept == "" {
-		return
-	}
-	what := "the damaged database"
-	if filepath.Ext(kept) != ".db" {
-		what = "an orphan log"
-	}
-	m.ev.emit(ctx, Event{Type: EventQuarantined, Operation: operation, Path: kept, Message: what + " was kept as " + filepath.Base(kept)})
 }
 
 // finishSwap brings a swap that a crash cut short to its end, if there is one.

@@ -176,7 +176,7 @@ func TestRestoreOfDamagedBackup(t *testing.T) {
 				bad := b.auto()
 				b.damageArchive(bad)
 				b.mark("now")
-				before := b.beside()
+				before := b.appFiles()
 				if o.To != "" {
 					o.To = filepath.Join(t.TempDir(), o.To)
 				}
@@ -184,7 +184,7 @@ func TestRestoreOfDamagedBackup(t *testing.T) {
 				if !errors.Is(err, snapshot.ErrCorrupt) || snapshot.Code(err) != "corrupt" || !strings.Contains(err.Error(), bad.ID) {
 					t.Errorf("got %v (code %s)", err, snapshot.Code(err))
 				}
-				if after := b.beside(); after != before {
+				if after := b.appFiles(); after != before {
 					t.Errorf("the database was touched:\n%s\nbefore:\n%s", after, before)
 				}
 				if o.To != "" && len(glob(t, filepath.Dir(o.To), "*")) > 0 {
@@ -200,7 +200,7 @@ func TestRestoreOfDamagedBackup(t *testing.T) {
 	}
 }
 
-// Lost: the database, to a backup that nobody had proven.
+// Lost: the database, to a backup without a proof.
 func TestRestoreProvesUnverifiedBackup(t *testing.T) {
 	b := newBench(t, "delete")
 	b.mark("saved")
@@ -213,11 +213,11 @@ func TestRestoreProvesUnverifiedBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.mark("now")
-	before := b.beside()
+	before := b.appFiles()
 	if _, err := b.m.Restore(t.Context(), bad, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrCorrupt) {
 		t.Errorf("restore of an unproven image: %v", err)
 	}
-	if b.beside() != before {
+	if b.appFiles() != before {
 		t.Error("the database was touched")
 	}
 	b.restores(good.ID, snapshot.RestoreOptions{})
@@ -258,14 +258,14 @@ func TestUnknownIDs(t *testing.T) {
 	}
 }
 
-// Lost: a file that somebody needs, overwritten by a restore to a path; or the
-// restored file, spoilt by sidecars beside it.
+// Lost: a file that is needed, overwritten by a restore to a path; or the
+// restored file, damaged by sidecars next to it.
 func TestRestoreToPath(t *testing.T) {
 	b := newBench(t, "wal")
 	e := b.manual()
 	image := readFile(t, b.m.Database())
 	b.mark("now")
-	app, stored := b.beside(), b.stored()
+	app, stored := b.appFiles(), b.stored()
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	to := func(path string, overwrite bool) error {
@@ -297,7 +297,7 @@ func TestRestoreToPath(t *testing.T) {
 	}
 	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
 		writeFile(t, at("side"+suffix+".db"+suffix), []byte("x"))
-		refused(t, "beside a "+suffix, to(at("side"+suffix+".db"), true))
+		refused(t, "next to a "+suffix, to(at("side"+suffix+".db"), true))
 	}
 	if err := os.Symlink(b.m.Database(), at("link")); err != nil {
 		t.Fatal(err)
@@ -313,7 +313,7 @@ func TestRestoreToPath(t *testing.T) {
 	if err := to(at("no/such/dir.db"), false); err == nil || errors.Is(err, fs.ErrExist) {
 		t.Errorf("into a directory that is not there: %v", err)
 	}
-	if b.beside() != app || b.stored() != stored {
+	if b.appFiles() != app || b.stored() != stored {
 		t.Error("the database or its backups were touched")
 	}
 	if got := glob(t, dir, "*"); !slices.Equal(got, []string{"link", "out.db", "side-journal.db-journal", "side-shm.db-shm", "side-wal.db-wal", "taken"}) {
@@ -383,7 +383,7 @@ func TestSwapHooks(t *testing.T) {
 	if err := try(snapshot.RestoreOptions{Offline: true}); !errors.Is(err, sick) || !slices.Equal(calls, []string{"before", "after"}) {
 		t.Errorf("AfterSwap failed: %v, calls %v", err, calls)
 	}
-	if b.marked() != "saved" { // the restore stands; the host is told that its pool does not
+	if b.marked() != "saved" { // the restore stands; the host gets the error of its pool
 		t.Errorf("mark %q", b.marked())
 	}
 
