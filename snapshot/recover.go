@@ -96,15 +96,16 @@ func (m *Manager) PlanRecovery(ctx context.Context) (_ RecoveryPlan, err error) 
 // recovery is one recovery on its way from the check to its outcome.
 type recovery struct {
 	replacing
-	target *swap.Target
-	dryRun bool       // the plan is all that is wanted
-	token  stateToken // of the state that was checked
-	trial  privateCopy
-	out    Recovery
+	target    *swap.Target
+	dryRun    bool                 // the plan is all that is wanted
+	unchanged func() (bool, error) // since the check
+	trial     repairCopy
+	out       Recovery
 }
 
-// privateCopy is where a repair is tried.
-type privateCopy interface {
+// repairCopy is the private copy on which a repair is tried: next to the database, so that
+// it can be swapped in, or for a dry run in the system's temporary directory.
+type repairCopy interface {
 	io.Writer
 	Name() string
 }
@@ -113,7 +114,7 @@ type privateCopy interface {
 func (r *recovery) run(ctx context.Context) (err error) {
 	m := r.m
 	// Taken before the check: what is replaced later is what was judged.
-	if r.token, err = takeToken(m.cfg.Database); err != nil {
+	if r.unchanged, err = sameState(m.cfg.Database); err != nil {
 		return err
 	}
 	report, err := integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: integrity.LevelQuick,
@@ -355,7 +356,7 @@ func (r *recovery) installRepair(ctx context.Context, done repair.Result) error 
 
 // swap puts s in place, if the database is still what was checked.
 func (r *recovery) swap(ctx context.Context, s swap.Swap) error {
-	s.Report, s.Unchanged, s.Note.Operation = r.out.Report, r.token.Matches, string(OpRecover)
+	s.Report, s.Unchanged, s.Note.Operation = r.out.Report, r.unchanged, string(OpRecover)
 	s.Committing = func() { r.committing(ctx, s.Note.Backup) }
 	done, err := r.target.Run(ctx, s)
 	if err != nil {

@@ -45,15 +45,12 @@ type planBinding struct {
 // It changes nothing. Errors: [ErrNotFound], [ErrCorrupt] for a backup that failed
 // its proof, [ErrNoSpace] where the present state could not be saved first, [ErrBusy]
 // or *integrity.CheckError where the database could not be looked at.
-func (m *Manager) PlanRestore(ctx context.Context, id string) (RestorePlan, error) {
-	p, err := m.planRestore(ctx, id)
-	if err != nil {
-		return RestorePlan{}, explain(fmt.Errorf("plan restore: %w", err))
-	}
-	return p, nil
-}
-
-func (m *Manager) planRestore(ctx context.Context, id string) (RestorePlan, error) {
+func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, err error) {
+	defer func() {
+		if err != nil {
+			err = explain(fmt.Errorf("plan restore: %w", err))
+		}
+	}()
 	e, err := m.cat.Get(id)
 	if err != nil {
 		return RestorePlan{}, err

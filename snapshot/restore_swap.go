@@ -78,7 +78,7 @@ func (s *swapping) applyWAL(ctx context.Context) error {
 // between.
 func (s *swapping) run(ctx context.Context) error {
 	for range swapTries {
-		token, err := takeToken(s.m.cfg.Database)
+		unchanged, err := sameState(s.m.cfg.Database)
 		if err != nil {
 			return fmt.Errorf("restore: %w", err)
 		}
@@ -86,7 +86,7 @@ func (s *swapping) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		in.Staged, in.Sum, in.Unchanged = s.staged, s.backup.ImageBLAKE3, token.Matches
+		in.Staged, in.Sum, in.Unchanged = s.staged, s.backup.ImageBLAKE3, unchanged
 		in.Committing = func() { s.committing(ctx, s.backup.ID) }
 		in.Note = swap.Note{Backup: s.backup.ID, Operation: string(OpRestore)}
 		if s.res.SafetyBackup != nil {
@@ -281,20 +281,12 @@ func (m *Manager) finishSwap(ctx context.Context) error {
 	return nil
 }
 
-// stateToken recognises a state of the database's files.
-type stateToken struct {
-	database string
-	taken    livedb.Fingerprint // zero for a missing file
-}
-
-// takeToken takes the token of the present state.
-func takeToken(database string) (stateToken, error) {
-	fingerprint, err := fingerprintOf(database)
-	return stateToken{database, fingerprint}, err
-}
-
-// Matches reports whether the database has the token's state.
-func (t stateToken) Matches() (bool, error) {
-	now, err := takeToken(t.database)
-	return err == nil && t.taken.Same(now.taken), err
+// sameState returns a function that reports whether the database's files still have the
+// state that they have now.
+func sameState(database string) (func() (bool, error), error) {
+	then, err := fingerprintOf(database)
+	return func() (bool, error) {
+		now, err := fingerprintOf(database)
+		return err == nil && then.Same(now), err
+	}, err
 }
