@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
@@ -280,7 +282,6 @@ func (r *recovery) restore(ctx context.Context, from []Backup) error {
 	for _, e := range from {
 		staged, err := r.stage(ctx, e)
 		if err == nil {
-			r.m.atPoint("unpacked")
 			return r.putInPlace(ctx, staged, e)
 		}
 		if !errors.Is(explain(err), ErrCorrupt) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersion) {
@@ -304,7 +305,11 @@ func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, err er
 	if err != nil {
 		return nil, m.markFailed(ctx, e, err)
 	}
+	m.atPoint("unpacked")
 	report, err := integrity.CheckCopy(ctx, f.Name(), integrity.Options{Level: integrity.LevelQuick})
+	if err == nil && report.Damaged() {
+		err = readsBack(f, e)
+	}
 	if err == nil {
 		err = m.remember(ctx, &e, verdictOf(report, m.now()))
 	}
@@ -315,6 +320,20 @@ func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, err er
 		return nil, errors.Join(err, f.Discard())
 	}
 	return f, nil
+}
+
+// readsBack makes sure that the file holds the image of e. A disk that returns something
+// else proves nothing about the backup, and an older one would fare no better.
+func readsBack(f *durable.File, e Backup) error {
+	h := archive.NewImageHash()
+	if _, err := io.Copy(h, io.NewSectionReader(f, 0, e.DatabaseBytes)); err != nil {
+		return fmt.Errorf("read %s back: %w", f.Name(), err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != e.ImageBLAKE3 {
+		return hint(fmt.Errorf("the image of backup %s does not read back from %s: the disk of the database returns other bytes than were written", e.ID, f.Name()),
+			"check that disk; the backup is sound, and restore --to writes it to another one")
+	}
+	return nil
 }
 
 // putInPlace swaps the proven image of e in.

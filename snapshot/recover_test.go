@@ -465,3 +465,32 @@ func TestRecoverCancelled(t *testing.T) {
 		t.Error("something was touched")
 	}
 }
+
+// Lost: everything since an older backup, where the disk of the database returns other
+// bytes than were written: that proves nothing about the newest backup.
+func TestRecoverOntoABadDisk(t *testing.T) {
+	b := newBench(t, "delete")
+	b.manual()
+	b.mark("today")
+	newest := b.manual()
+	b.damage()
+	snapshot.SetCrashPoint(func(name string) {
+		if name == "unpacked" {
+			for _, staged := range glob(t, filepath.Dir(b.m.Database()), ".snapd-tmp-*") {
+				testdb.ZeroPage(t, filepath.Join(filepath.Dir(b.m.Database()), staged), 4)
+			}
+		}
+	})
+	t.Cleanup(func() { snapshot.SetCrashPoint(nil) })
+	rec, err := b.m.Recover(t.Context())
+	if err == nil || errors.Is(err, snapshot.ErrCorrupt) || !strings.Contains(err.Error(), "read back") {
+		t.Errorf("%+v, %v", rec, err)
+	}
+	if e, err := b.m.Find(newest.ID); err != nil || e.Verification.State != snapshot.Verified {
+		t.Errorf("the backup is %+v, %v", e.Verification, err)
+	}
+	snapshot.SetCrashPoint(nil)
+	if _, err := b.m.Recover(t.Context()); err != nil || b.marked() != "today" {
+		t.Errorf("on a sound disk: %v, mark %q", err, b.marked())
+	}
+}
