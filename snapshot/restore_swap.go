@@ -52,6 +52,9 @@ func (r *restoring) swap(ctx context.Context) (err error) {
 	}
 	defer s.staged.Discard()
 	m.atPoint("unpacked")
+	if err := readsBack(s.staged, r.backup); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
 	if err := s.applyWAL(ctx); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
