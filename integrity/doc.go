@@ -27,7 +27,7 @@
 //	sql, schema                               level probe, and the order of those above it
 //	structure, complete, accounting,          levels quick and full: SQLite's own checks, what they leave
 //	foreignkeys                               out, and what stands in where they cannot be run whole
-//	budget                                    what a check may cost
+//	budget, schemasize                        what a check may cost
 //	lines, trees                              codes, places and names out of what SQLite says
 //	scan, provenlog                           for a repair: every finding, and what a damaged log proves
 //

@@ -192,3 +192,32 @@ func TestMapHasEveryPackage(t *testing.T) {
 		}
 	}
 }
+
+// A package whose comment lists its files lists all of them.
+func TestPackagesListTheirFiles(t *testing.T) {
+	for _, dir := range []string{"integrity", "internal/sqlite/engine", "internal/sqlitefile"} {
+		listed := map[string]bool{}
+		for line := range strings.Lines(string(parsed(t, dir+"/doc.go").text)) {
+			row, ok := strings.CutPrefix(line, "//\t")
+			files, _, _ := strings.Cut(row, "  ")
+			for file := range strings.FieldsFuncSeq(files, func(r rune) bool { return r == ' ' || r == ',' }) {
+				listed[strings.TrimSuffix(file, ".go")] = ok
+			}
+		}
+		for _, s := range sources(t) {
+			name := strings.TrimSuffix(path.Base(s.path), ".go")
+			if s.dir() != dir || s.isTest() || name == "doc" {
+				continue
+			}
+			if !listed[name] {
+				t.Errorf("the comment of %s does not list %s", dir, path.Base(s.path))
+			}
+			delete(listed, name)
+		}
+		for name, ok := range listed {
+			if ok {
+				t.Errorf("the comment of %s lists %s, which there is not", dir, name)
+			}
+		}
+	}
+}

@@ -12,7 +12,8 @@
 //	record      rows and index entries as columns
 //	file        pages, overflow chains and rows out of a whole file
 //	wal         header, frames and checksums of the write-ahead log
-//	log         what a log's checksums prove; salvage reads one whose header is damaged
+//	log         what a log's checksums prove
+//	salvage     transactions of a log whose header is damaged
 //	copied      what of a damaged log a checkpoint has brought into the database file
 //	shm         the header of the log's index
 //	journal     the header of the rollback journal
