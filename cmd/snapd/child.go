@@ -104,11 +104,14 @@ func (c *child) stop() {
 	}
 }
 
-// until returns a context that ends with the child.
+// until returns a context that ends with the child. A signal that ended ctx came before
+// the child was there to receive it.
 func (c *child) until(ctx context.Context) context.Context {
+	stop := context.AfterFunc(ctx, func() { c.signal(syscall.SIGTERM) })
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		<-c.ended
+		stop()
 		cancel()
 	}()
 	return ctx

@@ -45,7 +45,8 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 	if l != nil {
 		defer func() { _ = l.Close() }() // a second time, where the page had it
 	}
-	m, merr := a.open(ctx, c.configure)
+	// What opens is needed for the shutdown backup: a signal does not end it.
+	m, merr := a.open(context.WithoutCancel(ctx), c.configure)
 	if merr != nil {
 		return merr
 	}
