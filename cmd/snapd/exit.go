@@ -67,7 +67,7 @@ func codeOf(err error) string {
 	return snapshot.Code(err)
 }
 
-// statusOf maps an error to the exit status of DESIGN's contract.
+// statusOf maps an error to its exit status.
 func statusOf(err error) int {
 	var result *outcome
 	if errors.As(err, &result) {

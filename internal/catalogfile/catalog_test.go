@@ -144,7 +144,7 @@ func TestOtherProcessesSeeChanges(t *testing.T) {
 	}
 }
 
-// Lost: the contract of DESIGN §5.4, which scripts read.
+// Lost: the JSON of a backup, which scripts read.
 func TestEntryJSON(t *testing.T) {
 	c := open(t, t.TempDir())
 	e := backup(t, c, catalog.Auto, catalog.Verified, start)
