@@ -30,9 +30,8 @@ type Copied struct {
 	Mixed bool
 }
 
-// Copied compares the log with the database file main, of size bytes. The answer is certain
-// but for the number of a page in a damaged frame that a later frame replaces: it is
-// believed.
+// Copied compares the log with the database file main, of size bytes. Of a frame that is
+// damaged in its content only, the page's number is believed.
 func (l *Log) Copied(ctx context.Context, f LogFile, main io.ReaderAt, size int64) (Copied, error) {
 	if l.Untracked || l.PageSize == 0 {
 		return Copied{Any: true, Mixed: true}, nil
@@ -59,6 +58,7 @@ type comparison struct {
 	newest   map[uint32]pageCopy // pages of all frames up to found.Frame: their newest copies
 	pages    uint32              // of the database after found.Frame; 0 is not known
 	unknown  bool                // a damaged frame may be of a page that no provable frame has
+	misnamed bool                // the number of a damaged frame's page is not known
 }
 
 // pageCopy is a copy of a page in the log.
@@ -114,9 +114,14 @@ func (c *comparison) compareBeyond(ctx context.Context, f LogFile) error {
 			return errEnd // what follows is of earlier generations
 		}
 		pgno, commit := frame.Page(), frame.Commit()
+		before := sum
 		same, proven, err := c.compare(frame, &sum)
 		if err != nil {
 			return err
+		}
+		if !proven && c.isMisnamed(frame, before) {
+			c.misnamed, c.unknown = true, true
+			return nil
 		}
 		_, replaced := c.provable[pgno]
 		c.found.Any = c.found.Any || same
@@ -126,6 +131,9 @@ func (c *comparison) compareBeyond(ctx context.Context, f LogFile) error {
 		if commit != 0 && pgno != 0 && pgno <= commit {
 			commits = true
 			c.found.Commits++
+			if !proven {
+				commit = 0
+			}
 			finish(n, commit)
 		}
 		return nil
@@ -161,6 +169,18 @@ func (c *comparison) compare(frame Frame, sum *WALSum) (same, proven bool, err e
 	return with.Equals(frame.Sum()), false, nil
 }
 
+// isMisnamed reports whether a damaged frame, which follows the checksum before, need not be of
+// the page that it names: it is of another generation, or with other numbers in its header the
+// checksum is right.
+func (c *comparison) isMisnamed(frame Frame, before WALSum) bool {
+	if frame.Salts() != c.log.Header.Salts() {
+		return true
+	}
+	pgno, commit := before.numbers(frame)
+	limit := c.size/int64(c.log.PageSize) + c.log.Frames
+	return pgno != 0 && pgno != frame.Page() && (commit == frame.Commit() || int64(max(pgno, commit)) <= limit)
+}
+
 // inFile reports whether the file has page pgno with this content, and leaves the
 // file's in c.page.
 func (c *comparison) inFile(pgno uint32, content []byte) (bool, error) {
@@ -178,7 +198,7 @@ func (c *comparison) conclude() Copied {
 	found := c.found
 	found.Mixed = found.Mixed || c.unknown && found.Any
 	used := func(pgno uint32) bool { return c.pages == 0 || pgno <= c.pages } // else the database shrank
-	found.All = found.Frame > 0
+	found.All = found.Frame > 0 && !c.misnamed
 	for pgno, copy := range c.newest {
 		found.All = found.All && (copy.same || copy.proven && !used(pgno))
 	}

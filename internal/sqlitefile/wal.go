@@ -133,6 +133,25 @@ func (w *WALSum) AddFrame(f Frame) bool {
 	return w.Equals(f.Sum())
 }
 
+// numbers returns the page's number and the size in pages with which the checksum of f would be
+// right after w: the chain backwards, from the checksum that f states.
+func (w WALSum) numbers(f Frame) (pgno, commit uint32) {
+	var order binary.ByteOrder = binary.LittleEndian
+	if w.BigEndian {
+		order = binary.BigEndian
+	}
+	after := w
+	after.Set(f.Sum())
+	for b := f.Content(); len(b) > 0; b = b[:len(b)-8] {
+		after.s2 -= order.Uint32(b[len(b)-4:]) + after.s1
+		after.s1 -= order.Uint32(b[len(b)-8:]) + after.s2
+	}
+	var header [8]byte
+	order.PutUint32(header[:], after.s1-w.s1-w.s2)
+	order.PutUint32(header[4:], after.s2-w.s2-after.s1)
+	return binary.BigEndian.Uint32(header[:]), binary.BigEndian.Uint32(header[4:])
+}
+
 // Equals reports whether the checksum is the one that is stored in b.
 func (w *WALSum) Equals(b []byte) bool {
 	return binary.BigEndian.Uint32(b) == w.s1 && binary.BigEndian.Uint32(b[4:]) == w.s2
