@@ -32,7 +32,7 @@ const (
 	EventQuarantined  EventType = "quarantined"   // a corrupt database was preserved at Path
 	EventRemoved      EventType = "removed"       // a backup was pruned or deleted
 	EventReconciled   EventType = "reconciled"    // the catalog was brought in line with the directory
-	EventDone         EventType = "done"          // an operation that nothing else tells the end of ended well
+	EventDone         EventType = "done"          // an operation whose end has no other type ended well
 	EventFailed       EventType = "failed"        // an operation failed: Err
 	EventWarning      EventType = "warning"       // worth a look, e.g. violations
 	EventScheduled    EventType = "scheduled"     // the next automatic backup is due at Next
@@ -96,13 +96,13 @@ func (m *Manager) Subscribe(fn func(Event)) (cancel func()) {
 	})
 }
 
-// emit records ev and gives it to everybody; it happened in the operation of ctx.
+// emit records ev, which happened in the operation of ctx, and gives it to the host and the subscribers.
 func (e *events) emit(ctx context.Context, ev Event) {
 	c := callerOf(ctx)
 	ev.At, ev.Who, ev.Run = e.now().UTC(), c.Who, c.Run
 	operationOf(ctx).mark(&ev)
 	e.record(ev)
-	e.enter(ev) // before anybody is told, who may then look at the log
+	e.enter(ev) // first: a subscriber may then read the log
 	if !e.heard() {
 		return
 	}
@@ -116,7 +116,7 @@ func (e *events) emit(ctx context.Context, ev Event) {
 	}
 }
 
-// heard reports whether anybody listens.
+// heard reports whether there is a listener.
 func (e *events) heard() bool { return e.notify != nil || e.listeners.Load() > 0 }
 
 // record writes the log line. Progress is not logged.
@@ -134,13 +134,13 @@ func (e *events) record(ev Event) {
 			level = slog.LevelWarn
 		}
 	case EventDone:
-		if ev.Message == "" { // others have told what was done
+		if ev.Message == "" { // other events say what was done
 			level = slog.LevelDebug
 		}
 	case EventFailed:
 		level = slog.LevelError
 		if errors.Is(ev.Err, context.Canceled) {
-			level = slog.LevelInfo // somebody wanted it
+			level = slog.LevelInfo // as asked
 		}
 	}
 	e.log.LogAttrs(context.Background(), level, cmp.Or(ev.Message, string(ev.Type)), ev.attrs()...)

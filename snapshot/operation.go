@@ -54,7 +54,7 @@ const (
 //
 //	asked ──── lock refused ─────────────────────────────────┐
 //	  │ operation lock, unless lockFree; what a crash left   │
-//	  │ is settled                                           │
+//	  │ is finished or undone, and has its end in the log    │
 //	ready ──── work refuses: no such backup, pinned, … ──────┤
 //	  │ start: started event, started line                   │
 //	running ── phases, meters, steps ──── work fails ────────┤
@@ -77,7 +77,7 @@ const (
 type operation struct {
 	kind     Operation
 	trigger  catalog.Trigger       // of a backup
-	lockFree bool                  // it disturbs nobody and waits for nobody
+	lockFree bool                  // it waits for no other operation
 	after    func(context.Context) // follows a success, under the lock; nil for nothing
 	failed   func(error)           // remembers a failure that is one of the protection; nil for nothing
 	result   func() any            // what the ended line keeps; nil for nothing
@@ -130,7 +130,7 @@ func (m *Manager) perform(ctx context.Context, op *operation, work func(context.
 	return nil
 }
 
-// start tells that op has what it needs, and begins; backup is the one that it is
+// start announces that op has what it needs and begins; backup is the one that it is
 // about, "" for none.
 func (m *Manager) start(ctx context.Context, backup string) {
 	op := operationOf(ctx)
@@ -200,8 +200,8 @@ func (m *Manager) progress(ctx context.Context, ev Event) func(int64) {
 
 // Ends reports whether ev is the end of the operation that it names, well or not:
 // every call of the Manager that does something has exactly one such event, and one
-// started event before it at most, none where it failed before it began (somebody
-// held the lock, there is no such backup). What an operation does on its way has
+// started event before it at most, none where it failed before it began (another
+// process held the lock, there is no such backup). What an operation does on its way has
 // other names in Operation: a restore makes a backup, a recovery a check.
 func (ev Event) Ends() bool {
 	switch ev.Type {

@@ -72,7 +72,7 @@ func (p *past) hold(b Stored) {
 
 // bridge stretches an unchanged mark back to the backup, or to the mark of the same
 // backup, that it confirms, where a Run was not stopped between the two: one that was
-// killed could not tell that it had been idle.
+// killed could not write down that it had been idle.
 func (p *past) bridge() {
 	running, since := false, mark{}
 	for i := range p.marks {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Automatic is who does what nobody asked for.
+// Automatic is the user of what a service does by itself.
 const Automatic = "automatic"
 
 // maxWaiting bounds the records that wait for a log that cannot be written.
@@ -70,7 +70,7 @@ func (i idleness) entry() Entry {
 }
 
 // Write adds r, after what waits. Errors: those of Log.Write, the first time only until
-// one succeeds; nil where there is no directory yet: nobody asks for its history.
+// one succeeds; nil where there is no directory yet, and so no history.
 func (j *Journal) Write(r Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
