@@ -3,8 +3,6 @@ package httpapi
 import (
 	"context"
 
-	"example.com/snapd/catalog"
-	"example.com/snapd/integrity"
 	"example.com/snapd/snapshot"
 )
 
@@ -14,7 +12,7 @@ type manager interface {
 	Database() string
 	Dir() string
 	Backups() ([]snapshot.Backup, error)
-	Page(kind catalog.Kind, cursor string, limit int) (page []snapshot.Backup, next string, err error)
+	Page(kind snapshot.Kind, cursor string, limit int) (page []snapshot.Backup, next string, err error)
 	Find(id string) (snapshot.Backup, error)
 	ArchivePath(snapshot.Backup) string
 	Stats() (snapshot.Stats, error)
@@ -33,9 +31,9 @@ type manager interface {
 	Record(snapshot.Activity)
 
 	Backup(context.Context, snapshot.Request) (snapshot.Backup, error)
-	Verify(ctx context.Context, id string, level integrity.Level) (snapshot.Backup, error)
-	Drill(ctx context.Context, id string) (catalog.DrillOutcome, error)
-	Check(context.Context, integrity.Level) (snapshot.Report, error)
+	Verify(ctx context.Context, id string, level snapshot.Level) (snapshot.Backup, error)
+	Drill(ctx context.Context, id string) (snapshot.DrillOutcome, error)
+	Check(context.Context, snapshot.Level) (snapshot.Report, error)
 	Restore(ctx context.Context, id string, o snapshot.RestoreOptions) (snapshot.RestoreResult, error)
 	Delete(ctx context.Context, ids []string, force bool) error
 	SetNote(ctx context.Context, id, note string) (snapshot.Backup, error)

@@ -21,8 +21,8 @@ import (
 
 // Request says what kind of backup to make; see [Manual] and [Auto].
 type Request struct {
-	Kind    catalog.Kind
-	Trigger catalog.Trigger
+	Kind    Kind
+	Trigger Trigger
 	Note    string
 	Pin     bool
 }
@@ -35,7 +35,7 @@ func Manual(note string) Request {
 // Auto asks for an automatic backup, subject to retention. When the newest
 // verified backup provably still covers the database, none is made and that
 // one is returned.
-func Auto(trigger catalog.Trigger) Request {
+func Auto(trigger Trigger) Request {
 	return Request{Kind: catalog.Auto, Trigger: trigger}
 }
 

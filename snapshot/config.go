@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/schedule"
@@ -56,7 +55,7 @@ type Config struct {
 	OnChange   time.Duration
 	MinSpacing time.Duration
 	// Retention of automatic backups; the zero value keeps the last 10.
-	Retention catalog.Policy
+	Retention Policy
 	// FollowService has the retention of the last Run on the backup directory, where
 	// there was one, replace Retention: for a command that runs next to a service which
 	// was configured elsewhere, and must not undo what that one keeps.

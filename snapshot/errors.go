@@ -11,6 +11,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/message"
 )
 
 // Sentinels for what callers branch on; use errors.Is.
@@ -42,7 +43,7 @@ var (
 // CorruptError carries the report that proves damage. It matches [ErrCorrupt].
 type CorruptError struct {
 	What   string // "database" or "backup ID"
-	Report integrity.Report
+	Report Report
 }
 
 func (e *CorruptError) Error() string {
@@ -57,31 +58,18 @@ func (e *CorruptError) Error() string {
 // Is makes errors.Is(err, ErrCorrupt) true.
 func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 
-// hintError adds to an error what the person who reads it can do.
-type hintError struct {
-	err  error
-	hint string
-}
-
-func (e *hintError) Error() string { return e.err.Error() }
-func (e *hintError) Unwrap() error { return e.err }
-
 // hint attaches advice to err.
-func hint(err error, advice string) error { return &hintError{err, advice} }
+func hint(err error, advice string) error { return message.WithHint(err, advice) }
 
 // Hint returns the advice that err carries, or "". An error of another package
 // carries it in a method Hint() string.
 func Hint(err error) string {
-	var h *hintError
-	if errors.As(err, &h) {
-		return h.hint
-	}
-	var other interface {
+	var advised interface {
 		error
 		Hint() string
 	}
-	if errors.As(err, &other) {
-		return other.Hint()
+	if errors.As(err, &advised) {
+		return advised.Hint()
 	}
 	var c *integrity.CheckError
 	if errors.As(err, &c) {

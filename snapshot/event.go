@@ -11,9 +11,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
 
 	"example.com/snapd/internal/activity"
+	"example.com/snapd/internal/message"
 )
 
 // EventType names what happened. Each is also a log message.
@@ -185,28 +185,18 @@ func (ev Event) String() string {
 	if !ev.At.IsZero() {
 		b.WriteString(ev.At.UTC().Format(time.RFC3339) + " ")
 	}
-	b.WriteString(oneLine(cmp.Or(ev.Message, string(ev.Type))))
+	b.WriteString(message.OneLine(cmp.Or(ev.Message, string(ev.Type))))
 	for _, a := range ev.attrs() {
 		v := a.Value.String()
 		if t, ok := a.Value.Any().(time.Time); ok {
 			v = t.UTC().Format(time.RFC3339)
 		}
-		if v = oneLine(v); strings.ContainsAny(v, " \"=") {
+		if v = message.OneLine(v); strings.ContainsAny(v, " \"=") {
 			v = strconv.Quote(v)
 		}
 		b.WriteString(" " + a.Key + "=" + v)
 	}
 	return b.String()
-}
-
-// oneLine is s without line breaks and other control characters.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }
 
 // meter turns byte counts into progress events, at most ten a second.

@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/repair"
 )
 
 // Names a caller meets again and again, under this package's name.
@@ -31,6 +32,20 @@ type (
 	VerifyState  = catalog.VerifyState
 	Level        = integrity.Level
 	Verdict      = integrity.Verdict
+
+	Verification   = catalog.Verification
+	Copy           = catalog.Copy
+	CopyState      = catalog.CopyState
+	Outcome        = catalog.Outcome
+	RestoreOutcome = catalog.RestoreOutcome
+	Restoring      = catalog.Restoring
+	Foreign        = catalog.Foreign
+
+	Finding      = integrity.Finding
+	FindingCode  = integrity.Code
+	Severity     = integrity.Severity
+	CheckError   = integrity.CheckError
+	RepairResult = repair.Result
 )
 
 // The values of those types.

@@ -31,14 +31,14 @@ const (
 
 // Recovery is the outcome of [Manager.Recover].
 type Recovery struct {
-	Action      Action            `json:"action"`
-	Verdict     integrity.Verdict `json:"verdict"`
-	Reason      string            `json:"reason"`      // why that action, in one sentence
-	Restored    *string           `json:"restored"`    // backup id
-	Quarantined *string           `json:"quarantined"` // absolute path of the preserved database
+	Action      Action  `json:"action"`
+	Verdict     Verdict `json:"verdict"`
+	Reason      string  `json:"reason"`      // why that action, in one sentence
+	Restored    *string `json:"restored"`    // backup id
+	Quarantined *string `json:"quarantined"` // absolute path of the preserved database
 	// Repair says what a repair did; nil after any other action.
-	Repair *repair.Result `json:"repair,omitempty"`
-	Report Report         `json:"-"`
+	Repair *RepairResult `json:"repair,omitempty"`
+	Report Report        `json:"-"`
 	// LosesSince is when the restored backup was taken: what was committed
 	// after that is only in the quarantined file.
 	LosesSince time.Time `json:"-"`

@@ -13,9 +13,9 @@ import (
 
 // RecoveryPlan says what a recovery does, and why.
 type RecoveryPlan struct {
-	Action  Action            `json:"action"` // none, repaired, restored, or waiting
-	Verdict integrity.Verdict `json:"verdict"`
-	Reason  string            `json:"reason"` // one sentence
+	Action  Action  `json:"action"` // none, repaired, restored, or waiting
+	Verdict Verdict `json:"verdict"`
+	Reason  string  `json:"reason"` // one sentence
 	// Options are the ways out of a damaged or missing database, in the order in which
 	// they are tried; never nil. Action none with damage and without options: nothing helps.
 	Options []RecoveryOption `json:"options"`

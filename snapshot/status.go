@@ -24,17 +24,17 @@ const (
 
 // Status is the state of the protection.
 type Status struct {
-	State          Protection            `json:"state"`
-	Code           Why                   `json:"code"`   // why, in a word
-	Reason         string                `json:"reason"` // why, in one sentence
-	Database       DatabaseStatus        `json:"database"`
-	NewestVerified *string               `json:"newest_verified"`     // backup id
-	LossWindow     *int64                `json:"loss_window_seconds"` // age of the newest verified backup
-	Covered        bool                  `json:"covered"`             // the database is provably unchanged since then
-	NextRun        *time.Time            `json:"next_run"`            // null while no serve runs
-	Schedule       *Schedule             `json:"schedule"`            // null while no serve runs, or without one
-	LastDrill      *catalog.DrillOutcome `json:"last_drill"`
-	LastRestore    *LastRestore          `json:"last_restore"`
+	State          Protection     `json:"state"`
+	Code           Why            `json:"code"`   // why, in a word
+	Reason         string         `json:"reason"` // why, in one sentence
+	Database       DatabaseStatus `json:"database"`
+	NewestVerified *string        `json:"newest_verified"`     // backup id
+	LossWindow     *int64         `json:"loss_window_seconds"` // age of the newest verified backup
+	Covered        bool           `json:"covered"`             // the database is provably unchanged since then
+	NextRun        *time.Time     `json:"next_run"`            // null while no serve runs
+	Schedule       *Schedule      `json:"schedule"`            // null while no serve runs, or without one
+	LastDrill      *DrillOutcome  `json:"last_drill"`
+	LastRestore    *LastRestore   `json:"last_restore"`
 	// EstimatedRestoreMS is how long it will take to put the newest verified backup
 	// back, by the last restore or drill; null before the first.
 	EstimatedRestoreMS *int64 `json:"estimated_restore_ms"`
@@ -46,9 +46,9 @@ type Status struct {
 // DatabaseStatus is what Status says of the live file. Verdict is of a probe,
 // or the worse one of the last check; null when it could not be looked at.
 type DatabaseStatus struct {
-	Path    string             `json:"path"`
-	Bytes   int64              `json:"bytes"` // of the main file
-	Verdict *integrity.Verdict `json:"verdict"`
+	Path    string   `json:"path"`
+	Bytes   int64    `json:"bytes"` // of the main file
+	Verdict *Verdict `json:"verdict"`
 }
 
 // Why says in a word why a [Status] is what it is.
@@ -106,7 +106,7 @@ func (m *Manager) Backups() ([]Backup, error) {
 
 // Page returns at most limit backups of that kind, "" for both, the newest first,
 // from cursor on; "" is the beginning. next is "" after the oldest. Errors: [ErrCursor].
-func (m *Manager) Page(kind catalog.Kind, cursor string, limit int) (page []Backup, next string, err error) {
+func (m *Manager) Page(kind Kind, cursor string, limit int) (page []Backup, next string, err error) {
 	page, next, err = m.cat.Page(kind, cursor, limit)
 	for i := range page {
 		page[i] = page[i].Public()
@@ -166,7 +166,7 @@ func (m *Manager) Stats() (Stats, error) {
 
 // Check judges the live database at level and remembers the outcome. It takes
 // no operation lock: checking disturbs nobody.
-func (m *Manager) Check(ctx context.Context, level integrity.Level) (Report, error) {
+func (m *Manager) Check(ctx context.Context, level Level) (Report, error) {
 	var report Report
 	op := &operation{kind: OpCheck, lockFree: true, result: func() any { return report }}
 	err := m.perform(ctx, op, func(ctx context.Context) (_ Event, err error) {

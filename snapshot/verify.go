@@ -22,7 +22,7 @@ import (
 // the check would say the same again. The outcome is kept in the catalog. A damaged
 // backup gives its entry with state failed and [ErrCorrupt]; a backup whose file
 // has gone, [ErrNotFound].
-func (m *Manager) Verify(ctx context.Context, id string, level integrity.Level) (Backup, error) {
+func (m *Manager) Verify(ctx context.Context, id string, level Level) (Backup, error) {
 	var e Backup
 	op := &operation{kind: OpVerify, backup: id, result: func() any { return e.Public() }}
 	err := m.perform(ctx, op, func(ctx context.Context) (_ Event, err error) {

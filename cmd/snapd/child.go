@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+
+	"example.com/snapd/internal/message"
 )
 
 // programLine is a command line that serve runs, as kong hands it over: the -- that
@@ -47,7 +49,7 @@ func (a *app) startChild(line programLine) (*child, error) {
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = a.in, a.out, a.console.file
 	signals := a.signals.take(passed...)
 	if err := c.cmd.Start(); err != nil {
-		return nil, &hinted{fmt.Errorf("start %s: %w", line[1], err), "is the program after -- there, and executable?"}
+		return nil, message.WithHint(fmt.Errorf("start %s: %w", line[1], err), "is the program after -- there, and executable?")
 	}
 	c.log.Info("program started", "program", line[1], "pid", c.cmd.Process.Pid)
 	go c.wait()

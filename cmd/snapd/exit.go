@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -25,11 +26,13 @@ const (
 type usageError struct{ message, hint string }
 
 func (e *usageError) Error() string { return e.message }
+func (e *usageError) Hint() string  { return e.hint }
 
 // refusal is something not done for safety's sake. It matches snapshot.ErrRefused.
 type refusal struct{ message, hint string }
 
 func (e *refusal) Error() string        { return e.message }
+func (e *refusal) Hint() string         { return e.hint }
 func (e *refusal) Is(target error) bool { return target == snapshot.ErrRefused }
 
 // noSuchFile is a path given by the user at which there is nothing. It matches
@@ -39,15 +42,6 @@ type noSuchFile struct{ err error }
 func (e *noSuchFile) Error() string        { return e.err.Error() }
 func (e *noSuchFile) Unwrap() error        { return e.err }
 func (e *noSuchFile) Is(target error) bool { return target == snapshot.ErrMissing }
-
-// hinted adds to an error what the person who reads it can do.
-type hinted struct {
-	err  error
-	hint string
-}
-
-func (e *hinted) Error() string { return e.err.Error() }
-func (e *hinted) Unwrap() error { return e.err }
 
 // outcome is a result, already printed, that has an exit status of its own: a
 // corrupt database is what check was asked to find, no failure of check.
@@ -108,32 +102,17 @@ var advice = map[string]string{
 
 // advised adds a hint to an error that has none of its own.
 func advised(err error, hint string) error {
-	if err == nil || ownHint(err) != "" {
+	if err == nil || snapshot.Hint(err) != "" {
 		return err
 	}
-	return &hinted{err, hint}
+	return message.WithHint(err, hint)
 }
 
 func hintOf(err error) string {
-	if own := ownHint(err); own != "" {
+	if own := snapshot.Hint(err); own != "" {
 		return own
 	}
 	return advice[codeOf(err)]
-}
-
-func ownHint(err error) string {
-	var usage *usageError
-	var no *refusal
-	var with *hinted
-	switch {
-	case errors.As(err, &with):
-		return with.hint
-	case errors.As(err, &usage):
-		return usage.hint
-	case errors.As(err, &no):
-		return no.hint
-	}
-	return snapshot.Hint(err)
 }
 
 // errorDocument is the JSON form of an error.

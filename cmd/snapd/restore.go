@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -33,7 +34,7 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 		return err
 	}
 	if _, err := os.Stat(filepath.Dir(c.To)); c.To != "" && errors.Is(err, fs.ErrNotExist) {
-		return &hinted{&noSuchFile{fmt.Errorf("restore to %s: %w", c.To, err)}, "make that directory first, or choose another one"}
+		return message.WithHint(&noSuchFile{fmt.Errorf("restore to %s: %w", c.To, err)}, "make that directory first, or choose another one")
 	}
 	m, err := a.open(ctx, nil)
 	if err != nil {

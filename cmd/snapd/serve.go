@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -53,8 +54,8 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 	if holder, err := m.RunningIn(); err != nil {
 		return err
 	} else if holder != "" {
-		return &hinted{fmt.Errorf("%w: %s already protects %s", snapshot.ErrBusy, holder, m.Dir()),
-			"stop the other one, or give this one its own --dir"}
+		return message.WithHint(fmt.Errorf("%w: %s already protects %s", snapshot.ErrBusy, holder, m.Dir()),
+			"stop the other one, or give this one its own --dir")
 	}
 	if err != nil { // it has the address, too, if it is the other one of this directory
 		return err

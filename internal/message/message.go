@@ -1,7 +1,10 @@
 // Package message forms the texts that people read: errors with advice, on one line.
 package message
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // WithHint adds to err what its reader can do. The hint is the result's method Hint.
 func WithHint(err error, hint string) error { return &hinted{err, hint} }
@@ -19,7 +22,7 @@ func (e *hinted) Hint() string { return e.hint }
 // OneLine keeps joined errors, and text from files, on one line.
 func OneLine(s string) string {
 	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r

@@ -13,6 +13,7 @@ import (
 
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/message"
 )
 
 // intent is the content of the intent file; see the package comment.
@@ -71,7 +72,7 @@ func stateOf(database, suffix string) (*fileState, error) {
 		return nil, fmt.Errorf("look at %s: %w", path, err)
 	}
 	if !st.Mode().IsRegular() {
-		return nil, advise(fmt.Errorf("%s: %w", path, livedb.ErrNotRegular), "SQLite would not use it either: move it away")
+		return nil, message.WithHint(fmt.Errorf("%s: %w", path, livedb.ErrNotRegular), "SQLite would not use it either: move it away")
 	}
 	id, err := livedb.Identify(path)
 	if err != nil {
@@ -161,7 +162,7 @@ func (in *intent) validate(t *Target, path string) error {
 	case in.Quarantine != "" && !quarantineForm.MatchString(filepath.Base(in.Quarantine)):
 		return unusable(path, "it names another file than a quarantine")
 	case in.Quarantine != "" && filepath.Dir(in.Quarantine) != t.Dir:
-		return advise(fmt.Errorf("a restore was cut short that used the backup directory %s", filepath.Dir(in.Quarantine)),
+		return message.WithHint(fmt.Errorf("a restore was cut short that used the backup directory %s", filepath.Dir(in.Quarantine)),
 			"use that directory (--dir) once, so that it can be finished")
 	}
 	for _, side := range in.Sidecars {
@@ -173,6 +174,6 @@ func (in *intent) validate(t *Target, path string) error {
 }
 
 func unusable(path, why string) error {
-	return advise(fmt.Errorf("intent file %s is unusable: %s", path, why),
+	return message.WithHint(fmt.Errorf("intent file %s is unusable: %s", path, why),
 		"a restore was cut short; look at the files next to the database, then remove the intent file")
 }

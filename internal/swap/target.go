@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/message"
 )
 
 // Target is a database file that may be replaced.
@@ -96,7 +97,7 @@ func (t *Target) lockOut(ctx context.Context) (unlock func(), err error) {
 	defer cancel()
 	release, err := livedb.LockExclusive(wait, t.Database)
 	if err != nil {
-		return nil, advise(err, "stop the programs that use the database, then try again")
+		return nil, message.WithHint(err, "stop the programs that use the database, then try again")
 	}
 	unlock = func() {
 		if err := release(); err != nil {
@@ -118,16 +119,3 @@ func isMissing(path string) (bool, error) {
 	}
 	return false, err
 }
-
-// advice is an error with the next step for the person who reads it.
-type advice struct {
-	error
-	hint string
-}
-
-func advise(err error, hint string) error { return &advice{err, hint} }
-
-func (a *advice) Unwrap() error { return a.error }
-
-// Hint is the next step.
-func (a *advice) Hint() string { return a.hint }
