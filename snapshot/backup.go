@@ -53,7 +53,7 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 	}
 	var made Backup
 	op := &operation{kind: OpBackup, trigger: req.Trigger,
-		failed: func(err error) { m.recordFailure(req.Trigger, err) }}
+		failed: func(err error) { m.mem.failure(req.Trigger, err) }}
 	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
 		b := &backing{m: m, req: req}
 		entry, err := b.run(ctx)
@@ -135,7 +135,7 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 
 // pin begins a snapshot of the live database.
 func (m *Manager) pin(ctx context.Context, o livedb.Options) (*pages.Snapshot, error) {
-	wait, cancel := m.lockContext(ctx)
+	wait, cancel := m.cfg.lockContext(ctx)
 	defer cancel()
 	o.ScratchDir = m.cfg.Dir
 	return pages.Begin(wait, m.cfg.Database, o)
@@ -157,7 +157,7 @@ func (m *Manager) damagedFiles(ctx context.Context) error {
 // corrupt records for Status that the live database is damaged, and returns the error.
 func (m *Manager) corrupt(report Report) error {
 	report.Path = m.cfg.Database
-	m.rememberCheck(report)
+	m.mem.check(report)
 	return &CorruptError{What: "database " + m.cfg.Database, Report: report}
 }
 
@@ -226,7 +226,7 @@ func (b *backing) sameImage(ctx context.Context) (Backup, bool, error) {
 // over; otherwise nothing is written: idle means idle.
 func (b *backing) unchanged(ctx context.Context, e Backup) error {
 	m := b.m
-	state, err := m.State()
+	state, err := m.mem.state()
 	if err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func (b *backing) unchanged(ctx context.Context, e Backup) error {
 		Message: "database unchanged since " + e.ID, result: e.Public()})
 	if f, failed := newest(state.LastFailure); failed {
 		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
-			m.rememberState("success", func(s *catalog.State) { s.Succeeded(b.req.Trigger, m.now()) })
+			m.mem.update("success", func(s *catalog.State) { s.Succeeded(b.req.Trigger, m.now()) })
 		}
 	}
 	return nil
@@ -261,7 +261,7 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 	// caller's context ends just now.
 	ctx = context.WithoutCancel(ctx)
 	err := m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		m.recordOwner(tx.State(), e.Usable())
+		m.cfg.recordOwner(tx.State(), e.Usable())
 		if e.Usable() && b.req.Trigger != catalog.TriggerPreRestore {
 			tx.State().Succeeded(b.req.Trigger, m.now())
 		}
@@ -342,15 +342,15 @@ func (m *Manager) head() (Backup, error) {
 // proves that it has not changed since.
 func (m *Manager) covering(fingerprint livedb.Fingerprint) (Backup, bool) {
 	b, err := m.head()
-	if err != nil || !originOf(b).Unchanged(fingerprint) || !m.present(b) {
+	if err != nil || !originOf(b).Unchanged(fingerprint) || !present(b, m.cat.Path(b)) {
 		return Backup{}, false
 	}
 	return b, true
 }
 
 // present reports whether a backup's archive is there, of the right size.
-func (m *Manager) present(b Backup) bool {
-	st, err := os.Lstat(m.cat.Path(b))
+func present(b Backup, path string) bool {
+	st, err := os.Lstat(path)
 	return err == nil && st.Mode().IsRegular() && st.Size() == b.ArchiveBytes
 }
 

@@ -28,7 +28,7 @@ type image struct {
 
 // parallel reports whether the check may take a core while others compress. An
 // automatic backup has promised its host one.
-func (b *backing) parallel() bool { return b.req.Kind != catalog.Auto && b.m.allWorkers() > 1 }
+func (b *backing) parallel() bool { return b.req.Kind != catalog.Auto && b.m.cfg.workers() > 1 }
 
 // capture opens the snapshot's image. In rollback-journal modes every writer waits for
 // our read lock, so the image is first copied out at disk speed.
@@ -149,7 +149,7 @@ func (b *backing) stage(ctx context.Context) (err error) {
 func (b *backing) compress(ctx context.Context) error {
 	m := b.m
 	w, err := archive.NewWriter(b.file, archive.WriterOptions{
-		PageSize: b.live.PageSize, Level: compressions[m.cfg.Compression], Workers: m.workersFor(b.req), ScratchDir: m.cfg.Dir,
+		PageSize: b.live.PageSize, Level: compressions[m.cfg.Compression], Workers: m.cfg.backupWorkers(b.req), ScratchDir: m.cfg.Dir,
 		Seed: b.seed, Base: b.base,
 	})
 	if err != nil {
@@ -259,7 +259,7 @@ func (b *backing) readBack(ctx context.Context) error {
 	if got := r.Info().ImageBLAKE3; got != b.info.ImageBLAKE3 {
 		return fmt.Errorf("%w: image digest %s, wrote %s", archive.ErrDamaged, got, b.info.ImageBLAKE3)
 	}
-	return r.Verify(ctx, archive.CopyOptions{Workers: b.m.workersFor(b.req), Progress: b.phase(ctx, PhaseReadBack, b.info.ImageBytes)})
+	return r.Verify(ctx, archive.CopyOptions{Workers: b.m.cfg.backupWorkers(b.req), Progress: b.phase(ctx, PhaseReadBack, b.info.ImageBytes)})
 }
 
 // close ends the transaction or removes the private copy, and removes what was staged

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -184,4 +185,26 @@ func (c *Config) owner() string {
 		return filepath.ToSlash(rel)
 	}
 	return c.Database
+}
+
+// backupWorkers is the number of goroutines that compress and read back a backup:
+// automatic ones leave a core to the host.
+func (c *Config) backupWorkers(req Request) int {
+	if c.Workers > 0 || req.Kind != catalog.Auto || req.Trigger == catalog.TriggerPreRestore {
+		return c.workers()
+	}
+	return max(1, runtime.GOMAXPROCS(0)-1)
+}
+
+// workers is the number of goroutines for an operation whose end a person awaits.
+func (c *Config) workers() int {
+	if c.Workers > 0 {
+		return c.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// lockContext returns ctx bounded by LockWait, for SQLite's locks.
+func (c *Config) lockContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, c.LockWait)
 }

@@ -103,29 +103,29 @@ func (m *Manager) Rebuild(ctx context.Context) (Changes, error) {
 // "latest" means, what recovery restores and what retention removes would be
 // the other one's. A database that was moved takes its backups along: its old
 // path names nothing any more.
-func (m *Manager) checkOwner() error {
-	state, err := m.cat.State()
+func (c *Config) checkOwner(cat *catalogfile.Catalog) error {
+	state, err := cat.State()
 	if err != nil {
 		return err
 	}
-	all, err := m.cat.All()
+	all, err := cat.All()
 	if err != nil {
 		return err
 	}
 	other := ""
 	for e := range all {
-		if !strings.HasPrefix(e.File, m.cfg.base()+"_backup_") {
+		if !strings.HasPrefix(e.File, c.base()+"_backup_") {
 			other = "of another database, such as " + e.File
 			break
 		}
 	}
-	if p := state.Database; p != "" && p != m.cfg.owner() {
+	if p := state.Database; p != "" && p != c.owner() {
 		if !filepath.IsAbs(p) {
-			p = filepath.Join(m.cfg.Dir, p)
+			p = filepath.Join(c.Dir, p)
 		}
-		ours, err := sameOrGone(p, m.cfg.Database)
+		ours, err := sameOrGone(p, c.Database)
 		if err != nil {
-			return fmt.Errorf("whose backups %s holds: %w", m.cfg.Dir, err)
+			return fmt.Errorf("whose backups %s holds: %w", c.Dir, err)
 		}
 		if !ours {
 			other = "of " + p
@@ -134,7 +134,7 @@ func (m *Manager) checkOwner() error {
 	if other == "" {
 		return nil
 	}
-	return hint(fmt.Errorf("%w: %s holds the backups %s, not of %s", ErrRefused, m.cfg.Dir, other, m.cfg.Database),
+	return hint(fmt.Errorf("%w: %s holds the backups %s, not of %s", ErrRefused, c.Dir, other, c.Database),
 		"give each database a backup directory of its own, with --dir")
 }
 
@@ -158,27 +158,27 @@ func sameOrGone(then, now string) (bool, error) {
 // backup and not before: a directory without one belongs to no database. What is
 // remembered of earlier failures, and of a check that found damage, may be of any
 // file that was tried, and a usable backup answers it.
-func (m *Manager) recordOwner(state *catalog.State, usable bool) {
+func (c *Config) recordOwner(state *catalog.State, usable bool) {
 	if state.Database == "" && usable {
 		state.LastFailure = nil
 		if state.LastCheck != nil && state.LastCheck.Verdict != string(integrity.Healthy) {
 			state.LastCheck = nil
 		}
 	}
-	state.Database = m.cfg.owner()
+	state.Database = c.owner()
 }
 
 // updateOwner records a database that has moved with its backups; the caller holds the
 // operation lock.
-func (m *Manager) updateOwner(ctx context.Context) error {
-	if err := m.checkOwner(); err != nil {
+func (c *Config) updateOwner(ctx context.Context, cat *catalogfile.Catalog) error {
+	if err := c.checkOwner(cat); err != nil {
 		return err
 	}
-	if state, err := m.cat.State(); err != nil || state.Database == "" || state.Database == m.cfg.owner() {
+	if state, err := cat.State(); err != nil || state.Database == "" || state.Database == c.owner() {
 		return err
 	}
-	return m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		tx.State().Database = m.cfg.owner()
+	return cat.Update(ctx, func(tx *catalogfile.Tx) error {
+		tx.State().Database = c.owner()
 		return nil
 	})
 }

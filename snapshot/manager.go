@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -71,7 +70,7 @@ type Manager struct {
 	act *activity.Journal
 
 	past lastHistory
-	own  ownFailures
+	mem  *memory
 }
 
 // Open reads the catalog of the backup directory and brings it in line with
@@ -88,7 +87,10 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("open: %w", explain(err))
 	}
 	m.cat = cat
-	if err := m.checkOwner(); err != nil {
+	m.mem = &memory{cat: cat, wait: cfg.LockWait, now: m.now, warn: func(err error, message string) {
+		m.ev.emit(context.Background(), Event{Type: EventWarning, Err: err, Message: message})
+	}}
+	if err := m.cfg.checkOwner(cat); err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	if err := m.settle(ctx); err != nil {
@@ -141,26 +143,4 @@ type sentinelError struct{ sentinel, err error }
 func (e *sentinelError) Error() string   { return e.err.Error() }
 func (e *sentinelError) Unwrap() []error { return []error{e.sentinel, e.err} }
 
-// workersFor is the number of goroutines that compress and read back a backup:
-// automatic ones leave a core to the host.
-func (m *Manager) workersFor(req Request) int {
-	if n := m.allWorkers(); req.Kind != catalog.Auto || req.Trigger == catalog.TriggerPreRestore || m.cfg.Workers > 0 {
-		return n
-	}
-	return max(1, runtime.GOMAXPROCS(0)-1)
-}
-
-// allWorkers is the number for what somebody waits for.
-func (m *Manager) allWorkers() int {
-	if m.cfg.Workers > 0 {
-		return m.cfg.Workers
-	}
-	return runtime.GOMAXPROCS(0)
-}
-
 func (m *Manager) now() time.Time { return m.cfg.Now().UTC() }
-
-// lockContext returns ctx bounded by the configured wait, for SQLite's locks.
-func (m *Manager) lockContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, m.cfg.LockWait)
-}

@@ -124,7 +124,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	m.rememberCheck(report)
+	m.mem.check(report)
 	r.out = Recovery{Action: ActionNone, Verdict: report.Verdict, Report: report}
 	r.reportCheck(ctx, report)
 	f, err := r.facts(ctx, report)
@@ -149,7 +149,7 @@ func (r *recovery) reportCheck(ctx context.Context, report Report) {
 	case integrity.Missing, integrity.Empty:
 		return // what is done about it says it
 	}
-	r.m.tellCheck(ctx, report, r.m.now().Sub(r.began))
+	r.m.ev.emit(ctx, checkEvent(r.m.cfg.Database, report, r.m.now().Sub(r.began)))
 	if report.Verdict == integrity.Violations {
 		for _, f := range report.Findings {
 			r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpCheck, Path: r.m.cfg.Database, Message: "the application's rules are broken: " + f.Message})

@@ -339,7 +339,7 @@ func (r *restoring) outcome() catalog.RestoreOutcome {
 // rememberRestore records what the live database now descends from.
 func (m *Manager) rememberRestore(o catalog.RestoreOutcome) {
 	o.At = m.now()
-	m.remembering("restore", func(tx *catalogfile.Tx) { restored(tx, o) })
+	m.mem.updateTx("restore", func(tx *catalogfile.Tx) { restored(tx, o) })
 }
 
 // restored records o as the last restore.

@@ -48,7 +48,7 @@ func (r *restoring) online(ctx context.Context) error {
 
 // proving announces that the backup is being proven.
 func (r *restoring) proving(ctx context.Context) archive.CopyOptions {
-	return archive.CopyOptions{Workers: r.m.allWorkers(),
+	return archive.CopyOptions{Workers: r.m.cfg.workers(),
 		Progress: r.m.progress(ctx, Event{Operation: OpRestore, Backup: r.backup.ID, Phase: PhaseProve, Total: r.backup.DatabaseBytes})}
 }
 
@@ -83,7 +83,7 @@ func (r *restoring) safetyBacking() *backing {
 // a swapNeeded, where nothing can be prestaged: then the backup is not proven either.
 func (r *restoring) prestage(ctx context.Context) (_ *prestaged, err error) {
 	m := r.m
-	snap, err := m.pin(ctx, livedb.Options{SecondReader: m.allWorkers() > 1, AvoidReadMark0: true})
+	snap, err := m.pin(ctx, livedb.Options{SecondReader: m.cfg.workers() > 1, AvoidReadMark0: true})
 	switch {
 	case err == nil: // even where ctx has ended since, snap has to be closed
 	case errors.Is(err, livedb.ErrBusy), ctx.Err() != nil:
@@ -271,7 +271,7 @@ func (r *restoring) exchange(ctx context.Context, tx *pages.WriteTx, patch *arch
 	image := pages.Image{Page1: page1, Pages: r.backup.DatabaseBytes / size}
 	image.Fill = func(ctx context.Context, put func(int64, []byte) error) error {
 		written := int64(0)
-		return patch.Each(ctx, archive.CopyOptions{Workers: m.allWorkers()}, func(pgno int64, page []byte) error {
+		return patch.Each(ctx, archive.CopyOptions{Workers: m.cfg.workers()}, func(pgno int64, page []byte) error {
 			if err := put(pgno, page); err != nil {
 				return err
 			}
@@ -348,7 +348,7 @@ func (r *restoring) forget(ctx context.Context, id string) error {
 // commit: if the process dies right after that, nothing else says that it was made.
 func (r *restoring) pend(tx *pages.WriteTx, safety Backup) {
 	o := catalog.RestoreOutcome{ID: r.backup.ID, At: r.m.now(), Action: "restore", Safety: safety.ID}
-	r.m.rememberState("restore", func(s *catalog.State) { s.Restoring = &catalog.Restoring{RestoreOutcome: o, Cookie: tx.Cookie()} })
+	r.m.mem.update("restore", func(s *catalog.State) { s.Restoring = &catalog.Restoring{RestoreOutcome: o, Cookie: tx.Cookie()} })
 }
 
 // resolveRestore finds out whether a pending restore was committed when its process died.
@@ -366,7 +366,7 @@ func (m *Manager) resolveRestore(ctx context.Context) {
 		return
 	}
 	committed := pages.TookEffect(state.Restoring.Cookie, now)
-	m.remembering("restore", func(tx *catalogfile.Tx) {
+	m.mem.updateTx("restore", func(tx *catalogfile.Tx) {
 		if r := tx.State().Restoring; r != nil && committed {
 			restored(tx, r.RestoreOutcome)
 		}

@@ -201,7 +201,7 @@ func (r *replacing) unpack(ctx context.Context, image *archive.Reader, e Backup,
 		}
 	}()
 	p := r.m.progress(ctx, Event{Operation: r.kind, Backup: e.ID, Phase: PhaseUnpack, Total: info.ImageBytes})
-	if err := image.CopyTo(ctx, f, archive.CopyOptions{Workers: r.m.allWorkers(), Progress: p}); err != nil {
+	if err := image.CopyTo(ctx, f, archive.CopyOptions{Workers: r.m.cfg.workers(), Progress: p}); err != nil {
 		return nil, fmt.Errorf("restore: backup %s: %w", e.ID, err)
 	}
 	return f, nil
@@ -234,7 +234,7 @@ func (r *replacing) checkRestored(ctx context.Context, e Backup) error {
 			Message: "the database was restored, but could not be checked afterwards"})
 		return nil
 	}
-	r.m.noteCheck(report) // what a deeper one found was of the database that was replaced
+	r.m.mem.replaceCheck(report) // what a deeper one found was of the database that was replaced
 	if report.Damaged() {
 		return &CorruptError{What: "the restored database", Report: report}
 	}

@@ -60,7 +60,7 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error)
 // lock is held. The backup stands, whatever becomes of this: a prune that fails is an
 // operation of its own that failed.
 func (m *Manager) pruneAfter(ctx context.Context, trigger catalog.Trigger) {
-	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.recordFailure(trigger, err) }}
+	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.mem.failure(trigger, err) }}
 	ctx = WithCaller(ctx, Caller{Who: callerOf(ctx).Who})             // with an id of its own
 	_ = m.perform(ctx, op, func(ctx context.Context) (Event, error) { // its event, log entry and record in the catalog say it
 		policy, err := m.retention(nil)

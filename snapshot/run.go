@@ -7,15 +7,12 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/schedule"
-	"example.com/snapd/internal/sqlitefile"
 )
 
 // Run protects the database until ctx ends: a backup at start-up, then by the
@@ -34,20 +31,20 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer lock.Unlock()
 	r := &runner{m: m, timer: schedule.NewTimer(m.cfg.timing())}
 	r.recordRetention()
-	var w *watcher // nil is silent
+	var w *livedb.Watcher // nil is silent
 	if m.cfg.OnChange > 0 {
-		if w, err = watch(m.cfg.Database); err != nil {
+		if w, err = livedb.Watch(m.cfg.Database); err != nil {
 			m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "changes are looked for every half minute only"})
 		}
 	}
-	defer w.close()
+	defer w.Close()
 	who := callerOf(ctx).Who
 	m.Record(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.cfg.promise(), Schedule: m.cfg.schedule().String()})
 	r.loop(ctx, w)
 	err = r.finalBackup(ctx)
 	m.Record(Activity{Who: who, Action: "serve", Outcome: "stopped"}) // with what was idle until now
 	// A service that was stopped leaves no schedule. One that was killed does, and Status reports what it misses.
-	m.rememberState("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
+	m.mem.update("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
 	return err
 }
 
@@ -67,14 +64,14 @@ type runner struct {
 	timer *schedule.Timer
 }
 
-func (r *runner) loop(ctx context.Context, w *watcher) {
+func (r *runner) loop(ctx context.Context, w *livedb.Watcher) {
 	for ctx.Err() == nil {
 		r.tick(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		now := r.m.now()
-		notices := w.changed()
+		notices := w.Changed()
 		if r.timer.Debouncing(now) {
 			notices = nil // a notice in this time is kept
 		}
@@ -84,7 +81,7 @@ func (r *runner) loop(ctx context.Context, w *watcher) {
 		case <-notices:
 			r.timer.Changed(r.m.now())
 		case <-wait.C:
-			if w.poll() {
+			if w.Poll() {
 				r.timer.Changed(r.m.now())
 			}
 		}
@@ -155,14 +152,14 @@ func (r *runner) recordNext(next time.Time) {
 			return
 		}
 	}
-	r.m.rememberState("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = &next, &promised })
+	r.m.mem.update("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = &next, &promised })
 }
 
 // recordRetention keeps the policy for those who follow the service.
 func (r *runner) recordRetention() {
 	policy := r.m.cfg.Retention
 	if state, err := r.m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != policy) {
-		r.m.rememberState("retention", func(s *catalog.State) { s.Retention = &policy })
+		r.m.mem.update("retention", func(s *catalog.State) { s.Retention = &policy })
 	}
 }
 
@@ -225,100 +222,4 @@ func (c *Config) promise() string {
 		when += ", and after changes"
 	}
 	return when
-}
-
-// watcher notices when the database's files are written to. It watches their
-// directory: the files themselves come and go. A nil watcher notices nothing.
-type watcher struct {
-	fs    *fsnotify.Watcher
-	ch    chan struct{} // holds at most one pending notice
-	done  chan struct{} // closed when the goroutine has ended
-	names map[string]bool
-	db    string
-	seen  [2]stamp // of the file and its WAL, at the last poll
-}
-
-type stamp struct {
-	size, mtime int64
-}
-
-// watch starts watching a database; its goroutine ends at close. With an error the
-// watcher still polls.
-func watch(database string) (*watcher, error) {
-	dir, base := filepath.Dir(database), filepath.Base(database)
-	w := &watcher{ch: make(chan struct{}, 1), done: make(chan struct{}), db: database,
-		names: map[string]bool{base: true, sqlitefile.WAL(base): true, sqlitefile.Journal(base): true}}
-	w.poll()
-	var err error
-	if w.fs, err = fsnotify.NewWatcher(); err == nil {
-		if err = w.fs.Add(dir); err != nil {
-			w.fs.Close()
-			w.fs = nil
-		}
-	}
-	if err != nil {
-		close(w.done)
-		return w, fmt.Errorf("watch %s: %w", dir, err)
-	}
-	go w.run()
-	return w, nil
-}
-
-func (w *watcher) run() {
-	defer close(w.done)
-	for {
-		select {
-		case e, ok := <-w.fs.Events:
-			if !ok {
-				return
-			}
-			if !w.names[filepath.Base(e.Name)] || e.Op == fsnotify.Chmod {
-				continue
-			}
-		case _, ok := <-w.fs.Errors:
-			if !ok {
-				return
-			}
-			// Events were dropped: anything may have changed.
-		}
-		select {
-		case w.ch <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// changed delivers a notice per burst of writes.
-func (w *watcher) changed() <-chan struct{} {
-	if w == nil {
-		return nil
-	}
-	return w.ch
-}
-
-// poll reports whether sizes or times differ from the last poll: file systems
-// without notification, and lost watches, are noticed this way.
-func (w *watcher) poll() bool {
-	if w == nil {
-		return false
-	}
-	var now [2]stamp
-	for i, name := range []string{w.db, sqlitefile.WAL(w.db)} {
-		if st, err := os.Stat(name); err == nil {
-			now[i] = stamp{st.Size(), st.ModTime().UnixNano()}
-		}
-	}
-	differs := now != w.seen
-	w.seen = now
-	return differs
-}
-
-func (w *watcher) close() {
-	if w == nil {
-		return
-	}
-	if w.fs != nil {
-		w.fs.Close()
-	}
-	<-w.done
 }

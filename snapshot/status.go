@@ -164,6 +164,10 @@ func (m *Manager) Stats() (Stats, error) {
 	return s, nil
 }
 
+// State returns what the catalog remembers next to the backups, and the failures of this
+// Manager's backups that could not be stored.
+func (m *Manager) State() (State, error) { return m.mem.state() }
+
 // Check judges the live database at level and remembers the outcome. It takes
 // no operation lock: checking disturbs nobody.
 func (m *Manager) Check(ctx context.Context, level Level) (Report, error) {
@@ -175,15 +179,10 @@ func (m *Manager) Check(ctx context.Context, level Level) (Report, error) {
 		if report, err = m.look(ctx, level, m.cfg.LockWait); err != nil {
 			return Event{}, err
 		}
-		m.rememberCheck(report)
+		m.mem.check(report)
 		return checkEvent(m.cfg.Database, report, m.now().Sub(began)), nil
 	})
 	return report, err
-}
-
-// tellCheck reports a check of the live database that is a part of another operation.
-func (m *Manager) tellCheck(ctx context.Context, r Report, took time.Duration) {
-	m.ev.emit(ctx, checkEvent(m.cfg.Database, r, took))
 }
 
 // checkEvent is the end of a check of the live database.
@@ -233,7 +232,7 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 // gather looks up what a status is judged by.
 func (m *Manager) gather(ctx context.Context) (f facts, err error) {
 	f = facts{now: m.now(), slack: grace + m.cfg.Jitter, path: m.cfg.Database}
-	if f.state, err = m.State(); err != nil {
+	if f.state, err = m.mem.state(); err != nil {
 		return f, err
 	}
 	f.promised = m.cfg.promised(f.state)
@@ -253,7 +252,7 @@ func (m *Manager) gather(ctx context.Context) (f facts, err error) {
 	}
 	f.count(all)
 	if f.latest != nil {
-		f.archiveGone = !m.present(*f.latest)
+		f.archiveGone = !present(*f.latest, m.cat.Path(*f.latest))
 	}
 	if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil {
 		_, f.covered = m.covering(fingerprint)

@@ -68,7 +68,7 @@ func (m *Manager) prove(ctx context.Context, e Backup, level integrity.Level) (c
 	defer r.Close()
 	read := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: e.DatabaseBytes})
 	if judged(e, r.Info(), level) {
-		if err := r.Verify(ctx, archive.CopyOptions{Workers: m.allWorkers(), Progress: read}); err != nil {
+		if err := r.Verify(ctx, archive.CopyOptions{Workers: m.cfg.workers(), Progress: read}); err != nil {
 			report, err := damagedReport(m.cat.Path(e), level, fmt.Errorf("verify: %w", err))
 			return verdictOf(report, m.now()), report, err
 		}
@@ -198,7 +198,7 @@ func (m *Manager) rehearse(ctx context.Context, e Backup) (_ integrity.Report, e
 		}
 	}()
 	p := m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseUnpack, Total: image})
-	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Workers: m.allWorkers(), Progress: p}); err != nil {
+	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Workers: m.cfg.workers(), Progress: p}); err != nil {
 		return damagedReport(m.cat.Path(e), integrity.LevelFull, fmt.Errorf("drill: backup %s: %w", e.ID, err))
 	}
 	if err := durable.Sync(scratch.File); err != nil { // a restore would wait for that too

@@ -1,0 +1,108 @@
+package livedb
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/fsnotify/fsnotify"
+
+	"example.com/snapd/internal/sqlitefile"
+)
+
+// Watcher notices when the database's files are written to. It watches their
+// directory: the files themselves come and go. A nil Watcher notices nothing.
+// Its methods but Close are for one goroutine.
+type Watcher struct {
+	fs    *fsnotify.Watcher
+	ch    chan struct{} // holds at most one pending notice
+	done  chan struct{} // closed when the goroutine has ended
+	names map[string]bool
+	db    string
+	seen  [2]watchStamp // of the file and its WAL, at the last poll
+}
+
+type watchStamp struct {
+	size, mtime int64
+}
+
+// Watch starts watching a database; its goroutine ends at close. With an
+// error the Watcher still polls.
+func Watch(database string) (*Watcher, error) {
+	dir, base := filepath.Dir(database), filepath.Base(database)
+	w := &Watcher{ch: make(chan struct{}, 1), done: make(chan struct{}), db: database,
+		names: map[string]bool{base: true, sqlitefile.WAL(base): true, sqlitefile.Journal(base): true}}
+	w.Poll()
+	var err error
+	if w.fs, err = fsnotify.NewWatcher(); err == nil {
+		if err = w.fs.Add(dir); err != nil {
+			w.fs.Close()
+			w.fs = nil
+		}
+	}
+	if err != nil {
+		close(w.done)
+		return w, fmt.Errorf("watch %s: %w", dir, err)
+	}
+	go w.run()
+	return w, nil
+}
+
+func (w *Watcher) run() {
+	defer close(w.done)
+	for {
+		select {
+		case e, ok := <-w.fs.Events:
+			if !ok {
+				return
+			}
+			if !w.names[filepath.Base(e.Name)] || e.Op == fsnotify.Chmod {
+				continue
+			}
+		case _, ok := <-w.fs.Errors:
+			if !ok {
+				return
+			}
+			// Events were dropped: anything may have changed.
+		}
+		select {
+		case w.ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Changed delivers a notice per burst of writes.
+func (w *Watcher) Changed() <-chan struct{} {
+	if w == nil {
+		return nil
+	}
+	return w.ch
+}
+
+// Poll reports whether sizes or times differ from the last poll: file systems
+// without notification, and lost watches, are noticed this way.
+func (w *Watcher) Poll() bool {
+	if w == nil {
+		return false
+	}
+	var now [2]watchStamp
+	for i, name := range []string{w.db, sqlitefile.WAL(w.db)} {
+		if st, err := os.Stat(name); err == nil {
+			now[i] = watchStamp{st.Size(), st.ModTime().UnixNano()}
+		}
+	}
+	differs := now != w.seen
+	w.seen = now
+	return differs
+}
+
+func (w *Watcher) Close() {
+	if w == nil {
+		return
+	}
+	if w.fs != nil {
+		w.fs.Close()
+	}
+	<-w.done
+}
