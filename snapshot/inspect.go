@@ -13,8 +13,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"modernc.org/sqlite/vfs"
 	modernc "modernc.org/sqlite"
+	"modernc.org/sqlite/vfs"
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/sqlite"
