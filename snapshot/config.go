@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/schedule"
