@@ -44,7 +44,7 @@ func (m *Manager) Activity(cursor string, limit int) (page []Activity, next stri
 }
 
 // Operation returns what the log says of the operation with that id, which is the Run
-// of its events, of whatever process. Errors: [ErrNotFound], [ErrRefused].
+// of its events; any process may have run it. Errors: [ErrNotFound], [ErrRefused].
 func (m *Manager) Operation(id string) (OperationRecord, error) {
 	op, ok, err := m.act.Operation(id)
 	if err != nil {
@@ -56,8 +56,8 @@ func (m *Manager) Operation(id string) (OperationRecord, error) {
 	return withReason(op), nil
 }
 
-// Operations returns the last operations of these kinds that the log knows, of
-// whatever process, at most limit; those that ended last come first. Errors: [ErrRefused].
+// Operations returns the last operations of these kinds that the log has, of
+// every process, at most limit; those that ended last come first. Errors: [ErrRefused].
 func (m *Manager) Operations(kinds []Operation, limit int) ([]OperationRecord, error) {
 	words := make([]string, 0, len(kinds))
 	for _, k := range kinds {
@@ -138,7 +138,7 @@ func outcomeOf(err error) string {
 }
 
 // Revision returns a word that changes whenever the catalog or the activity log
-// did, by whatever process. It looks at the files' attributes only.
+// changes, whichever process wrote it. It looks at the files' attributes only.
 func (m *Manager) Revision() (string, error) {
 	backups, err := m.cat.Revision()
 	if err != nil {

@@ -43,7 +43,7 @@ func (b *bench) deeds(n int) []string {
 	return out
 }
 
-// as is a context of somebody.
+// as returns a context whose caller is who.
 func as(t testing.TB, who string) context.Context {
 	return snapshot.WithCaller(t.Context(), snapshot.Caller{Who: who, Run: "run of " + who})
 }
@@ -140,7 +140,7 @@ func TestCancelledAndBusyAreWrittenDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := other.Backup(as(t, "carol"), snapshot.Manual("")); !errors.Is(err, snapshot.ErrBusy) {
-		t.Errorf("beside another operation: %v", err)
+		t.Errorf("during another operation: %v", err)
 	}
 	cancel()
 	close(leave)
@@ -153,7 +153,7 @@ func TestCancelledAndBusyAreWrittenDown(t *testing.T) {
 	}
 }
 
-// Lost: the traces of a recovery, for whoever asks afterwards what the program did
+// Lost: the traces of a recovery, for a user who asks afterwards what the program did
 // with the database.
 func TestRecoveryIsWrittenDown(t *testing.T) {
 	b := newBench(t, "delete")
@@ -172,7 +172,7 @@ func TestRecoveryIsWrittenDown(t *testing.T) {
 }
 
 // Lost: idleness. A scheduled look that finds nothing to do writes nothing at all;
-// what was looked at is told with the next entry, or when Run ends.
+// what was looked at is recorded with the next entry, or when Run ends.
 func TestIdleRunWritesNothing(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.Interval = 6 * time.Hour })

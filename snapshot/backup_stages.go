@@ -60,7 +60,7 @@ func (b *backing) inPlace(snap *pages.Snapshot) {
 	}
 }
 
-// spool copies the image to a private file, and has release let go of the snapshot.
+// spool copies the image to a private file, and calls release to end the snapshot.
 func (b *backing) spool(ctx context.Context, snap *pages.Snapshot, release func() error) (err error) {
 	m, live := b.m, snap.Info()
 	spool, err := durable.Scratch(m.cfg.Dir, "spool")

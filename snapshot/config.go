@@ -67,9 +67,9 @@ type Config struct {
 
 	// Compression is "fastest" (default), "default", "better" or "best".
 	Compression string
-	// Workers compress and decompress in parallel; default GOMAXPROCS for what
-	// somebody waits for, and one less, at least 1, for automatic backups, which
-	// leaves the host a core.
+	// Workers compress and decompress in parallel; default GOMAXPROCS for
+	// operations that a caller waits for, and one less, at least 1, for automatic
+	// backups, which leaves the host a core.
 	Workers int
 	// LockWait bounds how long an operation waits for SQLite's locks and for
 	// another operation on the same directory; default 30 s.

@@ -199,7 +199,7 @@ func (s *scenario) checkOperations(t *testing.T, m *snapshot.Manager, isNew bool
 			t.Errorf("%s: this operation has no end: %+v", where, op)
 		}
 		if op.Kind == string(snapshot.OpRestore) && (op.Outcome == "done") != isNew {
-			t.Errorf("%s: the restore is told of as %s %s, restored: %v", where, op.Outcome, op.Code, isNew)
+			t.Errorf("%s: the restore is recorded as %s %s, restored: %v", where, op.Outcome, op.Code, isNew)
 		}
 	}
 }

@@ -3,10 +3,10 @@
 // that can be undone, and looking into a backup without restoring it.
 //
 // A [Manager] is the door. It works on the database file through SQLite's own
-// locks, beside any number of connections of this and of other processes, and
+// locks, next to any number of connections of this and of other processes, and
 // keeps its archives and their catalog in one backup directory that several
-// processes may share: whoever changes something holds the directory's
-// operation lock, and everybody else gets [ErrBusy] after the configured wait.
+// processes may share: an operation that changes something holds the directory's
+// operation lock, and every other one gets [ErrBusy] after the configured wait.
 //
 // # What a host process should know
 //
@@ -15,6 +15,6 @@
 // the process drops them all. This package therefore keeps one descriptor per
 // database file open for the life of the process (its only global state) where
 // it has to look at the file outside SQLite, and refuses to work, with
-// [ErrForeignSQLite], beside another SQLite library in the same process, whose
+// [ErrForeignSQLite], next to another SQLite library in the same process, whose
 // locks it could not see.
 package snapshot

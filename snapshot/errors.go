@@ -16,7 +16,7 @@ import (
 
 // Sentinels for what callers branch on; use errors.Is.
 var (
-	// ErrBusy: somebody holds a lock that was not released in time, or another
+	// ErrBusy: a lock was not released in time, or another
 	// operation runs on the backup directory. Nothing was changed; try again.
 	ErrBusy = errors.New("busy")
 	// ErrNotFound: no backup has that id, or there is none at all.

@@ -10,7 +10,7 @@ import (
 )
 
 // Lost: who asked for an operation, and which of a caller's operations an event
-// belongs to; or the same words on what nobody asked for.
+// belongs to; or the same identity on an operation without a caller.
 func TestEventsBearTheCaller(t *testing.T) {
 	b := newBench(t, "wal")
 	var mu sync.Mutex
@@ -41,11 +41,11 @@ func TestEventsBearTheCaller(t *testing.T) {
 	seen := len(all)
 	b.manual()
 	if len(all) != seen {
-		t.Errorf("told of %v after it was cancelled", all[seen:])
+		t.Errorf("%v were delivered after the subscription was cancelled", all[seen:])
 	}
 	for _, ev := range b.rec.of(snapshot.EventBackedUp)[1:] {
 		if ev.Who != "" || ev.Run == "" || ev.Run == "op-1" {
-			t.Errorf("nobody asked, and who is %q, run %q", ev.Who, ev.Run)
+			t.Errorf("an operation without a caller has who %q, run %q", ev.Who, ev.Run)
 		}
 	}
 }

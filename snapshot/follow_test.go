@@ -45,6 +45,6 @@ func TestPruneFollowsTheService(t *testing.T) {
 	other.mark("and again")
 	other.auto()
 	if got := len(b.ids()); got != before+1 {
-		t.Errorf("after an automatic backup beside the service there are %d backups, want %d", got, before+1)
+		t.Errorf("after an automatic backup next to the service there are %d backups, want %d", got, before+1)
 	}
 }

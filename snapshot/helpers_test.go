@@ -53,7 +53,7 @@ func makeDatabase(t testing.TB, path, mode string) {
 	testdb.CheckAtEnd(t, path)
 }
 
-// benchOn opens a Manager on whatever is at path.
+// benchOn opens a Manager on the file at path.
 func benchOn(t testing.TB, path string, edit ...func(*snapshot.Config)) *bench {
 	t.Helper()
 	b := &bench{t: t, rec: &recorder{}}
@@ -65,7 +65,7 @@ func benchOn(t testing.TB, path string, edit ...func(*snapshot.Config)) *bench {
 	return b
 }
 
-// reopen starts anew, as the next process would.
+// reopen opens the Manager again, as the next process would.
 func (b *bench) reopen() {
 	b.t.Helper()
 	m, err := snapshot.Open(b.t.Context(), b.cfg)
@@ -252,7 +252,7 @@ type recorder struct {
 	mu   sync.Mutex
 	all  []snapshot.Event
 	read int           // events that wait has passed
-	more chan struct{} // closed when another one comes, if somebody waits
+	more chan struct{} // closed when another one comes, if wait is waiting
 }
 
 func (r *recorder) note(e snapshot.Event) {

@@ -91,7 +91,7 @@ func TestTables(t *testing.T) {
 
 // Lost: the page, and a core of the server, to an uploaded file: views
 // that double with each other, names without end, schemas that compute.
-func TestTablesOfHostileSchemas(t *testing.T) {
+func TestTablesOfUntrustedSchemas(t *testing.T) {
 	doubling := []string{"CREATE VIEW v0 AS SELECT 1 AS a"}
 	for i := 1; i <= 40; i++ {
 		doubling = append(doubling, fmt.Sprintf("CREATE VIEW v%d AS SELECT x.a FROM v%d x, v%d y", i, i-1, i-1))

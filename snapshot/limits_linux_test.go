@@ -207,7 +207,7 @@ func TestDrillWithoutSpace(t *testing.T) {
 	}
 }
 
-// Lost: a word in time, before somebody has typed the name of the database.
+// Lost: an early warning, before the user has typed the name of the database.
 func TestPlanWithoutSpace(t *testing.T) {
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.Dir = smallDisk(t) })
 	e := b.manual()

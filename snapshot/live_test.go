@@ -60,10 +60,10 @@ func image(t *testing.T, m *snapshot.Manager, id string) string {
 	return path
 }
 
-// Lost if this fails: commits that users were told of. A writer that never
-// stops is beside the restore: each row it was acknowledged is in the safety
-// backup, or was committed onto the restored database; none is in neither.
-func TestRestoreBesideAWriterLosesNoCommit(t *testing.T) {
+// Lost if this fails: commits that were acknowledged to users. A writer that never
+// stops runs concurrently with the restore: each row acknowledged to it is in the
+// safety backup, or was committed onto the restored database; none is in neither.
+func TestRestoreDuringWritesLosesNoCommit(t *testing.T) {
 	for _, mode := range journalModes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -171,7 +171,7 @@ func TestOpenConnectionsSeeTheRestoredDatabase(t *testing.T) {
 }
 
 // Lost: a reader in the middle of a report must not see it change under it.
-func TestRestoreBesideAReaderWAL(t *testing.T) {
+func TestRestoreWithAReaderWAL(t *testing.T) {
 	m, db := newLive(t, "wal", snapshot.Config{})
 	old := mustBackup(t, m)
 	testdb.ShellQuery(t, db, "INSERT INTO log VALUES(1, 'after')")
@@ -195,7 +195,7 @@ func TestRestoreBesideAReaderWAL(t *testing.T) {
 }
 
 // Lost: in rollback modes a reader makes the restore wait, or fail whole.
-func TestRestoreBesideAReaderDelete(t *testing.T) {
+func TestRestoreWithAReaderDelete(t *testing.T) {
 	written := make(chan struct{}, 100)
 	note := func(e snapshot.Event) {
 		if e.Operation == "restore" && e.Phase == "write" && e.Done > 0 && e.Done == e.Total {
@@ -210,7 +210,7 @@ func TestRestoreBesideAReaderDelete(t *testing.T) {
 	reader.ask("SELECT count(*) FROM log")
 	before := testdb.FileHash(t, db)
 	if _, err := m.Restore(t.Context(), old.ID, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrBusy) {
-		t.Fatalf("beside a reader: %v", err)
+		t.Fatalf("with a reader: %v", err)
 	}
 	<-written
 	if testdb.FileHash(t, db) != before {
@@ -245,7 +245,7 @@ func TestRestoreBesideAReaderDelete(t *testing.T) {
 // Lost: a restore so large that it has to make room before its commit must not
 // wait for a reader for ever, with everybody else locked out meanwhile; and the
 // time that its safety backup takes must not count as waiting for the lock.
-func TestLargeRestoreBesideAReaderDelete(t *testing.T) {
+func TestLargeRestoreWithAReaderDelete(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "data.db")
 	must(t, samplecrm.Create(t.Context(), db, samplecrm.Options{Bytes: 24 << 20, Seed: 1, JournalMode: "delete"}))
 	phase := make(chan string, 1000)
@@ -265,7 +265,7 @@ func TestLargeRestoreBesideAReaderDelete(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if _, err := m.Restore(ctx, old.ID, snapshot.RestoreOptions{}); !errors.Is(err, snapshot.ErrBusy) || ctx.Err() != nil {
-		t.Fatalf("beside a reader: %v", err)
+		t.Fatalf("with a reader: %v", err)
 	}
 	if testdb.FileHash(t, db) != before {
 		t.Error("the restore that failed changed the database")
@@ -293,7 +293,7 @@ func TestLargeRestoreBesideAReaderDelete(t *testing.T) {
 }
 
 // Lost: a restore that gives up has to leave no trace, and to say why.
-func TestRestoreBesideALongWriterIsBusy(t *testing.T) {
+func TestRestoreDuringALongWriteIsBusy(t *testing.T) {
 	for _, mode := range journalModes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -325,7 +325,7 @@ func TestRestoreBesideALongWriterIsBusy(t *testing.T) {
 	}
 }
 
-// archives are the lines of a listing that tell of backups.
+// archives returns the lines of a listing that describe backups.
 func archives(listing string) string {
 	var lines []string
 	for line := range strings.Lines(listing) {
@@ -381,8 +381,8 @@ func TestApplicationsLocksSurvive(t *testing.T) {
 	}
 }
 
-// everything runs what a Manager can do beside a transaction of the
-// application's. Some of it has to fail; what counts is what then tells.
+// everything runs what a Manager can do during a transaction of the
+// application's. Some of it has to fail; the caller's then checks the state after each.
 func everything(t *testing.T, m *snapshot.Manager, id string, then func(operation string)) {
 	t.Helper()
 	ctx := t.Context()

@@ -67,7 +67,7 @@ func (r *memory) check(report Report) {
 	r.replaceCheck(report)
 }
 
-// replaceCheck keeps the outcome of a check, whatever an earlier one found.
+// replaceCheck keeps the outcome of a check in place of any earlier one.
 func (r *memory) replaceCheck(report Report) {
 	r.update("check", func(s *catalog.State) {
 		s.LastCheck = &catalog.CheckOutcome{At: r.now(), Level: report.Level.String(), Verdict: string(report.Verdict), Repairable: report.Repairable()}

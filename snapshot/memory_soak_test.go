@@ -112,7 +112,7 @@ func peakResident() (int64, error) {
 	return 0, errors.New("no VmHWM in /proc/self/status")
 }
 
-// Lost if this fails: small machines. Memory has to stay bounded whatever the
+// Lost if this fails: small machines. Memory has to stay bounded at any
 // size of the database, past the lock-byte page at 1 GiB too, and what comes
 // back has to be what went in, byte for byte.
 func TestSoakMemoryAndRoundTripOfALargeDatabase(t *testing.T) {

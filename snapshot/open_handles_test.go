@@ -15,11 +15,11 @@ print("` + endOfAnswer + `", flush=True)
 time.sleep(0.4)
 `
 
-// Lost otherwise: the protection of a database that somebody happened to look at while
+// Lost otherwise: the protection of a database that another process had open while
 // it was being recovered. serve gave up with "busy".
 func TestRecoverWaitsForAnOpenHandle(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("NOT TESTED: only Linux tells who has a file open")
+		t.Skip("NOT TESTED: only Linux reports which processes have a file open")
 	}
 	b := newBench(t, "delete")
 	e := b.auto()

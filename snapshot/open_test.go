@@ -82,7 +82,7 @@ func TestTextFileAsDatabase(t *testing.T) {
 }
 
 // Lost: all backups, with the list of them.
-func TestOpenMendsDamagedCatalog(t *testing.T) {
+func TestOpenRebuildsDamagedCatalog(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, path string){
 		"cut in half": func(t *testing.T, path string) { testdb.CutAt(t, path, size(t, path)/2) },
 		"emptied":     func(t *testing.T, path string) { testdb.CutAt(t, path, 0) },
@@ -107,14 +107,14 @@ func TestOpenMendsDamagedCatalog(t *testing.T) {
 			b.rec.forget()
 			b.reopen()
 			if got := b.ids(); !slices.Equal(got, ids) {
-				t.Errorf("after mending %v, had %v", got, ids)
+				t.Errorf("after the rebuild %v, had %v", got, ids)
 			}
 			aside := glob(t, b.m.Dir(), "catalog.json.damaged-*")
 			if name != "gone" && (len(aside) != 1 || !bytes.Equal(readFile(t, filepath.Join(b.m.Dir(), aside[0])), damaged)) {
 				t.Errorf("the damaged catalog was not kept: %v", aside)
 			}
 			if len(b.rec.of(snapshot.EventReconciled)) == 0 {
-				t.Error("nobody is told")
+				t.Error("the rebuild is not reported")
 			}
 			e, err := b.m.Find(ids[0])
 			if err != nil || e.Verification.State != catalog.Unverified || e.Note != "kept" || !e.Pinned {
@@ -128,7 +128,7 @@ func TestOpenMendsDamagedCatalog(t *testing.T) {
 	}
 }
 
-// Lost: archives that somebody copied back, or the knowledge that some are gone.
+// Lost: archives that were copied back, or the knowledge that some are gone.
 func TestOpenSeesWhatIsThere(t *testing.T) {
 	b := newBench(t, "wal")
 	made := b.several(3)
@@ -154,8 +154,8 @@ func TestOpenSeesWhatIsThere(t *testing.T) {
 	if len(glob(t, b.m.Dir(), "holiday.db.zst")) != 1 {
 		t.Error("a foreign file was removed")
 	}
-	if told := b.rec.of(snapshot.EventReconciled); len(told) < 3 {
-		t.Errorf("told %+v", told)
+	if events := b.rec.of(snapshot.EventReconciled); len(events) < 3 {
+		t.Errorf("reported: %+v", events)
 	}
 }
 
@@ -244,11 +244,11 @@ func TestNewerArchive(t *testing.T) {
 	}
 	b.rec.forget()
 	b.reopen()
-	told := b.rec.of(snapshot.EventReconciled)
-	if !slices.ContainsFunc(told, func(e snapshot.Event) bool {
+	events := b.rec.of(snapshot.EventReconciled)
+	if !slices.ContainsFunc(events, func(e snapshot.Event) bool {
 		return strings.Contains(e.Message, newer.File) && strings.Contains(e.Message, "newer")
 	}) {
-		t.Errorf("nobody is told of an archive that cannot be listed: %+v", told)
+		t.Errorf("an archive that cannot be listed is not reported: %+v", events)
 	}
 	if len(glob(t, b.m.Dir(), newer.File)) != 1 {
 		t.Error("it was removed")

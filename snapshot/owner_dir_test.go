@@ -148,7 +148,7 @@ func TestDeleteResolvesLatestOnce(t *testing.T) {
 	}
 }
 
-// Lost: any file on the machine, when somebody who may write beside the database
+// Lost: any file on the machine, when a user who may write next to the database
 // has a program with more rights follow a forged intent.
 func TestForgedIntentIsNotFollowed(t *testing.T) {
 	b := newBench(t, "delete")

@@ -15,7 +15,7 @@ import (
 	"example.com/snapd/internal/testdb"
 )
 
-// peer is another program that has a database open, and does what it is told:
+// peer is another program that has a database open, and runs the statements it is sent:
 // the sqlite3 shell, or Python. Its methods belong to one goroutine.
 type peer struct {
 	t    testing.TB
@@ -75,8 +75,8 @@ func startPeer(t testing.TB, argv ...string) *peer {
 // pid is the process that has the database open.
 func (p *peer) pid() int { return p.cmd.Process.Pid }
 
-// tell sends a statement without waiting for the answer, which hear returns.
-func (p *peer) tell(statement string) {
+// send sends a statement without waiting for the answer, which hear returns.
+func (p *peer) send(statement string) {
 	p.t.Helper()
 	if strings.HasPrefix(p.cmd.Args[1], "-oL") {
 		statement += ";\n.print '" + endOfAnswer + "'"
@@ -103,7 +103,7 @@ func (p *peer) hear() string {
 // ask runs one statement and returns its rows, a line each, or the error.
 func (p *peer) ask(statement string) string {
 	p.t.Helper()
-	p.tell(statement)
+	p.send(statement)
 	return p.hear()
 }
 

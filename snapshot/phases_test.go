@@ -54,8 +54,8 @@ func TestVerifyAndDrillCountBytes(t *testing.T) {
 	}
 }
 
-// Lost: the disk, to a log that the application cannot begin anew while the stored bytes
-// are read back and nothing is read of the database any more.
+// Lost: the disk, to a WAL that the application cannot restart while the stored bytes
+// are read back and the database is no longer read.
 func TestSnapshotEndsBeforeTheProof(t *testing.T) {
 	b := newBench(t, "wal")
 	app := testdb.Open(t, b.m.Database())
@@ -78,7 +78,7 @@ func TestSnapshotEndsBeforeTheProof(t *testing.T) {
 	}
 }
 
-// Lost: yesterday's state or today's, when somebody cancels in the wrong moment. In
+// Lost: yesterday's state or today's, when a caller cancels at the wrong moment. In
 // every phase up to the point of no return the old state stays, whole; from there on
 // the new one comes, whole, and cancelling is no error.
 func TestCancelInEveryPhase(t *testing.T) {

@@ -26,7 +26,7 @@ func backupAt(id string, frame int64) Backup {
 	return b
 }
 
-// Every decision that a recovery makes, by what it knows. The order is what is tried.
+// Every decision that a recovery makes, for the facts it has, in the order it tries them.
 func TestPlanRecovery(t *testing.T) {
 	var (
 		one     = []Backup{backupAt("new", 0)}

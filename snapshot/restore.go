@@ -170,7 +170,7 @@ type strategy struct {
 	reason string
 }
 
-// choose decides by what can be known before the database is opened.
+// choose decides from the facts that are known before the database is opened.
 func (r *restoring) choose(ctx context.Context) (strategy, error) {
 	if r.To != "" {
 		return strategy{File, "another path was asked for"}, nil

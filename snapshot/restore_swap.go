@@ -151,8 +151,8 @@ func (s *swapping) save(ctx context.Context) (swap.Swap, error) {
 	return swap.Swap{}, nil
 }
 
-// saveBackup backs up what the swap will replace. The file has to be let go of, too: else
-// it cannot be replaced.
+// saveBackup backs up what the swap will replace. It fails, too, if the
+// database cannot be closed afterwards: an open file cannot be replaced.
 func (s *swapping) saveBackup(ctx context.Context) (_ Backup, err error) {
 	snap, err := s.m.pin(ctx, livedb.Options{})
 	if err != nil {

@@ -57,8 +57,8 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error)
 }
 
 // pruneAfter carries out the retention policy after an automatic backup, while its
-// lock is held. The backup stands, whatever becomes of this: a prune that fails is an
-// operation of its own that failed.
+// lock is held. A failed prune does not fail the backup: it is an
+// operation of its own.
 func (m *Manager) pruneAfter(ctx context.Context, trigger catalog.Trigger) {
 	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.mem.failure(trigger, err) }}
 	ctx = WithCaller(ctx, Caller{Who: callerOf(ctx).Who})             // with an id of its own

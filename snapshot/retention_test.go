@@ -45,7 +45,7 @@ func TestRetentionByDefault(t *testing.T) {
 	}
 }
 
-// Lost: backups, to a dry run; or trust, when it tells something else than
+// Lost: backups, to a dry run; or trust, when it announces something else than
 // the real one does.
 func TestPrune(t *testing.T) {
 	b := newBench(t, "wal")
@@ -72,7 +72,7 @@ func TestPrune(t *testing.T) {
 		if by := made[4].ID == d.ID || made[3].ID == d.ID; by != (d.Until != nil) {
 			t.Errorf("%s (%s): until %v", d.ID, d.Reason, d.Until)
 		}
-		plan[i].Until = nil // only a plan foretells
+		plan[i].Until = nil // only a plan predicts
 	}
 	done, err := b.m.Prune(t.Context(), policy)
 	if err != nil || !slices.Equal(done, plan) {

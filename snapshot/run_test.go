@@ -214,8 +214,8 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 		b := benchOn(t, path)
 		r := b.run()
 		settle(3 * time.Hour)
-		if told := b.rec.of(snapshot.EventWarning, snapshot.EventFailed); len(told) != 1 || told[0].Type != snapshot.EventWarning {
-			t.Errorf("told %d times: %+v", len(told), told)
+		if events := b.rec.of(snapshot.EventWarning, snapshot.EventFailed); len(events) != 1 || events[0].Type != snapshot.EventWarning {
+			t.Errorf("reported %d times: %+v", len(events), events)
 		}
 		if _, err := os.Stat(path); err == nil {
 			t.Error("the database was created")
@@ -281,8 +281,8 @@ func TestSecondRunIsRefused(t *testing.T) {
 	if !errors.Is(err, snapshot.ErrBusy) || snapshot.Code(err) != "busy" || snapshot.Hint(err) == "" {
 		t.Errorf("second run: %v (code %s, hint %q)", err, snapshot.Code(err), snapshot.Hint(err))
 	}
-	if _, err := other.m.Backup(t.Context(), snapshot.Manual("beside a service")); err != nil {
-		t.Errorf("a manual backup beside it: %v", err)
+	if _, err := other.m.Backup(t.Context(), snapshot.Manual("next to a service")); err != nil {
+		t.Errorf("a manual backup next to it: %v", err)
 	}
 	if err := r.wait(t); err != nil {
 		t.Error(err)

@@ -29,7 +29,7 @@ func soakCount(full, reduced int) int {
 
 func init() { children["backups"] = backupsChild }
 
-// backupsChild takes backups beside others. args: database, number.
+// backupsChild takes backups concurrently with others. args: database, number.
 func backupsChild(args []string) error {
 	n, err := strconv.Atoi(args[1])
 	if err != nil {
@@ -90,7 +90,7 @@ func checkImage(t *testing.T, archive string, sum int64) (transfers int64) {
 // Lost if this fails: the backup itself. While other programs commit transfers,
 // each image must be one committed state, hold everything that was acknowledged
 // before it was begun, and be whole to SQLite's own library.
-func TestSoakBackupsBesideWriters(t *testing.T) {
+func TestSoakBackupsDuringWrites(t *testing.T) {
 	for _, mode := range []string{"wal", "delete", "truncate", "persist"} {
 		count := soakCount(50, 8)
 		if mode == "wal" {
@@ -185,7 +185,7 @@ func TestSoakWALWriterMeetsNoLock(t *testing.T) {
 }
 
 // Lost: good backups to retention, while the database is being written.
-func TestSoakPruneBesideWriters(t *testing.T) {
+func TestSoakPruneDuringWrites(t *testing.T) {
 	db, writers := soakDatabase(t, "wal")
 	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: db, Retention: snapshot.Policy{Last: 3}})
 	must(t, err)

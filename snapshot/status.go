@@ -38,7 +38,7 @@ type Status struct {
 	// EstimatedRestoreMS is how long it will take to put the newest verified backup
 	// back, by the last restore or drill; null before the first.
 	EstimatedRestoreMS *int64 `json:"estimated_restore_ms"`
-	FreeBytes          *int64 `json:"free_bytes"` // in the backup directory; null where the system cannot tell
+	FreeBytes          *int64 `json:"free_bytes"` // in the backup directory; null where the system does not report it
 	// Recovery is what Recover would do; null where nothing is wrong with the database.
 	Recovery *RecoveryPlan `json:"recovery"`
 }
@@ -169,7 +169,7 @@ func (m *Manager) Stats() (Stats, error) {
 func (m *Manager) State() (State, error) { return m.mem.state() }
 
 // Check judges the live database at level and remembers the outcome. It takes
-// no operation lock: checking disturbs nobody.
+// no operation lock: checking disturbs no other operation.
 func (m *Manager) Check(ctx context.Context, level Level) (Report, error) {
 	var report Report
 	op := &operation{kind: OpCheck, lockFree: true, result: func() any { return report }}

@@ -69,7 +69,7 @@ func TestStatusKnowsRestoreTimeFromADrill(t *testing.T) {
 	}
 }
 
-// Lost: by what schedule the service that runs protects; or one that nobody keeps to.
+// Lost: which schedule the running service follows; or status shows one that no service follows.
 func TestStatusShowsTheScheduleOfTheRunningService(t *testing.T) {
 	for _, c := range []struct {
 		edit func(*snapshot.Config)

@@ -184,7 +184,7 @@ func TestStatusReasons(t *testing.T) {
 		b.why(snapshot.WhyUnverified, "no verified backup")
 		log, _, err := b.m.Activity("", 10)
 		if err != nil || len(log) < 2 || log[0].Action != "rebuild" || !strings.Contains(log[0].Detail, "catalog rebuilt") || log[1].Action != "backup" {
-			t.Errorf("the log, which must tell why once: %v, %v", log, err)
+			t.Errorf("the log, which must say why once: %v, %v", log, err)
 		}
 	})
 	t.Run("archive gone", func(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 // check of the image inside at level (quick or full; what is less proves nothing,
 // and is taken for quick), unpacked to a private file. At quick a verified backup
 // is not unpacked when its image passed that check as it was taken, by the same
-// version of SQLite: the digest proves that it is that image to the byte, of which
-// the check would say the same again. The outcome is kept in the catalog. A damaged
+// version of SQLite: the digest proves that it is that image to the byte, and
+// the check would find the same again. The outcome is kept in the catalog. A damaged
 // backup gives its entry with state failed and [ErrCorrupt]; a backup whose file
 // has gone, [ErrNotFound].
 func (m *Manager) Verify(ctx context.Context, id string, level Level) (Backup, error) {
@@ -85,7 +85,7 @@ func (m *Manager) prove(ctx context.Context, e Backup, level integrity.Level) (c
 // judged reports whether the image with e's digest passed a check of this level as it
 // was taken, and by the SQLite that this program has: another one's may look for more.
 // What the archive says of that counts only where the catalog has the backup as
-// verified, and at such a level: a rebuilt one has not, and whoever made the archive can
+// verified, and at such a level: a rebuilt one has not, and the maker of an archive can
 // have it say anything.
 func judged(e Backup, i archive.Info, level integrity.Level) bool {
 	said, err := integrity.ParseLevel(i.CheckLevel)

@@ -115,7 +115,7 @@ func TestVerifyLooksInside(t *testing.T) {
 }
 
 // Lost: a minute for every backup, if an image that passed the check is unpacked and
-// checked again; or the check, of an image that nobody is known to have checked.
+// checked again; or the check, of an image that is not known to have been checked.
 func TestVerifyChecksWhatWasNotChecked(t *testing.T) {
 	b := newBench(t, "wal")
 	e := b.manual()
@@ -130,7 +130,7 @@ func TestVerifyChecksWhatWasNotChecked(t *testing.T) {
 		}
 	}
 	verify("checked as it was taken", e.ID, integrity.LevelQuick, "read back")
-	verify("at a level that nobody checked", e.ID, integrity.LevelFull, "read back", "check")
+	verify("at a level not checked before", e.ID, integrity.LevelFull, "read back", "check")
 	verify("checked in full meanwhile", e.ID, integrity.LevelQuick, "read back")
 	if found, err := b.m.Find(e.ID); err != nil || found.Verification.Level != "full" {
 		t.Errorf("what passed the full check is said to have passed %+v %v", found.Verification, err)

@@ -25,7 +25,7 @@ func straggler(t *testing.T, db string, run func()) *peer {
 			return
 		}
 		late = startPython(t, db, "20")
-		late.tell("INSERT INTO log VALUES(77, 'late')")
+		late.send("INSERT INTO log VALUES(77, 'late')")
 		for deadline := time.Now().Add(patience); time.Now().Before(deadline); runtime.Gosched() {
 			users, known, err := livedb.Users(db)
 			if err != nil || !known {
@@ -46,12 +46,12 @@ func straggler(t *testing.T, db string, run func()) *peer {
 	return late
 }
 
-// Lost: the restored database, when somebody who opened the old file a moment
+// Lost: the restored database, when a process that opened the old file a moment
 // before the rename writes a log for it, under the new one's name; or the commit
-// that was acknowledged to them.
+// that was acknowledged to that process.
 func TestApplicationStartsInTheMiddleOfASwap(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("NOT TESTED: only Linux tells who has a file open")
+		t.Skip("NOT TESTED: only Linux reports which processes have a file open")
 	}
 	for _, mode := range journalModes {
 		for _, damaged := range []bool{false, true} {
@@ -92,7 +92,7 @@ func TestApplicationStartsInTheMiddleOfASwap(t *testing.T) {
 	}
 }
 
-// Lost: every backup, when the program believes in archives that somebody
+// Lost: every backup, when the program counts on archives that were
 // removed while it ran, or prunes the one that is left.
 func TestArchivesRemovedWhileRunning(t *testing.T) {
 	b := newBench(t, "wal")
@@ -191,7 +191,7 @@ func TestSidecarThatIsALink(t *testing.T) {
 		t.Errorf("the victim was touched: %v %v", st.Mode(), e)
 	}
 	if err == nil || snapshot.Hint(err) == "" && !errors.Is(err, snapshot.ErrRefused) {
-		t.Errorf("recover beside a link: %v", err)
+		t.Errorf("recover with a link: %v", err)
 	}
 }
 
