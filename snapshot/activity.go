@@ -191,7 +191,7 @@ func (m *Manager) History(days int) ([]Day, error) {
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", explain(err))
 	}
-	f, err := m.historyFacts()
+	f, err := historyFacts(m)
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", explain(err))
 	}
@@ -210,7 +210,7 @@ func (m *Manager) History(days int) ([]Day, error) {
 }
 
 // historyFacts is what the days are judged by, as it is now.
-func (m *Manager) historyFacts() (activity.Facts, error) {
+func historyFacts(m *Manager) (activity.Facts, error) {
 	f := activity.Facts{Now: m.now(), Slack: grace + m.cfg.Jitter}
 	state, err := m.cat.State()
 	if err != nil {

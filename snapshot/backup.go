@@ -151,14 +151,7 @@ func (m *Manager) damagedFiles(ctx context.Context) error {
 	if err != nil || !report.Damaged() {
 		return nil
 	}
-	return m.corrupt(report)
-}
-
-// corrupt records for Status that the live database is damaged, and returns the error.
-func (m *Manager) corrupt(report Report) error {
-	report.Path = m.cfg.Database
-	m.mem.check(report)
-	return &CorruptError{What: "database " + m.cfg.Database, Report: report}
+	return m.mem.corrupt(m.cfg.Database, report)
 }
 
 // refuseEmptied keeps a database that has become empty from covering up the

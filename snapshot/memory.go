@@ -90,3 +90,16 @@ func (r *memory) updateTx(what string, change func(*catalogfile.Tx)) {
 		r.warn(err, "could not remember the last "+what)
 	}
 }
+
+// corrupt keeps that the live database was proven damaged, and returns the error for it.
+func (r *memory) corrupt(database string, report Report) error {
+	report.Path = database
+	r.check(report)
+	return &CorruptError{What: "database " + database, Report: report}
+}
+
+// restored keeps o as the last restore: what the live database now descends from.
+func (r *memory) restored(o catalog.RestoreOutcome) {
+	o.At = r.now()
+	r.updateTx("restore", func(tx *catalogfile.Tx) { restored(tx, o) })
+}

@@ -344,7 +344,7 @@ func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, e Backu
 	if err := r.swap(ctx, swap.Swap{Staged: staged, Sum: e.ImageBLAKE3, Preserve: preserve, Note: swap.Note{Backup: e.ID}}); err != nil {
 		return err
 	}
-	r.m.rememberRestore(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.took()})
+	r.m.mem.restored(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.took()})
 	r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
 	if err := r.checkRestored(ctx, e); err != nil {
 		return err

@@ -336,12 +336,6 @@ func (r *restoring) outcome() catalog.RestoreOutcome {
 	return o
 }
 
-// rememberRestore records what the live database now descends from.
-func (m *Manager) rememberRestore(o catalog.RestoreOutcome) {
-	o.At = m.now()
-	m.mem.updateTx("restore", func(tx *catalogfile.Tx) { restored(tx, o) })
-}
-
 // restored records o as the last restore.
 func restored(tx *catalogfile.Tx, o catalog.RestoreOutcome) {
 	if all := tx.Entries(); len(all) > 0 {

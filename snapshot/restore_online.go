@@ -207,7 +207,7 @@ func (r *restoring) locked(ctx context.Context, p *prestaged) (err error) {
 	}
 	m.atPoint("committed")
 	r.res.SafetyBackup = &safety.ID
-	m.rememberRestore(r.outcome())
+	m.mem.restored(r.outcome())
 	return r.checkRestored(ctx, r.backup)
 }
 
@@ -320,14 +320,14 @@ func (r *restoring) exchangeFailed(ctx context.Context, tx *pages.WriteTx, safet
 		return errors.Join(cause, r.forget(ctx, safety.ID))
 	}
 	undo := "backup " + safety.ID + " holds what was there before; restore it to undo"
-	now, err := m.cookie(context.WithoutCancel(ctx))
+	now, err := schemaCookie(context.WithoutCancel(ctx), m)
 	switch {
 	case err != nil:
 		return hint(fmt.Errorf("%w; whether the restore was committed is not known yet (%w): safety backup %s is kept", cause, err, safety.ID),
 			"look at the database; "+undo)
 	case pages.TookEffect(tx.Cookie(), now):
 		r.res.SafetyBackup = &safety.ID
-		m.rememberRestore(r.outcome())
+		m.mem.restored(r.outcome())
 		return hint(fmt.Errorf("%w; the restore was committed all the same: safety backup %s is kept", cause, safety.ID), undo)
 	case uncertain: // a crash can still bring back what was written to the log
 		return hint(fmt.Errorf("%w; the database has the state from before the restore: safety backup %s is kept all the same", cause, safety.ID),
@@ -359,7 +359,7 @@ func (m *Manager) resolveRestore(ctx context.Context) {
 	if err != nil || state.Restoring == nil {
 		return // an operation that needs the state gets the error
 	}
-	now, err := m.cookie(ctx)
+	now, err := schemaCookie(ctx, m)
 	if err != nil {
 		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRestore, Backup: state.Restoring.ID, Err: err,
 			Message: "whether a restore that was cut short was committed is not known yet"})
@@ -379,7 +379,7 @@ func (m *Manager) resolveRestore(ctx context.Context) {
 }
 
 // cookie is the database's schema cookie.
-func (m *Manager) cookie(ctx context.Context) (c uint32, err error) {
+func schemaCookie(ctx context.Context, m *Manager) (c uint32, err error) {
 	s, err := m.pin(ctx, livedb.Options{})
 	if err != nil {
 		return 0, err

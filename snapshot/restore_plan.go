@@ -10,6 +10,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 )
@@ -73,7 +74,7 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 		return RestorePlan{}, err
 	}
 	// Before the check: what changes meanwhile then shows as a change.
-	bound, fingerprint, err := m.bindPlan(e, state)
+	bound, fingerprint, err := bindPlan(m.cfg.Database, e, state)
 	if err != nil {
 		return RestorePlan{}, err
 	}
@@ -101,21 +102,21 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 	live := int64(0) // bytes to be saved
 	if p.SafetyBackup {
 		live = max(fingerprint.Main.Size, fingerprint.WAL.Size)
-		if err := durable.Preflight(m.cfg.Dir, m.estimate(live)); err != nil {
+		if err := durable.Preflight(m.cfg.Dir, archiveEstimate(m.cat, live)); err != nil {
 			return RestorePlan{}, fmt.Errorf("safety backup: %w", err)
 		}
 	}
-	p.EstimatedMS = m.restoreTime(e, live, state)
+	p.EstimatedMS = restoreTime(m.cat, e, live, state)
 	return p, nil
 }
 
 // bindPlan looks at what a plan to restore e depends on.
-func (m *Manager) bindPlan(e Backup, state catalog.State) (planBinding, livedb.Fingerprint, error) {
-	b := planBinding{database: m.cfg.Database, verdict: *worse(integrity.Healthy, state), backup: e.Verification.State}
+func bindPlan(database string, e Backup, state catalog.State) (planBinding, livedb.Fingerprint, error) {
+	b := planBinding{database: database, verdict: *worse(integrity.Healthy, state), backup: e.Verification.State}
 	if r := state.LastRestore; r != nil {
 		b.restored = r.ID + " " + r.At.UTC().Format(time.RFC3339Nano)
 	}
-	fingerprint, err := fingerprintOf(m.cfg.Database)
+	fingerprint, err := fingerprintOf(database)
 	if fingerprint.Main.Size > 0 {
 		b.file = fingerprint.Main.ID
 	}
@@ -167,14 +168,14 @@ const (
 
 // restoreTime guesses how many milliseconds a restore of e takes with the saving of
 // live bytes before it: by the last drill and the newest backup, where there are any.
-func (m *Manager) restoreTime(e Backup, live int64, state catalog.State) int64 {
+func restoreTime(cat *catalogfile.Catalog, e Backup, live int64, state catalog.State) int64 {
 	var drilled, saved measured
 	if d := state.LastDrill; d != nil {
-		if b, err := m.cat.Get(d.ID); err == nil {
+		if b, err := cat.Get(d.ID); err == nil {
 			drilled = measured{b.DatabaseBytes, d.DurationMS}
 		}
 	}
-	if b, err := m.cat.Get("latest"); err == nil {
+	if b, err := cat.Get("latest"); err == nil {
 		saved = measured{b.DatabaseBytes, b.DurationMS}
 	}
 	ms := drilled.scaled(e.DatabaseBytes)
@@ -219,7 +220,7 @@ func (m *Manager) holds(p *RestorePlan, e Backup) error {
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	now, fingerprint, err := m.bindPlan(e, state)
+	now, fingerprint, err := bindPlan(m.cfg.Database, e, state)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}

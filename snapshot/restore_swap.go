@@ -103,7 +103,7 @@ func (s *swapping) run(ctx context.Context) error {
 		}
 		if err == nil {
 			s.res.Quarantined = done.Kept
-			s.m.rememberRestore(s.outcome()) // with how long it took
+			s.m.mem.restored(s.outcome()) // with how long it took
 			s.reportQuarantined(ctx, done.Kept)
 			return nil
 		} else if !errors.Is(err, swap.ErrChanged) {
@@ -248,7 +248,7 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 			Point: m.atPoint,
 			TookEffect: func(n swap.Note) {
 				if n.Backup != "" { // else a repair
-					m.rememberRestore(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety})
+					m.mem.restored(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety})
 				}
 			},
 			Warn: func(w swap.Warning) {

@@ -14,7 +14,7 @@ import (
 // Until is when a backup that is kept will go, as far as the schedule determines that.
 // A nil policy is the Config's, see Config.FollowService.
 func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
-	p, err := m.retention(policy)
+	p, err := m.cfg.policy(m.cat, policy)
 	if err != nil {
 		return nil, fmt.Errorf("plan prune: %w", err)
 	}
@@ -40,7 +40,7 @@ func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
 // Prune carries out the retention policy and returns every decision with its reason.
 // A nil policy is the Config's, see Config.FollowService.
 func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error) {
-	p, err := m.retention(policy)
+	p, err := m.cfg.policy(m.cat, policy)
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
@@ -63,7 +63,7 @@ func (m *Manager) pruneAfter(ctx context.Context, trigger catalog.Trigger) {
 	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.mem.failure(trigger, err) }}
 	ctx = WithCaller(ctx, Caller{Who: callerOf(ctx).Who})             // with an id of its own
 	_ = m.perform(ctx, op, func(ctx context.Context) (Event, error) { // its event, log entry and record in the catalog say it
-		policy, err := m.retention(nil)
+		policy, err := m.cfg.policy(m.cat, nil)
 		if err == nil {
 			_, err = m.prune(ctx, policy)
 		}
@@ -71,17 +71,17 @@ func (m *Manager) pruneAfter(ctx context.Context, trigger catalog.Trigger) {
 	})
 }
 
-// retention is the given policy, or the one that holds where none is.
-func (m *Manager) retention(given *Policy) (Policy, error) {
+// policy is the given one, or the one that holds where none is.
+func (c *Config) policy(cat *catalogfile.Catalog, given *Policy) (Policy, error) {
 	if given != nil {
 		return *given, nil
 	}
-	if !m.cfg.FollowService {
-		return m.cfg.Retention, nil
+	if !c.FollowService {
+		return c.Retention, nil
 	}
-	state, err := m.cat.State()
+	state, err := cat.State()
 	if err != nil || state.Retention == nil {
-		return m.cfg.Retention, err
+		return c.Retention, err
 	}
 	return *state.Retention, nil
 }
@@ -99,7 +99,7 @@ func (m *Manager) prune(ctx context.Context, p Policy) ([]Decision, error) {
 			ids = append(ids, d.ID)
 		}
 	}
-	drop, err := m.resolve(ids)
+	drop, err := resolve(m.cat, ids)
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
@@ -127,7 +127,7 @@ func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, mess
 func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 	op := &operation{kind: OpDelete, backup: only(ids)}
 	return m.perform(ctx, op, func(ctx context.Context) (Event, error) {
-		going, err := m.resolve(ids)
+		going, err := resolve(m.cat, ids)
 		if err == nil && !force {
 			var all []Backup
 			if all, err = m.cat.Entries(); err == nil {
@@ -152,9 +152,9 @@ func only(ids []string) string {
 
 // resolve returns the entries of ids, each once. It is done before the first deletion:
 // "latest" names another backup after each.
-func (m *Manager) resolve(ids []string) (going []Backup, err error) {
+func resolve(cat *catalogfile.Catalog, ids []string) (going []Backup, err error) {
 	for _, id := range ids {
-		e, err := m.cat.Get(id)
+		e, err := cat.Get(id)
 		if err != nil {
 			return nil, err
 		}

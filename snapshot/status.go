@@ -211,7 +211,7 @@ const statusPatience = 2 * time.Second
 // Status says whether the data is safe, and why. It probes the database but
 // changes nothing; that a damaged catalog had to be rebuilt is entered into the log.
 func (m *Manager) Status(ctx context.Context) (Status, error) {
-	f, err := m.gather(ctx)
+	f, err := gatherFacts(ctx, m)
 	// Why no backup is proven any more must not wait for the next operation.
 	m.reportChanges(ctx, m.cat.TakeChanges(), true)
 	if err != nil {
@@ -220,7 +220,7 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	s := f.status()
 	s.Recovery = m.recoveryFor(ctx, s.Database.Verdict, f.probe, f.state)
 	if f.latest != nil && s.EstimatedRestoreMS == nil && f.state.LastDrill != nil {
-		ms := m.restoreTime(*f.latest, f.databaseBytes, f.state)
+		ms := restoreTime(m.cat, *f.latest, f.databaseBytes, f.state)
 		s.EstimatedRestoreMS = &ms
 	}
 	if free, err := durable.FreeSpace(m.cfg.Dir); err == nil {
@@ -229,8 +229,8 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-// gather looks up what a status is judged by.
-func (m *Manager) gather(ctx context.Context) (f facts, err error) {
+// gatherFacts looks up what a status is judged by.
+func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
 	f = facts{now: m.now(), slack: grace + m.cfg.Jitter, path: m.cfg.Database}
 	if f.state, err = m.mem.state(); err != nil {
 		return f, err

@@ -42,7 +42,7 @@ func (m *Manager) Verify(ctx context.Context, id string, level Level) (Backup, e
 
 // verify is Verify under the operation lock.
 func (m *Manager) verify(ctx context.Context, e Backup, level integrity.Level) (Backup, error) {
-	v, report, err := m.prove(ctx, e, level)
+	v, report, err := (&proving{m, e, level}).prove(ctx)
 	if err != nil {
 		return e, err
 	}
@@ -57,9 +57,17 @@ func (m *Manager) verify(ctx context.Context, e Backup, level integrity.Level) (
 	return e, nil
 }
 
+// proving is the proof of one stored backup, at a level.
+type proving struct {
+	m     *Manager
+	e     Backup
+	level Level
+}
+
 // prove judges the stored backup e: its bytes against the catalog's digest, then the
 // image inside, unless that was judged before. The report is that of what is damaged.
-func (m *Manager) prove(ctx context.Context, e Backup, level integrity.Level) (catalog.Verification, integrity.Report, error) {
+func (p *proving) prove(ctx context.Context) (catalog.Verification, integrity.Report, error) {
+	m, e, level := p.m, p.e, p.level
 	r, err := m.openArchive(e)
 	if err != nil {
 		report, err := damagedReport(m.cat.Path(e), level, err)
@@ -158,7 +166,7 @@ func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
 		}
 		m.start(ctx, e.ID)
 		began := m.now()
-		report, err := m.rehearse(ctx, e)
+		report, err := (&proving{m, e, integrity.LevelFull}).rehearse(ctx)
 		if err != nil {
 			return Event{}, err
 		}
@@ -178,7 +186,8 @@ func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
 }
 
 // rehearse restores e to a scratch file and judges it there.
-func (m *Manager) rehearse(ctx context.Context, e Backup) (_ integrity.Report, err error) {
+func (p *proving) rehearse(ctx context.Context) (_ integrity.Report, err error) {
+	m, e := p.m, p.e
 	r, err := m.openArchive(e)
 	if err != nil {
 		return damagedReport(m.cat.Path(e), integrity.LevelFull, err)
@@ -197,8 +206,8 @@ func (m *Manager) rehearse(ctx context.Context, e Backup) (_ integrity.Report, e
 			err = errors.Join(err, fmt.Errorf("drill: %w", cerr))
 		}
 	}()
-	p := m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseUnpack, Total: image})
-	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Workers: m.cfg.workers(), Progress: p}); err != nil {
+	meter := m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseUnpack, Total: image})
+	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Workers: m.cfg.workers(), Progress: meter}); err != nil {
 		return damagedReport(m.cat.Path(e), integrity.LevelFull, fmt.Errorf("drill: backup %s: %w", e.ID, err))
 	}
 	if err := durable.Sync(scratch.File); err != nil { // a restore would wait for that too
