@@ -21,11 +21,6 @@ const (
 	maxMethods  = 70
 )
 
-// manyMethods are the types that have more, with how many they may have until they are
-// taken apart. The numbers only fall.
-var manyMethods = map[string]int{
-}
-
 func TestTypesHaveFewMethods(t *testing.T) {
 	methods := map[string]map[string]bool{} // by type; platforms have some of the same name
 	for _, s := range sources(t) {
@@ -42,16 +37,8 @@ func TestTypesHaveFewMethods(t *testing.T) {
 		}
 	}
 	for of, names := range methods {
-		switch most, excepted := manyMethods[of]; {
-		case excepted && len(names) <= maxMethods:
-			t.Errorf("%s has %d methods: it needs no exception any more", of, len(names))
-		case len(names) > max(most, maxMethods):
-			t.Errorf("%s has %d methods, at most %d", of, len(names), max(most, maxMethods))
-		}
-	}
-	for of := range manyMethods {
-		if methods[of] == nil {
-			t.Errorf("%s is excepted, and there is none", of)
+		if len(names) > maxMethods {
+			t.Errorf("%s has %d methods, at most %d", of, len(names), maxMethods)
 		}
 	}
 }
