@@ -30,7 +30,7 @@ MODULES     := . $(BROWSER)
 PLATFORMS   := linux/arm64 darwin/arm64 windows/amd64
 TOOLS       := sqlite3 zstd python3 npm curl jq
 AXE         := $(BROWSER)/axe
-TESTFLAGS   ?= -count=1 -timeout 10m
+TESTFLAGS   ?= -count=1 -timeout 20m
 BENCH       ?= .
 BENCHTIME   ?= 1s
 SOAK        ?= 5m
