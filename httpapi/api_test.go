@@ -51,7 +51,7 @@ func apiOver(t testing.TB, cfg snapshot.Config, change func(manager) manager, co
 		case "":
 			return Principal{}, ErrUnauthorized
 		case "broken":
-			return Principal{}, errors.New("the host cannot tell")
+			return Principal{}, errors.New("the host cannot find out")
 		}
 		a.mu.Lock()
 		defer a.mu.Unlock()

@@ -209,7 +209,7 @@ var echoTable = []route{
 }
 
 // If this fails, data or deeds are open to who has no token.
-func TestNobodyPassesWithoutAToken(t *testing.T) {
+func TestRequestsWithoutATokenAreRefused(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
 	for name, header := range map[string][]string{
 		"nothing":             {"anonymous"},
@@ -248,7 +248,7 @@ var addresses struct {
 	n int
 }
 
-// freshAddress is one that nobody failed from.
+// freshAddress returns an address from which no login has failed yet.
 func freshAddress() string {
 	addresses.Lock()
 	defer addresses.Unlock()

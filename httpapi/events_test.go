@@ -371,7 +371,7 @@ func TestEventsPassAProxy(t *testing.T) {
 
 // Lost: the promise that an idle program does nothing: a laptop's battery, a disk
 // that never sleeps.
-func TestNobodyListensNothingRuns(t *testing.T) {
+func TestNoListenersNothingRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
 		b := newHub(func() (string, error) { asked.Add(1); return "r", nil }, func(context.Context) string { return "" })

@@ -111,7 +111,7 @@ func (o *operations) admit(r *run) (operation, error) {
 	return r.op, nil
 }
 
-// busyWith is the refusal of what must wait for op.
+// busyWith is the refusal of an operation that must wait for op.
 func busyWith(op operation) *problem {
 	p := fail(http.StatusConflict, "busy", "another operation is running: "+string(op.Kind)+", by "+op.Who, "wait until it has ended, or stop it")
 	p.Operation = op.ID
@@ -129,7 +129,7 @@ func (o *operations) inTheWay(kind snapshot.Operation) *run {
 	return nil
 }
 
-// writing returns the refusal of what cannot be done next to an operation that writes.
+// writing returns the refusal of a request that cannot be carried out next to an operation that writes.
 func (o *operations) writing() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -173,7 +173,7 @@ func (o *operations) finish(ctx context.Context, r *run, result any, err error) 
 	o.end(r, end)
 }
 
-// end moves r to what has ended, with the state, error and result of end.
+// end moves r to the ended operations, with the state, error and result of end.
 func (o *operations) end(r *run, end operation) {
 	at := o.now()
 	o.mu.Lock()

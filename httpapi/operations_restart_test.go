@@ -80,14 +80,14 @@ func TestRestartInMidOperation(t *testing.T) {
 			}
 			var log activityPage
 			a.ask("GET", "/activity?limit=100", "").into(200, &log)
-			told := 0
+			ends := 0
 			for _, e := range log.Activity {
 				if e.Operation == id && e.Outcome == got.State && e.Who == "alice" {
-					told++
+					ends++
 				}
 			}
-			if check := got.Kind == snapshot.OpCheck; !check && told != 1 || (got.EndedAt == nil) != check { // a check is no one's to end
-				t.Errorf("%s is %d times in the activity log, and ended at %v", id, told, got.EndedAt)
+			if check := got.Kind == snapshot.OpCheck; !check && ends != 1 || (got.EndedAt == nil) != check { // a restart writes no end for a check
+				t.Errorf("%s is %d times in the activity log, and ended at %v", id, ends, got.EndedAt)
 			}
 			a.close()
 		}

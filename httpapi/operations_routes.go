@@ -25,7 +25,7 @@ type operationPage struct {
 	Operations []operation `json:"operations"`
 }
 
-// begin starts an operation for c and answers 202, or with what is in its way.
+// begin starts an operation for c and answers 202, or reports the operation in its way.
 func (h *Handler) begin(w http.ResponseWriter, c *call, kind snapshot.Operation, trigger, backup string, work func(context.Context) (any, error)) error {
 	op, err := h.ops.start(kind, nameOf(c.who), trigger, backup, work)
 	if err != nil {
@@ -50,7 +50,7 @@ func (h *Handler) refused(c *call, action, backup string, err error) {
 		Code: p.Code, Detail: p.Detail}, h.now())
 }
 
-// happened is called after a change that no event of the Manager's may tell of.
+// happened is called after a change for which the Manager may send no event.
 func (h *Handler) happened() {
 	h.status.forget()
 	h.hub.changed()

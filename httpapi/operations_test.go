@@ -21,8 +21,8 @@ func decodeOperation(t testing.TB, r answer, status int) operation {
 	return doc.Operation
 }
 
-// Lost if this fails: two operations at once, of which one waits half a minute and
-// fails; or a program that is told "busy" and not by what.
+// Lost if this fails: two operations at once, the second waiting half a minute and
+// failing; or a program that gets "busy" without the operation that runs.
 func TestOneOperationAtATime(t *testing.T) {
 	var f *faults
 	a := openAPI(t, faulty(&f))
@@ -45,9 +45,9 @@ func TestOneOperationAtATime(t *testing.T) {
 			t.Errorf("busy with %q, want %q", p.Operation, op.ID)
 		}
 	}
-	// A check disturbs nobody.
+	// A check does not wait for the backup.
 	if got := a.finish(a.ask("POST", "/check", `{"level":"probe"}`)); got.State != stateDone {
-		t.Errorf("check beside a backup: %+v", got)
+		t.Errorf("check during a backup: %+v", got)
 	}
 	// Nor does another check wait for it.
 	checking, endCheck := f.holds("Check")
@@ -66,7 +66,7 @@ func TestOneOperationAtATime(t *testing.T) {
 	a.backup("and then another")
 }
 
-// Lost: an error that the page cannot tell from another one.
+// Lost: an error that the page cannot distinguish from another one.
 func TestOperationsFailWithCodes(t *testing.T) {
 	var f *faults
 	a := openAPI(t, faulty(&f))
@@ -76,7 +76,7 @@ func TestOperationsFailWithCodes(t *testing.T) {
 		"busy":      fmt.Errorf("backup: %w", snapshot.ErrBusy),
 		"missing":   fmt.Errorf("backup: %w", snapshot.ErrMissing),
 		"failed":    errors.New("out of luck" + strings.Repeat("!", 10000)),
-		"cancelled": context.Canceled, // by nobody here
+		"cancelled": context.Canceled, // not by a caller here
 	} {
 		f.fails("Backup", err)
 		op := a.finish(a.ask("POST", "/backups", ""))
@@ -207,11 +207,11 @@ func TestCancellingNeedsTheRightOfItsKind(t *testing.T) {
 	if !slices.ContainsFunc(log.Activity, func(e snapshot.Activity) bool {
 		return e.Action == "cancel" && e.Who == "bob" && e.Operation == op.ID
 	}) {
-		t.Errorf("the log does not tell: %+v", log.Activity)
+		t.Errorf("the log has no entry of the cancellation: %+v", log.Activity)
 	}
 }
 
-// Lost: what the schedule does while somebody looks at the page.
+// Lost: what the schedule does while a user looks at the page.
 func TestObservesWhatOthersDo(t *testing.T) {
 	a := openAPI(t, nil)
 	ctx := context.Background()
@@ -282,7 +282,7 @@ func TestOperationsAreBounded(t *testing.T) {
 	}
 }
 
-// Lost: a server that cannot be stopped, or one that leaves a restore half told.
+// Lost: a server that cannot be stopped, or one that leaves a restore without its end.
 func TestCloseEndsOperations(t *testing.T) {
 	var f *faults
 	a := openAPI(t, faulty(&f))
@@ -313,7 +313,7 @@ func TestCloseWaitsForTheCommit(t *testing.T) {
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := a.Handler.Close(short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("closed beside a commit: %v", err)
+		t.Errorf("closed during a commit: %v", err)
 	}
 	release()
 	if err := a.Handler.Close(t.Context()); err != nil {

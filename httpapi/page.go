@@ -41,7 +41,7 @@ var fileTypes = map[string]string{
 	".woff2":       "font/woff2",
 }
 
-// page is the administrators' page: files without any data in them, which anyone
+// page is the administrators' page: files without any data in them, which every client
 // may read. It is made once; nothing of a request but its path is looked up in it.
 type page struct {
 	prefix string // its path, as the handler sees it

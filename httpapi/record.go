@@ -16,11 +16,12 @@ func (h *Handler) record(a snapshot.Activity) {
 	h.happened()
 }
 
-// How many refusals are entered: a log that anybody can fill tells nothing.
+// recordLimit is how many refusals are entered: a log that every caller can fill is
+// of no use.
 var recordLimit = ratelimit.Limit{Burst: 20, Every: time.Minute}
 
-// recorders has a recorder for each action: who may do only one thing cannot hide
-// what others are refused. Its zero value is ready.
+// recorders has a recorder for each action: a caller who may do only one thing cannot
+// hide what others are refused. Its zero value is ready.
 type recorders struct {
 	mu sync.Mutex
 	of map[string]*recorder

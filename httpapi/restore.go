@@ -98,8 +98,8 @@ func (h *Handler) restore(w http.ResponseWriter, c *call) error {
 	return h.accepted(w, c, op)
 }
 
-// stale is the answer to every token that is not good, whatever the reason: who has
-// no token learns nothing from it.
+// stale is the answer to every token that is not good, for every reason: a caller
+// without a token learns nothing from it.
 func stale() *problem {
 	return fail(http.StatusConflict, "stale", "the plan was used, has expired, or no longer holds", "make a new plan and look at what it says")
 }

@@ -316,7 +316,7 @@ func TestStreamsOutliveTimeouts(t *testing.T) {
 
 // If this fails, who asks for a stream and does not read holds a goroutine and a
 // descriptor for ever.
-func TestStreamsNobodyReadsEnd(t *testing.T) {
+func TestUnreadStreamsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
 		flood := func(_ *Handler, w http.ResponseWriter, _ *call) error {

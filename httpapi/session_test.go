@@ -136,7 +136,7 @@ func TestSessionsEnd(t *testing.T) {
 			c = tc.end(t, c, line)
 			w := c.do("GET", path, "", line)
 			want(t, w, tc.status, map[int]string{401: "unauthorized"}[tc.status])
-			if c.signIn() == line { // whatever was, people can log in again
+			if c.signIn() == line { // people can log in again in every case
 				t.Error("an old session came back")
 			}
 		})
@@ -170,7 +170,7 @@ func TestEndedSessionsTellTheirStreams(t *testing.T) {
 	select {
 	case <-gone:
 	default:
-		t.Error("the stream was not told")
+		t.Error("the stream was not ended")
 	}
 }
 
@@ -194,7 +194,7 @@ func TestSessionFileHoldsNoSecret(t *testing.T) {
 	}
 }
 
-// A session file that is a link must not let somebody's file be overwritten or read.
+// A session file that is a link must not let another user's file be overwritten or read.
 func TestSessionFileIsNeverALink(t *testing.T) {
 	dir := t.TempDir()
 	target := filepath.Join(t.TempDir(), "precious")
@@ -237,11 +237,11 @@ func TestLoginWithoutASessionFile(t *testing.T) {
 	line := c.signIn()
 	want(t, c.do("GET", "/api/v1/things", "", line), http.StatusOK, "")
 	if !strings.Contains(c.log.String(), "will not outlive") {
-		t.Error("nobody was told")
+		t.Error("the failure was not logged")
 	}
 }
 
-// Who logs out must be out, whatever the disk says, and the administrator must hear
+// A user who logs out must be out, even if the disk fails, and the log must report
 // that a restart may bring the session back.
 func TestLogoutWithoutASessionFile(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
@@ -250,11 +250,11 @@ func TestLogoutWithoutASessionFile(t *testing.T) {
 	want(t, c.do("DELETE", "/api/v1/session", "", line), http.StatusNoContent, "")
 	want(t, c.do("GET", "/api/v1/things", "", line), http.StatusUnauthorized, "unauthorized")
 	if !strings.Contains(c.log.String(), "may come back") {
-		t.Error("nobody was told")
+		t.Error("the failure was not logged")
 	}
 }
 
-// Bad logins must be told apart from good ones, and be seen by the administrator.
+// Bad logins must be distinguished from good ones, and be seen by the administrator.
 func TestBadLogins(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
 	for body, code := range map[string]string{

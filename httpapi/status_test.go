@@ -63,7 +63,7 @@ func TestStatusIsAskedOnce(t *testing.T) {
 }
 
 // Lost: the answer of every client, because the first one has gone.
-func TestStatusBelongsToNobody(t *testing.T) {
+func TestStatusOutlivesTheFirstCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &statusCache{now: time.Now, base: t.Context(), ask: func(ctx context.Context) (snapshot.Status, error) {
 			select {

@@ -82,7 +82,7 @@ func guess(token string) string {
 
 // If this fails, a forgotten program that still sends an old token keeps everyone
 // on its machine out, and fills the activity log.
-func TestAnOldTokenShutsNobodyOut(t *testing.T) {
+func TestAnOldTokenShutsNoCallerOut(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
 	for range 5 * clientBurst {
 		for _, old := range []string{"the token of last year", "and that before"} {
@@ -195,7 +195,7 @@ func TestGuessesAtTheSameTime(t *testing.T) {
 }
 
 // If this fails, a cookie travels in the clear behind a proxy that does TLS, or
-// browsers without TLS drop it because somebody lied.
+// browsers without TLS drop it because a client lied.
 func TestSecureCookieBehindAProxy(t *testing.T) {
 	c := newChain(t, nil, Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	for _, tc := range []struct {

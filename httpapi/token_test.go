@@ -29,7 +29,7 @@ func TestTokenIsMadeOnce(t *testing.T) {
 		t.Errorf("%v %v", info.Mode(), err)
 	}
 	if !c.TokenCreated() {
-		t.Error("nobody is told of the token")
+		t.Error("the new token is not reported")
 	}
 	if got, wanted := c.LoginURL("http://127.0.0.1:8321/"), "http://127.0.0.1:8321/web/admin/backups/#token="+token; got != wanted {
 		t.Errorf("login at %s", got)
@@ -51,7 +51,7 @@ func TestTokenIsMadeOnce(t *testing.T) {
 }
 
 // If this fails, a token that was changed because it leaked goes on being good
-// until somebody restarts the server.
+// until the server is restarted.
 func TestTokenIsFollowed(t *testing.T) {
 	c := newChain(t, echoTable, Options{})
 	get := func(token string, status int, code string) {
@@ -69,7 +69,7 @@ func TestTokenIsFollowed(t *testing.T) {
 	}
 	get(strings.Repeat("3", len(chainToken)), 200, "")
 	get(second, 401, "unauthorized")
-	// While the file cannot be used, nobody gets in, and the log says it once.
+	// While the file cannot be used, no token is accepted, and the log says it once.
 	if err := os.Chmod(c.o.TokenFile, 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,6 @@ func TestClientAddress(t *testing.T) {
 	}
 	r := &http.Request{RemoteAddr: "@", Header: http.Header{"X-Forwarded-For": {"198.51.100.1"}}}
 	if got := proxies(nil).client(r).String(); got != "this machine" {
-		t.Errorf("nobody was declared, and %s is believed", got)
+		t.Errorf("no proxy was declared, and %s is believed", got)
 	}
 }

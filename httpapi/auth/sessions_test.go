@@ -62,7 +62,7 @@ func TestSessionFileIsUntrusted(t *testing.T) {
 			key := hashToken(testToken)
 			id, _, err := s.begin(key, time.Now())
 			if err != nil {
-				t.Fatalf("nobody can log in: %v", err)
+				t.Fatalf("logging in failed: %v", err)
 			}
 			if again, err := openSessions(path); err != nil {
 				t.Errorf("the file is not replaced by a sound one: %v", err)
@@ -130,7 +130,7 @@ func FuzzSessionFile(f *testing.F) {
 	})
 }
 
-// If this fails, a caller cannot tell a wrong token from an unknown answer.
+// If this fails, a caller cannot distinguish a wrong token from an unknown answer.
 func TestErrorsOfAuthenticate(t *testing.T) {
 	dir := t.TempDir()
 	o := optionsIn(dir)
