@@ -51,6 +51,37 @@ func TestHotJournalIsReadOfACopy(t *testing.T) {
 	}
 }
 
+// The last user of a log closes it after we looked: SQLite then makes a log and its index
+// for our reading, and they would stay, perhaps as files that their owner cannot open.
+func TestNothingStaysOfALogThatWasClosed(t *testing.T) {
+	for _, strategy := range []Strategy{InPlaceReadOnly, InPlace} {
+		db := filepath.Join(t.TempDir(), "x.db")
+		stop := startPython(t, db, `c.execute("PRAGMA journal_mode=wal"); c.execute("CREATE TABLE t(x)"); ready(); import time; time.sleep(60)`)
+		files, err := Look(db)
+		if err != nil || files.WAL.Size == 0 || !files.Index {
+			t.Fatalf("%+v %v", files, err)
+		}
+		stop()
+		run(t, db, "PRAGMA wal_checkpoint(TRUNCATE)")
+		if left := Sidecars(db); len(left) > 0 {
+			t.Fatalf("the shell left %v", left)
+		}
+		x, err := files.Open(t.Context(), Choice{Strategy: strategy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := x.conn.Int(t.Context(), "SELECT count(*) FROM t"); n != 0 || err != nil {
+			t.Errorf("%d %v", n, err)
+		}
+		if err := x.Close(); err != nil {
+			t.Error(err)
+		}
+		if left := Sidecars(db); len(left) > 0 {
+			t.Errorf("%v left %v", strategy, left)
+		}
+	}
+}
+
 // The table of Files.Strategies.
 func TestStrategies(t *testing.T) {
 	const large = 65 << 20

@@ -14,17 +14,15 @@ import (
 // tidy removes what SQLite created next to the database for our reading, unless
 // another process uses it by now. Our connection is closed.
 func (f Files) tidy() error {
-	if f.WAL.Size > 0 && f.Index {
-		return nil
-	}
 	wal, err := size(sqlitefile.WAL(f.path))
 	if err != nil {
 		return err
 	}
 	switch {
-	case f.WAL.Size == 0 && wal == 0:
-		// An empty one that was there before is most likely another snapshot's, which
-		// has ended since, or was killed; it holds nothing.
+	case wal == 0 && (f.WAL.Size == 0 || IndexIdle(f.path)):
+		// One that was empty before is most likely another snapshot's, which has ended
+		// since, or was killed. One that was not has been deleted since by its last user, and
+		// was made again for us. Either holds nothing.
 		return removeEmptyWAL(f.path)
 	case f.WAL.Size > 0 && !f.Index:
 		return removeIndex(f.path)

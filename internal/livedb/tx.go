@@ -188,8 +188,8 @@ func (t *Tx) Close() error {
 	if t.private != nil {
 		return t.private.Close()
 	}
-	if !t.tidies {
-		return nil
+	if !t.tidies && (t.files.WAL.Size == 0 || t.choice.Strategy == Immutable) {
+		return nil // SQLite had all its files
 	}
 	if err := t.files.tidy(); err != nil {
 		return fmt.Errorf("snapshot %s: tidy up: %w", t.path, err)
