@@ -180,7 +180,15 @@ func (f *files) judgeWAL(ctx context.Context, t *results, main, image *header, l
 	case !log.Valid && f.walSize < sqlitefile.WALHeaderSize:
 		t.add(CodeWALTornTail, "the log has %d bytes, less than its header: SQLite ignores it", f.walSize)
 	case !log.Valid:
-		t.add(CodeWALIgnored, "the log's header is damaged; it holds no committed transaction")
+		lost, err := f.index.holdsMore(log, f.wal)
+		if err != nil {
+			return err
+		}
+		if lost {
+			t.add(CodeWALLost, "the log's header and its first frames are damaged: SQLite will ignore what was committed up to frame %d, and the database has it up to frame %d only", f.index.LastFrame, f.index.Copied)
+		} else {
+			t.add(CodeWALIgnored, "the log's header is damaged, and no committed transaction can be seen in it")
+		}
 	default:
 		if err := f.judgeTail(ctx, t, log); err != nil {
 			return err

@@ -116,6 +116,8 @@ func (p *proof) newest(ctx context.Context) (s LogState, err error) {
 			return s, shrunk(err)
 		}
 		p.cut, p.assumed = false, true // only its header was known to be damaged
+	} else if !p.log.Valid && p.cut {
+		return s, unprovable("its header and its first frames are damaged")
 	}
 	log := p.log
 	s.log, s.PageSize = log, log.PageSize

@@ -83,6 +83,22 @@ func (x *walIndex) behind(log *sqlitefile.Log) bool {
 // left out the pages that later frames have, also in the state that it reached.
 func (x *walIndex) heldBack() bool { return x.LastFrame > x.Copied }
 
+// holdsMore reports whether a log whose header is damaged had committed transactions which
+// the database file does not have: those who use it say so, or the last one's frame is there.
+func (x *walIndex) holdsMore(log *sqlitefile.Log, frames io.ReaderAt) (bool, error) {
+	if x == nil || x.LastFrame <= x.Copied || x.PageSize != log.PageSize {
+		return false, nil
+	}
+	if x.inUse || x.LastFrame > log.Frames {
+		return x.inUse, nil
+	}
+	frame := make(sqlitefile.Frame, sqlitefile.FrameHeaderSize)
+	if err := readAt(frames, frame, log.PageAt(x.LastFrame)-sqlitefile.FrameHeaderSize); err != nil {
+		return false, fmt.Errorf("read wal frame: %w", err)
+	}
+	return frame.Salts() == x.Salts && bytes.Equal(frame.Sum(), x.Sum[:]), nil
+}
+
 // tail compares the index with the part of the log that its checksums prove. frames is the log.
 //
 // A writer writes its frames, the commit mark last, and then the index. One that

@@ -328,6 +328,32 @@ func TestRepairLogHalfCheckpointed(t *testing.T) {
 	}
 }
 
+// The first block of a short log is gone, and with it the checksums by which its frames are
+// known; its index still says that there was a commit. Lost otherwise: the commit, with a
+// report that the database is healthy.
+func TestRepairLogWithoutFirstBlock(t *testing.T) {
+	for _, fill := range []byte{0, 0x55} {
+		path := makeDB(t, "x.db", `PRAGMA page_size=4096; PRAGMA journal_mode=wal; CREATE TABLE a(id INTEGER PRIMARY KEY, v INT); INSERT INTO a VALUES(1,0)`)
+		c := connect(t, path)
+		if err := c.Exec(t.Context(), "PRAGMA wal_autocheckpoint=0; UPDATE a SET v=1; UPDATE a SET v=2"); err != nil {
+			t.Fatal(err)
+		}
+		log := readAll(t, path+"-wal")
+		if len(log) != walHeaderSize+2*(walFrameSize+4096) {
+			t.Fatalf("the log has %d bytes", len(log))
+		}
+		copy(log, bytes.Repeat([]byte{fill}, 4096))
+		p := lay(t, readAll(t, path), log, readAll(t, path+"-shm"))
+		rep := checkFull(t, p)
+		if !rep.Damaged() {
+			t.Errorf("%#x: called %s: %v", fill, rep.Verdict, rep.Findings)
+		}
+		if m, err := Copy(t.Context(), p, rep, ""); !errors.Is(err, ErrNotRepairable) {
+			t.Errorf("%#x: %+v, %v", fill, m, err)
+		}
+	}
+}
+
 // A checkpoint died half way, and then the part of the log was damaged that would
 // have finished it: what is left is a mixture, and no repair may call it whole.
 func TestRepairLogMixture(t *testing.T) {
