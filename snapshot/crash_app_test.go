@@ -13,7 +13,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// appWrites is the application starting on what it finds: it opens the
+// appWrites starts as the application does after a crash: it opens the
 // database, creating it if there is none, and commits. It returns whether that
 // was possible: a corrupt database answers with an error. A killed application
 // leaves its commit in the -wal.

@@ -13,7 +13,7 @@ import (
 
 // Lost if this fails: the database whose online restore dies when most of it has
 // been written, but not committed. In a rollback mode the file is torn then, and
-// only its -journal can take it back, which everybody who comes next must respect.
+// only its -journal can take it back, which every later process must respect.
 func TestKilledWithPagesWritten(t *testing.T) {
 	for _, mode := range journalModes {
 		t.Run(mode, func(t *testing.T) {

@@ -65,7 +65,7 @@ func TestDrill(t *testing.T) {
 	}
 }
 
-// Lost: the warning that the backup would not have saved anybody.
+// Lost: the warning that the backup could not have been restored.
 func TestDrillOfDamagedBackup(t *testing.T) {
 	b := newBench(t, "wal")
 	made := b.several(2)

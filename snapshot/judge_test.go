@@ -12,7 +12,7 @@ import (
 	"example.com/snapd/internal/schedule"
 )
 
-// Lost: the truth about the protection. Each case spoils one fact of a protected database.
+// Lost: the truth about the protection. Each case changes one fact of a protected database.
 func TestStatusFollowsFromFacts(t *testing.T) {
 	now := time.Date(2031, 3, 5, 12, 0, 0, 0, time.UTC)
 	outcome := func(at time.Time, code string) map[catalog.Trigger]catalog.Outcome {

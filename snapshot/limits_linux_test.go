@@ -18,7 +18,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// reachable lets everybody through the directories above dir.
+// reachable lets every user through the directories above dir.
 func reachable(t *testing.T, dir string) {
 	t.Helper()
 	for dir = filepath.Dir(dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
@@ -189,7 +189,7 @@ func smallDisk(t *testing.T) string {
 	return disk
 }
 
-// Lost: the disk, to a rehearsal; or a good backup, condemned for want of space.
+// Lost: the disk, to a rehearsal; or a good backup, marked failed for want of space.
 func TestDrillWithoutSpace(t *testing.T) {
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.Dir = smallDisk(t) })
 	b.manual() // by which the size of the next one is estimated

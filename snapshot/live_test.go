@@ -162,7 +162,7 @@ func TestOpenConnectionsSeeTheRestoredDatabase(t *testing.T) {
 			python.end()
 			shell.end()
 			if got := logged(t, db); got != "1-4" {
-				t.Errorf("rows after everybody wrote: %s", got)
+				t.Errorf("rows after every connection wrote: %s", got)
 			}
 			testdb.ShellIntegrity(t, db)
 			testdb.Ledger(t, db)
@@ -243,7 +243,7 @@ func TestRestoreWithAReaderDelete(t *testing.T) {
 }
 
 // Lost: a restore so large that it has to make room before its commit must not
-// wait for a reader for ever, with everybody else locked out meanwhile; and the
+// wait for a reader for ever, with every other connection locked out meanwhile; and the
 // time that its safety backup takes must not count as waiting for the lock.
 func TestLargeRestoreWithAReaderDelete(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "data.db")

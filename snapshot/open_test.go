@@ -83,7 +83,7 @@ func TestTextFileAsDatabase(t *testing.T) {
 
 // Lost: all backups, with the list of them.
 func TestOpenRebuildsDamagedCatalog(t *testing.T) {
-	for name, spoil := range map[string]func(t *testing.T, path string){
+	for name, damage := range map[string]func(t *testing.T, path string){
 		"cut in half": func(t *testing.T, path string) { testdb.CutAt(t, path, size(t, path)/2) },
 		"emptied":     func(t *testing.T, path string) { testdb.CutAt(t, path, 0) },
 		"noise":       func(t *testing.T, path string) { testdb.Overwrite(t, path, 0, []byte("\x00\xffnoise")) },
@@ -99,7 +99,7 @@ func TestOpenRebuildsDamagedCatalog(t *testing.T) {
 			b.backup(snapshot.Request{Kind: catalog.Manual, Trigger: catalog.TriggerManual, Note: "kept", Pin: true})
 			ids := b.ids()
 			path := filepath.Join(b.m.Dir(), "catalog.json")
-			spoil(t, path)
+			damage(t, path)
 			var damaged []byte
 			if name != "gone" {
 				damaged = readFile(t, path)
@@ -237,7 +237,7 @@ func TestNewerArchive(t *testing.T) {
 	b.damage()
 	b.recovers(older.ID)
 	if e, err := b.m.Find(newer.ID); err != nil || e.Verification.State == catalog.Failed {
-		t.Errorf("condemned: %+v %v", e.Verification, err)
+		t.Errorf("marked failed: %+v %v", e.Verification, err)
 	}
 	if err := os.Remove(filepath.Join(b.m.Dir(), "catalog.json")); err != nil {
 		t.Fatal(err)

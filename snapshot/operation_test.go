@@ -15,11 +15,11 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// operation is one call, with what it meets.
+// operation is one call, and what is prepared before it.
 type operation struct {
 	name   string // of the case
 	op     string
-	spoil  func(b *bench) // what it meets; nil for nothing special
+	before func(b *bench) // prepares the bench; nil for nothing special
 	do     func(b *bench, ctx context.Context) error
 	err    error // it ends with
 	begins bool  // there is a started event
@@ -36,8 +36,8 @@ func TestEveryOperationBeginsAndEnds(t *testing.T) {
 				}
 			})
 			b.several(2)
-			if c.spoil != nil {
-				c.spoil(b)
+			if c.before != nil {
+				c.before(b)
 			}
 			var events []snapshot.Event
 			cancel := b.m.Subscribe(func(ev snapshot.Event) {
@@ -167,7 +167,7 @@ func everyOperation() []operation {
 		if c.op == "check" { // takes no lock of ours
 			continue
 		}
-		c.name, c.err, c.begins, c.spoil = "busy with "+c.name, snapshot.ErrBusy, false, func(b *bench) { b.occupy() }
+		c.name, c.err, c.begins, c.before = "busy with "+c.name, snapshot.ErrBusy, false, func(b *bench) { b.occupy() }
 		list = append(list, c)
 	}
 	return list

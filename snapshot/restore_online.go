@@ -35,7 +35,7 @@ func (r *restoring) online(ctx context.Context) error {
 				Message: "what was prestaged for a restore could not be removed"})
 		}
 	}()
-	if p == nil { // before anybody has to wait, or to close the database
+	if p == nil { // before a writer has to wait, or a program to close the database
 		if err := r.image.Verify(ctx, r.proving(ctx)); err != nil {
 			return r.m.markFailed(ctx, r.backup, fmt.Errorf("restore: backup %s: %w", r.backup.ID, err))
 		}

@@ -154,7 +154,7 @@ func TestPlanDoubtsTheFuture(t *testing.T) {
 // backup of it; and the restore, if it could never be planned.
 func TestPlanForDamagedAndMissing(t *testing.T) {
 	for name, c := range map[string]struct {
-		spoil      func(b *bench)
+		damage     func(b *bench)
 		quarantine bool
 	}{
 		"no database":  {func(b *bench) { testdb.OverwriteHeader(b.t, b.m.Database(), []byte("nothing that SQLite would know")) }, true},
@@ -165,7 +165,7 @@ func TestPlanForDamagedAndMissing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, "delete")
 			e := b.manual()
-			c.spoil(b)
+			c.damage(b)
 			p := b.planned(e.ID)
 			if p.SafetyBackup || p.LosesSince == nil {
 				t.Fatalf("%+v", p)

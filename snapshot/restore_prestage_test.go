@@ -26,7 +26,7 @@ func (b *bench) onPhase(do func(phase string)) {
 	}))
 }
 
-// Lost: the time of everybody who writes to the database, while the safety backup is
+// Lost: the time of all writers to the database, while the safety backup is
 // made and proven. They are held off for the exchange only.
 func TestWritersWaitForTheExchangeOnly(t *testing.T) {
 	for _, mode := range []string{"wal", "delete", "persist"} {
@@ -57,7 +57,7 @@ func TestWritersWaitForTheExchangeOnly(t *testing.T) {
 	}
 }
 
-// Lost: the time of everybody who writes to the database, while the disk takes the whole
+// Lost: the time of all writers to the database, while the disk takes the whole
 // safety backup: it is synced before the lock.
 func TestSafetyBackupIsSyncedBeforeTheLock(t *testing.T) {
 	b := newBench(t, "wal")
@@ -214,7 +214,7 @@ func TestChangesOfAllKindsWhileARestoreIsPrestaged(t *testing.T) {
 	}
 }
 
-// Lost: the restore, to what was prestaged and has changed since.
+// Lost: the restore, to a prestaged image that has changed since.
 func TestPrestagedIsDamaged(t *testing.T) {
 	b := newBench(t, "wal")
 	b.exec("CREATE TABLE much(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 9000) INSERT INTO much SELECT randomblob(900) FROM n")
@@ -265,8 +265,8 @@ func (c *countdown) Err() error {
 }
 
 // Lost: every later commit of the application, to a read lock of a restore that was
-// cancelled at the wrong instant; or the room of what it had prestaged.
-func TestARestoreThatIsCancelledLetsGo(t *testing.T) {
+// cancelled at the wrong instant; or the space of the image it had prestaged.
+func TestACancelledRestoreReleasesItsLock(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()

@@ -48,7 +48,7 @@ func TestVerifyGoodBackup(t *testing.T) {
 
 // Lost: the truth about a backup that rotted on the disk.
 func TestVerifyDamagedBackup(t *testing.T) {
-	for name, spoil := range map[string]func(b *bench, older, e snapshot.Backup){
+	for name, damage := range map[string]func(b *bench, older, e snapshot.Backup){
 		"a byte flipped":   func(b *bench, _, e snapshot.Backup) { b.damageArchive(e) },
 		"the last byte":    func(b *bench, _, e snapshot.Backup) { testdb.FlipByte(b.t, b.m.ArchivePath(e), -1) },
 		"metadata flipped": func(b *bench, _, e snapshot.Backup) { testdb.FlipByte(b.t, b.m.ArchivePath(e), -200) },
@@ -64,7 +64,7 @@ func TestVerifyDamagedBackup(t *testing.T) {
 			made := b.several(2)
 			older, e := made[0], made[1]
 			good := readFile(t, b.m.ArchivePath(e))
-			spoil(b, older, e)
+			damage(b, older, e)
 			got, err := b.m.Verify(t.Context(), e.ID, integrity.LevelQuick)
 			if !errors.Is(err, snapshot.ErrCorrupt) || snapshot.Code(err) != "corrupt" {
 				t.Errorf("verify: %v (code %s)", err, snapshot.Code(err))
@@ -170,7 +170,7 @@ func imageOf(t *testing.T, path string) ([]byte, archive.Info) {
 	return image, r.Info()
 }
 
-// Lost: a good backup, condemned because it could not be looked at.
+// Lost: a good backup, marked failed because it could not be read.
 func TestVerifyThatCouldNotBeMade(t *testing.T) {
 	b := newBench(t, "wal")
 	e := b.manual()
@@ -180,7 +180,7 @@ func TestVerifyThatCouldNotBeMade(t *testing.T) {
 		t.Errorf("cancelled: %v (code %s)", err, snapshot.Code(err))
 	}
 	if found, err := b.m.Find(e.ID); err != nil || found.Verification.State != catalog.Verified {
-		t.Errorf("condemned: %+v %v", found.Verification, err)
+		t.Errorf("marked failed: %+v %v", found.Verification, err)
 	}
 	if err := os.Remove(b.m.ArchivePath(e)); err != nil {
 		t.Fatal(err)
