@@ -197,7 +197,7 @@ func TestNewerCatalog(t *testing.T) {
 	b := newBench(t, "wal")
 	b.manual()
 	path := filepath.Join(b.m.Dir(), "catalog.json")
-	text := bytes.Replace(readFile(t, path), []byte(`"version":1`), []byte(`"version":99`), 1)
+	text := bytes.Replace(readFile(t, path), []byte(`"version":1`), []byte(`"version":99,"later":true`), 1)
 	writeFile(t, path, text)
 	before := b.stored()
 	_, err := snapshot.Open(t.Context(), b.cfg)
