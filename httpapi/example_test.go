@@ -16,8 +16,8 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// The page and the API in a server of one's own, below a path of one's own, for
-// the people that this server knows.
+// A host mounts the page and the API in its own server, below its own path, for its own
+// users: Authorize names the user of a request and the user's rights.
 func ExampleNew() {
 	database := exampleDatabase()
 	defer func() { _ = os.RemoveAll(filepath.Dir(database)) }()
@@ -29,7 +29,7 @@ func ExampleNew() {
 		PagePrefix: "/admin/backups/",
 		APIPrefix:  "/admin/backups/api",
 		Authorize: func(r *http.Request) (httpapi.Principal, error) {
-			switch user := r.Header.Get("X-User"); user { // stands for the host's sessions
+			switch user := r.Header.Get("X-User"); user { // a real host looks up its session
 			case "":
 				return httpapi.Principal{}, httpapi.ErrUnauthorized
 			case "root":
@@ -74,7 +74,7 @@ func ExampleNew() {
 	// "": GET /admin/backups/api/stats: 401 Unauthorized
 }
 
-// exampleDatabase makes what the host would have anyhow.
+// exampleDatabase creates the database that a host would have already.
 func exampleDatabase() string {
 	dir, err := os.MkdirTemp("", "snapd-example-")
 	if err != nil {

@@ -2,17 +2,219 @@ package snapshot_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log"
 	"os"
 	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite"
 
 	"example.com/snapd/snapshot"
 )
 
-// What would be done about a damaged database, before anything is done: here its index
-// lacks a row, which costs none to repair.
+// exampleDatabase creates a database of one customer in a directory of its own. The pool
+// is the application's: it stays open all the time.
+func exampleDatabase() (path string, db *sql.DB, remove func()) {
+	dir, err := os.MkdirTemp("", "snapshot-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	path = filepath.Join(dir, "data.db")
+	db, err = sql.Open("sqlite", path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := db.Exec("PRAGMA journal_mode=wal; CREATE TABLE customers(name TEXT); INSERT INTO customers VALUES('Ada')"); err != nil {
+		log.Fatal(err)
+	}
+	return path, db, func() { _ = errors.Join(db.Close(), os.RemoveAll(dir)) }
+}
+
+// customers returns how many there are.
+func customers(db *sql.DB) (n int) {
+	if err := db.QueryRow("SELECT count(*) FROM customers").Scan(&n); err != nil {
+		log.Fatal(err)
+	}
+	return n
+}
+
+// A service protects its database for as long as it runs: with a backup at its start, one
+// every six hours, and one at its end.
+func ExampleManager_Run() {
+	database, db, remove := exampleDatabase()
+	defer remove()
+	started := make(chan struct{})
+	m, err := snapshot.Open(context.Background(), snapshot.Config{
+		Database: database,
+		Interval: 6 * time.Hour,
+		OnEvent: func(ev snapshot.Event) {
+			if ev.Type == snapshot.EventBackedUp && ev.Trigger == string(snapshot.TriggerStartup) {
+				close(started)
+			}
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := m.Recover(context.Background()); err != nil { // before anything else opens the database
+		log.Fatal(err)
+	}
+
+	ctx, stop := context.WithCancel(context.Background()) // a program's comes from signal.NotifyContext
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	<-started
+	if _, err := db.Exec("INSERT INTO customers VALUES('Grace')"); err != nil {
+		log.Fatal(err)
+	}
+	stop()
+	if err := <-ended; err != nil { // nil: the last backup succeeded
+		log.Fatal(err)
+	}
+
+	backups, err := m.Backups()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, b := range backups {
+		fmt.Println(b.Kind, b.Trigger, b.Verification.State)
+	}
+	// Output:
+	// auto shutdown verified
+	// auto startup verified
+}
+
+// A backup counts once its stored bytes are proven. One without a change since the last
+// is not made again.
+func ExampleManager_Backup() {
+	database, _, remove := exampleDatabase()
+	defer remove()
+	m, err := snapshot.Open(context.Background(), snapshot.Config{Database: database})
+	if err != nil {
+		log.Fatal(err)
+	}
+	manual, err := m.Backup(context.Background(), snapshot.Manual("before the migration"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s, %s at level %s: %s\n", manual.Kind, manual.Verification.State, manual.Verification.Level, manual.Note)
+
+	automatic, err := m.Backup(context.Background(), snapshot.Auto(snapshot.TriggerSchedule))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("the same backup still covers the database:", automatic.ID == manual.ID)
+	// Output:
+	// manual, verified at level quick: before the migration
+	// the same backup still covers the database: true
+}
+
+// A restore makes a backup of what it replaces: restoring that one undoes it. The
+// application's connections stay open.
+func ExampleManager_Restore() {
+	database, db, remove := exampleDatabase()
+	defer remove()
+	ctx := context.Background()
+	m, err := snapshot.Open(ctx, snapshot.Config{Database: database})
+	if err != nil {
+		log.Fatal(err)
+	}
+	backup, err := m.Backup(ctx, snapshot.Manual("one customer"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := db.Exec("INSERT INTO customers VALUES('Grace'), ('Hedy')"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("customers:", customers(db))
+
+	result, err := m.Restore(ctx, backup.ID, snapshot.RestoreOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("after the restore (%s): %d\n", result.Method, customers(db))
+
+	if _, err := m.Restore(ctx, *result.SafetyBackup, snapshot.RestoreOptions{}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("after the undo:", customers(db))
+	// Output:
+	// customers: 3
+	// after the restore (online): 1
+	// after the undo: 3
+}
+
+// A backup can be queried as it is, without restoring it.
+func ExampleManager_OpenBackup() {
+	database, db, remove := exampleDatabase()
+	defer remove()
+	ctx := context.Background()
+	m, err := snapshot.Open(ctx, snapshot.Config{Database: database})
+	if err != nil {
+		log.Fatal(err)
+	}
+	backup, err := m.Backup(ctx, snapshot.Manual(""))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := db.Exec("DELETE FROM customers"); err != nil { // by mistake
+		log.Fatal(err)
+	}
+
+	old, err := m.OpenBackup(ctx, backup.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = old.Close() }()
+	var name string
+	if err := old.QueryRowContext(ctx, "SELECT name FROM customers").Scan(&name); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d customers now, in the backup %s\n", customers(db), name)
+	_, err = old.ExecContext(ctx, "DELETE FROM customers")
+	fmt.Println("a backup can be changed:", err == nil)
+	// Output:
+	// 0 customers now, in the backup Ada
+	// a backup can be changed: false
+}
+
+// Every operation reports its start, what happens on its way, and its end.
+func ExampleConfig_onEvent() {
+	database, _, remove := exampleDatabase()
+	defer remove()
+	ctx := context.Background()
+	m, err := snapshot.Open(ctx, snapshot.Config{Database: database, OnEvent: func(ev snapshot.Event) {
+		if ev.Type == snapshot.EventProgress { // Done of Total bytes, for a progress bar
+			return
+		}
+		fmt.Printf("%s %s, the end: %v\n", ev.Operation, ev.Type, ev.Ends())
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	backup, err := m.Backup(ctx, snapshot.Manual(""))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := m.Verify(ctx, backup.ID, snapshot.LevelFull); err != nil {
+		log.Fatal(err)
+	}
+	_, err = m.Restore(ctx, "no-such-backup", snapshot.RestoreOptions{})
+	fmt.Println("the backup was not found:", errors.Is(err, snapshot.ErrNotFound))
+	// Output:
+	// backup started, the end: false
+	// backup backed_up, the end: true
+	// verify started, the end: false
+	// verify verified, the end: true
+	// restore failed, the end: true
+	// the backup was not found: true
+}
+
+// The plan says what a recovery of a damaged database does, before it does anything. Here
+// an index lacks a row: a repair loses none.
 func ExampleManager_PlanRecovery() {
 	dir, err := os.MkdirTemp("", "example-")
 	if err != nil {
