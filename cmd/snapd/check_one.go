@@ -11,6 +11,7 @@ import (
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/message"
 )
 
 // checked is what came of one path.
@@ -54,7 +55,7 @@ func checkOne(ctx context.Context, path string, limit time.Duration, judge judge
 	if err == nil {
 		return c
 	}
-	c.failure, c.hint = &checkError{codeOfCheck(err), oneLine(err.Error())}, hintOf(err)
+	c.failure, c.hint = &checkError{codeOfCheck(err), message.OneLine(err.Error())}, hintOf(err)
 	if c.failure.Code == integrity.ErrCodeCancelled && own.Err() != nil && ctx.Err() == nil {
 		c.failure = &checkError{"timeout", fmt.Sprintf("check %s: no verdict after %s", path, limit)}
 		c.hint = "--timeout allows it more time"

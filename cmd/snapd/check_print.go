@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/message"
 )
 
 // Widths in characters: a longer path shifts its own line, not all
@@ -85,7 +86,7 @@ func (c checked) first() (cell string, whole bool) {
 // findings are lines for people: all that was found, or why nothing could be.
 func (c checked) findings() []string {
 	if c.failure != nil {
-		why := strings.TrimPrefix(c.failure.Message, "check "+oneLine(c.path)+": ")
+		why := strings.TrimPrefix(c.failure.Message, "check "+message.OneLine(c.path)+": ")
 		if c.hint != "" {
 			why += "; " + c.hint
 		}

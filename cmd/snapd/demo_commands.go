@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/samplecrm"
 	"example.com/snapd/snapshot"
 )
@@ -50,7 +51,7 @@ func (d *liveDemo) obey(ctx context.Context, line string) (going bool) {
 			continue
 		}
 		if err := c.run(d, ctx); err != nil && ctx.Err() == nil {
-			d.line("%s: %s", word, oneLine(err.Error()))
+			d.line("%s: %s", word, message.OneLine(err.Error()))
 		}
 		return true
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/snapd/httpapi"
+	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -40,7 +41,7 @@ func (d *liveDemo) run(ctx context.Context, address *string) error {
 	if d.m, err = d.a.open(ctx, d.configure); err != nil {
 		return err
 	}
-	d.crm = &liveCRM{path: d.db, rate: liveRate, trouble: func(err error) { d.line("the application: %s", oneLine(err.Error())) }}
+	d.crm = &liveCRM{path: d.db, rate: liveRate, trouble: func(err error) { d.line("the application: %s", message.OneLine(err.Error())) }}
 	if err := d.crm.start(ctx); err != nil {
 		return interrupted(ctx, err)
 	}
@@ -144,7 +145,7 @@ func (d *liveDemo) mirror(ev snapshot.Event) {
 		if ev.Operation == "check" {
 			return // it found what was done to the database, and said so
 		}
-		what = fmt.Sprintf("%s failed: %s", ev.Operation, oneLine(ev.Err.Error()))
+		what = fmt.Sprintf("%s failed: %s", ev.Operation, message.OneLine(ev.Err.Error()))
 	case snapshot.EventRestored, snapshot.EventRepaired, snapshot.EventQuarantined, snapshot.EventVerified:
 	default:
 		return

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
@@ -133,7 +132,7 @@ func (a *app) report(ctx context.Context, err error) int {
 	if err == nil || errors.As(err, &result) && (!a.Quiet || a.JSON) {
 		return statusOf(err)
 	}
-	body := errorBody{Code: codeOf(err), Message: oneLine(err.Error()), Hint: oneLine(hintOf(err))}
+	body := errorBody{Code: codeOf(err), Message: message.OneLine(err.Error()), Hint: message.OneLine(hintOf(err))}
 	if body.Code == "cancelled" && ctx.Err() != nil {
 		body.Message, body.Hint = "interrupted", ""
 	}
@@ -151,15 +150,4 @@ func (a *app) report(ctx context.Context, err error) int {
 	}
 	fmt.Fprintln(a.console, line)
 	return statusOf(err)
-}
-
-// oneLine keeps joined errors, and text taken from files, on one line.
-func oneLine(s string) string {
-	s = strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -59,7 +60,7 @@ func count(n int, one, many string) string {
 
 // short makes free text fit a table cell.
 func short(s string, most int) string {
-	s = oneLine(s)
+	s = message.OneLine(s)
 	if utf8.RuneCountInString(s) <= most {
 		return s
 	}

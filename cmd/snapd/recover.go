@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -81,7 +82,7 @@ func printRecovery(w io.Writer, m *snapshot.Manager, rec snapshot.Recovery) {
 		fmt.Fprintf(w, "%s was %s; restored %s\n", m.Database(), rec.Verdict, text(rec.Restored, "it"))
 	}
 	if rec.Action != snapshot.ActionNone {
-		fmt.Fprintf(w, "why: %s\n", oneLine(rec.Reason))
+		fmt.Fprintf(w, "why: %s\n", message.OneLine(rec.Reason))
 	}
 	if rec.Quarantined != nil {
 		what := "the damaged database"
@@ -97,7 +98,7 @@ func printRecovery(w io.Writer, m *snapshot.Manager, rec snapshot.Recovery) {
 
 func printPlan(w io.Writer, m *snapshot.Manager, p snapshot.RecoveryPlan) {
 	fmt.Fprintf(w, "%s: %s; recover would do: %s\n", m.Database(), p.Verdict, p.Action)
-	fmt.Fprintf(w, "why: %s\n", oneLine(p.Reason))
+	fmt.Fprintf(w, "why: %s\n", message.OneLine(p.Reason))
 	if len(p.Options) == 0 {
 		return
 	}
@@ -108,7 +109,7 @@ func printPlan(w io.Writer, m *snapshot.Manager, p snapshot.RecoveryPlan) {
 			if o.Proven {
 				proven = "yes"
 			}
-			row(string(o.Action), text(o.Backup, "-"), proven, oneLine(o.Loses))
+			row(string(o.Action), text(o.Backup, "-"), proven, message.OneLine(o.Loses))
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -81,9 +82,9 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 			row("free space", size(*free))
 		}
 		if r := s.Recovery; r != nil {
-			row("recover would do", fmt.Sprintf("%s: %s", r.Action, oneLine(r.Reason)))
+			row("recover would do", fmt.Sprintf("%s: %s", r.Action, message.OneLine(r.Reason)))
 			for _, o := range r.Options {
-				row("", fmt.Sprintf("%s %s loses %s", o.Action, text(o.Backup, "without a backup"), oneLine(o.Loses)))
+				row("", fmt.Sprintf("%s %s loses %s", o.Action, text(o.Backup, "without a backup"), message.OneLine(o.Loses)))
 			}
 		}
 	})

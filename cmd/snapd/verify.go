@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -97,7 +98,7 @@ func printVerified(w io.Writer, done []snapshot.Backup) {
 			fmt.Fprintf(w, " (%s)", b.Verification.Level)
 		}
 		if b.Verification.Detail != "" && b.Verification.State != catalog.Verified {
-			fmt.Fprintf(w, ": %s", oneLine(b.Verification.Detail))
+			fmt.Fprintf(w, ": %s", message.OneLine(b.Verification.Detail))
 		}
 		fmt.Fprintln(w)
 	}

@@ -19,12 +19,20 @@ func (e *hinted) Unwrap() error { return e.error }
 // Hint returns the advice.
 func (e *hinted) Hint() string { return e.hint }
 
-// OneLine keeps joined errors, and text from files, on one line.
+// OneLine puts joined errors, and text from files, on one line: "; " takes the place of a
+// line break, a blank that of any other control character.
 func OneLine(s string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
+	var lines []string
+	for line := range strings.Lines(s) {
+		line = strings.TrimSpace(strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return ' '
+			}
+			return r
+		}, line))
+		if line != "" {
+			lines = append(lines, line)
 		}
-		return r
-	}, s)), " ")
+	}
+	return strings.Join(lines, "; ")
 }

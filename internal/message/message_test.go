@@ -21,7 +21,14 @@ func TestWithHint(t *testing.T) {
 
 // If this fails, a file's name writes lines of its own into a log.
 func TestOneLine(t *testing.T) {
-	if got := OneLine("a\nb\r\n\tc\x00\x7f  d "); got != "a b c d" {
-		t.Errorf("%q", got)
+	for in, want := range map[string]string{
+		"":                              "",
+		" \n\r\n":                       "",
+		"a  b":                          "a  b", // a file may have such a name
+		"a\nb\r\n\n\tc\x00\x7fd\u0085 ": "a; b; c  d",
+	} {
+		if got := OneLine(in); got != want {
+			t.Errorf("OneLine(%q) = %q, want %q", in, got, want)
+		}
 	}
 }
