@@ -23,6 +23,3 @@ func (s *Stmt) Type(i int) Type { return Type(sqlite3.Xsqlite3_column_type(s.c.t
 func (s *Stmt) Float(i int) float64 {
 	return float64(sqlite3.Xsqlite3_column_double(s.c.tls, s.p, int32(i)))
 }
-
-// Columns returns the number of columns of the statement's rows.
-func (s *Stmt) Columns() int { return int(sqlite3.Xsqlite3_column_count(s.c.tls, s.p)) }

@@ -51,7 +51,6 @@ const (
 	offApplicationID = 68
 	offZero, endZero = 72, 92
 	offVersionValid  = 92
-	offSQLiteVersion = 96
 	maxSchemaFormat  = 4
 )
 
@@ -147,9 +146,6 @@ func (h *Header) PageCount() (n uint32, valid bool) {
 	return n, n > 0 && h.ChangeCounter() == h.VersionValidFor()
 }
 
-// SetPageCount sets the page count.
-func (h *Header) SetPageCount(n uint32) { h.put32(offPageCount, n) }
-
 // Freelist returns the first trunk page of the freelist and how many pages it has.
 func (h *Header) Freelist() (trunk, pages uint32) { return h.u32(offFreelist), h.u32(offFreelistCount) }
 
@@ -158,9 +154,6 @@ func (h *Header) ClearFreelist() { h.put32(offFreelist, 0); h.put32(offFreelistC
 
 // SchemaCookie returns the number that changes with the schema (PRAGMA schema_version).
 func (h *Header) SchemaCookie() uint32 { return h.u32(offSchemaCookie) }
-
-// SetSchemaCookie sets the schema cookie.
-func (h *Header) SetSchemaCookie(v uint32) { h.put32(offSchemaCookie, v) }
 
 // SchemaFormat returns the schema format number and whether it is one that SQLite
 // knows; 0 is for a database without a schema (§1.3.10).
@@ -204,9 +197,6 @@ func (h *Header) ApplicationID() int32 { return int32(h.u32(offApplicationID)) }
 func (h *Header) ZeroesAreZero() bool {
 	return [endZero - offZero]byte(h[offZero:endZero]) == [endZero - offZero]byte{}
 }
-
-// SQLiteVersion returns the version number of the SQLite that last wrote the file (§1.3.16).
-func (h *Header) SQLiteVersion() uint32 { return h.u32(offSQLiteVersion) }
 
 // IsPointerMap reports whether page n would be a pointer map page of this database; it
 // has them only where LargestRoot is not 0.

@@ -35,19 +35,3 @@ func HotJournal(t testing.TB) (path string, sum int64) {
 	CheckAtEnd(t, path)
 	return path, variantAccounts * variantOpening
 }
-
-// OverGiB returns the path of a database of some 1.1 GB, past the lock-byte page
-// at 1 GiB that SQLite never uses. Nearly all of it is zeros.
-func OverGiB(t testing.TB) string {
-	t.Helper()
-	v := Variant{Name: "over-1-gib", PageSize: 4096, JournalMode: "wal", sql: itemsSQL}
-	path := v.Create(t)
-	script := `PRAGMA journal_mode=off; PRAGMA synchronous=off; CREATE TABLE large(id INTEGER PRIMARY KEY, data BLOB);
-		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 11)
-		INSERT INTO large SELECT i, zeroblob(100000000) FROM n;
-		INSERT INTO items SELECT id+1000, name, data FROM items; PRAGMA journal_mode=wal`
-	if err := run(path, script, true); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
