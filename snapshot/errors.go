@@ -30,7 +30,7 @@ var (
 	ErrMissing = errors.New("database file is missing")
 	// ErrRefused: refused for safety, e.g. deleting the last verified backup.
 	ErrRefused = errors.New("refused for safety")
-	// ErrStale: what a plan was made for is no longer so; nothing was changed.
+	// ErrStale: the state that a plan was made for has changed since; the operation changed nothing.
 	ErrStale = errors.New("the plan is out of date")
 	// ErrNoSpace: the disk is, or would become, full.
 	ErrNoSpace = durable.ErrNoSpace

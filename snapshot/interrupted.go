@@ -36,7 +36,7 @@ func (m *Manager) endInterrupted() {
 	end := i.end()
 	end.Operation, end.Trigger, end.Backup = Operation(op.Kind), op.Trigger, cmp.Or(end.Backup, op.Backup)
 	end.mark.Line, end.mark.Began = activity.Ended, &op.Started
-	// In the name of who began it, and not as an event of the operation that comes now.
+	// In the name of its caller, and not as an event of the operation that comes now.
 	m.ev.emit(WithCaller(context.Background(), Caller{Who: op.Who, Run: op.ID}), end)
 }
 
@@ -129,7 +129,7 @@ func (i interrupted) failed() Event {
 		Message: i.op.Kind + " was interrupted: the program ended"}
 }
 
-// interruption says of an interrupted operation what is known when nothing is.
+// interruption describes an interrupted operation whose outcome is unknown.
 func interruption(kind string) (message, advice string) {
 	message, advice = "the program ended before this "+kind+" had", "start it again"
 	switch Operation(kind) {
@@ -142,7 +142,7 @@ func interruption(kind string) (message, advice string) {
 	return message, advice
 }
 
-// withReason adds to an operation without an end what that means.
+// withReason adds to an interrupted operation what that means.
 func withReason(op OperationRecord) OperationRecord {
 	if op.Outcome == activity.Interrupted {
 		op.Code = Code(errInterrupted)

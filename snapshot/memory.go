@@ -51,7 +51,7 @@ func (r *memory) failure(trigger catalog.Trigger, cause error) {
 }
 
 // check keeps the outcome of a check of the live database. A shallow one that found
-// nothing does not take back what a deeper one found, and what is known is not written again.
+// nothing does not replace what a deeper one found, and an outcome already kept is not written again.
 func (r *memory) check(report Report) {
 	if state, err := r.cat.State(); err == nil && state.LastCheck != nil && report.Verdict == integrity.Healthy {
 		last := state.LastCheck

@@ -115,7 +115,7 @@ type repairCopy interface {
 // run checks, plans, and carries the plan out.
 func (r *recovery) run(ctx context.Context) (err error) {
 	m := r.m
-	// Taken before the check: what is replaced later is what was judged.
+	// Taken before the check: only the state that was judged is replaced later.
 	if r.unchanged, err = sameState(m.cfg.Database); err != nil {
 		return err
 	}
