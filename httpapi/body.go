@@ -19,7 +19,7 @@ import (
 const maxDepth = 16
 
 // admitBody bounds the body by the route's limit, and refuses one where none is
-// taken: what is sent and not read was meant to say something.
+// taken: a client that sends a body expects it to be read.
 func admitBody(rt route, w http.ResponseWriter, c *call) error {
 	if rt.body > 0 {
 		if c.ContentLength > rt.body {
@@ -53,9 +53,9 @@ func tooLarge(limit int64) *problem {
 }
 
 // decode reads the one JSON object that the body is into v, a pointer to a struct
-// whose fields all have JSON names. A body without a byte leaves v as it is: what
-// is not optional the handler asks for. Unknown, repeated and differently written
-// members are refused, for a member that is not understood was meant to do something.
+// whose fields all have JSON names. An empty body leaves v as it is; the
+// handler asks for the members that are not optional. Unknown, repeated and differently written
+// members are refused: their sender expects an effect that they would not have.
 func decode(w http.ResponseWriter, c *call, limit int64, v any) error {
 	if c.Body == nil {
 		return nil

@@ -9,8 +9,8 @@ import (
 // compressFrom is from how many bytes of JSON on compressing saves packets.
 const compressFrom = 2 << 10
 
-// compress returns raw compressed, and says so in the header, where who asked takes
-// that and it is worth it. Only what GET asks for: the answer to anything else could
+// compress returns raw compressed, and says so in the header, where the client accepts
+// that and it is worth it. It compresses answers to GET only: any other one could
 // show something secret next to something chosen, whose length would reveal it. An ETag
 // becomes a weak one, for it no longer stands for the bytes.
 func compress(w http.ResponseWriter, status int, raw []byte) []byte {

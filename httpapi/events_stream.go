@@ -133,7 +133,7 @@ func (s *eventStream) event(name string, data any) {
 	fmt.Fprintf(&s.text, "event: %s\ndata: %s\n\n", name, raw)
 }
 
-// send writes what was added. Who does not take it in time is an error: the writer
+// send writes what was added. A client that does not read in time is an error: the writer
 // below has a deadline for every write.
 func (s *eventStream) send() error {
 	if s.err != nil {

@@ -72,7 +72,7 @@ type Options struct {
 	// Authorize is the host's: it returns the user of a request and the user's rights.
 	// [ErrUnauthorized] is answered 401, any other error 500. It is called
 	// concurrently, and every few seconds again for a client that listens to
-	// events: whose session ended hears no more. Principal.Name is what the activity
+	// events: the stream of an ended session ends. Principal.Name is what the activity
 	// log says of who did something. Nil: the built-in token, with a login on the page.
 	Authorize func(*http.Request) (Principal, error)
 	// TokenFile holds the built-in token, one line, mode 0600; made when absent.

@@ -97,12 +97,12 @@ func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(w.ResponseWriter, r)
 }
 
-// streamPiece is how much of a file is one write: who takes less than this, in
-// bytes, in the time of limits.stream is gone.
+// streamPiece is how many bytes of a file are one write: a client that takes fewer
+// in the time of limits.stream is disconnected.
 const streamPiece = 256 << 10
 
-// streamWriter gives every write its own deadline: an answer of any length is
-// sent to who reads it, and who does not read holds nothing for long. The server
+// streamWriter gives every write its own deadline: an answer of any length
+// reaches a client that reads it, and a client that does not holds nothing for long. The server
 // takes the last deadline off before it reads the next request.
 type streamWriter struct {
 	http.ResponseWriter

@@ -118,8 +118,8 @@ func busyWith(op operation) *problem {
 	return p
 }
 
-// inTheWay returns the operation that one of kind would have to wait for: what
-// writes runs alone, and checks, which disturb nothing, are made one at a time.
+// inTheWay returns the operation that one of kind would have to wait for:
+// one that writes runs alone, and checks, which disturb nothing, run one at a time.
 func (o *operations) inTheWay(kind snapshot.Operation) *run {
 	for _, r := range o.runs {
 		if !r.ending && (r.op.Kind == snapshot.OpCheck) == (kind == snapshot.OpCheck) {

@@ -94,7 +94,7 @@ func withETag(kind snapshot.Operation, result json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// nameOrAutomatic is who did something; the Manager names itself by no name.
+// nameOrAutomatic is the name of an operation's caller; the Manager itself has none.
 func nameOrAutomatic(who string) string { return clip(cmp.Or(who, "automatic")) }
 
 // here returns what this process knows, what runs first.

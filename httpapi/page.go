@@ -25,8 +25,8 @@ const (
 	apiMark = "%API%"
 )
 
-// fileTypes are the kinds of files that the page may have. They are named here, for
-// what the machine's own table says of them is not to be relied on.
+// fileTypes are the kinds of files that the page may have. They are named here
+// because the machine's own table is not reliable.
 var fileTypes = map[string]string{
 	".html":        "text/html; charset=utf-8",
 	".css":         "text/css; charset=utf-8",

@@ -18,8 +18,8 @@ const (
 	planTokenLen = 32
 )
 
-// plans are what restores were planned and not yet begun. They live in memory only,
-// and of their tokens only hashes do.
+// plans are the restores that were planned and not yet begun. They are in memory only,
+// with hashes of their tokens.
 type plans struct {
 	mu   sync.Mutex
 	kept []keptPlan // in the order of making
@@ -76,8 +76,8 @@ func (p *plans) makeRoom(who string) {
 	p.kept = append(p.kept[:oldest], p.kept[oldest+1:]...)
 }
 
-// take uses the plan of token up, if it is who's, for the backup with that id, and has
-// not expired. The time of comparing hashes of secrets that long reveals nothing.
+// take removes and returns the plan of token, if it is who's, for the backup with that
+// id, and has not expired. Comparing hashes of such long secrets leaks nothing by its time.
 func (p *plans) take(token, who, id string, now time.Time) (keptPlan, bool) {
 	hash := sha256.Sum256([]byte(token))
 	p.mu.Lock()

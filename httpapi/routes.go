@@ -122,7 +122,7 @@ func (h *Handler) admit(rt route, w http.ResponseWriter, c *call) error {
 const maxParam = 255
 
 // plausible reports whether s could be an id, which begins with the database's name,
-// blanks and all: what could not is not looked for, nor repeated in an answer.
+// blanks and all. Any other s is neither looked up nor repeated in an answer.
 func plausible(s string) bool {
 	return s != "" && s != "." && s != ".." && len(s) <= maxParam && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
 		return r < ' ' || r == 0x7f || r == '/' || r == '\\'
