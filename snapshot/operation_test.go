@@ -256,7 +256,7 @@ func TestPruneThatFailsLeavesTheBackup(t *testing.T) {
 func TestEventPrintsAsOneLine(t *testing.T) {
 	ev := snapshot.Event{At: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC), Type: snapshot.EventFailed, Operation: snapshot.OpBackup,
 		Trigger: "manual", Who: "alice", Message: "backup failed", Err: errors.New("disk\nfull")}
-	want := `2026-11-25T12:00:00Z backup failed operation=backup trigger=manual who=alice error="disk full"`
+	want := `2026-11-25T12:00:00Z backup failed operation=backup trigger=manual who=alice error="disk; full"`
 	if got := ev.String(); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
