@@ -347,9 +347,5 @@ func TestADayWithTheAPI(t *testing.T) {
 	}
 }
 
-func textLog(to io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }
-
-func (a *api) log2() *slog.Logger { return textLog(a.log) }
-
 // into decodes the result.
 func (op operation) into(v any) error { return json.Unmarshal(op.Result, v) }

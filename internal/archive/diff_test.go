@@ -248,8 +248,8 @@ func TestPageDigestVectors(t *testing.T) {
 	if s, err := ParseSeed(Seed(0x5eed).String()); err != nil || s != 0x5eed {
 		t.Errorf("seed came back as %v, %v", s, err)
 	}
-	if NewSeed() == NewSeed() {
-		t.Error("two new seeds are the same")
+	if a, b := NewSeed(), NewSeed(); a == b {
+		t.Errorf("two new seeds are %v", a)
 	}
 }
 
