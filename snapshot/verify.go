@@ -77,8 +77,12 @@ func (p *proving) prove(ctx context.Context) (catalog.Verification, integrity.Re
 	read := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: e.DatabaseBytes})
 	if judged(e, r.Info(), level) {
 		if err := r.Verify(ctx, archive.CopyOptions{Workers: m.cfg.workers(), Progress: read}); err != nil {
-			report, err := damagedReport(m.cat.Path(e), level, fmt.Errorf("verify: %w", err))
-			return verdictOf(report, m.now()), report, err
+			err = fmt.Errorf("verify: %w", err)
+			report, notProof := damagedReport(m.cat.Path(e), level, err)
+			if notProof == nil {
+				notProof = confirmDamage(ctx, m, e, err)
+			}
+			return verdictOf(report, m.now()), report, notProof
 		}
 		return e.Verification, integrity.Report{}, nil
 	}
@@ -99,6 +103,24 @@ func judged(e Backup, i archive.Info, level integrity.Level) bool {
 	said, err := integrity.ParseLevel(i.CheckLevel)
 	seen, serr := integrity.ParseLevel(e.Verification.Level)
 	return err == nil && serr == nil && e.Usable() && level <= min(said, seen) && i.SQLiteVersion == sqlite.Version()
+}
+
+// confirmDamage reads the stored bytes of e again, through a file that is opened anew,
+// after err said that they are damaged. It returns nil where they are, else the error
+// that says what is the matter: the backup is sound, or could not be read.
+func confirmDamage(ctx context.Context, m *Manager, e Backup, err error) error {
+	r, again := m.openArchive(e)
+	if again == nil {
+		again = errors.Join(r.Verify(ctx, archive.CopyOptions{Workers: m.cfg.workers()}), r.Close())
+	}
+	switch {
+	case again == nil:
+		return hint(fmt.Errorf("%v; read again, the stored backup is sound and stays verified", err),
+			"the disk or the memory gave other bytes the first time: try again, and check the hardware")
+	case errors.Is(explain(again), ErrCorrupt):
+		return nil
+	}
+	return fmt.Errorf("%v; it could not be read again: %w", err, again)
 }
 
 // damagedReport makes a verdict of an error that proves an archive damaged,
