@@ -105,7 +105,7 @@ func judged(e Backup, i archive.Info, level integrity.Level) bool {
 	return err == nil && serr == nil && e.Usable() && level <= min(said, seen) && i.SQLiteVersion == sqlite.Version()
 }
 
-// confirmDamage reads the stored bytes of e again, through a file that is opened anew,
+// confirmDamage reads the stored bytes of e again, through a newly opened file,
 // after err said that they are damaged. It returns nil where they are, else the error
 // that says what is the matter: the backup is sound, or could not be read.
 func confirmDamage(ctx context.Context, m *Manager, e Backup, err error) error {

@@ -21,7 +21,7 @@ func moment(t *testing.T, text string) time.Time {
 }
 
 // Lost: a day on which there was no protection, shown as one on which there was; or a
-// false alarm, after which nobody looks any more. Today is the seventh, at noon; the
+// false alarm, and alarms are no longer believed. Today is the seventh, at noon; the
 // schedule is every twelve hours.
 func TestHistoryOfDays(t *testing.T) {
 	const started, stopped = "serve started", "serve stopped"

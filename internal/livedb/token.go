@@ -40,7 +40,7 @@ func (k *Token) CreatedLog() bool { return !k.tx.files.WAL.Present }
 //
 // In the rollback-journal modes a commit shows in page 1, as SQLite itself goes by it when it
 // trusts pages that it has in memory: every transaction counts its change counter on. In
-// WAL mode it shows by what identifies a second reader (see OpenSecondReader): the Tx of k
+// WAL mode the evidence of a second reader shows it (see OpenSecondReader): the Tx of k
 // must still have its transaction, and is compared with one that is begun under the lock of w.
 //
 // What came into the file without a commit shows in its times: of a transaction that had
