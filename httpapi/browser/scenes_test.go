@@ -59,7 +59,7 @@ var scenes = []scene{
 		testdb.FlipByte(s.t, s.manager.ArchivePath(b), b.ArchiveBytes/2)
 		p.click(act(b, "verify"))
 		p.says(hook("outcome"), "failed")
-		p.says(hook("state-reason"), "failed its verification")
+		p.says(hook("state-reason"), "failed their verification")
 		p.says(hook("state-action"), "create a backup") // verifying it again would not help
 	}},
 	{name: "restore-1", site: withPast(3 * time.Hour), reach: func(s *site, p *tab) {
