@@ -12,44 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/snapd/integrity/internal/fixtures"
 	"example.com/snapd/internal/sqlitefile"
 	"example.com/snapd/internal/testdb"
 )
-
-// The collection keeps its breadth: a class that is removed because it is
-// inconvenient would be a class of damage that nothing watches any more. It also stays small.
-func TestFixtureClasses(t *testing.T) {
-	all, err := fixtures.All()
-	if err != nil {
-		t.Fatal(err)
-	}
-	const wanted, most = 110, 6 << 20
-	damaged, sound, bytes := 0, 0, 0
-	for i, f := range all {
-		if i > 0 && all[i-1].Name == f.Name {
-			t.Errorf("two fixtures are called %s", f.Name)
-		}
-		bytes += len(f.DB) + len(f.WAL) + len(f.Journal)
-		if f.Want.Verdict == string(Healthy) {
-			sound++
-		} else {
-			damaged++
-		}
-		if f.Want.Verdict == string(Corrupt) && (f.Want.Level == "" || f.Want.Code == "") {
-			t.Errorf("%s: which level must see it, and under which code?", f.Name)
-		}
-		if c := Code(f.Want.Code); c == CodeStructure || c == CodeUnreadable {
-			t.Errorf("%s: code %s means nothing to a person", f.Name, c)
-		}
-	}
-	if damaged < wanted || sound < 60 {
-		t.Errorf("%d damaged and %d sound fixtures", damaged, sound)
-	}
-	if bytes > most {
-		t.Errorf("the fixtures have %d bytes, at most %d", bytes, most)
-	}
-}
 
 // notInFixtures are codes that no small file alone can make a check give, with the
 // test that makes them, or the reason why there is none.
