@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -17,34 +18,30 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// demoCommand is something to type.
-type demoCommand struct {
+// demoCommands are what can be typed.
+var demoCommands = []struct {
 	name, does string
-	run        func(*liveDemo, context.Context) error
+	run        func(*demo, context.Context) error
+}{
+	{"break", "the machine stops, and the disk ruins some pages: see what the page says, and the recovery", (*demo).breakIt},
+	{"mistake", "DELETE FROM notes, its WHERE forgotten: undo it with Restore on the page", (*demo).mistake},
+	{"backup", "a backup, as the page's button makes it", (*demo).backup},
 }
 
-var demoCommands = []demoCommand{
-	{"break", "the machine stops, and the disk ruins some pages: see what the page says, and the recovery", (*liveDemo).breakIt},
-	{"mistake", "DELETE FROM notes, its WHERE forgotten: undo it with Restore on the page", (*liveDemo).mistake},
-	{"backup", "a backup, as the page's button makes it", (*liveDemo).backup},
-	{"recover", "what serve does at a start, should the application be stopped", (*liveDemo).recover},
-}
-
-func (d *liveDemo) menu() string {
+func demoMenu() string {
 	var b strings.Builder
 	for _, c := range demoCommands {
 		fmt.Fprintf(&b, "  %-8s %s\n", c.name, c.does)
 	}
-	fmt.Fprintf(&b, "  %-8s or Ctrl-C: the end", "quit")
-	return b.String()
+	return b.String() + "  quit     or Ctrl-C: the end"
 }
 
 // obey does what was typed; going is false when that was the end. A failure is
-// told, and is not the end.
-func (d *liveDemo) obey(ctx context.Context, line string) (going bool) {
+// printed, and is not the end.
+func (d *demo) obey(ctx context.Context, line string) (going bool) {
 	word := strings.ToLower(strings.TrimSpace(line))
-	if word == "quit" || word == "exit" {
-		return false
+	if word == "" || word == "quit" {
+		return word == ""
 	}
 	for _, c := range demoCommands {
 		if c.name != word {
@@ -55,71 +52,60 @@ func (d *liveDemo) obey(ctx context.Context, line string) (going bool) {
 		}
 		return true
 	}
-	if word != "" {
-		d.write(d.menu() + "\n")
-	}
+	d.write("%s\n", demoMenu())
 	return true
 }
 
-func (d *liveDemo) backup(ctx context.Context) error {
+func (d *demo) backup(ctx context.Context) error {
 	_, err := d.m.Backup(by(ctx, "the demo"), snapshot.Manual("asked for at the demo's prompt"))
 	return err // reported as an event in both cases
 }
 
 // mistake is for the page to undo: the newest backup is from before it.
-func (d *liveDemo) mistake(ctx context.Context) error {
-	if !d.crm.running() {
-		return errors.New("the application is stopped; type recover first")
+func (d *demo) mistake(ctx context.Context) error {
+	if d.crm.db == nil {
+		return errors.New("the application is stopped; type break to start the machine")
 	}
 	if _, err := d.m.Backup(by(ctx, "the demo"), snapshot.Manual("before the notes are tidied")); err != nil {
 		return err
 	}
-	notes, err := d.crm.count(ctx, "notes")
+	gone, err := d.crm.db.ExecContext(ctx, "DELETE FROM notes")
 	if err != nil {
-		return err
+		return fmt.Errorf("delete notes: %w", err)
 	}
-	if _, err := d.crm.db.ExecContext(ctx, "DELETE FROM notes"); err != nil {
+	notes, err := gone.RowsAffected()
+	if err != nil {
 		return fmt.Errorf("delete notes: %w", err)
 	}
 	d.line(`DELETE FROM notes: all %s are gone. On the page, restore "before the notes are tidied"; then undo that, if you like`, humanize.Comma(notes))
 	return nil
 }
 
+// demoPause is for looking at the page while the database is damaged.
+const demoPause = 8 * time.Second
+
 // breakIt ruins the file and lets the page show it for some seconds before it does
-// what a start of serve does.
-func (d *liveDemo) breakIt(ctx context.Context) error {
-	if !d.crm.running() {
-		return errors.New("the application is stopped already; type recover")
-	}
-	if err := d.crm.stop(); err != nil {
-		return err
-	}
-	d.line("the application has stopped")
-	if err := ruinFreely(ctx, d.db); err != nil {
-		return err
+// what a start of serve does: the start-up decision, and then the application.
+func (d *demo) breakIt(ctx context.Context) error {
+	if d.crm.db != nil {
+		if err := d.crm.stop(); err != nil {
+			return err
+		}
+		d.line("the application has stopped")
+		if err := ruin(ctx, d.db); err != nil {
+			return err
+		}
 	}
 	report, err := d.m.Check(by(ctx, "the demo"), integrity.LevelQuick)
 	if err != nil {
 		return err
 	}
-	if !report.Damaged() {
-		return errors.New("the noise hit nothing that matters; type break again after recover")
-	}
-	d.line("noise on the disk, where pages were; a check says %s: %s", report.Verdict, short(report.Findings[0].Message, 70))
-	d.line("look at the page; in %s the machine starts again", demoPause)
-	if err := linger(ctx, demoPause); err != nil {
-		return err
-	}
-	return d.recover(ctx)
-}
-
-// demoPause is for looking at the page while the database is damaged.
-const demoPause = 8 * time.Second
-
-// recover makes the start-up decision and starts the application.
-func (d *liveDemo) recover(ctx context.Context) error {
-	if d.crm.running() {
-		return errors.New("the application runs: nothing to recover")
+	if report.Damaged() {
+		d.line("noise on the disk, where pages were; a check says %s: %s", report.Verdict, short(report.Findings[0].Message, 70))
+		d.line("look at the page; in %s the machine starts again", demoPause)
+		if err := linger(ctx, demoPause); err != nil {
+			return err
+		}
 	}
 	began := time.Now()
 	rec, err := recoverPatiently(by(ctx, "the demo"), d.m)
@@ -131,19 +117,19 @@ func (d *liveDemo) recover(ctx context.Context) error {
 		return err
 	}
 	sum, err := samplecrm.Sum(ctx, d.crm.db)
+	if err == nil && sum != samplecrm.ExpectedSum {
+		err = fmt.Errorf("the accounts add up to %d instead of %d", sum, samplecrm.ExpectedSum)
+	}
 	if err != nil {
 		return err
-	}
-	if sum != samplecrm.ExpectedSum {
-		return fmt.Errorf("the accounts add up to %d instead of %d", sum, samplecrm.ExpectedSum)
 	}
 	d.line("the application runs again, and its accounts add up to the cent")
 	return nil
 }
 
-// ruinFreely overwrites pages in several places of a database while no other process
+// ruin overwrites pages in several places of a database while no other process
 // reads it: a backup that had just checked it would store the noise.
-func ruinFreely(ctx context.Context, path string) (err error) {
+func ruin(ctx context.Context, path string) (err error) {
 	db, err := samplecrm.Open(path, "")
 	if err != nil {
 		return err
@@ -158,14 +144,66 @@ func ruinFreely(ctx context.Context, path string) (err error) {
 		return fmt.Errorf("damage the file: %w", err)
 	}
 	st, err := f.Stat()
-	noise := make([]byte, 4*demoPageSize)
+	const pageSize = 4096
+	noise := make([]byte, 4*pageSize)
 	source := rand.NewChaCha8([32]byte{1})
 	for part := int64(1); err == nil && part < 6; part++ {
 		_, _ = source.Read(noise) // never fails
-		_, err = f.WriteAt(noise, st.Size()/demoPageSize*part/6*demoPageSize)
+		_, err = f.WriteAt(noise, st.Size()/pageSize*part/6*pageSize)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("damage the file: %w", err)
 	}
 	return nil
+}
+
+// demoRate is how many changes the people make per second.
+const demoRate = 5
+
+// demoCRM is the application of the demo: connections of its own to the
+// database, and people who change it. One goroutine calls its methods.
+type demoCRM struct {
+	path    string
+	trouble func(error) // receives what kept the people from working; they go on after a moment
+
+	db   *sql.DB // nil while it is stopped
+	home context.CancelFunc
+	left chan struct{} // closed when the people have stopped
+}
+
+// start opens the application and lets people work until stop.
+func (c *demoCRM) start(ctx context.Context) error {
+	db, err := samplecrm.Open(c.path, "")
+	if err != nil {
+		return fmt.Errorf("open the sample application: %w", err)
+	}
+	ctx, c.home = context.WithCancel(ctx)
+	c.db, c.left = db, make(chan struct{})
+	go func(left chan<- struct{}) {
+		defer close(left)
+		w := samplecrm.NewWriter(db, uint64(time.Now().UnixNano()))
+		for {
+			err := w.Run(ctx, demoRate)
+			if err == nil {
+				return
+			}
+			c.trouble(err)
+			if linger(ctx, 2*time.Second) != nil {
+				return
+			}
+		}
+	}(c.left)
+	return nil
+}
+
+// stop closes the application; one that is stopped stays so.
+func (c *demoCRM) stop() error {
+	if c.db == nil {
+		return nil
+	}
+	c.home()
+	<-c.left
+	err := c.db.Close()
+	c.db = nil
+	return err
 }

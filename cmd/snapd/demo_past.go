@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -24,175 +23,147 @@ const (
 	pastEvery = 12 * time.Hour
 	// pastEnd is how long ago the last of them was.
 	pastEnd = 3*time.Hour + 40*time.Minute
+	// The machine was off from one turn to the other, counted from the last one, 0.
+	turnsOffOld, turnsOffNew = 25, 22
 )
 
 // demoPolicy leaves a table to look at: some backups of every age.
 var demoPolicy = snapshot.Policy{Last: 10, Daily: 14, Weekly: 6}
 
-// pastClock is a clock that is put to a time, and goes on from there: what takes
-// long still shows.
-type pastClock struct {
-	mu     sync.Mutex
-	at     time.Time
-	passed time.Time // when it was put there
-}
-
-func (c *pastClock) put(at time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at, c.passed = at, time.Now()
-}
-
-func (c *pastClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at.Add(time.Since(c.passed))
-}
-
-// past makes the demo's history: real backups, failures and restores of a
+// past makes the demo's history: real backups, drills and a restore of a
 // database that changes, on a clock that walks through five weeks.
 type past struct {
-	*demo
-	clock  pastClock
-	end    time.Time // the last turn
-	crm    *sql.DB   // one connection, which syncs nothing
+	m      *snapshot.Manager
+	db     *sql.DB // one connection, which syncs nothing
 	writer *samplecrm.Writer
+
+	mu    sync.Mutex // guards the clock, which goes on from where it was set: what takes long still shows
+	at    time.Time
+	setAt time.Time
 }
 
-// chapter is something that happened in addition to the schedule.
-type chapter func(*past, context.Context) error
-
-// chapters stand with the turn they came after, counted from the last one, 0.
-var chapters = map[int]chapter{
-	52: (*past).imported,
-	41: (*past).cleanedUp,
-	18: (*past).drilled,
-	14: (*past).restored,
-	9:  (*past).audited,
-	3:  (*past).updated,
-	2:  (*past).drilled,
+func (p *past) set(at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at, p.setAt = at, time.Now()
 }
 
-// What became of single turns.
-const (
-	turnAway    = 33 // the database was not there, and all that day
-	turnsOffOld = 25 // the machine was off from here …
-	turnsOffNew = 22 // … to here
-)
+func (p *past) now() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at.Add(time.Since(p.setAt))
+}
 
 // makePast returns when the database, the backups and the log are as if the
 // demo had run for five weeks, until just now.
 func (d *demo) makePast(ctx context.Context) (err error) {
-	p := &past{demo: d}
-	p.end = time.Now().UTC().Add(-pastEnd)
-	p.clock.put(p.due(pastTurns))
+	end := time.Now().UTC().Add(-pastEnd)
+	p := &past{}
+	p.set(end.Add(-pastTurns * pastEvery))
 	if err := samplecrm.Create(ctx, d.db, samplecrm.Options{Bytes: pastBytes}); err != nil {
 		return err
 	}
-	if err := p.open(); err != nil {
+	if p.db, err = samplecrm.Open(d.db, ""); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.crm.Close()) }()
-	if d.m, err = d.a.open(ctx, func(cfg *snapshot.Config) {
-		cfg.Now, cfg.Retention, cfg.OnEvent = p.clock.now, demoPolicy, nil
+	defer func() { err = errors.Join(err, p.db.Close()) }()
+	p.db.SetMaxOpenConns(1)
+	if err := p.exec(ctx, "PRAGMA synchronous=off"); err != nil {
+		return err
+	}
+	p.writer = samplecrm.NewWriter(p.db, 1)
+	if p.m, err = d.a.open(ctx, func(cfg *snapshot.Config) {
+		cfg.Now, cfg.Retention, cfg.OnEvent = p.now, demoPolicy, nil
 	}); err != nil {
 		return err
 	}
-	for i := pastTurns - 1; i >= 0; i-- {
-		p.clock.put(p.due(i))
-		if err := p.turn(ctx, i); err != nil {
-			return fmt.Errorf("the demo's history, %s: %w", p.clock.now().Format(time.DateTime), err)
+	for turn := pastTurns - 1; turn >= 0; turn-- {
+		p.set(end.Add(-time.Duration(turn) * pastEvery))
+		if turn <= turnsOffOld && turn >= turnsOffNew {
+			continue
 		}
-		if i%14 == 0 {
-			if err := p.tellWeek(); err != nil {
-				return err
-			}
+		if err := p.turn(ctx, turn); err != nil {
+			return fmt.Errorf("the demo's history, %s: %w", p.now().Format(time.DateTime), err)
 		}
 	}
 	return nil
 }
 
-// due is the time of a turn.
-func (p *past) due(turn int) time.Time { return p.end.Add(-time.Duration(turn) * pastEvery) }
-
-// open opens the application's database. Nothing of it need survive a power cut.
-func (p *past) open() error {
-	db, err := samplecrm.Open(p.db, "")
-	if err != nil {
-		return err
-	}
-	db.SetMaxOpenConns(1)
-	p.crm, p.writer = db, samplecrm.NewWriter(db, uint64(p.clock.now().Unix()))
-	return p.exec("set up", "PRAGMA synchronous=off")
-}
-
-func (p *past) exec(what, statements string) error {
-	if _, err := p.crm.Exec(statements); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
-}
-
-// turn is half a day: people work, and the schedule's backup is due.
-func (p *past) turn(ctx context.Context, i int) error {
-	if i <= turnsOffOld && i >= turnsOffNew {
-		return nil
-	}
-	if err := p.work(ctx); err != nil {
-		return err
-	}
-	if p.clock.now().YearDay() == p.due(turnAway).YearDay() {
-		return p.away(ctx)
-	}
-	trigger := catalog.TriggerSchedule
-	if i == pastTurns-1 || i == turnsOffNew-1 {
-		trigger = catalog.TriggerStartup
-		p.m.Record(snapshot.Activity{Who: "automatic", Action: "serve", Outcome: "started", Detail: "a backup every 12h", Schedule: schedule.Every(pastEvery).String()})
-	}
-	if _, err := p.m.Backup(ctx, snapshot.Auto(trigger)); err != nil {
-		return err
-	}
-	next := chapters[i]
-	if next == nil {
-		return nil
-	}
-	p.later(3 * time.Hour)
-	return next(p, ctx)
-}
-
-// work is half a day's changes: few on Saturdays, none on Sundays.
-func (p *past) work(ctx context.Context) error {
+// turn is half a day: people work, the schedule's backup is due, and on some days
+// something else happens.
+func (p *past) turn(ctx context.Context, turn int) error {
 	steps := 70
-	switch p.clock.now().Weekday() {
+	switch p.now().Weekday() {
 	case time.Saturday:
 		steps = 12
 	case time.Sunday:
-		return nil
+		steps = 0
 	}
 	for range steps {
 		if err := p.writer.Step(ctx); err != nil {
 			return err
 		}
 	}
+	trigger := catalog.TriggerSchedule
+	if turn == pastTurns-1 || turn == turnsOffNew-1 {
+		trigger = catalog.TriggerStartup
+		p.m.Record(snapshot.Activity{Who: "automatic", Action: "serve", Outcome: "started", Detail: "a backup every 12h", Schedule: schedule.Every(pastEvery).String()})
+	}
+	if _, err := p.m.Backup(ctx, snapshot.Auto(trigger)); err != nil {
+		return err
+	}
+	p.set(p.now().Add(3 * time.Hour))
+	switch turn {
+	case 52:
+		_, err := p.backedUpFirst(ctx, "alice", "before the price import",
+			`CREATE TABLE prices(id INTEGER PRIMARY KEY, article TEXT, text TEXT, cents INTEGER);
+			WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 5000)
+			INSERT INTO prices SELECT i, 'A-' || (10000 + i), hex(randomblob(100)), i * 7 % 90000 FROM n`)
+		return err
+	case 41:
+		_, err := p.backedUpFirst(ctx, "bob", "before old files are removed", "DELETE FROM attachments WHERE id % 3 = 0; VACUUM")
+		return err
+	case 14: // a mistake, undone by a restore; what that replaced is a backup too
+		b, err := p.backedUpFirst(ctx, "alice", "before the leads are tidied", "DELETE FROM deals WHERE stage = 'lead'")
+		if err != nil {
+			return err
+		}
+		p.set(p.now().Add(25 * time.Minute))
+		_, err = p.m.Restore(by(ctx, "alice"), b.ID, snapshot.RestoreOptions{})
+		return err
+	case 9:
+		req := snapshot.Manual("end of the quarter, for the auditors")
+		req.Pin = true
+		_, err := p.m.Backup(by(ctx, "carol"), req)
+		return err
+	case 18, 2:
+		latest, err := p.m.Find("latest")
+		if err != nil {
+			return err
+		}
+		_, err = p.m.Drill(by(ctx, "bob"), latest.ID)
+		return err
+	}
 	return nil
 }
 
-func (p *past) later(d time.Duration) { p.clock.put(p.clock.now().Add(d)) }
+// backedUpFirst executes statements after a person's backup.
+func (p *past) backedUpFirst(ctx context.Context, who, note, statements string) (snapshot.Backup, error) {
+	b, err := p.m.Backup(by(ctx, who), snapshot.Manual(note))
+	if err != nil {
+		return b, err
+	}
+	return b, p.exec(ctx, statements)
+}
+
+func (p *past) exec(ctx context.Context, statements string) error {
+	if _, err := p.db.ExecContext(ctx, statements); err != nil {
+		return fmt.Errorf("%s: %w", short(statements, 40), err)
+	}
+	return nil
+}
 
 // by is a context with the person who acts.
 func by(ctx context.Context, who string) context.Context {
 	return snapshot.WithCaller(ctx, snapshot.Caller{Who: who})
-}
-
-func (p *past) tellWeek() error {
-	st, err := os.Stat(p.db)
-	if err != nil {
-		return err
-	}
-	all, err := p.m.Backups()
-	if err != nil {
-		return err
-	}
-	p.write(fmt.Sprintf("   … until %s: database %s, %s kept\n", p.clock.now().Format("Mon 2 Jan"), size(st.Size()), count(len(all), "backup", "backups")))
-	return nil
 }
