@@ -50,8 +50,11 @@ func (ch Changes) Lines() []string {
 	if len(ch.Pinned) > 0 {
 		say("pinned, as the damaged catalog no longer shows whether they were; unpin those that need not be kept: %s", strings.Join(ch.Pinned, ", "))
 	}
-	if !ch.Rebuilt {
-		for _, e := range ch.Added {
+	for _, e := range ch.Added {
+		switch {
+		case e.Adopted && !e.Accepted():
+			say("archive %s was made in another backup directory: it is listed as the oldest backup, and counts once it is verified and pinned", e.File)
+		case !ch.Rebuilt:
 			say("found archive %s, which was not in the catalog; it is unverified", e.File)
 		}
 	}

@@ -88,6 +88,10 @@ type Entry struct {
 	// Base is the id of the backup whose frames the archive was made from, "" for none.
 	// The archive stands alone all the same.
 	Base string `json:"base,omitempty"`
+	// Adopted: another backup directory made the archive, and a person or a program put it here.
+	// What it claims to be decides nothing: it is the oldest, manual, and counts once it is
+	// verified and pinned.
+	Adopted bool `json:"adopted,omitempty"`
 	// Copies are the copies of the archive at remotes, at most one for each.
 	Copies []Copy `json:"copies,omitempty"`
 
@@ -102,5 +106,8 @@ func (e Entry) Public() Entry {
 	return e
 }
 
-// Usable reports whether the backup counts: proven, and not disproven since.
-func (e Entry) Usable() bool { return e.Verification.State == Verified }
+// Accepted reports whether the backup is of this directory, or a person has pinned it.
+func (e Entry) Accepted() bool { return !e.Adopted || e.Pinned }
+
+// Usable reports whether the backup counts: accepted, proven, and not disproven since.
+func (e Entry) Usable() bool { return e.Verification.State == Verified && e.Accepted() }

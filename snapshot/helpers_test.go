@@ -393,7 +393,7 @@ func sleepHours(n int) { time.Sleep(time.Duration(n) * time.Hour) }
 
 func minutes(n int) time.Duration { return time.Duration(n) * time.Minute }
 
-// packArchive stores any image as an archive whose digests are right.
+// packArchive stores any image as an archive of the directory whose digests are right.
 func packArchive(t testing.TB, path string, image []byte, seq uint64) {
 	t.Helper()
 	packArchiveOf(t, path, image, archive.Facts{Seq: seq})
@@ -402,8 +402,15 @@ func packArchive(t testing.TB, path string, image []byte, seq uint64) {
 func packArchiveOf(t testing.TB, path string, image []byte, f archive.Facts) {
 	t.Helper()
 	f.Database, f.Kind, f.Trigger, f.CreatedAt = "data", "manual", "manual", time.Now()
+	o := archive.WriterOptions{PageSize: 4096}
+	for _, name := range glob(t, filepath.Dir(path), "*"+archive.Ext) { // as if the directory had made it
+		if r, err := archive.Open(filepath.Join(filepath.Dir(path), filepath.Base(name))); err == nil {
+			o.Seed = r.Seed()
+			r.Close()
+		}
+	}
 	var out bytes.Buffer
-	w, err := archive.NewWriter(&out, archive.WriterOptions{PageSize: 4096})
+	w, err := archive.NewWriter(&out, o)
 	if err == nil {
 		_, err = w.Write(image)
 	}

@@ -400,7 +400,7 @@ func (m *Manager) candidates() ([]Backup, error) {
 	}
 	var usable []Backup
 	for _, e := range all {
-		if e.Verification.State != catalog.Failed && e.DatabaseBytes > 0 {
+		if e.Verification.State != catalog.Failed && e.DatabaseBytes > 0 && e.Accepted() {
 			usable = append(usable, e)
 		}
 	}

@@ -340,8 +340,13 @@ func (r *restoring) outcome() catalog.RestoreOutcome {
 	return o
 }
 
-// restored records o as the last restore.
+// restored records o as the last restore. Over the database only a person restores an archive
+// that another directory made: that accepts it.
 func restored(tx *catalogfile.Tx, o catalog.RestoreOutcome) {
+	if e, err := tx.Get(o.ID); err == nil && !e.Accepted() {
+		e.Pinned = true
+		_ = tx.Put(e) // it was valid before
+	}
 	if all := tx.Entries(); len(all) > 0 {
 		o.Newest = all[0].ID
 	}

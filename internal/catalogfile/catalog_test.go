@@ -58,11 +58,17 @@ func get(t testing.TB, c *catalogfile.Catalog, id string) catalog.Entry {
 // storeArchive writes an archive of one random page under id.
 func storeArchive(t testing.TB, dir, id string, facts archive.Facts) archive.Info {
 	t.Helper()
+	return storeArchiveOf(t, dir, id, 0, facts)
+}
+
+// storeArchiveOf makes the archive of a directory whose page digests have that seed.
+func storeArchiveOf(t testing.TB, dir, id string, seed archive.Seed, facts archive.Facts) archive.Info {
+	t.Helper()
 	if facts.Database == "" {
 		facts.Database = "data.db"
 	}
 	var buf bytes.Buffer
-	w, err := archive.NewWriter(&buf, archive.WriterOptions{PageSize: 512, Workers: 1})
+	w, err := archive.NewWriter(&buf, archive.WriterOptions{PageSize: 512, Workers: 1, Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}

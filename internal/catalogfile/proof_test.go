@@ -22,9 +22,9 @@ import (
 type specimen struct {
 	dir     string
 	doc     *document
-	text    []byte          // catalog.json
-	archive []byte          // of the first backup
-	facts   []catalog.Entry // from the archives
+	text    []byte    // catalog.json
+	archive []byte    // of the first backup
+	facts   []reading // from the archives
 }
 
 func newSpecimen(t *testing.T) *specimen {
@@ -66,10 +66,10 @@ func newSpecimen(t *testing.T) *specimen {
 	s.doc.state.Succeeded(catalog.TriggerSchedule, at)
 	s.text = mustEncode(t, s.doc)
 	found, err := (&Catalog{dir: s.dir, base: "data"}).gather(t.Context())
-	if err != nil || len(found.entries) != len(s.doc.entries) {
+	if err != nil || len(found.read) != len(s.doc.entries) {
 		t.Fatalf("%+v, %v", found, err)
 	}
-	s.facts = found.entries
+	s.facts = found.read
 	return s
 }
 
@@ -88,7 +88,7 @@ func (s *specimen) judge(text []byte) (damaged bool, err error) {
 		return true, fmt.Errorf("not called damaged: %w", cause)
 	}
 	c := &Catalog{dir: s.dir, base: "data", now: time.Now}
-	d, _ = c.reassemble(cause, salvage(bytes.NewReader(text)), gathered{entries: slices.Clone(s.facts)})
+	d, _ = c.reassemble(cause, salvage(bytes.NewReader(text)), gathered{read: slices.Clone(s.facts)})
 	return true, s.kept(d.entries)
 }
 
@@ -229,7 +229,7 @@ func TestFlippedArchivesTellNoWrongFacts(t *testing.T) {
 	s := newSpecimen(t)
 	c := &Catalog{dir: s.dir, base: "data", now: time.Now}
 	name := s.doc.entries[0].File
-	want, err := c.readEntry(name)
+	want, err := c.readArchive(name)
 	if err != nil || want.Verification.State != catalog.Unverified {
 		t.Fatalf("%+v, %v", want, err)
 	}
@@ -246,7 +246,7 @@ func TestFlippedArchivesTellNoWrongFacts(t *testing.T) {
 	for i, b := range s.archive {
 		for bit := range 8 {
 			write(i, b^1<<bit)
-			if got, err := c.readEntry(name); err == nil && !reflect.DeepEqual(got, want) {
+			if got, err := c.readArchive(name); err == nil && !reflect.DeepEqual(got, want) {
 				t.Errorf("byte %d, bit %d: %+v", i, bit, got)
 			}
 		}

@@ -34,7 +34,8 @@ func (c *Catalog) Rebuild(ctx context.Context) (ch catalog.Changes, err error) {
 	if err != nil {
 		return ch, fmt.Errorf("rebuild catalog: %w", err)
 	}
-	doc, ch := c.compose(prior, found)
+	prior = prior.clone()
+	doc, ch := c.compose(prior, prior.accept(found.read), found.foreign)
 	if err := c.write(doc); err != nil {
 		return ch, err
 	}
@@ -49,7 +50,7 @@ func (c *Catalog) Rebuild(ctx context.Context) (ch catalog.Changes, err error) {
 
 // gathered holds the facts from the archives of the directory.
 type gathered struct {
-	entries []catalog.Entry // Seq is a claim
+	read    []reading
 	foreign []catalog.Foreign
 }
 
@@ -63,27 +64,27 @@ func (c *Catalog) gather(ctx context.Context) (g gathered, err error) {
 		names = append(names, f.name)
 	}
 	slices.Sort(names)
-	entries, foreign, err := c.readEntries(ctx, names)
-	return gathered{entries, append(l.foreign, foreign...)}, err
+	read, foreign, err := c.readArchives(ctx, names)
+	return gathered{read, append(l.foreign, foreign...)}, err
 }
 
-// compose makes a document of the found archives and the prior document.
-func (c *Catalog) compose(prior *document, found gathered) (*document, catalog.Changes) {
-	ch := catalog.Changes{Rebuilt: true, Foreign: found.foreign}
+// compose makes a document of the archives' entries and the prior document.
+func (c *Catalog) compose(prior *document, entries []catalog.Entry, foreign []catalog.Foreign) (*document, catalog.Changes) {
+	ch := catalog.Changes{Rebuilt: true, Foreign: foreign}
 	doc := &document{nextSeq: prior.nextSeq, state: prior.state.Clone()}
 	known := make(map[string]catalog.Entry, len(prior.entries))
 	for _, e := range prior.entries {
 		known[e.ID] = e
 	}
-	for i := range found.entries {
-		e := &found.entries[i]
+	for i := range entries {
+		e := &entries[i]
 		if k, ok := known[e.ID]; ok {
 			e.Pinned, e.Note, e.Copies, e.Seq = k.Pinned, k.Note, k.Copies, k.Seq
 			delete(known, e.ID)
 		}
 	}
 	unreadable := make(map[string]error)
-	for _, f := range found.foreign {
+	for _, f := range foreign {
 		unreadable[f.File] = f.Err
 	}
 	for _, e := range prior.entries {
@@ -93,14 +94,14 @@ func (c *Catalog) compose(prior *document, found gathered) (*document, catalog.C
 		if why, bad := unreadable[e.File]; bad {
 			// Its pin and note stay, and so does the file; it is not usable.
 			e.Verification = failure(c.now(), "the archive cannot be read: "+why.Error())
-			found.entries = append(found.entries, e)
+			entries = append(entries, e)
 		} else if _, err := os.Lstat(c.Path(e)); errors.Is(err, fs.ErrNotExist) {
 			ch.Vanished = append(ch.Vanished, e)
 		} else {
-			found.entries = append(found.entries, e) // made since the directory was listed
+			entries = append(entries, e) // made since the directory was listed
 		}
 	}
-	doc.merge(found.entries)
+	doc.merge(entries)
 	ch.Added = doc.newestFirst()
 	return doc, ch
 }
@@ -159,18 +160,23 @@ func (c *Catalog) remake(cause error) (*document, catalog.Changes, error) {
 
 // reassemble makes a document of the found archives and the salvaged lines, after cause.
 func (c *Catalog) reassemble(cause error, salvaged *document, found gathered) (*document, catalog.Changes) {
-	salvaged.correct(found.entries)
-	prior := salvaged
 	c.mu.Lock()
-	if c.doc != nil {
-		prior = c.doc.over(prior)
-	}
+	known := c.doc
 	c.mu.Unlock()
+	if known != nil {
+		salvaged.state = known.state.Clone()
+	}
+	entries := salvaged.accept(found.read)
+	salvaged.correct(entries)
+	prior := salvaged
+	if known != nil {
+		prior = known.over(salvaged)
+	}
 	var pinned []string
 	if errors.Is(cause, ErrDamaged) {
-		pinned = pinUnknown(prior, found.entries)
+		pinned = pinUnknown(prior, entries)
 	}
-	doc, ch := c.compose(prior, found)
+	doc, ch := c.compose(prior, entries, found.foreign)
 	ch.Reason, ch.Pinned = cause.Error(), pinned
 	return doc, ch
 }
@@ -206,9 +212,10 @@ func pinUnknown(prior *document, found []catalog.Entry) (ids []string) {
 	return ids
 }
 
-// over returns d, with the entries and pins that only other has.
+// over returns d, with the entries and pins that only other has, and other's state.
 func (d *document) over(other *document) *document {
 	out := d.clone()
+	out.state = other.state
 	out.nextSeq = max(out.nextSeq, other.nextSeq)
 	at := make(map[string]int, len(d.entries))
 	for i := range d.entries {

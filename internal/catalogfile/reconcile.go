@@ -35,7 +35,7 @@ func (c *Catalog) Reconcile(ctx context.Context, op *Lock) (catalog.Changes, err
 		return ch, fmt.Errorf("reconcile: %w", err)
 	}
 	unlisted, right := seen.compare(doc)
-	fresh, foreign, err := c.readEntries(ctx, unlisted)
+	fresh, foreign, err := c.readArchives(ctx, unlisted)
 	if err != nil {
 		return ch, fmt.Errorf("reconcile: %w", err)
 	}
@@ -66,7 +66,7 @@ func (c *Catalog) Reconcile(ctx context.Context, op *Lock) (catalog.Changes, err
 }
 
 // align returns doc as the directory wants it, and the differences.
-func (c *Catalog) align(doc *document, seen listing, fresh []catalog.Entry) (*document, catalog.Changes) {
+func (c *Catalog) align(doc *document, seen listing, fresh []reading) (*document, catalog.Changes) {
 	var ch catalog.Changes
 	out := &document{nextSeq: doc.nextSeq, state: doc.state.Clone(), entries: make([]catalog.Entry, 0, len(doc.entries)+len(fresh))}
 	sizes := make(map[string]int64, len(seen.files))
@@ -88,7 +88,7 @@ func (c *Catalog) align(doc *document, seen listing, fresh []catalog.Entry) (*do
 		}
 		out.entries = append(out.entries, e)
 	}
-	for _, e := range fresh {
+	for _, e := range out.accept(fresh) {
 		if _, there := c.sizeNow(e); !there || out.find(e.ID) >= 0 {
 			continue
 		}
@@ -126,7 +126,7 @@ func (c *Catalog) sizeNow(e catalog.Entry) (size int64, there bool) {
 }
 
 // store aligns the present catalog under the lock and writes it.
-func (c *Catalog) store(ctx context.Context, seen listing, fresh []catalog.Entry) (ch catalog.Changes, err error) {
+func (c *Catalog) store(ctx context.Context, seen listing, fresh []reading) (ch catalog.Changes, err error) {
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return ch, err
@@ -143,7 +143,7 @@ func (c *Catalog) store(ctx context.Context, seen listing, fresh []catalog.Entry
 	return ch, c.link(doc, nil)
 }
 
-func (c *Catalog) keepInMemory(doc *document, seen listing, fresh []catalog.Entry, why error) catalog.Changes {
+func (c *Catalog) keepInMemory(doc *document, seen listing, fresh []reading, why error) catalog.Changes {
 	doc, ch := c.align(doc, seen, fresh)
 	if ch.Empty() {
 		return ch // only the link is wrong, and it cannot be corrected

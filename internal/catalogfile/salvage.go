@@ -45,7 +45,7 @@ func (d *document) salvageNextSeq(line []byte) {
 	if m == nil {
 		return
 	}
-	if n, err := strconv.ParseUint(string(m[1]), 10, 64); err == nil && n <= maxSeq {
+	if n, err := strconv.ParseUint(string(m[1]), 10, 64); err == nil && n <= maxClaim {
 		d.nextSeq = max(d.nextSeq, n)
 	}
 }
@@ -67,5 +67,5 @@ func (d *document) salvageEntry(line []byte, seen map[string]struct{}) {
 	e.Pinned = !bytes.Contains(line, []byte(`"pinned":false`))
 	seen[e.ID] = struct{}{}
 	d.entries = append(d.entries, e)
-	d.nextSeq = max(d.nextSeq, min(e.Seq+1, maxSeq))
+	d.nextSeq = max(d.nextSeq, min(e.Seq+1, maxClaim))
 }

@@ -1,6 +1,7 @@
 package catalogfile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,44 +114,82 @@ func (c *Catalog) anyArchive() (bool, error) {
 	return false, nil
 }
 
-// readEntries opens the archives and makes entries of their facts; Seq is a
-// claim. What is none of this database's is returned as foreign.
-func (c *Catalog) readEntries(ctx context.Context, names []string) (entries []catalog.Entry, foreign []catalog.Foreign, err error) {
+// reading is the entry that an archive's facts make, all of them claims, and the seed of its
+// page digests, which shows the directory that made it.
+type reading struct {
+	catalog.Entry
+	seed string
+}
+
+// readArchives opens the archives. What is none of this database's is returned as foreign.
+func (c *Catalog) readArchives(ctx context.Context, names []string) (read []reading, foreign []catalog.Foreign, err error) {
 	for _, name := range names {
 		if err := context.Cause(ctx); err != nil {
 			return nil, nil, err
 		}
-		e, err := c.readEntry(name)
+		r, err := c.readArchive(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
 		case err != nil:
 			foreign = append(foreign, catalog.Foreign{File: name, Err: err})
 		default:
-			entries = append(entries, e)
+			read = append(read, r)
 		}
 	}
-	return entries, foreign, nil
+	return read, foreign, nil
 }
 
-func (c *Catalog) readEntry(name string) (catalog.Entry, error) {
+func (c *Catalog) readArchive(name string) (reading, error) {
 	r, err := archive.Open(filepath.Join(c.dir, name))
 	if err != nil {
-		return catalog.Entry{}, err
+		return reading{}, err
 	}
-	info := r.Info()
+	info, seed := r.Info(), r.Seed()
 	if err := r.Close(); err != nil {
-		return catalog.Entry{}, err
+		return reading{}, err
 	}
 	if !c.owns(info.Database) {
-		return catalog.Entry{}, fmt.Errorf("%w: it is one of %.80q", ErrForeign, info.Database)
+		return reading{}, fmt.Errorf("%w: it is one of %.80q", ErrForeign, info.Database)
 	}
 	e := NewEntry(strings.TrimSuffix(name, archive.Ext), info)
 	probe := e
 	probe.Seq = max(1, e.Seq)
 	if err := validateEntry(&probe); err != nil {
-		return catalog.Entry{}, fmt.Errorf("%w: %w", ErrForeign, err)
+		return reading{}, fmt.Errorf("%w: %w", ErrForeign, err)
 	}
-	return e, nil
+	return reading{e, seed.String()}, nil
+}
+
+// accept returns the entries of the archives that were read. One of another directory's, which
+// has another seed, becomes the oldest, manual and unpinned, whatever it claims. Where the
+// catalog has lost the seed, it is the one that most archives have, of equals the newest's.
+func (d *document) accept(read []reading) []catalog.Entry {
+	if d.state.PageSeed == "" {
+		d.state.PageSeed = commonSeed(read)
+	}
+	entries := make([]catalog.Entry, 0, len(read))
+	for _, r := range read {
+		e := r.Entry
+		if r.seed != d.state.PageSeed {
+			e.Seq, e.Kind, e.Pinned, e.Adopted = 0, catalog.Manual, false, true
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+func commonSeed(read []reading) (seed string) {
+	archives, newest := make(map[string]int), make(map[string]uint64)
+	for _, r := range read {
+		archives[r.seed]++
+		newest[r.seed] = max(newest[r.seed], r.Seq)
+	}
+	for s, n := range archives {
+		if seed == "" || cmp.Or(cmp.Compare(n, archives[seed]), cmp.Compare(newest[s], newest[seed]), cmp.Compare(s, seed)) > 0 {
+			seed = s
+		}
+	}
+	return seed
 }
 
 // owns takes the name with and without its extension, and an archive that does
@@ -159,9 +198,9 @@ func (c *Catalog) owns(database string) bool {
 	return database == "" || database == c.base || strings.TrimSuffix(database, filepath.Ext(database)) == c.base
 }
 
-// NewEntry is the entry of the archive that info describes, unverified. Seq is
-// the archive's, 0 when it has none. The archive's facts about
-// no known kind counts as manual: such a backup is never pruned.
+// NewEntry is the entry of the archive that info describes, unverified. Seq is the
+// archive's, 0 where it has none that is possible. No known kind counts as manual: such a
+// backup is never pruned.
 func NewEntry(id string, info archive.Info) catalog.Entry {
 	e := catalog.Entry{
 		ID:            id,
@@ -183,7 +222,7 @@ func NewEntry(id string, info archive.Info) catalog.Entry {
 	if e.Kind != catalog.Auto {
 		e.Kind = catalog.Manual
 	}
-	if e.Seq > maxSeq {
+	if e.Seq > maxClaim {
 		e.Seq = 0
 	}
 	normalise(&e)
