@@ -52,6 +52,7 @@ type Conn struct {
 	db     uintptr
 	meter  meter
 	broken error // the engine crashed: it is not called any more
+	reads  *engine.Reads
 
 	maxValue int32             // the limit of values in bytes; 0 where none was set
 	wrappers []engine.Scalar   // kept here: the engine has their addresses
@@ -100,9 +101,8 @@ func Open(path string, o Options) (*Conn, error) {
 		q.Set("vfs", o.VFS)
 		uri = "file:" + url.PathEscape(path) + "?" + q.Encode()
 	}
-	c := &Conn{tls: libc.NewTLS()}
-	if err := c.open(uri, path, flags); err != nil {
-		c.tls.Close()
+	c, err := openURI(uri, path, flags)
+	if err != nil {
 		return nil, err
 	}
 	if err := c.configure(o, path); err != nil {
@@ -112,32 +112,50 @@ func Open(path string, o Options) (*Conn, error) {
 	return c, nil
 }
 
-func (c *Conn) open(uri, path string, flags int32) error {
+// openURI opens what uri names; path is what errors call it.
+func openURI(uri, path string, flags int32) (_ *Conn, err error) {
+	op := "open " + path
+	vfs, err := engine.VFS() // where the URI names none
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	c := &Conn{tls: libc.NewTLS()}
+	c.reads = engine.Follow(c.tls)
+	defer func() {
+		if err != nil {
+			engine.Unfollow(c.tls)
+			c.tls.Close()
+		}
+	}()
 	zURI, err := libc.CString(uri)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	defer libc.Xfree(c.tls, zURI)
+	zVFS, err := libc.CString(vfs)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	defer libc.Xfree(c.tls, zVFS)
 	pp := libc.Xcalloc(c.tls, 1, libc.Tsize_t(engine.PointerSize))
 	if pp == 0 {
-		return &Error{Op: "open " + path, Code: sqlite3.SQLITE_NOMEM, Msg: "out of memory"}
+		return nil, &Error{Op: op, Code: sqlite3.SQLITE_NOMEM, Msg: "out of memory"}
 	}
 	defer libc.Xfree(c.tls, pp)
-	rc := sqlite3.Xsqlite3_open_v2(c.tls, zURI, pp, flags, 0)
+	rc := sqlite3.Xsqlite3_open_v2(c.tls, zURI, pp, flags, zVFS)
 	c.db = engine.Pointer(pp)
 	if rc == sqlite3.SQLITE_OK {
 		sqlite3.Xsqlite3_extended_result_codes(c.tls, c.db, 1)
-		return nil
+		return c, nil
 	}
-	e := &Error{Op: "open " + path, Code: int(rc), Msg: libc.GoString(sqlite3.Xsqlite3_errstr(c.tls, rc))}
+	e := &Error{Op: op, Code: int(rc), Msg: libc.GoString(sqlite3.Xsqlite3_errstr(c.tls, rc))}
 	if c.db != 0 {
 		if x := sqlite3.Xsqlite3_extended_errcode(c.tls, c.db); x != 0 {
 			e.Code = int(x)
 		}
 		sqlite3.Xsqlite3_close_v2(c.tls, c.db)
-		c.db = 0
 	}
-	return e
+	return nil, e
 }
 
 func (c *Conn) configure(o Options, path string) error {
@@ -161,7 +179,7 @@ func (c *Conn) configure(o Options, path string) error {
 		return err
 	}
 	if o.VFS == "" {
-		ahead, rc := engine.Ahead(c.tls, c.db)
+		ahead, rc := engine.Ahead(c.tls, c.db, c.reads)
 		if rc != sqlite3.SQLITE_OK {
 			return c.fail("read ahead", rc)
 		}
@@ -220,12 +238,26 @@ func (c *Conn) Close() error {
 	if c.ahead != nil {
 		c.ahead.Free(c.tls)
 	}
+	engine.Unfollow(c.tls)
 	c.tls.Close()
+	return nil
+}
+
+// readFailed returns an error of [ClassIO] once a read of the connection has failed: SQLite
+// would call that damage, or list it among the findings of a check. What the connection
+// says from then on proves nothing.
+func (c *Conn) readFailed(op string) error {
+	if err := c.reads.Failed(); err != nil {
+		return &Error{Op: op, Code: sqlite3.SQLITE_IOERR_READ, Msg: err.Error(), Err: err}
+	}
 	return nil
 }
 
 // fail makes an Error of rc and the connection's message.
 func (c *Conn) fail(op string, rc int32) error {
+	if err := c.readFailed(op); err != nil {
+		return err
+	}
 	code := rc
 	msg := libc.GoString(sqlite3.Xsqlite3_errstr(c.tls, rc))
 	if x := sqlite3.Xsqlite3_extended_errcode(c.tls, c.db); x&0xff == rc&0xff && x != 0 {

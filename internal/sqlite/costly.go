@@ -97,9 +97,8 @@ var costlyFunctions = sync.OnceValue(func() []costly {
 
 // originals finds those of costlyFunctions, once: they are the same on every connection.
 var originals = sync.OnceValues(func() (list []engine.Function, err error) {
-	c := &Conn{tls: libc.NewTLS()}
-	if err := c.open(":memory:", ":memory:", sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_CREATE); err != nil {
-		c.tls.Close()
+	c, err := openURI(":memory:", ":memory:", sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_CREATE)
+	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()

@@ -14,7 +14,10 @@ type Error struct {
 	Op   string // what was attempted, e.g. the SQL text
 	Code int
 	Msg  string
+	Err  error // the operating system's, where it is known
 }
+
+func (e *Error) Unwrap() error { return e.Err }
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s (sqlite code %d)", e.Op, e.Msg, e.Code)

@@ -163,6 +163,8 @@ func (s *Stmt) stepped(ctx context.Context, rc int32, err error) (bool, error) {
 	switch {
 	case err != nil:
 		return false, err
+	case s.c.reads.Failed() != nil:
+		return false, s.c.readFailed(s.sql)
 	case rc == sqlite3.SQLITE_ROW:
 		return true, nil
 	case rc == sqlite3.SQLITE_DONE:

@@ -12,6 +12,8 @@
 //	readahead.go  the methods of an open file: sqlite3_file, sqlite3_io_methods; the numbers
 //	              of the locks of read marks
 //	snapshot.go   sqlite3_snapshot is the header of the log's index
+//	vfs.go        a copy of the default sqlite3_vfs works as that does; xOpen sets a file's
+//	              methods, and each call of a connection hands its TLS on to them
 //
 // A new version of modernc.org/sqlite needs the tests of this package, and the version of
 // modernc.org/libc that its go.mod names.

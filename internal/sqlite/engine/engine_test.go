@@ -26,6 +26,9 @@ var relied = []struct {
 		"FiVersion": reflect.Int32, "FxRead": reflect.Uintptr, "FxWrite": reflect.Uintptr, "FxTruncate": reflect.Uintptr,
 		"FxLock": reflect.Uintptr, "FxUnlock": reflect.Uintptr, "FxShmLock": reflect.Uintptr,
 	}},
+	{"vfs.go", sqlite3.Tsqlite3_vfs{}, map[string]reflect.Kind{
+		"FpNext": reflect.Uintptr, "FzName": reflect.Uintptr, "FxOpen": reflect.Uintptr, "FxAccess": reflect.Uintptr, "FxGetLastError": reflect.Uintptr,
+	}},
 	{"program.go", sqlite3.TVdbe{}, map[string]reflect.Kind{"FaOp": reflect.Uintptr, "FnOp": reflect.Int32}},
 	{"program.go", sqlite3.TVdbeOp{}, map[string]reflect.Kind{
 		"Fopcode": reflect.Uint8, "Fp3": reflect.Int32, "Fp4type": reflect.Int8, "Fp5": reflect.Uint16,
@@ -41,6 +44,8 @@ var (
 	_ func(tls *libc.TLS, db, name uintptr, op int32, arg uintptr) int32 = sqlite3.Xsqlite3_file_control
 	_ func(tls *libc.TLS, db, schema, snapshot uintptr) int32            = sqlite3.Xsqlite3_snapshot_get
 	_ func(tls *libc.TLS, snapshot uintptr)                              = sqlite3.Xsqlite3_snapshot_free
+	_ func(tls *libc.TLS, name uintptr) uintptr                          = sqlite3.Xsqlite3_vfs_find
+	_ func(tls *libc.TLS, vfs uintptr, makeDefault int32) int32          = sqlite3.Xsqlite3_vfs_register
 )
 
 // A new version of modernc.org/sqlite that changes what this package relies on fails here
@@ -214,7 +219,7 @@ func TestSnapshotIsTheIndexHeader(t *testing.T) {
 // in the file, a later one else.
 func TestMethodsAndReadMarks(t *testing.T) {
 	c := connect(t)
-	a, rc := Ahead(c.tls, c.db)
+	a, rc := Ahead(c.tls, c.db, &Reads{})
 	if a == nil || rc != sqlite3.SQLITE_OK {
 		t.Fatalf("%v, %d", a, rc)
 	}

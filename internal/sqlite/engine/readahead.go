@@ -49,6 +49,7 @@ type ReadAhead struct {
 	its     fileMethods // the file's own
 	ours    fileMethods // kept here: the engine has their addresses
 	mark    int         // the read mark that is held, -1 for none
+	reads   *Reads      // of the connection
 
 	// buf is aheadBytes of block, 0 until a run begins. It is the engine's memory as well: its
 	// reading does arithmetic on addresses, which Go's checks of pointers do not let it do on ours.
@@ -61,7 +62,7 @@ type ReadAhead struct {
 
 // Ahead puts a ReadAhead before the main file of db. Where there is none (a database in
 // memory), it is nil. rc is a result code of SQLite.
-func Ahead(tls *libc.TLS, db uintptr) (a *ReadAhead, rc int32) {
+func Ahead(tls *libc.TLS, db uintptr, reads *Reads) (a *ReadAhead, rc int32) {
 	name, err := libc.CString("main")
 	if err != nil {
 		return nil, sqlite3.SQLITE_NOMEM
@@ -85,7 +86,7 @@ func Ahead(tls *libc.TLS, db uintptr) (a *ReadAhead, rc int32) {
 	}
 	m := (*sqlite3.Tsqlite3_io_methods)(pointer(methods))
 	*m = *(*sqlite3.Tsqlite3_io_methods)(pointer(file.FpMethods))
-	a = &ReadAhead{methods: methods, mark: -1}
+	a = &ReadAhead{methods: methods, mark: -1, reads: reads}
 	a.replace(m)
 	file.FpMethods = methods // until the file is closed, which calls its own xClose
 	return a, sqlite3.SQLITE_OK
@@ -197,8 +198,10 @@ func (a *ReadAhead) fill(tls *libc.TLS, file uintptr, down bool) {
 		}
 		a.buf = (a.block + aligned - 1) / aligned * aligned
 	}
-	// Where the file ends before, SQLite says so, and reads its page by itself.
+	// Where the file ends before, or cannot be read, SQLite reads its page by itself.
+	was := a.reads.failed
 	if a.its.read(tls, file, a.buf, int32(size), start) == sqlite3.SQLITE_OK {
 		a.at, a.n = start, size
 	}
+	a.reads.failed = was
 }

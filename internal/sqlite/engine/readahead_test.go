@@ -18,7 +18,7 @@ func TestReadAheadLeavesTheLockBytesAlone(t *testing.T) {
 	buf := libc.Xmalloc(tls, page)
 	defer libc.Xfree(tls, buf)
 	for _, step := range []int64{page, -page} {
-		a := &ReadAhead{}
+		a := &ReadAhead{reads: &Reads{}}
 		defer a.Free(tls)
 		reads := 0
 		a.its.read = func(_ *libc.TLS, _, _ uintptr, amount int32, offset int64) int32 {
