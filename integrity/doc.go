@@ -20,8 +20,8 @@
 //
 // # Where to find what
 //
-//	integrity, live, inplace, copy, archive   the doors: in place, on a private copy, in a caller's
-//	                                          transaction, of a backup; which of them leaves no trace
+//	integrity, live, inplace, copy, archive,  the doors: in place, on a private copy, in a caller's
+//	confirm                                   transaction, of a backup, a second time; which of them leaves no trace
 //	level, report, codes, errors              what comes out of them
 //	files, header, page1, walindex            level header: the bytes, without SQLite (see sqlitefile)
 //	sql, schema                               level probe, and the order of those above it

@@ -119,8 +119,11 @@ func (r *recovery) run(ctx context.Context) (err error) {
 	if r.unchanged, err = sameState(m.cfg.Database); err != nil {
 		return err
 	}
-	report, err := integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: integrity.LevelQuick,
-		ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait})
+	o := integrity.Options{Level: integrity.LevelQuick, ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait}
+	report, err := integrity.Check(ctx, m.cfg.Database, o)
+	if err == nil && report.Damaged() {
+		err = integrity.Confirm(ctx, report, o)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package livedb
+
+// DropCached does nothing here.
+func DropCached(string) {}
