@@ -4,7 +4,7 @@
 # make lint   vet, staticcheck, tidiness, the project's rules
 # make build  ./snapd
 # make bench  benchmarks                         BENCH=regexp  BENCHTIME=1s
-#             SNAPD_BENCH_BYTES=1GiB for larger databases; ./bench/checkcost compares programs
+#             SNAPD_BENCH_BYTES=1GiB for larger databases; ./bench/compare compares programs
 # make soak   backups with concurrent writers      SOAK=5m
 # make fuzz   every fuzz target in turn           FUZZTIME=30s
 # make screenshots  the page in every state, into docs/screenshots

@@ -72,7 +72,7 @@ func checks(b *testing.B, path string) {
 	for level := integrity.LevelHeader; level <= integrity.LevelFull; level++ {
 		b.Run(level.String(), func(b *testing.B) {
 			b.SetBytes(st.Size())
-			known := measure.ForgetPeak()
+			known := forgetPeak()
 			for b.Loop() {
 				rep, err := integrity.Check(b.Context(), path, integrity.Options{Level: level, ScratchDir: filepath.Dir(path)})
 				if err != nil || rep.Verdict != integrity.Healthy {
@@ -80,7 +80,7 @@ func checks(b *testing.B, path string) {
 				}
 			}
 			if known {
-				b.ReportMetric(float64(measure.Peak())/1e6, "peak-MB")
+				b.ReportMetric(float64(peak())/1e6, "peak-MB")
 			}
 		})
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"example.com/snapd/internal/samplecrm"
@@ -102,19 +101,12 @@ func size(path string) (n int64, err error) {
 	return n, err
 }
 
-func processors() int { return runtime.NumCPU() }
-
-// firstWords is what a program says of itself, without where and when it was built.
-func firstWords(version string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(version), "\n")
-	words := strings.Fields(line)
-	for i, w := range words {
-		if strings.ContainsAny(w, "0123456789") && strings.Contains(w, ".") {
-			return strings.Trim(w, "v,*")
-		}
-		if i > 8 {
-			break
+// versionIn is the first word with a digit and a dot of what a program says of itself.
+func versionIn(said string) string {
+	for word := range strings.FieldsSeq(said) {
+		if strings.ContainsAny(word, "0123456789") && strings.Contains(word, ".") {
+			return strings.Trim(word, "v,*")
 		}
 	}
-	return line
+	return strings.TrimSpace(said)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -75,7 +76,11 @@ func allJobs() []*job {
 		{group: "restore", name: "litestream restore", needs: []string{"litestream"}, note: "", script: `litestream restore -o $W/out.db file://$K/litestream && sync -f $W`},
 
 		{group: "check", name: "snapd check", script: `$SNAPD check --quiet $DB`},
+		{group: "check", name: "the same, --level header", script: `$SNAPD check --quiet --level header $DB`},
+		{group: "check", name: "the same, --level probe", script: `$SNAPD check --quiet --level probe $DB`},
+		{group: "check", name: "the same, --level full", script: `$SNAPD check --quiet --level full $DB`},
 		{group: "check", name: "sqlite3 quick_check", needs: []string{"sqlite3"}, script: `test "$(sqlite3 $DB 'PRAGMA quick_check')" = ok`},
+		{group: "check", name: "sqlite3 integrity_check", needs: []string{"sqlite3"}, script: `test "$(sqlite3 $DB 'PRAGMA integrity_check')" = ok`},
 	}
 }
 
@@ -184,7 +189,7 @@ func (f *field) run(ctx context.Context, j *job) error {
 func (f *field) shell(ctx context.Context, script string) (measure.Cost, error) {
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.o.dir, "TMPDIR=" + f.o.dir, "DB=" + f.db, "W=" + f.work(),
-		"K=" + filepath.Join(f.o.dir, "keep"), "SNAPD=" + f.snapd, "SELF=" + f.self, "N=" + strconv.Itoa(processors())}
+		"K=" + filepath.Join(f.o.dir, "keep"), "SNAPD=" + f.snapd, "SELF=" + f.self, "N=" + strconv.Itoa(runtime.NumCPU())}
 	together(cmd)
 	cost, _, err := measure.Run(cmd)
 	return cost, err

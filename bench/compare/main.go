@@ -32,11 +32,10 @@ type options struct {
 	dir    string
 	cold   bool
 	only   string
+	ours   bool
 
-	curve sizes
-
-	create, write, phases, alone string // what a process of our own does instead
-	touch                        measure.Size
+	create, write, alone string // what a process of our own does instead
+	touch                measure.Size
 }
 
 func main() {
@@ -46,10 +45,9 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "`directory` to work in; needs room for about six times -size; the system's for temporary files")
 	flag.BoolVar(&o.cold, "cold", false, "take the files out of the page cache before every run (Linux)")
 	flag.StringVar(&o.only, "only", "", "one `group` only: backup, verify, restore or check")
-	flag.Var(&o.curve, "curve", "instead of a comparison, what our own jobs cost at each of these `sizes`, as 64MiB,1GiB")
+	flag.BoolVar(&o.ours, "ours", false, "leave out the peers")
 	flag.StringVar(&o.create, "create", "", "make the database at this `path`, and no more")
 	flag.StringVar(&o.write, "write", "", "write to the database at this `path` until interrupted, and no more")
-	flag.StringVar(&o.phases, "phases", "", "back up the database at this `path` and report only the time of each phase")
 	flag.StringVar(&o.alone, "alone", "", "store the database at this `path` in -dir, without proof, and no more")
 	flag.Var(&o.touch, "touch", "take so many `bytes` of memory for a moment, and no more")
 	flag.Parse()
@@ -67,17 +65,12 @@ func run(ctx context.Context, o options) (err error) {
 		return samplecrm.Create(ctx, o.create, samplecrm.Options{Bytes: int64(o.size), Seed: 1})
 	case o.write != "":
 		return write(ctx, o.write)
-	case o.phases != "":
-		return tellPhases(ctx, o.phases, o.dir)
 	case o.touch > 0:
 		return touch(int64(o.touch))
 	case o.alone != "":
 		return storeAlone(ctx, o.alone, o.dir)
 	case o.rounds < 1:
 		return fmt.Errorf("-rounds %d: at least one", o.rounds)
-	}
-	if len(o.curve) > 0 {
-		return curve(ctx, o, os.Stdout)
 	}
 	if o.dir, err = os.MkdirTemp(o.dir, "compare-"); err != nil {
 		return err
@@ -91,7 +84,8 @@ func run(ctx context.Context, o options) (err error) {
 	if err := f.rounds(ctx, jobs); err != nil {
 		return err
 	}
-	return f.tables(ctx, os.Stdout, jobs)
+	f.tables(os.Stdout, jobs)
+	return nil
 }
 
 // rounds runs every job once in each, every time in another order: what one leaves to
@@ -139,12 +133,15 @@ func prepare(ctx context.Context, o options) (*field, error) {
 		return nil, fmt.Errorf("go build: %w: %s", err, out)
 	}
 	for _, p := range peers {
+		if o.ours {
+			break
+		}
 		out, err := exec.CommandContext(ctx, p.name, p.version).Output()
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "NOT COMPARED with %s: %v\n", p.name, err)
 			continue
 		}
-		f.have[p.name] = firstWords(string(out))
+		f.have[p.name] = versionIn(string(out))
 	}
 	fmt.Fprintf(os.Stderr, "making a database of %v\n", o.size)
 	if _, _, err := measure.Run(exec.CommandContext(ctx, self, "-create", f.db, "-size", o.size.String())); err != nil {
@@ -155,5 +152,8 @@ func prepare(ctx context.Context, o options) (*field, error) {
 		return nil, err
 	}
 	f.bytes = st.Size()
+	if o.only == "backup" || o.only == "check" { // they need no stored backup
+		return f, nil
+	}
 	return f, f.stock(ctx)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"runtime"
@@ -14,14 +13,14 @@ import (
 
 // tables prints a table for every group: medians, and of the ratios within each round
 // their median and spread.
-func (f *field) tables(ctx context.Context, w io.Writer, jobs []*job) error {
+func (f *field) tables(w io.Writer, jobs []*job) {
 	state := "in the page cache"
 	if f.o.cold {
 		state = "not in the page cache"
 	}
 	fmt.Fprintf(w, "%s, a CRM database of %d bytes in WAL mode, %s, with a writer (%d commits a second) during the backups; %d rounds, each with every program once.\n",
 		time.Now().UTC().Format(time.DateOnly), f.bytes, state, writes, f.o.rounds)
-	fmt.Fprintf(w, "%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, processors(), runtime.Version())
+	fmt.Fprintf(w, "%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 	for _, p := range peers {
 		if v := f.have[p.name]; v != "" {
 			fmt.Fprintf(w, ", %s %s", p.name, v)
@@ -39,19 +38,6 @@ func (f *field) tables(ctx context.Context, w io.Writer, jobs []*job) error {
 			f.table(w, g.title, list)
 		}
 	}
-	if f.o.only != "" && f.o.only != "backup" {
-		return nil
-	}
-	names, shares, whole, err := f.phases(ctx)
-	if err != nil {
-		return err
-	}
-	fmt.Fprint(w, "\nPhases of one backup through the library, medians:")
-	for _, name := range names {
-		fmt.Fprintf(w, " %s %.2f s,", name, shares[name].Seconds())
-	}
-	fmt.Fprintf(w, " in all %.2f s.\n", whole.Seconds())
-	return nil
 }
 
 func (f *field) table(w io.Writer, title string, list []*job) {

@@ -3,7 +3,7 @@ package main
 import "example.com/snapd/snapshot"
 
 // An application next to a backup that keeps every processor busy waits milliseconds for
-// one (bench/hostload). An automatic backup compresses with one worker less than there are
+// one (BenchmarkHost). An automatic backup compresses with one worker less than there are
 // processors (snapshot.Config.Workers); one by command lets other programs go first, too.
 
 // yielding calls stepBack with the first event after which no writer waits for the backup:

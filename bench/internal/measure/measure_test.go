@@ -54,22 +54,6 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// If this fails, a benchmark reports the memory of the one before it.
-func TestPeakOfThisProcess(t *testing.T) {
-	if !ForgetPeak() {
-		t.Skip("NOT TESTED: this system cannot forget the peak")
-	}
-	before := Peak()
-	held := make([]byte, 100<<20)
-	for i := 0; i < len(held); i += 4096 {
-		held[i] = 1
-	}
-	if after := Peak(); before == 0 || after-before < 90<<20 {
-		t.Errorf("%d, then %d bytes with 100 MiB more", before, after)
-	}
-	runtime.KeepAlive(held)
-}
-
 // If this fails, one slow round decides, or the middle of two is not between them.
 func TestMedian(t *testing.T) {
 	for want, values := range map[float64][]float64{3: {9, 1, 3}, 2: {3, 1}, 7: {7}} {
