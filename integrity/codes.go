@@ -143,8 +143,8 @@ var kinds = map[Code]kind{
 	CodeIndexNonunique: {severity: SeverityDamage, repair: RepairReindex},
 }
 
-// ofTrees reports whether findings of the code are about pages and trees, whatever
-// the rows in them say.
+// ofTrees reports whether findings of the code are about pages and trees, not
+// about the rows in them.
 func (c Code) ofTrees() bool {
 	switch c {
 	case CodePage, CodeOrder, CodeCell, CodeDepth, CodePageMultiplyReferenced, CodePageUnreferenced, CodePageNumber, CodeOverflow, CodeFreelist, CodePointerMap, CodeRecord:

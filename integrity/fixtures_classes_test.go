@@ -27,8 +27,8 @@ var notInFixtures = map[Code]string{
 	CodeStructure:      "for words of versions of SQLite to come",
 }
 
-// Every code is produced by something: one that nothing gives is a promise to those
-// who branch on it that nobody keeps, or a class that lost its fixture.
+// Every code is produced by something: one that nothing gives breaks a promise to those
+// who branch on it, or is a class that lost its fixture.
 func TestEveryCodeIsProduced(t *testing.T) {
 	produced := map[Code]bool{}
 	files, err := filepath.Glob(filepath.Join(corpus, "*.db"))

@@ -38,7 +38,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 
 // A database that another process writes, grows, shrinks and checkpoints is
 // healthy whenever one looks: a false alarm here would restore an old backup over it.
-func TestBesideWriter(t *testing.T) {
+func TestNextToAWriter(t *testing.T) {
 	for _, mode := range []string{"wal", "delete", "truncate", "persist", "memory"} {
 		t.Run(mode, func(t *testing.T) {
 			path := makeDB(t, "x.db", "PRAGMA journal_mode="+mode+"; CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT CHECK(length(b)>0)); CREATE INDEX tb ON t(b); INSERT INTO t(b) VALUES('x')")

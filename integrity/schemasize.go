@@ -70,7 +70,7 @@ func (i *loggedImage) logged(page int64) (off int64, ok bool) {
 	return i.log.PageAt(int64(uint32(i.frames[n-1]))), true
 }
 
-// schemaSize counts what the rows of the schema's table hold, whatever is in them: not
+// schemaSize counts what the rows of the schema's table hold, without reading them: not
 // even their columns are told apart, so that no record means another thing here than
 // to SQLite.
 type schemaSize struct {

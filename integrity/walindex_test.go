@@ -200,8 +200,8 @@ func TestLostTransactionsWithIndex(t *testing.T) {
 			}
 		}
 	})
-	// A power failure may lose commits that were not synced, whatever
-	// state of the index it left.
+	// A power failure may lose commits that were not synced, in every
+	// state of the index that it leaves.
 	t.Run("torn by a power failure", func(t *testing.T) {
 		path := left(t, path)
 		put(t, path+"-wal", damaged(1))

@@ -13,8 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// exits runs snapd and wants an exit status: exits N ARG…. Whatever the
-// command, it also holds the output to the contract: see outputs.
+// exits runs snapd and wants an exit status: exits N ARG…. It also
+// holds the output of every command to the contract: see outputs.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: exits N ARG…")

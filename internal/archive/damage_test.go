@@ -160,7 +160,7 @@ func TestVersions(t *testing.T) {
 
 // If this fails, a file can make the program allocate without bound, loop, or
 // hand out an image that is not the one it names.
-func TestHostileMetadata(t *testing.T) {
+func TestUntrustedMetadata(t *testing.T) {
 	stored, _ := smallArchive(t)
 	for _, c := range []struct {
 		field string

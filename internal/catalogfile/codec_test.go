@@ -100,7 +100,7 @@ func TestEncodeRoundTrip(t *testing.T) {
 }
 
 // Lost: the memory of the machine, to an untrusted catalog.
-func TestHostileCatalogsAreRefusedEarly(t *testing.T) {
+func TestUntrustedCatalogsAreRefusedEarly(t *testing.T) {
 	head := `{"version":1,"next_seq":1,`
 	for name, text := range map[string]string{
 		"empty entries": head + `"backups":[` + strings.Repeat("{},", 1<<20) + `{}]}`,

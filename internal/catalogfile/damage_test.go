@@ -245,7 +245,7 @@ func TestRebuild(t *testing.T) {
 
 // Lost: a rebuilt catalog must reach the disk also when it says what the last
 // good one did.
-func TestMendedCatalogIsWritten(t *testing.T) {
+func TestRepairedCatalogIsWritten(t *testing.T) {
 	c := open(t, t.TempDir())
 	e := backup(t, c, catalog.Auto, catalog.Unverified, start)
 	if _, err := c.Rebuild(t.Context()); err != nil {

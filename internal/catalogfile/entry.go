@@ -15,7 +15,7 @@ const (
 	// maxSeq keeps numbers exact in every JSON reader (RFC 8259 §6).
 	maxSeq = 1<<53 - 1
 	// maxClaim bounds the numbers that archives and damaged texts may claim: half of all are left
-	// for the backups to come, whatever is put into the directory.
+	// for the backups to come, however large the numbers in the directory are.
 	maxClaim = 1 << 52
 
 	maxNote   = 64 << 10 // bytes

@@ -117,7 +117,7 @@ func TestHardLinkedLatestIsNoBackup(t *testing.T) {
 }
 
 // Lost: the link, when the process died between the entry and the link.
-func TestReconcileMendsTheLink(t *testing.T) {
+func TestReconcileRepairsTheLink(t *testing.T) {
 	c := open(t, t.TempDir())
 	e := backup(t, c, catalog.Auto, catalog.Verified, start)
 	if ch := reconcile(t, c); !ch.Empty() {

@@ -118,7 +118,7 @@ func (c *Catalog) replaceLost(cause error) (*document, error) {
 			return nil, fmt.Errorf("keep the damaged catalog: %w", explain(err))
 		}
 	}
-	c.adopt(doc, stamp{}) // the file has to be written, whatever its stamp was
+	c.adopt(doc, stamp{}) // the file has to be written, also where its stamp is as before
 	if err := c.write(doc); err != nil {
 		return nil, err
 	}

@@ -161,7 +161,7 @@ func (c *Catalog) readArchive(name string) (reading, error) {
 }
 
 // accept returns the entries of the archives that were read. One of another directory's, which
-// has another seed, becomes the oldest, manual and unpinned, whatever it claims. Where the
+// has another seed, becomes the oldest, manual and unpinned, not what it claims. Where the
 // catalog has lost the seed, it is the one that most archives have, of equals the newest's.
 func (d *document) accept(read []reading) []catalog.Entry {
 	if d.state.PageSeed == "" {

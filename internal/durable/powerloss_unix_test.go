@@ -81,7 +81,7 @@ func commit(path, content string, commit func(*durable.File) error) error {
 	return commit(f)
 }
 
-// Lost if this fails: whatever a function of this package made or removed before it
+// Lost if this fails: all that a function of this package made or removed before it
 // returned, to a power cut right after that; or both the old and the new, to one before.
 func TestPowerLoss(t *testing.T) {
 	for name, c := range map[string]struct {

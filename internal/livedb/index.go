@@ -9,7 +9,7 @@ import (
 )
 
 // OpenIndex opens the -shm, the index of the write-ahead log, of the database at
-// path for reading. SQLite holds POSIX locks on it, whatever UseOFDLocks did, and
+// path for reading. SQLite holds POSIX locks on it, also after UseOFDLocks, and
 // closing any descriptor of it drops those of this process: a connection would go on
 // without the locks that keep others from checkpointing or restarting the log
 // under it. So outside Windows the descriptor stays open for the life of the

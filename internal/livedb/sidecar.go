@@ -10,7 +10,7 @@ import (
 )
 
 // OpenSidecar opens the -wal or -journal at path for reading: no locks are on
-// those. It never waits, whatever kind of file is there. Errors: fs.ErrNotExist;
+// those. It never waits, not even for a pipe. Errors: fs.ErrNotExist;
 // ErrNotRegular for a symbolic link, too, which SQLite refuses as well.
 func OpenSidecar(path string) (*os.File, error) {
 	if _, err := regular(path); err != nil {

@@ -250,7 +250,7 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 // An application that opens and closes its WAL database all the time makes SQLite
 // create and delete the -wal under our feet, and us under its: no commit may get
 // lost, and neither side may see an error.
-func TestBesideAnApplicationThatComesAndGoes(t *testing.T) {
+func TestNextToAnApplicationThatComesAndGoes(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, "PRAGMA journal_mode=wal; CREATE TABLE t(a)")
 	p := python(t, db, `

@@ -16,8 +16,8 @@ import (
 	"example.com/snapd/internal/livedb"
 )
 
-// A backup is what SQLite itself makes of the files as they lay when the snapshot
-// began, whatever others do to the database while it is being read: were it not, it
+// A backup is what SQLite itself makes of the files as they were when the snapshot
+// began, also where others write to the database while it is being read: were it not, it
 // would mix two states of pages, and be corrupt or, worse, plausible. Operations, and
 // the moments at which they come, are picked at random; a failure prints the
 // variant with its seed, which play repeats.

@@ -163,8 +163,8 @@ func (l *loader) person(ctx context.Context, in *inserts, room int64) error {
 	return nil
 }
 
-// correspond adds a mail, call or meeting, one in three with somebody met
-// before; few have a file.
+// correspond adds a mail, call or meeting, one in three with an earlier
+// contact; few have a file.
 func (l *loader) correspond(ctx context.Context, in *inserts, contact int64, longest int) error {
 	if l.below(3) == 0 {
 		contact = 1 + int64(l.below(int(l.ids.contact)))

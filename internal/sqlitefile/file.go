@@ -95,8 +95,8 @@ type Row struct {
 	Record Record
 }
 
-// Rows returns the rows on a leaf page of a table, in the order of the page, whatever
-// tree it belongs to, each with the error that kept it from being read; the next
+// Rows returns the rows on a leaf page of a table, in the order of the page and
+// without regard to its tree, each with the error that kept it from being read; the next
 // one may be whole. Rows larger than limit bytes are errors. The values are good
 // until the page changes.
 func (f *File) Rows(p Page, limit int64) iter.Seq2[Row, error] {

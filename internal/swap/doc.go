@@ -1,6 +1,6 @@
 // Package swap replaces a database file with a staged one, so that the
-// database ends as the old one or as the new one, at whatever instant the process
-// or the machine dies. It keeps what it replaces, where that is damaged, as a
+// database ends as the old one or as the new one, also where the process or the
+// machine dies at any instant. It keeps what it replaces, where that is damaged, as a
 // quarantine. It knows files and SQLite's locks, and nothing of backups.
 //
 // # A swap
