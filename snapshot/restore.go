@@ -318,19 +318,6 @@ func (r *restoring) acceptTarget(target string) error {
 	return nil
 }
 
-// markFailed marks the backup failed where err proves it damaged, and returns err. One
-// read proves nothing: the stored bytes are read again first.
-func (m *Manager) markFailed(ctx context.Context, e Backup, err error) error {
-	report, notProof := damagedReport(m.cat.Path(e), integrity.LevelQuick, err)
-	if notProof != nil || errors.Is(err, archive.ErrVersion) {
-		return err
-	}
-	if doubt := confirmDamage(ctx, m, e, err); doubt != nil {
-		return doubt
-	}
-	return errors.Join(err, m.remember(ctx, &e, verdictOf(report, m.now())))
-}
-
 // outcome is what the catalog keeps of the restore.
 func (r *restoring) outcome() catalog.RestoreOutcome {
 	o := catalog.RestoreOutcome{ID: r.res.Restored, Action: "restore", DurationMS: r.took()}

@@ -42,12 +42,16 @@ func (m *Manager) Verify(ctx context.Context, id string, level Level) (Backup, e
 
 // verify is Verify under the operation lock.
 func (m *Manager) verify(ctx context.Context, e Backup, level integrity.Level) (Backup, error) {
-	v, report, err := (&proving{m, e, level}).prove(ctx)
+	report, err := proven(e, func() (Report, error) { return m.prove(ctx, e, level) })
 	if err != nil {
 		return e, err
 	}
 	at := m.now()
-	v.At = &at
+	v := verdictOf(report, at)
+	if report.Verdict == "" { // the image was judged before
+		v = e.Verification
+		v.At = &at
+	}
 	if err := m.remember(ctx, &e, v); err != nil {
 		return e, err
 	}
@@ -57,41 +61,49 @@ func (m *Manager) verify(ctx context.Context, e Backup, level integrity.Level) (
 	return e, nil
 }
 
-// proving is the proof of one stored backup, at a level.
-type proving struct {
-	m     *Manager
-	e     Backup
-	level Level
+// proven carries out a proof of e, and again where it finds damage: a single read proves
+// none. A backup that passes the second time is sound, and the error is not [ErrCorrupt].
+func proven(e Backup, proof func() (Report, error)) (Report, error) {
+	report, err := proof()
+	if err != nil || !report.Damaged() {
+		return report, err
+	}
+	return report, confirmed(&CorruptError{What: "backup " + e.ID, Report: report}, proof)
+}
+
+// confirmed carries out a proof after damage was found. It returns nil where the proof
+// finds it too, else what is the matter: the backup is sound, or could not be read again.
+func confirmed(damage error, proof func() (Report, error)) error {
+	switch again, err := proof(); {
+	case err != nil:
+		return fmt.Errorf("%v; it could not be read again: %w", damage, err)
+	case !again.Damaged():
+		return hint(fmt.Errorf("%v; read again, the stored backup is sound and stays verified", damage),
+			"the disk or the memory gave other bytes the first time: try again, and check the hardware")
+	}
+	return nil
 }
 
 // prove judges the stored backup e: its bytes against the catalog's digest, then the
-// image inside, unless that was judged before. The report is that of what is damaged.
-func (p *proving) prove(ctx context.Context) (catalog.Verification, integrity.Report, error) {
-	m, e, level := p.m, p.e, p.level
+// image inside, unless that was judged before: then a sound one gives the zero Report.
+func (m *Manager) prove(ctx context.Context, e Backup, level Level) (Report, error) {
+	read := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: e.DatabaseBytes})
 	r, err := m.openArchive(e)
 	if err != nil {
-		report, err := damagedReport(m.cat.Path(e), level, err)
-		return verdictOf(report, m.now()), report, err
+		return damagedReport(m.cat.Path(e), level, err)
 	}
-	defer r.Close()
-	read := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: e.DatabaseBytes})
+	defer r.Close() // it was only read
 	if judged(e, r.Info(), level) {
 		if err := r.Verify(ctx, archive.CopyOptions{Workers: m.cfg.workers(), Progress: read}); err != nil {
-			err = fmt.Errorf("verify: %w", err)
-			report, notProof := damagedReport(m.cat.Path(e), level, err)
-			if notProof == nil {
-				notProof = confirmDamage(ctx, m, e, err)
-			}
-			return verdictOf(report, m.now()), report, notProof
+			return damagedReport(m.cat.Path(e), level, fmt.Errorf("verify: %w", err))
 		}
-		return e.Verification, integrity.Report{}, nil
+		return Report{}, nil
 	}
-	report, err := integrity.CheckImage(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir, Progress: func(done int64) {
+	return integrity.CheckImage(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir, Progress: func(done int64) {
 		if read(done); done == r.Info().ImageBytes {
 			m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseCheck})
 		}
 	}})
-	return verdictOf(report, m.now()), report, err
 }
 
 // judged reports whether the image with e's digest passed a check of this level as it
@@ -105,32 +117,37 @@ func judged(e Backup, i archive.Info, level integrity.Level) bool {
 	return err == nil && serr == nil && e.Usable() && level <= min(said, seen) && i.SQLiteVersion == sqlite.Version()
 }
 
-// confirmDamage reads the stored bytes of e again, through a newly opened file,
-// after err said that they are damaged. It returns nil where they are, else the error
-// that says what is the matter: the backup is sound, or could not be read.
-func confirmDamage(ctx context.Context, m *Manager, e Backup, err error) error {
-	r, again := m.openArchive(e)
-	if again == nil {
-		again = errors.Join(r.Verify(ctx, archive.CopyOptions{Workers: m.cfg.workers()}), r.Close())
+// markFailed marks the backup failed where err proves it damaged, and its stored bytes
+// read again do so too. It returns err.
+func (m *Manager) markFailed(ctx context.Context, e Backup, err error) error {
+	report, notProof := damagedReport(m.cat.Path(e), integrity.LevelQuick, err)
+	if notProof != nil || errors.Is(err, archive.ErrVersion) {
+		return err
 	}
-	switch {
-	case again == nil:
-		return hint(fmt.Errorf("%v; read again, the stored backup is sound and stays verified", err),
-			"the disk or the memory gave other bytes the first time: try again, and check the hardware")
-	case errors.Is(explain(again), ErrCorrupt):
-		return nil
+	doubt := confirmed(err, func() (Report, error) {
+		r, err := m.openArchive(e)
+		if err == nil {
+			err = errors.Join(r.Verify(ctx, archive.CopyOptions{Workers: m.cfg.workers()}), r.Close())
+		}
+		if err == nil {
+			return Report{}, nil
+		}
+		return damagedReport(m.cat.Path(e), integrity.LevelQuick, err)
+	})
+	if doubt != nil {
+		return doubt
 	}
-	return fmt.Errorf("%v; it could not be read again: %w", err, again)
+	return errors.Join(err, m.remember(ctx, &e, verdictOf(report, m.now())))
 }
 
 // damagedReport makes a verdict of an error that proves an archive damaged,
 // and passes every other error on.
-func damagedReport(path string, level integrity.Level, err error) (integrity.Report, error) {
+func damagedReport(path string, level integrity.Level, err error) (Report, error) {
 	if !errors.Is(explain(err), ErrCorrupt) {
-		return integrity.Report{}, err
+		return Report{}, err
 	}
 	at := integrity.LevelHeader
-	return integrity.Report{Path: path, Verdict: integrity.Corrupt, Level: level, FailedAt: &at,
+	return Report{Path: path, Verdict: integrity.Corrupt, Level: level, FailedAt: &at,
 		Findings: []integrity.Finding{{Code: integrity.CodeArchive, Message: err.Error()}}}, nil
 }
 
@@ -188,7 +205,7 @@ func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
 		}
 		m.start(ctx, e.ID)
 		began := m.now()
-		report, err := (&proving{m, e, integrity.LevelFull}).rehearse(ctx)
+		report, err := proven(e, func() (Report, error) { return m.rehearse(ctx, e) })
 		if err != nil {
 			return Event{}, err
 		}
@@ -208,8 +225,8 @@ func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
 }
 
 // rehearse restores e to a scratch file and judges it there.
-func (p *proving) rehearse(ctx context.Context) (_ integrity.Report, err error) {
-	m, e := p.m, p.e
+func (m *Manager) rehearse(ctx context.Context, e Backup) (_ Report, err error) {
+	meter := m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseUnpack, Total: e.DatabaseBytes})
 	r, err := m.openArchive(e)
 	if err != nil {
 		return damagedReport(m.cat.Path(e), integrity.LevelFull, err)
@@ -217,23 +234,22 @@ func (p *proving) rehearse(ctx context.Context) (_ integrity.Report, err error) 
 	defer r.Close() // it was only read
 	image := r.Info().ImageBytes
 	if err := durable.Preflight(m.cfg.Dir, image); err != nil {
-		return integrity.Report{}, fmt.Errorf("drill: %w", err)
+		return Report{}, fmt.Errorf("drill: %w", err)
 	}
 	scratch, err := durable.Scratch(m.cfg.Dir, "drill")
 	if err != nil {
-		return integrity.Report{}, fmt.Errorf("drill: %w", err)
+		return Report{}, fmt.Errorf("drill: %w", err)
 	}
 	defer func() {
 		if cerr := scratch.Close(); cerr != nil {
 			err = errors.Join(err, fmt.Errorf("drill: %w", cerr))
 		}
 	}()
-	meter := m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseUnpack, Total: image})
 	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Workers: m.cfg.workers(), Progress: meter}); err != nil {
 		return damagedReport(m.cat.Path(e), integrity.LevelFull, fmt.Errorf("drill: backup %s: %w", e.ID, err))
 	}
 	if err := durable.Sync(scratch.File); err != nil { // a restore would wait for that too
-		return integrity.Report{}, fmt.Errorf("drill: %w", err)
+		return Report{}, fmt.Errorf("drill: %w", err)
 	}
 	m.atPoint("drill unpacked")
 	m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseCheck})

@@ -189,3 +189,37 @@ func TestVerifyThatCouldNotBeMade(t *testing.T) {
 		t.Errorf("a file that has gone: %v (hint %q)", err, snapshot.Hint(err))
 	}
 }
+
+// Lost: a sound backup, to one wrong read of it: recovery never tries it again.
+func TestOneWrongReadProvesNoDamage(t *testing.T) {
+	for name, do := range map[string]func(b *bench, id string) error{
+		"verify, quick": func(b *bench, id string) error { return last(b.m.Verify(b.t.Context(), id, integrity.LevelQuick)) },
+		"verify, full":  func(b *bench, id string) error { return last(b.m.Verify(b.t.Context(), id, integrity.LevelFull)) },
+		"drill":         func(b *bench, id string) error { return last(b.m.Drill(b.t.Context(), id)) },
+	} {
+		for where, at := range map[string]int64{"data": 100, "index": -1} {
+			t.Run(name+"/"+where, func(t *testing.T) {
+				b := newBench(t, "wal")
+				e := b.manual()
+				good := readFile(t, b.m.ArchivePath(e))
+				testdb.FlipByte(t, b.m.ArchivePath(e), at)
+				reads := 0
+				cancel := b.m.Subscribe(func(ev snapshot.Event) {
+					if ev.Type == snapshot.EventProgress && ev.Done == 0 && ev.Phase != snapshot.PhaseCheck {
+						if reads++; reads == 2 {
+							writeFile(t, b.m.ArchivePath(e), good)
+						}
+					}
+				})
+				err := do(b, e.ID)
+				cancel()
+				if err == nil || errors.Is(err, snapshot.ErrCorrupt) || snapshot.Hint(err) == "" {
+					t.Errorf("a backup that is sound at the second reading gives %v", err)
+				}
+				if found, err := b.m.Find(e.ID); err != nil || found.Verification.State != catalog.Verified {
+					t.Errorf("it is marked %+v, %v", found.Verification, err)
+				}
+			})
+		}
+	}
+}
