@@ -143,12 +143,18 @@ func (m *Manager) pin(ctx context.Context, o livedb.Options) (*pages.Snapshot, e
 
 // damagedFiles returns a [CorruptError] where the files prove damage that SQLite does not
 // report: it pads a file that is cut short, and drops the commits beyond a damaged frame
-// of a -wal. Anything less than a proof is nil: the image is checked later. It is called
+// of a -wal. Where another program is at work on them all the time, its SQLite has the
+// whole log: that is no damage. What could not be looked at is an error. It is called
 // without a lock held, which a waiting writer would make it wait for.
 func (m *Manager) damagedFiles(ctx context.Context) error {
 	report, err := integrity.Check(ctx, m.cfg.Database,
 		integrity.Options{Level: integrity.LevelHeader, LockWait: min(m.cfg.LockWait, 2*time.Second)})
-	if err != nil || !report.Damaged() {
+	switch {
+	case errors.Is(explain(err), ErrBusy):
+		return nil
+	case err != nil:
+		return err
+	case !report.Damaged():
 		return nil
 	}
 	return m.mem.corrupt(m.cfg.Database, report)
@@ -335,16 +341,25 @@ func (m *Manager) head() (Backup, error) {
 // proves that it has not changed since.
 func (m *Manager) covering(fingerprint livedb.Fingerprint) (Backup, bool) {
 	b, err := m.head()
-	if err != nil || !originOf(b).Unchanged(fingerprint) || !present(b, m.cat.Path(b)) {
+	if err != nil || !originOf(b).Unchanged(fingerprint) || present(b, m.cat.Path(b)) != nil {
 		return Backup{}, false
 	}
 	return b, true
 }
 
-// present reports whether a backup's archive is there, of the right size.
-func present(b Backup, path string) bool {
+// errArchiveGone: there is no archive, or another one.
+var errArchiveGone = errors.New("is gone or was changed")
+
+// present returns nil where a backup's archive is there, of the right size.
+func present(b Backup, path string) error {
 	st, err := os.Lstat(path)
-	return err == nil && st.Mode().IsRegular() && st.Size() == b.ArchiveBytes
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && (!st.Mode().IsRegular() || st.Size() != b.ArchiveBytes):
+		return errArchiveGone
+	case err != nil:
+		return fmt.Errorf("could not be looked at: %w", err)
+	}
+	return nil
 }
 
 // nothingSince reports whether there was a restore, and no backup since; all are the

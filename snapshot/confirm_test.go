@@ -17,16 +17,7 @@ import (
 func TestOneBadReadMarksNoBackupFailed(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "data.db")
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.ExecContext(ctx, "CREATE TABLE t(a); INSERT INTO t VALUES(1)"); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	writeDatabase(t, path)
 	m, err := Open(ctx, Config{Database: path})
 	if err != nil {
 		t.Fatal(err)
@@ -41,5 +32,19 @@ func TestOneBadReadMarksNoBackupFailed(t *testing.T) {
 	}
 	if now, err := m.Find(b.ID); err != nil || now.Verification.State != Verified {
 		t.Errorf("the backup is %+v, %v", now.Verification, err)
+	}
+}
+
+func writeDatabase(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE t(a); INSERT INTO t VALUES(1)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

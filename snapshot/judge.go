@@ -32,11 +32,11 @@ type facts struct {
 	promised Schedule      // of that Run, or of one that was killed, else the configured one
 	slack    time.Duration // how late a backup may be
 
-	stored      int     // backups in all
-	latest      *Backup // the newest verified one; nil for none
-	archiveGone bool    // its archive is missing or has another size
-	restored    *Backup // the one that was restored last, where it is still there
-	undo        *Backup // the verified one of what that replaced
+	stored   int     // backups in all
+	latest   *Backup // the newest verified one; nil for none
+	archive  error   // why its archive cannot be used; nil where it is as it was stored
+	restored *Backup // the one that was restored last, where it is still there
+	undo     *Backup // the verified one of what that replaced
 }
 
 // count takes the backups, newest first.
@@ -69,7 +69,7 @@ func (f *facts) status() Status {
 			s.NextRun = &next
 		}
 	}
-	if f.latest != nil && !f.archiveGone {
+	if f.latest != nil && f.archive == nil {
 		seconds := int64(max(0, f.now.Sub(f.latest.CreatedAt)) / time.Second)
 		s.NewestVerified, s.LossWindow, s.Covered = &f.latest.ID, &seconds, f.covered
 	}
@@ -106,8 +106,8 @@ func (f *facts) why() (code Why, reason string) {
 		}
 		return WhyNoBackup, "there is no verified backup"
 	}
-	if f.archiveGone {
-		return WhyArchiveGone, "the archive of the newest verified backup, " + f.latest.File + ", is gone or was changed"
+	if f.archive != nil {
+		return WhyArchiveGone, "the archive of the newest verified backup, " + f.latest.File + ", " + f.archive.Error()
 	}
 	if f.probeErr != nil {
 		return WhyCheckFailed, "the database could not be checked: " + f.probeErr.Error()

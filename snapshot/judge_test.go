@@ -28,7 +28,7 @@ func TestStatusFollowsFromFacts(t *testing.T) {
 		"unchanged, however old": {func(f *facts) { f.covered = true; f.now = now.AddDate(1, 0, 0) }, WhyUnchanged, "1 year ago"},
 		"none":                   {func(f *facts) { f.latest, f.stored = nil, 0 }, WhyNoBackup, "no verified backup"},
 		"none verified":          {func(f *facts) { f.latest = nil }, WhyUnverified, "of 4 that are stored"},
-		"archive gone":           {func(f *facts) { f.archiveGone = true; f.probeErr = errors.New("busy") }, WhyArchiveGone, "data_1.db.zst"},
+		"archive gone":           {func(f *facts) { f.archive = errArchiveGone; f.probeErr = errors.New("busy") }, WhyArchiveGone, "data_1.db.zst"},
 		"not looked at":          {func(f *facts) { f.probeErr = errors.New("locked") }, WhyCheckFailed, "could not be checked: locked"},
 		"damaged":                {func(f *facts) { f.probe.Verdict = integrity.Corrupt; f.covered = true }, WhyDamaged, "no longer backed up"},
 		"damaged below":          {func(f *facts) { f.state.LastCheck = &catalog.CheckOutcome{At: now, Verdict: "corrupt"} }, WhyDamaged, "damaged"},
@@ -65,7 +65,7 @@ func TestStatusFollowsFromFacts(t *testing.T) {
 		if s.Code != c.want || s.State != want || !strings.Contains(s.Reason, c.says) {
 			t.Errorf("%s: %s, %s: %s; want %s, %s: %q", name, s.State, s.Code, s.Reason, want, c.want, c.says)
 		}
-		if (s.NewestVerified == nil) != (f.latest == nil || f.archiveGone) || (s.Database.Verdict == nil) != (f.probeErr != nil) {
+		if (s.NewestVerified == nil) != (f.latest == nil || f.archive != nil) || (s.Database.Verdict == nil) != (f.probeErr != nil) {
 			t.Errorf("%s: newest %v, verdict %v", name, s.NewestVerified, s.Database.Verdict)
 		}
 	}

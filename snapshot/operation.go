@@ -87,6 +87,7 @@ type operation struct {
 	began   time.Time
 	started bool
 	ended   bool
+	changed bool // it did something that stays
 }
 
 // errPanicked ends an operation whose work panicked. The panic goes on.
@@ -145,6 +146,9 @@ func (m *Manager) fail(ctx context.Context, op *operation, err error) error {
 	ev := Event{Type: EventFailed, Operation: op.kind, Trigger: string(op.trigger), Backup: op.backup, Err: err, Message: string(op.kind) + " failed"}
 	if errors.Is(err, context.Canceled) {
 		ev.Message = string(op.kind) + " was stopped; nothing was changed"
+		if op.changed {
+			ev.Message = string(op.kind) + " was stopped; what it had done by then stays"
+		}
 		ev.more.Detail = "stopped before its end" // where exactly is a matter of chance
 		if why := context.Cause(ctx); why != nil && !errors.Is(why, context.Canceled) {
 			ev.more.Detail = why.Error() // as the caller says
@@ -159,6 +163,12 @@ func (m *Manager) fail(ctx context.Context, op *operation, err error) error {
 
 // mark adds to the log's entry of an event what makes it a line that begins or ends op.
 func (op *operation) mark(ev *Event) {
+	switch ev.Type {
+	case EventBackedUp, EventRemoved, EventQuarantined:
+		if op != nil {
+			op.changed = true
+		}
+	}
 	switch {
 	case op == nil || ev.Operation != op.kind || ev.Trigger != string(op.trigger):
 	case ev.Type == EventStarted && !op.started:

@@ -429,7 +429,13 @@ func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, p
 	f := recoveryFacts{database: m.cfg.Database, verdict: *verdict, report: probe, candidates: usable, onMissing: m.cfg.OnMissing}
 	f.repair.hope = probe.Repairable() ||
 		!probe.Damaged() && state.LastCheck != nil && state.LastCheck.Repairable && *verdict == integrity.Corrupt
-	f.inUse = explain(m.target(ctx).Unused())
+	unused := explain(m.target(ctx).Unused())
+	if errors.Is(unused, ErrBusy) {
+		f.inUse = unused
+	}
 	p := planRecovery(f)
+	if f.inUse == nil && p.Err == nil {
+		p.Err = unused // who has it open is not known
+	}
 	return &p
 }

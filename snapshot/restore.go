@@ -190,8 +190,10 @@ func (r *restoring) choose(ctx context.Context) (strategy, error) {
 		return strategy{Swap, "the backup is of an empty file"}, nil
 	}
 	// A damaged database must be kept whole, which only a swap does.
-	if err := r.m.damagedFiles(ctx); err != nil {
+	if err := r.m.damagedFiles(ctx); isDamage(err) {
 		return strategy{Swap, damageReason(err)}, nil
+	} else if err != nil {
+		return strategy{}, fmt.Errorf("restore: %w", err)
 	}
 	damaged, err := r.m.damagedByJournal(ctx)
 	if err != nil {

@@ -341,6 +341,7 @@ func (r *restoring) forget(ctx context.Context, id string) error {
 	if err := r.m.cat.Delete(context.WithoutCancel(ctx), id); err != nil {
 		return fmt.Errorf("remove the safety backup that is not needed: %w", err)
 	}
+	operationOf(ctx).changed = false
 	return nil
 }
 

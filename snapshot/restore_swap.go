@@ -129,8 +129,11 @@ func (s *swapping) save(ctx context.Context) (swap.Swap, error) {
 		return swap.Swap{}, s.Plan.saved(s.backup, nil)
 	case err != nil:
 		return swap.Swap{}, fmt.Errorf("restore: %w", err)
-	case m.damagedFiles(ctx) != nil:
+	}
+	if err := m.damagedFiles(ctx); isDamage(err) {
 		return s.saveFiles(ctx)
+	} else if err != nil {
+		return swap.Swap{}, fmt.Errorf("restore: %w", err)
 	}
 	if damaged, err := m.damagedByJournal(ctx); err != nil {
 		return swap.Swap{}, fmt.Errorf("restore: %w", err)
@@ -263,18 +266,8 @@ func (m *Manager) finishSwap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ev := Event{Type: EventRestoreReset, Operation: OpRestore, Backup: end.Note.Backup, Path: m.cfg.Database}
-	switch end.Outcome {
-	case swap.Completed:
-		ev.Message = "a restore that was cut short has been finished"
-	case swap.Undone:
-		ev.Message = "a restore that was cut short has been undone: the database is as it was before"
-	case swap.Abandoned:
-		ev.Message = "a restore that was cut short has been given up, because the database was used meanwhile; what it held before is in the newest pre-restore backup"
-		if end.Kept != "" {
-			ev.Message = "a restore that was cut short has been given up, because the database was used meanwhile; what was preserved is " + end.Kept
-		}
-	default: // there was none, or nothing was left to do
+	ev := Event{Type: EventRestoreReset, Operation: OpRestore, Backup: end.Note.Backup, Path: m.cfg.Database, Message: endingMessage(end)}
+	if ev.Message == "" {
 		return nil
 	}
 	if end.Outcome != swap.Completed {
@@ -282,6 +275,28 @@ func (m *Manager) finishSwap(ctx context.Context) error {
 	}
 	m.ev.emit(ctx, ev)
 	return nil
+}
+
+// endingMessage describes the end of a swap that was cut short; "" where there was none, or
+// nothing was left to do.
+func endingMessage(end swap.Ending) string {
+	const cut = "a restore that was cut short has been "
+	switch end.Outcome {
+	case swap.Completed:
+		return cut + "finished"
+	case swap.Undone:
+		return cut + "undone: the database is as it was before"
+	case swap.Abandoned:
+		given := cut + "given up, because the database was used meanwhile"
+		switch {
+		case end.Kept != "":
+			return given + "; what was preserved is " + end.Kept
+		case end.Note.Safety != "":
+			return given + "; what it held before is in backup " + end.Note.Safety
+		}
+		return given
+	}
+	return ""
 }
 
 // sameState returns a function that reports whether the database's files still have the

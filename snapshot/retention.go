@@ -103,14 +103,24 @@ func (m *Manager) prune(ctx context.Context, p Policy) ([]Decision, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
-	return decisions, m.remove(ctx, OpPrune, drop, "removed old backup ")
+	return decisions, m.remove(ctx, OpPrune, drop, false, "removed old backup ")
 }
 
-// remove deletes backups, one after the other. A crash within one leaves an
-// entry without archive, which the next start drops.
-func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, message string) error {
+// errPinned keeps a backup from being removed.
+var errPinned = fmt.Errorf("%w: it is pinned", ErrRefused)
+
+// remove deletes backups, one after the other; those that are pinned by now only where
+// pinned says so. A crash within one leaves an entry without archive, which the next
+// start drops.
+func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, pinned bool, message string) error {
 	for _, e := range going {
-		if err := m.cat.Delete(ctx, e.ID); errors.Is(err, catalogfile.ErrNotFound) {
+		err := m.cat.DeleteIf(ctx, func(now Backup) error {
+			if now.Pinned && !pinned {
+				return errPinned
+			}
+			return nil
+		}, e.ID)
+		if errors.Is(err, catalogfile.ErrNotFound) || op == OpPrune && errors.Is(err, errPinned) {
 			continue
 		} else if err != nil {
 			return fmt.Errorf("remove %s: %w", e.ID, err)
@@ -138,7 +148,7 @@ func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 			return Event{}, fmt.Errorf("delete: %w", err)
 		}
 		m.start(ctx, op.backup)
-		return Event{}, m.remove(ctx, OpDelete, going, "deleted backup ")
+		return Event{}, m.remove(ctx, OpDelete, going, force, "deleted backup ")
 	})
 }
 

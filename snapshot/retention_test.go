@@ -1,6 +1,7 @@
 package snapshot_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -177,5 +178,59 @@ func TestNotes(t *testing.T) {
 	}
 	if v, err := b.m.Verify(t.Context(), e.ID, 0); err != nil || v.Verification.State != catalog.Verified {
 		t.Errorf("verify: %+v %v", v, err)
+	}
+}
+
+// Lost: the truth about what is left, for who stopped a removal of several backups.
+func TestDeleteThatIsStopped(t *testing.T) {
+	b := newBench(t, "wal")
+	made := b.several(3)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	said := ""
+	defer b.m.Subscribe(func(ev snapshot.Event) {
+		switch ev.Type {
+		case snapshot.EventRemoved:
+			stop()
+		case snapshot.EventFailed:
+			said = ev.Message
+		}
+	})()
+	if err := b.m.Delete(ctx, []string{made[0].ID, made[1].ID}, false); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if n := len(b.ids()); n != 2 {
+		t.Fatalf("%d backups are left", n)
+	}
+	if !strings.Contains(said, "stopped") || strings.Contains(said, "nothing was changed") {
+		t.Errorf("one was removed, and the event says %q", said)
+	}
+}
+
+// Lost: a backup that was pinned while the retention policy was carried out.
+func TestPinDuringPrune(t *testing.T) {
+	b := newBench(t, "wal")
+	made := b.several(4)
+	other, err := snapshot.Open(t.Context(), snapshot.Config{Database: b.m.Database()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := ""
+	defer b.m.Subscribe(func(ev snapshot.Event) {
+		if ev.Type != snapshot.EventRemoved || pinned != "" {
+			return
+		}
+		if pinned = made[0].ID; ev.Backup == pinned {
+			pinned = made[1].ID
+		}
+		if _, err := other.SetPinned(t.Context(), pinned, true); err != nil {
+			t.Error(err)
+		}
+	})()
+	if _, err := b.m.Prune(t.Context(), &snapshot.Policy{Last: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.m.Find(pinned); pinned == "" || err != nil {
+		t.Errorf("pinned %q: %v", pinned, err)
 	}
 }

@@ -57,7 +57,7 @@ type Why string
 const (
 	WhyNoBackup    Why = "no_backup"    // unprotected: there is none
 	WhyUnverified  Why = "unverified"   // unprotected: there are some, none of them verified
-	WhyArchiveGone Why = "archive_gone" // at risk: the newest verified backup's file is gone or has another size
+	WhyArchiveGone Why = "archive_gone" // at risk: the newest verified backup's file is gone, has another size, or cannot be looked at
 	WhyCheckFailed Why = "check_failed" // at risk: the database could not be looked at
 	WhyDamaged     Why = "damaged"      // at risk: the database is damaged
 	WhyMissing     Why = "missing"      // at risk: the database is missing or empty
@@ -252,7 +252,7 @@ func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
 	}
 	f.count(all)
 	if f.latest != nil {
-		f.archiveGone = !present(*f.latest, m.cat.Path(*f.latest))
+		f.archive = present(*f.latest, m.cat.Path(*f.latest))
 	}
 	if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil {
 		_, f.covered = m.covering(fingerprint)

@@ -35,7 +35,13 @@ func (c *Catalog) LinkLatest() (err error) {
 // leaves entries that Reconcile drops. Pins are the caller's business. With an
 // unknown id nothing is deleted (ErrNotFound); when an archive cannot be
 // removed its entry stays, and the others are deleted all the same.
-func (c *Catalog) Delete(ctx context.Context, ids ...string) (err error) {
+func (c *Catalog) Delete(ctx context.Context, ids ...string) error {
+	return c.DeleteIf(ctx, func(catalog.Entry) error { return nil }, ids...)
+}
+
+// DeleteIf is Delete of backups whose present entries pass may: the first error is
+// returned, and nothing is deleted.
+func (c *Catalog) DeleteIf(ctx context.Context, may func(catalog.Entry) error, ids ...string) (err error) {
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return fmt.Errorf("delete backup: %w", err)
@@ -49,6 +55,9 @@ func (c *Catalog) Delete(ctx context.Context, ids ...string) (err error) {
 	var going []catalog.Entry
 	for _, id := range ids {
 		e, err := doc.get(id)
+		if err == nil {
+			err = may(e)
+		}
 		if err != nil {
 			return fmt.Errorf("delete backup: %w", err)
 		}
