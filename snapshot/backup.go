@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -180,7 +179,8 @@ func (b *backing) store(ctx context.Context, snap *pages.Snapshot) (Backup, erro
 		return Backup{}, err
 	}
 	defer b.close()
-	if err := b.takeSeed(ctx); err != nil {
+	var err error
+	if b.seed, err = b.m.cat.PageSeed(ctx); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
 	if err := b.stage(ctx); err != nil {
@@ -341,25 +341,10 @@ func (m *Manager) head() (Backup, error) {
 // proves that it has not changed since.
 func (m *Manager) covering(fingerprint livedb.Fingerprint) (Backup, bool) {
 	b, err := m.head()
-	if err != nil || !originOf(b).Unchanged(fingerprint) || present(b, m.cat.Path(b)) != nil {
+	if err != nil || !originOf(b).Unchanged(fingerprint) || m.cat.Present(b) != nil {
 		return Backup{}, false
 	}
 	return b, true
-}
-
-// errArchiveGone: there is no archive, or another one.
-var errArchiveGone = errors.New("is gone or was changed")
-
-// present returns nil where a backup's archive is there, of the right size.
-func present(b Backup, path string) error {
-	st, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && (!st.Mode().IsRegular() || st.Size() != b.ArchiveBytes):
-		return errArchiveGone
-	case err != nil:
-		return fmt.Errorf("could not be looked at: %w", err)
-	}
-	return nil
 }
 
 // nothingSince reports whether there was a restore, and no backup since; all are the

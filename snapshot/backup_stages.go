@@ -287,34 +287,3 @@ func archiveEstimate(cat *catalogfile.Catalog, image int64) int64 {
 	}
 	return image / 2
 }
-
-// takeSeed takes the seed of the page digests in this backup directory. The first backup
-// makes it; where the catalog lost it, it comes from the newest readable archive.
-func (b *backing) takeSeed(ctx context.Context) error {
-	state, err := b.m.cat.State()
-	if err != nil {
-		return err
-	}
-	if b.seed, err = archive.ParseSeed(state.PageSeed); err == nil {
-		return nil
-	}
-	entries, err := b.m.cat.Entries() // newest first
-	if err != nil {
-		return err
-	}
-	b.seed = archive.NewSeed()
-	for _, e := range entries {
-		if r, err := b.m.openArchive(e); err == nil {
-			b.seed = r.Seed()
-			r.Close() // it was only read
-			break
-		}
-	}
-	return b.m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		if first, err := archive.ParseSeed(tx.State().PageSeed); err == nil {
-			b.seed = first // another process was faster
-		}
-		tx.State().PageSeed = b.seed.String()
-		return nil
-	})
-}

@@ -9,7 +9,6 @@ import (
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/activity"
-	"example.com/snapd/internal/livedb"
 )
 
 // errInterrupted ends an operation whose process ended before it.
@@ -119,11 +118,7 @@ func (i interrupted) made(trigger Trigger) (b Backup, ok bool) {
 func (i interrupted) failed() Event {
 	message, advice := interruption(i.op.Kind)
 	if saved, ok := i.made(TriggerPreRestore); ok {
-		if fingerprint, err := livedb.TakeFingerprint(i.database); err == nil && originOf(saved).Unchanged(fingerprint) {
-			message, advice = "the program ended during this restore, before it took effect", "the database is as it was before; restore again"
-		} else {
-			advice += "; what it held before is in " + saved.ID
-		}
+		advice += "; what it held before is in " + saved.ID
 	}
 	return Event{Type: EventFailed, Err: hint(&sentinelError{errInterrupted, errors.New(message)}, advice),
 		Message: i.op.Kind + " was interrupted: the program ended"}

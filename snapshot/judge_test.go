@@ -9,6 +9,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -28,7 +29,7 @@ func TestStatusFollowsFromFacts(t *testing.T) {
 		"unchanged, however old": {func(f *facts) { f.covered = true; f.now = now.AddDate(1, 0, 0) }, WhyUnchanged, "1 year ago"},
 		"none":                   {func(f *facts) { f.latest, f.stored = nil, 0 }, WhyNoBackup, "no verified backup"},
 		"none verified":          {func(f *facts) { f.latest = nil }, WhyUnverified, "of 4 that are stored"},
-		"archive gone":           {func(f *facts) { f.archive = errArchiveGone; f.probeErr = errors.New("busy") }, WhyArchiveGone, "data_1.db.zst"},
+		"archive gone":           {func(f *facts) { f.archive = catalogfile.ErrArchiveGone; f.probeErr = errors.New("busy") }, WhyArchiveGone, "data_1.db.zst"},
 		"not looked at":          {func(f *facts) { f.probeErr = errors.New("locked") }, WhyCheckFailed, "could not be checked: locked"},
 		"damaged":                {func(f *facts) { f.probe.Verdict = integrity.Corrupt; f.covered = true }, WhyDamaged, "no longer backed up"},
 		"damaged below":          {func(f *facts) { f.state.LastCheck = &catalog.CheckOutcome{At: now, Verdict: "corrupt"} }, WhyDamaged, "damaged"},

@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
 )
@@ -39,6 +40,7 @@ type (
 	RestoreOutcome = catalog.RestoreOutcome
 	Restoring      = catalog.Restoring
 	Foreign        = catalog.Foreign
+	Table          = inspect.Table
 
 	Finding      = integrity.Finding
 	FindingCode  = integrity.Code
@@ -116,7 +118,8 @@ func explain(err error) error {
 	switch {
 	case busy:
 		return &sentinelError{ErrBusy, err}
-	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalogfile.ErrUnsafe), errors.Is(err, durable.ErrNotRegular):
+	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalogfile.ErrUnsafe), errors.Is(err, durable.ErrNotRegular),
+		errors.Is(err, inspect.ErrTooMuch):
 		err = &sentinelError{ErrRefused, err}
 		if Hint(err) == "" {
 			err = hint(err, "move away what the message names: only regular files of the database and of this program belong there")
@@ -129,7 +132,7 @@ func explain(err error) error {
 	case errors.Is(err, livedb.ErrMissing):
 		return &sentinelError{ErrMissing, err}
 	case errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive),
-		errors.Is(err, livedb.ErrCorrupt), errors.Is(err, livedb.ErrNotDatabase):
+		errors.Is(err, livedb.ErrCorrupt), errors.Is(err, livedb.ErrNotDatabase), errors.Is(err, inspect.ErrDamaged):
 		return &sentinelError{ErrCorrupt, err}
 	case durable.IsNoSpace(err):
 		return hint(&sentinelError{ErrNoSpace, err}, "free some space, or choose another directory with --dir")

@@ -299,7 +299,7 @@ func (r *recovery) restore(ctx context.Context, from []Backup) error {
 // quick_check. A backup that fails is marked in the catalog.
 func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, err error) {
 	m := r.m
-	a, err := m.openArchive(e)
+	a, err := m.cat.OpenArchive(e)
 	if err != nil {
 		return nil, m.markFailed(ctx, e, err)
 	}

@@ -134,7 +134,7 @@ func (r *restoring) run(ctx context.Context, id string) (err error) {
 			return err
 		}
 	}
-	if r.image, err = m.openArchive(r.backup); err != nil {
+	if r.image, err = m.cat.OpenArchive(r.backup); err != nil {
 		return m.markFailed(ctx, r.backup, err)
 	}
 	defer r.image.Close()

@@ -255,7 +255,7 @@ func (r *restoring) exchange(ctx context.Context, tx *pages.WriteTx, patch *arch
 	if err := r.Plan.saved(r.backup, &safety); err != nil {
 		return err
 	}
-	from, err := m.openArchive(safety)
+	from, err := m.cat.OpenArchive(safety)
 	if err != nil {
 		return fmt.Errorf("restore: safety backup: %w", err)
 	}

@@ -60,7 +60,7 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 		return RestorePlan{}, hint(&sentinelError{ErrCorrupt, fmt.Errorf("backup %s failed its proof: %s", e.ID, e.Verification.Detail)},
 			"choose another backup, or verify this one again")
 	}
-	r, err := m.openArchive(e)
+	r, err := m.cat.OpenArchive(e)
 	if err != nil {
 		return RestorePlan{}, err
 	}

@@ -252,7 +252,7 @@ func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
 	}
 	f.count(all)
 	if f.latest != nil {
-		f.archive = present(*f.latest, m.cat.Path(*f.latest))
+		f.archive = m.cat.Present(*f.latest)
 	}
 	if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil {
 		_, f.covered = m.covering(fingerprint)

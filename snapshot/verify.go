@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
@@ -88,7 +87,7 @@ func confirmed(damage error, proof func() (Report, error)) error {
 // image inside, unless that was judged before: then a sound one gives the zero Report.
 func (m *Manager) prove(ctx context.Context, e Backup, level Level) (Report, error) {
 	read := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: e.DatabaseBytes})
-	r, err := m.openArchive(e)
+	r, err := m.cat.OpenArchive(e)
 	if err != nil {
 		return damagedReport(m.cat.Path(e), level, err)
 	}
@@ -125,7 +124,7 @@ func (m *Manager) markFailed(ctx context.Context, e Backup, err error) error {
 		return err
 	}
 	doubt := confirmed(err, func() (Report, error) {
-		r, err := m.openArchive(e)
+		r, err := m.cat.OpenArchive(e)
 		if err == nil {
 			err = errors.Join(r.Verify(ctx, archive.CopyOptions{Workers: m.cfg.workers()}), r.Close())
 		}
@@ -149,22 +148,6 @@ func damagedReport(path string, level integrity.Level, err error) (Report, error
 	at := integrity.LevelHeader
 	return Report{Path: path, Verdict: integrity.Corrupt, Level: level, FailedAt: &at,
 		Findings: []integrity.Finding{{Code: integrity.CodeArchive, Message: err.Error()}}}, nil
-}
-
-// openArchive opens a backup's file and ties it to its entry by the image digest.
-func (m *Manager) openArchive(e Backup) (*archive.Reader, error) {
-	r, err := archive.Open(m.cat.Path(e))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, hint(fmt.Errorf("backup %s: its file has gone: %w", e.ID, ErrNotFound), "run rebuild, or choose another backup from list")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("backup %s: %w", e.ID, err)
-	}
-	if got := r.Info().ImageBLAKE3; got != e.ImageBLAKE3 {
-		r.Close()
-		return nil, fmt.Errorf("backup %s: %w: the archive's image digest %s is not the catalog's %s", e.ID, archive.ErrDamaged, got, e.ImageBLAKE3)
-	}
-	return r, nil
 }
 
 // remember keeps a verification in the catalog and in e, with what else follows from
@@ -227,7 +210,7 @@ func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
 // rehearse restores e to a scratch file and judges it there.
 func (m *Manager) rehearse(ctx context.Context, e Backup) (_ Report, err error) {
 	meter := m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseUnpack, Total: e.DatabaseBytes})
-	r, err := m.openArchive(e)
+	r, err := m.cat.OpenArchive(e)
 	if err != nil {
 		return damagedReport(m.cat.Path(e), integrity.LevelFull, err)
 	}

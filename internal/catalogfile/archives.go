@@ -1,0 +1,79 @@
+package catalogfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/message"
+)
+
+// OpenArchive opens the archive of e and ties it to its entry by the image digest.
+// Errors: ErrNotFound, archive.ErrDamaged and the others of package archive.
+func (c *Catalog) OpenArchive(e catalog.Entry) (*archive.Reader, error) {
+	r, err := archive.Open(c.Path(e))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, message.WithHint(fmt.Errorf("backup %s: its file has gone: %w", e.ID, ErrNotFound), "run rebuild, or choose another backup from list")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("backup %s: %w", e.ID, err)
+	}
+	if got := r.Info().ImageBLAKE3; got != e.ImageBLAKE3 {
+		return nil, errors.Join(fmt.Errorf("backup %s: %w: the archive's image digest %s is not the catalog's %s",
+			e.ID, archive.ErrDamaged, got, e.ImageBLAKE3), r.Close())
+	}
+	return r, nil
+}
+
+// ErrArchiveGone: there is no archive, or another one.
+var ErrArchiveGone = errors.New("is gone or was changed")
+
+// Present returns nil where the archive of e is there, of its size. Errors:
+// ErrArchiveGone, and others where it could not be looked at.
+func (c *Catalog) Present(e catalog.Entry) error {
+	st, err := os.Lstat(c.Path(e))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && (!st.Mode().IsRegular() || st.Size() != e.ArchiveBytes):
+		return ErrArchiveGone
+	case err != nil:
+		return fmt.Errorf("could not be looked at: %w", err)
+	}
+	return nil
+}
+
+// PageSeed returns the seed of the page digests of this directory's archives, and keeps
+// it. The first backup makes it; where the catalog lost it, it comes from the newest
+// readable archive.
+func (c *Catalog) PageSeed(ctx context.Context) (seed archive.Seed, err error) {
+	state, err := c.State()
+	if err != nil {
+		return seed, err
+	}
+	if seed, err = archive.ParseSeed(state.PageSeed); err == nil {
+		return seed, nil
+	}
+	entries, err := c.All() // newest first
+	if err != nil {
+		return seed, err
+	}
+	seed = archive.NewSeed()
+	for e := range entries {
+		if r, err := c.OpenArchive(e); err == nil {
+			seed = r.Seed()
+			r.Close() // it was only read
+			break
+		}
+	}
+	err = c.Update(ctx, func(tx *Tx) error {
+		if first, err := archive.ParseSeed(tx.State().PageSeed); err == nil {
+			seed = first // another process was faster
+		}
+		tx.State().PageSeed = seed.String()
+		return nil
+	})
+	return seed, err
+}

@@ -1,0 +1,123 @@
+// Package inspect shows the image of a database to SQLite where it is: pages are read as
+// they are asked for, nothing is unpacked, and nothing can be written.
+package inspect
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	modernc "modernc.org/sqlite"
+	"modernc.org/sqlite/vfs"
+)
+
+// ErrDamaged: SQLite calls the image damaged.
+var ErrDamaged = errors.New("the image is damaged")
+
+// Image is the one file of a read-only file system for SQLite. It remembers the first
+// read that failed: SQLite only says that it could not read.
+type Image struct {
+	pages      io.ReaderAt
+	size       int64
+	at         time.Time
+	fileSystem string // its name
+	files      *vfs.FS
+	failed     func(error)
+
+	mu    sync.Mutex
+	first error
+}
+
+// New shows the size bytes of pages as a database that was last changed at that time.
+// failed is called once, with the first read that fails.
+func New(pages io.ReaderAt, size int64, at time.Time, failed func(error)) (_ *Image, err error) {
+	i := &Image{pages: pages, size: size, at: at, failed: failed}
+	i.fileSystem, i.files, err = vfs.New(imageFS{i})
+	return i, err
+}
+
+// Close ends the file system. The pages are the caller's.
+func (i *Image) Close() error { return i.files.Close() }
+
+// DB opens the image; to close it calls closed.
+func (i *Image) DB(ctx context.Context, closed func() error) (*sql.DB, error) {
+	c := &connector{closed: closed}
+	var err error
+	c.Connector, err = modernc.NewConnector("file:" + imageName + "?mode=ro&immutable=1&vfs=" + i.fileSystem +
+		"&_pragma=query_only(1)&_pragma=trusted_schema(0)")
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	db := sql.OpenDB(c)
+	var objects int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&objects); err != nil && i.size > 0 {
+		return nil, errors.Join(i.explain(err), db.Close())
+	}
+	return db, nil
+}
+
+// connector frees the image with the *sql.DB.
+type connector struct {
+	driver.Connector
+	closed func() error
+}
+
+// Close is called by sql.DB.Close after the last connection.
+func (c *connector) Close() error { return c.closed() }
+
+// explain returns why SQLite ended with err: the read that failed, if one did.
+func (i *Image) explain(err error) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.first != nil {
+		return i.first
+	}
+	return err
+}
+
+// ReadAt reads from the image, and has the first failure reported.
+func (i *Image) ReadAt(b []byte, off int64) (int, error) {
+	n, err := i.pages.ReadAt(b, off)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.first == nil {
+		i.first = err
+		i.failed(err)
+	}
+	return n, err
+}
+
+// imageName is the only file of an imageFS.
+const imageName = "image.db"
+
+// imageFS shows an image as the one file of a read-only file system.
+type imageFS struct{ image *Image }
+
+func (f imageFS) Open(name string) (fs.File, error) {
+	if name != imageName {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return &imageFile{io.NewSectionReader(f.image, 0, f.image.size), f.image.at}, nil
+}
+
+// imageFile is the image, with Read and Seek from the section reader, and its own FileInfo.
+type imageFile struct {
+	*io.SectionReader
+	at time.Time
+}
+
+func (f *imageFile) Stat() (fs.FileInfo, error) { return f, nil }
+func (f *imageFile) Close() error               { return nil }
+func (f *imageFile) Name() string               { return imageName }
+func (f *imageFile) Mode() fs.FileMode          { return 0o400 }
+func (f *imageFile) ModTime() time.Time         { return f.at }
+func (f *imageFile) IsDir() bool                { return false }
+func (f *imageFile) Sys() any                   { return nil }
