@@ -84,6 +84,35 @@ func (s *State) Failed(trigger Trigger, at time.Time, code, message string) {
 	s.LastFailure[trigger] = Outcome{At: at.UTC(), Code: code, Message: message}
 }
 
+// LatestSuccess returns the last success of any trigger.
+func (s State) LatestSuccess() (Outcome, bool) { return latest(s.LastSuccess) }
+
+// LatestFailure returns the last failure of any trigger.
+func (s State) LatestFailure() (Outcome, bool) { return latest(s.LastFailure) }
+
+func latest(all map[Trigger]Outcome) (last Outcome, ok bool) {
+	for _, o := range all {
+		if o.At.After(last.At) {
+			last = o
+		}
+	}
+	return last, !last.At.IsZero()
+}
+
+// Failing returns the failure of the last backup, where no success came after it.
+func (s State) Failing() (failure Outcome, ok bool) {
+	failure, ok = s.LatestFailure()
+	success, any := s.LatestSuccess()
+	return failure, ok && (!any || failure.At.After(success.At))
+}
+
+// StandingFailure is Failing, unless a restore put right what was the database's own fault.
+func (s State) StandingFailure() (failure Outcome, ok bool) {
+	failure, ok = s.Failing()
+	ofDatabase := failure.Code == "missing" || failure.Code == "corrupt"
+	return failure, ok && (!ofDatabase || s.LastRestore == nil || !s.LastRestore.At.After(failure.At))
+}
+
 // Clone returns a copy of s whose maps are its own.
 func (s State) Clone() State {
 	s.LastSuccess = maps.Clone(s.LastSuccess)

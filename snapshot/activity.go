@@ -212,7 +212,7 @@ func (m *Manager) History(days int) ([]Day, error) {
 // historyFacts is what the days are judged by, as it is now.
 func historyFacts(m *Manager) (activity.Facts, error) {
 	f := activity.Facts{Now: m.now(), Slack: grace + m.cfg.Jitter}
-	state, err := m.cat.State()
+	backups, state, err := m.cat.Read()
 	if err != nil {
 		return f, err
 	}
@@ -225,11 +225,10 @@ func historyFacts(m *Manager) (activity.Facts, error) {
 			f.Covered = b.ID
 		}
 	}
-	backups, err := m.cat.Entries()
 	for _, b := range backups {
 		if b.Verification.State != catalog.Failed {
 			f.Stored = append(f.Stored, activity.Stored{ID: b.ID, CreatedAt: b.CreatedAt, DatabaseBytes: b.DatabaseBytes, ArchiveBytes: b.ArchiveBytes})
 		}
 	}
-	return f, err
+	return f, nil
 }

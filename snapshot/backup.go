@@ -165,7 +165,7 @@ func (b *backing) refuseEmptied(snap *pages.Snapshot) error {
 	if snap.Info().PageCount > 0 {
 		return nil
 	}
-	all, err := b.m.candidates()
+	all, err := b.m.cat.Candidates()
 	if err != nil || len(all) == 0 {
 		return err
 	}
@@ -197,7 +197,7 @@ func (b *backing) store(ctx context.Context, snap *pages.Snapshot) (Backup, erro
 // sameImage recognises that the image just staged is the head's, byte for byte:
 // that backup then covers the database, and nothing is stored twice.
 func (b *backing) sameImage(ctx context.Context) (Backup, bool, error) {
-	head, err := b.m.head()
+	head, err := b.m.cat.Head()
 	if errors.Is(err, catalogfile.ErrNotFound) || err == nil && head.ImageBLAKE3 != b.info.ImageBLAKE3 {
 		return Backup{}, false, nil
 	}
@@ -231,10 +231,8 @@ func (b *backing) unchanged(ctx context.Context, e Backup) error {
 	}
 	m.ev.emit(ctx, Event{Type: EventUnchanged, Operation: OpBackup, Trigger: string(b.req.Trigger), Backup: e.ID,
 		Message: "database unchanged since " + e.ID, result: e.Public()})
-	if f, failed := newest(state.LastFailure); failed {
-		if ok, any := newest(state.LastSuccess); !any || f.At.After(ok.At) {
-			m.mem.update("success", func(s *catalog.State) { s.Succeeded(b.req.Trigger, m.now()) })
-		}
+	if _, failing := state.Failing(); failing {
+		m.mem.update("success", func(s *catalog.State) { s.Succeeded(b.req.Trigger, m.now()) })
 	}
 	return nil
 }
@@ -310,45 +308,12 @@ func originOf(e Backup) (o origin) {
 	return o
 }
 
-// head returns the verified backup that the live database descends from: the
-// one restored last, until a newer backup is taken, else the newest. Right after
-// a restore the newest is the safety backup of the state that was given up.
-func (m *Manager) head() (Backup, error) {
-	latest, err := m.cat.Get("latest")
-	if err != nil {
-		return Backup{}, err
-	}
-	state, err := m.cat.State()
-	if err != nil {
-		return Backup{}, err
-	}
-	if state.LastRestore == nil {
-		return latest, nil
-	}
-	all, err := m.cat.Entries()
-	if err != nil {
-		return Backup{}, err
-	}
-	if nothingSince(state, all) {
-		if b, err := m.cat.Get(state.LastRestore.ID); err == nil && b.Usable() {
-			return b, nil
-		}
-	}
-	return latest, nil
-}
-
 // covering returns the backup that the database descends from if the fingerprint
 // proves that it has not changed since.
 func (m *Manager) covering(fingerprint livedb.Fingerprint) (Backup, bool) {
-	b, err := m.head()
+	b, err := m.cat.Head()
 	if err != nil || !originOf(b).Unchanged(fingerprint) || m.cat.Present(b) != nil {
 		return Backup{}, false
 	}
 	return b, true
-}
-
-// nothingSince reports whether there was a restore, and no backup since; all are the
-// backups, newest first.
-func nothingSince(state catalog.State, all []Backup) bool {
-	return state.LastRestore != nil && len(all) > 0 && all[0].ID == state.LastRestore.Newest
 }

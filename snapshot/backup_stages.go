@@ -114,7 +114,11 @@ func copyFile(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, progr
 // stage compresses the image into a temporary file and proves what was stored.
 func (b *backing) stage(ctx context.Context) (err error) {
 	m := b.m
-	if err := durable.Preflight(m.cfg.Dir, archiveEstimate(m.cat, b.live.Bytes())); err != nil {
+	latest, err := m.cat.Latest()
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	if err := durable.Preflight(m.cfg.Dir, catalog.ArchiveSize(b.live.Bytes(), latest)); err != nil {
 		b.startCheck(ctx, func() {}) // damage is worse news than a full disk
 		if verdict := b.verdict(); isDamage(verdict) {
 			return verdict
@@ -278,12 +282,4 @@ func (b *backing) close() error {
 // phase announces a phase and returns its meter.
 func (b *backing) phase(ctx context.Context, name Phase, total int64) func(int64) {
 	return b.m.progress(ctx, Event{Operation: OpBackup, Trigger: string(b.req.Trigger), Phase: name, Total: total})
-}
-
-// archiveEstimate guesses the stored size of an image from the newest backup's ratio.
-func archiveEstimate(cat *catalogfile.Catalog, image int64) int64 {
-	if b, err := cat.Get("latest"); err == nil && b.DatabaseBytes > 0 {
-		return int64(float64(image) * min(1, 1.2*float64(b.ArchiveBytes)/float64(b.DatabaseBytes)))
-	}
-	return image / 2
 }

@@ -104,16 +104,12 @@ func (m *Manager) Rebuild(ctx context.Context) (Changes, error) {
 // the other one's. A database that was moved takes its backups along: its old
 // path names nothing any more.
 func (c *Config) checkOwner(cat *catalogfile.Catalog) error {
-	state, err := cat.State()
-	if err != nil {
-		return err
-	}
-	all, err := cat.All()
+	all, state, err := cat.Read()
 	if err != nil {
 		return err
 	}
 	other := ""
-	for e := range all {
+	for _, e := range all {
 		if !strings.HasPrefix(e.File, c.base()+"_backup_") {
 			other = "of another database, such as " + e.File
 			break

@@ -23,13 +23,9 @@ func (m *Manager) endInterrupted() {
 	if err != nil || !ok {
 		return // a log that cannot be read is reported when it is written
 	}
-	state, err := m.cat.State()
+	backups, state, err := m.cat.Read()
 	if err != nil || state.Restoring != nil {
 		return // whether that restore was committed is not known yet
-	}
-	backups, err := m.cat.Entries()
-	if err != nil {
-		return
 	}
 	i := interrupted{op, m.cfg.Database, state, backups}
 	end := i.end()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
-	"maps"
 	"strings"
 	"time"
 
@@ -36,16 +35,20 @@ type facts struct {
 	latest   *Backup // the newest verified one; nil for none
 	archive  error   // why its archive cannot be used; nil where it is as it was stored
 	restored *Backup // the one that was restored last, where it is still there
+	drilled  *Backup // the one of the last drill, where it is still there
 	undo     *Backup // the verified one of what that replaced
 }
 
 // count takes the backups, newest first.
 func (f *facts) count(all iter.Seq[Backup]) {
-	last := f.state.LastRestore
+	last, drill := f.state.LastRestore, f.state.LastDrill
 	for b := range all {
 		f.stored++
 		if f.latest == nil && b.Usable() {
 			f.latest = new(b)
+		}
+		if drill != nil && b.ID == drill.ID {
+			f.drilled = new(b)
 		}
 		if last != nil && b.ID == last.ID {
 			f.restored = new(b)
@@ -60,7 +63,7 @@ func (f *facts) count(all iter.Seq[Backup]) {
 func (f *facts) status() Status {
 	s := Status{
 		Database:  DatabaseStatus{Path: f.path, Bytes: f.databaseBytes, Verdict: f.verdict()},
-		LastDrill: f.state.LastDrill, LastRestore: f.lastRestore(), EstimatedRestoreMS: f.measuredRestore(),
+		LastDrill: f.state.LastDrill, LastRestore: f.lastRestore(), EstimatedRestoreMS: f.restoreTime(),
 	}
 	if f.serving {
 		s.Schedule = f.state.Schedule
@@ -119,7 +122,7 @@ func (f *facts) why() (code Why, reason string) {
 	case (verdict == integrity.Missing || verdict == integrity.Empty) && f.latest.DatabaseBytes > 0:
 		return WhyMissing, fmt.Sprintf("the database is %s; the newest backup was taken %s", verdict, taken)
 	}
-	if failure, ok := standingFailure(f.state); ok {
+	if failure, ok := f.state.StandingFailure(); ok {
 		return WhyFailed, "the last backup failed: " + strings.TrimPrefix(failure.Message, "backup: ")
 	}
 	if f.covered {
@@ -155,15 +158,19 @@ func (f *facts) lastRestore() *LastRestore {
 	return last
 }
 
-// measuredRestore is how many milliseconds putting the newest verified backup back takes,
-// by the last restore, where that is newer than the last drill; else nil.
-func (f *facts) measuredRestore() *int64 {
+// restoreTime is how many milliseconds putting the newest verified backup back takes: by
+// the last restore where that is newer than the last drill, else by that; nil without either.
+func (f *facts) restoreTime() *int64 {
 	drill, restore := f.state.LastDrill, f.state.LastRestore
-	if f.latest == nil || f.restored == nil || restore.DurationMS <= 0 || drill != nil && !drill.At.Before(restore.At) {
+	switch {
+	case f.latest == nil:
 		return nil
+	case f.restored != nil && restore.DurationMS > 0 && (drill == nil || drill.At.Before(restore.At)):
+		return new(max(1, catalog.Measured{Bytes: f.restored.DatabaseBytes, MS: restore.DurationMS}.Scaled(f.latest.DatabaseBytes)))
+	case drill != nil:
+		return new(catalog.RestoreTime(f.latest.DatabaseBytes, f.databaseBytes, f.state, f.drilled, f.latest))
 	}
-	ms := max(1, measured{f.restored.DatabaseBytes, restore.DurationMS}.scaled(f.latest.DatabaseBytes))
-	return &ms
+	return nil
 }
 
 // worse returns the probe's verdict, unless the last deeper look found damage
@@ -174,40 +181,15 @@ func worse(probe integrity.Verdict, state catalog.State) *integrity.Verdict {
 	if c := state.LastCheck; c != nil {
 		last, at = integrity.Verdict(c.Verdict), c.At
 	}
-	if f, ok := newest(state.LastFailure); ok && f.Code == "corrupt" && f.At.After(at) {
+	if f, ok := state.LatestFailure(); ok && f.Code == "corrupt" && f.At.After(at) {
 		last, at = integrity.Corrupt, f.At
 	}
 	// A backup's success speaks for the structure, not for the application's rules.
-	if s, ok := newest(state.LastSuccess); ok && s.At.After(at) && last != integrity.Violations {
+	if s, ok := state.LatestSuccess(); ok && s.At.After(at) && last != integrity.Violations {
 		return &probe
 	}
 	if probe == integrity.Healthy && last != "" && last != integrity.Missing && last != integrity.Empty {
 		return &last
 	}
 	return &probe
-}
-
-// newest returns the latest outcome of any trigger.
-func newest(all map[catalog.Trigger]catalog.Outcome) (catalog.Outcome, bool) {
-	var last catalog.Outcome
-	for o := range maps.Values(all) {
-		if o.At.After(last.At) {
-			last = o
-		}
-	}
-	return last, !last.At.IsZero()
-}
-
-// standingFailure returns the failure of the last backup, unless one succeeded since, or
-// a restore put right what was the database's own fault.
-func standingFailure(state catalog.State) (failure catalog.Outcome, ok bool) {
-	failure, failed := newest(state.LastFailure)
-	if !failed {
-		return failure, false
-	}
-	if success, any := newest(state.LastSuccess); any && !failure.At.After(success.At) {
-		return failure, false
-	}
-	ofDatabase := failure.Code == "missing" || failure.Code == "corrupt"
-	return failure, !ofDatabase || state.LastRestore == nil || !state.LastRestore.At.After(failure.At)
 }

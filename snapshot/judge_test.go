@@ -91,7 +91,7 @@ func TestFactsOfTheLastRestore(t *testing.T) {
 		t.Errorf("twice the bytes take %v", ms)
 	}
 	f.state.LastDrill.At = at.Add(time.Hour)
-	if ms := f.measuredRestore(); ms != nil {
-		t.Errorf("a newer drill says it: %v", *ms)
+	if ms := f.restoreTime(); ms == nil || *ms == 2000 {
+		t.Errorf("a newer drill says it: %v", ms)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -167,7 +166,7 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	if report.Verdict == integrity.Healthy || report.Verdict == integrity.Violations {
 		return f, nil
 	}
-	if f.candidates, err = r.m.candidates(); err != nil {
+	if f.candidates, err = r.m.cat.Candidates(); err != nil {
 		return f, err
 	}
 	f.repair.hope = report.Repairable()
@@ -388,41 +387,13 @@ func (r *recovery) swap(ctx context.Context, s swap.Swap) error {
 	return nil
 }
 
-// candidates returns the backups that recovery may try, newest first; before
-// them the one restored last, where nothing was backed up since. Backups
-// whose proof failed are out; those not yet proven (after a rebuild) are in,
-// because recovery proves each itself. An image without pages restores nothing.
-func (m *Manager) candidates() ([]Backup, error) {
-	all, err := m.cat.Entries()
-	if err != nil {
-		return nil, fmt.Errorf("backups: %w", err)
-	}
-	state, err := m.cat.State()
-	if err != nil {
-		return nil, fmt.Errorf("backups: %w", err)
-	}
-	var usable []Backup
-	for _, e := range all {
-		if e.Verification.State != catalog.Failed && e.DatabaseBytes > 0 && e.Accepted() {
-			usable = append(usable, e)
-		}
-	}
-	if nothingSince(state, all) {
-		if i := slices.IndexFunc(usable, func(e Backup) bool { return e.ID == state.LastRestore.ID }); i > 0 {
-			restored := usable[i]
-			usable = slices.Insert(slices.Delete(usable, i, i+1), 0, restored)
-		}
-	}
-	return usable, nil
-}
-
 // recoveryFor is the plan that Status shows for a damaged or missing database, from
 // the findings of the last check, without trying a repair. nil where nothing is wrong.
 func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, probe Report, state catalog.State) *RecoveryPlan {
 	if verdict == nil || *verdict == integrity.Healthy || *verdict == integrity.Violations {
 		return nil
 	}
-	usable, err := m.candidates()
+	usable, err := m.cat.Candidates()
 	if err != nil {
 		return nil // Status fails for the same reason
 	}

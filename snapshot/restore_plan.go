@@ -10,7 +10,6 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 )
@@ -65,11 +64,7 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 		return RestorePlan{}, err
 	}
 	r.Close() // it was only read
-	state, err := m.cat.State()
-	if err != nil {
-		return RestorePlan{}, err
-	}
-	all, err := m.cat.Entries()
+	all, state, err := m.cat.Read()
 	if err != nil {
 		return RestorePlan{}, err
 	}
@@ -96,17 +91,19 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 		p.SafetyBackup = !damaged
 	}
 	if !p.SafetyBackup || !holdsImage(all, e, fingerprint) {
-		since := takenAt(all, e, now)
+		since := catalog.TakenAt(all, e, now)
 		p.LosesSince, p.LosesSeconds = &since, int64(max(0, now.Sub(since))/time.Second)
 	}
+	f := facts{state: state}
+	f.count(slices.Values(all))
 	live := int64(0) // bytes to be saved
 	if p.SafetyBackup {
 		live = max(fingerprint.Main.Size, fingerprint.WAL.Size)
-		if err := durable.Preflight(m.cfg.Dir, archiveEstimate(m.cat, live)); err != nil {
+		if err := durable.Preflight(m.cfg.Dir, catalog.ArchiveSize(live, f.latest)); err != nil {
 			return RestorePlan{}, fmt.Errorf("safety backup: %w", err)
 		}
 	}
-	p.EstimatedMS = restoreTime(m.cat, e, live, state)
+	p.EstimatedMS = catalog.RestoreTime(e.DatabaseBytes, live, state, f.drilled, f.latest)
 	return p, nil
 }
 
@@ -140,62 +137,6 @@ func holdsImage(all []Backup, e Backup, fingerprint livedb.Fingerprint) bool {
 	})
 }
 
-// takenAt is a time after which nothing is in e for sure. That is e's own date,
-// unless the order of the backups, newest first, contradicts it: then a clock was wrong,
-// and only the date of an earlier backup can be relied on, or none.
-func takenAt(all []Backup, e Backup, now time.Time) time.Time {
-	latest := now // that e can have been taken
-	for _, b := range all {
-		if b.Seq > e.Seq && b.CreatedAt.Before(latest) {
-			latest = b.CreatedAt
-		} else if b.Seq <= e.Seq && !b.CreatedAt.After(latest) {
-			return b.CreatedAt.UTC()
-		}
-	}
-	return time.Unix(0, 0).UTC()
-}
-
-const (
-	// restoreRate, in bytes a second, is for where nothing was measured yet: each part
-	// of a restore is faster on a modest machine.
-	restoreRate = 400e6
-	// measurable is the size in bytes from which on the time that something took says
-	// more about its size than about what every operation takes.
-	measurable = 16 << 20
-	// leastTime, in milliseconds, is for locks, syncing and looking at the result.
-	leastTime = 100
-)
-
-// restoreTime guesses how many milliseconds a restore of e takes with the saving of
-// live bytes before it: by the last drill and the newest backup, where there are any.
-func restoreTime(cat *catalogfile.Catalog, e Backup, live int64, state catalog.State) int64 {
-	var drilled, saved measured
-	if d := state.LastDrill; d != nil {
-		if b, err := cat.Get(d.ID); err == nil {
-			drilled = measured{b.DatabaseBytes, d.DurationMS}
-		}
-	}
-	if b, err := cat.Get("latest"); err == nil {
-		saved = measured{b.DatabaseBytes, b.DurationMS}
-	}
-	ms := drilled.scaled(e.DatabaseBytes)
-	if live > 0 {
-		ms += saved.scaled(live)
-	}
-	return max(leastTime, ms)
-}
-
-// measured is how long something took; the zero value is nothing known.
-type measured struct{ bytes, ms int64 }
-
-// scaled is how many milliseconds it will take for that many bytes.
-func (t measured) scaled(bytes int64) int64 {
-	if t.ms > 0 && t.bytes >= measurable {
-		return int64(float64(t.ms) * float64(bytes) / float64(t.bytes))
-	}
-	return max(t.ms, int64(float64(bytes)/restoreRate*1000))
-}
-
 // PlanHolds returns [ErrStale] where p is no longer true. A restore asks that again,
 // when nothing can change any more.
 func (m *Manager) PlanHolds(p RestorePlan) error {
@@ -212,11 +153,7 @@ func (m *Manager) holds(p *RestorePlan, e Backup) error {
 	if p == nil {
 		return nil
 	}
-	state, err := m.cat.State()
-	if err != nil {
-		return fmt.Errorf("restore: %w", err)
-	}
-	all, err := m.cat.Entries()
+	all, state, err := m.cat.Read()
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}

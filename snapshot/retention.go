@@ -18,11 +18,7 @@ func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan prune: %w", err)
 	}
-	entries, err := m.cat.Entries()
-	if err != nil {
-		return nil, fmt.Errorf("plan prune: %w", err)
-	}
-	state, err := m.cat.State()
+	entries, state, err := m.cat.Read()
 	if err != nil {
 		return nil, fmt.Errorf("plan prune: %w", err)
 	}

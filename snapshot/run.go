@@ -182,7 +182,7 @@ func (r *runner) notCreatedYet() bool {
 	if _, err := os.Stat(r.m.cfg.Database); !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
-	had, err := r.m.candidates()
+	had, err := r.m.cat.Candidates()
 	return err == nil && len(had) == 0
 }
 

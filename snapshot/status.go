@@ -219,10 +219,6 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	}
 	s := f.status()
 	s.Recovery = m.recoveryFor(ctx, s.Database.Verdict, f.probe, f.state)
-	if f.latest != nil && s.EstimatedRestoreMS == nil && f.state.LastDrill != nil {
-		ms := restoreTime(m.cat, *f.latest, f.databaseBytes, f.state)
-		s.EstimatedRestoreMS = &ms
-	}
 	if free, err := durable.FreeSpace(m.cfg.Dir); err == nil {
 		s.FreeBytes = &free
 	}

@@ -90,19 +90,49 @@ func (c *Catalog) Entries() ([]catalog.Entry, error) {
 	return doc.newestFirst(), nil
 }
 
+// Read returns all backups, newest first, and what is remembered next to them then.
+func (c *Catalog) Read() ([]catalog.Entry, catalog.State, error) {
+	doc, err := c.view()
+	if err != nil {
+		return nil, catalog.State{}, fmt.Errorf("read the catalog: %w", err)
+	}
+	return doc.newestFirst(), doc.state.Clone(), nil
+}
+
+// Head is [catalog.Head] of the catalog. Errors: ErrNotFound.
+func (c *Catalog) Head() (catalog.Entry, error) {
+	doc, err := c.view()
+	if err != nil {
+		return catalog.Entry{}, fmt.Errorf("find the newest backup: %w", err)
+	}
+	if head, ok := catalog.Head(doc.backward(), doc.state); ok {
+		return head, nil
+	}
+	return doc.get(latestID)
+}
+
+// Latest returns the newest verified backup, nil where there is none.
+func (c *Catalog) Latest() (*catalog.Entry, error) {
+	e, err := c.Get(latestID)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return &e, err
+}
+
+// Candidates is [catalog.Candidates] of the catalog.
+func (c *Catalog) Candidates() ([]catalog.Entry, error) {
+	all, state, err := c.Read()
+	return catalog.Candidates(all, state), err
+}
+
 // All is Entries without a copy of them all: the backups as they are now, newest first.
 func (c *Catalog) All() (iter.Seq[catalog.Entry], error) {
 	doc, err := c.view()
 	if err != nil {
 		return nil, fmt.Errorf("list backups: %w", err)
 	}
-	return func(yield func(catalog.Entry) bool) {
-		for i := len(doc.entries) - 1; i >= 0; i-- {
-			if !yield(doc.entries[i]) {
-				return
-			}
-		}
-	}, nil
+	return doc.backward(), nil
 }
 
 // Get returns the backup with that id; "latest" is the newest verified one.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -27,6 +28,17 @@ func (d *document) clone() *document {
 // find returns the index of the entry with exactly that id, or -1.
 func (d *document) find(id string) int {
 	return slices.IndexFunc(d.entries, func(e catalog.Entry) bool { return e.ID == id })
+}
+
+// backward gives the backups, newest first.
+func (d *document) backward() iter.Seq[catalog.Entry] {
+	return func(yield func(catalog.Entry) bool) {
+		for i := len(d.entries) - 1; i >= 0; i-- {
+			if !yield(d.entries[i]) {
+				return
+			}
+		}
+	}
 }
 
 // get resolves id, or "latest".
