@@ -10,6 +10,7 @@ type Changes struct {
 	Rebuilt  bool     // the catalog was rebuilt from the archives
 	Reason   string   // why, when it was not requested
 	SetAside string   // path of the copy of a damaged catalog.json
+	Moved    []string // names that things which were no plain files have now: they were in the place of files of the catalog
 	Pinned   []string // ids of backups pinned because the damaged catalog.json no longer showed whether they were
 
 	Added    []Entry   // archives that had no entry; unverified
@@ -46,6 +47,9 @@ func (ch Changes) Lines() []string {
 	}
 	if ch.SetAside != "" {
 		say("damaged catalog kept as %s; notes that were no longer readable in it are lost", ch.SetAside)
+	}
+	for _, name := range ch.Moved {
+		say("something that is no plain file was in the place of a file of the catalog; it is now %s", name)
 	}
 	if len(ch.Pinned) > 0 {
 		say("pinned, as the damaged catalog no longer shows whether they were; unpin those that need not be kept: %s", strings.Join(ch.Pinned, ", "))
@@ -88,6 +92,7 @@ func (ch *Changes) Add(o Changes) {
 	if o.SetAside != "" {
 		ch.SetAside = o.SetAside
 	}
+	ch.Moved = append(ch.Moved, o.Moved...)
 	ch.Pinned = append(ch.Pinned, o.Pinned...)
 	ch.Added = append(ch.Added, o.Added...)
 	ch.Vanished = append(ch.Vanished, o.Vanished...)

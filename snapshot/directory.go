@@ -73,7 +73,7 @@ func (m *Manager) reconcile(ctx context.Context, lock *catalogfile.Lock) error {
 // reportChanges reports what reconciling or rebuilding did. With reconciled, what an
 // administrator has to see is entered into the activity log as well: no operation says it.
 func (m *Manager) reportChanges(ctx context.Context, ch catalog.Changes, reconciled bool) {
-	lost := ch.Reason != "" || ch.SetAside != "" || len(ch.Vanished) > 0 || len(ch.Resized) > 0
+	lost := ch.Reason != "" || ch.SetAside != "" || len(ch.Moved) > 0 || len(ch.Vanished) > 0 || len(ch.Resized) > 0
 	for _, line := range ch.Lines() {
 		m.ev.emit(ctx, Event{Type: EventReconciled, Message: line, loud: lost || ch.Unsaved != nil || ch.Exposed != ""})
 	}

@@ -158,7 +158,7 @@ func (c *Catalog) file() string { return filepath.Join(c.dir, catalogName) }
 
 // view returns the present catalog, for reading, rebuilding it first if need be.
 func (c *Catalog) view() (*document, error) {
-	doc, err := c.load()
+	doc, err := c.loadPlain()
 	if err == nil || !needsRebuild(err) {
 		return doc, err
 	}
@@ -171,8 +171,11 @@ func (c *Catalog) view() (*document, error) {
 	if errLock != nil {
 		return nil, errors.Join(err, errLock)
 	}
-	doc, err = c.load() // another process may have rebuilt it meanwhile
-	if err != nil && needsRebuild(err) {
+	doc, again := c.load() // another process may have rebuilt it meanwhile
+	if !errors.Is(again, errLost) {
+		err = again // else the first look knows why
+	}
+	if again != nil && needsRebuild(again) {
 		var errSave error
 		if doc, errSave = c.replaceLost(err); errSave != nil {
 			doc, err = c.rebuildInMemory(err, errSave)
@@ -192,11 +195,24 @@ func (c *Catalog) viewLocked() (*document, error) {
 		c.stamp = stamp{}
 	}
 	c.mu.Unlock()
-	doc, err := c.load()
+	doc, err := c.loadPlain()
 	if err != nil && needsRebuild(err) {
 		return c.replaceLost(err)
 	}
 	return doc, err
+}
+
+// loadPlain is load that moves away what is no plain file. The catalog may be in there all the
+// same, at the end of a link: it counts as damaged, and no pin is taken for lost.
+func (c *Catalog) loadPlain() (*document, error) {
+	doc, err := c.load()
+	if !errors.Is(err, ErrUnsafe) {
+		return doc, err
+	}
+	if err := c.moveAway(catalogName); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%s: %w: it was no plain file", c.file(), ErrDamaged)
 }
 
 // errLost: there are archives, but no catalog.json.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,8 +87,15 @@ func (c *Catalog) DeleteIf(ctx context.Context, may func(catalog.Entry) error, i
 func (c *Catalog) link(doc *document, going []catalog.Entry) error {
 	path := filepath.Join(c.dir, c.linkName())
 	target := c.linkTarget(doc, going)
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0 { // a file is the link's other form
+		if err := c.moveAway(c.linkName()); err != nil {
+			return err
+		}
+		info = nil
+	}
 	if target == "" {
-		if _, err := os.Lstat(path); err != nil {
+		if info == nil {
 			return nil // durable.Remove would sync the directory for nothing
 		}
 		return explain(durable.Remove(path))

@@ -86,7 +86,7 @@ func (c *Catalog) LockServe(ctx context.Context) (*Lock, error) {
 func (c *Catalog) ServeRunning() (holder Holder, running bool, err error) {
 	path := filepath.Join(c.dir, serveLock)
 	if err := checkRegular(os.Lstat(path)); errors.Is(err, ErrUnsafe) {
-		return Holder{}, false, fmt.Errorf("ask for a running service: %w", named(path, err))
+		return Holder{}, false, nil // no service has locked that: LockServe moves it away
 	}
 	fl := flock.New(path, flock.SetFlag(os.O_RDONLY|durable.OpenPlain))
 	got, err := fl.TryRLock()
@@ -155,7 +155,9 @@ func (c *Catalog) take(ctx context.Context, name string, wait bool) (*flock.Floc
 	}
 	path := filepath.Join(c.dir, name)
 	if err := checkRegular(os.Lstat(path)); errors.Is(err, ErrUnsafe) {
-		return nil, named(path, err)
+		if err := c.moveAway(name); err != nil {
+			return nil, err
+		}
 	}
 	fl := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|durable.OpenPlain), flock.SetPermissions(0o600))
 	for {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,11 +92,7 @@ func (c *Catalog) NewFile(kind catalog.Kind, at time.Time) (id, path string, err
 		return "", "", fmt.Errorf("name a backup: the clock says year %d; set it right", at.Year())
 	}
 	stem := fmt.Sprintf("%s_backup_%s_%s", c.base, strings.ToUpper(string(kind)), at.Format(timeLayout))
-	for n := 1; n <= maxSuffix; n++ {
-		id := stem
-		if n > 1 {
-			id = fmt.Sprintf("%s_%d", stem, n)
-		}
+	for id := range numbered(stem) {
 		if doc.find(id) >= 0 {
 			continue
 		}
@@ -109,4 +106,31 @@ func (c *Catalog) NewFile(kind catalog.Kind, at time.Time) (id, path string, err
 		}
 	}
 	return "", "", fmt.Errorf("name a backup: %d of them began in the second %s already", maxSuffix, at.Format(time.RFC3339))
+}
+
+// numbered gives stem, stem_2, stem_3 and so on, up to maxSuffix.
+func numbered(stem string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for n := 1; n <= maxSuffix; n++ {
+			name := stem
+			if n > 1 {
+				name = fmt.Sprintf("%s_%d", stem, n)
+			}
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// freeName returns the first of the numbered names that the directory does not hold.
+func (c *Catalog) freeName(stem string) (string, error) {
+	for name := range numbered(stem) {
+		if _, err := os.Lstat(filepath.Join(c.dir, name)); errors.Is(err, fs.ErrNotExist) {
+			return name, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("too many files %s_N: remove some", stem)
 }

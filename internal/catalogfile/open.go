@@ -1,13 +1,17 @@
 package catalogfile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/gofrs/flock"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/internal/durable"
 )
 
@@ -28,6 +32,36 @@ func checkRegular(info fs.FileInfo, err error) error {
 		return fmt.Errorf("%w: it is not a regular file; move it away", ErrUnsafe)
 	}
 	return err
+}
+
+// guardWait bounds the wait for another process that moves something away.
+const guardWait = 5 * time.Second
+
+// moveAway renames what is in the place of a file of the catalog and is no regular file, so
+// that nothing which somebody puts there stops backups. A lock on the directory itself keeps two
+// processes from moving each other's new file. Errors: ErrUnsafe, where it cannot be done.
+func (c *Catalog) moveAway(name string) error {
+	path := filepath.Join(c.dir, name)
+	refused := func(why error) error { return errors.Join(named(path, checkRegular(os.Lstat(path))), explain(why)) }
+	guard := flock.New(c.dir, flock.SetFlag(os.O_RDONLY))
+	ctx, cancel := context.WithTimeout(context.Background(), guardWait)
+	defer cancel()
+	if _, err := guard.TryLockContext(ctx, retryLock); err != nil {
+		return refused(err)
+	}
+	defer guard.Close()
+	if err := checkRegular(os.Lstat(path)); !errors.Is(err, ErrUnsafe) {
+		return nil // another process was faster
+	}
+	to, err := c.freeName(name + ".replaced-" + c.now().UTC().Format(timeLayout))
+	if err == nil {
+		err = durable.Rename(path, filepath.Join(c.dir, to))
+	}
+	if err != nil {
+		return refused(err)
+	}
+	c.remember(catalog.Changes{Moved: []string{to}})
+	return nil
 }
 
 // named says which file an ErrUnsafe is about; errors of the system say it themselves.

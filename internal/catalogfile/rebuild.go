@@ -247,6 +247,9 @@ func (c *Catalog) salvageFile() (*document, error) {
 // it is replaced, so that a crash in between loses nothing.
 func (c *Catalog) setAside() (string, error) {
 	f, err := openRegular(c.file(), os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil // moved away
+	}
 	if err != nil {
 		return "", err
 	}
@@ -256,11 +259,15 @@ func (c *Catalog) setAside() (string, error) {
 		return "", err
 	}
 	stem := catalogName + ".damaged-" + c.now().UTC().Format(timeLayout)
-	for n := 1; n <= maxSuffix; n++ {
-		name := stem
-		if n > 1 {
-			name = fmt.Sprintf("%s_%d", stem, n)
+	if info.Size() > maxCatalog { // no catalog of ours, and perhaps more than the disk has room for twice
+		name, err := c.freeName(stem)
+		path := filepath.Join(c.dir, name)
+		if err == nil {
+			err = durable.Rename(c.file(), path)
 		}
+		return path, err
+	}
+	for name := range numbered(stem) {
 		path := filepath.Join(c.dir, name)
 		if same, err := sameText(f, info.Size(), path); err != nil || same {
 			return path, err

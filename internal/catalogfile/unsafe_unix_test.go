@@ -46,8 +46,24 @@ func soon(t *testing.T, what string, fn func() error) error {
 	}
 }
 
+// movedAway fails unless there is a plain file at path, and what was there before is kept and reported.
+func movedAway(t *testing.T, c *catalogfile.Catalog, path string) {
+	t.Helper()
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("%s: %v, %v", path, info, err)
+	}
+	ch := c.TakeChanges()
+	if len(ch.Moved) != 1 || !strings.HasPrefix(ch.Moved[0], filepath.Base(path)+".replaced-") || !strings.Contains(strings.Join(ch.Lines(), "\n"), ch.Moved[0]) {
+		t.Errorf("%s: not reported: %v", path, ch.Lines())
+		return
+	}
+	if info, err := os.Lstat(filepath.Join(c.Dir(), ch.Moved[0])); err != nil || info.Mode().IsRegular() {
+		t.Errorf("%s: not kept: %v, %v", path, info, err)
+	}
+}
+
 // Lost: a file of root's, truncated or overwritten through a link that another user
-// put in a lock file's place; or a program that hangs on a pipe there.
+// put in a lock file's place; or a program that hangs on a pipe there, or does nothing more.
 func TestPlantedLockFiles(t *testing.T) {
 	for kind, plant := range planted(t) {
 		for _, name := range []string{".snapd.lock", ".snapd-serve.lock", ".catalog.lock"} {
@@ -67,13 +83,12 @@ func TestPlantedLockFiles(t *testing.T) {
 					return err
 				},
 				".snapd-serve.lock": func() error {
+					if holder, running, err := c.ServeRunning(); running || err != nil {
+						t.Errorf("asking for a service: %v, %v", holder, err)
+					}
 					lock, err := c.LockServe(t.Context())
 					if err == nil {
 						err = lock.Unlock()
-					}
-					_, _, asked := c.ServeRunning()
-					if !errors.Is(asked, catalogfile.ErrUnsafe) {
-						t.Errorf("asking for a service: %v", asked)
 					}
 					return err
 				},
@@ -84,9 +99,10 @@ func TestPlantedLockFiles(t *testing.T) {
 				if what != name {
 					continue
 				}
-				if err := soon(t, kind+" "+name, fn); !errors.Is(err, catalogfile.ErrUnsafe) || !strings.Contains(err.Error(), name) {
+				if err := soon(t, kind+" "+name, fn); err != nil {
 					t.Errorf("%s for %s: %v", kind, name, err)
 				}
+				movedAway(t, c, path)
 			}
 		}
 	}
@@ -111,28 +127,39 @@ func TestLockFileReplacedWhileHeld(t *testing.T) {
 	}
 }
 
-// Lost: a program that hangs on a pipe named catalog.json, or takes for its
-// catalog, and keeps a copy of, any file that a link points to.
+// Lost: a program that hangs on a pipe named catalog.json, or does nothing more, or takes for its
+// catalog, and keeps a copy of, any file that a link points to; or a pin, where the link was to the catalog.
 func TestPlantedCatalog(t *testing.T) {
 	for kind, plant := range planted(t) {
-		dir := t.TempDir()
-		path := filepath.Join(dir, "catalog.json")
-		used := open(t, dir)
-		backup(t, used, catalog.Auto, catalog.Verified, start)
-		if err := errors.Join(os.Remove(path), plant(path)); err != nil {
-			t.Fatal(err)
-		}
-		for what, fn := range map[string]func() error{
-			"open":    func() error { _, err := catalogfile.Open(dir, "data"); return err },
-			"entries": func() error { _, err := used.Entries(); return err },
-			"rebuild": func() error { _, err := used.Rebuild(context.Background()); return err },
+		for what, fn := range map[string]func(c *catalogfile.Catalog) error{
+			"entries": func(c *catalogfile.Catalog) error { _, err := c.Entries(); return err },
+			"update": func(c *catalogfile.Catalog) error {
+				return c.Update(context.Background(), func(*catalogfile.Tx) error { return nil })
+			},
+			"reconcile": func(c *catalogfile.Catalog) error { return c.LinkLatest() },
 		} {
-			if err := soon(t, kind+" "+what, fn); !errors.Is(err, catalogfile.ErrUnsafe) || !strings.Contains(err.Error(), "catalog.json") {
-				t.Errorf("%s, %s: %v", kind, what, err)
+			for _, used := range []bool{true, false} {
+				dir := t.TempDir()
+				path := filepath.Join(dir, "catalog.json")
+				c := open(t, dir)
+				e := backup(t, c, catalog.Auto, catalog.Verified, start)
+				if err := errors.Join(os.Remove(path), plant(path)); err != nil {
+					t.Fatal(err)
+				}
+				if !used {
+					err := soon(t, kind+" open", func() (err error) { c, err = catalogfile.Open(dir, "data"); return err })
+					if err != nil {
+						t.Fatalf("%s, open: %v", kind, err)
+					}
+				}
+				if err := soon(t, kind+" "+what, func() error { return fn(c) }); err != nil {
+					t.Errorf("%s, %s: %v", kind, what, err)
+				}
+				movedAway(t, c, path)
+				if e := get(t, c, e.ID); e.Pinned == used {
+					t.Errorf("%s, %s: %+v", kind, what, e)
+				}
 			}
-		}
-		if _, err := os.Lstat(path); err != nil {
-			t.Error(err)
 		}
 	}
 }
