@@ -168,6 +168,9 @@ func (a *app) result(doc any, human func(w io.Writer)) error {
 	return nil
 }
 
+// listed is a list for a JSON document, in which none is [] and not null.
+func listed[T any](list []T) []T { return append([]T{}, list...) }
+
 // encodeIndented writes doc in the form of all results.
 func encodeIndented(w io.Writer, doc any) error {
 	enc := json.NewEncoder(w)

@@ -16,13 +16,9 @@ type backupCmd struct {
 	retention
 }
 
-func (c *backupCmd) run(ctx context.Context, a *app) error {
+func (c *backupCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	if len(c.Note) > snapshot.MaxNote {
 		return &usageError{fmt.Sprintf("the note has %d bytes; at most %d fit", len(c.Note), snapshot.MaxNote), "shorten it"}
-	}
-	m, err := a.open(ctx, c.follow)
-	if err != nil {
-		return err
 	}
 	req := snapshot.Manual(c.Note)
 	if c.Auto {

@@ -3,10 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 
@@ -14,11 +12,10 @@ import (
 	"example.com/snapd/internal/message"
 )
 
-// Widths in characters: a longer path shifts its own line, not all
-// others; a longer message is cut and stands whole below the table.
 const (
-	maxPathColumn = 60
-	maxFirst      = 70
+	// maxFirst is the width of the table's findings in characters: a longer message is
+	// cut and printed whole below the table.
+	maxFirst = 70
 	// maxListed is how many findings of one of several files are printed.
 	maxListed = 10
 )
@@ -26,12 +23,13 @@ const (
 // printChecks writes a line for each file, then the findings that do not fit in
 // one, and last how many there are of each verdict.
 func printChecks(w io.Writer, all []checked, took time.Duration) {
-	rows := [][]string{{"PATH", "VERDICT", "LEVEL", "FAILED AT", "TIME", "FINDING"}}
-	for _, c := range all {
-		first, _ := c.first()
-		rows = append(rows, []string{visible(c.path), c.verdict(), c.level.String(), c.failedAt(), duration(c.took), first})
-	}
-	columns(w, rows)
+	table(w, func(row func(...string)) {
+		row("PATH", "VERDICT", "LEVEL", "FAILED AT", "TIME", "FINDING")
+		for _, c := range all {
+			first, _ := c.first()
+			row(visible(c.path), c.verdict(), c.level.String(), c.failedAt(), duration(c.took), first)
+		}
+	})
 	for _, c := range all {
 		if _, whole := c.first(); whole {
 			continue
@@ -123,45 +121,4 @@ func countVerdicts(all []checked) string {
 		}
 	}
 	return strings.Join(parts, ", ")
-}
-
-// columns writes rows aligned, with two blanks between the cells and none at the
-// end of a line. Only the first column may overflow: see maxPathColumn.
-func columns(w io.Writer, rows [][]string) {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	widths[0] = min(widths[0], maxPathColumn)
-	for _, row := range rows {
-		var line strings.Builder
-		for i, cell := range row {
-			fmt.Fprintf(&line, "%-*s  ", widths[i], cell)
-		}
-		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
-	}
-}
-
-// visible makes text from any source fit for a terminal: what does not print, or
-// is no UTF-8, becomes an escape as in Go's strings, so that nothing moves the cursor
-// or the direction of writing, and different names stay different.
-func visible(s string) string {
-	plain := func(r rune) bool { return r != utf8.RuneError && strconv.IsPrint(r) }
-	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		if plain(r) {
-			b.WriteString(s[:n])
-		} else {
-			q := strconv.Quote(s[:n])
-			b.WriteString(q[1 : len(q)-1])
-		}
-		s = s[n:]
-	}
-	return b.String()
 }

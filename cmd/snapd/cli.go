@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"example.com/snapd/snapshot"
 )
 
 const description = "Backs up an SQLite database while others use it, proves every backup, and puts a good one back when the database is damaged."
@@ -50,9 +52,29 @@ type grammar struct {
 	HelpCmd helpCmd    `cmd:"" name:"help" help:"Show help."`
 }
 
-// command is what every command of the grammar is.
+// command is what every command of the grammar is, as it stands or by opening.
 type command interface {
 	run(ctx context.Context, a *app) error
+}
+
+// onDatabase is a command that works on the database of --db through its Manager,
+// which its method configure, if it has one, configures.
+type onDatabase interface {
+	on(ctx context.Context, a *app, m *snapshot.Manager) error
+}
+
+type opening struct{ onDatabase }
+
+func (c opening) run(ctx context.Context, a *app) error {
+	var more func(*snapshot.Config)
+	if with, ok := c.onDatabase.(interface{ configure(*snapshot.Config) }); ok {
+		more = with.configure
+	}
+	m, err := a.open(ctx, more)
+	if err != nil {
+		return err
+	}
+	return c.on(ctx, a, m)
 }
 
 // errHelp: help was shown, and nothing else is to be done.
@@ -101,11 +123,13 @@ func (a *app) parse(args []string) (command, error) {
 		return nil, misread(err)
 	}
 	a.globals = g.globals
-	c, ok := parsed.Selected().Target.Addr().Interface().(command)
-	if !ok {
-		return nil, fmt.Errorf("command line: %s does nothing", parsed.Command())
+	switch c := parsed.Selected().Target.Addr().Interface().(type) {
+	case command:
+		return c, nil
+	case onDatabase:
+		return opening{c}, nil
 	}
-	return c, nil
+	return nil, fmt.Errorf("command line: %s does nothing", parsed.Command())
 }
 
 // misread is the message for a person about a line that the parser refused.

@@ -14,11 +14,7 @@ type deleteCmd struct {
 	Yes   bool     `short:"y" help:"Do not ask."`
 }
 
-func (c *deleteCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(ctx, nil)
-	if err != nil {
-		return err
-	}
+func (c *deleteCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	var ids []string
 	var chosen []snapshot.Backup
 	for _, id := range c.ID {

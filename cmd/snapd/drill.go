@@ -21,11 +21,7 @@ type drillDocument struct {
 	DurationMS int64  `json:"duration_ms"`
 }
 
-func (c *drillCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(ctx, nil)
-	if err != nil {
-		return err
-	}
+func (c *drillCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	b, err := m.Find(c.ID)
 	if err != nil {
 		return fmt.Errorf("drill %s: %w", c.ID, err)

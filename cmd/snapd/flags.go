@@ -37,8 +37,8 @@ func (r retention) given() bool {
 	return r.Keep != nil || r.KeepHourly+r.KeepDaily+r.KeepWeekly+r.KeepMonthly+r.KeepYearly > 0
 }
 
-// follow has the Manager prune by the rules that were given.
-func (r retention) follow(cfg *snapshot.Config) {
+// configure has the Manager prune by the rules that were given.
+func (r retention) configure(cfg *snapshot.Config) {
 	cfg.Retention, cfg.FollowService = r.policy(), !r.given()
 }
 
@@ -93,7 +93,7 @@ func (s scheduling) Validate() error {
 	return nil
 }
 
-func (s scheduling) apply(cfg *snapshot.Config) {
+func (s scheduling) configure(cfg *snapshot.Config) {
 	cfg.Interval, cfg.Cron = s.Interval, s.Cron
 	if s.Interval == 0 {
 		cfg.Interval = -1 // Config's own zero is the default

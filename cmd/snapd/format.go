@@ -3,8 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -67,15 +67,29 @@ func short(s string, most int) string {
 	return string([]rune(s)[:most-1]) + "…"
 }
 
-// table writes aligned rows; cells are separated by tabs.
-func table(w io.Writer, rows func(row func(cells ...string))) {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	rows(func(cells ...string) {
-		// An empty last cell would leave trailing blanks.
-		line := strings.TrimRight(strings.Join(cells, "\t"), "\t")
-		fmt.Fprintln(tw, line)
+// maxFirstColumn is in characters: a longer path shifts its own line, not all others.
+const maxFirstColumn = 60
+
+// table writes rows aligned, with two blanks between the cells and none at the end of a
+// line. Only the first column may overflow.
+func table(w io.Writer, fill func(row func(cells ...string))) {
+	var rows [][]string
+	var widths []int
+	fill(func(cells ...string) {
+		rows = append(rows, cells)
+		widths = append(widths, make([]int, max(0, len(cells)-len(widths)))...)
+		for i, cell := range cells {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+		widths[0] = min(widths[0], maxFirstColumn)
 	})
-	tw.Flush() // its error is the writer's, which keeps it
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			fmt.Fprintf(&line, "%-*s  ", widths[i], cell)
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
 }
 
 // backupTable lists backups.
@@ -99,4 +113,26 @@ func text(s *string, none string) string {
 		return none
 	}
 	return *s
+}
+
+// visible makes text from any source fit for a terminal: what does not print, or
+// is no UTF-8, becomes an escape as in Go's strings, so that nothing moves the cursor
+// or the direction of writing, and different names stay different.
+func visible(s string) string {
+	plain := func(r rune) bool { return r != utf8.RuneError && strconv.IsPrint(r) }
+	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if plain(r) {
+			b.WriteString(s[:n])
+		} else {
+			q := strconv.Quote(s[:n])
+			b.WriteString(q[1 : len(q)-1])
+		}
+		s = s[n:]
+	}
+	return b.String()
 }

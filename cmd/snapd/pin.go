@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+
+	"example.com/snapd/snapshot"
 )
 
 type pinCmd struct {
@@ -14,14 +16,15 @@ type unpinCmd struct {
 	ID string `arg:"" help:"The backup."`
 }
 
-func (c *pinCmd) run(ctx context.Context, a *app) error   { return setPinned(ctx, a, c.ID, true) }
-func (c *unpinCmd) run(ctx context.Context, a *app) error { return setPinned(ctx, a, c.ID, false) }
+func (c *pinCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
+	return setPinned(ctx, a, m, c.ID, true)
+}
 
-func setPinned(ctx context.Context, a *app, id string, pinned bool) error {
-	m, err := a.open(ctx, nil)
-	if err != nil {
-		return err
-	}
+func (c *unpinCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
+	return setPinned(ctx, a, m, c.ID, false)
+}
+
+func setPinned(ctx context.Context, a *app, m *snapshot.Manager, id string, pinned bool) error {
 	what := "unpin"
 	if pinned {
 		what = "pin"

@@ -13,21 +13,14 @@ type pruneCmd struct {
 	retention
 }
 
-func (c *pruneCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(ctx, c.follow)
-	if err != nil {
-		return err
-	}
+func (c *pruneCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	decisions, err := c.decide(ctx, m)
 	if err != nil {
 		return err
 	}
-	if decisions == nil {
-		decisions = []snapshot.Decision{}
-	}
 	doc := struct {
 		Decisions []snapshot.Decision `json:"decisions"`
-	}{decisions}
+	}{listed(decisions)}
 	return a.result(doc, func(w io.Writer) {
 		c.print(w, decisions)
 		if state, err := m.State(); err == nil && state.Retention != nil && !c.given() {

@@ -10,11 +10,7 @@ import (
 
 type rebuildCmd struct{}
 
-func (c *rebuildCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(ctx, nil)
-	if err != nil {
-		return err
-	}
+func (c *rebuildCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	changes, err := m.Rebuild(ctx)
 	if err != nil {
 		return err
@@ -23,10 +19,7 @@ func (c *rebuildCmd) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if all == nil {
-		all = []snapshot.Backup{}
-	}
-	return a.result(backupsDocument{all}, func(w io.Writer) {
+	return a.result(backupsDocument{listed(all)}, func(w io.Writer) {
 		for _, line := range changes.Lines() {
 			fmt.Fprintln(w, line)
 		}

@@ -16,7 +16,7 @@ type missing struct {
 	OnMissing string `enum:"restore,fail,ignore" default:"restore" placeholder:"restore|fail|ignore" help:"What to do when the database is missing or empty while backups exist (${default})."`
 }
 
-func (c missing) apply(cfg *snapshot.Config) { cfg.OnMissing = snapshot.OnMissing(c.OnMissing) }
+func (c missing) configure(cfg *snapshot.Config) { cfg.OnMissing = snapshot.OnMissing(c.OnMissing) }
 
 // recoverPatience is the first of the waits of recoverPatiently; six of them, each
 // twice as long, are some 13 seconds.
@@ -38,11 +38,7 @@ type recoverCmd struct {
 	DryRun bool `help:"Only say what would be done, why, and what each way out would lose. A repair is tried on a private copy; nothing is changed."`
 }
 
-func (c *recoverCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(ctx, c.apply)
-	if err != nil {
-		return err
-	}
+func (c *recoverCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	if c.DryRun {
 		return c.plan(ctx, a, m)
 	}

@@ -33,8 +33,8 @@ func (c *serveCmd) Validate() error {
 }
 
 func (c *serveCmd) configure(cfg *snapshot.Config) {
-	c.scheduling.apply(cfg)
-	c.missing.apply(cfg)
+	c.scheduling.configure(cfg)
+	c.missing.configure(cfg)
 	cfg.Retention, cfg.OnChange = c.policy(), c.OnChange
 }
 

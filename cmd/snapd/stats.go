@@ -5,15 +5,13 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"example.com/snapd/snapshot"
 )
 
 type statsCmd struct{}
 
-func (c *statsCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(ctx, nil)
-	if err != nil {
-		return err
-	}
+func (c *statsCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	s, err := m.Stats()
 	if err != nil {
 		return err

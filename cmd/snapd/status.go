@@ -21,11 +21,7 @@ func (statusCmd) Help() string {
 		"--interval and --cron say what was promised where none is known: when backups are made by cron, for example."
 }
 
-func (c *statusCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(ctx, c.apply)
-	if err != nil {
-		return err
-	}
+func (c *statusCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	s, err := m.Status(ctx)
 	if err != nil {
 		return err

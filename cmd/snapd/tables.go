@@ -14,21 +14,14 @@ type tablesCmd struct {
 	ID string `arg:"" help:"Backup; latest is the newest verified one."`
 }
 
-func (c *tablesCmd) run(ctx context.Context, a *app) error {
-	m, err := a.open(ctx, nil)
-	if err != nil {
-		return err
-	}
+func (c *tablesCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	tables, err := m.Tables(ctx, c.ID)
 	if err != nil {
 		return err
 	}
-	if tables == nil {
-		tables = []snapshot.Table{}
-	}
 	doc := struct {
 		Tables []snapshot.Table `json:"tables"`
-	}{tables}
+	}{listed(tables)}
 	return a.result(doc, func(w io.Writer) { printTables(w, tables) })
 }
 

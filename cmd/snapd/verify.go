@@ -17,15 +17,11 @@ type verifyCmd struct {
 	Level string   `enum:"quick,full" default:"quick" placeholder:"LEVEL" help:"quick: by digests, with a check if the backup has not passed one; full: checked again, in full (${default})."`
 }
 
-func (c *verifyCmd) run(ctx context.Context, a *app) error {
+func (c *verifyCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	if c.All && len(c.ID) > 0 {
 		return &usageError{"--all and ids exclude each other", "name the backups, or prove --all"}
 	}
 	lvl, err := level(c.Level)
-	if err != nil {
-		return err
-	}
-	m, err := a.open(ctx, nil)
 	if err != nil {
 		return err
 	}
