@@ -68,7 +68,7 @@ func (w *Writer) Step(ctx context.Context) (err error) {
 		}
 	}()
 	w.prose.now = time.Now().UTC()
-	if err := w.change(ctx, tx); err != nil {
+	if err := w.change(ctx, step{tx}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -96,65 +96,55 @@ var (
 )
 
 // change does one of the things people do, the frequent ones often.
-func (w *Writer) change(ctx context.Context, tx *sql.Tx) error {
+func (w *Writer) change(ctx context.Context, s step) error {
 	p := w.prose
 	row := p.below(1 << 30)
 	switch n := p.below(100); {
 	case n < 25:
-		return exec(ctx, tx, "add note", noteSQL, row, p.pick(authors), p.note(), p.stamp())
+		return s.exec(ctx, "add note", noteSQL, row, p.pick(authors), p.note(), p.stamp())
 	case n < 45: // one in seven with a file
-		if err := exec(ctx, tx, "log activity", actionSQL, row, p.pick(kinds), p.title(5), p.mail(200+p.below(1500)), p.stamp()); err != nil {
+		if err := s.exec(ctx, "log activity", actionSQL, row, p.pick(kinds), p.title(5), p.mail(200+p.below(1500)), p.stamp()); err != nil {
 			return err
 		}
 		if n > 27 {
 			return nil
 		}
 		fileName, mediaType, content := p.attachment(500 + p.below(16<<10))
-		return exec(ctx, tx, "attach file", fileSQL, fileName, mediaType, content)
+		return s.exec(ctx, "attach file", fileSQL, fileName, mediaType, content)
 	case n < 60:
-		return exec(ctx, tx, "move deal", dealSQL, p.pick(stages), p.stamp(), row)
+		return s.exec(ctx, "move deal", dealSQL, p.pick(stages), p.stamp(), row)
 	case n < 67:
-		return exec(ctx, tx, "edit note", editSQL, "\n"+p.title(8), row)
+		return s.exec(ctx, "edit note", editSQL, "\n"+p.title(8), row)
 	case n < 71:
-		return exec(ctx, tx, "delete note", eraseSQL, row)
+		return s.exec(ctx, "delete note", eraseSQL, row)
 	case n < 75:
-		return w.deleteActivity(ctx, tx, row)
+		return s.deleteActivity(ctx, row)
 	}
-	return w.transfer(ctx, tx)
+	return p.transfer(ctx, s.exec)
 }
 
 // deleteActivity removes the files too, for callers whose connections do not
 // enforce foreign keys.
-func (w *Writer) deleteActivity(ctx context.Context, tx *sql.Tx, row int) error {
+func (s step) deleteActivity(ctx context.Context, row int) error {
 	var id int64
-	err := tx.QueryRowContext(ctx, victimSQL, row).Scan(&id)
+	err := s.QueryRowContext(ctx, victimSQL, row).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // all were deleted
 	}
 	if err != nil {
 		return fmt.Errorf("find activity: %w", err)
 	}
-	if err := exec(ctx, tx, "delete attachments", "DELETE FROM attachments WHERE activity_id = ?", id); err != nil {
+	if err := s.exec(ctx, "delete attachments", "DELETE FROM attachments WHERE activity_id = ?", id); err != nil {
 		return err
 	}
-	return exec(ctx, tx, "delete activity", "DELETE FROM activities WHERE id = ?", id)
+	return s.exec(ctx, "delete activity", "DELETE FROM activities WHERE id = ?", id)
 }
 
-func (w *Writer) transfer(ctx context.Context, tx *sql.Tx) error {
-	from, to, amount := w.prose.payment()
-	if err := exec(ctx, tx, "withdraw", "UPDATE accounts SET balance = balance - ? WHERE id = ?", amount, from); err != nil {
-		return err
-	}
-	if err := exec(ctx, tx, "deposit", "UPDATE accounts SET balance = balance + ? WHERE id = ?", amount, to); err != nil {
-		return err
-	}
-	return exec(ctx, tx, "record transfer",
-		"INSERT INTO transfers(from_account, to_account, amount, memo, made_at) VALUES(?,?,?,?,?)",
-		from, to, amount, w.prose.title(2), w.prose.stamp())
-}
+// step is one change, a transaction.
+type step struct{ *sql.Tx }
 
-func exec(ctx context.Context, tx *sql.Tx, what, query string, args ...any) error {
-	if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+func (s step) exec(ctx context.Context, what, query string, args ...any) error {
+	if _, err := s.ExecContext(ctx, query, args...); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
