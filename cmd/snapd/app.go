@@ -160,10 +160,10 @@ func (a *app) result(doc any, human func(w io.Writer)) error {
 	if a.Quiet {
 		return nil
 	}
-	w := &sticky{w: a.out}
+	w := bufio.NewWriter(a.out)
 	human(w)
-	if w.err != nil {
-		return fmt.Errorf("print result: %w", w.err)
+	if err := w.Flush(); err != nil { // or the first error before that
+		return fmt.Errorf("print result: %w", err)
 	}
 	return nil
 }
@@ -177,19 +177,4 @@ func encodeIndented(w io.Writer, doc any) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(doc)
-}
-
-// sticky keeps the first error of a writer, and writes nothing after it.
-type sticky struct {
-	w   io.Writer
-	err error
-}
-
-func (s *sticky) Write(p []byte) (int, error) {
-	if s.err != nil {
-		return 0, s.err
-	}
-	n, err := s.w.Write(p)
-	s.err = err
-	return n, err
 }

@@ -73,11 +73,15 @@ func (c *checkCmd) report(a *app, all []checked, started time.Time) error {
 	if err != nil {
 		return err
 	}
-	first := troubles{}
-	for _, one := range all {
-		first.add(one, c.Strict)
+	// Damage ranks before a failed check, and a failed check before a missing file.
+	for _, status := range []int{exitCorrupt, exitFailed, exitBusy, exitMissing} {
+		for _, one := range all {
+			if one.status(c.Strict) == status {
+				return &outcome{status, one.trouble()}
+			}
+		}
 	}
-	return first.outcome()
+	return nil
 }
 
 // phaseOf is what the progress bar says.
@@ -87,24 +91,4 @@ func phaseOf(path string, i, n int) string {
 		s += fmt.Sprintf(" (%d of %d)", i+1, n)
 	}
 	return s
-}
-
-// troubles has, by exit status, the message of the first file with that status.
-type troubles map[int]string
-
-func (t troubles) add(c checked, strict bool) {
-	status := c.status(strict)
-	if _, have := t[status]; !have && status != exitDone {
-		t[status] = c.trouble()
-	}
-}
-
-// outcome ranks damage before a failed check, and a failed check before a missing file.
-func (t troubles) outcome() error {
-	for _, status := range []int{exitCorrupt, exitFailed, exitBusy, exitMissing} {
-		if message, ok := t[status]; ok {
-			return &outcome{status, message}
-		}
-	}
-	return nil
 }

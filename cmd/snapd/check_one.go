@@ -97,16 +97,11 @@ func (a *app) judge(l integrity.Level) judgement {
 				return report, err
 			}
 		}
-		return checkPath(ctx, path, o)
-	}
-}
-
-// checkPath judges a database or an archive.
-func checkPath(ctx context.Context, path string, o integrity.Options) (integrity.Report, error) {
-	if !isArchive(path) {
+		if isArchive(path) {
+			return integrity.CheckArchive(ctx, path, o)
+		}
 		return integrity.Check(ctx, path, o)
 	}
-	return integrity.CheckArchive(ctx, path, o)
 }
 
 // isArchive recognises archives by their name or, read through livedb because it

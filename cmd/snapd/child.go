@@ -130,11 +130,9 @@ func (c *child) result(a *app, doc serveDocument, err error) error {
 		c.log.Error("protection ended badly", "error", err.Error())
 	}
 	if a.JSON {
-		raw, err := json.Marshal(doc)
-		if err != nil {
+		if err := json.NewEncoder(a.console).Encode(doc); err != nil {
 			return fmt.Errorf("print result: %w", err)
 		}
-		fmt.Fprintf(a.console, "%s\n", raw)
 	}
 	if c.status == exitDone {
 		return nil

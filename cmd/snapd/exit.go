@@ -137,11 +137,7 @@ func (a *app) report(ctx context.Context, err error) int {
 		body.Message, body.Hint = "interrupted", ""
 	}
 	if a.JSON {
-		raw, merr := json.Marshal(errorDocument{body})
-		if merr != nil {
-			raw = []byte(`{"error":{"code":"failed","message":"the error cannot be encoded","hint":""}}`)
-		}
-		fmt.Fprintf(a.console, "%s\n", raw)
+		_ = json.NewEncoder(a.console).Encode(errorDocument{body}) // without standard error it cannot be reported
 		return statusOf(err)
 	}
 	line := "snapd: " + visible(body.Message)

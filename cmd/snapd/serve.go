@@ -117,11 +117,9 @@ func (a *app) printLogin(address, token string) error {
 		fmt.Fprintf(a.console, "The page, with the login in its address (shown once; the token is in %s):\n  %s\n", token, address)
 		return nil
 	}
-	raw, err := json.Marshal(map[string]string{"login": address, "token_file": token})
-	if err != nil {
+	if err := json.NewEncoder(a.console).Encode(map[string]string{"login": address, "token_file": token}); err != nil {
 		return fmt.Errorf("print the login: %w", err)
 	}
-	fmt.Fprintf(a.console, "%s\n", raw)
 	return nil
 }
 
