@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
@@ -265,16 +263,16 @@ func (r *recovery) leave(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.quarantined(ctx, kept)
+	r.quarantined(kept)
+	r.reportQuarantined(ctx, kept)
 	r.m.ev.emit(ctx, Event{Type: EventChecked, Operation: OpCheck, Path: r.m.cfg.Database, Message: r.out.Reason})
 	return nil
 }
 
 // quarantined notes where the damaged database was kept.
-func (r *recovery) quarantined(ctx context.Context, kept string) {
+func (r *recovery) quarantined(kept string) {
 	if kept != "" {
 		r.out.Quarantined = &kept
-		r.reportQuarantined(ctx, kept)
 	}
 }
 
@@ -310,7 +308,7 @@ func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, err er
 	m.atPoint("unpacked")
 	report, err := integrity.CheckCopy(ctx, f.Name(), integrity.Options{Level: integrity.LevelQuick})
 	if err == nil && report.Damaged() {
-		err = readsBack(f, e)
+		err = r.readBack(ctx, f, e)
 	}
 	if err == nil {
 		err = m.remember(ctx, &e, verdictOf(report, m.now()))
@@ -324,36 +322,16 @@ func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, err er
 	return f, nil
 }
 
-// readsBack makes sure that the file holds the image of e. A disk that returns something
-// else proves nothing about the backup, and an older one would fare no better.
-func readsBack(f *durable.File, e Backup) error {
-	h := archive.NewImageHash()
-	if _, err := io.Copy(h, io.NewSectionReader(f, 0, e.DatabaseBytes)); err != nil {
-		return fmt.Errorf("read %s back: %w", f.Name(), err)
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != e.ImageBLAKE3 {
-		return hint(fmt.Errorf("the image of backup %s does not read back from %s: the disk of the database returns other bytes than were written", e.ID, f.Name()),
-			"check that disk; the backup is sound, and restore --to writes it to another one")
-	}
-	return nil
-}
-
 // putInPlace swaps the proven image of e in.
 func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, e Backup) error {
 	defer staged.Discard()
 	// A missing database leaves at most an orphan log to preserve.
 	preserve := r.out.Report.Damaged() || r.target.HasSidecars()
-	if err := r.swap(ctx, swap.Swap{Staged: staged, Sum: e.ImageBLAKE3, Preserve: preserve, Note: swap.Note{Backup: e.ID}}); err != nil {
-		return err
-	}
-	r.m.mem.restored(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.took()})
-	r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
-	if err := r.checkRestored(ctx, e); err != nil {
-		return err
-	}
-	r.m.ev.emit(ctx, Event{Type: EventRestored, Operation: OpRecover, Backup: e.ID, Path: r.m.cfg.Database,
+	return r.install(ctx, swap.Swap{Staged: staged, Sum: e.ImageBLAKE3, Preserve: preserve, Note: swap.Note{Backup: e.ID}}, func() {
+		r.m.mem.restored(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.took()})
+		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
+	}, Event{Type: EventRestored,
 		Message: fmt.Sprintf("database recovered from %s, taken %s: %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339), r.out.Reason)})
-	return nil
 }
 
 // installRepair swaps the repaired copy in.
@@ -363,27 +341,25 @@ func (r *recovery) installRepair(ctx context.Context, done repair.Result) error 
 		return errors.New("there is no repaired copy")
 	}
 	r.m.atPoint("repaired")
-	if err := r.swap(ctx, swap.Swap{Staged: staged, Preserve: true}); err != nil {
-		return err
-	}
-	r.out.Action, r.out.Repair = ActionRepaired, &done
-	if err := r.checkRestored(ctx, Backup{}); err != nil {
-		return err
-	}
-	r.m.ev.emit(ctx, Event{Type: EventRepaired, Operation: OpRecover, Path: r.m.cfg.Database,
-		Message: "database repaired: " + done.Summary() + " (" + r.out.Reason + ")", more: Activity{Action: "repair"}})
-	return nil
+	return r.install(ctx, swap.Swap{Staged: staged, Preserve: true}, func() { r.out.Action, r.out.Repair = ActionRepaired, &done },
+		Event{Type: EventRepaired, Message: "database repaired: " + done.Summary() + " (" + r.out.Reason + ")", more: Activity{Action: "repair"}})
 }
 
-// swap puts s in place, if the database is still what was checked.
-func (r *recovery) swap(ctx context.Context, s swap.Swap) error {
-	s.Report, s.Unchanged, s.Note.Operation = r.out.Report, r.unchanged, string(OpRecover)
-	s.Committing = func() { r.committing(ctx, s.Note.Backup) }
-	done, err := r.target.Run(ctx, s)
+// install swaps s in, if the database is still what was checked, has done note it, and
+// ends with ev where the database is sound then.
+func (r *recovery) install(ctx context.Context, s swap.Swap, done func(), ev Event) error {
+	s.Report, s.Unchanged = r.out.Report, r.unchanged
+	res, err := r.replace(ctx, r.target, s)
 	if err != nil {
 		return err
 	}
-	r.quarantined(ctx, done.Kept)
+	r.quarantined(res.Kept)
+	done()
+	if err := r.checkRestored(ctx, s.Note.Backup); err != nil {
+		return err
+	}
+	ev.Operation, ev.Backup, ev.Path = OpRecover, s.Note.Backup, r.m.cfg.Database
+	r.m.ev.emit(ctx, ev)
 	return nil
 }
 

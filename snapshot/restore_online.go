@@ -208,7 +208,7 @@ func (r *restoring) locked(ctx context.Context, p *prestaged) (err error) {
 	m.atPoint("committed")
 	r.res.SafetyBackup = &safety.ID
 	m.mem.restored(r.outcome())
-	return r.checkRestored(ctx, r.backup)
+	return r.checkRestored(ctx, r.backup.ID)
 }
 
 // safety is the backup of the state that tx replaces, named and listed: the prestaged

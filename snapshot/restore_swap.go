@@ -52,7 +52,7 @@ func (r *restoring) swap(ctx context.Context) (err error) {
 	}
 	defer s.staged.Discard()
 	m.atPoint("unpacked")
-	if err := readsBack(s.staged, r.backup); err != nil {
+	if err := r.readBack(ctx, s.staged, r.backup); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	if err := s.applyWAL(ctx); err != nil {
@@ -61,7 +61,7 @@ func (r *restoring) swap(ctx context.Context) (err error) {
 	if err := s.run(ctx); err != nil {
 		return err
 	}
-	return r.checkRestored(ctx, r.backup)
+	return r.checkRestored(ctx, r.backup.ID)
 }
 
 // applyWAL leaves the database without sidecars where they are sound. A damaged one
@@ -90,12 +90,11 @@ func (s *swapping) run(ctx context.Context) error {
 			return err
 		}
 		in.Staged, in.Sum, in.Unchanged = s.staged, s.backup.ImageBLAKE3, unchanged
-		in.Committing = func() { s.committing(ctx, s.backup.ID) }
-		in.Note = swap.Note{Backup: s.backup.ID, Operation: string(OpRestore)}
+		in.Note.Backup = s.backup.ID
 		if s.res.SafetyBackup != nil {
 			in.Note.Safety = *s.res.SafetyBackup
 		}
-		done, err := s.target.Run(ctx, in)
+		done, err := s.replace(ctx, s.target, in)
 		if !done.Committed && s.res.SafetyBackup != nil {
 			// Nothing was changed: what was saved is not needed.
 			err = errors.Join(err, s.forget(ctx, *s.res.SafetyBackup))
@@ -104,7 +103,6 @@ func (s *swapping) run(ctx context.Context) error {
 		if err == nil {
 			s.res.Quarantined = done.Kept
 			s.m.mem.restored(s.outcome()) // with how long it took
-			s.reportQuarantined(ctx, done.Kept)
 			return nil
 		} else if !errors.Is(err, swap.ErrChanged) {
 			return fmt.Errorf("restore: %w", err)
@@ -210,6 +208,27 @@ func (r *replacing) unpack(ctx context.Context, image *archive.Reader, e Backup,
 	return f, nil
 }
 
+// readBack makes sure that the staged file holds the image of e. A disk that returns
+// something else proves nothing about the backup, and an older one would fare no better.
+func (r *replacing) readBack(ctx context.Context, staged *durable.File, e Backup) error {
+	err := swap.ReadBack(ctx, staged, e.DatabaseBytes, e.ImageBLAKE3, archive.NewImageHash())
+	if errors.Is(err, swap.ErrOtherBytes) {
+		err = hint(err, "check that disk; the backup is sound, and restore --to writes it to another one")
+	}
+	return err
+}
+
+// replace swaps s in for this operation, and reports what was kept.
+func (r *replacing) replace(ctx context.Context, target *swap.Target, s swap.Swap) (swap.Result, error) {
+	s.Note.Operation = string(r.kind)
+	s.Committing = func() { r.committing(ctx, s.Note.Backup) }
+	res, err := target.Run(ctx, s)
+	if err == nil {
+		r.reportQuarantined(ctx, res.Kept)
+	}
+	return res, err
+}
+
 // committing announces that the operation becomes irrevocable.
 func (r *replacing) committing(ctx context.Context, id string) {
 	r.m.progress(ctx, Event{Operation: r.kind, Backup: id, Phase: PhaseCommit})
@@ -228,12 +247,12 @@ func (r *replacing) reportQuarantined(ctx context.Context, kept string) {
 }
 
 // checkRestored checks the database after a restore.
-func (r *replacing) checkRestored(ctx context.Context, e Backup) error {
+func (r *replacing) checkRestored(ctx context.Context, id string) error {
 	report, err := integrity.Check(context.WithoutCancel(ctx), r.m.cfg.Database,
 		integrity.Options{Level: integrity.LevelQuick, ScratchDir: r.m.cfg.Dir, LockWait: r.m.cfg.LockWait})
 	if err != nil {
 		// The restore stands: the database holds a proven image.
-		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: r.kind, Backup: e.ID, Err: err,
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: r.kind, Backup: id, Err: err,
 			Message: "the database was restored, but could not be checked afterwards"})
 		return nil
 	}
@@ -266,7 +285,7 @@ func (m *Manager) finishSwap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ev := Event{Type: EventRestoreReset, Operation: OpRestore, Backup: end.Note.Backup, Path: m.cfg.Database, Message: endingMessage(end)}
+	ev := Event{Type: EventRestoreReset, Operation: OpRestore, Backup: end.Note.Backup, Path: m.cfg.Database, Message: end.String()}
 	if ev.Message == "" {
 		return nil
 	}
@@ -275,28 +294,6 @@ func (m *Manager) finishSwap(ctx context.Context) error {
 	}
 	m.ev.emit(ctx, ev)
 	return nil
-}
-
-// endingMessage describes the end of a swap that was cut short; "" where there was none, or
-// nothing was left to do.
-func endingMessage(end swap.Ending) string {
-	const cut = "a restore that was cut short has been "
-	switch end.Outcome {
-	case swap.Completed:
-		return cut + "finished"
-	case swap.Undone:
-		return cut + "undone: the database is as it was before"
-	case swap.Abandoned:
-		given := cut + "given up, because the database was used meanwhile"
-		switch {
-		case end.Kept != "":
-			return given + "; what was preserved is " + end.Kept
-		case end.Note.Safety != "":
-			return given + "; what it held before is in backup " + end.Note.Safety
-		}
-		return given
-	}
-	return ""
 }
 
 // sameState returns a function that reports whether the database's files still have the

@@ -29,6 +29,27 @@ type Ending struct {
 	Kept    string // as in Result
 }
 
+// String describes, for people, what was done; "" where there was nothing to do.
+func (e Ending) String() string {
+	const cut = "a restore that was cut short has been "
+	switch e.Outcome {
+	case Completed:
+		return cut + "finished"
+	case Undone:
+		return cut + "undone: the database is as it was before"
+	case Abandoned:
+		given := cut + "given up, because the database was used meanwhile"
+		switch {
+		case e.Kept != "":
+			return given + "; what was preserved is " + e.Kept
+		case e.Note.Safety != "":
+			return given + "; what it held before is in backup " + e.Note.Safety
+		}
+		return given
+	}
+	return ""
+}
+
 // Pending returns the note of a swap that was cut short, nil where there is none. It
 // changes nothing.
 func (t *Target) Pending() (*Note, error) {
@@ -121,8 +142,8 @@ func (t *Target) stagedIsWhole(ctx context.Context, in *intent) (bool, error) {
 	if st, err := f.Stat(); err != nil || st.Size() != in.Bytes {
 		return false, err
 	}
-	sum, err := t.hash(ctx, f)
-	return sum == in.BLAKE3, err
+	got, err := sum(ctx, t.NewHash(), f)
+	return got == in.BLAKE3, err
 }
 
 // undo puts back what was moved, and drops the staged file.

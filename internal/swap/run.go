@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -100,7 +102,7 @@ func (t *Target) describe(ctx context.Context, s Swap) (*intent, error) {
 	}
 	in.Bytes = st.Size()
 	if in.BLAKE3 == "" {
-		if in.BLAKE3, err = t.hash(ctx, io.NewSectionReader(s.Staged, 0, in.Bytes)); err != nil {
+		if in.BLAKE3, err = sum(ctx, t.NewHash(), io.NewSectionReader(s.Staged, 0, in.Bytes)); err != nil {
 			return nil, err
 		}
 	}
@@ -198,9 +200,24 @@ func (t *Target) stagedPath(in *intent) string {
 	return filepath.Join(filepath.Dir(t.Database), in.Staged)
 }
 
-// hash returns the hash of everything in r, in hex.
-func (t *Target) hash(ctx context.Context, r io.Reader) (string, error) {
-	h := t.NewHash()
+// ErrOtherBytes says that a staged file does not read back as it was written.
+var ErrOtherBytes = errors.New("the disk of the database returns other bytes than were written")
+
+// ReadBack makes sure that the first bytes of the staged file have that sum by h.
+// Errors: ErrOtherBytes, and others where it could not be read.
+func ReadBack(ctx context.Context, staged *durable.File, bytes int64, want string, h hash.Hash) error {
+	got, err := sum(ctx, h, io.NewSectionReader(staged, 0, bytes))
+	if err != nil {
+		return fmt.Errorf("read %s back: %w", staged.Name(), err)
+	}
+	if got != want {
+		return fmt.Errorf("%s does not read back: %w", staged.Name(), ErrOtherBytes)
+	}
+	return nil
+}
+
+// sum returns the hash of everything in r by h, in hex.
+func sum(ctx context.Context, h hash.Hash, r io.Reader) (string, error) {
 	buf := make([]byte, 1<<20)
 	for {
 		if err := ctx.Err(); err != nil {
