@@ -5,9 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
-	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/activity"
@@ -166,52 +163,27 @@ const (
 // maxHistory is the most days that History looks back.
 const maxHistory = 366
 
-// lastHistory is the answer that was given last: many look at the same page.
-type lastHistory struct {
-	mu   sync.Mutex
-	key  historyKey
-	days []Day
-}
-
-// historyKey is everything that the answer depends on.
-type historyKey struct {
-	days      int
-	minute    time.Time
-	revision  string
-	schedule  Schedule
-	serving   bool
-	covered   string
-	idleSince time.Time
-}
-
 // History returns the last days, the oldest first and today last, at most 366.
 func (m *Manager) History(days int) ([]Day, error) {
 	days = min(max(days, 1), maxHistory)
-	revision, err := m.Revision() // before reading: what comes meanwhile is then read again
-	if err != nil {
-		return nil, fmt.Errorf("history: %w", explain(err))
-	}
 	f, err := historyFacts(m)
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", explain(err))
 	}
-	idle, _ := m.act.Pending()
-	key := historyKey{days, f.Now.Truncate(time.Minute), revision, f.Schedule, f.Serving, f.Covered, idle.At}
-	m.past.mu.Lock()
-	defer m.past.mu.Unlock()
-	if key != m.past.key {
-		all, err := m.act.History(days, f)
-		if err != nil {
-			return nil, fmt.Errorf("history: %w", explain(err))
-		}
-		m.past.key, m.past.days = key, all
+	all, err := m.act.History(days, f)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", explain(err))
 	}
-	return slices.Clone(m.past.days), nil
+	return all, nil
 }
 
 // historyFacts is what the days are judged by, as it is now.
 func historyFacts(m *Manager) (activity.Facts, error) {
 	f := activity.Facts{Now: m.now(), Slack: grace + m.cfg.Jitter}
+	var err error
+	if f.Revision, err = m.cat.Revision(); err != nil { // before reading: what comes meanwhile is then read again
+		return f, err
+	}
 	backups, state, err := m.cat.Read()
 	if err != nil {
 		return f, err

@@ -258,7 +258,7 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 	// caller's context ends just now.
 	ctx = context.WithoutCancel(ctx)
 	err := m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		m.cfg.recordOwner(tx.State(), e.Usable())
+		recordOwner(&m.cfg, tx.State(), e.Usable())
 		if e.Usable() && b.req.Trigger != catalog.TriggerPreRestore {
 			tx.State().Succeeded(b.req.Trigger, m.now())
 		}

@@ -81,32 +81,12 @@ func (b *backing) spool(ctx context.Context, snap *pages.Snapshot, release func(
 	}
 	b.image = image{live: live, concurrent: b.parallel(), end: spool.Close}
 	b.copyTo = func(ctx context.Context, w io.Writer, progress func(int64)) error {
-		return copyFile(ctx, w, spool, live.Bytes(), progress)
+		return spool.CopyTo(ctx, w, live.Bytes(), progress)
 	}
 	b.judge = func(ctx context.Context) (integrity.Report, error) {
 		report, err := integrity.CheckCopy(ctx, spool.Name(), integrity.Options{Level: integrity.LevelQuick})
 		report.Path = m.cfg.Database
 		return report, err
-	}
-	return nil
-}
-
-// copyFile writes size bytes of r to w in order.
-func copyFile(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, progress func(int64)) error {
-	buf := make([]byte, 1<<20)
-	for off := int64(0); off < size; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n := min(int64(len(buf)), size-off)
-		if _, err := r.ReadAt(buf[:n], off); err != nil {
-			return fmt.Errorf("backup: read the private copy: %w", err)
-		}
-		if _, err := w.Write(buf[:n]); err != nil {
-			return fmt.Errorf("backup: %w", err)
-		}
-		off += n
-		progress(off)
 	}
 	return nil
 }

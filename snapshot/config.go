@@ -179,15 +179,6 @@ func (c *Config) base() string {
 	return name
 }
 
-// owner is how the catalog names the database: from the backup directory, so that
-// both may be moved or copied together.
-func (c *Config) owner() string {
-	if rel, err := filepath.Rel(c.Dir, c.Database); err == nil {
-		return filepath.ToSlash(rel)
-	}
-	return c.Database
-}
-
 // backupWorkers is the number of goroutines that compress and read back a backup:
 // automatic ones leave a core to the host.
 func (c *Config) backupWorkers(req Request) int {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"example.com/snapd/catalog"
@@ -99,82 +98,16 @@ func (m *Manager) Rebuild(ctx context.Context) (Changes, error) {
 	return ch, err
 }
 
-// checkOwner refuses a backup directory that holds another database's backups: what
-// "latest" means, what recovery restores and what retention removes would be
-// the other one's. A database that was moved takes its backups along: its old
-// path names nothing any more.
-func (c *Config) checkOwner(cat *catalogfile.Catalog) error {
-	all, state, err := cat.Read()
-	if err != nil {
-		return err
-	}
-	other := ""
-	for _, e := range all {
-		if !strings.HasPrefix(e.File, c.base()+"_backup_") {
-			other = "of another database, such as " + e.File
-			break
-		}
-	}
-	if p := state.Database; p != "" && p != c.owner() {
-		if !filepath.IsAbs(p) {
-			p = filepath.Join(c.Dir, p)
-		}
-		ours, err := sameOrGone(p, c.Database)
-		if err != nil {
-			return fmt.Errorf("whose backups %s holds: %w", c.Dir, err)
-		}
-		if !ours {
-			other = "of " + p
-		}
-	}
-	if other == "" {
-		return nil
-	}
-	return hint(fmt.Errorf("%w: %s holds the backups %s, not of %s", ErrRefused, c.Dir, other, c.Database),
-		"give each database a backup directory of its own, with --dir")
-}
-
-// sameOrGone reports whether the path then names now's file, or nothing.
-func sameOrGone(then, now string) (bool, error) {
-	a, err := os.Stat(then)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	b, err := os.Stat(now)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && os.SameFile(a, b), err
-}
-
 // recordOwner writes into the state whose backups these are, together with the first
 // backup and not before: a directory without one belongs to no database. What is
 // remembered of earlier failures, and of a check that found damage, may be of any
 // file that was tried, and a usable backup answers it.
-func (c *Config) recordOwner(state *catalog.State, usable bool) {
+func recordOwner(cfg *Config, state *catalog.State, usable bool) {
 	if state.Database == "" && usable {
 		state.LastFailure = nil
 		if state.LastCheck != nil && state.LastCheck.Verdict != string(integrity.Healthy) {
 			state.LastCheck = nil
 		}
 	}
-	state.Database = c.owner()
-}
-
-// updateOwner records a database that has moved with its backups; the caller holds the
-// operation lock.
-func (c *Config) updateOwner(ctx context.Context, cat *catalogfile.Catalog) error {
-	if err := c.checkOwner(cat); err != nil {
-		return err
-	}
-	if state, err := cat.State(); err != nil || state.Database == "" || state.Database == c.owner() {
-		return err
-	}
-	return cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		tx.State().Database = c.owner()
-		return nil
-	})
+	state.Database = catalogfile.OwnerName(cfg.Dir, cfg.Database)
 }

@@ -71,8 +71,7 @@ type Manager struct {
 	ev  events
 	act *activity.Journal
 
-	past lastHistory
-	mem  *memory
+	mem *memory
 }
 
 // Open reads the catalog of the backup directory and brings it in line with
@@ -92,8 +91,8 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	m.mem = &memory{cat: cat, wait: cfg.LockWait, now: m.now, warn: func(err error, message string) {
 		m.ev.emit(context.Background(), Event{Type: EventWarning, Err: err, Message: message})
 	}}
-	if err := m.cfg.checkOwner(cat); err != nil {
-		return nil, fmt.Errorf("open: %w", err)
+	if err := cat.CheckOwner(cfg.Database); err != nil {
+		return nil, fmt.Errorf("open: %w", explain(err))
 	}
 	if err := m.settle(ctx); err != nil {
 		return nil, fmt.Errorf("open: %w", explain(err))
@@ -118,7 +117,7 @@ func explain(err error) error {
 	switch {
 	case busy:
 		return &sentinelError{ErrBusy, err}
-	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalogfile.ErrUnsafe), errors.Is(err, durable.ErrNotRegular),
+	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalogfile.ErrUnsafe), errors.Is(err, catalogfile.ErrOtherDatabase), errors.Is(err, durable.ErrNotRegular),
 		errors.Is(err, inspect.ErrTooMuch):
 		err = &sentinelError{ErrRefused, err}
 		if Hint(err) == "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
-	"example.com/snapd/internal/sqlitefile"
 	"example.com/snapd/internal/swap"
 )
 
@@ -245,18 +243,10 @@ func damageReason(err error) string {
 // which SQLite makes with the first opening for writing, leaves a damaged one: it may
 // be another database's. A journal whose owner holds a lock is no such journal.
 func (m *Manager) damagedByJournal(ctx context.Context) (bool, error) {
-	f, err := livedb.OpenSidecar(sqlitefile.Journal(m.cfg.Database))
-	if errors.Is(err, fs.ErrNotExist) {
+	files, err := livedb.Look(m.cfg.Database)
+	if errors.Is(err, livedb.ErrMissing) {
 		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	var first [1]byte
-	_, err = f.ReadAt(first[:], 0)
-	if errors.Is(err, io.EOF) {
-		err = nil // an empty one
-	}
-	if err = errors.Join(err, f.Close()); err != nil || !sqlitefile.JournalPending(first[0]) {
+	} else if err != nil || !files.HotJournal() {
 		return false, err
 	}
 	report, err := m.look(ctx, integrity.LevelQuick, min(m.cfg.LockWait, statusPatience))

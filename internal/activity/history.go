@@ -3,6 +3,7 @@ package activity
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"example.com/snapd/internal/schedule"
@@ -38,6 +39,7 @@ type Facts struct {
 	Serving  bool              // a service is at work now
 	Covered  string            // id of the backup that the database is provably unchanged since; "" for none
 	Stored   []Stored          // the backups that there are
+	Revision string            // of the backups: Stored changes with it only
 }
 
 // Stored is a backup that there is, and that has not failed its proof.
@@ -48,9 +50,45 @@ type Stored struct {
 	ArchiveBytes  int64
 }
 
+// answered is the history that was asked for last: many look at the same page.
+type answered struct {
+	mu   sync.Mutex
+	key  historyKey
+	days []Day
+}
+
+// historyKey is everything that a history depends on.
+type historyKey struct {
+	n            int
+	minute, idle time.Time
+	backups, log string // their revisions
+	schedule     schedule.Schedule
+	serving      bool
+	covered      string
+}
+
 // History returns the last n days, the oldest first and today last. Errors: those of
 // Page.
 func (j *Journal) History(n int, f Facts) ([]Day, error) {
+	idle, _ := j.Pending()
+	log, err := j.log.Revision() // before reading: what comes meanwhile is then read again
+	if err != nil {
+		return nil, err
+	}
+	key := historyKey{n, f.Now.Truncate(time.Minute), idle.At, f.Revision, log, f.Schedule, f.Serving, f.Covered}
+	j.past.mu.Lock()
+	defer j.past.mu.Unlock()
+	if key != j.past.key {
+		days, err := j.readHistory(n, f)
+		if err != nil {
+			return nil, err
+		}
+		j.past.key, j.past.days = key, days
+	}
+	return slices.Clone(j.past.days), nil
+}
+
+func (j *Journal) readHistory(n int, f Facts) ([]Day, error) {
 	var log []Entry
 	err := j.each(nil, func(r Record) bool {
 		log = append(log, r.Entry)

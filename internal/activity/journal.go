@@ -19,7 +19,8 @@ const maxWaiting = 32
 // Journal is a log as one program writes it. What cannot be written now, as on a full
 // disk, is written with the next record, and is a part of the answers until then.
 type Journal struct {
-	log *Log
+	log  *Log
+	past answered
 
 	mu      sync.Mutex // guards what follows, and keeps records in order
 	idle    idleness

@@ -1,8 +1,10 @@
 package durable
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 )
@@ -29,6 +31,26 @@ func (s *ScratchFile) Write(p []byte) (int, error) {
 
 // WriteAt writes p at offset off; it does not move Write's position.
 func (s *ScratchFile) WriteAt(p []byte, off int64) (int, error) { return pieces(s.File, p, off) }
+
+// CopyTo writes the first size bytes to w, in order; progress hears of them.
+func (s *ScratchFile) CopyTo(ctx context.Context, w io.Writer, size int64, progress func(done int64)) error {
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < size; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(int64(len(buf)), size-off)
+		if _, err := s.ReadAt(buf[:n], off); err != nil {
+			return fmt.Errorf("read the private copy: %w", err)
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+		off += n
+		progress(off)
+	}
+	return nil
+}
 
 // Scratch makes an empty private file (mode 0600) in dir, or in the system's
 // temporary directory when dir is "". purpose becomes a part of its name, as a
