@@ -85,6 +85,7 @@ type backing struct {
 	// from is where the image was taken; nil for a safety backup. It lets an image that is
 	// equal to the newest one be recognised and not stored again.
 	from *origin
+	read string // by which strategy the live database was read, and why
 
 	image
 	seed  archive.Seed    // of the page digests
@@ -125,6 +126,7 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 	if err := b.refuseEmptied(snap); err != nil {
 		return Backup{}, err
 	}
+	b.read = snap.Choice().String()
 	b.from = &origin{Fingerprint: fingerprint}
 	if at, ok := snap.Position(); ok {
 		b.from.Log = &at
@@ -165,7 +167,7 @@ func (b *backing) refuseEmptied(snap *pages.Snapshot) error {
 	if snap.Info().PageCount > 0 {
 		return nil
 	}
-	all, err := b.m.cat.Candidates()
+	all, err := catalogfile.Candidates(b.m.cat)
 	if err != nil || len(all) == 0 {
 		return err
 	}
@@ -273,7 +275,7 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 	}
 	m.atPoint("latest linked")
 	m.ev.emit(ctx, Event{Type: EventBackedUp, Operation: OpBackup, Trigger: string(b.req.Trigger), Backup: e.ID,
-		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File, result: e.Public(),
+		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File, Reason: b.read, result: e.Public(),
 		more: Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes, DurationMS: e.DurationMS}})
 	return e, nil
 }

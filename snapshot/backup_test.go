@@ -479,3 +479,14 @@ func TestCancelledBackupLeavesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A backup says by which strategy the live database was read, and why: one that reads a
+// private copy costs the disk twice.
+func TestBackupSaysHowTheDatabaseWasRead(t *testing.T) {
+	b := newBench(t, "wal")
+	b.manual()
+	made := b.rec.of(snapshot.EventBackedUp)
+	if len(made) != 1 || !strings.HasPrefix(made[0].Reason, "in place, read-only: ") || !strings.Contains(made[0].String(), `reason="in place`) {
+		t.Errorf("%v", made)
+	}
+}

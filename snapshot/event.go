@@ -51,7 +51,7 @@ type Event struct {
 	Done      int64 // bytes
 	Total     int64 // bytes
 	Message   string
-	Reason    string // why it was done so: of a restore, for its method
+	Reason    string // why it was done so: of a restore, for its method; of a backup, for how the database was read
 	Next      time.Time
 	Err       error
 	Who       string // the Caller's; "" for what the Manager does by itself

@@ -248,7 +248,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 		done()
 		return nil, err
 	}
-	if err := errors.Join(m.cat.UpdateOwner(ctx, m.cfg.Database), m.reconcile(ctx, lock)); err != nil {
+	if err := errors.Join(catalogfile.UpdateOwner(ctx, m.cat, m.cfg.Database), m.reconcile(ctx, lock)); err != nil {
 		done()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
@@ -164,7 +165,7 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	if report.Verdict == integrity.Healthy || report.Verdict == integrity.Violations {
 		return f, nil
 	}
-	if f.candidates, err = r.m.cat.Candidates(); err != nil {
+	if f.candidates, err = catalogfile.Candidates(r.m.cat); err != nil {
 		return f, err
 	}
 	f.repair.hope = report.Repairable()
@@ -369,7 +370,7 @@ func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, p
 	if verdict == nil || *verdict == integrity.Healthy || *verdict == integrity.Violations {
 		return nil
 	}
-	usable, err := m.cat.Candidates()
+	usable, err := catalogfile.Candidates(m.cat)
 	if err != nil {
 		return nil // Status fails for the same reason
 	}

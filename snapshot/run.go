@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/schedule"
@@ -182,7 +183,7 @@ func (r *runner) notCreatedYet() bool {
 	if _, err := os.Stat(r.m.cfg.Database); !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
-	had, err := r.m.cat.Candidates()
+	had, err := catalogfile.Candidates(r.m.cat)
 	return err == nil && len(had) == 0
 }
 

@@ -120,8 +120,8 @@ func (c *Catalog) Latest() (*catalog.Entry, error) {
 	return &e, err
 }
 
-// Candidates is [catalog.Candidates] of the catalog.
-func (c *Catalog) Candidates() ([]catalog.Entry, error) {
+// Candidates is [catalog.Candidates] of c.
+func Candidates(c *Catalog) ([]catalog.Entry, error) {
 	all, state, err := c.Read()
 	return catalog.Candidates(all, state), err
 }

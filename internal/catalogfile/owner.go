@@ -77,7 +77,7 @@ func sameOrGone(then, now string) (bool, error) {
 
 // UpdateOwner is CheckOwner, and records a database that has moved with its backups. The
 // caller holds the operation lock.
-func (c *Catalog) UpdateOwner(ctx context.Context, database string) error {
+func UpdateOwner(ctx context.Context, c *Catalog, database string) error {
 	if err := c.CheckOwner(database); err != nil {
 		return err
 	}

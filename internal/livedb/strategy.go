@@ -29,6 +29,9 @@ type Choice struct {
 	Reason   string
 }
 
+// String is the strategy with its reason.
+func (c Choice) String() string { return c.Strategy.String() + ": " + c.Reason }
+
 // Needs are what a reader needs as well as the pages. The zero value is a snapshot's: what
 // SQLite creates next to the database is removed again (see Tx.Close).
 type Needs struct {
