@@ -71,7 +71,7 @@ func (i *loggedImage) logged(page int64) (off int64, ok bool) {
 }
 
 // schemaSize counts what the rows of the schema's table hold, without reading them: not
-// even their columns are told apart, so that no record means another thing here than
+// even their columns are distinguished, so that no record means another thing here than
 // to SQLite.
 type schemaSize struct {
 	file  sqlitefile.File

@@ -88,7 +88,7 @@ func (c *child) passOn(signals <-chan os.Signal) {
 
 // signal forwards a signal to the child, unless the child has received one.
 func (c *child) signal(s os.Signal) {
-	if s == os.Interrupt && terminalTells(c.cmd.Process.Pid) {
+	if s == os.Interrupt && terminalReaches(c.cmd.Process.Pid) {
 		return
 	}
 	if err := c.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {

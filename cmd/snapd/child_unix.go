@@ -20,11 +20,11 @@ func exitStatus(s *os.ProcessState) int {
 	return s.ExitCode()
 }
 
-// terminalTells reports whether the terminal's interrupt key reaches the child by
+// terminalReaches reports whether the terminal's interrupt key reaches the child by
 // itself: it goes to every process of the group in the foreground. A signal
 // does not say where it came from, so one that another program sends meanwhile
 // is taken for the key; SIGTERM never is.
-func terminalTells(child int) bool {
+func terminalReaches(child int) bool {
 	tty, err := os.Open("/dev/tty")
 	if err != nil {
 		return false

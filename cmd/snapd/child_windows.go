@@ -7,6 +7,6 @@ var passed []os.Signal
 
 func exitStatus(s *os.ProcessState) int { return s.ExitCode() }
 
-// terminalTells is true: a console signals every process attached to it, and there
+// terminalReaches is true: a console signals every process attached to it, and there
 // is no other way to interrupt one.
-func terminalTells(int) bool { return true }
+func terminalReaches(int) bool { return true }

@@ -36,7 +36,7 @@ func TestHistoryOfDays(t *testing.T) {
 		"before it, too": {log: []string{"1 09:00 backup failed", "3 09:00 " + started, "3 09:01 backup done a", "7 11:00 backup done b"}, want: "failed none ok overdue overdue overdue ok"},
 		"as it should be": {log: []string{"1 00:00 " + started, "1 01:00 backup done a", "2 01:00 backup done b", "3 01:00 backup done c",
 			"4 01:00 backup done d", "5 01:00 backup done e", "6 01:00 backup done f", "7 01:00 backup done g"}, want: "ok ok ok ok ok ok ok"},
-		"idle, and told of it later": {log: []string{"1 00:00 " + started, "1 01:00 backup done a", "6 23:00 backup unchanged a since 1 13:00", "7 10:00 backup done b"},
+		"idle, and reported later": {log: []string{"1 00:00 " + started, "1 01:00 backup done a", "6 23:00 backup unchanged a since 1 13:00", "7 10:00 backup done b"},
 			want: "ok unchanged unchanged unchanged unchanged unchanged ok"},
 		"idle until it was killed": {log: []string{"1 00:00 " + started, "1 01:00 backup done a", "5 01:00 " + started, "5 01:01 backup unchanged a", "5 02:00 check done", "7 10:00 backup done b"},
 			want: "ok unchanged unchanged unchanged unchanged overdue ok"},

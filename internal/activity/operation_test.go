@@ -99,14 +99,14 @@ func TestWhatCannotBeWrittenWaits(t *testing.T) {
 	if err := errors.Join(os.Mkdir(dir, 0o700), os.Mkdir(j.Log().path(logName), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	told := 0
+	reports := 0
 	for n := range 2 * maxWaiting {
 		if err := j.Write(line(Ended, "backup", fmt.Sprint(n), "failed")); err != nil {
-			told++
+			reports++
 		}
 	}
-	if told != 1 {
-		t.Errorf("told %d times", told)
+	if reports != 1 {
+		t.Errorf("reported %d times", reports)
 	}
 	if op, ok, err := j.Operation("63"); !ok || err != nil || op.Outcome != "failed" {
 		t.Errorf("%+v, %v", op, err)

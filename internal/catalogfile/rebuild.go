@@ -18,7 +18,7 @@ import (
 // Rebuild makes the catalog again from the archives: all backups are unverified
 // afterwards. Pins, notes, state and the next number are kept as far as the
 // present catalog can be read. Order: by number as the catalog or the archive
-// tells it, then creation time, then name. Errors: ErrVersion, ErrReadOnly,
+// has it, then creation time, then name. Errors: ErrVersion, ErrReadOnly,
 // ErrNoDirectory, ErrBusy.
 func (c *Catalog) Rebuild(ctx context.Context) (ch catalog.Changes, err error) {
 	found, err := c.gather(ctx)

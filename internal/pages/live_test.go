@@ -15,7 +15,7 @@ import (
 )
 
 // A process that died leaves a WAL with commits in it, with or without its
-// index. Those commits are in the backup, and the files stay as they lay.
+// index. Those commits are in the backup, and the files stay as they were.
 func TestOrphanWAL(t *testing.T) {
 	for _, keepIndex := range []bool{true, false} {
 		t.Run(fmt.Sprintf("index=%v", keepIndex), func(t *testing.T) {
@@ -96,7 +96,7 @@ print(sqlite3.connect(db).execute("SELECT sum(a) FROM t").fetchone()[0], os.path
 
 // A writer died inside its transaction, after pages of it had reached the file.
 // Rolling that back is the owner's business: the image has the state before, the
-// files stay as they lay.
+// files stay as they were.
 func TestHotJournal(t *testing.T) {
 	dir := t.TempDir()
 	db := filepath.Join(dir, "data.db")

@@ -134,7 +134,7 @@ func TestRepairLogDamagedAnywhere(t *testing.T) {
 }
 
 // repairs checks what becomes of main and log: state want, with dropped transactions
-// told, or one fewer where the damaged one looks like a torn tail.
+// reported, or one fewer where the damaged one looks like a torn tail.
 func (h *logHistory) repairs(t *testing.T, name string, main, log []byte, want int, lost int64, index ...[]byte) {
 	t.Helper()
 	path := lay(t, main, log, index...)

@@ -17,12 +17,12 @@ type Budget struct {
 	// Steps is the number of instructions of SQLite's virtual machine.
 	Steps int64
 	// CPU is processor time: what other processes do does not count. Where the
-	// operating system does not tell it, it is the time that passes.
+	// operating system does not report it, it is the time that passes.
 	CPU  time.Duration
 	Time time.Duration // that passes
 	// Memory is how much the process may grow, in bytes of resident memory. What
 	// else the process does meanwhile counts as well; where the operating system
-	// does not tell, nothing is bounded.
+	// does not report it, nothing is bounded.
 	Memory int64
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // processTime returns the processor time that the process has used; ok is false where it
-// cannot be told.
+// is not known.
 func processTime() (used time.Duration, ok bool) {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {

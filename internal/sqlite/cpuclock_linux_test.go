@@ -18,7 +18,7 @@ func TestProcessorTimePasses(t *testing.T) {
 	clock.start()
 	before, ok := processTime()
 	if !ok {
-		t.Skip("NOT TESTED: the system does not tell the processor time")
+		t.Skip("NOT TESTED: the system does not report the processor time")
 	}
 	clock.at = clock.at.Add(-time.Hour) // as if it had waited for the processor
 	spent := clock.look()

@@ -14,7 +14,7 @@ import (
 type Cost struct {
 	Wall, CPU time.Duration // CPU: user and system, of all threads
 	// PeakBytes is the most memory that was resident, 0 where the system does not
-	// tell. On Linux it is never less than what the process that started the program
+	// report it. On Linux it is never less than what the process that started the program
 	// held then: measure from a small one.
 	PeakBytes int64
 }
