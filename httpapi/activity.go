@@ -7,7 +7,7 @@ import (
 )
 
 func activityRoutes() []route {
-	return []route{{method: http.MethodGet, path: "/activity", right: RightView, handle: (*Handler).getActivity}}
+	return []route{{method: http.MethodGet, path: "/activity", right: RightView, query: []string{"limit", "cursor"}, handle: (*Handler).getActivity}}
 }
 
 // Entries of one page of the activity log.
@@ -22,11 +22,7 @@ type activityPage struct {
 }
 
 func (h *Handler) getActivity(w http.ResponseWriter, c *call) error {
-	values, err := query(c, "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := number(values, "limit", defaultActivity, maxActivity)
+	limit, err := number(c.query, "limit", defaultActivity, maxActivity)
 	if err != nil {
 		return err
 	}
@@ -34,11 +30,11 @@ func (h *Handler) getActivity(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	page, next, err := h.m.Activity(values.Get("cursor"), limit)
+	page, next, err := h.m.Activity(c.query.Get("cursor"), limit)
 	if err != nil {
 		return cursorError(err)
 	}
-	if fresh(w, c, hashOf(revision)) {
+	if fresh(w, c.Request, hashOf(revision)) {
 		return nil
 	}
 	return writeJSON(w, http.StatusOK, activityPage{notNull(page), cursor(next)})

@@ -14,7 +14,7 @@ import (
 
 func backupRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/backups", right: RightView, handle: (*Handler).listBackups},
+		{method: http.MethodGet, path: "/backups", right: RightView, query: []string{"kind", "limit", "cursor"}, handle: (*Handler).listBackups},
 		{method: http.MethodPost, path: "/backups", right: RightCreate, body: smallBody, handle: (*Handler).createBackup},
 		{method: http.MethodGet, path: "/backups/:id", right: RightView, handle: (*Handler).getBackup},
 		{method: http.MethodPatch, path: "/backups/:id", right: RightConfigure, body: smallBody, handle: (*Handler).patchBackup},
@@ -42,15 +42,11 @@ type backupPage struct {
 }
 
 func (h *Handler) listBackups(w http.ResponseWriter, c *call) error {
-	values, err := query(c, "kind", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	kind := catalog.Kind(values.Get("kind"))
-	if values.Has("kind") && kind != catalog.Auto && kind != catalog.Manual {
+	kind := catalog.Kind(c.query.Get("kind"))
+	if c.query.Has("kind") && kind != catalog.Auto && kind != catalog.Manual {
 		return invalid(`parameter "kind" must be auto or manual`, "")
 	}
-	limit, err := number(values, "limit", catalogfile.DefaultPage, catalogfile.MaxPage)
+	limit, err := number(c.query, "limit", catalogfile.DefaultPage, catalogfile.MaxPage)
 	if err != nil {
 		return err
 	}
@@ -60,11 +56,11 @@ func (h *Handler) listBackups(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	page, next, err := h.m.Page(kind, values.Get("cursor"), limit)
+	page, next, err := h.m.Page(kind, c.query.Get("cursor"), limit)
 	if err != nil {
 		return cursorError(err)
 	}
-	if fresh(w, c, hashOf(revision)) {
+	if fresh(w, c.Request, hashOf(revision)) {
 		return nil
 	}
 	out := backupPage{Backups: make([]backupView, 0, len(page)), Next: cursor(next), Revision: revision}
@@ -102,15 +98,12 @@ func (h *Handler) find(c *call) (snapshot.Backup, error) {
 }
 
 func (h *Handler) getBackup(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	b, err := h.m.Find(c.param("id"))
 	if err != nil {
 		return err
 	}
 	v := showBackup(b)
-	if fresh(w, c, v.ETag) {
+	if fresh(w, c.Request, v.ETag) {
 		return nil
 	}
 	return writeJSON(w, http.StatusOK, v)
@@ -123,7 +116,7 @@ type createRequest struct {
 
 func (h *Handler) createBackup(w http.ResponseWriter, c *call) error {
 	var in createRequest
-	if err := body(w, c, &in); err != nil {
+	if err := decode(w, c, &in); err != nil {
 		return err
 	}
 	if err := checkNote(in.Note); err != nil {
@@ -154,7 +147,7 @@ type patchRequest struct {
 
 func (h *Handler) patchBackup(w http.ResponseWriter, c *call) error {
 	var in patchRequest
-	if err := body(w, c, &in); err != nil {
+	if err := decode(w, c, &in); err != nil {
 		return err
 	}
 	if in.Note == nil && in.Pinned == nil {
@@ -189,9 +182,6 @@ func (h *Handler) patchBackup(w http.ResponseWriter, c *call) error {
 }
 
 func (h *Handler) deleteBackup(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	h.edits.Lock()
 	defer h.edits.Unlock()
 	b, err := h.find(c)
@@ -243,7 +233,7 @@ func (in levelRequest) level(least integrity.Level) (integrity.Level, error) {
 
 func (h *Handler) verifyBackup(w http.ResponseWriter, c *call) error {
 	var in levelRequest
-	if err := body(w, c, &in); err != nil {
+	if err := decode(w, c, &in); err != nil {
 		return err
 	}
 	level, err := in.level(integrity.LevelQuick)
@@ -264,18 +254,11 @@ func (h *Handler) verifyBackup(w http.ResponseWriter, c *call) error {
 }
 
 func (h *Handler) drillBackup(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	b, err := h.find(c)
 	if err != nil {
 		return err
 	}
 	return h.begin(w, c, snapshot.OpDrill, "", b.ID, func(ctx context.Context) (any, error) {
-		out, err := h.m.Drill(ctx, b.ID)
-		if err != nil {
-			return nil, err
-		}
-		return out, nil
+		return h.m.Drill(ctx, b.ID)
 	})
 }

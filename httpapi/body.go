@@ -15,9 +15,6 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds the nesting of a body; no body here has more than two levels.
-const maxDepth = 16
-
 // admitBody bounds the body by the route's limit, and refuses one where none is
 // taken: a client that sends a body expects it to be read.
 func admitBody(rt route, w http.ResponseWriter, c *call) error {
@@ -56,11 +53,11 @@ func tooLarge(limit int64) *problem {
 // whose fields all have JSON names. An empty body leaves v as it is; the
 // handler asks for the members that are not optional. Unknown, repeated and differently written
 // members are refused: their sender expects an effect that they would not have.
-func decode(w http.ResponseWriter, c *call, limit int64, v any) error {
+func decode(w http.ResponseWriter, c *call, v any) error {
 	if c.Body == nil {
 		return nil
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, c.Body, limit))
+	raw, err := io.ReadAll(c.Body) // which admitBody has bounded
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return tooLarge(large.Limit)
@@ -108,48 +105,33 @@ func decodeObject(raw []byte, v any) error {
 	return nil
 }
 
-// objectMembers walks over raw, which must be one JSON object and nothing else,
-// and returns the names of its own members, each once.
+// objectMembers returns the names of the members of raw, which must be one JSON object and
+// nothing else, each once.
 func objectMembers(raw []byte) (names []string, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
 	malformed := invalid("the body is not one JSON object", "")
-	begun, depth, named := false, 0, false // named: in the outer object, a name stands before this
-	for {
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, malformed
+	}
+	for d.More() {
 		t, err := d.Token()
-		if errors.Is(err, io.EOF) && begun && depth == 0 {
-			return names, nil
-		}
-		if err != nil {
+		name, ok := t.(string)
+		var value json.RawMessage
+		if err != nil || !ok || d.Decode(&value) != nil {
 			return nil, malformed
 		}
-		delim, _ := t.(json.Delim)
-		if depth == 0 {
-			if begun || delim != '{' {
-				return nil, malformed
-			}
-			begun, depth = true, 1
-			continue
+		if slices.Contains(names, name) {
+			return nil, invalid(fmt.Sprintf("member %q stands twice", brief(name)), "")
 		}
-		if depth == 1 && !named && delim == 0 {
-			name, _ := t.(string)
-			if slices.Contains(names, name) {
-				return nil, invalid(fmt.Sprintf("member %q stands twice", brief(name)), "")
-			}
-			names, named = append(names, name), true
-			continue
-		}
-		switch delim {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-		if depth > maxDepth {
-			return nil, invalid(fmt.Sprintf("the body is nested deeper than %d levels", maxDepth), "")
-		}
-		named = named && depth > 1
+		names = append(names, name)
 	}
+	if _, err := d.Token(); err != nil {
+		return nil, malformed
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, malformed
+	}
+	return names, nil
 }
 
 // memberNames are the JSON names of a struct's fields.

@@ -195,7 +195,7 @@ func echoBody(_ *Handler, w http.ResponseWriter, c *call) error {
 		Note string `json:"note"`
 		Pin  *bool  `json:"pin"`
 	}
-	if err := decode(w, c, smallBody, &body); err != nil {
+	if err := decode(w, c, &body); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, body)

@@ -15,7 +15,7 @@ func checkRoutes() []route {
 // check judges the live database. Damage is a result, not a failure of the check.
 func (h *Handler) check(w http.ResponseWriter, c *call) error {
 	var in levelRequest
-	if err := body(w, c, &in); err != nil {
+	if err := decode(w, c, &in); err != nil {
 		return err
 	}
 	level, err := in.level(integrity.LevelHeader)
@@ -23,10 +23,6 @@ func (h *Handler) check(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	return h.begin(w, c, snapshot.OpCheck, "", "", func(ctx context.Context) (any, error) {
-		report, err := h.m.Check(ctx, level)
-		if err != nil {
-			return nil, err
-		}
-		return report, nil
+		return h.m.Check(ctx, level)
 	})
 }

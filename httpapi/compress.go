@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"net/http"
 )
 
@@ -22,17 +23,24 @@ func compress(w http.ResponseWriter, status int, raw []byte) []byte {
 	if !rw.gzip {
 		return raw
 	}
-	var b bytes.Buffer
-	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	small, err := gzipped(raw, gzip.BestSpeed)
 	if err != nil {
-		return raw
-	}
-	if _, err := z.Write(raw); err != nil || z.Close() != nil {
 		return raw
 	}
 	w.Header().Set("Content-Encoding", "gzip")
 	if tag := w.Header().Get("ETag"); tag != "" {
 		w.Header().Set("ETag", "W/"+tag)
 	}
-	return b.Bytes()
+	return small
+}
+
+func gzipped(raw []byte, level int) ([]byte, error) {
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, level)
+	if err != nil {
+		return nil, err
+	}
+	_, err = z.Write(raw)
+	err = errors.Join(err, z.Close())
+	return b.Bytes(), err
 }

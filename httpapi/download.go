@@ -41,9 +41,6 @@ func (d *downloads) begins(key string, now time.Time) bool {
 
 // download sends the archive's file as it is.
 func (h *Handler) download(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	if !h.o.AllowDownload {
 		return fail(http.StatusForbidden, "downloads_off", "this server does not give archives away", "its administrator can switch that on")
 	}

@@ -117,8 +117,8 @@ func TestBodies(t *testing.T) {
 		"twice, escaped":       {`{"note":"a","n\u006fte":"b"}`, 422, `member \"note\" stands twice`},
 		"a number":             {`{"note":1}`, 422, `member \"note\"`},
 		"a string for a bool":  {`{"pin":"true"}`, 422, `member \"pin\"`},
-		"deep":                 {`{"note":` + strings.Repeat("[", 8000) + strings.Repeat("]", 8000) + `}`, 422, "deeper than 16"},
-		"deep, not closed":     {strings.Repeat(`{"note":`, 2000), 422, "deeper than 16"},
+		"deep":                 {`{"note":` + strings.Repeat("[", 8000) + strings.Repeat("]", 8000) + `}`, 422, `member \"note\"`},
+		"deep, not closed":     {strings.Repeat(`{"note":`, 2000), 422, "not one JSON object"},
 		"not UTF-8":            {"{\"note\":\"\xff\"}", 422, "not UTF-8"},
 		"a long unknown name":  {`{"` + pad(5000) + `":1}`, 422, "unknown member"},
 	} {

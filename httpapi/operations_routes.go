@@ -57,18 +57,12 @@ func (h *Handler) happened() {
 }
 
 func (h *Handler) listOperations(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	return writeJSON(w, http.StatusOK, operationPage{h.ops.list()})
 }
 
 var errNoOperation = fail(http.StatusNotFound, "not_found", "there is no such operation; old ones are removed from the activity log in time", "list the operations")
 
 func (h *Handler) getOperation(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	op, err := h.ops.get(c.param("id"))
 	if err != nil {
 		return err
@@ -77,9 +71,6 @@ func (h *Handler) getOperation(w http.ResponseWriter, c *call) error {
 }
 
 func (h *Handler) cancelOperation(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	op, err := h.ops.get(c.param("id"))
 	if err != nil {
 		return err

@@ -3,9 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"fmt"
 	"html"
 	"io/fs"
@@ -85,23 +83,12 @@ func newPageFile(name string, raw []byte) (pageFile, error) {
 	if !known {
 		return pageFile{}, fmt.Errorf("%s is of no known kind", name)
 	}
-	var b bytes.Buffer
-	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	if err != nil {
-		return pageFile{}, err
+	f := pageFile{kind: kind, plain: raw, tag: hashOf(string(raw))}
+	small, err := gzipped(raw, gzip.BestCompression)
+	if len(small) < len(raw) {
+		f.small = small
 	}
-	if _, err := z.Write(raw); err != nil {
-		return pageFile{}, err
-	}
-	if err := z.Close(); err != nil {
-		return pageFile{}, err
-	}
-	sum := sha256.Sum256(raw)
-	f := pageFile{kind: kind, plain: raw, tag: hex.EncodeToString(sum[:8])}
-	if b.Len() < len(raw) {
-		f.small = b.Bytes()
-	}
-	return f, nil
+	return f, err
 }
 
 // servePage answers for the page's files, and reports whether the path is theirs.
@@ -147,40 +134,26 @@ func (p *page) from(r *http.Request) string {
 }
 
 func (f pageFile) serve(w http.ResponseWriter, r *http.Request) {
-	body, tag := f.plain, `"`+f.tag+`"`
+	body, tag, coding := f.plain, f.tag, ""
 	header := w.Header()
 	if f.small != nil {
 		header.Set("Vary", "Accept-Encoding")
 		if acceptsGzip(r) {
-			body, tag = f.small, `"`+f.tag+`-gzip"`
-			header.Set("Content-Encoding", "gzip")
+			body, tag, coding = f.small, f.tag+"-gzip", "gzip"
 		}
 	}
-	header.Set("ETag", tag)
 	// Cached, but revalidated each time: a new version of the program is seen at once.
 	header.Set("Cache-Control", "no-cache")
-	if tagListed(r.Header.Values("If-None-Match"), tag) {
-		header.Del("Content-Encoding")
-		w.WriteHeader(http.StatusNotModified)
+	if fresh(w, r, tag) {
 		return
+	}
+	if coding != "" {
+		header.Set("Content-Encoding", coding)
 	}
 	header.Set("Content-Type", f.kind)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(body) // the client has gone
-}
-
-// tagListed reports whether an If-None-Match names the tag.
-func tagListed(values []string, tag string) bool {
-	for _, value := range values {
-		for one := range strings.SplitSeq(value, ",") {
-			one = strings.TrimPrefix(strings.TrimSpace(one), "W/")
-			if one == tag || one == "*" {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // acceptsGzip understands what browsers and curl send; in doubt it is no.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,33 +48,22 @@ func (p *plans) add(who string, plan snapshot.RestorePlan, now time.Time) (token
 }
 
 func (p *plans) expire(now time.Time) {
-	left := p.kept[:0]
-	for _, k := range p.kept {
-		if now.Before(k.expires) {
-			left = append(left, k)
-		}
-	}
-	clear(p.kept[len(left):])
-	p.kept = left
+	p.kept = slices.DeleteFunc(p.kept, func(k keptPlan) bool { return !now.Before(k.expires) })
 }
 
 func (p *plans) makeRoom(who string) {
-	oldest, own, owned := 0, -1, 0
+	var own []int
 	for i, k := range p.kept {
 		if k.who == who {
-			owned++
-			if own < 0 {
-				own = i
-			}
+			own = append(own, i)
 		}
 	}
 	switch {
-	case owned >= maxPlansEach:
-		oldest = own
-	case len(p.kept) < maxPlans:
-		return
+	case len(own) >= maxPlansEach:
+		p.kept = slices.Delete(p.kept, own[0], own[0]+1)
+	case len(p.kept) >= maxPlans:
+		p.kept = slices.Delete(p.kept, 0, 1)
 	}
-	p.kept = append(p.kept[:oldest], p.kept[oldest+1:]...)
 }
 
 // take removes and returns the plan of token, if it is who's, for the backup with that
@@ -83,13 +73,13 @@ func (p *plans) take(token, who, id string, now time.Time) (keptPlan, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expire(now)
-	for i, k := range p.kept {
-		if k.hash == hash && k.who == who && k.plan.Backup.ID == id {
-			p.kept = append(p.kept[:i], p.kept[i+1:]...)
-			return k, true
-		}
+	i := slices.IndexFunc(p.kept, func(k keptPlan) bool { return k.hash == hash && k.who == who && k.plan.Backup.ID == id })
+	if i < 0 {
+		return keptPlan{}, false
 	}
-	return keptPlan{}, false
+	k := p.kept[i]
+	p.kept = slices.Delete(p.kept, i, i+1)
+	return k, true
 }
 
 // putBack makes a plan good again that was taken and not used.

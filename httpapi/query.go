@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// query reads the parameters of a request and refuses those that the route does not
+// parseQuery reads the parameters of a request and refuses those that the route does not
 // know: one that is not understood was meant to do something.
-func query(c *call, known ...string) (url.Values, error) {
-	if len(c.URL.RawQuery) > 2048 {
+func parseQuery(raw string, known []string) (url.Values, error) {
+	if len(raw) > 2048 {
 		return nil, invalid("the query is too long", "")
 	}
-	values, err := url.ParseQuery(c.URL.RawQuery)
+	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, invalid("the query cannot be read", "")
 	}
@@ -35,19 +35,6 @@ func query(c *call, known ...string) (url.Values, error) {
 		}
 	}
 	return values, nil
-}
-
-func noQuery(c *call) error {
-	_, err := query(c)
-	return err
-}
-
-// body reads what a request without parameters sends into v.
-func body(w http.ResponseWriter, c *call, v any) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
-	return decode(w, c, smallBody, v)
 }
 
 // number reads a parameter from 1 to most; def where it is absent.
@@ -78,9 +65,9 @@ func hashOf(s string) string {
 
 // fresh sets the ETag of an answer that the word tag stands for, and reports whether
 // the client has that one already; the answer is then 304.
-func fresh(w http.ResponseWriter, c *call, tag string) bool {
+func fresh(w http.ResponseWriter, r *http.Request, tag string) bool {
 	w.Header().Set("ETag", `"`+tag+`"`)
-	if c.Header.Get("If-None-Match") == "" || !matches(c.Header.Values("If-None-Match"), tag) {
+	if !matches(r.Header.Values("If-None-Match"), tag) {
 		return false
 	}
 	w.WriteHeader(http.StatusNotModified)

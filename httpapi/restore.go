@@ -33,9 +33,6 @@ type planView struct {
 }
 
 func (h *Handler) planRestore(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	b, err := h.find(c)
 	if err != nil {
 		return err
@@ -61,7 +58,7 @@ type restoreRequest struct {
 
 func (h *Handler) restore(w http.ResponseWriter, c *call) error {
 	var in restoreRequest
-	if err := body(w, c, &in); err != nil {
+	if err := decode(w, c, &in); err != nil {
 		return err
 	}
 	if in.Token == "" || in.Confirm == "" {
@@ -85,11 +82,7 @@ func (h *Handler) restore(w http.ResponseWriter, c *call) error {
 		return h.notRestored(c, b.ID, err)
 	}
 	op, err := h.ops.start(snapshot.OpRestore, nameOf(c.who), "", b.ID, func(ctx context.Context) (any, error) {
-		done, err := h.m.Restore(ctx, b.ID, snapshot.RestoreOptions{Plan: &kept.plan})
-		if err != nil {
-			return nil, err
-		}
-		return done, nil
+		return h.m.Restore(ctx, b.ID, snapshot.RestoreOptions{Plan: &kept.plan})
 	})
 	if err != nil {
 		h.plans.putBack(kept) // nothing was begun

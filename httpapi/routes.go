@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -18,9 +19,10 @@ type route struct {
 	method string
 	path   string // below Options.APIPrefix, or as it stands when root is set
 	root   bool
-	right  Right // "": open to everyone
-	body   int64 // most bytes of a JSON body; 0: the route takes none
-	stream bool  // the answer may take any time: each write has a deadline of its own, and there is no HEAD
+	right  Right    // "": open to everyone
+	query  []string // names of the parameters; any other is refused where a right is needed
+	body   int64    // most bytes of a JSON body; 0: the route takes none
+	stream bool     // the answer may take any time: each write has a deadline of its own, and there is no HEAD
 	handle func(*Handler, http.ResponseWriter, *call) error
 }
 
@@ -29,6 +31,7 @@ type route struct {
 type call struct {
 	*http.Request
 	params httprouter.Params
+	query  url.Values
 	who    auth.Identity
 }
 
@@ -115,7 +118,12 @@ func (h *Handler) admit(rt route, w http.ResponseWriter, c *call) error {
 		// A host's server may have no deadline, and the login takes a body from anyone.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.limits.read)) // nor may its writer know any
 	}
-	return admitBody(rt, w, c)
+	if err := admitBody(rt, w, c); err != nil || rt.right == "" {
+		return err
+	}
+	var err error
+	c.query, err = parseQuery(c.URL.RawQuery, rt.query)
+	return err
 }
 
 // maxParam bounds a part of a path, in bytes: a file name is not longer.

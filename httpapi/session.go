@@ -60,7 +60,7 @@ func (h *Handler) login(w http.ResponseWriter, c *call) error {
 		return fail(http.StatusNotFound, "not_found", "this server has no login of its own", "sign in where this application does so")
 	}
 	var body loginRequest
-	if err := decode(w, c, smallBody, &body); err != nil {
+	if err := decode(w, c, &body); err != nil {
 		return err
 	}
 	token := strings.TrimSpace(body.Token)

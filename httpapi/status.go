@@ -10,7 +10,7 @@ func statusRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: "/status", right: RightView, handle: (*Handler).getStatus},
 		{method: http.MethodGet, path: "/stats", right: RightView, handle: (*Handler).getStats},
-		{method: http.MethodGet, path: "/history", right: RightView, handle: (*Handler).getHistory},
+		{method: http.MethodGet, path: "/history", right: RightView, query: []string{"days"}, handle: (*Handler).getHistory},
 		{method: http.MethodGet, path: "/retention-plan", right: RightView, handle: (*Handler).getRetentionPlan},
 		{method: http.MethodGet, path: "/healthz", root: true, handle: (*Handler).healthz},
 		{method: http.MethodGet, path: "/readyz", root: true, handle: (*Handler).readyz},
@@ -18,9 +18,6 @@ func statusRoutes() []route {
 }
 
 func (h *Handler) getStatus(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	s, err := h.status.get(c.Context())
 	if err != nil {
 		return err
@@ -29,9 +26,6 @@ func (h *Handler) getStatus(w http.ResponseWriter, c *call) error {
 }
 
 func (h *Handler) getStats(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	revision, err := h.m.Revision()
 	if err != nil {
 		return err
@@ -40,7 +34,7 @@ func (h *Handler) getStats(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	if fresh(w, c, hashOf(revision)) {
+	if fresh(w, c.Request, hashOf(revision)) {
 		return nil
 	}
 	return writeJSON(w, http.StatusOK, s)
@@ -57,11 +51,7 @@ type historyDocument struct {
 }
 
 func (h *Handler) getHistory(w http.ResponseWriter, c *call) error {
-	values, err := query(c, "days")
-	if err != nil {
-		return err
-	}
-	days, err := number(values, "days", defaultDays, maxDays)
+	days, err := number(c.query, "days", defaultDays, maxDays)
 	if err != nil {
 		return err
 	}
@@ -77,9 +67,6 @@ type decisionDocument struct {
 }
 
 func (h *Handler) getRetentionPlan(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	all, err := h.m.PlanPrune(nil)
 	if err != nil {
 		return err

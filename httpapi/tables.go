@@ -23,9 +23,6 @@ type tableDocument struct {
 }
 
 func (h *Handler) getTables(w http.ResponseWriter, c *call) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(c.Context(), readTimeout)
 	defer cancel()
 	select {
