@@ -56,8 +56,6 @@ type CheckOutcome struct {
 	At      time.Time `json:"at"`
 	Level   string    `json:"level"`
 	Verdict string    `json:"verdict"`
-	// Repairable: the damage that was found may be repaired without a backup.
-	Repairable bool `json:"repairable,omitempty"`
 }
 
 // DrillOutcome is the last restore drill.

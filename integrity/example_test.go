@@ -9,7 +9,7 @@ import (
 	"example.com/snapd/integrity"
 )
 
-// A verdict, its reason, and whether the database can be made whole without a backup.
+// A verdict and its reason.
 func ExampleCheck() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -19,8 +19,6 @@ func ExampleCheck() {
 		switch {
 		case errors.As(err, &cannot):
 			fmt.Println("no verdict:", cannot.Code, cannot.Hint)
-		case report.Repairable():
-			fmt.Printf("%s, seen by %s, but no row need be lost: %s\n", report.Verdict, report.FailedAt, report.Findings[0].Code)
 		case report.Damaged():
 			fmt.Printf("%s, seen by %s: %s\n", report.Verdict, report.FailedAt, report.Findings[0].Code)
 		case len(report.Findings) > 0:
@@ -32,7 +30,7 @@ func ExampleCheck() {
 	// Output:
 	// healthy
 	// violations: CHECK constraint failed in t
-	// corrupt, seen by quick, but no row need be lost: index_count
+	// corrupt, seen by quick: index_count
 	// corrupt, seen by quick: btree_cell
 	// missing
 }

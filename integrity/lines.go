@@ -141,7 +141,8 @@ func (t *results) addError(e *sqlite.Error) {
 		if strings.HasSuffix(e.Msg, ")") {
 			why = " - the row of this name in the schema is not one that SQLite writes"
 		}
-		t.add(schemaCode(e.Msg), "%s%s", e.Msg, why)
+		name, _, _ := strings.Cut(strings.TrimPrefix(e.Msg, "malformed database schema ("), ")")
+		t.addAt(Finding{Object: name}, schemaCode(e.Msg), "%s%s", e.Msg, why)
 	case e.Code == vtabCorrupt && strings.Contains(e.Msg, "RTree"):
 		t.add(CodeRTree, "%s", e.Msg)
 	case e.Code == vtabCorrupt && strings.HasPrefix(e.Msg, "fts5"):

@@ -32,6 +32,8 @@ type Finding struct {
 	Table string `json:"table,omitempty"`
 	Index string `json:"index,omitempty"`
 	Page  int64  `json:"page,omitempty"`
+	// Object is that of the schema whose row or SQL is damaged.
+	Object string `json:"object,omitempty"`
 
 	// root is the root page of the tree that the finding is in, until nameTrees gives
 	// the tree its name; 0 for none.
@@ -64,28 +66,6 @@ type Report struct {
 
 // Damaged reports whether the file as it stands is beyond use: corrupt or not a database.
 func (r Report) Damaged() bool { return r.Verdict == Corrupt || r.Verdict == NotADatabase }
-
-// Repairable reports whether the findings leave hope of a repair: the damage is
-// confined to structures that can be derived from sound tables (indexes, the list of free pages,
-// the back references of auto_vacuum), or to the log. Only the proof of an attempt
-// settles it.
-func (r Report) Repairable() bool {
-	if r.Verdict != Corrupt {
-		return false
-	}
-	hope := false
-	for _, f := range r.Findings {
-		switch {
-		case f.Code.Severity() < SeverityDamage:
-		case f.Repair != "", f.Code == CodeWALLost, f.Code == CodeWALBehind:
-			hope = true
-		case f.Code == CodePageUnreferenced, f.Code == CodeUnreadable: // may follow from the others
-		default:
-			return false
-		}
-	}
-	return hope
-}
 
 // MarshalJSON keeps "findings" an array where a caller made a Report without any.
 func (r Report) MarshalJSON() ([]byte, error) {
@@ -123,7 +103,7 @@ func (t *results) file(f Finding) {
 	if t.only != nil && !t.only(f.Code) {
 		return
 	}
-	f.Message, f.Table, f.Index = bounded(f.Message), bounded(f.Table), bounded(f.Index)
+	f.Message, f.Table, f.Index, f.Object = bounded(f.Message), bounded(f.Table), bounded(f.Index), bounded(f.Object)
 	t.worst = max(t.worst, f.Code.Severity())
 	if slices.Contains(t.findings, f) {
 		return

@@ -70,7 +70,7 @@ func (r *memory) check(report Report) {
 // replaceCheck keeps the outcome of a check in place of any earlier one.
 func (r *memory) replaceCheck(report Report) {
 	r.update("check", func(s *catalog.State) {
-		s.LastCheck = &catalog.CheckOutcome{At: r.now(), Level: report.Level.String(), Verdict: string(report.Verdict), Repairable: report.Repairable()}
+		s.LastCheck = &catalog.CheckOutcome{At: r.now(), Level: report.Level.String(), Verdict: string(report.Verdict)}
 	})
 }
 

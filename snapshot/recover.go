@@ -168,7 +168,7 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	if f.candidates, err = catalogfile.Candidates(r.m.cat); err != nil {
 		return f, err
 	}
-	f.repair.hope = report.Repairable()
+	f.repair.hope = report.Damaged()
 	if planRecovery(f).Action == ActionNone {
 		return f, nil // no way out is taken: there is nothing to wait for
 	}
@@ -217,7 +217,7 @@ func (r *recovery) tryRepair(ctx context.Context, report Report) (done repair.Re
 	if err := livedb.CopyTo(ctx, r.m.cfg.Database, sizes, r.trial); err != nil {
 		return done, errors.Join(err, livedb.RemoveSidecars(r.trial.Name()))
 	}
-	return repair.Copy(ctx, r.trial.Name(), report, dir)
+	return repair.Copy(ctx, r.trial.Name(), report, repair.Options{Dir: dir})
 }
 
 // discard drops the private copy, unless it became the database.
@@ -375,8 +375,7 @@ func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, p
 		return nil // Status fails for the same reason
 	}
 	f := recoveryFacts{database: m.cfg.Database, verdict: *verdict, report: probe, candidates: usable, onMissing: m.cfg.OnMissing}
-	f.repair.hope = probe.Repairable() ||
-		!probe.Damaged() && state.LastCheck != nil && state.LastCheck.Repairable && *verdict == integrity.Corrupt
+	f.repair.hope = *verdict == integrity.Corrupt || *verdict == integrity.NotADatabase
 	unused := explain(m.target(ctx).Unused())
 	if errors.Is(unused, ErrBusy) {
 		f.inUse = unused

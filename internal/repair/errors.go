@@ -9,7 +9,7 @@ import (
 )
 
 func notRepairable(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrNotRepairable, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %w", ErrNotRepairable, fmt.Errorf(format, args...))
 }
 
 // failed distinguishes the database's fault, ErrNotRepairable, from the attempt's.
@@ -17,7 +17,7 @@ func failed(path string, err error) error {
 	if errors.Is(err, ErrNotRepairable) {
 		return err
 	}
-	if errors.Is(err, integrity.ErrUnprovable) {
+	if errors.Is(err, integrity.ErrUnprovable) || malformed(err) {
 		return fmt.Errorf("%w: %w", ErrNotRepairable, err)
 	}
 	switch e := integrity.AsCheckError(path, err); e.Code {

@@ -35,28 +35,31 @@ func ofFullText(name string, indexed []string) bool {
 }
 
 // rebuildFullText has every damaged FTS5 table that keeps or knows its content index it
-// again. A sound one may hold other words than its content on purpose.
-func rebuildFullText(ctx context.Context, conn *sqlite.Conn) error {
+// again. A sound one may hold other words than its content on purpose. Those that keep no content
+// are emptied, and returned.
+func rebuildFullText(ctx context.Context, conn *sqlite.Conn) (emptied []string, err error) {
 	tables, err := fullTextTables(ctx, conn)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range tables {
 		if sound, err := soundTable(ctx, conn, name); err != nil {
-			return err
+			return nil, err
 		} else if sound {
 			continue
 		}
-		err := conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s(%[1]s) VALUES('rebuild')", sqlite.QuoteName(name)))
+		command := fmt.Sprintf("INSERT INTO %s(%[1]s) VALUES(", sqlite.QuoteName(name))
+		err := conn.Exec(ctx, command+"'rebuild')")
 		var e *sqlite.Error
 		if errors.As(err, &e) && strings.Contains(e.Msg, "contentless") {
-			continue // the check that follows says whether that was the damaged one
+			emptied = append(emptied, name)
+			err = conn.Exec(ctx, command+"'delete-all')")
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return emptied, nil
 }
 
 // soundTable reports whether quick_check finds no damage in a virtual table.

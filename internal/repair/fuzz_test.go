@@ -32,11 +32,11 @@ func FuzzCopy(f *testing.F) {
 			}
 		}
 		rep, err := integrity.Check(t.Context(), path, integrity.Options{Level: integrity.LevelQuick, ScratchDir: dir})
-		if err != nil || !rep.Repairable() {
+		if err != nil || !rep.Damaged() {
 			return
 		}
 		start := time.Now()
-		m, err := Copy(t.Context(), path, rep, dir)
+		m, err := Copy(t.Context(), path, rep, Options{Dir: dir})
 		if d := time.Since(start); d > 20*time.Second {
 			t.Errorf("an attempt took %v", d)
 		}

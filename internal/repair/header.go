@@ -4,40 +4,51 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 
-	"example.com/snapd/integrity"
 	"example.com/snapd/internal/sqlitefile"
 )
 
-// headerField reports whether a finding is about a field of the database header that
-// follows from the rest of the file, or has one possible value.
-func headerField(f integrity.Finding) bool {
-	switch f.Code {
-	case integrity.CodeHeaderFractions, integrity.CodeHeaderVersion, integrity.CodeHeaderSchema, integrity.CodeHeaderEncoding:
-		return true
-	}
-	return false
-}
-
-// repairHeader gives damaged fields of the header of the copy at path the value that
-// they must have had. That it was the right one is for the full check to prove.
-func repairHeader(ctx context.Context, path string) error {
-	return edit(path, func(f *os.File) error {
-		var encoding sqlitefile.Encoding
-		err := editHeader(f, func(h *sqlitefile.Header) {
-			repairVersions(h)
-			h.SetFractions()
-			if format, known := h.SchemaFormat(); !known {
-				h.SetSchemaFormat(sqlitefile.SchemaFormatRead(format))
-			}
-			encoding = h.Encoding()
-		})
+// repairHeader gives damaged fields of the header of the copy at path the value that they must
+// have had, and reports whether there were any. That it was the right one is for the full
+// check to prove.
+func repairHeader(ctx context.Context, path string) (changed bool, err error) {
+	err = edit(path, func(f *os.File) error {
+		image, err := imageOf(f)
+		if err != nil || image.Size < sqlitefile.MinPageSize {
+			return err
+		}
+		was, err := readHeader(image)
 		if err != nil {
 			return err
 		}
-		return repairEncoding(ctx, path, f, encoding)
+		s, err := openSource(ctx, image, nil)
+		if errors.Is(err, ErrNotRepairable) || malformed(err) {
+			return nil // the rebuild says so, or has a donor
+		}
+		if err != nil {
+			return err
+		}
+		if changed = s.header != was; !changed {
+			return nil
+		}
+		_, err = f.WriteAt(s.header[:], 0)
+		return err
 	})
+	return changed, err
+}
+
+// soundFields gives fields of a header that have one possible value that value, where they have
+// one that SQLite does not know.
+func soundFields(h *sqlitefile.Header) {
+	h.SetMagic()
+	repairVersions(h)
+	h.SetFractions()
+	if format, known := h.SchemaFormat(); !known {
+		h.SetSchemaFormat(sqlitefile.SchemaFormatRead(format))
+	}
+	if e := h.Encoding(); !e.Valid() {
+		h.SetEncoding(e.Read())
+	}
 }
 
 // editHeader changes the header of the database in f.
@@ -70,25 +81,13 @@ func repairVersions(h *sqlitefile.Header) {
 	h.SetVersions(write, read)
 }
 
-// repairEncoding sets a damaged text encoding, which is what the header says now, to
-// the one with which the check has no quarrel: first what SQLite reads of the field.
-func repairEncoding(ctx context.Context, path string, f *os.File, now sqlitefile.Encoding) error {
-	for _, encoding := range []sqlitefile.Encoding{now.Read(), sqlitefile.UTF8, sqlitefile.UTF16LE, sqlitefile.UTF16BE} {
-		if encoding != now {
-			if err := editHeader(f, func(h *sqlitefile.Header) { h.SetEncoding(encoding) }); err != nil {
-				return err
-			}
-		}
-		r, err := integrity.CheckCopy(ctx, path, integrity.Options{Level: integrity.LevelHeader})
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(r.Findings, func(f integrity.Finding) bool { return f.Code == integrity.CodeHeaderEncoding }) {
-			return nil
-		}
-		now = encoding
+// imageOf is the database in f.
+func imageOf(f *os.File) (Image, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return Image{}, err
 	}
-	return nil
+	return Image{f, fi.Size()}, nil
 }
 
 // edit opens the file at path for fn to write to.

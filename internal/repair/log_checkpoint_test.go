@@ -36,7 +36,7 @@ func TestRepairLogDeadCheckpoint(t *testing.T) {
 		log := bytes.Clone(whole)
 		log[walHeaderSize+2*historyStride+damaged] ^= 4
 		p := lay(t, main, log)
-		m, err := Copy(t.Context(), p, checkFull(t, p), "")
+		m, err := Copy(t.Context(), p, checkFull(t, p), Options{})
 		if errors.Is(err, ErrNotRepairable) {
 			continue
 		}
@@ -79,7 +79,7 @@ func TestRepairLogCutBehindHalfCheckpoint(t *testing.T) {
 				wantInt(t, p, together, 1)
 				continue
 			}
-			if _, err := Copy(t.Context(), p, rep, ""); err == nil {
+			if _, err := Copy(t.Context(), p, rep, Options{}); err == nil {
 				wantInt(t, p, together, 1)
 			} else if !errors.Is(err, ErrNotRepairable) {
 				t.Fatal(err)
@@ -107,7 +107,7 @@ func TestRepairLogDeadCheckpointWithoutHeader(t *testing.T) {
 	log[len(log)-1] ^= 1
 	p := lay(t, main, log)
 	rep := checkFull(t, p)
-	if _, err := Copy(t.Context(), p, rep, ""); err == nil {
+	if _, err := Copy(t.Context(), p, rep, Options{}); err == nil {
 		wantInt(t, p, "SELECT b.v=d.v FROM b, d", 1)
 	} else if !errors.Is(err, ErrNotRepairable) {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestRepairLogMisnamedFrame(t *testing.T) {
 		damage(frame)
 		p := lay(t, main, log)
 		rep := checkFull(t, p)
-		m, err := Copy(t.Context(), p, rep, "")
+		m, err := Copy(t.Context(), p, rep, Options{})
 		copy(frame, whole)
 		if !rep.Damaged() {
 			t.Errorf("%s: called %s: %v", name, rep.Verdict, rep.Findings)

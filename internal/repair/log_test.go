@@ -145,7 +145,7 @@ func (h *logHistory) repairs(t *testing.T, name string, main, log []byte, want i
 		}
 		return
 	}
-	m, err := Copy(t.Context(), path, rep, "")
+	m, err := Copy(t.Context(), path, rep, Options{})
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return
@@ -171,7 +171,7 @@ func TestRepairLogHeader(t *testing.T) {
 			t.Errorf("byte %d: %s", at, rep.Verdict)
 			continue
 		}
-		m, err := Copy(t.Context(), path, rep, "")
+		m, err := Copy(t.Context(), path, rep, Options{})
 		if at >= 4 && at < 8 && err != nil {
 			continue // another format version: what the frames mean is not known
 		}
@@ -198,7 +198,7 @@ func TestRepairLogWithoutItsBeginning(t *testing.T) {
 			t.Errorf("%d frames gone: %s %v", frames, rep.Verdict, rep.Findings)
 			continue
 		}
-		_, err := Copy(t.Context(), path, rep, "")
+		_, err := Copy(t.Context(), path, rep, Options{})
 		if got := h.stateOf(readAll(t, path)); err == nil && got < 0 || err != nil && !errors.Is(err, ErrNotRepairable) {
 			t.Errorf("%d frames gone: state %d, %v", frames, got, err)
 		}
@@ -257,7 +257,7 @@ func TestUndoingIsNoCheckpoint(t *testing.T) {
 			if rep.Verdict != integrity.Healthy {
 				t.Errorf("cut by %d: %s %v", cut, rep.Verdict, rep.Findings)
 			}
-			if _, err := Copy(t.Context(), path, rep, ""); err != nil {
+			if _, err := Copy(t.Context(), path, rep, Options{}); err != nil {
 				t.Errorf("cut by %d: %v", cut, err)
 				continue
 			}
@@ -312,7 +312,7 @@ func TestRepairLogHalfCheckpointed(t *testing.T) {
 			want++
 		}
 		path := lay(t, h.main, log)
-		_, err := Copy(t.Context(), path, checkFull(t, path), "")
+		_, err := Copy(t.Context(), path, checkFull(t, path), Options{})
 		switch got := h.stateOf(readAll(t, path)); {
 		case err == nil && got != want && got != 5:
 			t.Errorf("frame %d: repaired to state %d, want %d", frame, got, want)
@@ -348,7 +348,7 @@ func TestRepairLogWithoutFirstBlock(t *testing.T) {
 		if !rep.Damaged() {
 			t.Errorf("%#x: called %s: %v", fill, rep.Verdict, rep.Findings)
 		}
-		if m, err := Copy(t.Context(), p, rep, ""); !errors.Is(err, ErrNotRepairable) {
+		if m, err := Copy(t.Context(), p, rep, Options{}); !errors.Is(err, ErrNotRepairable) {
 			t.Errorf("%#x: %+v, %v", fill, m, err)
 		}
 	}
@@ -377,7 +377,7 @@ func TestRepairLogMixture(t *testing.T) {
 		if !rep.Damaged() {
 			continue // the very last transaction is hidden by a torn tail
 		}
-		if _, err := Copy(t.Context(), path, rep, ""); err != nil {
+		if _, err := Copy(t.Context(), path, rep, Options{}); err != nil {
 			continue
 		}
 		if got := h.stateOf(readAll(t, path)); got < 0 {

@@ -32,65 +32,118 @@ type Result struct {
 	LogFrame int64  `json:"-"`
 	// Header: damaged fields of the file's header were given the values they must have had.
 	Header bool `json:"header"`
-	// Rebuilt: something derived was rebuilt: indexes, full-text indexes, the list of
-	// free pages, back references.
+	// Rebuilt: the database was written again, row by row, and what can be derived from the
+	// rows was made new.
 	Rebuilt bool `json:"rebuilt"`
+	// Emptied are full-text indexes whose words are nowhere else, so that the application has to fill
+	// them again, and statistics of ANALYZE. Removed are views, triggers and indexes of which
+	// neither the database nor the donor has the SQL.
+	Emptied []string `json:"emptied,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+	// Lost are rows that are gone or may be older than they were; none: it is proven that no row
+	// is lost, as every row has its index entries and every index entry its row.
+	Lost []Loss `json:"lost,omitempty"`
 	// Report is the full check that proves the result: healthy, or violations.
 	Report integrity.Report `json:"-"`
+
+	fullText  []string // FTS5 tables
+	found     map[string][]witness
+	witnesses int64
+}
+
+// RowsLost counts the rows of Lost.
+func (r Result) RowsLost() (n int64) {
+	for _, l := range r.Lost {
+		n += l.Gone + l.Differ
+	}
+	return n
 }
 
 // Summary says in one line what was done.
 func (r Result) Summary() string {
-	log := fmt.Sprintf("the log's %d transactions were all kept", r.Kept)
-	if r.Dropped > 0 {
-		log = fmt.Sprintf("%d transactions of the log were kept, at least %d beyond the damage were dropped", r.Kept, r.Dropped)
-	}
-	derived := "what can be derived from the tables was rebuilt without losing a row"
-	if n := len(r.Indexes); n > 0 {
-		derived = "indexes were rebuilt from their tables without losing a row: " + strings.Join(r.Indexes[:min(n, 3)], ", ")
-		if n > 3 {
-			derived += fmt.Sprintf(" and %d more", n-3)
-		}
+	var parts []string
+	switch {
+	case r.Dropped > 0:
+		parts = append(parts, fmt.Sprintf("%d transactions of the log were kept, at least %d beyond the damage were dropped", r.Kept, r.Dropped))
+	case !r.Rebuilt && !r.Header:
+		parts = append(parts, fmt.Sprintf("the log's %d transactions were all kept", r.Kept))
 	}
 	if r.Header && !r.Rebuilt {
-		derived = "fields of the file's header were set to the values that they must have had; no row was lost"
+		parts = append(parts, "fields of the file's header were set to the values that they must have had; no row was lost")
 	}
-	switch {
-	case !r.Rebuilt && !r.Header:
-		return log
-	case r.Dropped == 0:
-		return derived
+	if r.Rebuilt {
+		derived := "what can be derived from the tables was rebuilt"
+		if n := len(r.Indexes); n > 0 {
+			derived = "indexes were rebuilt from their tables"
+		}
+		if len(r.Lost) == 0 {
+			derived += " without losing a row"
+		}
+		parts = append(parts, derived+list(": ", r.Indexes))
+		for _, l := range r.Lost[:min(len(r.Lost), 3)] {
+			parts = append(parts, l.String())
+		}
+		if n := len(r.Lost) - 3; n > 0 {
+			parts = append(parts, fmt.Sprintf("and %d more tables have lost rows", n))
+		}
 	}
-	return log + "; " + derived
+	if len(r.Emptied) > 0 {
+		parts = append(parts, list("these are empty and have to be filled again: ", r.Emptied))
+	}
+	if len(r.Removed) > 0 {
+		parts = append(parts, list("the SQL of these was damaged, and they were removed: ", r.Removed))
+	}
+	return strings.Join(parts, "; ")
 }
 
-// Copy makes the private copy at path whole, if that can be done without losing a row
-// that is in it. report is the check of the original, and dir is for pages that are
-// written again meanwhile; "" is the system's directory for temporary files. The
-// result is proven: every table's rows are the same before and after, and a full check
-// finds no damage. No other process may have the file open.
+// list is what comes after head: the first names, and how many there are more; "" of none.
+func list(head string, names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	s := head + strings.Join(names[:min(len(names), 3)], ", ")
+	if n := len(names) - 3; n > 0 {
+		s += fmt.Sprintf(" and %d more", n)
+	}
+	return s
+}
+
+// Options of a repair.
+type Options struct {
+	// Dir is for files that are written meanwhile; "" is the system's directory for temporary files.
+	Dir string
+	// Donor is a sound earlier state of the database, a backup, from which pages of the
+	// schema are taken that the database has lost; nil for none. No rows are.
+	Donor *Image
+}
+
+// Copy makes the private copy at path whole, if that can be done with all the rows
+// that are in it. report is the check of the original. The result is proven: every table's
+// rows are the same before and after, a full check finds no damage, and every entry
+// of an old index has its row, or Result.Lost says which have not. No other process may
+// have the file open.
 //
 // Afterwards path is one file without sidecars. Where Copy fails the copy is of no
 // further use. Errors: ErrNotRepairable, with the reason; an *integrity.CheckError
 // where the attempt could not be made (context, disk), which says nothing about the
 // database.
-func Copy(ctx context.Context, path string, report integrity.Report, dir string) (_ Result, err error) {
+func Copy(ctx context.Context, path string, report integrity.Report, o Options) (_ Result, err error) {
 	r := Result{Indexes: []string{}}
+	dir := o.Dir
 	if dir == "" {
 		dir = os.TempDir()
 	}
 	defer func() { err = errors.Join(err, livedb.RemoveSidecars(path)) }()
-	if err := rollBack(ctx, path); err != nil {
+	journal, err := rollBack(ctx, path)
+	if err != nil {
 		return r, failed(path, err)
 	}
+	ignored := slices.ContainsFunc(report.Findings, func(f integrity.Finding) bool { return f.Code == integrity.CodeJournalIgnored })
 	if err := applyLog(ctx, path, report, &r); err != nil {
 		return r, failed(path, err)
 	}
-	if slices.ContainsFunc(report.Findings, headerField) {
-		if err := repairHeader(ctx, path); err != nil {
-			return r, failed(path, err)
-		}
-		r.Header = true
+	if r.Header, err = repairHeader(ctx, path); err != nil {
+		return r, failed(path, err)
 	}
 	full := integrity.Options{Level: integrity.LevelFull, ScratchDir: dir}
 	if r.Report, err = integrity.CheckCopy(ctx, path, full); err != nil {
@@ -99,12 +152,11 @@ func Copy(ctx context.Context, path string, report integrity.Report, dir string)
 	if !r.Report.Damaged() {
 		return r, nil
 	}
-	if !r.Report.Repairable() {
-		return r, notRepairable("%s", worst(r.Report))
+	if journal || ignored {
+		return r, notRepairable("a transaction was cut off, and its journal does not undo it: %s", worst(r.Report))
 	}
 	r.Rebuilt, r.Indexes = true, indexes(r.Report)
-	reindex := slices.ContainsFunc(r.Report.Findings, func(f integrity.Finding) bool { return f.Repair == integrity.RepairReindex })
-	if err := rebuild(ctx, path, dir, reindex); err != nil {
+	if err := rebuild(ctx, path, dir, o.Donor, &r); err != nil {
 		return r, failed(path, err)
 	}
 	if r.Report, err = integrity.CheckCopy(ctx, path, full); err != nil {
@@ -116,25 +168,26 @@ func Copy(ctx context.Context, path string, report integrity.Report, dir string)
 	return r, nil
 }
 
-// rollBack has SQLite undo the transaction that a journal next to the copy belongs to.
-// The check of the original has made sure that the journal's header is within bounds.
-func rollBack(ctx context.Context, path string) error {
-	_, err := os.Stat(path + "-journal")
+// rollBack has SQLite undo the transaction that a journal next to the copy belongs to, and reports
+// whether there was one. The check of the original has made sure that the journal's header is
+// within bounds.
+func rollBack(ctx context.Context, path string) (journal bool, err error) {
+	_, err = os.Stat(path + "-journal")
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	conn, err := sqlite.Open(path, sqlite.Options{Untrusted: true})
 	if err != nil {
-		return err
+		return true, err
 	}
 	err = conn.Exec(ctx, "SELECT rootpage FROM sqlite_schema LIMIT 1")
 	if isDamage(err) || inexpressible(err) {
 		err = nil // the check that follows says so
 	}
-	return errors.Join(err, conn.Close())
+	return true, errors.Join(err, conn.Close())
 }
 
 // indexes returns the names of the indexes that findings are about, in order.

@@ -43,10 +43,10 @@ func TestRepairFixtures(t *testing.T) {
 			path := stage(t, strings.TrimSuffix(file, ".want")+".db")
 			rep := checkFull(t, path)
 			before := ""
-			if rep.Repairable() && len(livedb.Sidecars(path)) == 0 {
+			if len(livedb.Sidecars(path)) == 0 {
 				before = dump(t, path)
 			}
-			m, err := Copy(t.Context(), path, rep, "")
+			m, err := Copy(t.Context(), path, rep, Options{})
 			if errors.Is(err, ErrNotRepairable) {
 				if slices.Contains(mustRepair, name) {
 					t.Errorf("given up: %v", err)
@@ -56,12 +56,13 @@ func TestRepairFixtures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !rep.Repairable() {
-				t.Errorf("repaired against the odds: %v", rep.Findings)
-			}
 			wantWhole(t, path, m)
-			if after := dump(t, path); before != "" && after != before {
-				t.Errorf("the rows are others: %s", after)
+			// The shell may have read the damaged file by an index that lacks rows.
+			after := strings.Split(dump(t, path), "\n")
+			for line := range strings.SplitSeq(before, "\n") {
+				if strings.HasPrefix(line, "INSERT") && !slices.Contains(after, line) {
+					t.Errorf("the row is gone: %s", line)
+				}
 			}
 		})
 	}
@@ -126,14 +127,14 @@ func TestRepairDamagedIndexTree(t *testing.T) {
 				path := makeDB(t, "x.db", orders)
 				zeroTree(t, path, name, what)
 				rep := checkFull(t, path)
-				if rep.Verdict != integrity.Corrupt || !rep.Repairable() {
-					t.Fatalf("%s, repairable %v: %v", rep.Verdict, rep.Repairable(), rep.Findings)
+				if rep.Verdict != integrity.Corrupt {
+					t.Fatalf("%s: %v", rep.Verdict, rep.Findings)
 				}
 				i := slices.IndexFunc(rep.Findings, func(f integrity.Finding) bool { return f.Repair == integrity.RepairRebuild })
 				if i < 0 || !strings.Contains(rep.Findings[i].Message, name) {
 					t.Errorf("no finding names the index: %v", rep.Findings)
 				}
-				m, err := Copy(t.Context(), path, rep, "")
+				m, err := Copy(t.Context(), path, rep, Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -160,7 +161,9 @@ func TestRepairLeavesWhatMayHoldRows(t *testing.T) {
 		root := rootOf(t, path, "item_name")
 		leaf := firstLeaf(t, path, rootOf(t, path, "item"))
 		patch(t, path, (root-1)*1024, make([]byte, 1024))
-		grow(t, path, readPage(t, path, leaf)) // and one more, that the header counts
+		page := readPage(t, path, leaf)
+		page[len(page)-1]++ // the price of a row, which is so in no table
+		grow(t, path, page) // and one more, that the header counts
 		givenUp(t, path)
 	})
 	t.Run("table and index", func(t *testing.T) {
@@ -172,7 +175,7 @@ func TestRepairLeavesWhatMayHoldRows(t *testing.T) {
 	t.Run("duplicate keys", func(t *testing.T) {
 		scripts := behind("CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); CREATE UNIQUE INDEX tb ON t(b); INSERT INTO t VALUES(1,'x')", "tb", "INSERT INTO t VALUES(2,'x')")
 		path := makeDB(t, "x.db", scripts...)
-		if rep := checkFull(t, path); !rep.Repairable() {
+		if rep := checkFull(t, path); rep.Verdict != integrity.Corrupt {
 			t.Fatalf("%v", rep.Findings)
 		}
 		if err := givenUp(t, path); !strings.Contains(err.Error(), "same key") {
@@ -187,7 +190,7 @@ func givenUp(t *testing.T, path string) error {
 	if rep.Verdict != integrity.Corrupt {
 		t.Fatalf("%s: this test shows nothing", rep.Verdict)
 	}
-	_, err := Copy(t.Context(), path, rep, "")
+	_, err := Copy(t.Context(), path, rep, Options{})
 	if !errors.Is(err, ErrNotRepairable) {
 		t.Errorf("repaired: %v", err)
 	}
@@ -215,7 +218,7 @@ func TestRepairKeepsTheRest(t *testing.T) {
 			path := makeDB(t, "x.db", behind(create, "pv", "DROP TRIGGER tr; INSERT INTO p(rowid,v,n) VALUES(30,'late',0); CREATE TRIGGER tr AFTER INSERT ON p BEGIN DELETE FROM q; END")...)
 			sound := facts(t, path)
 			zeroTree(t, path, "pg", "root")
-			m, err := Copy(t.Context(), path, checkFull(t, path), "")
+			m, err := Copy(t.Context(), path, checkFull(t, path), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -253,7 +256,7 @@ func TestRepairLeavesSoundFullTextAlone(t *testing.T) {
 	path := makeDB(t, "x.db", `CREATE TABLE doc(id INTEGER PRIMARY KEY, body); INSERT INTO doc VALUES(1,'stored words');
 		CREATE VIRTUAL TABLE own USING fts5(body, content='doc', content_rowid='id'); INSERT INTO own(rowid, body) VALUES(1,'found words');
 		CREATE VIRTUAL TABLE f USING fts5(a); INSERT INTO f VALUES('good day'),('good night')`, "DELETE FROM f_data WHERE id>10")
-	if _, err := Copy(t.Context(), path, checkFull(t, path), ""); err != nil {
+	if _, err := Copy(t.Context(), path, checkFull(t, path), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	wantInt(t, path, "SELECT count(*) FROM own WHERE own MATCH 'found'", 1)
@@ -267,7 +270,7 @@ func TestRepairCancelled(t *testing.T) {
 	rep := checkFull(t, path)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Copy(ctx, path, rep, "")
+	_, err := Copy(ctx, path, rep, Options{})
 	var ce *integrity.CheckError
 	if errors.Is(err, ErrNotRepairable) || !errors.As(err, &ce) || ce.Code != integrity.ErrCodeCancelled {
 		t.Errorf("%v", err)

@@ -33,6 +33,7 @@ type Cell struct {
 	Size     int64  // of the whole payload in bytes
 	Local    []byte // what of the payload is on the page
 	Overflow uint32 // first overflow page, where Local is not all of the payload
+	at, end  int    // its bytes on the page
 }
 
 // Cell parses cell i, counted from 0.
@@ -45,12 +46,16 @@ func (p Page) Cell(i int) (Cell, error) {
 	if !ok {
 		return c, fmt.Errorf("cell %d does not fit on its page: %w", i, ErrMalformed)
 	}
+	c.at = len(p.b) - len(b)
+	c.end = c.at + max(c.end, minCell)
 	return c, nil
 }
 
 // parseCell parses the cell that b begins with. Where ok is false, what of c comes
 // before the cell's end is right.
 func parseCell(b []byte, t PageType, usable int) (c Cell, ok bool) {
+	all := len(b)
+	defer func() { c.end = all - len(b) }()
 	if !t.Leaf() {
 		c.Child, b = binary.BigEndian.Uint32(b), b[4:]
 	}
@@ -83,7 +88,7 @@ func parseCell(b []byte, t PageType, usable int) (c Cell, ok bool) {
 	if len(b) < 4 {
 		return c, false
 	}
-	c.Overflow = binary.BigEndian.Uint32(b)
+	c.Overflow, b = binary.BigEndian.Uint32(b), b[4:]
 	return c, true
 }
 

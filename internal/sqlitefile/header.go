@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"unicode/utf16"
 )
 
 // Sizes in bytes.
@@ -92,6 +93,14 @@ func (h *Header) PageSize() int {
 	return 0
 }
 
+// SetMagic sets what every database file begins with.
+func (h *Header) SetMagic() { copy(h[:], Magic) }
+
+// SetPageSize sets the page size, one that is allowed.
+func (h *Header) SetPageSize(n int) {
+	binary.BigEndian.PutUint16(h[offPageSize:], uint16(n%MaxPageSize+n/MaxPageSize))
+}
+
 // RawPageSize returns the field of the page size as it is.
 func (h *Header) RawPageSize() uint16 { return binary.BigEndian.Uint16(h[offPageSize:]) }
 
@@ -144,6 +153,12 @@ func (h *Header) Counters() (b [8]byte) {
 func (h *Header) PageCount() (n uint32, valid bool) {
 	n = h.u32(offPageCount)
 	return n, n > 0 && h.ChangeCounter() == h.VersionValidFor()
+}
+
+// SetPageCount sets the page count, and that it counts.
+func (h *Header) SetPageCount(n uint32) {
+	h.put32(offPageCount, n)
+	h.put32(offVersionValid, h.ChangeCounter())
 }
 
 // Freelist returns the first trunk page of the freelist and how many pages it has.
@@ -216,6 +231,35 @@ const (
 
 // Valid reports whether there is such an encoding.
 func (e Encoding) Valid() bool { return e >= UTF8 && e <= UTF16BE }
+
+// Text returns a text of the encoding.
+func (e Encoding) Text(b []byte) string {
+	order := binary.ByteOrder(binary.LittleEndian)
+	switch e {
+	case UTF16LE:
+	case UTF16BE:
+		order = binary.BigEndian
+	default:
+		return string(b)
+	}
+	units := make([]uint16, len(b)/2)
+	for i := range units {
+		units[i] = order.Uint16(b[2*i:])
+	}
+	return string(utf16.Decode(units))
+}
+
+// SchemaEncoding returns the encoding in which the kind of an object of the schema is written,
+// one of four words; 0 where it is none of them.
+func SchemaEncoding(kind []byte) Encoding {
+	for e := UTF8; e <= UTF16BE; e++ {
+		switch e.Text(kind) {
+		case "table", "index", "view", "trigger":
+			return e
+		}
+	}
+	return 0
+}
 
 // Read returns the encoding that SQLite takes an unknown one for: it reads two bits only.
 func (e Encoding) Read() Encoding {

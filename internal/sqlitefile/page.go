@@ -3,6 +3,7 @@ package sqlitefile
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // A b-tree page (§1.6). On page 1 the database header comes before it, and all
@@ -106,6 +107,48 @@ func (p Page) cellBytes(i int) ([]byte, error) {
 		return nil, fmt.Errorf("cell %d begins at byte %d: %w", i, off, ErrMalformed)
 	}
 	return p.b[off:], nil
+}
+
+// Account makes sure that cells, free blocks and fragments together are the page's content, and
+// that no byte is of two of them: a cell that lost its place in the page shows as a gap.
+func (p Page) Account() error {
+	content := int(binary.BigEndian.Uint16(p.b[p.at+5:]))
+	if content == 0 {
+		content = MaxPageSize
+	}
+	stated := int(binary.BigEndian.Uint16(p.b[p.at+3:]))
+	if stated != p.Cells() || content < p.firstPointer()+2*stated || content > len(p.b) {
+		return fmt.Errorf("%d cells, and content from byte %d on: %w", stated, content, ErrMalformed)
+	}
+	type span struct{ at, end int }
+	var used []span
+	for i := range p.Cells() {
+		c, err := p.Cell(i)
+		if err != nil {
+			return err
+		}
+		used = append(used, span{c.at, c.end})
+	}
+	for at := int(binary.BigEndian.Uint16(p.b[p.at+1:])); at != 0; {
+		if at < content || at+minCell > len(p.b) || len(used) > len(p.b) {
+			return fmt.Errorf("free block at byte %d: %w", at, ErrMalformed)
+		}
+		used = append(used, span{at, at + int(binary.BigEndian.Uint16(p.b[at+2:]))})
+		at = int(binary.BigEndian.Uint16(p.b[at:]))
+	}
+	slices.SortFunc(used, func(a, b span) int { return a.at - b.at })
+	gaps, end := 0, content
+	for _, s := range append(used, span{len(p.b), len(p.b)}) {
+		if s.at < end {
+			return fmt.Errorf("byte %d is of two cells: %w", s.at, ErrMalformed)
+		}
+		gaps += s.at - end
+		end = s.end
+	}
+	if fragments := int(p.b[p.at+7]); gaps != fragments {
+		return fmt.Errorf("%d bytes are of no cell, and the page counts %d: %w", gaps, fragments, ErrMalformed)
+	}
+	return nil
 }
 
 // ClearIndexRoot makes b, a page of an index, an empty leaf.

@@ -99,6 +99,7 @@ func (r Record) Value(i int) (Value, error) {
 var integerSizes = [...]int64{1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 const (
+	serialInt64 = 6
 	serialFloat = 7
 	serialZero  = 8
 	serialOne   = 9
@@ -144,4 +145,26 @@ func integer(b []byte) (v int64) {
 		v = v<<8 | int64(c)
 	}
 	return v
+}
+
+// WithInteger returns the record with v in column i.
+func (r Record) WithInteger(i int, v int64) ([]byte, error) {
+	if i < 0 || i >= len(r.types) || r.Size() > int64(r.header)+int64(len(r.body)) {
+		return nil, fmt.Errorf("record: column %d of %d: %w", i+1, len(r.types), ErrMalformed)
+	}
+	var head, body []byte
+	from := int64(0)
+	for n, t := range r.types {
+		if n == i {
+			head, body = appendVarint(head, serialInt64), binary.BigEndian.AppendUint64(body, uint64(v))
+		} else {
+			head, body = appendVarint(head, t), append(body, r.body[from:r.ends[n]]...)
+		}
+		from = r.ends[n]
+	}
+	size := len(head) + 1
+	if size > 127 { // the header's size counts its own bytes
+		size = len(head) + len(appendVarint(nil, uint64(len(head)+2)))
+	}
+	return append(append(appendVarint(nil, uint64(size)), head...), body...), nil
 }

@@ -1,0 +1,397 @@
+package repair
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"math"
+	"slices"
+
+	"example.com/snapd/internal/sqlitefile"
+)
+
+// Loss says which rows of a table a repaired database does not have as they were.
+type Loss struct {
+	Table string `json:"table"`
+	// Gone counts rows of which only an index entry is left.
+	Gone int64 `json:"gone"`
+	// Differ counts rows of which an index entry says something else: it or the row is
+	// older or damaged.
+	Differ int64 `json:"differ"`
+	// RowIDs has the first of them, in order; none of a table without rowids.
+	RowIDs []int64 `json:"rowids"`
+}
+
+// maxRowIDs bounds the rowids that a Loss lists.
+const maxRowIDs = 20
+
+// String says it in words.
+func (l Loss) String() string {
+	s := ""
+	switch {
+	case l.Differ == 0:
+		s = fmt.Sprintf("%d rows of %s are gone", l.Gone, l.Table)
+	case l.Gone == 0:
+		s = fmt.Sprintf("%d rows of %s are not what an index says of them", l.Differ, l.Table)
+	default:
+		s = fmt.Sprintf("%d rows of %s are gone and %d are not what an index says of them", l.Gone, l.Table, l.Differ)
+	}
+	for i, id := range l.RowIDs {
+		s += fmt.Sprintf("%s%d", [2]string{" (rowids ", ", "}[min(i, 1)], id)
+	}
+	switch n := l.Gone + l.Differ - int64(len(l.RowIDs)); {
+	case len(l.RowIDs) == 0:
+	case n > 0:
+		s += fmt.Sprintf(" and %d more)", n)
+	default:
+		s += ")"
+	}
+	return s
+}
+
+// witness is an index entry whose row is not there.
+type witness struct {
+	index string
+	rowid int64 // of a table without rowids a hash of the entry
+	hash  uint64
+	gone  bool
+}
+
+// maxWitnesses bounds those that are kept.
+const maxWitnesses = 1 << 20
+
+// entry is a row or an index entry in a comparison.
+type entry struct {
+	hash  uint64
+	rowid int64
+}
+
+// entries visits all entries of a tree.
+type entries func(func(entry)) error
+
+// tally is the number of entries and the sum of their hashes.
+type tally struct {
+	n   int64
+	sum uint64
+}
+
+func (e entries) tally() (t tally, err error) {
+	err = e(func(e entry) { t.n, t.sum = t.n+1, t.sum+e.hash })
+	return t, err
+}
+
+// maxCompared bounds how many entries are held in memory at once.
+const maxCompared = 4 << 20
+
+// missing visits the entries of a that b does not have. b has n entries.
+func missing(a, b entries, n int64, found func(entry)) error {
+	passes := uint64(n/maxCompared + 1)
+	for pass := range passes {
+		have := make(map[uint64]int32, min(n, maxCompared))
+		err := b(func(e entry) {
+			if e.hash%passes == pass {
+				have[e.hash]++
+			}
+		})
+		if err != nil {
+			return err
+		}
+		err = a(func(e entry) {
+			if e.hash%passes != pass {
+				return
+			}
+			if have[e.hash] > 0 {
+				have[e.hash]--
+				return
+			}
+			found(e)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexEntries are the entries of an index by their values: SQLite may store one in two ways.
+// tree, when not nil, gets what a lenient walk left out.
+func indexEntries(ctx context.Context, s *source, o object, rowids, lenient bool, trouble *error) entries {
+	return func(visit func(entry)) error {
+		var b []byte
+		w, err := s.each(ctx, o, lenient, func(_ int64, payload []byte) error {
+			r, err := sqlitefile.ParseRecord(payload)
+			if err != nil {
+				return err
+			}
+			var last sqlitefile.Value
+			b = b[:0]
+			for i := range r.Columns() {
+				if last, err = r.Value(i); err != nil {
+					return err
+				}
+				b = appendValue(b, last)
+			}
+			e := entry{hash: maphash.Bytes(seed, b)}
+			if e.rowid = int64(e.hash); rowids {
+				e.rowid = last.Int
+			}
+			visit(e)
+			return nil
+		})
+		if trouble != nil {
+			*trouble = w.trouble
+		}
+		return err
+	}
+}
+
+// rowEntries are the rows of a table.
+func rowEntries(ctx context.Context, s *source, o object) entries {
+	return func(visit func(entry)) error {
+		_, err := s.each(ctx, o, false, func(rowid int64, payload []byte) error {
+			visit(entry{hashRow(rowid, payload), rowid})
+			return nil
+		})
+		return err
+	}
+}
+
+// appendValue appends bytes that distinguish v from any other value.
+func appendValue(b []byte, v sqlitefile.Value) []byte {
+	if v.Kind == sqlitefile.Real && v.Float == math.Trunc(v.Float) && math.Abs(v.Float) < 1<<53 {
+		v = sqlitefile.Value{Kind: sqlitefile.Integer, Int: int64(v.Float)} // as SQLite may store it
+	}
+	b = append(b, byte(v.Kind))
+	switch v.Kind {
+	case sqlitefile.Integer:
+		b = binary.BigEndian.AppendUint64(b, uint64(v.Int))
+	case sqlitefile.Real:
+		b = binary.BigEndian.AppendUint64(b, math.Float64bits(v.Float))
+	case sqlitefile.Text, sqlitefile.Blob:
+		b = binary.BigEndian.AppendUint64(b, uint64(len(v.Bytes)))
+		b = append(b, v.Bytes...)
+	}
+	return b
+}
+
+// comparison holds the old indexes against the new ones, which have exactly the rows that
+// there are.
+type comparison struct {
+	*rebuilding
+	now *source
+	// whole are tables of which an old index is sound and agrees with every row.
+	whole map[string]bool
+	found map[string][]witness // by table
+}
+
+func (c *comparison) run() error {
+	c.whole, c.found = map[string]bool{}, map[string][]witness{}
+	for _, o := range c.now.objects {
+		i := slices.IndexFunc(c.src.objects, func(p object) bool { return p.is("index", o.name) })
+		if o.kind != "index" || i < 0 {
+			continue
+		}
+		if err := c.index(c.src.objects[i], o); err != nil {
+			return err
+		}
+	}
+	for name, doubt := range c.doubts {
+		if !c.whole[name] && !c.said.derivedTable(name) {
+			return notRepairable("it is open whether all rows are there: %w", doubt)
+		}
+	}
+	for _, o := range c.now.objects {
+		if found := c.found[o.name]; o.kind == "table" && len(found) > 0 {
+			if err := c.table(o, found); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// index compares an index as it was with what it is now.
+func (c *comparison) index(was, is object) error {
+	d := c.rows[is.table]
+	rowids := c.hasRowids(is.table)
+	var trouble error
+	before := indexEntries(c.ctx, c.src, was, rowids, true, &trouble)
+	after := indexEntries(c.ctx, c.now, is, rowids, false, nil)
+	old, err := before.tally()
+	if err != nil {
+		return err
+	}
+	now, err := after.tally()
+	if err != nil {
+		return err
+	}
+	if old == now {
+		if trouble == nil && now.n == d.rows {
+			c.whole[is.table] = true
+		}
+		return nil
+	}
+	return missing(before, after, now.n, func(e entry) {
+		c.said.witnesses++
+		if len(c.found[is.table]) < maxWitnesses {
+			c.found[is.table] = append(c.found[is.table], witness{is.name, e.rowid, e.hash, true})
+		}
+	})
+}
+
+func (c *comparison) hasRowids(table string) bool {
+	i := slices.IndexFunc(c.now.objects, func(o object) bool { return o.is("table", table) })
+	if i < 0 {
+		return false
+	}
+	kind, err := c.now.tree(c.now.objects[i].root)
+	return err == nil && kind == sqlitefile.TableLeaf
+}
+
+// table says what index entries say of the rows of a table that are not there. A row that
+// a sound index does not know either was deleted, and the other index is what is old.
+func (c *comparison) table(o object, found []witness) error {
+	there := map[int64]bool{}
+	for _, w := range found {
+		there[w.rowid] = false
+	}
+	_, err := c.now.each(c.ctx, o, false, func(rowid int64, _ []byte) error {
+		if _, asked := there[rowid]; asked {
+			there[rowid] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	loss := Loss{Table: o.name, RowIDs: []int64{}}
+	kept := []witness{}
+	counted := map[int64]bool{}
+	for _, w := range found {
+		if w.gone = !there[w.rowid]; w.gone && c.whole[o.name] {
+			continue
+		}
+		kept = append(kept, w)
+		if counted[w.rowid] {
+			continue
+		}
+		counted[w.rowid] = true
+		if w.gone {
+			loss.Gone++
+		} else {
+			loss.Differ++
+		}
+		if c.hasRowids(o.name) {
+			loss.RowIDs = append(loss.RowIDs, w.rowid)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	slices.Sort(loss.RowIDs)
+	loss.RowIDs = loss.RowIDs[:min(len(loss.RowIDs), maxRowIDs)]
+	c.said.Lost = append(c.said.Lost, loss)
+	if c.said.found == nil {
+		c.said.found = map[string][]witness{}
+	}
+	c.said.found[o.name] = kept
+	return nil
+}
+
+// LostBy counts the rows that a backup lacks of the database repaired at path, and
+// of what index entries say that it had: what restoring that backup instead would lose.
+func (r *Result) LostBy(ctx context.Context, repaired, backup Image) (int64, error) {
+	have, err := openDonor(ctx, &repaired)
+	if err != nil {
+		return 0, err
+	}
+	old, err := openDonor(ctx, &backup)
+	if err != nil {
+		return 0, err
+	}
+	lost := int64(0)
+	for _, o := range have.objects {
+		if o.kind != "table" || o.root == 0 || r.derivedTable(o.name) || slices.Contains(r.Emptied, o.name) {
+			continue
+		}
+		n, err := r.lostOf(ctx, o, have, old)
+		if err != nil {
+			return 0, err
+		}
+		lost += n
+	}
+	return lost, nil
+}
+
+// lostOf counts them of one table.
+func (r *Result) lostOf(ctx context.Context, o object, have, old *source) (int64, error) {
+	lost := map[int64]bool{} // what witnesses speak of: whether the backup lacks it
+	for _, w := range r.found[o.name] {
+		lost[w.rowid] = true
+	}
+	if err := r.satisfied(ctx, o, old, lost); err != nil {
+		return 0, err
+	}
+	n := int64(0)
+	for _, is := range lost {
+		if is {
+			n++
+		}
+	}
+	before := entries(func(func(entry)) error { return nil })
+	if i := slices.IndexFunc(old.objects, func(p object) bool { return p.is("table", o.name) && p.root != 0 }); i >= 0 {
+		before = rowEntries(ctx, old, old.objects[i])
+	}
+	after := rowEntries(ctx, have, o)
+	was, err := before.tally()
+	if err != nil {
+		return 0, err
+	}
+	is, err := after.tally()
+	if err != nil || was == is {
+		return n, err
+	}
+	err = missing(after, before, was.n, func(e entry) {
+		if _, spoken := lost[e.rowid]; !spoken {
+			n++
+		}
+	})
+	return n, err
+}
+
+// satisfied notes which witnesses' rows the backup has: its index has the same entry.
+func (r *Result) satisfied(ctx context.Context, o object, old *source, lost map[int64]bool) error {
+	open := map[int64]int{} // witnesses of a row
+	byIndex := map[string]map[uint64]int64{}
+	for _, w := range r.found[o.name] {
+		open[w.rowid]++
+		if byIndex[w.index] == nil {
+			byIndex[w.index] = map[uint64]int64{}
+		}
+		byIndex[w.index][w.hash] = w.rowid
+	}
+	rowids := false
+	if i := slices.IndexFunc(old.objects, func(p object) bool { return p.is("table", o.name) }); i >= 0 {
+		kind, err := old.tree(old.objects[i].root)
+		rowids = err == nil && kind == sqlitefile.TableLeaf
+	}
+	for name, hashes := range byIndex {
+		i := slices.IndexFunc(old.objects, func(p object) bool { return p.is("index", name) })
+		if i < 0 {
+			continue
+		}
+		err := indexEntries(ctx, old, old.objects[i], rowids, false, nil)(func(e entry) {
+			if rowid, asked := hashes[e.hash]; asked {
+				delete(hashes, e.hash)
+				if open[rowid]--; open[rowid] == 0 {
+					lost[rowid] = false
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
