@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -184,7 +185,7 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	}
 	if f.repair.hope && (r.dryRun || f.inUse == nil) {
 		f.repair.tried = true
-		f.repair.result, err = r.tryRepair(ctx, report)
+		f.repair.result, err = r.tryRepair(ctx, &f)
 		if errors.Is(err, repair.ErrNotRepairable) {
 			f.repair.failed, err = err, nil
 		}
@@ -192,8 +193,9 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	return f, err
 }
 
-// tryRepair repairs a private copy of the database, which the recovery keeps.
-func (r *recovery) tryRepair(ctx context.Context, report Report) (done repair.Result, err error) {
+// tryRepair repairs a private copy of the database, which the recovery keeps, with the newest backup
+// for what of the schema is lost. Where it matters it counts what restoring that one would lose.
+func (r *recovery) tryRepair(ctx context.Context, f *recoveryFacts) (done repair.Result, err error) {
 	dir := ""
 	if r.dryRun {
 		r.trial, err = durable.Scratch("", "repair")
@@ -217,7 +219,51 @@ func (r *recovery) tryRepair(ctx context.Context, report Report) (done repair.Re
 	if err := livedb.CopyTo(ctx, r.m.cfg.Database, sizes, r.trial); err != nil {
 		return done, errors.Join(err, livedb.RemoveSidecars(r.trial.Name()))
 	}
-	return repair.Copy(ctx, r.trial.Name(), report, repair.Options{Dir: dir})
+	donor, closeDonor := r.donor(ctx, f.candidates)
+	defer closeDonor()
+	done, err = repair.Copy(ctx, r.trial.Name(), f.report, repair.Options{Dir: dir, Donor: donor})
+	if err == nil && donor != nil && (r.dryRun || done.RowsLost() > 0) {
+		f.repair.backupLoses, err = r.lostByRestoring(ctx, done, *donor)
+	}
+	return done, err
+}
+
+// donor opens the image of the backup that would be restored first; nil where that cannot be read.
+func (r *recovery) donor(ctx context.Context, from []Backup) (image *repair.Image, done func()) {
+	if len(from) == 0 {
+		return nil, func() {}
+	}
+	a, err := r.m.openArchive(from[0])
+	if err != nil {
+		return nil, func() {} // restoring it says why
+	}
+	image = &repair.Image{R: a, Size: a.Info().ImageBytes}
+	if !image.Readable(ctx) {
+		image = nil
+	}
+	return image, func() { a.Close() } // it was only read
+}
+
+// lostByRestoring counts the rows of the repaired copy that the donor lacks; nil where that
+// cannot be found out.
+func (r *recovery) lostByRestoring(ctx context.Context, done repair.Result, donor repair.Image) (*int64, error) {
+	f, err := os.Open(r.trial.Name())
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // it was only read
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	n, err := done.LostBy(ctx, repair.Image{R: f, Size: fi.Size()}, donor)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, nil // the backup cannot be read: it is no way out that is known to be better
+	}
+	return &n, nil
 }
 
 // discard drops the private copy, unless it became the database.

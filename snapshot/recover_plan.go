@@ -32,6 +32,9 @@ type RecoveryOption struct {
 	Loses  string  `json:"loses"`  // one sentence
 	// LosesSince is the time of the backup: later changes are lost. Null for a repair.
 	LosesSince *time.Time `json:"loses_since"`
+	// RowsLost counts the rows that are lost with this way, of those that the damaged database
+	// still has or its indexes still name; null where that is not known.
+	RowsLost *int64 `json:"rows_lost"`
 	// LosesTransactions counts transactions that the damaged log no longer proves, at
 	// least; null where that is not known.
 	LosesTransactions *int64 `json:"loses_transactions"`
@@ -62,6 +65,9 @@ type repairFacts struct {
 	tried  bool // on a private copy
 	result repair.Result
 	failed error // why it cannot be, after it was tried
+	// backupLoses counts the rows of the repaired copy, and those that it lost, that the
+	// newest backup does not have; nil where that is not known.
+	backupLoses *int64
 }
 
 // planRecovery chooses the way out that loses the least.
@@ -92,6 +98,11 @@ func planRecovery(f recoveryFacts) RecoveryPlan {
 			"look for copies of the backup directory elsewhere, and keep the damaged file: it may be the only copy of some rows")
 		return p
 	}
+	if f.repair.failed != nil && f.report.FailedAt != nil && *f.report.FailedAt == integrity.LevelFull {
+		p.Reason = "only a full check sees the damage, the database is in use as it is, and a backup would lose all changes since: " + p.Reason
+		p.Err = hint(&CorruptError{What: "database " + f.database, Report: f.report}, "put the rows right that the findings name, or restore a backup by hand")
+		return p
+	}
 	if f.inUse != nil {
 		p.Action, p.Reason, p.Err = ActionWaiting, f.inUse.Error(), f.inUse
 		return p
@@ -111,29 +122,56 @@ func waysOut(f recoveryFacts) (options []RecoveryOption, reason string) {
 		}
 		return []RecoveryOption{*restore}, reason + "; the newest backup that passes its proof takes the database's place"
 	}
-	repair := RecoveryOption{Action: ActionRepaired, Loses: "nothing, or what is beyond the damage in the log"}
+	repair := RecoveryOption{Action: ActionRepaired, Loses: "what a trial on a private copy will say"}
 	if !f.repair.tried {
-		reason = "the damage is confined to what a repair may make whole"
-	} else {
-		dropped := f.repair.result.Dropped
-		repair.Proven, repair.LosesTransactions, repair.Loses = true, &dropped, f.repair.result.Summary()
-		reason = "a repair keeps all transactions that the damaged log still proves, and no backup is known to hold more"
-		if dropped == 0 {
-			repair.Loses = "nothing: " + repair.Loses
-			reason = "a repair of a private copy passed its proof and loses nothing"
-		}
-		if holdsMore(f.candidates, f.repair.result) {
-			dropped = max(dropped, 1)
-			first := restoreOption(f.candidates[:1])
-			repair.Loses = f.repair.result.Summary()
-			return []RecoveryOption{*first, repair}, "the newest backup holds transactions that the damaged log no longer proves: it loses less than a repair"
-		}
+		return inOrder(repair, restore), "a repair of a private copy may make whole what is damaged, and is tried first"
 	}
-	options = []RecoveryOption{repair}
+	result := f.repair.result
+	dropped, lost := result.Dropped, result.RowsLost()
+	repair.Proven, repair.LosesTransactions, repair.Loses = true, &dropped, result.Summary()
 	if restore != nil {
-		options = append(options, *restore)
+		restore.countRows(f.repair.backupLoses)
 	}
-	return options, reason
+	if dropped == 0 {
+		repair.RowsLost = &lost
+	}
+	if holdsMore(f.candidates, result) {
+		dropped, repair.RowsLost = max(dropped, 1), nil
+		first := restoreOption(f.candidates[:1])
+		return []RecoveryOption{*first, repair}, "the newest backup holds transactions that the damaged log no longer proves: it loses less than a repair"
+	}
+	switch {
+	case lost > 0 && f.repair.backupLoses != nil && *f.repair.backupLoses < lost:
+		return []RecoveryOption{*restore, repair}, fmt.Sprintf("the damaged database has lost rows that the newest backup has: it loses %d rows, a repair %d", *f.repair.backupLoses, lost)
+	case lost > 0:
+		reason = fmt.Sprintf("a repair loses %d rows of which only index entries are left, or that an index says otherwise, and no backup is known to lose fewer", lost)
+	case dropped > 0:
+		reason = "a repair keeps all transactions that the damaged log still proves, and no backup is known to hold more"
+	default:
+		reason = "a repair of a private copy passed its proof and loses nothing"
+		if len(result.Removed)+len(result.Emptied) == 0 {
+			repair.Loses = "nothing: " + repair.Loses
+		} else {
+			reason = "a repair of a private copy passed its proof and loses no row"
+			repair.Loses = "no row: " + repair.Loses
+		}
+	}
+	return inOrder(repair, restore), reason
+}
+
+// inOrder are the ways out, that of a backup last, where there is one.
+func inOrder(repair RecoveryOption, restore *RecoveryOption) []RecoveryOption {
+	if restore == nil {
+		return []RecoveryOption{repair}
+	}
+	return []RecoveryOption{repair, *restore}
+}
+
+// countRows notes how many rows the option loses; nil is not known.
+func (o *RecoveryOption) countRows(n *int64) {
+	if o.RowsLost = n; n != nil {
+		o.Loses += fmt.Sprintf(": %d rows of the database as it is", *n)
+	}
 }
 
 // whyNoRepair says why the database cannot be made whole from what it holds.

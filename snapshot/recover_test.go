@@ -105,7 +105,10 @@ var damages = map[string]struct {
 	}},
 	"cut short":     {integrity.Corrupt, func(t *testing.T, path string) { testdb.CutAt(t, path, -3*4096) }},
 	"cut in a page": {integrity.Corrupt, func(t *testing.T, path string) { testdb.CutAt(t, path, -5000) }},
-	"header lost":   {integrity.NotADatabase, func(t *testing.T, path string) { testdb.OverwriteHeader(t, path, make([]byte, 100)) }},
+	"header lost": {integrity.NotADatabase, func(t *testing.T, path string) {
+		testdb.CutAt(t, path, -3*4096) // the header alone can be repaired
+		testdb.OverwriteHeader(t, path, make([]byte, 100))
+	}},
 	"a text file": {integrity.NotADatabase, func(t *testing.T, path string) {
 		testdb.Damaged(t, path)
 		writeFile(t, path, []byte(strings.Repeat("this is no database\n", 100)))

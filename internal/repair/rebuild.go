@@ -70,13 +70,13 @@ func rebuild(ctx context.Context, path, dir string, donor *Image, said *Result) 
 	if b.src, err = openSource(ctx, image, b.donor); err != nil {
 		return err
 	}
-	b.objects = b.src.objects
+	b.objects, said.Donated = b.src.objects, b.src.donated
 	scratch, err := durable.Scratch(dir, "repair")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, livedb.RemoveSidecars(scratch.Name()), scratch.Close()) }()
-	for _, step := range []func(*os.File) error{b.settleSchema, b.settleDerived, b.copyTables, b.judgeRest, b.derive, b.prove} {
+	for _, step := range []func(*os.File) error{b.adopt, b.settleSchema, b.settleDerived, b.copyTables, b.judgeRest, b.derive, b.prove} {
 		if err := step(scratch.File); err != nil {
 			return err
 		}
@@ -123,6 +123,9 @@ func (b *rebuilding) copyTables(f *os.File) error {
 
 // ownSchema takes the pages of the schema.
 func (b *rebuilding) ownSchema(from *source) error {
+	for _, n := range b.src.orphans {
+		from.take(n, ownerTable)
+	}
 	w := &walk{source: from, rowids: true, lenient: true, owner: ownerTable, visit: func(int64, []byte) error { return nil }}
 	return w.from(b.ctx, 1)
 }
@@ -182,7 +185,7 @@ func (b *rebuilding) tree(to *sqlitefile.Builder, root uint32, o object, from *s
 	kind := sqlitefile.IndexLeaf
 	if o.kind == "table" {
 		var err error
-		if kind, err = b.kindOf(o); err != nil {
+		if kind, err = b.kindOf(o, from != nil && !o.emptied); err != nil {
 			return fmt.Errorf("table %s: %w", o.name, err)
 		}
 	}
@@ -197,10 +200,11 @@ func (b *rebuilding) tree(to *sqlitefile.Builder, root uint32, o object, from *s
 
 // kindOf returns the kind of a table's tree, by its root page, or where that is lost
 // and not needed by its SQL.
-func (b *rebuilding) kindOf(o object) (sqlitefile.PageType, error) {
+func (b *rebuilding) kindOf(o object, needed bool) (sqlitefile.PageType, error) {
+	kind, err := b.src.tree(o.root)
 	switch {
-	case !o.emptied:
-		return b.src.tree(o.root)
+	case err == nil && !o.emptied || needed:
+		return kind, err
 	case strings.Contains(strings.ToLower(o.sql), "without rowid"):
 		return sqlitefile.IndexLeaf, nil
 	}

@@ -35,6 +35,8 @@ type Result struct {
 	// Rebuilt: the database was written again, row by row, and what can be derived from the
 	// rows was made new.
 	Rebuilt bool `json:"rebuilt"`
+	// Donated: what of the schema was lost is as in the donor.
+	Donated bool `json:"schema_from_backup,omitempty"`
 	// Emptied are full-text indexes whose words are nowhere else, so that the application has to fill
 	// them again, and statistics of ANALYZE. Removed are views, triggers and indexes of which
 	// neither the database nor the donor has the SQL.
@@ -86,6 +88,9 @@ func (r Result) Summary() string {
 		if n := len(r.Lost) - 3; n > 0 {
 			parts = append(parts, fmt.Sprintf("and %d more tables have lost rows", n))
 		}
+	}
+	if r.Donated {
+		parts = append(parts, "the schema was damaged, and what of it was lost is as in the backup")
 	}
 	if len(r.Emptied) > 0 {
 		parts = append(parts, list("these are empty and have to be filled again: ", r.Emptied))

@@ -61,7 +61,7 @@ func (r *rest) takeIndexes() error {
 		}
 		w := &walk{source: r.src, lenient: true, owner: ownerIndex, visit: func(int64, []byte) error { return nil }}
 		if o.emptied {
-			kind, err := r.kindOf(o)
+			kind, err := r.kindOf(o, false)
 			if err != nil {
 				return err
 			}

@@ -26,6 +26,8 @@ type source struct {
 	owners  []pageOwner     // of the pages; the first is page 1's
 	shared  uint32          // a page of a table that something else has as well; 0 for none
 	beyond  map[uint32]bool // missing pages that something names
+	orphans []uint32        // leaves of the schema that nothing leads to
+	donated bool            // some of the schema is a donor's
 }
 
 // object is a row of the schema.
@@ -50,6 +52,9 @@ func newSource(i Image, h sqlitefile.Header) (*source, error) {
 	}
 	pages := min(i.Size/int64(h.PageSize()), maxPages)
 	// What comes after the pages that the header counts is left over from a larger database.
+	if pages == 0 {
+		return nil, bad("%d bytes are not one page", i.Size)
+	}
 	counted, valid := h.PageCount()
 	if valid && int64(counted) < pages {
 		pages = int64(counted)
@@ -198,13 +203,14 @@ func cmpErr(a, b error) error {
 	return b
 }
 
-// withDonor takes the rows of the schema that the database has lost from an earlier state of it,
-// and the header where that is lost as well. That trees still are where they were then is for
-// the trees to prove.
+// withDonor reads what is left of a schema: the rows that the tree of the schema leads to, and those
+// on leaves of it that have lost the way to them. Where the header is lost the donor's takes
+// its place, without its list of free pages.
 func withDonor(ctx context.Context, i Image, own sqlitefile.Header, donor *source) (*source, error) {
 	h := own
 	if !own.HasMagic() || own.PageSize() != donor.PageSize {
 		h = donor.header
+		h.ClearFreelist()
 	}
 	h.SetPageCount(uint32(min(i.Size/int64(donor.PageSize), maxPages)))
 	soundFields(&h)
@@ -212,18 +218,76 @@ func withDonor(ctx context.Context, i Image, own sqlitefile.Header, donor *sourc
 	if err != nil {
 		return nil, err
 	}
+	s.donated = true
 	if err := s.readSchema(ctx, true); err != nil {
 		return nil, err
 	}
-	// Pages of the schema that are lost are nobody's any more.
 	s.owners[0] = ownerTable
-	for _, o := range donor.objects {
-		have := func(p object) bool { return p.is(o.kind, o.name) || o.root != 0 && p.root == o.root }
-		if !slices.ContainsFunc(s.objects, have) {
-			s.objects = append(s.objects, o)
+	return s, s.orphanSchema(ctx)
+}
+
+// orphanSchema takes leaves of the schema that no other page leads to.
+func (s *source) orphanSchema(ctx context.Context) error {
+	b := make([]byte, s.PageSize)
+	for n := uint32(2); n <= s.Pages; n++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		page, err := s.BTree(n, b)
+		if err != nil && !malformed(err) {
+			return err
+		}
+		if err != nil || s.owners[n-1] != ownerNone || page.Type() != sqlitefile.TableLeaf || page.Cells() == 0 {
+			continue
+		}
+		found, err := s.parseObjects(page)
+		if err != nil {
+			continue // a page of a table
+		}
+		s.take(n, ownerTable)
+		s.orphans = append(s.orphans, n)
+		for _, o := range found {
+			if err := s.addObject(o); err != nil {
+				return err
+			}
 		}
 	}
-	return s, nil
+	return nil
+}
+
+// parseObjects returns the rows of a leaf of the schema.
+func (s *source) parseObjects(page sqlitefile.Page) (found []object, err error) {
+	for i := range page.Cells() {
+		cell, err := page.Cell(i)
+		if err != nil {
+			return nil, err
+		}
+		payload, err := s.Payload(cell, int64(s.Pages)*int64(s.PageSize))
+		if err != nil {
+			return nil, err
+		}
+		o, err := parseObject(payload, &s.header)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, o)
+	}
+	return found, nil
+}
+
+// addObject adds an object that there is not yet. Two states of one object are damage: which of
+// them is right is not known.
+func (s *source) addObject(o object) error {
+	for _, p := range s.objects {
+		if p.is(o.kind, o.name) {
+			if slices.Equal(p.record, o.record) {
+				return nil
+			}
+			return bad("%s %s is there in two states", o.kind, o.name)
+		}
+	}
+	s.objects = append(s.objects, o)
+	return nil
 }
 
 // openDonor reads the schema of a sound image.
@@ -243,6 +307,12 @@ func openDonor(ctx context.Context, i *Image) (*source, error) {
 		return nil, fmt.Errorf("read the schema of the backup: %w", err)
 	}
 	return s, nil
+}
+
+// Readable reports whether the schema can be read, so that the image can be a donor.
+func (i *Image) Readable(ctx context.Context) bool {
+	_, err := openDonor(ctx, i)
+	return err == nil
 }
 
 func readHeader(i Image) (h sqlitefile.Header, err error) {
