@@ -24,7 +24,7 @@ type Finding struct {
 	Code Code `json:"code"`
 	// Message is for a person; at most MaxMessage bytes.
 	Message string `json:"message"`
-	// Repair says how the finding is repaired without losing a row: RepairReindex,
+	// Repair says how the finding is repaired where the tables are whole: RepairReindex,
 	// RepairRebuild, or "" for not at all.
 	Repair string `json:"repair,omitempty"`
 	// Table, Index and Page say where it is; empty and 0 where that is not known, or
@@ -41,7 +41,8 @@ type Finding struct {
 }
 
 const (
-	// RepairReindex marks findings that SQLite's REINDEX repairs.
+	// RepairReindex marks findings that SQLite's REINDEX makes go away. Where the table has lost
+	// rows, it also makes go away the last trace of them.
 	RepairReindex = "reindex"
 	// RepairRebuild marks damage to structures derived from the tables (the tree of an
 	// index, the list of free pages, back references): REINDEX alone fails on it,

@@ -233,7 +233,7 @@ func (r *recovery) donor(ctx context.Context, from []Backup) (image *repair.Imag
 	if len(from) == 0 {
 		return nil, func() {}
 	}
-	a, err := r.m.openArchive(from[0])
+	a, err := r.m.cat.OpenArchive(from[0])
 	if err != nil {
 		return nil, func() {} // restoring it says why
 	}

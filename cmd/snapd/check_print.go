@@ -103,7 +103,7 @@ func findingLine(f integrity.Finding) string {
 	case "":
 		return s
 	case integrity.RepairReindex:
-		return s + "; SQLite's REINDEX repairs it"
+		return s + "; snapd recover can repair it, and says whether rows are gone"
 	}
 	return s + "; snapd recover can repair it"
 }

@@ -1,23 +1,31 @@
-// Package repair makes a private copy of a damaged database whole and proves that no
-// row was lost.
+// Package repair makes a private copy of a damaged database whole and proves what became
+// of its rows.
 //
-// It repairs what can be derived from what is sound: fields of the file header that
-// have one possible value, indexes, full-text indexes, the list of free pages and the
-// back references of auto_vacuum from the tables; and of a damaged write-ahead log it
-// keeps what the checksums prove. Where a row might be lost it gives up with
-// [ErrNotRepairable]: then a backup loses less.
+// It reads every table from its pages and writes it again, row by row as it is stored, and has
+// SQLite derive the rest: indexes, full-text indexes, the list of free pages, back
+// references. Fields of the header that have one possible value get it, and of a damaged
+// write-ahead log it keeps what the checksums prove. What of the schema is lost comes from a
+// donor, a backup of the database.
+//
+// That no row is lost is proven in both directions: every row has its index entries, since
+// SQLite made them from the rows, and every entry of an old index has its row. Rows that
+// only an index still names are counted and listed ([Loss]): their page is an older copy of
+// itself, or of another page. Where rows are lost in any other way it gives up with
+// [ErrNotRepairable].
 //
 // Package integrity judges, before and after; this package is the one that writes, and
 // only to the copy. To put the copy in the database's place is its caller's business.
 //
 //	copy + report
 //	   │  roll back the journal, as SQLite does at the next opening
-//	   │  apply the WAL: the newest state that is proven            log.go
-//	   │  set header fields that have one possible value            header.go
-//	   │  full check ── no damage ──────────────────────────────▶ Result
-//	   │  empty damaged indexes, forget the list of free pages      derived.go, indexpages.go
-//	   │  VACUUM INTO and back                                      vacuum.go
-//	   │  REINDEX, rebuild full-text indexes                        derived.go, fulltext.go
-//	   │  every row of every table is the same as before            digests.go
-//	   ▼  full check ── no damage ──────────────────────────────▶ Result
+//	   │  apply the WAL: the newest state that is proven                      log.go
+//	   │  set header fields that have one possible value                      header.go
+//	   │  full check ── no damage ────────────────────────────────────────▶ Result
+//	   │  header and schema, what is lost of them from the donor              source.go, adopt.go
+//	   │  a schema that SQLite can parse; derived tables that are damaged     schema.go
+//	   │  every row of every table into a new file                            rebuild.go, walk.go
+//	   │  pages that belong to no table hold no row                           rest.go
+//	   │  REINDEX, rebuild full-text indexes                                  rebuild.go, fulltext.go
+//	   │  the same rows as before, and every old index entry has its row      rebuild.go, losses.go
+//	   ▼  full check ── no damage ────────────────────────────────────────▶ Result
 package repair

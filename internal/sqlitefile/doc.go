@@ -9,6 +9,7 @@
 //	freelist    trunk pages of the freelist
 //	page, cell  b-tree pages and their cells
 //	varint      variable-length integers
+//	build       a new database, b-tree by b-tree
 //	record      rows and index entries as columns
 //	file        pages, overflow chains and rows out of a whole file
 //	wal         header, frames and checksums of the write-ahead log
