@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -44,6 +43,7 @@ type PowerLoss struct {
 	Step func(s durable.Step, path string)
 
 	mu     sync.Mutex
+	linked string                           // a directory with another link to each inode, see modelFile
 	files  []*modelFile                     // every inode that was seen
 	made   map[string]bool                  // the directories that are durable
 	dirs   map[string]map[string]*modelFile // the entries of each directory that are durable
@@ -51,12 +51,13 @@ type PowerLoss struct {
 	images []Image
 }
 
-// modelFile is an inode. Its descriptor stays open until the test ends, so that the number
-// is not used again; SQLite's files and symbolic links have none, see forget.
+// modelFile is an inode. It has a second link until the test ends, so that its number is
+// not used again. An open descriptor would do the same, and have a swap wait for it.
+// SQLite's files and symbolic links have none, see forget.
 type modelFile struct {
 	info   fs.FileInfo
-	f      *os.File // nil for a symbolic link, and for SQLite's files
-	link   string
+	second string // path of the second link, "" for a symbolic link and for SQLite's files
+	link   string // where a symbolic link points to
 	synced []byte
 	mode   fs.FileMode // as of the last sync
 	own    bool        // SQLite's: always as it is
@@ -73,9 +74,8 @@ type Image struct {
 // SQLite's files; intent is the suffix of files that have inode numbers in them.
 func WatchPowerLoss(t testing.TB, root, intent string, own func(name string) bool) *PowerLoss {
 	t.Helper()
-	p := &PowerLoss{t: t, root: root, own: own, intent: intent,
+	p := &PowerLoss{t: t, root: root, own: own, intent: intent, linked: t.TempDir(),
 		made: map[string]bool{}, dirs: map[string]map[string]*modelFile{}, seen: map[string]bool{}}
-	t.Cleanup(p.close)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, dir := range p.directories() {
@@ -116,16 +116,6 @@ func (p *PowerLoss) name(path string) string {
 
 func (p *PowerLoss) inside(path string) bool {
 	return path == p.root || strings.HasPrefix(path, p.root+string(filepath.Separator))
-}
-
-func (p *PowerLoss) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, f := range p.files {
-		if f.f != nil {
-			f.f.Close()
-		}
-	}
 }
 
 // directories are those below root, root first.
@@ -182,7 +172,8 @@ func (p *PowerLoss) file(path string) *modelFile {
 	case f.own:
 		f.synced = otherProcessReads(p.t, path)
 	default:
-		f.f, err = os.Open(path)
+		f.second = filepath.Join(p.linked, strconv.Itoa(len(p.files)))
+		err = os.Link(path, f.second)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -197,16 +188,16 @@ func (p *PowerLoss) file(path string) *modelFile {
 
 // sync makes the contents and the mode durable. The mode of SQLite's files always is.
 func (f *modelFile) sync(t testing.TB) {
-	if f.f == nil {
+	if f.second == "" {
 		return
 	}
-	info, err := f.f.Stat()
+	info, err := os.Stat(f.second)
 	if err != nil {
 		t.Errorf("power loss: %v", err)
 		return
 	}
 	f.mode = info.Mode().Perm()
-	if f.synced, err = io.ReadAll(io.NewSectionReader(f.f, 0, 1<<40)); err != nil {
+	if f.synced, err = os.ReadFile(f.second); err != nil {
 		t.Errorf("power loss: %v", err)
 	}
 }
@@ -282,7 +273,7 @@ func (p *PowerLoss) durable(dir string) bool {
 	return true
 }
 
-// forget gives up the files without a descriptor that have no name any more: their inode
+// forget gives up the files without a second link that have no name any more: their inode
 // numbers are used again.
 func (p *PowerLoss) forget(now map[string]map[string]*modelFile) {
 	named := map[*modelFile]bool{}
@@ -292,7 +283,7 @@ func (p *PowerLoss) forget(now map[string]map[string]*modelFile) {
 		}
 	}
 	for _, f := range p.files {
-		f.gone = f.f == nil && !named[f]
+		f.gone = f.second == "" && !named[f]
 	}
 }
 
