@@ -51,6 +51,7 @@ func as(t testing.TB, who string) context.Context {
 // Lost: an entry of something that was done, refused or failed; who did it; or what
 // the history and the page need to know of it.
 func TestEverythingDoneIsWrittenDown(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.LockWait = time.Second })
 	ctx := as(t, "alice")
 	made, err := b.m.Backup(ctx, snapshot.Manual("before import"))
@@ -119,6 +120,7 @@ func TestEverythingDoneIsWrittenDown(t *testing.T) {
 // Lost: what came of the operations that did not come to do anything: cancelled ones,
 // and those that another one kept from it.
 func TestCancelledAndBusyAreWrittenDown(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.LockWait = time.Second })
 	b.manual()
 	ctx, cancel := context.WithCancel(as(t, "bob"))
@@ -156,6 +158,7 @@ func TestCancelledAndBusyAreWrittenDown(t *testing.T) {
 // Lost: the traces of a recovery, for a user who asks afterwards what the program did
 // with the database.
 func TestRecoveryIsWrittenDown(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	made := b.manual()
 	b.damage()
@@ -174,6 +177,7 @@ func TestRecoveryIsWrittenDown(t *testing.T) {
 // Lost: idleness. A scheduled look that finds nothing to do writes nothing at all;
 // what was looked at is recorded with the next entry, or when Run ends.
 func TestIdleRunWritesNothing(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.Interval = 6 * time.Hour })
 		r := b.run()
@@ -215,6 +219,7 @@ func TestIdleRunWritesNothing(t *testing.T) {
 // Lost: an operation, for the log that could not be written; or the word that it could
 // not, which comes once and not with every entry.
 func TestLogThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	log := filepath.Join(b.m.Dir(), "activity.jsonl")
 	victim := filepath.Join(t.TempDir(), "victim")
@@ -248,6 +253,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 
 // Lost: the notice of what another process, or another Manager, did.
 func TestRevisionSeesOthers(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	other, err := snapshot.Open(t.Context(), snapshot.Config{Database: b.m.Database()})
 	if err != nil {
@@ -277,6 +283,7 @@ func TestRevisionSeesOthers(t *testing.T) {
 // Lost: in the history, what only this process knows (that it has been idle), or what
 // only the log knows (backups that were removed).
 func TestHistoryOfARun(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.Interval = 6 * time.Hour })
 		states := func() (out []string) {

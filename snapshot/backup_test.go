@@ -21,6 +21,7 @@ import (
 
 // Lost: a backup's name, its facts, its proof, or that it outlives this project.
 func TestBackupIsTheDatabase(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		for _, c := range []struct {
 			name string
@@ -102,6 +103,7 @@ func wantBackupKeys(t *testing.T, e snapshot.Backup) {
 
 // Lost: one of two backups of the same second, or their order.
 func TestBackupsOfOneSecond(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "wal")
 		first, second, third := b.manual(), b.manual(), b.manual()
@@ -120,6 +122,7 @@ func TestBackupsOfOneSecond(t *testing.T) {
 // Lost: idle means idle; a backup that did not need to be made is made, or
 // one that had to be made is not.
 func TestUnchangedDatabaseGetsNoNewBackup(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
 			later(t, func(t *testing.T) {
@@ -154,6 +157,7 @@ func TestUnchangedDatabaseGetsNoNewBackup(t *testing.T) {
 // Lost: space and time, for a new archive at every checkpoint that changes
 // files but no content.
 func TestCheckpointIsNoChange(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "wal")
 		app := testdb.Open(t, b.m.Database())
@@ -190,6 +194,7 @@ func TestCheckpointIsNoChange(t *testing.T) {
 
 // Lost: databases in a journal mode; or the application's journal mode and files.
 func TestBackupInEveryJournalMode(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete", "truncate", "persist", "memory", "off"} {
 		t.Run(mode, func(t *testing.T) {
 			b := newBench(t, mode)
@@ -223,6 +228,7 @@ func TestBackupInEveryJournalMode(t *testing.T) {
 
 // Lost: backups of databases of an unusual kind.
 func TestBackupOfEveryVariant(t *testing.T) {
+	t.Parallel()
 	for _, v := range testdb.Variants() {
 		t.Run(v.Name, func(t *testing.T) {
 			b := benchOn(t, v.Create(t))
@@ -256,6 +262,7 @@ func TestBackupOfEveryVariant(t *testing.T) {
 
 // Lost: the backup of a database that the application has only just made.
 func TestBackupOfEmptyDatabase(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "data.db")
 	writeFile(t, path, nil)
 	b := benchOn(t, path)
@@ -280,6 +287,7 @@ func TestBackupOfEmptyDatabase(t *testing.T) {
 // Lost: a truncated database would push out the backups that hold its data,
 // and recovery would put nothing back.
 func TestEmptiedDatabaseIsRefused(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	good := b.auto()
 	if err := os.Truncate(b.m.Database(), 0); err != nil {
@@ -302,6 +310,7 @@ func TestEmptiedDatabaseIsRefused(t *testing.T) {
 
 // Lost: a wrong path, taken for a database without data.
 func TestBackupOfMissingDatabase(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "data.db")
 	b := benchOn(t, path)
 	_, err := b.m.Backup(t.Context(), snapshot.Manual(""))
@@ -322,6 +331,7 @@ func TestBackupOfMissingDatabase(t *testing.T) {
 
 // Lost: databases whose path means something in URIs, globs or shells.
 func TestOddPaths(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"with space.db", "what?#100%25&=.db", "Größe№ 日本.db", "quo'te\".sqlite3", "noext", ".hidden", "-dash.db", "a*[b].db"} {
 		for _, mode := range []string{"wal", "delete"} {
 			t.Run(mode+"/"+name, func(t *testing.T) {
@@ -354,6 +364,7 @@ func TestOddPaths(t *testing.T) {
 // Lost: the file behind a link: sidecars, backups and the restored file belong
 // next to it, and the link must stay one.
 func TestSymlinkedDatabase(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
 			real := filepath.Join(t.TempDir(), "data.db")
@@ -384,6 +395,7 @@ func TestSymlinkedDatabase(t *testing.T) {
 
 // Lost: the good backups, to those of a corrupt database.
 func TestCorruptDatabaseIsNotBackedUp(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
 			b := newBench(t, mode, func(c *snapshot.Config) { c.Retention = catalog.Policy{Last: 2} })
@@ -433,6 +445,7 @@ func TestCorruptDatabaseIsNotBackedUp(t *testing.T) {
 
 // Lost: protection for an application that broke its own rules but lost nothing.
 func TestViolationsAreBackedUp(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	violate(t, b)
 	e := b.auto()
@@ -454,6 +467,7 @@ func violate(t *testing.T, b *bench) {
 
 // Lost: the user's Ctrl-C, or a half backup after it.
 func TestCancelledBackupLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		for _, phase := range []string{"check", "compress", "read back"} {
 			t.Run(mode+"/"+phase, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 // A sound backup that was read wrongly once would be out of recovery for good.
 func TestOneBadReadMarksNoBackupFailed(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "data.db")
 	writeDatabase(t, path)

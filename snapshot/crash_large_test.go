@@ -79,6 +79,7 @@ func TestKilledWithPagesWritten(t *testing.T) {
 // catalog.Delete are made by hand here: the link moves, the archive goes, and the
 // entry stays.
 func TestDeletionCutShort(t *testing.T) {
+	t.Parallel()
 	for _, stage := range []string{"link moved", "archive removed", "archive removed, link dangles"} {
 		t.Run(stage, func(t *testing.T) {
 			s := &scenario{name: stage, op: "delete", mode: "wal"}

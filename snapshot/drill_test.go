@@ -28,17 +28,20 @@ func (b *bench) cancelledIn(phase string) (ctx context.Context, stop func()) {
 
 // Lost: the only real answer to "can it be restored, and how long does that take?".
 func TestDrill(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
 			b := newBench(t, mode)
 			e := b.manual()
 			before, live := b.archives(), testdb.FileHash(t, b.m.Database())
 			synced := false
-			durable.Observe(&durable.Observer{Synced: func(s durable.Step, path string) {
-				synced = synced || s == durable.StepSync && strings.HasPrefix(filepath.Base(path), durable.TempPrefix+"drill")
+			stop := durable.Observe(&durable.Observer{Synced: func(s durable.Step, path string) {
+				if s == durable.StepSync && strings.HasPrefix(path, filepath.Join(b.m.Dir(), durable.TempPrefix+"drill")) {
+					synced = true
+				}
 			}})
 			out, err := b.m.Drill(t.Context(), "latest")
-			durable.Observe(nil)
+			stop()
 			if !synced {
 				t.Error("the image was not synced: a restore takes longer than the drill says")
 			}
@@ -67,6 +70,7 @@ func TestDrill(t *testing.T) {
 
 // Lost: the warning that the backup could not have been restored.
 func TestDrillOfDamagedBackup(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	made := b.several(2)
 	b.damageArchive(made[1])
@@ -94,6 +98,7 @@ func TestDrillOfDamagedBackup(t *testing.T) {
 
 // Lost: the disk, to drills that were cut short.
 func TestDrillThatIsCutShort(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.manual()
 	for _, phase := range []string{"unpack", "check"} {

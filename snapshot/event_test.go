@@ -12,6 +12,7 @@ import (
 // Lost: who asked for an operation, and which of a caller's operations an event
 // belongs to; or the same identity on an operation without a caller.
 func TestEventsBearTheCaller(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	var mu sync.Mutex
 	var all []snapshot.Event
@@ -53,6 +54,7 @@ func TestEventsBearTheCaller(t *testing.T) {
 // Lost: the promise that a subscriber which was cancelled is not called again, on
 // which its owner closes what the calls would write to.
 func TestSubscriberIsNotCalledAfterCancel(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	ctx, stop := context.WithCancel(t.Context())
 	var busy sync.WaitGroup
@@ -83,6 +85,7 @@ func TestSubscriberIsNotCalledAfterCancel(t *testing.T) {
 
 // Lost: a host's own clock, by which times in entries, events and schedules go.
 func TestClockIsTheHosts(t *testing.T) {
+	t.Parallel()
 	at := time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.Now = func() time.Time { return at } })
 	if e := b.manual(); !e.CreatedAt.Equal(at) {

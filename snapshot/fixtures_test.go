@@ -17,13 +17,17 @@ import (
 // Lost: good backups, to verified ones of a corrupt database; or what is left of
 // such a database, to a restore. The fixtures are those of package integrity.
 func TestCorruptFixtures(t *testing.T) {
+	t.Parallel()
 	wants, err := filepath.Glob(filepath.Join("..", "testdata", "corrupt", "*.want"))
 	if err != nil || len(wants) < 50 {
 		t.Fatalf("%d fixtures, %v", len(wants), err)
 	}
 	for _, want := range wants {
 		fixture := strings.TrimSuffix(want, ".want") + ".db"
-		t.Run(filepath.Base(fixture), func(t *testing.T) { checkFixture(t, fixture) })
+		t.Run(filepath.Base(fixture), func(t *testing.T) {
+			t.Parallel()
+			checkFixture(t, fixture)
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 // Lost otherwise: weeks of daily backups that a service keeps, to one prune by hand, or
 // one automatic backup, that knows only of the default.
 func TestPruneFollowsTheService(t *testing.T) {
+	t.Parallel()
 	keepsOne := func(c *snapshot.Config) { c.Retention = catalog.Policy{Last: 1} }
 	b := newBench(t, "delete", func(c *snapshot.Config) { c.Retention = catalog.Policy{Last: 5} })
 	r := b.run()

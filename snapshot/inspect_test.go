@@ -36,6 +36,7 @@ func first(db *sql.DB, query string) (text string, err error) {
 
 // Lost: answers from a backup without restoring it.
 func TestQueriesOnABackup(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
 			b := newBench(t, mode)
@@ -75,6 +76,7 @@ func TestQueriesOnABackup(t *testing.T) {
 
 // Lost: a backup, changed by a user who thought it was the database.
 func TestBackupCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.manual()
 	db := b.lookInto(e.ID)
@@ -96,6 +98,7 @@ func TestBackupCannotBeWritten(t *testing.T) {
 
 // Lost: parallel readers of one backup, or of several.
 func TestConcurrentLooks(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	made := b.several(2)
 	dbs := []*sql.DB{b.lookInto(made[0].ID), b.lookInto(made[1].ID)}
@@ -121,6 +124,7 @@ func TestConcurrentLooks(t *testing.T) {
 
 // Lost: descriptors of a long-running host, one for every look.
 func TestLooksAreFreed(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("NOT TESTED: only Linux lists open descriptors")
 	}
@@ -172,6 +176,7 @@ func openFiles(t *testing.T, dir string) (names []string) {
 
 // Lost: trust in answers, when they come from a rotten archive.
 func TestLookIntoDamagedBackup(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.manual()
 	b.damageArchive(e)
@@ -187,6 +192,7 @@ func TestLookIntoDamagedBackup(t *testing.T) {
 
 // Lost: a look under way, when retention removes the backup meanwhile.
 func TestLookOutlivesItsBackup(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	made := b.several(2)
 	db := b.lookInto(made[0].ID)
@@ -200,6 +206,7 @@ func TestLookOutlivesItsBackup(t *testing.T) {
 
 // Lost: looks into databases of every kind.
 func TestLookIntoEveryVariant(t *testing.T) {
+	t.Parallel()
 	for _, v := range testdb.Variants() {
 		if v.Sum == 0 {
 			continue // without a ledger
@@ -217,6 +224,7 @@ func TestLookIntoEveryVariant(t *testing.T) {
 // Lost: the word that a backup is damaged, reported as an I/O error of SQLite; or the mark
 // that keeps recovery from trusting it.
 func TestDamagedBackupIsNotOpened(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.manual()
 	good := readFile(t, b.m.ArchivePath(e))

@@ -50,6 +50,7 @@ func straggler(t *testing.T, db string, run func()) *peer {
 // before the rename writes a log for it, under the new one's name; or the commit
 // that was acknowledged to that process.
 func TestApplicationStartsInTheMiddleOfASwap(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("NOT TESTED: only Linux reports which processes have a file open")
 	}
@@ -95,6 +96,7 @@ func TestApplicationStartsInTheMiddleOfASwap(t *testing.T) {
 // Lost: every backup, when the program counts on archives that were
 // removed while it ran, or prunes the one that is left.
 func TestArchivesRemovedWhileRunning(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	var made []snapshot.Backup
 	for range 4 {
@@ -126,6 +128,7 @@ func TestArchivesRemovedWhileRunning(t *testing.T) {
 
 // Lost: the alarm, for as long as a wrong clock was ahead.
 func TestStatusDoubtsTheFuture(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.auto()
 	c, err := catalogfile.Open(b.m.Dir(), "data")
@@ -152,6 +155,7 @@ func TestStatusDoubtsTheFuture(t *testing.T) {
 // Lost: the state that was chosen, when recovery goes back to the one that a
 // restore had given up.
 func TestRecoveryGoesByWhatWasRestored(t *testing.T) {
+	t.Parallel()
 	for _, offline := range []bool{false, true} {
 		b := newBench(t, "wal")
 		b.mark("chosen")
@@ -175,6 +179,7 @@ func TestRecoveryGoesByWhatWasRestored(t *testing.T) {
 
 // Lost: the rights of a file elsewhere, when a sidecar is a link to it.
 func TestSidecarThatIsALink(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	b.manual()
 	victim := filepath.Join(t.TempDir(), "victim")
@@ -197,6 +202,7 @@ func TestSidecarThatIsALink(t *testing.T) {
 
 // Lost: the knowledge of damage, when a look that cannot see it says healthy.
 func TestShallowCheckTakesNothingBack(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	b.auto()
 	b.damage()

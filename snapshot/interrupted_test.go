@@ -13,6 +13,7 @@ import (
 // Lost: that nothing has happened to the database, for one who fears that half of a
 // restore did; and where its state is, where that is not certain.
 func TestRestoreThatHadNoEffect(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
 		first := b.manual()

@@ -15,6 +15,7 @@ import (
 
 // Lost: the truth about the protection. Each case changes one fact of a protected database.
 func TestStatusFollowsFromFacts(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2031, 3, 5, 12, 0, 0, 0, time.UTC)
 	outcome := func(at time.Time, code string) map[catalog.Trigger]catalog.Outcome {
 		return map[catalog.Trigger]catalog.Outcome{catalog.TriggerSchedule: {At: at, Code: code, Message: "backup: the disk is full"}}
@@ -74,6 +75,7 @@ func TestStatusFollowsFromFacts(t *testing.T) {
 
 // Lost: which backup undoes the last restore, and how long the next one takes.
 func TestFactsOfTheLastRestore(t *testing.T) {
+	t.Parallel()
 	verified := catalog.Verification{State: catalog.Verified}
 	all := []Backup{
 		{ID: "new", Seq: 4}, {ID: "good", Seq: 3, Verification: verified, DatabaseBytes: 200 << 20},

@@ -18,6 +18,7 @@ import (
 // Lost: an idle connection goes on writing into the file that was replaced, and
 // its commits are gone. The refusal has to name whom to stop.
 func TestSwapIsRefusedWhileSomebodyHasTheFile(t *testing.T) {
+	t.Parallel()
 	for _, mode := range journalModes {
 		t.Run(mode, func(t *testing.T) {
 			m, db := newLive(t, mode, snapshot.Config{LockWait: 300 * time.Millisecond})
@@ -60,6 +61,7 @@ func TestSwapIsRefusedWhileSomebodyHasTheFile(t *testing.T) {
 // Lost: the host's own pool would be in the way of every offline restore, or
 // be left on the replaced file.
 func TestSwapWithTheHostsOwnPool(t *testing.T) {
+	t.Parallel()
 	var pool *sql.DB
 	var db string
 	reopen := func(context.Context) (err error) {

@@ -172,6 +172,7 @@ func TestOpenConnectionsSeeTheRestoredDatabase(t *testing.T) {
 
 // Lost: a reader in the middle of a report must not see it change under it.
 func TestRestoreWithAReaderWAL(t *testing.T) {
+	t.Parallel()
 	m, db := newLive(t, "wal", snapshot.Config{})
 	old := mustBackup(t, m)
 	testdb.ShellQuery(t, db, "INSERT INTO log VALUES(1, 'after')")
@@ -196,6 +197,7 @@ func TestRestoreWithAReaderWAL(t *testing.T) {
 
 // Lost: in rollback modes a reader makes the restore wait, or fail whole.
 func TestRestoreWithAReaderDelete(t *testing.T) {
+	t.Parallel()
 	written := make(chan struct{}, 100)
 	note := func(e snapshot.Event) {
 		if e.Operation == "restore" && e.Phase == "write" && e.Done > 0 && e.Done == e.Total {
@@ -246,6 +248,7 @@ func TestRestoreWithAReaderDelete(t *testing.T) {
 // wait for a reader for ever, with every other connection locked out meanwhile; and the
 // time that its safety backup takes must not count as waiting for the lock.
 func TestLargeRestoreWithAReaderDelete(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	must(t, samplecrm.Create(t.Context(), db, samplecrm.Options{Bytes: 24 << 20, Seed: 1, JournalMode: "delete"}))
 	phase := make(chan string, 1000)
@@ -340,6 +343,7 @@ func archives(listing string) string {
 // database file drops the process's POSIX locks; another process could then
 // write into the middle of it. This process has no OFD locks.
 func TestApplicationsLocksSurvive(t *testing.T) {
+	t.Parallel()
 	for _, mode := range journalModes {
 		t.Run(mode, func(t *testing.T) {
 			m, db := newLive(t, mode, snapshot.Config{LockWait: 200 * time.Millisecond})

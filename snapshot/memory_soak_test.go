@@ -116,10 +116,11 @@ func peakResident() (int64, error) {
 // size of the database, past the lock-byte page at 1 GiB too, and what comes
 // back has to be what went in, byte for byte.
 func TestSoakMemoryAndRoundTripOfALargeDatabase(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("NOT TESTED: the peak of resident memory is read from /proc")
 	}
-	bytes, modes := int64(256<<20), []string{"wal"}
+	bytes, modes := int64(maxResident+maxResident/4), []string{"wal"}
 	if soaking() {
 		bytes, modes = 1150<<20, []string{"wal", "delete"}
 	}

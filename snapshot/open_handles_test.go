@@ -18,6 +18,7 @@ time.sleep(0.4)
 // Lost otherwise: the protection of a database that another process had open while
 // it was being recovered. serve gave up with "busy".
 func TestRecoverWaitsForAnOpenHandle(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("NOT TESTED: only Linux reports which processes have a file open")
 	}

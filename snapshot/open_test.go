@@ -23,6 +23,7 @@ import (
 // Lost: an application's start, when nothing has been backed up yet; or the
 // promise that Open creates nothing.
 func TestOpenTouchesNothing(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	if _, err := os.Stat(b.m.Dir()); !os.IsNotExist(err) {
 		t.Errorf("Open made the backup directory: %v", err)
@@ -40,6 +41,7 @@ func TestOpenTouchesNothing(t *testing.T) {
 
 // Lost: time, searching for a typing error in a configuration.
 func TestOpenRefusesBadConfig(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	db := filepath.Join(dir, "data.db")
 	makeDatabase(t, db, "delete")
@@ -66,6 +68,7 @@ func TestOpenRefusesBadConfig(t *testing.T) {
 
 // Lost: what a text file held, or the message that it is none.
 func TestTextFileAsDatabase(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "letter.txt")
 	text := []byte(strings.Repeat("Dear customer, this is no database.\n", 300))
 	writeFile(t, path, text)
@@ -83,6 +86,7 @@ func TestTextFileAsDatabase(t *testing.T) {
 
 // Lost: all backups, with the list of them.
 func TestOpenRebuildsDamagedCatalog(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, path string){
 		"cut in half": func(t *testing.T, path string) { testdb.CutAt(t, path, size(t, path)/2) },
 		"emptied":     func(t *testing.T, path string) { testdb.CutAt(t, path, 0) },
@@ -130,6 +134,7 @@ func TestOpenRebuildsDamagedCatalog(t *testing.T) {
 
 // Lost: archives that were copied back, or the knowledge that some are gone.
 func TestOpenSeesWhatIsThere(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	made := b.several(3)
 	away := readFile(t, b.m.ArchivePath(made[0]))
@@ -161,6 +166,7 @@ func TestOpenSeesWhatIsThere(t *testing.T) {
 
 // Lost: disk space, to what crashes left; or files that are none of ours.
 func TestOpenSweepsDebris(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	e := b.manual()
 	app := filepath.Dir(b.m.Database())
@@ -194,6 +200,7 @@ func TestOpenSweepsDebris(t *testing.T) {
 
 // Lost: a catalog of a newer version, overwritten by an older program.
 func TestNewerCatalog(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	b.manual()
 	path := filepath.Join(b.m.Dir(), "catalog.json")
@@ -214,6 +221,7 @@ func TestNewerCatalog(t *testing.T) {
 
 // Lost: a good archive of a newer version, called damaged and pruned.
 func TestNewerArchive(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	b.mark("older")
 	older := b.auto()
@@ -275,6 +283,7 @@ func raise(t *testing.T, path string) {
 
 // Lost: the news of what happens, to a host that asked for it.
 func TestEventsAndLogTellTheSame(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.Logger = textLogger(&log) })
 	e := b.manual()

@@ -28,8 +28,10 @@ type operation struct {
 // Lost: an operation that a page shows as running for ever, or one that is never
 // seen: every call has exactly one event that ends it, after the one that began it.
 func TestEveryOperationBeginsAndEnds(t *testing.T) {
+	t.Parallel()
 	for _, c := range everyOperation() {
 		t.Run(c.op+"/"+c.name, func(t *testing.T) {
+			t.Parallel()
 			b := newBench(t, "delete", func(cfg *snapshot.Config) {
 				if c.err == snapshot.ErrBusy {
 					cfg.LockWait = 200 * time.Millisecond
@@ -225,6 +227,7 @@ func (b *bench) burn() {
 // Lost: a backup that was made and proven, reported as failed for the pruning that
 // followed it; or the failure of that pruning, which has an id and an event of its own.
 func TestPruneThatFailsLeavesTheBackup(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.Retention = snapshot.Policy{Last: 1} })
 	b.auto()
 	b.mark("new")
@@ -254,6 +257,7 @@ func TestPruneThatFailsLeavesTheBackup(t *testing.T) {
 
 // Lost: an event on one line of a host's log, with what it is about.
 func TestEventPrintsAsOneLine(t *testing.T) {
+	t.Parallel()
 	ev := snapshot.Event{At: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC), Type: snapshot.EventFailed, Operation: snapshot.OpBackup,
 		Trigger: "manual", Who: "alice", Message: "backup failed", Err: errors.New("disk\nfull")}
 	want := `2026-11-25T12:00:00Z backup failed operation=backup trigger=manual who=alice error="disk; full"`

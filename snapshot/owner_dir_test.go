@@ -17,6 +17,7 @@ import (
 // Lost: a database, when another one that shares its backup directory counts as
 // its newest backup, or pushes its backups out.
 func TestBackupDirectoryHasOneDatabase(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	b.manual()
 	dir := filepath.Dir(b.m.Database())
@@ -35,6 +36,7 @@ func TestBackupDirectoryHasOneDatabase(t *testing.T) {
 
 // Lost: the backup directory, to a wrong --db: the right database is refused for ever after.
 func TestFailedFirstBackupLeavesTheDirectoryFree(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	notes, missing := filepath.Join(dir, "notes.txt"), filepath.Join(dir, "typo.db")
 	writeFile(t, notes, []byte("no database\n"))
@@ -61,6 +63,7 @@ func TestFailedFirstBackupLeavesTheDirectoryFree(t *testing.T) {
 // Lost: one of two databases that begin with the same backup directory at once: which of
 // them recovery restores, and retention removes, would be a matter of chance.
 func TestOneOfTwoDatabasesGetsTheDirectory(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var managers []*snapshot.Manager
 	for _, name := range []string{"one/data.db", "two/data.db", "three/other.db"} {
@@ -103,6 +106,7 @@ func TestOneOfTwoDatabasesGetsTheDirectory(t *testing.T) {
 
 // Lost: the backups of a database that was moved, or copied with them.
 func TestBackupsMoveWithTheDatabase(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	kept := b.manual()
 	dir := filepath.Dir(b.m.Database())
@@ -133,6 +137,7 @@ func TestBackupsMoveWithTheDatabase(t *testing.T) {
 // Lost: the last verified backup, and pinned ones, when "latest" is resolved
 // again after each deletion.
 func TestDeleteResolvesLatestOnce(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	first := b.manual()
 	b.mark("more")
@@ -151,6 +156,7 @@ func TestDeleteResolvesLatestOnce(t *testing.T) {
 // Lost: any file on the machine, when a user who may write next to the database
 // has a program with more rights follow a forged intent.
 func TestForgedIntentIsNotFollowed(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	b.manual()
 	db := b.m.Database()
@@ -186,6 +192,7 @@ func TestForgedIntentIsNotFollowed(t *testing.T) {
 // Lost: the truth about an outage, when status judges by another schedule than
 // the one that serve kept, or forgets it when serve was killed.
 func TestStatusGoesByTheSchedule(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "wal", func(c *snapshot.Config) { c.Interval = time.Hour })
 		ctx, stop := context.WithCancel(t.Context())
@@ -212,6 +219,7 @@ func TestStatusGoesByTheSchedule(t *testing.T) {
 
 // Lost: the alarm, when a serve with a short interval dies.
 func TestStatusMissesADeadServe(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "wal")
 		b.auto()

@@ -35,6 +35,7 @@ func (b *bench) phasesOf(do func() error) (names []string, last map[string]snaps
 
 // Lost: the bar that moves while a large backup is proven.
 func TestVerifyAndDrillCountBytes(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.manual()
 	for op, c := range map[string]struct {
@@ -57,6 +58,7 @@ func TestVerifyAndDrillCountBytes(t *testing.T) {
 // Lost: the disk, to a WAL that the application cannot restart while the stored bytes
 // are read back and the database is no longer read.
 func TestSnapshotEndsBeforeTheProof(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	app := testdb.Open(t, b.m.Database())
 	var busy, frames, moved int
@@ -82,6 +84,7 @@ func TestSnapshotEndsBeforeTheProof(t *testing.T) {
 // every phase up to the point of no return the old state stays, whole; from there on
 // the new one comes, whole, and cancelling is no error.
 func TestCancelInEveryPhase(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		for _, offline := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/offline %v", mode, offline), func(t *testing.T) {
@@ -131,6 +134,7 @@ func TestCancelInEveryPhase(t *testing.T) {
 
 // Lost: the same for a recovery: the damaged file as it was, or the good one.
 func TestCancelRecoveryInEveryPhase(t *testing.T) {
+	t.Parallel()
 	fresh := func() *bench {
 		b := newBench(t, "delete")
 		b.manual()

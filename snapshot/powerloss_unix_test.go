@@ -41,6 +41,7 @@ func sweepPowerLoss(t *testing.T, single int) {
 		}
 		swept++
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			s.prepare(t)
 			db := s.copy(t)
 			model := testdb.WatchPowerLoss(t, filepath.Dir(db), ".snapd-restore", ownFiles)
@@ -51,7 +52,6 @@ func sweepPowerLoss(t *testing.T, single int) {
 			if len(images) < least {
 				t.Errorf("only %d states, at least %d", len(images), least)
 			}
-			t.Parallel() // only one can be watched at a time
 			for _, image := range chosen {
 				// The paths have to be the same: an intent has the backup directory in it.
 				must(t, os.RemoveAll(filepath.Dir(db)))
@@ -130,6 +130,7 @@ func (s *scenario) effect(t *testing.T, m *snapshot.Manager, isNew bool, where s
 
 // Lost if this fails: a file that a restore wrote for the first time, and said so.
 func TestPowerLossOfARestoreToAFile(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.manual()
 	dir := t.TempDir()

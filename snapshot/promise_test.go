@@ -7,6 +7,7 @@ import (
 
 // Lost: a promise that people can read; 12h0m0s is what a program says.
 func TestPromiseIsPlain(t *testing.T) {
+	t.Parallel()
 	for want, cfg := range map[string]Config{
 		"a backup every 12h":                    {Interval: 12 * time.Hour},
 		"a backup every 10h30m":                 {Interval: 10*time.Hour + 30*time.Minute},

@@ -14,6 +14,7 @@ import (
 
 // Lost: the data of a database file that went away, or what OnMissing promises.
 func TestRecoverMissingDatabase(t *testing.T) {
+	t.Parallel()
 	for _, state := range []string{"missing", "empty"} {
 		for _, backups := range []bool{true, false} {
 			for _, on := range []snapshot.OnMissing{"", snapshot.MissingRestore, snapshot.MissingFail, snapshot.MissingIgnore} {
@@ -67,6 +68,7 @@ func recoverMissing(t *testing.T, state string, backups bool, on snapshot.OnMiss
 // Lost: the restored database, when an orphan log or journal of the lost one is
 // replayed onto it; or the commits in that log.
 func TestRecoverMissingWithOrphans(t *testing.T) {
+	t.Parallel()
 	for _, suffix := range []string{"-wal", "-journal"} {
 		t.Run(suffix, func(t *testing.T) {
 			b := newBench(t, "wal")

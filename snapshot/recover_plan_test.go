@@ -28,6 +28,7 @@ func backupAt(id string, frame int64) Backup {
 
 // Every decision that a recovery makes, for the facts it has, in the order it tries them.
 func TestPlanRecovery(t *testing.T) {
+	t.Parallel()
 	var (
 		one     = []Backup{backupAt("new", 0)}
 		two     = []Backup{backupAt("new", 9), backupAt("old", 3)}
@@ -120,6 +121,7 @@ func describe(options []RecoveryOption) string {
 // A repair of a log that is cut off before the newest backup loses at least what that
 // backup has, although the log shows no transaction that was dropped.
 func TestPlanCountsWhatTheBackupHolds(t *testing.T) {
+	t.Parallel()
 	p := planRecovery(recoveryFacts{verdict: integrity.Corrupt, candidates: []Backup{backupAt("new", 9)},
 		repair: repairFacts{hope: true, tried: true, result: repair.Result{LogSalts: "salts", LogFrame: 5}}})
 	if len(p.Options) != 2 || *p.Options[1].LosesTransactions != 1 || strings.HasPrefix(p.Options[1].Loses, "nothing") {

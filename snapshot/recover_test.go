@@ -48,6 +48,7 @@ func (b *bench) sound() {
 
 // Lost: a good database, replaced by an older backup.
 func TestRecoverLeavesHealthyDatabaseAlone(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
 			b := newBench(t, mode)
@@ -71,6 +72,7 @@ func TestRecoverLeavesHealthyDatabaseAlone(t *testing.T) {
 
 // Lost: rows, restored away because the application broke a rule of its own.
 func TestRecoverLeavesViolationsAlone(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
 			b := newBench(t, mode)
@@ -118,6 +120,7 @@ var damages = map[string]struct {
 // Lost: the data, when the database is damaged; or the damaged file, which may
 // hold newer rows than any backup.
 func TestRecoverDamagedDatabase(t *testing.T) {
+	t.Parallel()
 	for name, d := range damages {
 		for _, mode := range []string{"wal", "delete"} {
 			t.Run(mode+"/"+name, func(t *testing.T) {
@@ -181,6 +184,7 @@ func checkQuarantine(t *testing.T, b *bench, rec snapshot.Recovery, broken []byt
 // Lost: the commits in the log of a damaged database; or the restored database,
 // when that log is replayed onto it.
 func TestQuarantineKeepsTheLog(t *testing.T) {
+	t.Parallel()
 	i := slices.IndexFunc(testdb.Variants(), func(v testdb.Variant) bool { return v.Unfolded })
 	b := benchOn(t, testdb.Variants()[i].Create(t))
 	good := b.auto()
@@ -208,6 +212,7 @@ func TestQuarantineKeepsTheLog(t *testing.T) {
 
 // Lost: the application's access to its own database after a recovery.
 func TestRecoveredFileKeepsModeAndOwner(t *testing.T) {
+	t.Parallel()
 	for name, do := range map[string]func(b *bench){
 		"damaged": (*bench).damage,
 		"emptied": func(b *bench) {
@@ -245,6 +250,7 @@ func TestRecoveredFileKeepsModeAndOwner(t *testing.T) {
 // Lost: everything, when a backup that is damaged itself takes the place of a
 // damaged database, or stands in the way of an older good one.
 func TestRecoverTriesOlderBackups(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	var made []snapshot.Backup
 	for _, name := range []string{"first", "second", "third"} {
@@ -274,6 +280,7 @@ func TestRecoverTriesOlderBackups(t *testing.T) {
 
 // Lost: the damaged original, the only thing left to save rows from.
 func TestRecoverWithoutUsableBackup(t *testing.T) {
+	t.Parallel()
 	for _, made := range []int{0, 1, 3} {
 		for _, mode := range []string{"wal", "delete"} {
 			t.Run(mode, func(t *testing.T) {
@@ -307,6 +314,7 @@ func TestRecoverWithoutUsableBackup(t *testing.T) {
 
 // Lost: recovery after the catalog was lost together with the database.
 func TestRecoverFromUnverifiedBackups(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(b *bench){
 		"rebuilt": func(b *bench) {
 			if _, err := b.m.Rebuild(t.Context()); err != nil {
@@ -341,6 +349,7 @@ func TestRecoverFromUnverifiedBackups(t *testing.T) {
 
 // Lost: a database that is only locked, taken for a damaged one.
 func TestRecoverLockedDatabase(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ mode, lock string }{
 		"rollback mode": {"delete", "BEGIN EXCLUSIVE"},
 		"wal":           {"wal", "PRAGMA locking_mode=EXCLUSIVE; BEGIN IMMEDIATE; UPDATE accounts SET balance = balance"},
@@ -414,6 +423,7 @@ func shell(t *testing.T, path, sql string) (end func()) {
 // Lost: commits of an application that goes on with a file that was replaced
 // under it.
 func TestRecoverWaitsForOpenConnections(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("NOT TESTED: only Linux says who has a file open")
 	}
@@ -454,6 +464,7 @@ func TestRecoverWaitsForOpenConnections(t *testing.T) {
 
 // Lost: a database replaced because the check was stopped.
 func TestRecoverCancelled(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	b.auto()
 	b.damage()

@@ -46,6 +46,7 @@ func (b *bench) plan() snapshot.RecoveryPlan {
 
 // Lost: everything since the last backup, for a damaged index that costs no row.
 func TestRecoverRepairsIndexes(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		for _, backups := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/backups=%v", mode, backups), func(t *testing.T) {
@@ -85,6 +86,7 @@ func TestRecoverRepairsIndexes(t *testing.T) {
 
 // A table is damaged as well: the backup, and nothing is said of a repair.
 func TestRecoverRestoresWhatCannotBeRepaired(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	good := b.auto()
 	b.mark("lost")
@@ -102,6 +104,7 @@ func TestRecoverRestoresWhatCannotBeRepaired(t *testing.T) {
 // Duplicate keys keep a UNIQUE index from being rebuilt: a warning says so, and
 // a backup is used.
 func TestRecoverFallsBackFromARepair(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	b.exec("CREATE TABLE u(k TEXT); CREATE UNIQUE INDEX uk ON u(k); INSERT INTO u VALUES('a'),('b')")
 	good := b.auto()
@@ -166,6 +169,7 @@ func killedWithLog(t *testing.T, between func(b *bench)) *bench {
 
 // Damage in the log: what its checksums prove is kept, not half a day of it lost.
 func TestRecoverKeepsTheProvenLog(t *testing.T) {
+	t.Parallel()
 	b := killedWithLog(t, nil)
 	breakLog(t, b.m.Database())
 	main, log := readFile(t, b.m.Database()), readFile(t, b.m.Database()+"-wal")
@@ -191,6 +195,7 @@ func TestRecoverKeepsTheProvenLog(t *testing.T) {
 // A backup was taken later than the place where the log is damaged: it loses less
 // than what the log still proves.
 func TestRecoverPrefersTheBackupThatHoldsMore(t *testing.T) {
+	t.Parallel()
 	for _, late := range []bool{true, false} {
 		t.Run(fmt.Sprint("backup after the damage ", late), func(t *testing.T) {
 			var taken snapshot.Backup
@@ -225,6 +230,7 @@ func TestRecoverPrefersTheBackupThatHoldsMore(t *testing.T) {
 
 // A process has the damaged database open: nothing is touched, and the plan says why.
 func TestRepairWaitsForUsers(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	b.auto()
 	loseIndexRoot(t, b.m.Database())
@@ -248,6 +254,7 @@ func TestRepairWaitsForUsers(t *testing.T) {
 // Status knows from the last check what recovery would do, also of damage that its
 // own probe does not see.
 func TestStatusTellsWhatRecoveryWouldDo(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	good := b.auto()
 	loseIndexRoot(t, b.m.Database())
@@ -265,6 +272,7 @@ func TestStatusTellsWhatRecoveryWouldDo(t *testing.T) {
 // A log whose database is gone holds commits; SQLite deletes it with the first
 // opening. Lost otherwise: what it held, where there is no backup either.
 func TestOrphanLogIsKeptWithoutBackups(t *testing.T) {
+	t.Parallel()
 	b := killedWithLog(t, nil)
 	log := readFile(t, b.m.Database()+"-wal")
 	if err := os.Remove(b.m.Database()); err != nil {
@@ -285,6 +293,7 @@ func TestOrphanLogIsKeptWithoutBackups(t *testing.T) {
 // The backup that holds more than the damaged log proves is damaged itself. Lost
 // otherwise: what the log still proves, to an older backup.
 func TestRecoverRepairsWhereTheBackupThatHoldsMoreIsDamaged(t *testing.T) {
+	t.Parallel()
 	var taken snapshot.Backup
 	b := killedWithLog(t, func(b *bench) {
 		log := readFile(t, b.m.Database()+"-wal")
@@ -309,6 +318,7 @@ func TestRecoverRepairsWhereTheBackupThatHoldsMoreIsDamaged(t *testing.T) {
 // backup has transactions that the rest of the log has not. Lost otherwise: those, to a
 // repair that says that it loses nothing.
 func TestRecoverPrefersTheBackupOfALogCutOff(t *testing.T) {
+	t.Parallel()
 	var taken snapshot.Backup
 	b := killedWithLog(t, func(b *bench) { taken = b.auto() })
 	frame := testdb.PageSize(t, b.m.Database()) + 24
@@ -330,6 +340,7 @@ func TestRecoverPrefersTheBackupOfALogCutOff(t *testing.T) {
 // is held open is. Lost otherwise: the difference between "stop that process" and a
 // failure without a cause.
 func TestRecoverWaitsForAWriter(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "data.db")
 	makeDatabase(t, path, "delete")
 	b := benchOn(t, path, func(c *snapshot.Config) {

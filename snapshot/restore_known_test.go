@@ -11,6 +11,7 @@ import (
 // Lost: the all-clear. What a deep check found wrong with the database that was
 // given up says nothing of the one that took its place.
 func TestRestoreEndsTheDamage(t *testing.T) {
+	t.Parallel()
 	for _, offline := range []bool{false, true} {
 		b := newBench(t, "delete")
 		e := b.manual()

@@ -12,6 +12,7 @@ import (
 // its commit, and the descent that recovery goes by: it would put back, as the newest
 // backup, the very state that the restore had replaced.
 func TestPendingRestoreIsResolved(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		for point, took := range map[string]bool{"pages replaced": false, "restore pending": false, "committed": true} {
 			t.Run(mode+"/"+point, func(t *testing.T) {

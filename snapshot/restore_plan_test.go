@@ -47,6 +47,7 @@ func (b *bench) edit(id string, change func(*snapshot.Backup)) {
 
 // Lost: the truth of the sentence that an administrator decides by: what a restore costs.
 func TestPlanSaysWhatIsLost(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete", "persist"} {
 		later(t, func(t *testing.T) {
 			b := newBench(t, mode)
@@ -88,6 +89,7 @@ func TestPlanSaysWhatIsLost(t *testing.T) {
 // Lost: a needless fright, where a later backup proves that nothing changed; and
 // the proof, where it is only that no backup says otherwise.
 func TestPlanByAnotherBackupOfTheSameImage(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
 		older := b.manual()
@@ -112,6 +114,7 @@ func TestPlanByAnotherBackupOfTheSameImage(t *testing.T) {
 
 // Lost: the warning, to a clock that was ahead when the backup was made.
 func TestPlanDoubtsTheFuture(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "wal")
 		var made []snapshot.Backup
@@ -153,6 +156,7 @@ func TestPlanDoubtsTheFuture(t *testing.T) {
 // Lost: the only copy of what a damaged file still holds, if the plan promised a
 // backup of it; and the restore, if it could never be planned.
 func TestPlanForDamagedAndMissing(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		damage     func(b *bench)
 		quarantine bool
@@ -188,6 +192,7 @@ func (b *bench) remove() {
 // Lost: data that was believed to be saved first. The damage shows only when
 // the state is saved: the restore stops, and the next plan knows.
 func TestDamageFoundAfterThePlan(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	e := b.manual()
 	testdb.ZeroPage(t, b.m.Database(), e.PageCount-1) // a leaf, which no probe reads
@@ -214,6 +219,7 @@ func TestDamageFoundAfterThePlan(t *testing.T) {
 
 // Lost: what was done between reading the plan and confirming it.
 func TestPlanGoesOutOfDate(t *testing.T) {
+	t.Parallel()
 	write := func(b *bench) { b.mark("after the plan") }
 	for name, c := range map[string]struct {
 		before, after func(b *bench, e snapshot.Backup)
@@ -282,6 +288,7 @@ func TestPlanGoesOutOfDate(t *testing.T) {
 // Lost: a commit that came while the backup was being proven. That nothing is lost
 // is compared under the lock under which it is replaced.
 func TestWriterComesBetweenPlanAndRestore(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		for phase, offline := range map[string]bool{"prove": false, "unpack": true} {
 			later(t, func(t *testing.T) {
@@ -314,6 +321,7 @@ func TestWriterComesBetweenPlanAndRestore(t *testing.T) {
 
 // Lost: a plan at all, for what cannot be restored.
 func TestPlanOfNothing(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	made := b.several(2)
 	plan := func(id string) error {
@@ -342,6 +350,7 @@ func TestPlanOfNothing(t *testing.T) {
 // Lost: patience, to an estimate without a measurement. The last drill and the newest
 // backup show how fast this machine is, unless they were too small.
 func TestPlanEstimatesByWhatWasMeasured(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	e := b.manual()
 	if p := b.planned(e.ID); p.EstimatedMS > 5000 {

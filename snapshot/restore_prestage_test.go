@@ -29,6 +29,7 @@ func (b *bench) onPhase(do func(phase string)) {
 // Lost: the time of all writers to the database, while the safety backup is
 // made and proven. They are held off for the exchange only.
 func TestWritersWaitForTheExchangeOnly(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete", "persist"} {
 		t.Run(mode, func(t *testing.T) {
 			b := newBench(t, mode)
@@ -65,12 +66,11 @@ func TestSafetyBackupIsSyncedBeforeTheLock(t *testing.T) {
 	e := b.manual()
 	b.mark("today")
 	synced, before := 0, -1
-	durable.Observe(&durable.Observer{Synced: func(s durable.Step, path string) {
+	defer durable.Observe(&durable.Observer{Synced: func(s durable.Step, path string) {
 		if s == durable.StepSync && strings.HasPrefix(filepath.Base(path), durable.TempPrefix) && strings.Contains(path, ".db.zst") {
 			synced++
 		}
-	}})
-	defer durable.Observe(nil)
+	}})()
 	snapshot.SetCrashPoint(func(name string) {
 		if name == "prestaged" {
 			before = synced
@@ -88,6 +88,7 @@ func TestSafetyBackupIsSyncedBeforeTheLock(t *testing.T) {
 // Lost: commits that were acknowledged while the safety backup was being made. It is
 // then made again under the lock.
 func TestCommitsWhileARestoreIsPrestaged(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		for _, when := range []string{"prove", "check", "compress", "read back"} {
 			t.Run(mode+"/"+when, func(t *testing.T) {
@@ -124,6 +125,7 @@ func TestCommitsWhileARestoreIsPrestaged(t *testing.T) {
 
 // Lost: a database that was put in the place of the one that was saved.
 func TestReplacedWhileARestoreIsPrestaged(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	b.mark("yesterday")
 	e := b.manual()
@@ -150,6 +152,7 @@ func TestReplacedWhileARestoreIsPrestaged(t *testing.T) {
 // Lost: the restore, to a disk that has no room for what makes it faster, or to a
 // backup directory in which there is hardly any.
 func TestRestoreOfEverything(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
 			b := newBench(t, mode)
@@ -216,6 +219,7 @@ func TestChangesOfAllKindsWhileARestoreIsPrestaged(t *testing.T) {
 
 // Lost: the restore, to a prestaged image that has changed since.
 func TestPrestagedIsDamaged(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	b.exec("CREATE TABLE much(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 9000) INSERT INTO much SELECT randomblob(900) FROM n")
 	b.mark("yesterday")

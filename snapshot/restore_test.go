@@ -35,6 +35,7 @@ func (b *bench) restores(id string, o snapshot.RestoreOptions) snapshot.RestoreR
 
 // Lost: yesterday's data when it is wanted back; or today's, when that was a mistake.
 func TestRestoreAndUndo(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete", "truncate", "persist"} {
 		for _, offline := range []bool{false, true} {
 			method := map[bool]snapshot.Method{false: snapshot.Online, true: snapshot.Swap}[offline]
@@ -82,6 +83,7 @@ func checkSafety(t *testing.T, b *bench, id string) {
 
 // Lost: mode and owner of the application's file, or its journal mode.
 func TestRestoreKeepsTheFilesWays(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		for _, offline := range []bool{false, true} {
 			b := newBench(t, mode)
@@ -106,6 +108,7 @@ func TestRestoreKeepsTheFilesWays(t *testing.T) {
 
 // Lost: a backup of another page size, which no transaction can put in place.
 func TestRestoreAnotherPageSize(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	b.mark("yesterday")
 	old := b.manual()
@@ -126,6 +129,7 @@ func TestRestoreAnotherPageSize(t *testing.T) {
 
 // Lost: what a restore over a damaged or missing database replaces.
 func TestRestoreOverDamaged(t *testing.T) {
+	t.Parallel()
 	for name, d := range damages {
 		for _, mode := range []string{"wal", "delete"} {
 			t.Run(mode+"/"+name, func(t *testing.T) {
@@ -167,6 +171,7 @@ func TestRestoreOverDamaged(t *testing.T) {
 
 // Lost: the database, to a damaged backup.
 func TestRestoreOfDamagedBackup(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		for _, o := range []snapshot.RestoreOptions{{}, {Offline: true}, {To: "out.db"}} {
 			t.Run(mode, func(t *testing.T) {
@@ -202,6 +207,7 @@ func TestRestoreOfDamagedBackup(t *testing.T) {
 
 // Lost: the database, to a backup without a proof.
 func TestRestoreProvesUnverifiedBackup(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	b.mark("saved")
 	good := b.manual()
@@ -228,6 +234,7 @@ func TestRestoreProvesUnverifiedBackup(t *testing.T) {
 
 // Lost: files outside the backup directory, to an id that is a path.
 func TestUnknownIDs(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.manual()
 	secret := filepath.Join(filepath.Dir(b.m.Dir()), "secret.db.zst")
@@ -261,6 +268,7 @@ func TestUnknownIDs(t *testing.T) {
 // Lost: a file that is needed, overwritten by a restore to a path; or the
 // restored file, damaged by sidecars next to it.
 func TestRestoreToPath(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.manual()
 	image := readFile(t, b.m.Database())
@@ -333,6 +341,7 @@ func refused(t *testing.T, what string, err error) {
 
 // Lost: a host's connection pool, left closed or left open at the wrong time.
 func TestSwapHooks(t *testing.T) {
+	t.Parallel()
 	var calls []string
 	var before, after error
 	b := newBench(t, "wal", func(c *snapshot.Config) {
@@ -400,6 +409,7 @@ func TestSwapHooks(t *testing.T) {
 
 // Lost: the database, to a restore that the user stopped.
 func TestCancelledRestoreChangesNothing(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		for offline, phases := range map[bool][]string{false: {"prove", "check", "compress", "write"}, true: {"unpack", "check", "compress"}} {
 			for _, phase := range phases {
@@ -432,6 +442,7 @@ func TestCancelledRestoreChangesNothing(t *testing.T) {
 
 // Lost: which backup was meant by a time.
 func TestAt(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "wal")
 		first := b.manual()

@@ -23,6 +23,7 @@ func (b *bench) several(n int) (made []snapshot.Backup) {
 
 // Lost: disk space without end, or backups that the policy promised to keep.
 func TestRetentionByDefault(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	manual := b.manual()
 	made := b.several(12)
@@ -49,6 +50,7 @@ func TestRetentionByDefault(t *testing.T) {
 // Lost: backups, to a dry run; or trust, when it announces something else than
 // the real one does.
 func TestPrune(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	manual := b.manual()
 	made := b.several(5)
@@ -100,6 +102,7 @@ func TestPrune(t *testing.T) {
 
 // Lost: the last good backup, deleted by hand.
 func TestDelete(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	made := b.several(3)
 	pinned, err := b.m.SetPinned(t.Context(), made[0].ID, true)
@@ -142,6 +145,7 @@ func TestDelete(t *testing.T) {
 
 // Lost: the good backup, when only damaged ones would be left.
 func TestDeleteCountsOnlyVerified(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	made := b.several(2)
 	b.damageArchive(made[1])
@@ -156,6 +160,7 @@ func TestDeleteCountsOnlyVerified(t *testing.T) {
 
 // Lost: what people wrote down about a backup.
 func TestNotes(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.backup(snapshot.Manual("before import"))
 	changed, err := b.m.SetNote(t.Context(), e.ID, "after \"all\" – ✓\n")

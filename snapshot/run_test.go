@@ -64,6 +64,7 @@ func triggers(events []snapshot.Event) []string {
 // Lost: automatic backups at start-up, by schedule and at shutdown; or idleness,
 // when they are made of an unchanged database.
 func TestRunFollowsTheSchedule(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
 			later(t, func(t *testing.T) {
@@ -113,6 +114,7 @@ func TestRunFollowsTheSchedule(t *testing.T) {
 
 // Lost: backups at the hours that were asked for.
 func TestRunByCron(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.Cron = "30 * * * *" })
 		r := b.run()
@@ -135,6 +137,7 @@ func TestRunByCron(t *testing.T) {
 
 // Lost: what an idle machine is promised: no work, no writes.
 func TestRunIdleWritesNothing(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "wal")
 		r := b.run()
@@ -162,6 +165,7 @@ func TestRunIdleWritesNothing(t *testing.T) {
 
 // Lost: protection after a failure that passed; or the failure, unheard.
 func TestRunTriesAgain(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
 		whole := readFile(t, b.m.Database())
@@ -196,6 +200,7 @@ func TestRunTriesAgain(t *testing.T) {
 
 // Lost: the shutdown backup's failure, taken for a success.
 func TestRunTellsAFailedShutdownBackup(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
 		r := b.run()
@@ -209,6 +214,7 @@ func TestRunTellsAFailedShutdownBackup(t *testing.T) {
 
 // Lost: protection of a database that the application makes after the start.
 func TestRunWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "data.db")
 		b := benchOn(t, path)
@@ -244,6 +250,7 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 
 // Lost: the news that a protected database has gone.
 func TestRunMissesALostDatabase(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
 		r := b.run()
@@ -273,6 +280,7 @@ func TestRunMissesALostDatabase(t *testing.T) {
 
 // Lost: one of two services on a directory, working against the other.
 func TestSecondRunIsRefused(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	r := b.run()
 	b.rec.wait(t, "start-up backup", backedUp(catalog.TriggerStartup))
@@ -336,6 +344,7 @@ func TestRunBacksUpChanges(t *testing.T) {
 
 // Lost: backups of a database that is never quiet.
 func TestRunBacksUpABusyDatabase(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal", func(c *snapshot.Config) {
 		c.Interval, c.OnChange, c.MinSpacing = -1, 300*time.Millisecond, 100*time.Millisecond
 	})
@@ -364,6 +373,7 @@ func TestRunBacksUpABusyDatabase(t *testing.T) {
 
 // Lost: Run itself, where it may not make its directory.
 func TestRunWithoutDirectory(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	writeFile(t, b.m.Dir(), []byte("a file in the way"))
 	if err := b.m.Run(t.Context()); err == nil || snapshot.Hint(err) == "" {

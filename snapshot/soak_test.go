@@ -91,6 +91,7 @@ func checkImage(t *testing.T, archive string, sum int64) (transfers int64) {
 // each image must be one committed state, hold everything that was acknowledged
 // before it was begun, and be whole to SQLite's own library.
 func TestSoakBackupsDuringWrites(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete", "truncate", "persist"} {
 		count := soakCount(50, 8)
 		if mode == "wal" {
@@ -167,6 +168,7 @@ func openingTransfers(t *testing.T) int64 {
 // Lost: "writers in WAL mode never wait". The writer here ends at the first lock
 // it meets, however short, while backups, checks and verifications go on.
 func TestSoakWALWriterMeetsNoLock(t *testing.T) {
+	t.Parallel()
 	m, db := newLive(t, "wal", snapshot.Config{})
 	w := startLogger(t, db, "0")
 	w.wait(5)
@@ -186,6 +188,7 @@ func TestSoakWALWriterMeetsNoLock(t *testing.T) {
 
 // Lost: good backups to retention, while the database is being written.
 func TestSoakPruneDuringWrites(t *testing.T) {
+	t.Parallel()
 	db, writers := soakDatabase(t, "wal")
 	m, err := snapshot.Open(t.Context(), snapshot.Config{Database: db, Retention: snapshot.Policy{Last: 3}})
 	must(t, err)
@@ -222,6 +225,7 @@ func TestSoakPruneDuringWrites(t *testing.T) {
 // Lost: backups of one process, or the catalog itself, when cron's backup and
 // the service work on one directory at the same time.
 func TestSoakTwoProcessesBackUpAtOnce(t *testing.T) {
+	t.Parallel()
 	db, writers := soakDatabase(t, "wal")
 	each := soakCount(40, 8)
 	c := testdb.Reexec(t, "backups", db, strconv.Itoa(each))

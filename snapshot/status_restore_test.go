@@ -12,6 +12,7 @@ import (
 // Lost: the way back from a restore, after the dialog that named it is closed; or an
 // offer to undo what cannot be.
 func TestStatusTellsHowToUndoARestore(t *testing.T) {
+	t.Parallel()
 	for _, offline := range []bool{false, true} {
 		b := newBench(t, "delete")
 		before := b.manual()
@@ -56,6 +57,7 @@ func TestStatusTellsHowToUndoARestore(t *testing.T) {
 
 // Lost: how long a restore takes, where a drill has measured it.
 func TestStatusKnowsRestoreTimeFromADrill(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	made := b.manual()
 	if ms := b.status().EstimatedRestoreMS; ms != nil {
@@ -71,6 +73,7 @@ func TestStatusKnowsRestoreTimeFromADrill(t *testing.T) {
 
 // Lost: which schedule the running service follows; or status shows one that no service follows.
 func TestStatusShowsTheScheduleOfTheRunningService(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		edit func(*snapshot.Config)
 		want snapshot.Schedule
@@ -102,6 +105,7 @@ func TestStatusShowsTheScheduleOfTheRunningService(t *testing.T) {
 // Lost: the way back from a restore that a crash cut short, and that was finished
 // later, or that had only its record still to be written.
 func TestFinishedRestoreCanBeUndone(t *testing.T) {
+	t.Parallel()
 	for _, point := range []string{"intent written", "renamed", "intent removed"} {
 		t.Run(point, func(t *testing.T) {
 			b := newBench(t, "delete")

@@ -47,6 +47,7 @@ func (b *bench) why(code snapshot.Why, words string) snapshot.Status {
 
 // Lost: the answer to "is the data safe?", when it is not.
 func TestStatusOverTime(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
 		s := b.why(snapshot.WhyNoBackup, "no verified backup")
@@ -81,6 +82,7 @@ func TestStatusOverTime(t *testing.T) {
 // Lost: an overdue backup of a cron schedule; or a night's sleep, for one that
 // is not due.
 func TestStatusOfCronSchedule(t *testing.T) {
+	t.Parallel()
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.Cron = "0 3 * * *" })
 		b.auto()
@@ -98,6 +100,7 @@ func TestStatusOfCronSchedule(t *testing.T) {
 
 // Lost: the reason why, and with it what to do.
 func TestStatusReasons(t *testing.T) {
+	t.Parallel()
 	t.Run("no schedule, no due date", func(t *testing.T) {
 		later(t, func(t *testing.T) {
 			b := newBench(t, "delete", func(c *snapshot.Config) { c.Interval = -1 })
@@ -215,6 +218,7 @@ func TestStatusReasons(t *testing.T) {
 
 // Lost: programs that read the figures.
 func TestStatusAndStatsForms(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	form := wantKeys(t, b.status(), "state", "code", "reason", "database", "newest_verified", "loss_window_seconds", "covered", "next_run",
 		"schedule", "last_drill", "last_restore", "estimated_restore_ms", "free_bytes", "recovery")

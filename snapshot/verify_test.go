@@ -17,6 +17,7 @@ import (
 
 // Lost: the knowledge that a stored backup is still good.
 func TestVerifyGoodBackup(t *testing.T) {
+	t.Parallel()
 	for _, level := range []integrity.Level{integrity.LevelQuick, integrity.LevelFull} {
 		later(t, func(t *testing.T) {
 			b := newBench(t, "wal")
@@ -48,6 +49,7 @@ func TestVerifyGoodBackup(t *testing.T) {
 
 // Lost: the truth about a backup that rotted on the disk.
 func TestVerifyDamagedBackup(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(b *bench, older, e snapshot.Backup){
 		"a byte flipped":   func(b *bench, _, e snapshot.Backup) { b.damageArchive(e) },
 		"the last byte":    func(b *bench, _, e snapshot.Backup) { testdb.FlipByte(b.t, b.m.ArchivePath(e), -1) },
@@ -93,6 +95,7 @@ func TestVerifyDamagedBackup(t *testing.T) {
 
 // Lost: the difference between a sound archive and a sound database inside.
 func TestVerifyLooksInside(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "delete")
 	good := b.manual()
 	image := readFile(t, b.m.Database())
@@ -117,6 +120,7 @@ func TestVerifyLooksInside(t *testing.T) {
 // Lost: a minute for every backup, if an image that passed the check is unpacked and
 // checked again; or the check, of an image that is not known to have been checked.
 func TestVerifyChecksWhatWasNotChecked(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.manual()
 	verify := func(what string, id string, level integrity.Level, want ...string) {
@@ -172,6 +176,7 @@ func imageOf(t *testing.T, path string) ([]byte, archive.Info) {
 
 // Lost: a good backup, marked failed because it could not be read.
 func TestVerifyThatCouldNotBeMade(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal")
 	e := b.manual()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -2,6 +2,8 @@ package durable
 
 import (
 	"os"
+	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -17,8 +19,9 @@ const (
 	StepLink    Step = "link"
 )
 
-// Observer receives every step in this process. It is for tests: one that ends the
-// process there, or one that works out what a loss of power would leave.
+// Observer receives every step in this process, those of other tests too: it goes by the
+// path. It is for tests: one that ends the process there, or one that works out what a
+// loss of power would leave.
 type Observer struct {
 	// Before is called before a step. It may never return.
 	Before func(s Step, path string)
@@ -26,20 +29,47 @@ type Observer struct {
 	Synced func(s Step, path string)
 }
 
-var observer atomic.Pointer[Observer]
+var (
+	observing sync.Mutex                  // held while observers is replaced
+	observers atomic.Pointer[[]*Observer] // nil without any
+)
 
-// Observe passes every step from now on to o; nil ends that.
-func Observe(o *Observer) { observer.Store(o) }
+// Observe passes every step from now on to o, until stop is called.
+func Observe(o *Observer) (stop func()) {
+	replace := func(change func([]*Observer) []*Observer) {
+		observing.Lock()
+		defer observing.Unlock()
+		now := change(slices.Clone(observed()))
+		observers.Store(&now)
+	}
+	replace(func(list []*Observer) []*Observer { return append(list, o) })
+	return func() {
+		replace(func(list []*Observer) []*Observer {
+			return slices.DeleteFunc(list, func(other *Observer) bool { return other == o })
+		})
+	}
+}
+
+func observed() []*Observer {
+	if list := observers.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
 
 func before(s Step, path string) {
-	if o := observer.Load(); o != nil && o.Before != nil {
-		o.Before(s, path)
+	for _, o := range observed() {
+		if o.Before != nil {
+			o.Before(s, path)
+		}
 	}
 }
 
 func synced(s Step, path string) {
-	if o := observer.Load(); o != nil && o.Synced != nil {
-		o.Synced(s, path)
+	for _, o := range observed() {
+		if o.Synced != nil {
+			o.Synced(s, path)
+		}
 	}
 }
 

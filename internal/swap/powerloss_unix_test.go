@@ -44,6 +44,7 @@ func (p *place) left(t *testing.T, image testdb.Image) *place {
 func TestPowerLoss(t *testing.T) {
 	for name, s := range scenarios {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newPlace(t, s.old)
 			model := p.watch(t)
 			_, err := p.run(t.Context(), s.edit)
@@ -53,7 +54,6 @@ func TestPowerLoss(t *testing.T) {
 			if least := leastStates[name]; len(images) < least {
 				t.Errorf("only %d states, at least %d", len(images), least)
 			}
-			t.Parallel() // only one can be watched at a time
 			for _, image := range images {
 				p.left(t, image).afterPowerLoss(t, s, strings.HasPrefix(image.Where, "done"))
 				if t.Failed() {
@@ -140,10 +140,9 @@ func TestPowerLossWhileFinishing(t *testing.T) {
 func TestSyncsBeforeItLocks(t *testing.T) {
 	p := newPlace(t, files{"": "old"})
 	synced := false
-	durable.Observe(&durable.Observer{Synced: func(s durable.Step, path string) {
+	defer durable.Observe(&durable.Observer{Synced: func(s durable.Step, path string) {
 		synced = synced || s == durable.StepSync && strings.HasPrefix(filepath.Base(path), durable.TempPrefix)
-	}})
-	defer durable.Observe(nil)
+	}})()
 	_, err := p.run(t.Context(), func(s *swap.Swap) {
 		s.Unchanged = func() (bool, error) {
 			if !synced {

@@ -37,6 +37,7 @@ type PowerLoss struct {
 	root   string
 	own    func(name string) bool
 	intent string // how a file is called that has inode numbers in it
+	stop   func() // the watching
 
 	// Step, when not nil, is called after what a loss of power before a step would leave
 	// was noted. It may never return.
@@ -86,7 +87,7 @@ func WatchPowerLoss(t testing.TB, root, intent string, own func(name string) boo
 			}
 		}
 	}
-	durable.Observe(&durable.Observer{
+	p.stop = durable.Observe(&durable.Observer{
 		Before: func(s durable.Step, path string) {
 			if p.inside(path) {
 				p.Fail(fmt.Sprintf("before %s %s", s, p.name(path)))
@@ -101,7 +102,7 @@ func WatchPowerLoss(t testing.TB, root, intent string, own func(name string) boo
 			}
 		},
 	})
-	t.Cleanup(func() { durable.Observe(nil) })
+	t.Cleanup(p.stop)
 	return p
 }
 
@@ -399,7 +400,7 @@ func renumber(data []byte, moved map[string]string) []byte {
 // End notes what a loss of power leaves after everything was done, though an earlier
 // state was equal, and returns all states in order. Those begin with "done".
 func (p *PowerLoss) End() []Image {
-	durable.Observe(nil)
+	p.stop()
 	p.mu.Lock()
 	clear(p.seen)
 	p.mu.Unlock()
