@@ -152,7 +152,10 @@ func (a *app) event(ev snapshot.Event) {
 func (a *app) result(doc any, human func(w io.Writer)) error {
 	a.console.endProgress()
 	if a.JSON {
-		if err := encodeIndented(a.out, doc); err != nil {
+		enc := json.NewEncoder(a.out)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(doc); err != nil {
 			return fmt.Errorf("print result: %w", err)
 		}
 		return nil
@@ -170,11 +173,3 @@ func (a *app) result(doc any, human func(w io.Writer)) error {
 
 // listed is a list for a JSON document, in which none is [] and not null.
 func listed[T any](list []T) []T { return append([]T{}, list...) }
-
-// encodeIndented writes doc in the form of all results.
-func encodeIndented(w io.Writer, doc any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(doc)
-}

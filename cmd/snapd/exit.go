@@ -69,11 +69,7 @@ func statusOf(err error) int {
 	if err == nil {
 		return exitDone
 	}
-	return statusOfCode(codeOf(err))
-}
-
-func statusOfCode(code string) int {
-	switch code {
+	switch codeOf(err) {
 	case "usage":
 		return exitUsage
 	case "corrupt", "no_usable_backup":

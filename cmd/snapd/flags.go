@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -44,23 +45,14 @@ func (r retention) configure(cfg *snapshot.Config) {
 
 // Validate is called by the parser.
 func (r retention) Validate() error {
-	for _, n := range r.all() {
-		if n < 0 {
-			return fmt.Errorf("--keep and --keep-* count backups: %d is not a number from 0", n)
-		}
+	if n := slices.Min(r.all()); n < 0 {
+		return fmt.Errorf("--keep and --keep-* count backups: %d is not a number from 0", n)
 	}
 	return nil
 }
 
 // nothing reports that no rule keeps anything.
-func (r retention) nothing() bool {
-	for _, n := range r.all() {
-		if n > 0 {
-			return false
-		}
-	}
-	return true
-}
+func (r retention) nothing() bool { return slices.Max(r.all()) == 0 }
 
 // policy maps 0, which in a Policy stands for the default, to "none by this rule".
 func (r retention) policy() snapshot.Policy {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -156,11 +155,3 @@ func (p *page) close() error {
 func (p *page) address() string { return p.base + httpapi.DefaultPagePrefix }
 
 func (p *page) login() string { return p.handler.LoginURL(p.base) }
-
-// tokenFile is where the token is.
-func tokenFile(l listening, m *snapshot.Manager) string {
-	if l.TokenFile != "" {
-		return l.TokenFile
-	}
-	return filepath.Join(m.Dir(), httpapi.DefaultTokenFile)
-}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,9 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
+	"example.com/snapd/httpapi"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
@@ -103,7 +106,7 @@ func (c *serveCmd) show(a *app, m *snapshot.Manager, l net.Listener, trouble err
 	if p == nil {
 		return nil, nil
 	}
-	token := tokenFile(c.listening, m)
+	token := cmp.Or(c.TokenFile, filepath.Join(m.Dir(), httpapi.DefaultTokenFile))
 	a.log.Info("page and API", "address", p.address(), "token_file", token)
 	if p.handler.TokenCreated() && !a.Quiet {
 		return p, a.printLogin(p.login(), token)
