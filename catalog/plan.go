@@ -246,3 +246,27 @@ func (r *period) label(rank, era int) string {
 	}
 	return label
 }
+
+// Needed says why these of all backups may not be deleted, and what can be done: one is
+// pinned, or no verified one would be left. why is "" where they may.
+func Needed(going, all []Entry) (why, advice string) {
+	verified, left := 0, 0
+	for _, e := range all {
+		if !e.Usable() {
+			continue
+		}
+		verified++
+		if !slices.ContainsFunc(going, func(g Entry) bool { return g.ID == e.ID }) {
+			left++
+		}
+	}
+	for _, e := range going {
+		if e.Pinned {
+			return e.ID + " is pinned", "unpin it first, or use --force"
+		}
+	}
+	if verified > 0 && left == 0 {
+		return "no verified backup would be left", "make a new backup first, or use --force"
+	}
+	return "", ""
+}

@@ -66,6 +66,20 @@ type DrillOutcome struct {
 	DurationMS int64     `json:"duration_ms"`
 }
 
+// Own records whose backups these are, together with the first backup and not before: a
+// directory without one belongs to no database. What is remembered of earlier failures,
+// and of a check that found damage, may be of any file that was tried, and a usable
+// backup answers it.
+func (s *State) Own(database string, usable bool) {
+	if s.Database == "" && usable {
+		s.LastFailure = nil
+		if s.LastCheck != nil && s.LastCheck.Verdict != "healthy" {
+			s.LastCheck = nil
+		}
+	}
+	s.Database = database
+}
+
 // Succeeded records a success of trigger.
 func (s *State) Succeeded(trigger Trigger, at time.Time) {
 	if s.LastSuccess == nil {

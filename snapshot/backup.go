@@ -82,10 +82,10 @@ type backing struct {
 	m     *Manager
 	req   Request
 	began time.Time
-	// from is where the image was taken; nil for a safety backup. It lets an image that is
+	// source is the origin of the image; nil for a safety backup. It lets an image that is
 	// equal to the newest one be recognised and not stored again.
-	from *origin
-	read string // by which strategy the live database was read, and why
+	source json.RawMessage
+	read   string // by which strategy the live database was read, and why
 
 	image
 	seed  archive.Seed    // of the page digests
@@ -127,16 +127,19 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 		return Backup{}, err
 	}
 	b.read = snap.Choice().String()
-	b.from = &origin{Fingerprint: fingerprint}
+	from := origin{Fingerprint: fingerprint}
 	if at, ok := snap.Position(); ok {
-		b.from.Log = &at
+		from.Log = &at
+	}
+	if b.source, err = json.Marshal(from); err != nil {
+		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
 	return b.store(ctx, snap)
 }
 
 // pin begins a snapshot of the live database.
 func (m *Manager) pin(ctx context.Context, o livedb.Options) (*pages.Snapshot, error) {
-	wait, cancel := m.cfg.lockContext(ctx)
+	wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
 	defer cancel()
 	o.ScratchDir = m.cfg.Dir
 	return pages.Begin(wait, m.cfg.Database, o)
@@ -188,7 +191,7 @@ func (b *backing) store(ctx context.Context, snap *pages.Snapshot) (Backup, erro
 	if err := b.stage(ctx); err != nil {
 		return Backup{}, err
 	}
-	if b.from != nil && b.req.Kind == catalog.Auto {
+	if b.source != nil && b.req.Kind == catalog.Auto {
 		if e, ok, err := b.sameImage(ctx); ok || err != nil {
 			return e, err
 		}
@@ -206,15 +209,11 @@ func (b *backing) sameImage(ctx context.Context) (Backup, bool, error) {
 	if err != nil {
 		return Backup{}, false, err
 	}
-	raw, err := json.Marshal(b.from)
-	if err != nil {
-		return Backup{}, false, fmt.Errorf("backup: %w", err)
-	}
 	err = b.m.cat.Update(ctx, func(tx *catalogfile.Tx) (err error) {
 		if head, err = tx.Get(head.ID); err != nil {
 			return err
 		}
-		head.Source = raw
+		head.Source = b.source
 		return tx.Put(head)
 	})
 	if err != nil {
@@ -249,18 +248,12 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 	e := catalogfile.NewEntry(b.id, b.info)
 	e.DurationMS = b.took.Milliseconds()
 	e.Verification = verdictOf(b.check.report, m.now())
-	if b.from != nil {
-		raw, err := json.Marshal(b.from)
-		if err != nil {
-			return Backup{}, fmt.Errorf("backup: %w", err)
-		}
-		e.Source = raw
-	}
+	e.Source = b.source
 	// The archive is complete and durable: its entry is written even when the
 	// caller's context ends just now.
 	ctx = context.WithoutCancel(ctx)
 	err := m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		recordOwner(&m.cfg, tx.State(), e.Usable())
+		tx.State().Own(catalogfile.OwnerName(m.cfg.Dir, m.cfg.Database), e.Usable())
 		if e.Usable() && b.req.Trigger != catalog.TriggerPreRestore {
 			tx.State().Succeeded(b.req.Trigger, m.now())
 		}

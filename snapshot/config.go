@@ -195,8 +195,3 @@ func (c *Config) workers() int {
 	}
 	return runtime.GOMAXPROCS(0)
 }
-
-// lockContext returns ctx bounded by LockWait, for SQLite's locks.
-func (c *Config) lockContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, c.LockWait)
-}

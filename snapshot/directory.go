@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"example.com/snapd/catalog"
-	"example.com/snapd/integrity"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/swap"
@@ -96,18 +95,4 @@ func (m *Manager) Rebuild(ctx context.Context) (Changes, error) {
 		return Event{Type: EventDone, Message: message, more: Activity{Detail: message}}, nil
 	})
 	return ch, err
-}
-
-// recordOwner writes into the state whose backups these are, together with the first
-// backup and not before: a directory without one belongs to no database. What is
-// remembered of earlier failures, and of a check that found damage, may be of any
-// file that was tried, and a usable backup answers it.
-func recordOwner(cfg *Config, state *catalog.State, usable bool) {
-	if state.Database == "" && usable {
-		state.LastFailure = nil
-		if state.LastCheck != nil && state.LastCheck.Verdict != string(integrity.Healthy) {
-			state.LastCheck = nil
-		}
-	}
-	state.Database = catalogfile.OwnerName(cfg.Dir, cfg.Database)
 }

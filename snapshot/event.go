@@ -6,8 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -181,28 +179,12 @@ func (ev Event) LogValue() slog.Value {
 
 // String is the event as one line: its time, its message or type, and its fields.
 func (ev Event) String() string {
-	var b strings.Builder
-	if !ev.At.IsZero() {
-		b.WriteString(ev.At.UTC().Format(time.RFC3339) + " ")
-	}
-	b.WriteString(message.OneLine(cmp.Or(ev.Message, string(ev.Type))))
-	for _, a := range ev.attrs() {
-		v := a.Value.String()
-		if t, ok := a.Value.Any().(time.Time); ok {
-			v = t.UTC().Format(time.RFC3339)
-		}
-		if v = message.OneLine(v); strings.ContainsAny(v, " \"=") {
-			v = strconv.Quote(v)
-		}
-		b.WriteString(" " + a.Key + "=" + v)
-	}
-	return b.String()
+	return message.Line(ev.At, cmp.Or(ev.Message, string(ev.Type)), ev.attrs())
 }
 
 // meter turns byte counts into progress events, at most ten a second.
 func (e *events) meter(ctx context.Context, ev Event) func(done int64) {
 	var last time.Time
-	ev.Type = EventProgress
 	return func(done int64) {
 		if !e.heard() {
 			return

@@ -9,6 +9,7 @@ import (
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/activity"
+	"example.com/snapd/internal/livedb"
 )
 
 // errInterrupted ends an operation whose process ended before it.
@@ -114,7 +115,11 @@ func (i interrupted) made(trigger Trigger) (b Backup, ok bool) {
 func (i interrupted) failed() Event {
 	message, advice := interruption(i.op.Kind)
 	if saved, ok := i.made(TriggerPreRestore); ok {
-		advice += "; what it held before is in " + saved.ID
+		if fingerprint, err := livedb.TakeFingerprint(i.database); err == nil && originOf(saved).Unchanged(fingerprint) {
+			message, advice = "the program ended during this restore, before it took effect", "the database is as it was before; restore again"
+		} else {
+			advice += "; what it held before is in " + saved.ID
+		}
 	}
 	return Event{Type: EventFailed, Err: hint(&sentinelError{errInterrupted, errors.New(message)}, advice),
 		Message: i.op.Kind + " was interrupted: the program ended"}

@@ -15,6 +15,7 @@ import (
 	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
+	"example.com/snapd/internal/swap"
 )
 
 // Names a caller meets again and again, under this package's name.
@@ -118,7 +119,7 @@ func explain(err error) error {
 	case busy:
 		return &sentinelError{ErrBusy, err}
 	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalogfile.ErrUnsafe), errors.Is(err, catalogfile.ErrOtherDatabase), errors.Is(err, durable.ErrNotRegular),
-		errors.Is(err, inspect.ErrTooMuch):
+		errors.Is(err, inspect.ErrTooMuch), errors.Is(err, swap.ErrUnsafe):
 		err = &sentinelError{ErrRefused, err}
 		if Hint(err) == "" {
 			err = hint(err, "move away what the message names: only regular files of the database and of this program belong there")

@@ -202,10 +202,9 @@ func operationOf(ctx context.Context) *operation {
 
 // progress announces a phase and returns its meter.
 func (m *Manager) progress(ctx context.Context, ev Event) func(int64) {
-	p := m.ev.meter(ctx, ev)
 	ev.Type = EventProgress
 	m.ev.emit(ctx, ev)
-	return p
+	return m.ev.meter(ctx, ev)
 }
 
 // Ends reports whether ev is the end of the operation that it names, well or not:

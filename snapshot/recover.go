@@ -115,7 +115,7 @@ type repairCopy interface {
 func (r *recovery) run(ctx context.Context) (err error) {
 	m := r.m
 	// Taken before the check: only the state that was judged is replaced later.
-	if r.unchanged, err = sameState(m.cfg.Database); err != nil {
+	if r.unchanged, err = livedb.SameState(m.cfg.Database); err != nil {
 		return err
 	}
 	o := integrity.Options{Level: integrity.LevelQuick, ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait}

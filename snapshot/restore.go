@@ -262,8 +262,8 @@ func (r *restoring) toFile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("restore to %s: %w", r.To, err)
 	}
-	if err := r.acceptTarget(target); err != nil {
-		return err
+	if err := swap.AcceptOther(r.m.cfg.Database, r.m.cfg.Dir, target, r.Overwrite); err != nil {
+		return fmt.Errorf("restore to %s: %w", r.To, err)
 	}
 	f, err := r.unpack(ctx, r.image, r.backup, target)
 	if err != nil {
@@ -276,36 +276,6 @@ func (r *restoring) toFile(ctx context.Context) error {
 	}
 	if err := commit(); err != nil {
 		return fmt.Errorf("restore to %s: %w", r.To, err)
-	}
-	return nil
-}
-
-// acceptTarget refuses to write over what might be needed, and next to sidecars
-// that SQLite would replay onto the restored file.
-func (r *restoring) acceptTarget(target string) error {
-	refuse := func(why, advice string) error {
-		return hint(fmt.Errorf("restore to %s: %w: %s", r.To, ErrRefused, why), advice)
-	}
-	if target == r.m.cfg.Database {
-		return refuse("that is the database itself", "leave --to out to restore over the database")
-	}
-	if swap.IsSidecar(r.m.cfg.Database, target) {
-		return refuse("SQLite would take it for a part of the database", "choose another path")
-	}
-	if dir, err := livedb.Resolve(r.m.cfg.Dir); err == nil && dir == filepath.Dir(target) {
-		return refuse("the backup directory is for backups only", "choose another directory")
-	}
-	st, err := os.Stat(target)
-	switch {
-	case err == nil && !st.Mode().IsRegular():
-		return refuse("it exists and is no regular file", "name a file that does not exist yet")
-	case err == nil && !r.Overwrite:
-		return refuse("the file exists", "name a file that does not exist")
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("restore to %s: %w", r.To, err)
-	}
-	if side := livedb.Sidecars(target); len(side) > 0 {
-		return refuse(side[0]+" would be replayed onto the restored file", "remove or rename it, or choose another path")
 	}
 	return nil
 }

@@ -2,9 +2,7 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -113,20 +111,17 @@ func bindPlan(database string, e Backup, state catalog.State) (planBinding, live
 	if r := state.LastRestore; r != nil {
 		b.restored = r.ID + " " + r.At.UTC().Format(time.RFC3339Nano)
 	}
-	fingerprint, err := fingerprintOf(database)
-	if fingerprint.Main.Size > 0 {
-		b.file = fingerprint.Main.ID
-	}
+	fingerprint, err := livedb.FingerprintIfAny(database)
+	b.file = fileOf(fingerprint)
 	return b, fingerprint, err
 }
 
-// fingerprintOf is the fingerprint of a database, zero where there is none.
-func fingerprintOf(path string) (livedb.Fingerprint, error) {
-	fingerprint, err := livedb.TakeFingerprint(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return livedb.Fingerprint{}, nil
+// fileOf is the identity of a database's main file; zero where there is none or it is empty.
+func fileOf(f livedb.Fingerprint) (id livedb.ID) {
+	if f.Main.Size > 0 {
+		id = f.Main.ID
 	}
-	return fingerprint, err
+	return id
 }
 
 // holdsImage reports whether the fingerprint proves that the database holds the very image
@@ -191,15 +186,11 @@ func (p *RestorePlan) sameFile(database string) error {
 	if p == nil {
 		return nil
 	}
-	fingerprint, err := fingerprintOf(database)
+	fingerprint, err := livedb.FingerprintIfAny(database)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	var file livedb.ID
-	if fingerprint.Main.Size > 0 {
-		file = fingerprint.Main.ID
-	}
-	if file != p.bound.file {
+	if fileOf(fingerprint) != p.bound.file {
 		return stale(wasReplaced)
 	}
 	return nil

@@ -81,7 +81,7 @@ func (s *swapping) applyWAL(ctx context.Context) error {
 // between.
 func (s *swapping) run(ctx context.Context) error {
 	for range swapTries {
-		unchanged, err := sameState(s.m.cfg.Database)
+		unchanged, err := livedb.SameState(s.m.cfg.Database)
 		if err != nil {
 			return fmt.Errorf("restore: %w", err)
 		}
@@ -294,14 +294,4 @@ func (m *Manager) finishSwap(ctx context.Context) error {
 	}
 	m.ev.emit(ctx, ev)
 	return nil
-}
-
-// sameState returns a function that reports whether the database's files still have the
-// state that they have now.
-func sameState(database string) (func() (bool, error), error) {
-	then, err := fingerprintOf(database)
-	return func() (bool, error) {
-		now, err := fingerprintOf(database)
-		return err == nil && then.Same(now), err
-	}, err
 }

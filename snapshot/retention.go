@@ -131,13 +131,18 @@ func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, pinn
 // Delete removes backups, manual ones too. A pinned one, and the last verified
 // one, is refused with [ErrRefused] unless force; then none of ids is removed.
 func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
-	op := &operation{kind: OpDelete, backup: only(ids)}
+	op := &operation{kind: OpDelete}
+	if len(ids) == 1 {
+		op.backup = ids[0]
+	}
 	return m.perform(ctx, op, func(ctx context.Context) (Event, error) {
 		going, err := resolve(m.cat, ids)
 		if err == nil && !force {
 			var all []Backup
 			if all, err = m.cat.Entries(); err == nil {
-				err = mayDelete(going, all)
+				if why, advice := catalog.Needed(going, all); why != "" {
+					err = hint(fmt.Errorf("%w: %s", ErrRefused, why), advice)
+				}
 			}
 		}
 		if err != nil {
@@ -146,14 +151,6 @@ func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 		m.start(ctx, op.backup)
 		return Event{}, m.remove(ctx, OpDelete, going, force, "deleted backup ")
 	})
-}
-
-// only returns the one id, "" where there are several.
-func only(ids []string) string {
-	if len(ids) == 1 {
-		return ids[0]
-	}
-	return ""
 }
 
 // resolve returns the entries of ids, each once. It is done before the first deletion:
@@ -169,29 +166,6 @@ func resolve(cat *catalogfile.Catalog, ids []string) (going []Backup, err error)
 		}
 	}
 	return going, nil
-}
-
-// mayDelete refuses to delete a pinned backup, or the last verified one of all.
-func mayDelete(going, all []Backup) error {
-	verified, left := 0, 0
-	for _, e := range all {
-		if !e.Usable() {
-			continue
-		}
-		verified++
-		if !slices.ContainsFunc(going, func(b Backup) bool { return b.ID == e.ID }) {
-			left++
-		}
-	}
-	for _, e := range going {
-		if e.Pinned {
-			return hint(fmt.Errorf("%w: %s is pinned", ErrRefused, e.ID), "unpin it first, or use --force")
-		}
-	}
-	if verified > 0 && left == 0 {
-		return hint(fmt.Errorf("%w: no verified backup would be left", ErrRefused), "make a new backup first, or use --force")
-	}
-	return nil
 }
 
 // SetPinned exempts a backup from pruning, or lifts that.

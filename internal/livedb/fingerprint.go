@@ -95,3 +95,22 @@ func (f Fingerprint) Unchanged(now Fingerprint) bool {
 	}
 	return true
 }
+
+// FingerprintIfAny is TakeFingerprint, and zero where there is no database.
+func FingerprintIfAny(path string) (Fingerprint, error) {
+	f, err := TakeFingerprint(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Fingerprint{}, nil
+	}
+	return f, err
+}
+
+// SameState returns a function that reports whether the database's files still have the
+// state that they have now.
+func SameState(path string) (func() (bool, error), error) {
+	then, err := FingerprintIfAny(path)
+	return func() (bool, error) {
+		now, err := FingerprintIfAny(path)
+		return err == nil && then.Same(now), err
+	}, err
+}

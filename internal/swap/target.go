@@ -78,8 +78,8 @@ func (t *Target) warn(w Warning) {
 	}
 }
 
-// IsSidecar reports whether SQLite would take the file at path for a sidecar of the database.
-func IsSidecar(database, path string) bool {
+// isSidecar reports whether SQLite would take the file at path for a sidecar of the database.
+func isSidecar(database, path string) bool {
 	suffix, ok := strings.CutPrefix(path, database)
 	return ok && slices.Contains(sidecarSuffixes, suffix)
 }

@@ -1,0 +1,48 @@
+package swap
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/message"
+)
+
+// ErrUnsafe: a file that may be needed, or that SQLite would change, is at the path.
+var ErrUnsafe = errors.New("refused for safety")
+
+// AcceptOther refuses, with ErrUnsafe, to write a database to the path target where that
+// might be needed: it is database or a part of it, it is in the directory dir of the backups, it
+// exists and overwrite is not set, or it is next to sidecars that SQLite would replay onto it.
+func AcceptOther(database, dir, target string, overwrite bool) error {
+	refuse := func(why, advice string) error {
+		return message.WithHint(fmt.Errorf("%w: %s", ErrUnsafe, why), advice)
+	}
+	if target == database {
+		return refuse("that is the database itself", "leave --to out to restore over the database")
+	}
+	if isSidecar(database, target) {
+		return refuse("SQLite would take it for a part of the database", "choose another path")
+	}
+	if dir, err := livedb.Resolve(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	} else if err == nil && dir == filepath.Dir(target) {
+		return refuse("the backup directory is for backups only", "choose another directory")
+	}
+	st, err := os.Stat(target)
+	switch {
+	case err == nil && !st.Mode().IsRegular():
+		return refuse("it exists and is no regular file", "name a file that does not exist yet")
+	case err == nil && !overwrite:
+		return refuse("the file exists", "name a file that does not exist")
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if side := livedb.Sidecars(target); len(side) > 0 {
+		return refuse(side[0]+" would be replayed onto the restored file", "remove or rename it, or choose another path")
+	}
+	return nil
+}
