@@ -10,6 +10,7 @@ import (
 
 // Damage that is not there a second time is none: a disk or a memory gave wrong bytes once.
 func TestConfirm(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", "CREATE TABLE t(a); CREATE TABLE u(a); INSERT INTO t VALUES(1); INSERT INTO u VALUES(1)")
 	testdb.Damaged(t, path)
 	good, err := os.ReadFile(path)

@@ -52,6 +52,7 @@ func killed(t *testing.T, mode string) string {
 // healthy, and the check may not do that repair, because the application's
 // opening must find everything as it was left.
 func TestAfterCrash(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		mode   string
 		remove string
@@ -116,6 +117,7 @@ func pack(t *testing.T, path string, pageSize int) []byte {
 // An archive is judged by the image in it, and damage of the archive itself is
 // proof that the backup is lost, not that it could not be checked.
 func TestArchive(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	check := func(b []byte) (Report, error) {
 		path := filepath.Join(t.TempDir(), "a.db.zst")
@@ -155,6 +157,7 @@ func TestArchive(t *testing.T) {
 // Without a place for a private copy nothing is known about the database; above
 // all it is not missing.
 func TestNoScratch(t *testing.T) {
+	t.Parallel()
 	path := killed(t, "delete")
 	rep, err := Check(t.Context(), path, Options{ScratchDir: filepath.Join(t.TempDir(), "none")})
 	var e *CheckError

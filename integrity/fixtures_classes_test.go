@@ -30,6 +30,7 @@ var notInFixtures = map[Code]string{
 // Every code is produced by something: one that nothing gives breaks a promise to those
 // who branch on it, or is a class that lost its fixture.
 func TestEveryCodeIsProduced(t *testing.T) {
+	t.Parallel()
 	produced := map[Code]bool{}
 	files, err := filepath.Glob(filepath.Join(corpus, "*.db"))
 	if err != nil {
@@ -88,6 +89,7 @@ var newerThan = map[string]string{"sound_fts5_contentless_delete": "3.43"}
 // The C library's own shell, which shares no code of ours, finds nothing wrong with
 // the controls: a control that is not sound would teach us to call damage healthy.
 func TestControlsAreSoundToTheShell(t *testing.T) {
+	t.Parallel()
 	testdb.RequireTool(t, "sqlite3")
 	files, err := filepath.Glob(filepath.Join(corpus, "*.want"))
 	if err != nil {
@@ -126,6 +128,7 @@ func older(a, b string) bool {
 // The page at 1 GiB, which SQLite locks bytes of and never stores anything in, is
 // found in use; a sound database that is as large is not. Both files are sparse.
 func TestLockBytePageInUse(t *testing.T) {
+	t.Parallel()
 	const pageSize, lockPage = 65536, 1<<30/65536 + 1
 	const rows = "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, zeroblob(60000)),(2, zeroblob(60000)),(3, zeroblob(60000))"
 	for _, used := range []bool{false, true} {

@@ -96,6 +96,7 @@ func traces(t *testing.T, dir string) map[string]string {
 // level is claimed; nothing near the file changes. A miss means that recovery keeps a
 // broken database; a false alarm, that it throws away a sound one.
 func TestFixtures(t *testing.T) {
+	t.Parallel()
 	all, err := filepath.Glob(filepath.Join(corpus, "*.want"))
 	if err != nil || len(all) == 0 {
 		t.Fatalf("%d fixtures, %v", len(all), err)
@@ -158,6 +159,7 @@ func judgeReport(t *testing.T, rep Report, w want) {
 // A private copy gets the same verdict as the original, and so does the SQL part
 // inside a caller's transaction: a backup is verified by these.
 func TestFixturesCopy(t *testing.T) {
+	t.Parallel()
 	all, err := filepath.Glob(filepath.Join(corpus, "*.want"))
 	if err != nil {
 		t.Fatal(err)

@@ -39,6 +39,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 // A database that another process writes, grows, shrinks and checkpoints is
 // healthy whenever one looks: a false alarm here would restore an old backup over it.
 func TestNextToAWriter(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete", "truncate", "persist", "memory"} {
 		t.Run(mode, func(t *testing.T) {
 			path := makeDB(t, "x.db", "PRAGMA journal_mode="+mode+"; CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT CHECK(length(b)>0)); CREATE INDEX tb ON t(b); INSERT INTO t(b) VALUES('x')")
@@ -58,6 +59,7 @@ func TestNextToAWriter(t *testing.T) {
 
 // No finding in any sound database, and nothing about it changes.
 func TestSoundDatabases(t *testing.T) {
+	t.Parallel()
 	const content = `CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT NOT NULL CHECK(length(b)>0), c REAL, d BLOB);
 		CREATE UNIQUE INDEX tb ON t(b); CREATE INDEX te ON t(abs(a)) WHERE c>1;
 		CREATE TABLE w(k TEXT PRIMARY KEY, v) WITHOUT ROWID; CREATE TABLE s(a INT, b TEXT) STRICT;
@@ -129,6 +131,7 @@ func accounted(t *testing.T, path string) {
 
 // A database that stays locked cannot be checked, which is no verdict.
 func TestLocked(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", "CREATE TABLE t(a)")
 	stop := python(t, `
 import sqlite3, sys
@@ -159,6 +162,7 @@ sys.stdin.read()`, path)
 // A check inside a caller's transaction sees what the transaction sees, and hands
 // the connection back with the transaction open and no setting changed.
 func TestInTransaction(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", "PRAGMA journal_mode=wal; CREATE TABLE t(a CHECK(a>0)); INSERT INTO t VALUES(1)")
 	c := connect(t, path)
 	if err := c.Exec(t.Context(), "BEGIN; SELECT * FROM t"); err != nil {
@@ -225,6 +229,7 @@ func TestCostlyFunction(t *testing.T) {
 // One value of a schema's making may not take the machine's memory; the rest of
 // the database is still checked.
 func TestHugeValue(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", fmt.Sprintf(endless, "hex(zeroblob(400000000))"))
 	rep, err := Check(t.Context(), path, Options{Level: LevelFull})
 	if err != nil || rep.Verdict != Healthy || len(rep.Findings) != 1 || rep.Findings[0].Code != CodeUncheckedRows {
@@ -233,6 +238,7 @@ func TestHugeValue(t *testing.T) {
 }
 
 func TestNotFiles(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	_, err := Check(t.Context(), dir, Options{})
 	var e *CheckError
@@ -250,6 +256,7 @@ func TestNotFiles(t *testing.T) {
 // SQLite deletes the file that a journal names as its super-journal; old versions
 // which can be any file. A crafted journal must not make a check delete it.
 func TestSuperJournalSurvives(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", "CREATE TABLE t(a); INSERT INTO t VALUES(1)")
 	victim := filepath.Join(t.TempDir(), "x.db-mj01234569AB")
 	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {

@@ -7,6 +7,7 @@ import (
 
 // A caller that shows one finding shows the first: it has to be the decisive one.
 func TestGravestFindingComesFirst(t *testing.T) {
+	t.Parallel()
 	tl := &results{}
 	tl.add(CodeJournalHot, "information")
 	tl.add(CodeNull, "a broken rule")

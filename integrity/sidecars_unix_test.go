@@ -14,6 +14,7 @@ import (
 // Lost: a check that hangs for good, past its deadline, on a pipe where SQLite
 // keeps its log; or a verdict on a database that could not be looked at.
 func TestMisplacedSidecars(t *testing.T) {
+	t.Parallel()
 	for kind, create := range map[string]func(string) error{
 		"pipe":      func(p string) error { return syscall.Mkfifo(p, 0o600) },
 		"directory": func(p string) error { return os.Mkdir(p, 0o700) },

@@ -13,6 +13,7 @@ import (
 // found where it does not. Lost otherwise: the verdict on every database whose schema
 // has one such function in it.
 func TestDamageBehindUnknownFunctions(t *testing.T) {
+	t.Parallel()
 	for _, encoding := range []string{"UTF-8", "UTF-16le", "UTF-16be"} {
 		t.Run(encoding, func(t *testing.T) { damageBehindUnknown(t, encoding) })
 	}

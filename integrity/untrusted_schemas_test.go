@@ -79,6 +79,7 @@ func views(n int) func(testing.TB, string) {
 
 // A database of one's own may have a schema of any size, within SQLite's own limits.
 func TestOwnSchemaOfAnySize(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.db")
 	inSchema(1, "", "'(a'||replace(hex(zeroblob(300000)),'00',' CHECK(1)')||')'")(t, path)
 	for _, untrusted := range []bool{false, true} {
@@ -91,6 +92,7 @@ func TestOwnSchemaOfAnySize(t *testing.T) {
 
 // Lost: the truth about a database whose schema passes a limit of the engine.
 func TestSchemaPastLimitIsNoDamage(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.db")
 	inSchema(1, "", listed(1000))(t, path)
 	c, err := sqlite.Open(path, sqlite.Options{Untrusted: true})

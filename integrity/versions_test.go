@@ -11,6 +11,7 @@ import (
 // to numbers gives another last bit. Lost otherwise: half a day of work, after an
 // upgrade of this program.
 func TestIndexOfAnotherVersionIsSound(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", "CREATE TABLE t(a TEXT); CREATE INDEX i ON t(CAST(a AS REAL)); INSERT INTO t VALUES('0.3'),('7.25')")
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -32,6 +33,7 @@ func TestIndexOfAnotherVersionIsSound(t *testing.T) {
 
 // The application has objects named as what the check asks the engine for.
 func TestNamesOfTheEngine(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"dbstat", "DBSTAT", "pragma_index_list", "pragma_module_list", "pragma_table_list", "pragma_table_xinfo"} {
 		for _, kind := range []string{"TABLE %s(name, pageno, path, pagetype, origin, schema, wr, hidden)", "VIEW %s AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT i AS name, i AS pageno, i AS pagetype FROM n"} {
 			path := makeDB(t, "x.db", "CREATE "+strings.Replace(kind, "%s", name, 1)+"; CREATE TABLE t(a UNIQUE, b CHECK(abs(b)>0)); CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO t VALUES(1,1)",

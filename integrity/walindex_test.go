@@ -110,6 +110,7 @@ func found(t *testing.T, path string, verdict Verdict, code Code) (message strin
 // Lost: a healthy database, called corrupt and rolled back to an old backup,
 // because some writer once died at the wrong instant.
 func TestStaleTail(t *testing.T) {
+	t.Parallel()
 	path, stop := logged(t, outlived)
 	defer stop()
 	t.Run("in use", func(t *testing.T) { found(t, path, Healthy, CodeWALStaleTail) })
@@ -178,6 +179,7 @@ func forge(b []byte, change func(header []byte)) []byte {
 // stale tail; and the proof of them, when the check itself let SQLite make the
 // index again, so that the second check would call the database healthy.
 func TestLostTransactionsWithIndex(t *testing.T) {
+	t.Parallel()
 	path, stop := logged(t, busyLog)
 	defer stop()
 	found(t, path, Healthy, "")

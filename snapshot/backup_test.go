@@ -329,9 +329,6 @@ func TestBackupOfMissingDatabase(t *testing.T) {
 	}
 }
 
-// Lost: databases whose path means something in URIs, globs or shells.
-// Lost: the file behind a link: sidecars, backups and the restored file belong
-// next to it, and the link must stay one.
 // Lost: the good backups, to those of a corrupt database.
 func TestCorruptDatabaseIsNotBackedUp(t *testing.T) {
 	t.Parallel()

@@ -60,6 +60,7 @@ func (hanging) Read([]byte) (int, error) { fmt.Println("ready"); select {} }
 // The machine dies when most pages of a restore are already in the WAL or even in
 // the file: the next process that opens the database must find the old one, whole.
 func TestReplaceIsKilled(t *testing.T) {
+	t.Parallel()
 	for _, journal := range []string{"wal", "delete"} {
 		db := filepath.Join(t.TempDir(), "data.db")
 		shell(t, db, "PRAGMA journal_mode="+journal+"; PRAGMA synchronous=off; "+largeSchema)
@@ -101,6 +102,7 @@ func TestReplaceIsKilled(t *testing.T) {
 // A reader that never ends must not make a large restore take all memory, nor
 // hang it: it waits for room as long as it is allowed to.
 func TestReplaceWaitsForRoom(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, "PRAGMA synchronous=off; "+largeSchema)
 	info, image := take(t, db)

@@ -29,6 +29,7 @@ PRAGMA user_version=7; PRAGMA application_id=-99;
 // every page size, journal mode, vacuum mode and encoding; and taking it must not
 // change one byte, name or mode on the owner's side.
 func TestImageIsTheQuiescentFile(t *testing.T) {
+	t.Parallel()
 	type variant struct {
 		size                 int
 		journal, vac, enc    string

@@ -17,6 +17,7 @@ import (
 // A process that died leaves a WAL with commits in it, with or without its
 // index. Those commits are in the backup, and the files stay as they were.
 func TestOrphanWAL(t *testing.T) {
+	t.Parallel()
 	for _, keepIndex := range []bool{true, false} {
 		t.Run(fmt.Sprintf("index=%v", keepIndex), func(t *testing.T) {
 			dir := t.TempDir()
@@ -45,6 +46,7 @@ c.execute("INSERT INTO t VALUES(2)"); ready(); sys.stdin.read()`)
 // A database in the middle of use keeps its -wal and -shm, and no commit of the
 // application's is applied by us.
 func TestOpenWALIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	db := filepath.Join(dir, "data.db")
 	shell(t, db, "PRAGMA journal_mode=wal; CREATE TABLE t(a)")
@@ -76,6 +78,7 @@ print(c.execute("SELECT sum(a) FROM t").fetchone()[0])`)
 // The application opens its WAL database while our snapshot holds the only
 // connection, then outlives us: tidying up must not take its files away.
 func TestTidyRespectsANewcomer(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, "PRAGMA journal_mode=wal; CREATE TABLE t(a)")
 	s, err := Begin(t.Context(), db, livedb.Options{})
@@ -98,6 +101,7 @@ print(sqlite3.connect(db).execute("SELECT sum(a) FROM t").fetchone()[0], os.path
 // Rolling that back is the owner's business: the image has the state before, the
 // files stay as they were.
 func TestHotJournal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	db := filepath.Join(dir, "data.db")
 	shell(t, db, sampleSchema)
@@ -132,6 +136,7 @@ ready(); sys.stdin.read()`)
 // Money moves between accounts in three other processes while snapshots are taken: a
 // sum that is off by one transfer is a torn backup.
 func TestEveryImageIsACommittedState(t *testing.T) {
+	t.Parallel()
 	for _, journal := range []string{"wal", "delete", "truncate", "persist"} {
 		t.Run(journal, func(t *testing.T) {
 			db := filepath.Join(t.TempDir(), "data.db")
@@ -218,6 +223,7 @@ func TestLocked(t *testing.T) {
 
 // Cancelling in the middle of a copy ends it within a batch.
 func TestCopyIsCancelled(t *testing.T) {
+	t.Parallel()
 	s := pinned(t, "CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(8000000))")
 	defer s.Close()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -230,6 +236,7 @@ func TestCopyIsCancelled(t *testing.T) {
 
 // Nor is a small image taken once it is cancelled, and its progress goes to its end.
 func TestSmallCopyIsCancelled(t *testing.T) {
+	t.Parallel()
 	s := pinned(t, "CREATE TABLE t(a)")
 	defer s.Close()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -251,6 +258,7 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 // create and delete the -wal under our feet, and us under its: no commit may get
 // lost, and neither side may see an error.
 func TestNextToAnApplicationThatComesAndGoes(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, "PRAGMA journal_mode=wal; CREATE TABLE t(a)")
 	p := python(t, db, `

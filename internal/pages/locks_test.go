@@ -20,6 +20,7 @@ import (
 // snapshot and a refused restore next to it must not drop its locks: else
 // another process writes into its transaction, and the database is corrupt.
 func TestOurConnectionsKeepTheApplicationsLocks(t *testing.T) {
+	t.Parallel()
 	for _, journal := range []string{"delete", "wal"} {
 		db := filepath.Join(t.TempDir(), "data.db")
 		shell(t, db, "PRAGMA journal_mode="+journal+"; CREATE TABLE t(a)")
@@ -88,6 +89,7 @@ func TestOurConnectionsKeepTheApplicationsLocks(t *testing.T) {
 // Two snapshots that overlap, or one that is killed, would each take the empty
 // WAL for the other's: one of them has to remove it.
 func TestOverlappingSnapshotsLeaveNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	db := filepath.Join(dir, "data.db")
 	shell(t, db, "PRAGMA journal_mode=wal; CREATE TABLE t(a)")
@@ -110,6 +112,7 @@ func TestOverlappingSnapshotsLeaveNothing(t *testing.T) {
 
 // Locked by the host itself, which no waiting ends: the message must say so.
 func TestLockedByThisProcess(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, "CREATE TABLE t(a)")
 	app, err := sql.Open("sqlite", db)
@@ -135,6 +138,7 @@ func TestLockedByThisProcess(t *testing.T) {
 // A checkpoint is its owner's to run: after a restore next to an open application
 // the main file is as it was, the restored pages are in the WAL.
 func TestCommitDoesNotCheckpoint(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, "PRAGMA journal_mode=wal; "+largeSchema)
 	info, image := take(t, db)

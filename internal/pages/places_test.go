@@ -14,6 +14,7 @@ import (
 
 // For every form of the path, that file is backed up and no other.
 func TestOddPathsAndLinks(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"a b.db", "q?mode=memory.db", "h#x.db", "p%41.db", "ü–数据.db", "a&b=c.db"} {
 		dir := t.TempDir()
 		db := filepath.Join(dir, "real", name)
@@ -43,6 +44,7 @@ func TestOddPathsAndLinks(t *testing.T) {
 
 // An application that has made its file but written nothing yet has an empty database, not a damaged one.
 func TestEmptyDatabase(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	db := filepath.Join(dir, "data.db")
 	if err := os.WriteFile(db, nil, 0o600); err != nil {
@@ -60,6 +62,7 @@ func TestEmptyDatabase(t *testing.T) {
 
 // Each kind of wrong path has an error of its own, and none is created or changed.
 func TestNotADatabase(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		p := filepath.Join(dir, name)

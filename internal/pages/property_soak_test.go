@@ -13,6 +13,7 @@ import (
 // The same as TestImageWhileOthersWork, with page sizes and vacuum modes in turn, for
 // as long as the soak goes.
 func TestImagesWhileOthersWorkForLong(t *testing.T) {
+	t.Parallel()
 	end := time.Now().Add(testdb.SoakTime(t))
 	sum := new(happened)
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))

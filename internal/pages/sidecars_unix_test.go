@@ -16,6 +16,7 @@ import (
 // Lost: a backup that hangs for good on a pipe where SQLite keeps its log, or one
 // that deletes or follows what is none of SQLite's files.
 func TestMisplacedSidecars(t *testing.T) {
+	t.Parallel()
 	for kind, create := range map[string]func(string) error{
 		"pipe":      func(p string) error { return syscall.Mkfifo(p, 0o600) },
 		"directory": func(p string) error { return os.Mkdir(p, 0o700) },

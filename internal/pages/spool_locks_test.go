@@ -16,6 +16,7 @@ import (
 // any mode, must be held off as long as the snapshot is open, and not only as long
 // as no descriptor is closed: else the image mixes two states.
 func TestSpoolKeepsWritersOut(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, "CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t SELECT value, randomblob(3000) FROM generate_series(1,1500)")
 	want, err := os.ReadFile(db) // it is not open yet
@@ -85,6 +86,7 @@ for line in sys.stdin:
 // The host is in the middle of a transaction, in this process: a spool that dropped
 // its locks would let another process write into that.
 func TestSpoolKeepsTheApplicationsLocks(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(3000000))")
 	host, err := sql.Open("sqlite", db)

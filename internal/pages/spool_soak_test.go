@@ -15,6 +15,7 @@ import (
 // The place of SQLite's lock bytes is no page, and SQLite reads zeros there.
 // Read from the file it would give the same state another digest. Writes 2 GiB.
 func TestSpoolPastTheLockBytePage(t *testing.T) {
+	t.Parallel()
 	for _, size := range []string{"65536", "1024"} {
 		db := filepath.Join(t.TempDir(), "data.db")
 		shell(t, db, "PRAGMA page_size="+size+"; PRAGMA journal_mode=off; CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(540000000)); INSERT INTO t VALUES(zeroblob(540000000))")

@@ -16,6 +16,7 @@ import (
 // The file at the path may be another one by now: a spool that read it would store a
 // database that was not asked for, as a proven backup of this one.
 func TestSpoolReadsNoOtherFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	db, other := filepath.Join(dir, "data.db"), filepath.Join(dir, "other.db")
 	shell(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES(1)")
@@ -42,6 +43,7 @@ func TestSpoolReadsNoOtherFile(t *testing.T) {
 // A file that ends before its last page is damaged. Both ways of reading have to say
 // so alike: a spool padded or cut short could pass for an image.
 func TestSpoolOfAFileThatEndsEarly(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, sampleSchema)
 	s, err := Begin(t.Context(), db, livedb.Options{})
@@ -91,6 +93,7 @@ func (r refusing) Write([]byte) (int, error) { return 0, r.err }
 // On Windows a writer's lock keeps others from reading the bytes that it covers. Were
 // they read, no database of more than 1 GiB could be backed up while a writer waits.
 func TestSpoolReadsNoLockBytes(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{512, 65536} {
 		page := int64(size)
 		info := livedb.Info{PageSize: size, PageCount: lockPage(size) + page/512}

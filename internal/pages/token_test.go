@@ -123,6 +123,7 @@ func overwrite(t *testing.T, path, with string) {
 // Lost: the state of the database that a symbolic link names by now. The one that was
 // saved is where it was, and its page 1 is the same.
 func TestMatchesThroughALinkThatMoves(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	now, link := filepath.Join(dir, "now.db"), filepath.Join(dir, "link.db")
 	shell(t, now, "PRAGMA journal_mode=delete; "+sampleSchema)
@@ -151,6 +152,7 @@ func TestMatchesThroughALinkThatMoves(t *testing.T) {
 
 // A database that no process has open: nothing is left next to it, as without a token.
 func TestMatchesOfAQuietDatabase(t *testing.T) {
+	t.Parallel()
 	for _, journal := range []string{"wal", "delete"} {
 		dir := t.TempDir()
 		db := filepath.Join(dir, "data.db")

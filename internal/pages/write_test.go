@@ -40,6 +40,7 @@ func replace(t *testing.T, path string, image []byte, size int) (int64, error) {
 // Connections that were open all the time, with their statements and cached
 // schema, must see it, in this process and in others.
 func TestReplaceGivesTheImageBack(t *testing.T) {
+	t.Parallel()
 	grow := "INSERT INTO kv SELECT hex(randomblob(9)), randomblob(900) FROM account; CREATE TABLE later(x); INSERT INTO later VALUES(zeroblob(300000));"
 	shrink := "DELETE FROM kv; DELETE FROM note; DROP TABLE place; VACUUM;"
 	for _, v := range []struct {
@@ -117,6 +118,7 @@ for line in sys.stdin: print(*c.execute(q).fetchone(), c.execute("PRAGMA integri
 
 // Only what differs is written: a restore of a small change must not rewrite the database.
 func TestReplaceWritesDifferencesOnly(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, sampleSchema)
 	info, image := take(t, db)
@@ -130,6 +132,7 @@ func TestReplaceWritesDifferencesOnly(t *testing.T) {
 // The safety copy is taken inside the transaction: it has every commit there was,
 // and there is no commit between it and the restore.
 func TestSnapshotInsideTheWrite(t *testing.T) {
+	t.Parallel()
 	for _, journal := range []string{"wal", "delete"} {
 		db := filepath.Join(t.TempDir(), "data.db")
 		shell(t, db, "PRAGMA journal_mode="+journal+"; "+sampleSchema)
@@ -171,6 +174,7 @@ func TestSnapshotInsideTheWrite(t *testing.T) {
 // A restore that stops anywhere before Commit leaves the old database, and the
 // next program finds nothing of it.
 func TestReplaceThatFailsChangesNothing(t *testing.T) {
+	t.Parallel()
 	broken := errors.New("digest does not agree")
 	for _, journal := range []string{"wal", "delete"} {
 		dir := t.TempDir()
@@ -223,6 +227,7 @@ func TestReplaceThatFailsChangesNothing(t *testing.T) {
 // Images that cannot go page by page are refused before anything is written, so
 // that the caller can replace the file instead.
 func TestReplaceRefusesAnotherShape(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	db := filepath.Join(dir, "data.db")
 	shell(t, db, sampleSchema)
@@ -247,6 +252,7 @@ func TestReplaceRefusesAnotherShape(t *testing.T) {
 // The worst day: the schema is garbage or the tail of the file is gone. SQLite
 // still opens it, so the restore can go through its locks, and the damage is reported.
 func TestReplaceOverDamage(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(db string){
 		"schema": func(db string) {
 			shell(t, db, "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql='CREATE nonsense' WHERE name='account'")
@@ -295,6 +301,7 @@ func TestReplaceOverDamage(t *testing.T) {
 // In the rollback modes a reader holds the commit up; its end lets it through, and
 // the time limit ends the wait with the database unchanged.
 func TestCommitWaitsForReaders(t *testing.T) {
+	t.Parallel()
 	db := filepath.Join(t.TempDir(), "data.db")
 	shell(t, db, sampleSchema)
 	info, image := take(t, db)
@@ -325,6 +332,7 @@ sys.stdin.readline(); c.execute("COMMIT"); print("ended"); sys.stdin.read()`)
 
 // The engine must not have the WAL-reset corruption bug (https://www.sqlite.org/wal.html#walresetbug).
 func TestEngineVersion(t *testing.T) {
+	t.Parallel()
 	var major, minor, patch int
 	if _, err := fmt.Sscanf(sqlite.Version(), "%d.%d.%d", &major, &minor, &patch); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ const threeTables = `PRAGMA page_size=1024; PRAGMA journal_mode=wal;
 // is damaged: the file is no state. Lost otherwise: consistency, to a mixture of two
 // transactions that is called whole, with a report that nothing is lost.
 func TestRepairLogDeadCheckpoint(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", threeTables)
 	c := connect(t, path)
 	run := func(sql string) {
@@ -54,6 +55,7 @@ func TestRepairLogDeadCheckpoint(t *testing.T) {
 // log is gone: the file has some pages of transaction 2, others not, because transaction
 // 3 changed them too. Lost otherwise: consistency, to a mixture that is called whole.
 func TestRepairLogCutBehindHalfCheckpoint(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", threeTables)
 	c, reader := connect(t, path), connect(t, path)
 	run := func(sql string) {
@@ -94,6 +96,7 @@ func TestRepairLogCutBehindHalfCheckpoint(t *testing.T) {
 // The log's header and its last frame are damaged, and a checkpoint died on the way to
 // the page that was in it. Lost otherwise: as above.
 func TestRepairLogDeadCheckpointWithoutHeader(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", threeTables)
 	c := connect(t, path)
 	if err := c.Exec(t.Context(), "PRAGMA wal_autocheckpoint=0; UPDATE a SET v=1; BEGIN; UPDATE b SET v=2; UPDATE d SET v=2; COMMIT"); err != nil {
@@ -118,6 +121,7 @@ func TestRepairLogDeadCheckpointWithoutHeader(t *testing.T) {
 // died before the page that was really in it: the file has all that the log seems to
 // have, and is no state. Lost otherwise: consistency, to a mixture that is called whole.
 func TestRepairLogMisnamedFrame(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", threeTables)
 	c := connect(t, path)
 	if err := c.Exec(t.Context(), "PRAGMA wal_autocheckpoint=0; UPDATE b SET v=1; UPDATE a SET v=1"); err != nil {

@@ -49,6 +49,7 @@ func damage(rnd *rand.Rand, log []byte) []byte {
 // one has brought up to date, or one could bring up to date in part only. Lost
 // otherwise: consistency, to a repair that mixes two states, which no check can see.
 func TestRepairLogDamagedAtRandom(t *testing.T) {
+	t.Parallel()
 	checkpoint := func(c *sqlite.Conn) {
 		if err := c.Exec(t.Context(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
 			t.Fatal(err)

@@ -116,6 +116,7 @@ func (h *logHistory) stateOf(b []byte) int {
 // transactions beyond is said. Lost otherwise: commits that the checksums prove; or
 // consistency, where pages of two states are mixed.
 func TestRepairLogDamagedAnywhere(t *testing.T) {
+	t.Parallel()
 	h := makeHistory(t, 5, nil)
 	ends := commitFrames(h.log)
 	if len(ends) != 5 {
@@ -161,6 +162,7 @@ func (h *logHistory) repairs(t *testing.T, name string, main, log []byte, want i
 
 // A damaged header hides the whole log from SQLite, and none of it is lost.
 func TestRepairLogHeader(t *testing.T) {
+	t.Parallel()
 	h := makeHistory(t, 3, nil)
 	for at := range walHeaderSize {
 		log := bytes.Clone(h.log)
@@ -188,6 +190,7 @@ func TestRepairLogHeader(t *testing.T) {
 // The header and the first frames are gone: what is proven of the rest cannot be
 // laid over a database that lacks them, and must not be ignored either.
 func TestRepairLogWithoutItsBeginning(t *testing.T) {
+	t.Parallel()
 	h := makeHistory(t, 3, nil)
 	for frames := range 3 {
 		log := bytes.Clone(h.log)
@@ -209,6 +212,7 @@ func TestRepairLogWithoutItsBeginning(t *testing.T) {
 // writes; then the log is damaged. The proven part of it is older than the file:
 // laid over it, it gives a mixture that every check may pass.
 func TestRepairLogAfterCheckpoint(t *testing.T) {
+	t.Parallel()
 	h := makeHistory(t, 4, func(i int, c *sqlite.Conn) {
 		if i == 4 {
 			if err := c.Exec(t.Context(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
@@ -242,6 +246,7 @@ func TestRepairLogAfterCheckpoint(t *testing.T) {
 // A transaction puts everything back to what it was before the log, and is never
 // finished: the file has what its frames say, and no checkpoint was made.
 func TestUndoingIsNoCheckpoint(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", `PRAGMA page_size=1024; PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v INT, pad TEXT);
 		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200) INSERT INTO t SELECT i, 0, hex(zeroblob(100)) FROM n`)
 	c := connect(t, path)
@@ -270,6 +275,7 @@ func TestUndoingIsNoCheckpoint(t *testing.T) {
 // touched, or that one has brought up to date before: nothing is wrong with either.
 // Lost otherwise: half a day of work, to a false alarm after every power failure.
 func TestTornTailIsNoAlarm(t *testing.T) {
+	t.Parallel()
 	h := makeHistory(t, 4, nil)
 	for cut := 0; cut < len(h.log); cut += 341 {
 		rep, err := integrity.Check(t.Context(), lay(t, h.main, h.log[:len(h.log)-cut]), integrity.Options{Level: integrity.LevelHeader})
@@ -283,6 +289,7 @@ func TestTornTailIsNoAlarm(t *testing.T) {
 // copies those pages that no later transaction has changed: the file is no state at
 // all without its log, and parts of it are newer than what a damaged log proves.
 func TestRepairLogHalfCheckpointed(t *testing.T) {
+	t.Parallel()
 	h := makeHistory(t, 5, func(i int, c *sqlite.Conn) {
 		switch i {
 		case 2:
@@ -332,6 +339,7 @@ func TestRepairLogHalfCheckpointed(t *testing.T) {
 // known; its index still says that there was a commit. Lost otherwise: the commit, with a
 // report that the database is healthy.
 func TestRepairLogWithoutFirstBlock(t *testing.T) {
+	t.Parallel()
 	for _, fill := range []byte{0, 0x55} {
 		path := makeDB(t, "x.db", `PRAGMA page_size=4096; PRAGMA journal_mode=wal; CREATE TABLE a(id INTEGER PRIMARY KEY, v INT); INSERT INTO a VALUES(1,0)`)
 		c := connect(t, path)
@@ -357,6 +365,7 @@ func TestRepairLogWithoutFirstBlock(t *testing.T) {
 // A checkpoint died half way, and then the part of the log was damaged that would
 // have finished it: what is left is a mixture, and no repair may call it whole.
 func TestRepairLogMixture(t *testing.T) {
+	t.Parallel()
 	h := makeHistory(t, 4, nil)
 	ends := commitFrames(h.log)
 	pages := len(h.states[4]) / historyPageSize
@@ -388,6 +397,7 @@ func TestRepairLogMixture(t *testing.T) {
 
 // What is applied is byte for byte what SQLite's own checkpoint makes of it.
 func TestAppliedLogEqualsCheckpoint(t *testing.T) {
+	t.Parallel()
 	h := makeHistory(t, 5, nil)
 	for _, cut := range []int{len(h.log), len(h.log) - 5, len(h.log) - historyStride, walHeaderSize + 3*historyStride, walHeaderSize, 7, 0} {
 		ours, theirs := lay(t, h.main, h.log[:cut]), lay(t, h.main, h.log[:cut])

@@ -30,6 +30,7 @@ var mustRepair = []string{
 // damaged file. Lost otherwise: half a day of work, to an old backup, for damage that
 // costs no row; or rows, to a repair that only looks like one.
 func TestRepairFixtures(t *testing.T) {
+	t.Parallel()
 	all, err := filepath.Glob(filepath.Join(corpus, "*.want"))
 	if err != nil || len(all) < 50 {
 		t.Fatalf("%d fixtures, %v", len(all), err)
@@ -121,6 +122,7 @@ INSERT INTO item SELECT i, 'C'||i, 'a name of some length '||(i*7919%3000), i FR
 // Pages of an index are gone: REINDEX alone fails on its tree. Lost otherwise: rows,
 // though the tables are whole.
 func TestRepairDamagedIndexTree(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"item_name", "sqlite_autoindex_item_1", "item_price"} {
 		for _, what := range []string{"root", "leaf", "every page"} {
 			t.Run(name+"/"+what, func(t *testing.T) {
@@ -151,6 +153,7 @@ func TestRepairDamagedIndexTree(t *testing.T) {
 // Pages without an owner may hold rows where a table is stored as an index is, or
 // where they look like a table's. Then a repair would throw them away for good.
 func TestRepairLeavesWhatMayHoldRows(t *testing.T) {
+	t.Parallel()
 	t.Run("without rowid", func(t *testing.T) {
 		path := makeDB(t, "x.db", orders+"CREATE TABLE w(k TEXT PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO w VALUES('a', 1)")
 		zeroTree(t, path, "item_name", "root")
@@ -206,6 +209,7 @@ func behind(create, index, sql string) []string {
 // A repair keeps what is no row: sequences, versions, encoding, statistics, triggers,
 // views, rowids of tables without a primary key, auto_vacuum, page size and WAL mode.
 func TestRepairKeepsTheRest(t *testing.T) {
+	t.Parallel()
 	for _, pragma := range []string{"auto_vacuum=0", "auto_vacuum=1", "auto_vacuum=2", "encoding='UTF-16be'", "journal_mode=wal"} {
 		t.Run(pragma, func(t *testing.T) {
 			create := "PRAGMA page_size=2048; PRAGMA " + pragma + `; PRAGMA user_version=77; PRAGMA application_id=99;
@@ -253,6 +257,7 @@ func facts(t *testing.T, path string) string {
 // One full-text index is damaged, and another one holds other words than its content
 // because the application wants it so. Lost otherwise: what people find in that one.
 func TestRepairLeavesSoundFullTextAlone(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", `CREATE TABLE doc(id INTEGER PRIMARY KEY, body); INSERT INTO doc VALUES(1,'stored words');
 		CREATE VIRTUAL TABLE own USING fts5(body, content='doc', content_rowid='id'); INSERT INTO own(rowid, body) VALUES(1,'found words');
 		CREATE VIRTUAL TABLE f USING fts5(a); INSERT INTO f VALUES('good day'),('good night')`, "DELETE FROM f_data WHERE id>10")
@@ -265,6 +270,7 @@ func TestRepairLeavesSoundFullTextAlone(t *testing.T) {
 
 // An attempt that is cut off says so: recovery must not take it for a no.
 func TestRepairCancelled(t *testing.T) {
+	t.Parallel()
 	path := makeDB(t, "x.db", orders)
 	zeroTree(t, path, "item_name", "root")
 	rep := checkFull(t, path)
