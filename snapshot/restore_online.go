@@ -325,7 +325,7 @@ func (r *restoring) exchangeFailed(ctx context.Context, tx *pages.WriteTx, safet
 	case err != nil:
 		return hint(fmt.Errorf("%w; whether the restore was committed is not known yet (%w): safety backup %s is kept", cause, err, safety.ID),
 			"look at the database; "+undo)
-	case pages.TookEffect(tx.Cookie(), now):
+	case pages.Committed(tx.Cookie(), now):
 		r.res.SafetyBackup = &safety.ID
 		m.mem.restored(r.outcome())
 		return hint(fmt.Errorf("%w; the restore was committed all the same: safety backup %s is kept", cause, safety.ID), undo)
@@ -366,7 +366,7 @@ func (m *Manager) resolveRestore(ctx context.Context) {
 			Message: "whether a restore that was cut short was committed is not known yet"})
 		return
 	}
-	committed := pages.TookEffect(state.Restoring.Cookie, now)
+	committed := pages.Committed(state.Restoring.Cookie, now)
 	m.mem.updateTx("restore", func(tx *catalogfile.Tx) {
 		if r := tx.State().Restoring; r != nil && committed {
 			restored(tx, r.RestoreOutcome)

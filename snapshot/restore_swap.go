@@ -268,7 +268,7 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 	return &swap.Target{Database: m.cfg.Database, Dir: m.cfg.Dir, LockWait: m.cfg.LockWait, NewHash: archive.NewImageHash, Now: m.cfg.Now,
 		Observer: swap.Observer{
 			Point: m.atPoint,
-			TookEffect: func(n swap.Note) {
+			Committed: func(n swap.Note) {
 				if n.Backup != "" { // else a repair
 					m.mem.restored(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety})
 				}

@@ -38,7 +38,7 @@ type Image struct {
 // Kept from the live database are the journal mode (bytes 18–19). Set are the change
 // counter, version-valid-for and library version (24–27, 92–99) and the schema cookie
 // (40–43), which becomes higher than both, so that every other connection notices, by as
-// much as [TookEffect] needs. Page size and reserved bytes must agree, and the image must
+// much as [Committed] needs. Page size and reserved bytes must agree, and the image must
 // have a page: else ErrPageSize, with nothing written. After any other error the
 // transaction can only be rolled back.
 //
@@ -110,13 +110,13 @@ func (t *WriteTx) newPage1(image []byte, pageCount int64) (page1 []byte, next ui
 const cookieStep = 1024
 
 // Cookie is the schema cookie that Replace has set, and with which a commit makes it
-// known for good; see [TookEffect].
+// known for good; see [Committed].
 func (t *WriteTx) Cookie() uint32 { return t.cookie }
 
-// TookEffect reports whether a replacement that set cookie was committed, by the
+// Committed reports whether a replacement that set cookie was committed, by the
 // schema cookie that the database has now: the application may have changed its schema
 // since, but not a thousand times.
-func TookEffect(cookie, now uint32) bool { return now-cookie < cookieStep }
+func Committed(cookie, now uint32) bool { return now-cookie < cookieStep }
 
 // replacement is one run of Replace.
 type replacement struct {

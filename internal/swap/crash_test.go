@@ -140,7 +140,7 @@ func (p *place) finishes(t *testing.T, s scenario, point string) {
 	outcome := swap.Completed
 	switch point {
 	case "renamed":
-		outcome = swap.TookEffect
+		outcome = swap.Committed
 	case "intent removed":
 		outcome = swap.NonePending
 	}
@@ -212,7 +212,7 @@ func TestUsedAfterACrash(t *testing.T) {
 			must(t, os.WriteFile(p.target.Database, []byte(main), 0o640))
 			outcome := swap.Abandoned
 			if point == "renamed" {
-				outcome = swap.TookEffect
+				outcome = swap.Committed
 			}
 			before := at(t, p.target.Database)
 			end, err := p.target.Finish(t.Context())

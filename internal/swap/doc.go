@@ -33,15 +33,15 @@
 //	   |   the quarantine to  |
 //	   |   others             |
 //	   v                      |
-//	took effect  -------------+
-//	   |   Observer.TookEffect; remove the intent file
+//	committed  ---------------+
+//	   |   Observer.Committed; remove the intent file
 //	   v
 //	closed
 //
 // [Target.Finish] looks at what a dead process left and has four ways:
 //
 //	the staged file is whole, the database untouched    Completed   carry out the rest
-//	the database is the staged file, by its identity    TookEffect  close
+//	the database is the staged file, by its identity    Committed   close
 //	neither, and the database is untouched              Undone      put back what was moved
 //	neither, and the database was written to since      Abandoned   keep the database and the
 //	                                                                quarantine, as two files

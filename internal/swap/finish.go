@@ -17,7 +17,7 @@ type Outcome int
 const (
 	NonePending Outcome = iota // there was none
 	Completed                  // carried out to its end: the new database is in place
-	TookEffect                 // the new database was in place, and stays as it is
+	Committed                  // the new database was in place, and stays as it is
 	Undone                     // the old database is as it was before
 	Abandoned                  // the database was used meanwhile, and stays as it is
 )
@@ -104,7 +104,7 @@ func (t *Target) finish(ctx context.Context, in *intent) (Outcome, error) {
 		if err := restrictAccess(in.Quarantine); err != nil {
 			return NonePending, err
 		}
-		return TookEffect, t.close(in)
+		return Committed, t.close(in)
 	case untouched:
 		return Undone, t.undo(in)
 	}

@@ -31,7 +31,7 @@ type files map[string]string
 type place struct {
 	target swap.Target
 	points []string    // those that were reached
-	notes  []swap.Note // those of swaps that took effect
+	notes  []swap.Note // those of committed swaps
 	warned []string
 }
 
@@ -43,9 +43,9 @@ func placeAt(dir string) *place {
 	p.target = swap.Target{Database: filepath.Join(dir, "data.db"), Dir: filepath.Join(dir, "backups"), LockWait: 2 * time.Second,
 		NewHash: sha256.New, Now: func() time.Time { return time.Date(2025, 10, 31, 14, 30, 0, 0, time.UTC) },
 		Observer: swap.Observer{
-			Point:      func(name string) { p.points = append(p.points, name) },
-			TookEffect: func(n swap.Note) { p.notes = append(p.notes, n) },
-			Warn:       func(w swap.Warning) { p.warned = append(p.warned, w.Message) },
+			Point:     func(name string) { p.points = append(p.points, name) },
+			Committed: func(n swap.Note) { p.notes = append(p.notes, n) },
+			Warn:      func(w swap.Warning) { p.warned = append(p.warned, w.Message) },
 		}}
 	return p
 }

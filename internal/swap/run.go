@@ -182,11 +182,11 @@ func (t *Target) carryOut(ctx context.Context, in *intent) error {
 	return t.close(in)
 }
 
-// close removes the intent of a swap that took effect. The observer comes first: after
+// close removes the intent of a committed swap. The observer comes first: after
 // a crash in between it is called again, not never.
 func (t *Target) close(in *intent) error {
-	if t.Observer.TookEffect != nil {
-		t.Observer.TookEffect(in.Note)
+	if t.Observer.Committed != nil {
+		t.Observer.Committed(in.Note)
 	}
 	if err := durable.Remove(intentPath(t.Database)); err != nil {
 		return err

@@ -34,9 +34,9 @@ type Target struct {
 type Observer struct {
 	// Point is called between two steps that change something.
 	Point func(name string)
-	// TookEffect is called once the new database is in place, before the intent file
+	// Committed is called once the new database is in place, before the intent file
 	// is removed; after a crash in between it is called again.
-	TookEffect func(Note)
+	Committed func(Note)
 	// Warn is called for what did not keep the swap from its end.
 	Warn func(Warning)
 }
