@@ -74,6 +74,7 @@ type scenario struct {
 	// damage changes data.db after the last backup; nil leaves it healthy.
 	damage   func(t *testing.T, db string)
 	repaired bool // recovery repairs what is damaged: nothing is lost
+	sound    bool // recovery finds nothing to do
 
 	dir      string // the template; every crash happens in a copy
 	before   map[string]string

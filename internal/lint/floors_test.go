@@ -83,7 +83,7 @@ var owners = map[string][]string{
 	"github.com/zeebo/":                   {"internal/archive"},
 	"modernc.org/libc":                    {"internal/sqlite"},
 	"modernc.org/sqlite/lib":              {"internal/sqlite"},
-	"unsafe":                              {"internal/sqlite/engine"},
+	"unsafe":                              {"internal/sqlite/engine", "internal/testdb"},
 	"github.com/SaveTheRbtz/":             nil, // a foreign reader, for tests only
 	"github.com/mattn/go-sqlite3":         nil, // a second SQLite library breaks the first one's locks
 	"github.com/ncruces/go-sqlite3":       nil,

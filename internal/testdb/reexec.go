@@ -63,6 +63,12 @@ type Child struct {
 // it. It is killed when the test ends, and after 5 minutes in any case.
 func Reexec(t testing.TB, name string, args ...string) *Child {
 	t.Helper()
+	return reexec(t, name, args, func(*exec.Cmd) {})
+}
+
+// reexec is Reexec of a command that prepare may change.
+func reexec(t testing.TB, name string, args []string, prepare func(*exec.Cmd)) *Child {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +79,7 @@ func Reexec(t testing.TB, name string, args ...string) *Child {
 	c.cmd = exec.CommandContext(ctx, self, append([]string{"-test.run=^$", "--"}, args...)...)
 	c.cmd.Env = append(os.Environ(), childEnv+"="+name)
 	c.cmd.Stderr = &c.stderr
+	prepare(c.cmd)
 	stdout, err := c.cmd.StdoutPipe()
 	if err != nil {
 		cancel()

@@ -1,0 +1,188 @@
+package snapshot_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/testdb"
+	"example.com/snapd/snapshot"
+)
+
+func init() {
+	children["faults"] = faultsChild
+	operations["verify"] = func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.Verify(ctx, "latest", integrity.LevelQuick)
+		return err
+	}
+	operations["verify full"] = func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.Verify(ctx, "latest", integrity.LevelFull)
+		return err
+	}
+	operations["drill"] = func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.Drill(ctx, "latest")
+		return err
+	}
+	operations["rebuild"] = func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.Rebuild(ctx)
+		return err
+	}
+}
+
+// faultsChild runs an operation whose file calls the test decides about. args: operation, database.
+func faultsChild(args []string) error {
+	if err := testdb.HandOverCalls(); err != nil {
+		return err
+	}
+	m, err := snapshot.Open(context.Background(), snapshot.Config{Database: args[1]})
+	if err != nil {
+		return err
+	}
+	if err = operations[args[0]](context.Background(), m); errors.Is(err, snapshot.ErrCorrupt) {
+		return fmt.Errorf("%s: %w", saysCorrupt, err)
+	}
+	return err
+}
+
+const saysCorrupt = "the verdict is damage"
+
+// fault is what goes wrong at one call of an operation, or from it on.
+type fault struct {
+	name string
+	testdb.Fault
+	stays bool // every later such call on the file fails as well
+}
+
+var (
+	readFaults = []fault{
+		{"EIO once", testdb.Fault{Errno: syscall.EIO}, false}, {"EIO for ever", testdb.Fault{Errno: syscall.EIO}, true},
+		{"EACCES", testdb.Fault{Errno: syscall.EACCES}, false}, {"EINTR", testdb.Fault{Errno: syscall.EINTR}, false},
+		{"short", testdb.Fault{Short: true}, false},
+	}
+	writeFaults = append([]fault{
+		{"ENOSPC", testdb.Fault{Errno: syscall.ENOSPC}, false}, {"kill", testdb.Fault{Kill: true}, false},
+	}, readFaults...)
+)
+
+// faultScenarios are those of the crash sweep, and operations that replace nothing.
+func faultScenarios() []*scenario {
+	return append(crashScenarios(),
+		&scenario{name: "recover healthy", op: "recover", mode: "delete", sound: true},
+		&scenario{name: "recover healthy in WAL mode", op: "recover", mode: "wal", sound: true},
+		&scenario{name: "recover healthy with a WAL", op: "recover", mode: "wal", sound: true, damage: killedWriter},
+		&scenario{name: "verify", op: "verify", mode: "wal"}, &scenario{name: "verify full", op: "verify full", mode: "wal"},
+		&scenario{name: "drill", op: "drill", mode: "wal"}, &scenario{name: "rebuild", op: "rebuild", mode: "wal"},
+	)
+}
+
+// A fault of the disk, whichever call it meets, costs no more than the operation: no sound
+// database is replaced, and no good backup marked failed. Here a few of the calls are met;
+// with SNAPD_SWEEP set all of them.
+func TestFaults(t *testing.T) {
+	every := 97 // a prime: it meets other kinds of calls and faults each time around
+	if os.Getenv("SNAPD_SWEEP") != "" {
+		every = 1
+	}
+	for _, s := range faultScenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			s.prepare(t)
+			var calls []testdb.Call
+			if err := s.withFault(t, s.copy(t), func(n int, c testdb.Call) testdb.Fault {
+				calls = append(calls, c)
+				return testdb.Fault{}
+			}); err != nil && s.damage == nil {
+				t.Fatalf("without a fault: %v", err)
+			}
+			met, refused := 0, 0
+			for i, n := 0, 0; n < len(calls); n++ {
+				faults := writeFaults
+				if calls[n].Reads() {
+					faults = readFaults
+				}
+				for _, f := range faults {
+					if i++; i%every != 0 {
+						continue
+					}
+					met++
+					if s.survives(t, n, calls[n], f) != nil {
+						refused++
+					}
+				}
+			}
+			t.Logf("%d calls, %d faults, %d ended the operation with an error", len(calls), met, refused)
+		})
+	}
+}
+
+// survives runs the operation with fault f at its n-th call, and checks all that must
+// hold afterwards. It returns the error that the operation ended with.
+func (s *scenario) survives(t *testing.T, n int, c testdb.Call, f fault) error {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "work")
+	command(t, "cp", "-a", s.dir, dir)
+	defer os.RemoveAll(filepath.Dir(dir))
+	db := filepath.Join(dir, "data.db")
+	var failed testdb.Call
+	err := s.withFault(t, db, func(at int, c testdb.Call) testdb.Fault {
+		if at == n {
+			failed = c
+		}
+		if at == n || f.stays && at > n && c.Path == failed.Path && c.Reads() == failed.Reads() {
+			return f.Fault
+		}
+		return testdb.Fault{}
+	})
+	where := fmt.Sprintf("%s at call %d, %s of %s at %d (the operation: %v)", f.name, n, c.Name, strings.TrimPrefix(c.Path, s.dir), c.Offset, err)
+	if s.damage == nil && err != nil && strings.Contains(err.Error(), saysCorrupt) {
+		t.Errorf("%s: a fault is called damage", where)
+	}
+	testdb.Damaged(t, db) // it is checked here
+	m, oerr := snapshot.Open(t.Context(), snapshot.Config{Database: db})
+	if oerr != nil {
+		t.Errorf("%s: the next start: %v", where, oerr)
+		return err
+	}
+	now := dbFiles(t, db)
+	switch {
+	case !s.replaces():
+		if !maps.Equal(now, s.before) {
+			t.Errorf("%s: the database changed", where)
+		}
+	case s.op == "restore online":
+		s.onlineOutcome(t, db, where)
+	default:
+		s.swapOutcome(t, m, db, now, where)
+	}
+	s.checkCatalog(t, m, where)
+	all, lerr := m.Backups()
+	must(t, lerr)
+	for _, b := range all {
+		if b.Verification.State == catalog.Failed {
+			t.Errorf("%s: the backup %s is marked failed: %s", where, b.ID, b.Verification.Detail)
+		}
+	}
+	return err
+}
+
+// withFault runs the operation on db in another process. decide gets the calls with their numbers.
+func (s *scenario) withFault(t *testing.T, db string, decide func(n int, c testdb.Call) testdb.Fault) error {
+	t.Helper()
+	var turn sync.Mutex
+	n := -1
+	return testdb.WithFaults(t, filepath.Dir(db), func(c testdb.Call) testdb.Fault {
+		turn.Lock()
+		defer turn.Unlock()
+		n++
+		return decide(n, c)
+	}, "faults", s.op, db).Wait()
+}
+
