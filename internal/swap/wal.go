@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // ApplyWAL has SQLite do what it would at the application's next start: roll back a
@@ -20,7 +23,7 @@ func (t *Target) ApplyWAL(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("apply the WAL: %w", err)
 	}
-	err = errors.Join(c.CheckpointOnClose(), c.Exec(ctx, "BEGIN IMMEDIATE; ROLLBACK"), c.Close())
+	err = errors.Join(c.CheckpointOnClose(), c.Exec(ctx, "BEGIN IMMEDIATE; ROLLBACK; PRAGMA wal_checkpoint(TRUNCATE)"), c.Close())
 	switch sqlite.Classify(err) {
 	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 		return nil
@@ -28,6 +31,12 @@ func (t *Target) ApplyWAL(ctx context.Context) error {
 		return fmt.Errorf("apply the WAL: %w: %w", livedb.ErrBusy, err)
 	}
 	if err != nil {
+		return fmt.Errorf("apply the WAL: %w", err)
+	}
+	// Nobody says that a checkpoint at the close failed, and what remains would be removed.
+	if log, err := os.Stat(sqlitefile.WAL(t.Database)); err == nil && log.Size() > 0 {
+		return fmt.Errorf("apply the WAL: %d bytes of it remain", log.Size())
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("apply the WAL: %w", err)
 	}
 	t.point("WAL applied")
