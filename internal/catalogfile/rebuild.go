@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 )
 
@@ -92,8 +93,12 @@ func (c *Catalog) compose(prior *document, entries []catalog.Entry, foreign []ca
 			continue
 		}
 		if why, bad := unreadable[e.File]; bad {
-			// Its pin and note stay, and so does the file; it is not usable.
-			e.Verification = failure(c.now(), "the archive cannot be read: "+why.Error())
+			// Its pin and note stay, and so does the file. It is not usable where it is damaged;
+			// where it could not be read, that is for a verify to find out.
+			e.Verification = catalog.Verification{State: catalog.Unverified}
+			if provesDamage(why) {
+				e.Verification = failure(c.now(), "the archive cannot be read: "+why.Error())
+			}
 			entries = append(entries, e)
 		} else if _, err := os.Lstat(c.Path(e)); errors.Is(err, fs.ErrNotExist) {
 			ch.Vanished = append(ch.Vanished, e)
@@ -104,6 +109,17 @@ func (c *Catalog) compose(prior *document, entries []catalog.Entry, foreign []ca
 	doc.merge(entries)
 	ch.Added = doc.newestFirst()
 	return doc, ch
+}
+
+// provesDamage reports whether err says something about an archive, and not only that it
+// could not be read.
+func provesDamage(err error) bool {
+	for _, proof := range []error{archive.ErrDamaged, archive.ErrTruncated, archive.ErrNotArchive, ErrForeign} {
+		if errors.Is(err, proof) {
+			return true
+		}
+	}
+	return false
 }
 
 // replaceLost replaces a lost or damaged catalog.json and keeps a copy of it; the
