@@ -7,6 +7,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -85,12 +87,12 @@ func faultScenarios() []*scenario {
 }
 
 // A fault of the disk, whichever call it meets, costs no more than the operation: no sound
-// database is replaced, and no good backup marked failed. Here a few of the calls are met;
-// with SNAPD_SWEEP set all of them.
+// database is replaced, and no good backup marked failed. Each 97th fault is made here, which
+// meets other kinds of calls and faults each time around; with SNAPD_SWEEP=1 all are.
 func TestFaults(t *testing.T) {
-	every := 97 // a prime: it meets other kinds of calls and faults each time around
-	if os.Getenv("SNAPD_SWEEP") != "" {
-		every = 1
+	every := 97
+	if n, err := strconv.Atoi(os.Getenv("SNAPD_SWEEP")); err == nil && n > 0 {
+		every = n
 	}
 	for _, s := range faultScenarios() {
 		t.Run(s.name, func(t *testing.T) {
@@ -113,7 +115,7 @@ func TestFaults(t *testing.T) {
 						continue
 					}
 					met++
-					if s.survives(t, n, calls[n], f) != nil {
+					if s.at(t, n, f) != nil {
 						refused++
 					}
 				}
@@ -123,16 +125,34 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// survives runs the operation with fault f at its n-th call, and checks all that must
-// hold afterwards. It returns the error that the operation ended with.
-func (s *scenario) survives(t *testing.T, n int, c testdb.Call, f fault) error {
+// Faults that once cost what was good: all such calls of the operation on the file fail.
+func TestFaultsThatCost(t *testing.T) {
+	for _, c := range []struct {
+		scenario, calls, file string
+	}{
+		{"restore offline with a WAL", "pwrite64 rename", "data.db"}, // the checkpoint of a log that was then removed
+		{"rebuild", "pread64", "data_backup_AUTO*"},                  // an archive, which was marked failed
+	} {
+		t.Run(c.scenario, func(t *testing.T) {
+			all := faultScenarios()
+			s := all[slices.IndexFunc(all, func(s *scenario) bool { return s.name == c.scenario })]
+			s.prepare(t)
+			s.survives(t, c.scenario, func(_ int, call testdb.Call) testdb.Fault {
+				if is, _ := filepath.Match(c.file, filepath.Base(call.Path)); is && strings.Contains(c.calls, call.Name) {
+					return testdb.Fault{Errno: syscall.EIO}
+				}
+				return testdb.Fault{}
+			})
+		})
+	}
+}
+
+// at meets the operation with fault f at its n-th call. It returns the error that the
+// operation ended with.
+func (s *scenario) at(t *testing.T, n int, f fault) error {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "work")
-	command(t, "cp", "-a", s.dir, dir)
-	defer os.RemoveAll(filepath.Dir(dir))
-	db := filepath.Join(dir, "data.db")
 	var failed testdb.Call
-	err := s.withFault(t, db, func(at int, c testdb.Call) testdb.Fault {
+	return s.survives(t, fmt.Sprintf("%s at call %d", f.name, n), func(at int, c testdb.Call) testdb.Fault {
 		if at == n {
 			failed = c
 		}
@@ -141,7 +161,25 @@ func (s *scenario) survives(t *testing.T, n int, c testdb.Call, f fault) error {
 		}
 		return testdb.Fault{}
 	})
-	where := fmt.Sprintf("%s at call %d, %s of %s at %d (the operation: %v)", f.name, n, c.Name, strings.TrimPrefix(c.Path, s.dir), c.Offset, err)
+}
+
+// survives runs the operation with the faults of decide, and checks all that must hold
+// afterwards. It returns the error that the operation ended with.
+func (s *scenario) survives(t *testing.T, what string, decide func(n int, c testdb.Call) testdb.Fault) error {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "work")
+	command(t, "cp", "-a", s.dir, dir)
+	defer os.RemoveAll(filepath.Dir(dir))
+	db := filepath.Join(dir, "data.db")
+	var met []string
+	err := s.withFault(t, db, func(n int, c testdb.Call) testdb.Fault {
+		f := decide(n, c)
+		if f != (testdb.Fault{}) {
+			met = append(met, fmt.Sprintf("%s of %s at %d", c.Name, strings.TrimPrefix(c.Path, dir), c.Offset))
+		}
+		return f
+	})
+	where := fmt.Sprintf("%s, %q (the operation: %v)", what, met[:min(len(met), 3)], err)
 	if s.damage == nil && err != nil && strings.Contains(err.Error(), saysCorrupt) {
 		t.Errorf("%s: a fault is called damage", where)
 	}
@@ -185,4 +223,3 @@ func (s *scenario) withFault(t *testing.T, db string, decide func(n int, c testd
 		return decide(n, c)
 	}, "faults", s.op, db).Wait()
 }
-
