@@ -1,12 +1,14 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"runtime"
 
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
@@ -14,14 +16,10 @@ import (
 // readPrivate reads a small regular file that only its owner may read or write. It does not
 // follow links. otherwise is what a person can do instead of repairing the file.
 func readPrivate(path string, limit int64, otherwise string) (raw []byte, info fs.FileInfo, err error) {
-	named, err := os.Lstat(path)
-	if err != nil {
-		return nil, nil, err
+	f, err := durable.OpenRegular(path, os.O_RDONLY, 0)
+	if errors.Is(err, durable.ErrNotRegular) {
+		return nil, nil, refused("put a plain file there, or "+otherwise, "%s is %s, not a plain file", path, kindOf(path))
 	}
-	if !named.Mode().IsRegular() {
-		return nil, nil, refused("put a plain file there, or "+otherwise, "%s is %s, not a plain file", path, kindOf(named.Mode()))
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|openPlain, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -29,9 +27,6 @@ func readPrivate(path string, limit int64, otherwise string) (raw []byte, info f
 	info, err = f.Stat()
 	if err != nil {
 		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() || !os.SameFile(named, info) {
-		return nil, nil, refused("", "%s was replaced while it was opened", path)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		return nil, nil, refused("chmod 600 "+path+"; where the file system keeps no such rights, "+otherwise, "%s can be read or written by others than its owner (mode %04o)", path, info.Mode().Perm())
@@ -47,8 +42,12 @@ func readPrivate(path string, limit int64, otherwise string) (raw []byte, info f
 }
 
 // kindOf names what is not a regular file.
-func kindOf(mode fs.FileMode) string {
-	switch {
+func kindOf(path string) string {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return "a special file"
+	}
+	switch mode := info.Mode(); {
 	case mode&fs.ModeSymlink != 0:
 		return "a link"
 	case mode.IsDir():

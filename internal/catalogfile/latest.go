@@ -86,47 +86,36 @@ func (c *Catalog) DeleteIf(ctx context.Context, may func(catalog.Entry) error, i
 // caller holds the lock.
 func (c *Catalog) link(doc *document, going []catalog.Entry) error {
 	path := filepath.Join(c.dir, c.linkName())
-	target := c.linkTarget(doc, going)
+	target, right := c.linkTarget(doc, going)
+	if right {
+		return nil
+	}
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0 { // a file is the link's other form
 		if err := c.moveAway(c.linkName()); err != nil {
 			return err
 		}
-		info = nil
 	}
 	if target == "" {
-		if info == nil {
-			return nil // durable.Remove would sync the directory for nothing
-		}
 		return explain(durable.Remove(path))
-	}
-	if c.pointsTo(path, target) {
-		return nil
 	}
 	return explain(durable.Symlink(target, path))
 }
 
-// linkTarget names the file of the newest verified backup that is there.
-func (c *Catalog) linkTarget(doc *document, going []catalog.Entry) string {
+// linkTarget names the file of the newest verified backup that is there, "" for none, and
+// reports whether the link is right already.
+func (c *Catalog) linkTarget(doc *document, going []catalog.Entry) (target string, right bool) {
+	path := filepath.Join(c.dir, c.linkName())
 	for _, e := range slices.Backward(doc.entries) {
 		if !e.Usable() || slices.ContainsFunc(going, func(g catalog.Entry) bool { return g.ID == e.ID }) {
 			continue
 		}
 		if info, err := os.Lstat(c.Path(e)); err == nil && info.Mode().IsRegular() {
-			return e.File
+			return e.File, c.pointsTo(path, e.File)
 		}
 	}
-	return ""
-}
-
-func (c *Catalog) linkRight(doc *document) bool {
-	path := filepath.Join(c.dir, c.linkName())
-	target := c.linkTarget(doc, nil)
-	if target == "" {
-		_, err := os.Lstat(path)
-		return errors.Is(err, os.ErrNotExist)
-	}
-	return c.pointsTo(path, target)
+	_, err := os.Lstat(path)
+	return "", errors.Is(err, fs.ErrNotExist)
 }
 
 // pointsTo recognises both forms of the link.

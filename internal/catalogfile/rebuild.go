@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
@@ -64,7 +63,6 @@ func (c *Catalog) gather(ctx context.Context) (g gathered, err error) {
 	for _, f := range l.files {
 		names = append(names, f.name)
 	}
-	slices.Sort(names)
 	read, foreign, err := c.readArchives(ctx, names)
 	return gathered{read, append(l.foreign, foreign...)}, err
 }

@@ -51,7 +51,7 @@ func (c *Catalog) Reconcile(ctx context.Context, op *Lock) (catalog.Changes, err
 		_, found := c.align(doc, seen, fresh)
 		right = found.Empty()
 	}
-	if right && c.linkRight(doc) {
+	if _, linked := c.linkTarget(doc, nil); right && linked {
 		return ch, nil
 	}
 	found, err := c.store(ctx, seen, fresh)

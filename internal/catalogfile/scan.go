@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"example.com/snapd/catalog"
@@ -16,10 +15,10 @@ import (
 	"example.com/snapd/internal/durable"
 )
 
-// listing is what a look at the backup directory saw.
+// listing is what a look at the backup directory saw, by name.
 type listing struct {
-	files   []sized           // those that may be archives of ours, in any order
-	foreign []catalog.Foreign // those that cannot be, by name
+	files   []sized           // those that may be archives of ours
+	foreign []catalog.Foreign // those that cannot be
 	debris  bool              // temporary files, in use or left over
 }
 
@@ -30,15 +29,10 @@ type sized struct {
 
 // scan lists the directory. A missing one is empty.
 func (c *Catalog) scan(ctx context.Context) (l listing, err error) {
-	dir, err := os.Open(c.dir)
+	files, err := os.ReadDir(c.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
 	}
-	if err != nil {
-		return l, fmt.Errorf("scan backup directory: %w", err)
-	}
-	defer dir.Close()
-	files, err := dir.ReadDir(-1)
 	if err != nil {
 		return l, fmt.Errorf("scan backup directory: %w", err)
 	}
@@ -55,20 +49,19 @@ func (c *Catalog) scan(ctx context.Context) (l listing, err error) {
 		if !c.looksLikeArchive(name) {
 			continue
 		}
-		size, regular, err := sizeIn(dir, f)
+		info, err := f.Info()
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
 		case err != nil:
 			return l, fmt.Errorf("scan backup directory: %w", err)
-		case !regular:
+		case !info.Mode().IsRegular():
 			l.foreign = append(l.foreign, catalog.Foreign{File: name, Err: fmt.Errorf("%w: not a regular file", ErrForeign)})
 		case !validID(strings.TrimSuffix(name, archive.Ext)):
 			l.foreign = append(l.foreign, catalog.Foreign{File: name, Err: fmt.Errorf("%w: its name cannot be an id", ErrForeign)})
 		default:
-			l.files = append(l.files, sized{name, size})
+			l.files = append(l.files, sized{name, info.Size()})
 		}
 	}
-	slices.SortFunc(l.foreign, func(a, b catalog.Foreign) int { return strings.Compare(a.File, b.File) })
 	return l, nil
 }
 
@@ -89,7 +82,6 @@ func (l *listing) compare(doc *document) (unlisted []string, right bool) {
 			matching++
 		}
 	}
-	slices.Sort(unlisted)
 	return unlisted, matching == len(doc.entries)
 }
 
