@@ -48,6 +48,8 @@ type (
 	Severity     = integrity.Severity
 	CheckError   = integrity.CheckError
 	RepairResult = repair.Result
+	RepairImage  = repair.Image
+	RepairLoss   = repair.Loss
 )
 
 // The values of those types.
