@@ -52,7 +52,7 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 	}
 	var made Backup
 	op := &operation{kind: OpBackup, trigger: req.Trigger,
-		failed: func(err error) { m.mem.failure(req.Trigger, err) }}
+		failed: func(err error) { m.mem.Failure(req.Trigger, Code(err), err.Error()) }}
 	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
 		b := &backing{m: m, req: req}
 		entry, err := b.run(ctx)
@@ -161,7 +161,14 @@ func (m *Manager) damagedFiles(ctx context.Context) error {
 	case !report.Damaged():
 		return nil
 	}
-	return m.mem.corrupt(m.cfg.Database, report)
+	return corrupt(m, report)
+}
+
+// corrupt keeps that the live database was proven damaged, and returns the error for it.
+func corrupt(m *Manager, report Report) error {
+	report.Path = m.cfg.Database
+	m.mem.Check(report)
+	return &CorruptError{What: "database " + m.cfg.Database, Report: report}
 }
 
 // refuseEmptied keeps a database that has become empty from covering up the
@@ -226,14 +233,14 @@ func (b *backing) sameImage(ctx context.Context) (Backup, bool, error) {
 // over; otherwise nothing is written: idle means idle.
 func (b *backing) unchanged(ctx context.Context, e Backup) error {
 	m := b.m
-	state, err := m.mem.state()
+	state, err := m.mem.State()
 	if err != nil {
 		return err
 	}
 	m.ev.emit(ctx, Event{Type: EventUnchanged, Operation: OpBackup, Trigger: string(b.req.Trigger), Backup: e.ID,
 		Message: "database unchanged since " + e.ID, result: e.Public()})
 	if _, failing := state.Failing(); failing {
-		m.mem.update("success", func(s *catalog.State) { s.Succeeded(b.req.Trigger, m.now()) })
+		m.mem.Update("success", func(s *catalog.State) { s.Succeeded(b.req.Trigger, m.now()) })
 	}
 	return nil
 }

@@ -212,7 +212,7 @@ func (b *backing) startCheck(ctx context.Context, damaged func()) {
 func (b *backing) verdict() error {
 	<-b.check.done
 	if b.check.err == nil && b.check.report.Damaged() {
-		return b.m.mem.corrupt(b.m.cfg.Database, b.check.report)
+		return corrupt(b.m, b.check.report)
 	}
 	return b.check.err
 }

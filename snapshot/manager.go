@@ -74,7 +74,7 @@ type Manager struct {
 	ev  events
 	act *activity.Journal
 
-	mem *memory
+	mem *catalogfile.Memory
 }
 
 // Open reads the catalog of the backup directory and brings it in line with
@@ -91,9 +91,9 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("open: %w", explain(err))
 	}
 	m.cat = cat
-	m.mem = &memory{cat: cat, wait: cfg.LockWait, now: m.now, warn: func(err error, message string) {
+	m.mem = catalogfile.NewMemory(cat, cfg.LockWait, m.now, func(err error, message string) {
 		m.ev.emit(context.Background(), Event{Type: EventWarning, Err: err, Message: message})
-	}}
+	})
 	if err := cat.CheckOwner(cfg.Database); err != nil {
 		return nil, fmt.Errorf("open: %w", explain(err))
 	}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -59,7 +56,7 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 	err := m.perform(ctx, op, func(ctx context.Context) (_ Event, err error) {
 		m.start(ctx, "")
 		r.target = m.target(ctx)
-		defer r.discard()
+		defer func() { _ = r.trial.Discard() }() // swept by the next operation, else
 		if err = r.run(ctx); errors.Is(err, swap.ErrChanged) {
 			err = hint(&sentinelError{ErrBusy, err}, "stop the program that writes to the database, then try again")
 		}
@@ -84,7 +81,7 @@ func (m *Manager) PlanRecovery(ctx context.Context) (_ RecoveryPlan, err error) 
 	if err != nil {
 		return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
 	}
-	defer func() { err = errors.Join(err, r.discard()) }()
+	defer func() { err = errors.Join(err, r.trial.Discard()) }()
 	f, err := r.facts(ctx, report)
 	if err != nil {
 		return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
@@ -100,15 +97,8 @@ type recovery struct {
 	target    *swap.Target
 	dryRun    bool                 // the plan is all that is wanted
 	unchanged func() (bool, error) // since the check
-	trial     repairCopy
+	trial     *repair.Trial
 	out       Recovery
-}
-
-// repairCopy is the private copy on which a repair is tried: next to the database, so that
-// it can be swapped in, or for a dry run in the system's temporary directory.
-type repairCopy interface {
-	io.Writer
-	Name() string
 }
 
 // run checks, plans, and carries the plan out.
@@ -126,7 +116,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	m.mem.check(report)
+	m.mem.Check(report)
 	r.out = Recovery{Action: ActionNone, Verdict: report.Verdict, Report: report}
 	r.reportCheck(ctx, report)
 	f, err := r.facts(ctx, report)
@@ -185,47 +175,22 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	}
 	if f.repair.hope && (r.dryRun || f.inUse == nil) {
 		f.repair.tried = true
-		f.repair.result, err = r.tryRepair(ctx, &f)
+		donor, closeDonor := r.donor(ctx, f.candidates)
+		defer closeDonor()
+		o := repair.Options{Donor: donor}
+		if !r.dryRun {
+			o.Dir = r.m.cfg.Dir
+		}
+		r.trial, err = repair.Try(ctx, f.database, report, r.dryRun, o, func(bytes int64) {
+			r.m.progress(ctx, Event{Operation: OpRecover, Phase: PhaseRepair, Path: f.database, Total: bytes})
+		})
 		if errors.Is(err, repair.ErrNotRepairable) {
 			f.repair.failed, err = err, nil
+		} else if err == nil {
+			f.repair.result, f.repair.backupLoses = r.trial.Result, r.trial.DonorLoses
 		}
 	}
 	return f, err
-}
-
-// tryRepair repairs a private copy of the database, which the recovery keeps, with the newest backup
-// for what of the schema is lost. Where it matters it counts what restoring that one would lose.
-func (r *recovery) tryRepair(ctx context.Context, f *recoveryFacts) (done repair.Result, err error) {
-	dir := ""
-	if r.dryRun {
-		r.trial, err = durable.Scratch("", "repair")
-	} else {
-		dir = r.m.cfg.Dir
-		r.trial, err = durable.Create(r.m.cfg.Database, 0o600)
-	}
-	if err != nil {
-		r.trial = nil
-		return done, err
-	}
-	fingerprint, err := livedb.TakeFingerprint(r.m.cfg.Database)
-	if err != nil {
-		return done, err
-	}
-	sizes := livedb.Sizes{Main: fingerprint.Main.Size, WAL: fingerprint.WAL.Size, Journal: fingerprint.Journal.Size}
-	if err := durable.Preflight(filepath.Dir(r.trial.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
-		return done, err
-	}
-	r.m.progress(ctx, Event{Operation: OpRecover, Phase: PhaseRepair, Path: r.m.cfg.Database, Total: sizes.Main})
-	if err := livedb.CopyTo(ctx, r.m.cfg.Database, sizes, r.trial); err != nil {
-		return done, errors.Join(err, livedb.RemoveSidecars(r.trial.Name()))
-	}
-	donor, closeDonor := r.donor(ctx, f.candidates)
-	defer closeDonor()
-	done, err = repair.Copy(ctx, r.trial.Name(), f.report, repair.Options{Dir: dir, Donor: donor})
-	if err == nil && donor != nil && (r.dryRun || done.RowsLost() > 0) {
-		f.repair.backupLoses, err = r.lostByRestoring(ctx, done, *donor)
-	}
-	return done, err
 }
 
 // donor opens the image of the backup that would be restored first; nil where that cannot be read.
@@ -242,39 +207,6 @@ func (r *recovery) donor(ctx context.Context, from []Backup) (image *repair.Imag
 		image = nil
 	}
 	return image, func() { a.Close() } // it was only read
-}
-
-// lostByRestoring counts the rows of the repaired copy that the donor lacks; nil where that
-// cannot be found out.
-func (r *recovery) lostByRestoring(ctx context.Context, done repair.Result, donor repair.Image) (*int64, error) {
-	f, err := os.Open(r.trial.Name())
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // it was only read
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	n, err := done.LostBy(ctx, repair.Image{R: f, Size: fi.Size()}, donor)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err != nil {
-		return nil, nil // the backup cannot be read: it is no way out that is known to be better
-	}
-	return &n, nil
-}
-
-// discard drops the private copy, unless it became the database.
-func (r *recovery) discard() error {
-	switch f := r.trial.(type) {
-	case *durable.File:
-		return f.Discard()
-	case *durable.ScratchFile:
-		return f.Close()
-	}
-	return nil
 }
 
 // carryOut takes the plan's ways out in their order, until one passes its proof.
@@ -375,7 +307,7 @@ func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, e Backu
 	// A missing database leaves at most an orphan log to preserve.
 	preserve := r.out.Report.Damaged() || r.target.HasSidecars()
 	return r.install(ctx, swap.Swap{Staged: staged, Sum: e.ImageBLAKE3, Preserve: preserve, Note: swap.Note{Backup: e.ID}}, func() {
-		r.m.mem.restored(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.took()})
+		r.m.mem.Restored(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.took()})
 		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
 	}, Event{Type: EventRestored,
 		Message: fmt.Sprintf("database recovered from %s, taken %s: %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339), r.out.Reason)})
@@ -383,8 +315,8 @@ func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, e Backu
 
 // installRepair swaps the repaired copy in.
 func (r *recovery) installRepair(ctx context.Context, done repair.Result) error {
-	staged, ok := r.trial.(*durable.File)
-	if !ok {
+	staged := r.trial.Staged()
+	if staged == nil {
 		return errors.New("there is no repaired copy")
 	}
 	r.m.atPoint("repaired")

@@ -11,7 +11,6 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
-	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 	"example.com/snapd/internal/swap"
@@ -287,17 +286,4 @@ func (r *restoring) outcome() catalog.RestoreOutcome {
 		o.Safety = *r.res.SafetyBackup
 	}
 	return o
-}
-
-// restored records o as the last restore. Over the database only a person restores an archive
-// that another directory made: that accepts it.
-func restored(tx *catalogfile.Tx, o catalog.RestoreOutcome) {
-	if e, err := tx.Get(o.ID); err == nil && !e.Accepted() {
-		e.Pinned = true
-		_ = tx.Put(e) // it was valid before
-	}
-	if all := tx.Entries(); len(all) > 0 {
-		o.Newest = all[0].ID
-	}
-	tx.State().LastRestore, tx.State().Restoring = &o, nil
 }

@@ -207,7 +207,7 @@ func (r *restoring) locked(ctx context.Context, p *prestaged) (err error) {
 	}
 	m.atPoint("committed")
 	r.res.SafetyBackup = &safety.ID
-	m.mem.restored(r.outcome())
+	m.mem.Restored(r.outcome())
 	return r.checkRestored(ctx, r.backup.ID)
 }
 
@@ -327,7 +327,7 @@ func (r *restoring) exchangeFailed(ctx context.Context, tx *pages.WriteTx, safet
 			"look at the database; "+undo)
 	case pages.Committed(tx.Cookie(), now):
 		r.res.SafetyBackup = &safety.ID
-		m.mem.restored(r.outcome())
+		m.mem.Restored(r.outcome())
 		return hint(fmt.Errorf("%w; the restore was committed all the same: safety backup %s is kept", cause, safety.ID), undo)
 	case uncertain: // a crash can still bring back what was written to the log
 		return hint(fmt.Errorf("%w; the database has the state from before the restore: safety backup %s is kept all the same", cause, safety.ID),
@@ -349,7 +349,7 @@ func (r *restoring) forget(ctx context.Context, id string) error {
 // commit: if the process dies right after that, nothing else says that it was made.
 func (r *restoring) pend(tx *pages.WriteTx, safety Backup) {
 	o := catalog.RestoreOutcome{ID: r.backup.ID, At: r.m.now(), Action: "restore", Safety: safety.ID}
-	r.m.mem.update("restore", func(s *catalog.State) { s.Restoring = &catalog.Restoring{RestoreOutcome: o, Cookie: tx.Cookie()} })
+	r.m.mem.Update("restore", func(s *catalog.State) { s.Restoring = &catalog.Restoring{RestoreOutcome: o, Cookie: tx.Cookie()} })
 }
 
 // resolveRestore finds out whether a pending restore was committed when its process died.
@@ -367,9 +367,9 @@ func (m *Manager) resolveRestore(ctx context.Context) {
 		return
 	}
 	committed := pages.Committed(state.Restoring.Cookie, now)
-	m.mem.updateTx("restore", func(tx *catalogfile.Tx) {
+	m.mem.UpdateTx("restore", func(tx *catalogfile.Tx) {
 		if r := tx.State().Restoring; r != nil && committed {
-			restored(tx, r.RestoreOutcome)
+			tx.Restored(r.RestoreOutcome)
 		}
 		tx.State().Restoring = nil
 	})

@@ -102,7 +102,7 @@ func (s *swapping) run(ctx context.Context) error {
 		}
 		if err == nil {
 			s.res.Quarantined = done.Kept
-			s.m.mem.restored(s.outcome()) // with how long it took
+			s.m.mem.Restored(s.outcome()) // with how long it took
 			return nil
 		} else if !errors.Is(err, swap.ErrChanged) {
 			return fmt.Errorf("restore: %w", err)
@@ -256,7 +256,7 @@ func (r *replacing) checkRestored(ctx context.Context, id string) error {
 			Message: "the database was restored, but could not be checked afterwards"})
 		return nil
 	}
-	r.m.mem.replaceCheck(report) // what a deeper one found was of the database that was replaced
+	r.m.mem.ReplaceCheck(report) // what a deeper one found was of the database that was replaced
 	if report.Damaged() {
 		return &CorruptError{What: "the restored database", Report: report}
 	}
@@ -270,7 +270,7 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 			Point: m.atPoint,
 			Committed: func(n swap.Note) {
 				if n.Backup != "" { // else a repair
-					m.mem.restored(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety})
+					m.mem.Restored(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety})
 				}
 			},
 			Warn: func(w swap.Warning) {

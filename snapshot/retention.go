@@ -56,7 +56,7 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error)
 // lock is held. A failed prune does not fail the backup: it is an
 // operation of its own.
 func (m *Manager) pruneAfter(ctx context.Context, trigger catalog.Trigger) {
-	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.mem.failure(trigger, err) }}
+	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.mem.Failure(trigger, Code(err), err.Error()) }}
 	ctx = WithCaller(ctx, Caller{Who: callerOf(ctx).Who})             // with an id of its own
 	_ = m.perform(ctx, op, func(ctx context.Context) (Event, error) { // its event, log entry and record in the catalog say it
 		policy, err := m.cfg.policy(m.cat, nil)

@@ -45,7 +45,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	err = r.finalBackup(ctx)
 	m.Record(Activity{Who: who, Action: "serve", Outcome: "stopped"}) // with what was idle until now
 	// A service that was stopped leaves no schedule. One that was killed does, and Status reports what it misses.
-	m.mem.update("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
+	m.mem.Update("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
 	return err
 }
 
@@ -153,14 +153,14 @@ func (r *runner) recordNext(next time.Time) {
 			return
 		}
 	}
-	r.m.mem.update("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = &next, &promised })
+	r.m.mem.Update("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = &next, &promised })
 }
 
 // recordRetention keeps the policy for those who follow the service.
 func (r *runner) recordRetention() {
 	policy := r.m.cfg.Retention
 	if state, err := r.m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != policy) {
-		r.m.mem.update("retention", func(s *catalog.State) { s.Retention = &policy })
+		r.m.mem.Update("retention", func(s *catalog.State) { s.Retention = &policy })
 	}
 }
 

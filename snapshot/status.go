@@ -166,7 +166,7 @@ func (m *Manager) Stats() (Stats, error) {
 
 // State returns what the catalog remembers next to the backups, and the failures of this
 // Manager's backups that could not be stored.
-func (m *Manager) State() (State, error) { return m.mem.state() }
+func (m *Manager) State() (State, error) { return m.mem.State() }
 
 // Check judges the live database at level and remembers the outcome. It takes
 // no operation lock: checking disturbs no other operation.
@@ -179,7 +179,7 @@ func (m *Manager) Check(ctx context.Context, level Level) (Report, error) {
 		if report, err = m.look(ctx, level, m.cfg.LockWait); err != nil {
 			return Event{}, err
 		}
-		m.mem.check(report)
+		m.mem.Check(report)
 		return checkEvent(m.cfg.Database, report, m.now().Sub(began)), nil
 	})
 	return report, err
@@ -228,7 +228,7 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 // gatherFacts looks up what a status is judged by.
 func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
 	f = facts{now: m.now(), slack: grace + m.cfg.Jitter, path: m.cfg.Database}
-	if f.state, err = m.mem.state(); err != nil {
+	if f.state, err = m.mem.State(); err != nil {
 		return f, err
 	}
 	f.promised = m.cfg.promised(f.state)
