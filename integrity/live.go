@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -30,7 +31,7 @@ func (l *liveCheck) run(ctx context.Context) (found *results, failed *Level, err
 		return err
 	})
 	if livedb.Transient(err) {
-		err = cannot(ErrCodeBusy, l.path, err)
+		err = cannot(ErrCodeBusy, l.path, fmt.Errorf("%w%s", err, livedb.Holders(l.path)))
 	}
 	return found, failed, err
 }
@@ -52,6 +53,11 @@ func (l *liveCheck) attempt(ctx context.Context) (*results, *Level, error) {
 	before, err := livedb.Look(l.path)
 	if err != nil {
 		return nil, nil, err
+	}
+	if before.UsesLog() {
+		if err := before.CheckReadable(); err != nil {
+			return nil, nil, err
+		}
 	}
 	if before.HotJournal() {
 		return l.withJournal(ctx, before)

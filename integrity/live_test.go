@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,6 +156,28 @@ sys.stdin.read()`, path)
 		var e *CheckError
 		if err := check(); !errors.As(err, &e) || e.Code != ErrCodeBusy || e.Hint == "" || e.Path != path {
 			t.Errorf("%s: %#v", name, err)
+		}
+	}
+}
+
+// A database in WAL mode that one connection holds in exclusive locking mode has its
+// log's index in that process's memory: without its locks nothing can be said about it.
+func TestExclusiveLockingMode(t *testing.T) {
+	path := makeDB(t, "x.db", "PRAGMA journal_mode=wal; CREATE TABLE t(a)")
+	stop := python(t, `
+import sqlite3, sys
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute("PRAGMA locking_mode=EXCLUSIVE")
+c.execute("PRAGMA wal_autocheckpoint=0")
+c.execute("INSERT INTO t VALUES(1)")
+print("r", flush=True)
+sys.stdin.read()`, path)
+	defer stop()
+	for _, level := range []Level{LevelHeader, LevelQuick, LevelFull} {
+		_, err := Check(t.Context(), path, Options{Level: level, LockWait: 50 * time.Millisecond})
+		var e *CheckError
+		if !errors.As(err, &e) || e.Code != ErrCodeBusy || !strings.Contains(err.Error(), "python") {
+			t.Errorf("level %s: %v", level, err)
 		}
 	}
 }

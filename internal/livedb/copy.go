@@ -23,6 +23,9 @@ func (f Files) Copy(ctx context.Context, scratchDir string) (_ *durable.ScratchF
 	if !f.settled() {
 		return nil, ErrMoving
 	}
+	if err := f.CheckReadable(); err != nil {
+		return nil, err
+	}
 	if scratchDir == "" {
 		scratchDir = os.TempDir()
 	}

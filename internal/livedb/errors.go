@@ -36,7 +36,7 @@ var (
 func Explain(op, path string, err error) error {
 	switch sqlite.Classify(err) {
 	case sqlite.ClassBusy:
-		return fmt.Errorf("%s %s: %w%s: %w", op, path, ErrBusy, whoHolds(path), err)
+		return fmt.Errorf("%s %s: %w%s: %w", op, path, ErrBusy, Holders(path), err)
 	case sqlite.ClassCorrupt:
 		return fmt.Errorf("%s %s: %w; check it, and restore a backup: %w", op, path, ErrCorrupt, err)
 	case sqlite.ClassNotADB:
@@ -52,8 +52,9 @@ func Explain(op, path string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, path, err)
 }
 
-// whoHolds names the processes that have the database open, for a busy message.
-func whoHolds(path string) string {
+// Holders names the processes that have the database open, for a busy message, which it
+// goes on with.
+func Holders(path string) string {
 	users, known, err := Users(path)
 	if err != nil || !known { // a hint only: nothing to say without it
 		return "; wait for its other users, or end their transaction"

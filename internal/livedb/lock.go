@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/snapd/internal/sqlite"
 )
 
 // LockExclusive keeps every SQLite connection, of this process too, from
@@ -34,4 +36,22 @@ func LockExclusive(ctx context.Context, path string) (unlock func() error, err e
 		case <-time.After(lockPoll):
 		}
 	}
+}
+
+// CheckReadable returns a busy error where a connection, of this process too, keeps all others
+// from reading the database that f saw. SQLite finds that out by itself where it opens
+// the file; a copy, and the bytes of a log, have to ask: in exclusive locking mode the
+// log's index is in the memory of the one who has the lock. Elsewhere than on Linux it
+// is not known, and nil.
+func (f Files) CheckReadable() error {
+	file, err := Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer file.Close() // it is only asked about
+	if !heldExclusively(file.d) {
+		return nil
+	}
+	const busy = 5 // https://www.sqlite.org/rescode.html
+	return &sqlite.Error{Op: "read", Code: busy, Msg: "a connection holds the exclusive lock"}
 }

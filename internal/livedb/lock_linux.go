@@ -53,3 +53,11 @@ func setLock(d *descriptor, kind int16) error {
 	l := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: sqlitefile.LockByte, Len: sqlitefile.LockBytes}
 	return unix.FcntlFlock(d.Fd(), unix.F_OFD_SETLK, &l)
 }
+
+// heldExclusively reports whether a lock is in the way of every reader: SQLite's EXCLUSIVE.
+// It is asked through d's own open file description, and sets none.
+func heldExclusively(d *descriptor) bool {
+	const shared = 2 // where the bytes that readers lock begin
+	l := unix.Flock_t{Type: unix.F_RDLCK, Whence: io.SeekStart, Start: sqlitefile.LockByte + shared, Len: sqlitefile.LockBytes - shared}
+	return unix.FcntlFlock(d.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type == unix.F_WRLCK
+}
