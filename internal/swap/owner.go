@@ -10,7 +10,8 @@ import (
 )
 
 // copyOwnerAndMode durably gives the staged file the mode and owner of the file it
-// replaces, or, where there is none, the owner of the directory.
+// replaces, or, where there is none, the owner of the directory. It does so by the descriptor:
+// a link that another user puts in the file's place meanwhile leads nowhere.
 func copyOwnerAndMode(staged, database string) (err error) {
 	st, err := os.Stat(database)
 	missing := errors.Is(err, fs.ErrNotExist)
@@ -26,11 +27,11 @@ func copyOwnerAndMode(staged, database string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if !missing {
-		if err := os.Chmod(staged, st.Mode().Perm()); err != nil {
+		if err := f.Chmod(st.Mode().Perm()); err != nil {
 			return err
 		}
 	}
-	if err := copyOwner(staged, st); err != nil {
+	if err := copyOwner(f, st); err != nil {
 		return err
 	}
 	return durable.Sync(f)

@@ -9,13 +9,13 @@ import (
 	"syscall"
 )
 
-// copyOwner gives path the owner in st, where this process may do that.
-func copyOwner(path string, st fs.FileInfo) error {
+// copyOwner gives f the owner in st, where this process may do that.
+func copyOwner(f *os.File, st fs.FileInfo) error {
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil
 	}
-	err := os.Chown(path, int(sys.Uid), int(sys.Gid))
+	err := f.Chown(int(sys.Uid), int(sys.Gid))
 	if errors.Is(err, fs.ErrPermission) {
 		return nil // not root: the file belongs to us, as everything we may write
 	}
