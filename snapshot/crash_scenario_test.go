@@ -126,7 +126,8 @@ func breakLog(t *testing.T, db string) {
 }
 
 func crashScenarios() []*scenario {
-	header := func(t *testing.T, db string) { testdb.OverwriteHeader(t, db, make([]byte, 100)) }
+	// Nothing can be read of what is left: a zeroed header alone would be repaired.
+	ruin := func(t *testing.T, db string) { testdb.Overwrite(t, db, 0, make([]byte, size(t, db))) }
 	return []*scenario{
 		{name: "backup", op: "backup", mode: "wal"},
 		{name: "backup rollback mode", op: "backup", mode: "delete"},
@@ -138,10 +139,10 @@ func crashScenarios() []*scenario {
 		{name: "restore offline", op: "restore offline", mode: "delete"},
 		{name: "restore offline with a WAL", op: "restore offline", mode: "wal", damage: killedWriter},
 		{name: "restore offline with a hot journal", op: "restore offline", mode: "delete", damage: hotJournal},
-		{name: "recover corrupt", op: "recover", mode: "delete", damage: header},
+		{name: "recover corrupt", op: "recover", mode: "delete", damage: ruin},
 		{name: "recover corrupt with a WAL", op: "recover", mode: "wal", damage: func(t *testing.T, db string) {
 			killedWriter(t, db)
-			header(t, db)
+			ruin(t, db)
 		}},
 		{name: "recover by a repair", op: "recover", mode: "delete", repaired: true, damage: loseIndexRoot},
 		{name: "recover by a repair of the log", op: "recover", mode: "wal", repaired: true, damage: func(t *testing.T, db string) {
