@@ -5,6 +5,7 @@
 # make build  ./snapd
 # make bench  benchmarks                         BENCH=regexp  BENCHTIME=1s
 #             SNAPD_BENCH_BYTES=1GiB for larger databases; ./bench/compare compares programs
+# make sweep  every point at which a process or the power can go, none left out
 # make soak   backups with concurrent writers      SOAK=5m
 # make fuzz   every fuzz target in turn           FUZZTIME=30s
 # make screenshots  the page in every state, into docs/screenshots
@@ -34,11 +35,13 @@ TESTFLAGS   ?= -count=1 -timeout 20m
 BENCH       ?= .
 BENCHTIME   ?= 1s
 SOAK        ?= 5m
+SWEEPS      := Killed|PowerLoss|ApplicationStartsFirst|EveryPlace|DamagedAnywhere
+SWEPT       := ./snapshot ./internal/swap ./internal/durable ./internal/activity ./internal/pages ./internal/repair ./internal/archive
 FUZZTIME    ?= 30s
 
 say = @printf '\n== %s (%s)\n' "$(1)" "$$(date -u +%T)"
 
-.PHONY: test bare browser tools programs lint vet staticcheck tidy rules cross unit build bench soak fuzz screenshots fmt clean
+.PHONY: test bare browser tools programs lint vet staticcheck tidy rules cross unit build bench sweep soak fuzz screenshots fmt clean
 
 test: tools lint build cross unit browser
 
@@ -66,12 +69,10 @@ $(AXE)/node_modules/.package-lock.json: $(AXE)/package.json $(AXE)/package-lock.
 
 lint: vet staticcheck tidy rules
 
+# The tags only add files.
 vet:
 	$(call say,go vet)
-	@for module in $(MODULES); do \
-		$(GO) vet -C $$module ./...; \
-		$(GO) vet -C $$module -tags soak,screenshots ./...; \
-	done
+	@for module in $(MODULES); do $(GO) vet -C $$module -tags soak,screenshots ./...; done
 
 staticcheck:
 	$(call say,staticcheck)
@@ -116,6 +117,12 @@ build:
 
 bench:
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
+
+# Kills and faults are swept as a whole by go test; of what a loss of power can leave it
+# samples. The tag adds what it leaves out.
+sweep: tools
+	$(call say,sweeps)
+	@$(GO) test -tags soak -vet=off $(TESTFLAGS) -run '$(SWEEPS)' $(SWEPT)
 
 # Soaks are the tests in files named soak_test.go or …_soak_test.go. Some exist only
 # with the build tag, others do more when SNAPD_SOAK is set, which is also the
