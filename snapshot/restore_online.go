@@ -268,7 +268,7 @@ func (r *restoring) exchange(ctx context.Context, tx *pages.WriteTx, patch *arch
 		return fmt.Errorf("restore: %w", err)
 	}
 	progress := m.progress(ctx, Event{Operation: OpRestore, Backup: r.backup.ID, Phase: PhaseWrite, Total: count * size})
-	image := pages.Image{Page1: page1, Pages: r.backup.DatabaseBytes / size}
+	image := pages.Image{Page1: page1, Pages: r.backup.DatabaseBytes / size, Changed: count}
 	image.Fill = func(ctx context.Context, put func(int64, []byte) error) error {
 		written := int64(0)
 		return patch.Each(ctx, archive.CopyOptions{Workers: m.cfg.workers()}, func(pgno int64, page []byte) error {

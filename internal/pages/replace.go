@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"path/filepath"
 
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 )
@@ -16,8 +18,8 @@ import (
 var ErrPageSize = errors.New("the page sizes differ")
 
 // flushEvery is how many bytes of changed pages are written before the page
-// cache is emptied: what bounds the memory of a Replace.
-const flushEvery = 16 << 20
+// cache is emptied: what bounds the memory of a Replace. A test has it sooner.
+var flushEvery int64 = 16 << 20
 
 // maxPages is SQLite's limit on pages in a database (SQLITE_MAX_PAGE_COUNT).
 const maxPages = 0xfffffffe
@@ -26,6 +28,8 @@ const maxPages = 0xfffffffe
 type Image struct {
 	Page1 []byte
 	Pages int64 // how many there are, at least 1
+	// Changed is how many of them Fill puts, at most; 0 where that is not known.
+	Changed int64
 	// Fill calls put with every page that the database does not have already, in any
 	// order; page 1 may be among them or not. Put's errors end it.
 	Fill func(ctx context.Context, put func(pgno int64, page []byte) error) error
@@ -52,6 +56,9 @@ func (t *WriteTx) Replace(ctx context.Context, image Image) (written int64, err 
 	if err != nil {
 		return 0, err
 	}
+	if err := durable.Preflight(filepath.Dir(t.path), t.room(image)); err != nil {
+		return 0, fmt.Errorf("replace %s: %w", t.path, err)
+	}
 	if err := t.snap.CloseSecondReader(); err != nil { // whose lock would be in the way
 		return 0, err
 	}
@@ -65,6 +72,23 @@ func (t *WriteTx) Replace(ctx context.Context, image Image) (written int64, err 
 	}
 	t.state = writeOpen
 	return r.written, nil
+}
+
+// room is how many bytes more a replacement takes on the database's disk, at most: in WAL
+// mode all that it writes goes to the log; else the journal takes the pages that were there, and
+// the file grows.
+func (t *WriteTx) room(image Image) int64 {
+	const header = 32 // more than a frame has, or a page in a journal
+	live := t.snap.Info()
+	grows := max(0, image.Pages-live.PageCount)
+	if live.JournalMode == "wal" {
+		if !t.ownLog {
+			grows = 0 // who uses the log copies it
+		}
+		return (image.Changed + 1 + grows) * int64(live.PageSize+header)
+	}
+	cut := max(0, live.PageCount-image.Pages)
+	return (min(image.Changed+1+cut, live.PageCount) + grows) * int64(live.PageSize+header)
 }
 
 func (t *WriteTx) fits(pageSize int, pageCount int64) error {

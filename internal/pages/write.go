@@ -31,7 +31,7 @@ type writeState int
 
 const (
 	writeOpen   writeState = iota
-	writeBroken            // Replace failed halfway: only Rollback is left
+	writeBroken            // Replace or Commit failed halfway: only Rollback is left
 	writeEnded
 )
 
@@ -151,13 +151,13 @@ func (t *WriteTx) OpenSecondReader(ctx context.Context) error {
 }
 
 // Commit makes the replacement visible to every reader, atomically. Readers that are
-// in the way are waited for as BeginWrite says, within ctx; after an error (ErrBusy, …) the
-// transaction is still open: try again or Rollback.
+// in the way are waited for as BeginWrite says, within ctx; after ErrBusy the
+// transaction is still open: try again or Rollback. After any other error only Rollback is left.
 func (t *WriteTx) Commit(ctx context.Context) error {
 	const op = "commit to"
 	switch t.state {
 	case writeBroken:
-		return fmt.Errorf("%s %s: the replacement is incomplete: roll back", op, t.path)
+		return fmt.Errorf("%s %s: a write failed before: roll back", op, t.path)
 	case writeEnded:
 		return fmt.Errorf("%s %s: the transaction has ended", op, t.path)
 	}
@@ -168,7 +168,10 @@ func (t *WriteTx) Commit(ctx context.Context) error {
 	defer cancel()
 	err := livedb.Wait(ctx, func() error { return t.conn.Exec(context.WithoutCancel(ctx), "COMMIT") })
 	if err != nil {
-		return livedb.Explain(op, t.path, err)
+		if err = livedb.Explain(op, t.path, err); !errors.Is(err, livedb.ErrBusy) {
+			t.state = writeBroken
+		}
+		return err
 	}
 	t.state = writeEnded
 	t.closing = t.end() // Rollback returns it: the commit is done
@@ -179,13 +182,26 @@ func (t *WriteTx) Commit(ctx context.Context) error {
 // Commit it changes nothing, and returns only the error of closing the connection.
 func (t *WriteTx) Rollback() error {
 	if t.state != writeEnded {
+		undo := t.undo
+		if t.state == writeOpen {
+			undo = func() error { return nil } // closing rolls back
+		}
 		t.state = writeEnded
-		t.closing = t.end() // closing rolls back
+		t.closing = errors.Join(undo(), t.end())
 	}
 	if t.closing != nil {
 		return fmt.Errorf("close %s: %w", t.path, t.closing)
 	}
 	return nil
+}
+
+// undo rolls back what a write that failed has left in the file. SQLite's own rollback then
+// leaves it, with its journal, to the next one who reads: that is here, and not the application.
+func (t *WriteTx) undo() error {
+	ctx, cancel := context.WithTimeout(context.Background(), t.wait)
+	defer cancel()
+	_ = t.conn.Exec(ctx, "ROLLBACK") // fails where the failed write has ended the transaction
+	return livedb.Wait(ctx, func() error { return t.conn.Exec(ctx, "PRAGMA schema_version") })
 }
 
 // end closes the connection. If the database was not open before, the
