@@ -87,15 +87,16 @@ func faultScenarios() []*scenario {
 }
 
 // A fault of the disk, whichever call it meets, costs no more than the operation: no sound
-// database is replaced, and no good backup marked failed. Each 97th fault is made here, which
-// meets other kinds of calls and faults each time around; with SNAPD_SWEEP=1 all are.
+// database is replaced, and no good backup marked failed. Each 307th fault is made here, which
+// meets other kinds of calls and faults each time around; with SNAPD_SWEEP=1 all are. make sweep sets it.
 func TestFaults(t *testing.T) {
-	every := 97
+	every := 307
 	if n, err := strconv.Atoi(os.Getenv("SNAPD_SWEEP")); err == nil && n > 0 {
 		every = n
 	}
 	for _, s := range faultScenarios() {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			s.prepare(t)
 			var calls []testdb.Call
 			if err := s.withFault(t, s.copy(t), func(n int, c testdb.Call) testdb.Fault {
@@ -104,8 +105,8 @@ func TestFaults(t *testing.T) {
 			}); err != nil && s.damage == nil {
 				t.Fatalf("without a fault: %v", err)
 			}
-			met, refused := 0, 0
-			for i, n := 0, 0; n < len(calls); n++ {
+			met, refused, i := 0, 0, 0
+			for n := range calls {
 				faults := writeFaults
 				if calls[n].Reads() {
 					faults = readFaults
@@ -120,7 +121,10 @@ func TestFaults(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d calls, %d faults, %d ended the operation with an error", len(calls), met, refused)
+			t.Logf("%d calls, %d of %d faults made, %d ended the operation with an error", len(calls), met, i, refused)
+			if met == 0 {
+				t.Error("no fault was made: the sweep proves nothing")
+			}
 		})
 	}
 }
@@ -134,6 +138,7 @@ func TestFaultsThatCost(t *testing.T) {
 		{"rebuild", "pread64", "data_backup_AUTO*"},                  // an archive, which was marked failed
 	} {
 		t.Run(c.scenario, func(t *testing.T) {
+			t.Parallel()
 			all := faultScenarios()
 			s := all[slices.IndexFunc(all, func(s *scenario) bool { return s.name == c.scenario })]
 			s.prepare(t)
