@@ -56,7 +56,12 @@ type CheckOutcome struct {
 	At      time.Time `json:"at"`
 	Level   string    `json:"level"`
 	Verdict string    `json:"verdict"`
+	// FailedAt is the lowest level that proves the damage; "" without.
+	FailedAt string `json:"failed_at,omitempty"`
 }
+
+// FullOnly reports whether the check found damage that only a full one sees.
+func (c *CheckOutcome) FullOnly() bool { return c != nil && c.FailedAt == "full" }
 
 // DrillOutcome is the last restore drill.
 type DrillOutcome struct {

@@ -286,6 +286,9 @@ func verdictOf(report integrity.Report, at time.Time) catalog.Verification {
 	if report.Damaged() {
 		v.State = catalog.Failed
 	}
+	if seenByFullOnly(report) { // it can be restored, and a recovery repairs it
+		v.State, v.Level = catalog.Verified, integrity.LevelQuick.String()
+	}
 	if report.Verdict != integrity.Healthy {
 		v.Detail = string(report.Verdict)
 		if len(report.Findings) > 0 {
@@ -293,6 +296,11 @@ func verdictOf(report integrity.Report, at time.Time) catalog.Verification {
 		}
 	}
 	return v
+}
+
+// seenByFullOnly reports whether there is damage that quick_check does not see.
+func seenByFullOnly(r integrity.Report) bool {
+	return r.Damaged() && r.FailedAt != nil && *r.FailedAt == integrity.LevelFull
 }
 
 // origin is what an entry keeps of the live database it was taken from.

@@ -65,6 +65,11 @@ type Config struct {
 	// OnMissing: default MissingRestore.
 	OnMissing OnMissing
 
+	// RecoverLevel is how deeply Recover checks the database: LevelQuick, the default, or
+	// LevelFull. It does so in full by itself where the last full check found damage, or rules
+	// of the application are broken that were not when the newest backup was proven.
+	RecoverLevel Level
+
 	// Compression is "fastest" (default), "default", "better" or "best".
 	Compression string
 	// Workers compress and decompress in parallel; default GOMAXPROCS for
@@ -142,6 +147,7 @@ func (c *Config) resolve() error {
 	default:
 		return fmt.Errorf("open: on-missing %q: want restore, fail or ignore", c.OnMissing)
 	}
+	c.RecoverLevel = max(c.RecoverLevel, LevelQuick)
 	c.durations()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -117,6 +117,8 @@ func (f *facts) why() (code Why, reason string) {
 	}
 	taken := f.ago(f.latest.CreatedAt)
 	switch verdict := *f.verdict(); {
+	case verdict == integrity.Corrupt && f.probe.Verdict == integrity.Healthy && f.state.LastCheck.FullOnly():
+		return WhyDamaged, fmt.Sprintf("a full check found damage in the database that backups do not look for; recover repairs it if that can be done. The newest backup was taken %s", taken)
 	case verdict == integrity.Corrupt, verdict == integrity.NotADatabase:
 		return WhyDamaged, fmt.Sprintf("the database is damaged and no longer backed up; the newest good backup was taken %s", taken)
 	case (verdict == integrity.Missing || verdict == integrity.Empty) && f.latest.DatabaseBytes > 0:
@@ -184,8 +186,8 @@ func worse(probe integrity.Verdict, state catalog.State) *integrity.Verdict {
 	if f, ok := state.LatestFailure(); ok && f.Code == "corrupt" && f.At.After(at) {
 		last, at = integrity.Corrupt, f.At
 	}
-	// A backup's success speaks for the structure, not for the application's rules.
-	if s, ok := state.LatestSuccess(); ok && s.At.After(at) && last != integrity.Violations {
+	// A backup's success speaks for the structure as quick_check sees it, not for the application's rules.
+	if s, ok := state.LatestSuccess(); ok && s.At.After(at) && last != integrity.Violations && !state.LastCheck.FullOnly() {
 		return &probe
 	}
 	if probe == integrity.Healthy && last != "" && last != integrity.Missing && last != integrity.Empty {

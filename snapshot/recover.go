@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -77,7 +79,7 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 // where the check or the trial could not be made.
 func (m *Manager) PlanRecovery(ctx context.Context) (_ RecoveryPlan, err error) {
 	r := &recovery{replacing: replacing{m, OpRecover, m.now()}, target: m.target(ctx), dryRun: true}
-	report, err := m.look(ctx, integrity.LevelQuick, m.cfg.LockWait)
+	report, err := r.check(ctx)
 	if err != nil {
 		return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
 	}
@@ -108,11 +110,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 	if r.unchanged, err = livedb.SameState(m.cfg.Database); err != nil {
 		return err
 	}
-	o := integrity.Options{Level: integrity.LevelQuick, ScratchDir: m.cfg.Dir, LockWait: m.cfg.LockWait}
-	report, err := integrity.Check(ctx, m.cfg.Database, o)
-	if err == nil && report.Damaged() {
-		err = integrity.Confirm(ctx, report, o)
-	}
+	report, err := r.check(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,6 +133,46 @@ func (r *recovery) run(ctx context.Context) (err error) {
 	return r.carryOut(ctx, p, f)
 }
 
+// check judges the database, and what it finds twice. It is a full check where that was asked for, where
+// the last one found damage, and where broken rules are news: a page that is not what it was may show
+// as nothing else.
+func (r *recovery) check(ctx context.Context) (Report, error) {
+	m := r.m
+	o := integrity.Options{Level: m.cfg.RecoverLevel, LockWait: m.cfg.LockWait}
+	if !r.dryRun {
+		o.ScratchDir = m.cfg.Dir
+	}
+	state, err := m.cat.State()
+	if err != nil {
+		return Report{}, err
+	}
+	if state.LastCheck.FullOnly() {
+		o.Level = integrity.LevelFull
+	}
+	report, err := integrity.Check(ctx, m.cfg.Database, o)
+	if err == nil && report.Verdict == integrity.Violations && o.Level < integrity.LevelFull {
+		news, nerr := r.brokenSince()
+		if err = nerr; news {
+			o.Level = integrity.LevelFull
+			report, err = integrity.Check(ctx, m.cfg.Database, o)
+		}
+	}
+	if err == nil && report.Damaged() {
+		err = integrity.Confirm(ctx, report, o)
+	}
+	return report, err
+}
+
+// brokenSince reports whether the newest verified backup kept the rules that are broken now.
+func (r *recovery) brokenSince() (bool, error) {
+	all, err := r.m.cat.Entries()
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(all, Backup.Usable)
+	return i >= 0 && !strings.HasPrefix(all[i].Verification.Detail, string(integrity.Violations)), nil
+}
+
 // reportCheck emits the outcome of the check that the recovery began with.
 func (r *recovery) reportCheck(ctx context.Context, report Report) {
 	switch report.Verdict {
@@ -152,7 +190,7 @@ func (r *recovery) reportCheck(ctx context.Context, report Report) {
 // facts gathers what a database with that report is recovered by. A repair that the
 // findings allow is tried. Recover does not try it while a process has the database open.
 func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, err error) {
-	f = recoveryFacts{database: r.m.cfg.Database, verdict: report.Verdict, report: report, onMissing: r.m.cfg.OnMissing}
+	f = recoveryFacts{database: r.m.cfg.Database, verdict: report.Verdict, report: report, onMissing: r.m.cfg.OnMissing, askedFull: r.m.cfg.RecoverLevel == integrity.LevelFull}
 	if report.Verdict == integrity.Healthy || report.Verdict == integrity.Violations {
 		return f, nil
 	}
@@ -259,9 +297,9 @@ func (r *recovery) quarantined(kept string) {
 // where none does.
 func (r *recovery) restore(ctx context.Context, from []Backup) error {
 	for _, e := range from {
-		staged, err := r.stage(ctx, e)
+		staged, sum, err := r.stage(ctx, e)
 		if err == nil {
-			return r.putInPlace(ctx, staged, e)
+			return r.putInPlace(ctx, staged, sum, e)
 		}
 		if !errors.Is(explain(err), ErrCorrupt) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersion) {
 			return err
@@ -272,41 +310,74 @@ func (r *recovery) restore(ctx context.Context, from []Backup) error {
 }
 
 // stage unpacks e next to the database and proves the image: its digests, and
-// quick_check. A backup that fails is marked in the catalog.
-func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, err error) {
+// a check. A backup that fails is marked in the catalog. One with damage that only a full check sees is
+// repaired: its rows stay as they are. sum is the digest of what was staged, "" of a repaired image.
+func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, sum string, err error) {
 	m := r.m
-	a, err := m.cat.OpenArchive(e)
-	if err != nil {
-		return nil, m.markFailed(ctx, e, err)
+	level := m.cfg.RecoverLevel
+	if e.Verification.Detail != "" {
+		level = integrity.LevelFull
 	}
-	defer a.Close()
-	f, err := r.unpack(ctx, a, e, m.cfg.Database)
-	if err != nil {
-		return nil, m.markFailed(ctx, e, err)
-	}
-	m.atPoint("unpacked")
-	report, err := integrity.CheckCopy(ctx, f.Name(), integrity.Options{Level: integrity.LevelQuick})
+	f, report, err := r.unpacked(ctx, e, level)
 	if err == nil && report.Damaged() {
 		err = r.readBack(ctx, f, e)
 	}
 	if err == nil {
 		err = m.remember(ctx, &e, verdictOf(report, m.now()))
 	}
-	if err == nil && report.Damaged() {
+	if err == nil && report.Damaged() && !seenByFullOnly(report) {
 		err = &CorruptError{What: "backup " + e.ID, Report: report}
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.Discard())
+		return nil, "", discarding(f, err)
 	}
-	return f, nil
+	if !report.Damaged() {
+		return f, e.ImageBLAKE3, nil
+	}
+	if _, err = repair.Copy(ctx, f.Name(), report, repair.Options{Dir: m.cfg.Dir}); err == nil {
+		return f, "", nil
+	}
+	if !errors.Is(err, repair.ErrNotRepairable) {
+		return nil, "", discarding(f, err)
+	}
+	if err := f.Discard(); err != nil {
+		return nil, "", err
+	}
+	f, _, err = r.unpacked(ctx, e, integrity.LevelQuick) // as it was backed up
+	return f, e.ImageBLAKE3, discarding(f, err)
+}
+
+// discarding drops the file where there is an error, and returns that.
+func discarding(f *durable.File, err error) error {
+	if err != nil && f != nil {
+		err = errors.Join(err, f.Discard())
+	}
+	return err
+}
+
+// unpacked unpacks e next to the database, with its digests proven, and checks it.
+func (r *recovery) unpacked(ctx context.Context, e Backup, level Level) (*durable.File, Report, error) {
+	m := r.m
+	a, err := m.cat.OpenArchive(e)
+	if err != nil {
+		return nil, Report{}, m.markFailed(ctx, e, err)
+	}
+	defer a.Close()
+	f, err := r.unpack(ctx, a, e, m.cfg.Database)
+	if err != nil {
+		return nil, Report{}, m.markFailed(ctx, e, err)
+	}
+	m.atPoint("unpacked")
+	report, err := integrity.CheckCopy(ctx, f.Name(), integrity.Options{Level: level})
+	return f, report, err
 }
 
 // putInPlace swaps the proven image of e in.
-func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, e Backup) error {
+func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, sum string, e Backup) error {
 	defer staged.Discard()
 	// A missing database leaves at most an orphan log to preserve.
 	preserve := r.out.Report.Damaged() || r.target.HasSidecars()
-	return r.install(ctx, swap.Swap{Staged: staged, Sum: e.ImageBLAKE3, Preserve: preserve, Note: swap.Note{Backup: e.ID}}, func() {
+	return r.install(ctx, swap.Swap{Staged: staged, Sum: sum, Preserve: preserve, Note: swap.Note{Backup: e.ID}}, func() {
 		r.m.mem.Restored(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.took()})
 		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
 	}, Event{Type: EventRestored,
@@ -340,27 +411,4 @@ func (r *recovery) install(ctx context.Context, s swap.Swap, done func(), ev Eve
 	ev.Operation, ev.Backup, ev.Path = OpRecover, s.Note.Backup, r.m.cfg.Database
 	r.m.ev.emit(ctx, ev)
 	return nil
-}
-
-// recoveryFor is the plan that Status shows for a damaged or missing database, from
-// the findings of the last check, without trying a repair. nil where nothing is wrong.
-func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, probe Report, state catalog.State) *RecoveryPlan {
-	if verdict == nil || *verdict == integrity.Healthy || *verdict == integrity.Violations {
-		return nil
-	}
-	usable, err := catalogfile.Candidates(m.cat)
-	if err != nil {
-		return nil // Status fails for the same reason
-	}
-	f := recoveryFacts{database: m.cfg.Database, verdict: *verdict, report: probe, candidates: usable, onMissing: m.cfg.OnMissing}
-	f.repair.hope = *verdict == integrity.Corrupt || *verdict == integrity.NotADatabase
-	unused := explain(m.target(ctx).Unused())
-	if errors.Is(unused, ErrBusy) {
-		f.inUse = unused
-	}
-	p := planRecovery(f)
-	if f.inUse == nil && p.Err == nil {
-		p.Err = unused // who has it open is not known
-	}
-	return &p
 }

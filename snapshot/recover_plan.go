@@ -1,13 +1,16 @@
 package snapshot
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/repair"
 )
 
@@ -56,6 +59,7 @@ type recoveryFacts struct {
 	candidates []Backup
 	onMissing  OnMissing
 	repair     repairFacts
+	askedFull  bool  // somebody wants damage to be acted on that only a full check sees
 	inUse      error // which process has the database open; nil for none
 }
 
@@ -98,9 +102,11 @@ func planRecovery(f recoveryFacts) RecoveryPlan {
 			"look for copies of the backup directory elsewhere, and keep the damaged file: it may be the only copy of some rows")
 		return p
 	}
-	if f.repair.failed != nil && f.report.FailedAt != nil && *f.report.FailedAt == integrity.LevelFull {
-		p.Reason = "only a full check sees the damage, the database is in use as it is, and a backup would lose all changes since: " + p.Reason
-		p.Err = hint(&CorruptError{What: "database " + f.database, Report: f.report}, "put the rows right that the findings name, or restore a backup by hand")
+	if f.repair.failed != nil && seenByFullOnly(f.report) {
+		p.Reason = "only a full check sees the damage, the database can be used as it is, and a backup would lose all changes since: " + p.Reason
+		if f.askedFull {
+			p.Err = hint(&CorruptError{What: "database " + f.database, Report: f.report}, "put the rows right that the findings name, or restore a backup by hand")
+		}
 		return p
 	}
 	if f.inUse != nil {
@@ -215,3 +221,26 @@ func holdsMore(candidates []Backup, saved repair.Result) bool {
 
 // errNoProof says that a way out failed its proof, and that the next one may be tried.
 var errNoProof = errors.New("failed its proof")
+
+// recoveryFor is the plan that Status shows for a damaged or missing database, from
+// the findings of the last check, without trying a repair. nil where nothing is wrong.
+func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, probe Report, state catalog.State) *RecoveryPlan {
+	if verdict == nil || *verdict == integrity.Healthy || *verdict == integrity.Violations {
+		return nil
+	}
+	usable, err := catalogfile.Candidates(m.cat)
+	if err != nil {
+		return nil // Status fails for the same reason
+	}
+	f := recoveryFacts{database: m.cfg.Database, verdict: *verdict, report: probe, candidates: usable, onMissing: m.cfg.OnMissing}
+	f.repair.hope = *verdict == integrity.Corrupt || *verdict == integrity.NotADatabase
+	unused := explain(m.target(ctx).Unused())
+	if errors.Is(unused, ErrBusy) {
+		f.inUse = unused
+	}
+	p := planRecovery(f)
+	if f.inUse == nil && p.Err == nil {
+		p.Err = unused // who has it open is not known
+	}
+	return &p
+}

@@ -35,7 +35,15 @@ func recoverPatiently(ctx context.Context, m *snapshot.Manager) (snapshot.Recove
 
 type recoverCmd struct {
 	missing
-	DryRun bool `help:"Only say what would be done, why, and what each way out would lose. A repair is tried on a private copy; nothing is changed."`
+	Level  string `enum:"quick,full" default:"quick" placeholder:"quick|full" help:"How deeply the database is checked (${default}). In full by itself where the last full check found damage."`
+	DryRun bool   `help:"Only say what would be done, why, and what each way out would lose. A repair is tried on a private copy; nothing is changed."`
+}
+
+func (c *recoverCmd) configure(cfg *snapshot.Config) {
+	c.missing.configure(cfg)
+	if c.Level == "full" {
+		cfg.RecoverLevel = snapshot.LevelFull
+	}
 }
 
 func (c *recoverCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {

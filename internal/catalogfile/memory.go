@@ -74,9 +74,11 @@ func (r *Memory) Check(report integrity.Report) {
 
 // ReplaceCheck keeps the outcome of a check in place of any earlier one.
 func (r *Memory) ReplaceCheck(report integrity.Report) {
-	r.Update("check", func(s *catalog.State) {
-		s.LastCheck = &catalog.CheckOutcome{At: r.now(), Level: report.Level.String(), Verdict: string(report.Verdict)}
-	})
+	last := catalog.CheckOutcome{At: r.now(), Level: report.Level.String(), Verdict: string(report.Verdict)}
+	if report.FailedAt != nil {
+		last.FailedAt = report.FailedAt.String()
+	}
+	r.Update("check", func(s *catalog.State) { s.LastCheck = &last })
 }
 
 // Update changes the state; what names it in the warning.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"os"
 	"slices"
 
 	"example.com/snapd/internal/sqlitefile"
@@ -301,7 +302,16 @@ func (c *comparison) table(o object, found []witness) error {
 
 // LostBy counts the rows that a backup lacks of the database repaired at path, and
 // of what index entries say that it had: what restoring that backup instead would lose.
-func (r *Result) LostBy(ctx context.Context, repaired, backup Image) (int64, error) {
+func (r *Result) LostBy(ctx context.Context, path string, backup Image) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close() // it was only read
+	repaired, err := imageOf(f)
+	if err != nil {
+		return 0, err
+	}
 	have, err := openDonor(ctx, &repaired)
 	if err != nil {
 		return 0, err
@@ -333,6 +343,9 @@ func (r *Result) lostOf(ctx context.Context, o object, have, old *source) (int64
 	if err := r.satisfied(ctx, o, old, lost); err != nil {
 		return 0, err
 	}
+	if err := unlike(ctx, o, have, old, lost); err != nil {
+		return 0, err
+	}
 	n := int64(0)
 	for _, is := range lost {
 		if is {
@@ -358,6 +371,36 @@ func (r *Result) lostOf(ctx context.Context, o object, have, old *source) (int64
 		}
 	})
 	return n, err
+}
+
+// unlike makes sure that where the backup has what a witness says, it has another row for it than
+// there is now: an index can disagree with its table in the backup as well.
+func unlike(ctx context.Context, o object, have, old *source, lost map[int64]bool) error {
+	i := slices.IndexFunc(old.objects, func(p object) bool { return p.is("table", o.name) && p.root != 0 })
+	if kind, err := have.tree(o.root); len(lost) == 0 || i < 0 || err != nil || kind != sqlitefile.TableLeaf {
+		return err
+	}
+	now, before := map[int64]uint64{}, map[int64]uint64{}
+	rows := func(into map[int64]uint64) func(entry) {
+		return func(e entry) {
+			if _, asked := lost[e.rowid]; asked {
+				into[e.rowid] = e.hash
+			}
+		}
+	}
+	if err := rowEntries(ctx, have, o)(rows(now)); err != nil {
+		return err
+	}
+	if err := rowEntries(ctx, old, old.objects[i])(rows(before)); err != nil {
+		return err
+	}
+	for id := range lost {
+		was, there := before[id]
+		if is, same := now[id]; !there || same && is == was {
+			lost[id] = true
+		}
+	}
+	return nil
 }
 
 // satisfied notes which witnesses' rows the backup has: its index has the same entry.

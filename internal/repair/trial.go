@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 
 	"example.com/snapd/integrity"
@@ -67,16 +66,7 @@ func Try(ctx context.Context, database string, report integrity.Report, dry bool
 
 // lostBy counts the rows that the donor lacks; nil where that cannot be found out.
 func (t *Trial) lostBy(ctx context.Context, donor Image) (*int64, error) {
-	f, err := os.Open(t.file.Name())
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // it was only read
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	n, err := t.Result.LostBy(ctx, Image{R: f, Size: fi.Size()}, donor)
+	n, err := t.Result.LostBy(ctx, t.file.Name(), donor)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
