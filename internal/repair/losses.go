@@ -184,10 +184,15 @@ type comparison struct {
 	// whole are tables of which an old index is sound and agrees with every row.
 	whole map[string]bool
 	found map[string][]witness // by table
+	// unknown counts the sound old indexes that do not know a row, and indexes those of
+	// a table.
+	unknown map[string]map[int64]int
+	indexes map[string]int
 }
 
 func (c *comparison) run() error {
 	c.whole, c.found = map[string]bool{}, map[string][]witness{}
+	c.unknown, c.indexes = map[string]map[int64]int{}, map[string]int{}
 	for _, o := range c.now.objects {
 		i := slices.IndexFunc(c.src.objects, func(p object) bool { return p.is("index", o.name) })
 		if o.kind != "index" || i < 0 {
@@ -227,14 +232,30 @@ func (c *comparison) index(was, is object) error {
 	if err != nil {
 		return err
 	}
+	complete := now.n == d.rows // not a partial index
+	if complete {
+		c.indexes[is.table]++
+	}
 	if old == now {
-		if trouble == nil && now.n == d.rows {
+		if trouble == nil && complete {
 			c.whole[is.table] = true
 		}
 		return nil
 	}
+	if trouble == nil && complete && rowids {
+		if c.unknown[is.table] == nil {
+			c.unknown[is.table] = map[int64]int{}
+		}
+		err := missing(after, before, old.n, func(e entry) {
+			if len(c.unknown[is.table]) < maxWitnesses {
+				c.unknown[is.table][e.rowid]++
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return missing(before, after, now.n, func(e entry) {
-		c.said.witnesses++
 		if len(c.found[is.table]) < maxWitnesses {
 			c.found[is.table] = append(c.found[is.table], witness{is.name, e.rowid, e.hash, true})
 		}
@@ -297,7 +318,25 @@ func (c *comparison) table(o object, found []witness) error {
 		c.said.found = map[string][]witness{}
 	}
 	c.said.found[o.name] = kept
+	c.noteDeleted(o.name, counted)
 	return nil
+}
+
+// noteDeleted notes rows that no index knows, of which there are several: such a row was deleted, and a page
+// of the table that is older than the indexes brought it back.
+func (c *comparison) noteDeleted(table string, witnessed map[int64]bool) {
+	for id, n := range c.unknown[table] {
+		if n < 2 || n < c.indexes[table] || witnessed[id] {
+			continue
+		}
+		if c.said.deleted == nil {
+			c.said.deleted = map[string]map[int64]bool{}
+		}
+		if c.said.deleted[table] == nil {
+			c.said.deleted[table] = map[int64]bool{}
+		}
+		c.said.deleted[table][id] = true
+	}
 }
 
 // LostBy counts the rows that a backup lacks of the database repaired at path, and
@@ -366,7 +405,7 @@ func (r *Result) lostOf(ctx context.Context, o object, have, old *source) (int64
 		return n, err
 	}
 	err = missing(after, before, was.n, func(e entry) {
-		if _, spoken := lost[e.rowid]; !spoken {
+		if _, spoken := lost[e.rowid]; !spoken && !r.deleted[o.name][e.rowid] {
 			n++
 		}
 	})

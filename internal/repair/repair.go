@@ -48,9 +48,10 @@ type Result struct {
 	// Report is the full check that proves the result: healthy, or violations.
 	Report integrity.Report `json:"-"`
 
-	fullText  []string // FTS5 tables
-	found     map[string][]witness
-	witnesses int64
+	fullText []string // FTS5 tables
+	// By table: index entries whose rows are not there, and rows that were deleted before the damage.
+	found   map[string][]witness
+	deleted map[string]map[int64]bool
 }
 
 // RowsLost counts the rows of Lost.

@@ -97,7 +97,9 @@ func (w *walk) page(ctx context.Context, n uint32, depth int) error {
 	if err != nil {
 		return w.damaged(n, err)
 	}
-	if err := page.Account(); err != nil {
+	if err := page.Account(); errors.Is(err, sqlitefile.ErrOverlap) && !w.lenient {
+		return w.damaged(n, err)
+	} else if err != nil {
 		w.note(fmt.Errorf("page %d: %w", n, err))
 	}
 	if page.Type().Leaf() {
@@ -138,7 +140,7 @@ func (w *walk) entry(n uint32, c sqlitefile.Cell) error {
 	payload, err := w.whole(c)
 	if err == nil {
 		var r sqlitefile.Record
-		if r, err = sqlitefile.ParseRecord(payload); err == nil && r.Size() > int64(len(payload)) {
+		if r, err = sqlitefile.ParseRecord(payload); err == nil && r.Size() != int64(len(payload)) {
 			err = bad("a record of %d bytes in %d", r.Size(), len(payload))
 		}
 	}
@@ -183,7 +185,7 @@ func (w *walk) whole(c sqlitefile.Cell) ([]byte, error) {
 		return nil, bad("a payload of %d bytes, of which %d are there", c.Size, len(w.payload))
 	}
 	if next != 0 {
-		w.note(bad("a chain of overflow pages goes on at page %d", next))
+		return nil, bad("a chain of overflow pages goes on at page %d", next)
 	}
 	return w.payload, nil
 }

@@ -109,6 +109,9 @@ func (p Page) cellBytes(i int) ([]byte, error) {
 	return p.b[off:], nil
 }
 
+// ErrOverlap is in the chain of an error about cells that have bytes in common.
+var ErrOverlap = fmt.Errorf("cells overlap: %w", ErrMalformed)
+
 // Account makes sure that cells, free blocks and fragments together are the page's content, and
 // that no byte is of two of them: a cell that lost its place in the page shows as a gap.
 func (p Page) Account() error {
@@ -129,6 +132,13 @@ func (p Page) Account() error {
 		}
 		used = append(used, span{c.at, c.end})
 	}
+	byPlace := func(a, b span) int { return a.at - b.at }
+	slices.SortFunc(used, byPlace)
+	for i := 1; i < len(used); i++ {
+		if used[i].at < used[i-1].end {
+			return fmt.Errorf("byte %d: %w", used[i].at, ErrOverlap)
+		}
+	}
 	for at := int(binary.BigEndian.Uint16(p.b[p.at+1:])); at != 0; {
 		if at < content || at+minCell > len(p.b) || len(used) > len(p.b) {
 			return fmt.Errorf("free block at byte %d: %w", at, ErrMalformed)
@@ -136,7 +146,7 @@ func (p Page) Account() error {
 		used = append(used, span{at, at + int(binary.BigEndian.Uint16(p.b[at+2:]))})
 		at = int(binary.BigEndian.Uint16(p.b[at:]))
 	}
-	slices.SortFunc(used, func(a, b span) int { return a.at - b.at })
+	slices.SortFunc(used, byPlace)
 	gaps, end := 0, content
 	for _, s := range append(used, span{len(p.b), len(p.b)}) {
 		if s.at < end {
