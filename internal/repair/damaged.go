@@ -1,0 +1,224 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"syscall"
+
+	"example.com/snapd/internal/sqlitefile"
+)
+
+// Damaged is a damaged database to be salvaged: its file, and its write-ahead log where there is one.
+type Damaged struct {
+	Image
+	Log sqlitefile.LogFile // R is nil for none
+}
+
+// damaged reads the pages of a damaged database: the newest copy in the log that a checksum
+// proves, else the file's. Nothing in them is believed. In memory it has two bytes for each page.
+type damaged struct {
+	sqlitefile.File
+	header  sqlitefile.Header
+	intact  bool // the header is there
+	counted uint32
+	newest  map[uint32]int64 // offsets in the log
+	from    Damaged
+	failed  map[uint32]bool // pages that the disk did not give
+	objects []object
+	trees   []*tree
+	owner   []uint16 // of the pages; the first is page 1's
+	top     map[uint32]bool
+}
+
+// errLost is a page that is not there: the file ends before it, or the disk does not give it.
+var errLost = fmt.Errorf("the page is lost: %w", sqlitefile.ErrMalformed)
+
+// openDamaged finds out how the file is laid out. donor, nil for none, says what the header
+// does not.
+func openDamaged(ctx context.Context, from Damaged, donor *source) (*damaged, error) {
+	d := &damaged{from: from, failed: map[uint32]bool{}, newest: map[uint32]int64{}, top: map[uint32]bool{}}
+	first := make([]byte, sqlitefile.MaxPageSize)
+	n, err := readTwice(from.R, first, 0)
+	if err != nil && !errors.Is(err, syscall.EIO) {
+		return nil, fmt.Errorf("read the header: %w", err)
+	}
+	if n >= sqlitefile.HeaderSize {
+		copy(d.header[:], first)
+	}
+	d.intact = d.header.HasMagic() && d.header.PageSize() != 0
+	hint := d.header.PageSize()
+	if !d.intact && donor != nil {
+		hint = donor.PageSize
+	}
+	log, err := d.readLog(ctx, hint)
+	if err != nil {
+		return nil, err
+	}
+	if log != nil && log.Valid {
+		hint = log.PageSize
+	}
+	size, reserved, err := d.guess(ctx, hint)
+	if err != nil {
+		return nil, err
+	}
+	d.layOut(size, reserved, log)
+	if donor != nil && !d.intact {
+		d.adoptHeader(donor.header)
+	}
+	return d, nil
+}
+
+// adoptHeader takes what the header says of the content from the donor.
+func (d *damaged) adoptHeader(h sqlitefile.Header) {
+	h.ClearFreelist()
+	d.header = h
+}
+
+func (d *damaged) layOut(size, reserved int, log *sqlitefile.Log) {
+	pages := uint32(min((d.from.Size+int64(size)-1)/int64(size), maxPages))
+	if log != nil && log.PageSize == size {
+		d.takeLog(log)
+		for n := range d.newest {
+			pages = max(pages, min(n, maxPages))
+		}
+		d.counted = log.Pages
+	}
+	d.File = sqlitefile.File{R: d, PageSize: size, Usable: size - reserved, Pages: pages}
+	d.owner = make([]uint16, pages)
+	b := make([]byte, size)
+	if _, found := d.newest[1]; found && d.Page(1, b) == nil {
+		copy(d.header[:], b)
+		d.intact = d.header.HasMagic()
+	}
+	if count, valid := d.header.PageCount(); d.counted == 0 && d.intact && valid {
+		d.counted = count
+	}
+	if d.counted == 0 {
+		d.counted = pages
+	}
+}
+
+func (d *damaged) readLog(ctx context.Context, hint int) (*sqlitefile.Log, error) {
+	if d.from.Log.R == nil || d.from.Log.Size < sqlitefile.WALHeaderSize {
+		return nil, nil
+	}
+	log, err := sqlitefile.ReadLog(ctx, d.from.Log, hint)
+	if err != nil {
+		return nil, fmt.Errorf("read the write-ahead log: %w", err)
+	}
+	return log, nil
+}
+
+// takeLog notes where the newest proven copies of pages are.
+func (d *damaged) takeLog(log *sqlitefile.Log) {
+	for i, n := range log.Committed {
+		d.newest[n] = log.PageAt(int64(i) + 1)
+	}
+	if !log.Valid {
+		for n, at := range log.Salvaged.Newest {
+			d.newest[n] = at
+		}
+	}
+}
+
+// ReadAt reads from one page. What of the last page the file does not have is zero.
+func (d *damaged) ReadAt(p []byte, off int64) (int, error) {
+	n, within := uint32(off/int64(d.PageSize))+1, off%int64(d.PageSize)
+	if d.failed[n] {
+		return 0, errLost
+	}
+	r := d.from.R
+	if at, found := d.newest[n]; found {
+		r, off = d.from.Log.R, at+within
+	}
+	had, err := readTwice(r, p, off)
+	switch {
+	case errors.Is(err, syscall.EIO):
+		d.failed[n] = true
+		return 0, errLost
+	case err != nil:
+		return 0, err
+	case had == 0:
+		return 0, errLost
+	}
+	clear(p[had:])
+	return len(p), nil
+}
+
+// readTwice fills b as far as the file goes, and tries again where a read fails: a bad sector fails
+// each time.
+func readTwice(r io.ReaderAt, b []byte, off int64) (n int, err error) {
+	for range 2 {
+		if n, err = r.ReadAt(b, off); err == nil || errors.Is(err, io.EOF) {
+			return n, nil
+		}
+	}
+	return n, err
+}
+
+const (
+	// sampled bounds the pages that are looked at for each page size.
+	sampled = 256
+	// believed is how many times better than the header's another page size has to be.
+	believed = 4
+)
+
+// guess returns the page size and the reserved bytes of a page: as the header has them, unless the
+// pages themselves speak for other ones.
+func (d *damaged) guess(ctx context.Context, hint int) (size, reserved int, err error) {
+	reserved = d.header.Reserved()
+	if !d.intact || d.header.Usable() < sqlitefile.MinUsable {
+		reserved = 0
+	}
+	best := 0.0
+	if size = hint; size != 0 {
+		if best, err = d.sound(ctx, size, reserved); err != nil {
+			return 0, 0, err
+		}
+		best *= believed
+	}
+	for try := sqlitefile.MinPageSize; try <= sqlitefile.MaxPageSize; try *= 2 {
+		for _, left := range []int{reserved, 0} {
+			if try-left < sqlitefile.MinUsable {
+				continue
+			}
+			share, err := d.sound(ctx, try, left)
+			if err != nil {
+				return 0, 0, err
+			}
+			if share > best {
+				best, size, reserved = share, try, left
+			}
+		}
+	}
+	if size == 0 {
+		return 0, 0, bad("no page size fits what is in the file")
+	}
+	return size, reserved, nil
+}
+
+// sound returns which share of the pages accounts for all of its bytes with that page size.
+func (d *damaged) sound(ctx context.Context, size, reserved int) (float64, error) {
+	pages := d.from.Size / int64(size)
+	step := max(1, pages/sampled)
+	b := make([]byte, size)
+	good, all := 0, 0
+	for n := int64(0); n < pages; n += step {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		had, err := readTwice(d.from.R, b, n*int64(size))
+		if err != nil && !errors.Is(err, syscall.EIO) {
+			return 0, err
+		}
+		all++
+		page, malformed := sqlitefile.ParsePage(b, uint32(min(n+1, math.MaxUint32)), size-reserved)
+		if had == size && malformed == nil && page.Account() == nil {
+			good++
+		}
+	}
+	return float64(good) / float64(max(1, all)), nil
+}
