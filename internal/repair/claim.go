@@ -75,9 +75,6 @@ func (c *claims) run() error {
 			break
 		}
 		for _, t := range c.trees[1:] { // the schema's is claimed
-			if t.root == 0 {
-				continue
-			}
 			if err := c.page(claim{t, t.root, math.MinInt64, math.MaxInt64, 0}); err != nil {
 				return err
 			}

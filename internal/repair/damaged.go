@@ -81,8 +81,12 @@ func (d *damaged) layOut(size, reserved int, log *sqlitefile.Log) {
 	pages := uint32(min((d.from.Size+int64(size)-1)/int64(size), maxPages))
 	if log != nil && log.PageSize == size {
 		d.takeLog(log)
+		// Each page after those of the file is in the log.
+		most := uint32(min(int64(pages)+int64(len(d.newest)), maxPages))
 		for n := range d.newest {
-			pages = max(pages, min(n, maxPages))
+			if n <= most {
+				pages = max(pages, n)
+			}
 		}
 		d.counted = log.Pages
 	}

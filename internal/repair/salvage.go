@@ -397,7 +397,7 @@ func (w *salvager) fromDonor(o object) (object, bool) {
 
 // virtual puts virtual tables into the schema, as they were: their modules may be unknown here.
 func (w *salvager) virtual() error {
-	all := slices.DeleteFunc(slices.Clone(w.objects), func(o object) bool { return o.kind != "table" || o.root != 0 })
+	all := slices.DeleteFunc(slices.Clone(w.objects), func(o object) bool { return !o.virtual() })
 	if len(all) == 0 {
 		return nil
 	}
@@ -410,10 +410,6 @@ func (w *salvager) virtual() error {
 	}
 	defer st.Close()
 	for _, o := range all {
-		if !strings.HasPrefix(strings.ToUpper(strings.TrimSpace(o.sql)), "CREATE VIRTUAL") {
-			w.skip(o, errors.New("its definition is damaged"))
-			continue
-		}
 		for i, text := range []string{o.name, o.table, o.sql} {
 			if err := st.BindText(i+1, text); err != nil {
 				return err

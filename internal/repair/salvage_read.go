@@ -114,7 +114,7 @@ func (d *damaged) plant(ctx context.Context, donor *source, dir string) (err err
 	defer func() { err = errors.Join(err, s.Close()) }()
 	byName := map[string]*tree{}
 	for i, o := range d.objects {
-		if o.kind != "table" || o.root == 0 || len(d.trees) == maxTrees {
+		if o.kind != "table" || o.virtual() || len(d.trees) == maxTrees {
 			continue
 		}
 		sh, err := s.table(o)
@@ -149,6 +149,12 @@ func (d *damaged) plant(ctx context.Context, donor *source, dir string) (err err
 		d.trees = append(d.trees, &tree{object: o, id: uint16(len(d.trees) + 1), shape: sh, table: t})
 	}
 	return nil
+}
+
+// virtual reports whether the object is a virtual table, which has no tree.
+func (o object) virtual() bool {
+	const create = "CREATE VIRTUAL"
+	return o.kind == "table" && o.root == 0 && len(o.sql) >= len(create) && strings.EqualFold(o.sql[:len(create)], create)
 }
 
 // kind reports whether the tree with that root has rowids.
