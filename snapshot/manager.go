@@ -50,6 +50,9 @@ type (
 	RepairResult = repair.Result
 	RepairImage  = repair.Image
 	RepairLoss   = repair.Loss
+
+	Salvaged      = repair.Salvaged
+	SalvagedTable = repair.SalvagedTable
 )
 
 // The values of those types.

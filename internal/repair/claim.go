@@ -234,7 +234,7 @@ func (c *claims) left() error {
 func (c *claims) unclaimed(visit func(uint32, sqlitefile.Page) error) error {
 	b := make([]byte, c.PageSize)
 	for n := uint32(1); n <= c.Pages; n++ {
-		if c.owner[n-1] != 0 || n == sqlitefile.LockPage(c.PageSize) || c.header.LargestRoot() != 0 && sqlitefile.IsPointerMap(n, c.PageSize, c.Usable) {
+		if c.owner[n-1] != 0 || n == sqlitefile.LockPage(c.PageSize) {
 			continue
 		}
 		if err := c.ctx.Err(); err != nil {
@@ -246,6 +246,9 @@ func (c *claims) unclaimed(visit func(uint32, sqlitefile.Page) error) error {
 		}
 		if err != nil || page.Cells() == 0 && page.Type().Leaf() {
 			continue
+		}
+		if sqlitefile.IsPointerMap(n, c.PageSize, c.Usable) && page.Account() != nil {
+			continue // it begins as a b-tree page does
 		}
 		if _, err := page.Cell(0); err != nil && page.Cells() > 0 {
 			continue // not even its first cell is one: not a b-tree page

@@ -48,6 +48,9 @@ func openDamaged(ctx context.Context, from Damaged, donor *source) (*damaged, er
 	if n >= sqlitefile.HeaderSize {
 		copy(d.header[:], first)
 	}
+	if _, ours := d.header.Fractions(); !ours && !d.header.HasMagic() {
+		d.header = sqlitefile.Header{} // the bytes are something else
+	}
 	d.intact = d.header.HasMagic() && d.header.PageSize() != 0
 	hint := d.header.PageSize()
 	if !d.intact && donor != nil {

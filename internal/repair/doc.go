@@ -13,6 +13,14 @@
 // itself, or of another page. Where rows are lost in any other way it gives up with
 // [ErrNotRepairable].
 //
+// [Salvage] takes out of a damaged database what can be read, whatever is lost, into a new one:
+// every b-tree page is given to the table that it can only belong to.
+//
+//	the pages, from the file and the log                                     damaged.go
+//	the schema, and what records look like by it                             salvage_read.go, shape.go
+//	which tree each page is of                                               claim.go
+//	rows into a new database; those without a place into lost_and_found      salvage.go, salvage_insert.go, salvage_lost.go
+//
 // Package integrity judges, before and after; this package is the one that writes, and
 // only to the copy. To put the copy in the database's place is its caller's business.
 //

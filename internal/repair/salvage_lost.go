@@ -82,7 +82,9 @@ func (l *lostRows) add(r lostRow) error {
 	return nil
 }
 
-func text(s string) sqlitefile.Value { return sqlitefile.Value{Kind: sqlitefile.Text, Bytes: []byte(s)} }
+func text(s string) sqlitefile.Value {
+	return sqlitefile.Value{Kind: sqlitefile.Text, Bytes: []byte(s)}
+}
 
 // inPlace returns the values of a record by the columns of the table.
 func (s *shape) inPlace(r lostRow) []sqlitefile.Value {

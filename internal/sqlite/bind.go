@@ -25,7 +25,9 @@ func (s *Stmt) BindValue(i int, v sqlitefile.Value, e sqlitefile.Encoding) error
 }
 
 // BindText binds parameter i, counted from 1, to a copy of text.
-func (s *Stmt) BindText(i int, text string) error { return s.bindText(i, []byte(text), sqlitefile.UTF8) }
+func (s *Stmt) BindText(i int, text string) error {
+	return s.bindText(i, []byte(text), sqlitefile.UTF8)
+}
 
 func (s *Stmt) bindText(i int, b []byte, e sqlitefile.Encoding) error {
 	m := libc.Xmalloc(s.c.tls, libc.Tsize_t(max(len(b), 1)))

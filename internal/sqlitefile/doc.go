@@ -11,6 +11,7 @@
 //	varint      variable-length integers
 //	build       a new database, b-tree by b-tree
 //	record      rows and index entries as columns
+//	partial     a column of a record that is cut off
 //	file        pages, overflow chains and rows out of a whole file
 //	wal         header, frames and checksums of the write-ahead log
 //	log         what a log's checksums prove

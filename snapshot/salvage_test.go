@@ -1,0 +1,42 @@
+package snapshot_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"example.com/snapd/snapshot"
+)
+
+// The door of a library user: no Manager, the newest verified backup gives the schema.
+func TestSalvageTakesTheSchemaFromTheNewestBackup(t *testing.T) {
+	b := fieldBench(t, readFile(t, "../testdata/field/old.db"))
+	b.auto()
+	want := ordinaryRows(t, b.m.Database())
+	damaged := readFile(t, "../testdata/field/old.db")
+	clear(damaged[:int(damaged[16])<<8|int(damaged[17])])
+	writeFile(t, b.m.Database(), damaged)
+	to := filepath.Join(t.TempDir(), "to.db")
+	done, err := snapshot.Salvage(t.Context(), b.m.Database(), to, snapshot.SalvageOptions{Dir: b.m.Dir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ordinaryRows(t, to); want == 0 || got != want || !done.SchemaDamaged {
+		t.Errorf("%d rows, want %d: %+v", got, want, done)
+	}
+	if string(readFile(t, b.m.Database())) != string(damaged) {
+		t.Error("the damaged database has changed")
+	}
+	_, err = snapshot.Salvage(t.Context(), b.m.Database(), to, snapshot.SalvageOptions{Dir: b.m.Dir()})
+	if !errors.Is(err, snapshot.ErrRefused) {
+		t.Errorf("over an existing file: %v", err)
+	}
+	_, err = snapshot.Salvage(t.Context(), filepath.Join(t.TempDir(), "none.db"), to+"2", snapshot.SalvageOptions{})
+	if !errors.Is(err, snapshot.ErrMissing) {
+		t.Errorf("of a missing database: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(to)); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
