@@ -280,6 +280,7 @@ func (c *claims) stray(n uint32, rowids bool) error {
 	if len(p.may) == 0 {
 		return nil
 	}
+	p.usual = slices.Clone(p.may)
 	err := c.leaves(c.ctx, strayPage, n, func(_ uint32, page sqlitefile.Page) error {
 		p.look(page)
 		return nil
@@ -312,6 +313,7 @@ type profile struct {
 	lo, hi int64
 	rows   int
 	may    []*tree // that can have stored all of them
+	usual  []*tree // and whose columns usually have such values
 }
 
 func (p *profile) look(page sqlitefile.Page) {
@@ -326,11 +328,12 @@ func (p *profile) look(page sqlitefile.Page) {
 		}
 		p.lo, p.hi, p.rows = min(p.lo, cell.RowID), max(p.hi, cell.RowID), p.rows+1
 		p.may = slices.DeleteFunc(p.may, func(t *tree) bool { return !t.shape.fits(r) })
+		p.usual = slices.DeleteFunc(p.usual, func(t *tree) bool { return !t.shape.fits(r) || !t.shape.usual(r) })
 	}
 }
 
-// only returns the table that lacks such rows, if there is only one, or only one whose records
-// have as many columns.
+// only returns the table that lacks such rows, if there is only one. Among indexes the values decide: no
+// table gets a row by that.
 func (p *profile) only() *tree {
 	if p.rows == 0 {
 		return nil
@@ -340,8 +343,12 @@ func (p *profile) only() *tree {
 			return (p.lo > h.lo || h.lo == math.MinInt64) && p.hi <= h.hi
 		})
 	})
-	if len(may) == 1 {
+	isTable := func(t *tree) bool { return t.kind == "table" }
+	switch {
+	case len(may) == 1:
 		return may[0]
+	case len(p.usual) == 1 && !slices.ContainsFunc(p.may, isTable):
+		return p.usual[0]
 	}
 	return nil
 }

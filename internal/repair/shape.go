@@ -78,6 +78,17 @@ func (s *shape) fits(r sqlitefile.Record) bool {
 	return true
 }
 
+// usual reports whether columns that are declared for numbers have numbers.
+func (s *shape) usual(r sqlitefile.Record) bool {
+	for i, c := range s.stored[:min(r.Columns(), len(s.stored))] {
+		v, err := r.Value(i)
+		if err == nil && c >= 0 && s.columns[c].affinity == numberAffinity && (v.Kind == sqlitefile.Text || v.Kind == sqlitefile.Blob) {
+			return false
+		}
+	}
+	return true
+}
+
 // isInteger reports whether a text in UTF-8 is one that SQLite would have stored as an integer.
 func isInteger(b []byte) bool {
 	if len(b) == 0 || len(b) > 18 {
