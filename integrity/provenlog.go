@@ -71,6 +71,9 @@ func ProveLog(ctx context.Context, main io.ReaderAt, size int64, log io.ReaderAt
 	if err := p.read(ctx); err != nil {
 		return LogState{}, err
 	}
+	if !p.log.Valid && p.log.Lost() == 0 && logSize > sqlitefile.WALHeaderSize && !has(CodeWALIgnored) {
+		return LogState{}, unprovable("its header is damaged, and the check of the database did not come as far as to look for what it held")
+	}
 	return p.newest(ctx)
 }
 
