@@ -37,8 +37,8 @@ type SalvageResult struct {
 }
 
 // Salvage writes every row that can still be read of the damaged database at path into a new
-// database at to. The damaged one is only read, together with its write-ahead log as far as
-// checksums prove that, and not by SQLite: one page that is lost costs the rows on it. Rows that
+// database at to. The damaged one is only read, together with its write-ahead log and its rollback journal
+// as far as checksums prove them, and not by SQLite: one page that is lost costs the rows on it. Rows that
 // have no place in a table are kept in the table lost_and_found. It needs no Manager.
 //
 // Errors: [ErrMissing], [ErrRefused] (to exists, or is a part of the database), [ErrBusy] (path was
@@ -84,6 +84,14 @@ func (c *Config) salvage(ctx context.Context, target string, o repair.SalvageOpt
 		}
 		defer log.Close() // it was only read
 		from.Log = sqlitefile.LogFile{R: log, Size: before.WAL.Size, NextData: func(off int64) int64 { return livedb.NextData(log, off) }}
+	}
+	if before.Journal.Size > 0 {
+		journal, err := livedb.OpenSidecar(sqlitefile.Journal(c.Database))
+		if err != nil {
+			return Salvaged{}, fmt.Errorf("salvage: %w", err)
+		}
+		defer journal.Close() // it was only read
+		from.Journal = RepairImage{R: journal, Size: before.Journal.Size}
 	}
 	if err := durable.Preflight(filepath.Dir(target), before.Main.Size+before.WAL.Size); err != nil {
 		return Salvaged{}, fmt.Errorf("salvage: %w", err)

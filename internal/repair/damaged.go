@@ -11,20 +11,23 @@ import (
 	"example.com/snapd/internal/sqlitefile"
 )
 
-// Damaged is a damaged database to be salvaged: its file, and its write-ahead log where there is one.
+// Damaged is a damaged database to be salvaged: its file, and its write-ahead log and rollback journal
+// where there are any.
 type Damaged struct {
 	Image
-	Log sqlitefile.LogFile // R is nil for none
+	Log     sqlitefile.LogFile // R is nil for none
+	Journal Image              // R is nil for none
 }
 
 // damaged reads the pages of a damaged database: the newest copy in the log that a checksum
-// proves, else the file's. Nothing in them is believed. In memory it has two bytes for each page.
+// proves, else the copy from before a transaction that was cut off, else the file's. Nothing in them is believed. In memory it has two bytes for each page.
 type damaged struct {
 	sqlitefile.File
 	header  sqlitefile.Header
 	intact  bool // the header is there
 	counted uint32
 	newest  map[uint32]int64 // offsets in the log
+	back    *sqlitefile.Rollback
 	from    Damaged
 	failed  map[uint32]bool // pages that the disk did not give
 	objects []object
@@ -63,6 +66,11 @@ func openDamaged(ctx context.Context, from Damaged, donor *source) (*damaged, er
 	if log != nil && log.Valid {
 		hint = log.PageSize
 	}
+	if from.Journal.R != nil {
+		if d.back, err = sqlitefile.ReadJournal(ctx, from.Journal.R, from.Journal.Size, hint); err != nil {
+			return nil, fmt.Errorf("read the rollback journal: %w", err)
+		}
+	}
 	size, reserved, err := d.guess(ctx, hint)
 	if err != nil {
 		return nil, err
@@ -93,10 +101,17 @@ func (d *damaged) layOut(size, reserved int, log *sqlitefile.Log) {
 		}
 		d.counted = log.Pages
 	}
+	if d.back != nil && d.back.PageSize != size {
+		d.back = nil
+	}
+	if d.back != nil && d.counted == 0 {
+		pages = max(pages, min(d.back.Pages, pages+uint32(len(d.back.Before))))
+		d.counted = d.back.Pages
+	}
 	d.File = sqlitefile.File{R: d, PageSize: size, Usable: size - reserved, Pages: pages}
 	d.owner = make([]uint16, pages)
 	b := make([]byte, size)
-	if _, found := d.newest[1]; found && d.Page(1, b) == nil {
+	if d.copied(1) && d.Page(1, b) == nil {
 		copy(d.header[:], b)
 		d.intact = d.header.HasMagic()
 	}
@@ -131,6 +146,15 @@ func (d *damaged) takeLog(log *sqlitefile.Log) {
 	}
 }
 
+// copied reports whether the log or the journal has the page.
+func (d *damaged) copied(n uint32) bool {
+	_, found := d.newest[n]
+	if !found && d.back != nil {
+		_, found = d.back.Before[n]
+	}
+	return found
+}
+
 // ReadAt reads from one page. What of the last page the file does not have is zero.
 func (d *damaged) ReadAt(p []byte, off int64) (int, error) {
 	n, within := uint32(off/int64(d.PageSize))+1, off%int64(d.PageSize)
@@ -140,6 +164,8 @@ func (d *damaged) ReadAt(p []byte, off int64) (int, error) {
 	r := d.from.R
 	if at, found := d.newest[n]; found {
 		r, off = d.from.Log.R, at+within
+	} else if d.copied(n) {
+		r, off = d.from.Journal.R, d.back.Before[n]+within
 	}
 	had, err := readTwice(r, p, off)
 	switch {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -160,168 +159,6 @@ func read(t testing.TB, path string) []byte {
 	return b
 }
 
-// Each page is zeroed in turn. Every row that was not on it is still in its table, exactly; rows of which a
-// part was on it are there cut short, or not.
-func TestSalvageEachPageZeroed(t *testing.T) {
-	t.Parallel()
-	for _, pragma := range []string{"", "PRAGMA auto_vacuum=1;", "PRAGMA encoding='UTF-16le';"} {
-		path := makeDB(t, "x.db", fmt.Sprintf(varied, pragma))
-		sound := read(t, path)
-		donor := imageFrom(sound)
-		all := contents(t, path)
-		on, ends := rowsByPage(t, sound)
-		pages := len(sound) / 512
-		if pages < 100 {
-			t.Fatalf("%d pages", pages)
-		}
-		step := 1
-		if pragma != "" {
-			step = 3
-		}
-		for n := 1; n <= pages; n += step {
-			b := slices.Clone(sound)
-			clear(b[(n-1)*512 : n*512])
-			said, to := salvaged(t, Damaged{Image: imageFrom(b)}, &donor)
-			got := contents(t, to)
-			missing := 0
-			for _, row := range all {
-				if _, found := slices.BinarySearch(got, row); !found {
-					missing++
-				}
-			}
-			if missing > on[uint32(n)] {
-				t.Errorf("%s page %d zeroed: %d rows are gone, %d were on it: %+v", pragma, n, missing, on[uint32(n)], said)
-			}
-			// The last page of a chain may as well hold zeros.
-			if missing > 0 && said.Complete && !ends[uint32(n)] {
-				t.Errorf("%s page %d zeroed: complete, and %d rows are gone", pragma, n, missing)
-			}
-		}
-	}
-}
-
-// rowsByPage counts the rows of which something is on each page of a sound database, and has the
-// pages with which a chain of overflow pages ends.
-func rowsByPage(t testing.TB, sound []byte) (on map[uint32]int, ends map[uint32]bool) {
-	t.Helper()
-	d, err := readDamaged(t.Context(), Damaged{Image: imageFrom(sound)}, nil, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	on, ends = map[uint32]int{}, map[uint32]bool{}
-	for _, tr := range d.trees[1:] {
-		if tr.kind != "table" || !slices.Contains(variedTables, tr.name) {
-			continue
-		}
-		err := d.pagesOf(t.Context(), tr, func(n uint32, page sqlitefile.Page) error {
-			for i := range page.Cells() {
-				cell, err := page.Cell(i)
-				if err != nil {
-					return err
-				}
-				on[n]++
-				for o, err := range d.Overflow(cell.Overflow, 1000) {
-					if err != nil {
-						return err
-					}
-					on[o.N]++
-					ends[o.N] = o.Next == 0
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return on, ends
-}
-
-// Pages are damaged in other ways, and there is no backup. What was not on the page is in its table, or lost
-// and found; rows that never were come from a page that is a copy of another one, and never from more.
-func TestSalvageEachPageDamaged(t *testing.T) {
-	t.Parallel()
-	path := makeDB(t, "x.db", fmt.Sprintf(varied, ""))
-	sound := read(t, path)
-	all := contents(t, path)
-	on, _ := rowsByPage(t, sound)
-	const size = 512
-	pages := len(sound) / size
-	r := rand.New(rand.NewPCG(1, 2))
-	for n := 2; n <= pages; n++ {
-		kind := []string{"zero", "random", "copy", "flip", "torn"}[n%5]
-		b := slices.Clone(sound)
-		page, other := b[(n-1)*size:n*size], sound[r.IntN(pages)*size:]
-		switch kind {
-		case "zero":
-			clear(page)
-		case "random":
-			for i := range page {
-				page[i] = byte(r.Uint32())
-			}
-		case "copy":
-			copy(page, other)
-		case "flip":
-			page[r.IntN(size)] ^= 1 << r.IntN(8)
-		case "torn":
-			copy(page[:size/2], other)
-		}
-		said, to := salvaged(t, Damaged{Image: imageFrom(b)}, nil)
-		if said.SchemaDamaged {
-			continue // its tables are not there to be read
-		}
-		got := contents(t, to)
-		missing, never := 0, 0
-		for _, row := range all {
-			if _, found := slices.BinarySearch(got, row); !found {
-				missing++
-			}
-		}
-		for _, row := range got {
-			if _, found := slices.BinarySearch(all, row); !found {
-				never++
-			}
-		}
-		if missing > on[uint32(n)]+int(said.LostAndFound) {
-			t.Errorf("page %d, %s: %d rows are gone, %d were on it: %+v", n, kind, missing, on[uint32(n)], said)
-		}
-		if never > on[uint32(n)] && kind != "copy" && kind != "torn" {
-			t.Errorf("page %d, %s: %d rows never were, %d were on it: %+v", n, kind, never, on[uint32(n)], said)
-		}
-	}
-}
-
-// Pages of two indexes are gone, and so is the way to others of them. Lost and found is what only they know of
-// rows that are gone, once for each row, and nothing of rows that are there.
-func TestSalvageIndexesThatLostPages(t *testing.T) {
-	path := makeDB(t, "x.db", `PRAGMA page_size=512; CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, b INT); CREATE INDEX ta ON t(a); CREATE INDEX tb ON t(b);
-		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000) INSERT INTO t SELECT i, 'name of '||i, i*7 FROM n`)
-	b := read(t, path)
-	for _, name := range []string{"ta", "tb"} {
-		root := int(asInt(t, path, "SELECT rootpage FROM sqlite_schema WHERE name='"+name+"'"))
-		clear(b[(root-1)*512 : root*512])
-	}
-	leaf := int(asInt(t, path, "SELECT max(pageno) FROM dbstat WHERE name='t' AND pagetype='leaf'"))
-	clear(b[(leaf-1)*512 : leaf*512])
-	said, to := salvaged(t, Damaged{Image: imageFrom(b)}, nil)
-	gone := 3000 - said.Tables[0].Rows
-	if gone == 0 || gone > 50 || said.LostAndFound > gone || said.LostAndFound < gone-10 {
-		t.Errorf("%+v", said)
-	}
-	wantInt(t, to, "SELECT count(*) FROM lost_and_found WHERE table_name IS NULL", 0)
-}
-
-func asInt(t testing.TB, path, query string) int64 {
-	t.Helper()
-	c := connect(t, path)
-	defer c.Close()
-	n, err := c.Int(t.Context(), query)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // A value whose overflow pages are gone is kept as far as it goes.
 func TestSalvageCutsShort(t *testing.T) {
 	path := makeDB(t, "x.db", "PRAGMA page_size=512; CREATE TABLE t(a TEXT, b BLOB, c TEXT); INSERT INTO t VALUES('first', randomblob(5000), 'last'),('second', x'01', 'whole')")
@@ -364,6 +201,28 @@ func TestSalvageReadsTheLog(t *testing.T) {
 			want = 1
 		}
 		wantInt(t, to, "SELECT count(*) FROM t", want)
+	}
+}
+
+// A transaction that was cut off is not in what is salvaged: its journal has the pages from before.
+func TestSalvageRollsBack(t *testing.T) {
+	path := makeDB(t, "x.db", "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<5000) INSERT INTO t SELECT i, 'committed' FROM n")
+	c := connect(t, path)
+	if err := c.Exec(t.Context(), "PRAGMA cache_size=5; BEGIN; UPDATE t SET b='not committed'; INSERT INTO t SELECT a+5000, b FROM t"); err != nil {
+		t.Fatal(err)
+	}
+	main, journal := read(t, path), read(t, path+"-journal")
+	if !bytes.Contains(main, []byte("not committed")) {
+		t.Fatal("nothing of the transaction is in the file: this test shows nothing")
+	}
+	said, to := salvaged(t, Damaged{Image: imageFrom(main), Journal: imageFrom(journal)}, nil)
+	wantInt(t, to, "SELECT count(*) FROM t WHERE b='committed'", 5000)
+	if ordinary(said) != 5000 || said.LostAndFound != 0 {
+		t.Errorf("%+v", said)
+	}
+	journal[len(journal)/2] ^= 1 // records beyond one that is not right do not count
+	if said, _ := salvaged(t, Damaged{Image: imageFrom(main), Journal: imageFrom(journal)}, nil); ordinary(said)+said.LostAndFound < 5000 {
+		t.Errorf("%+v", said)
 	}
 }
 
@@ -465,13 +324,13 @@ func TestSalvageFullText(t *testing.T) {
 
 // For any bytes an attempt ends with a database that SQLite opens, or with a reason.
 func FuzzSalvage(f *testing.F) {
-	seedSidecars(f, func(files [3][]byte) { f.Add(files[0], files[1]) })
+	seedSidecars(f, func(files [3][]byte) { f.Add(files[0], files[1], files[2]) })
 	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, db, wal []byte) {
-		if len(db) > maxFuzzed || len(wal) > maxFuzzed {
+	f.Fuzz(func(t *testing.T, db, wal, journal []byte) {
+		if len(db) > maxFuzzed || len(wal) > maxFuzzed || len(journal) > maxFuzzed {
 			return
 		}
-		from := Damaged{Image: imageFrom(db), Log: sqlitefile.LogFile{R: bytes.NewReader(wal), Size: int64(len(wal))}}
+		from := Damaged{Image: imageFrom(db), Log: sqlitefile.LogFile{R: bytes.NewReader(wal), Size: int64(len(wal))}, Journal: imageFrom(journal)}
 		to := filepath.Join(dir, "to.db")
 		put(t, to, nil)
 		if _, err := Salvage(t.Context(), from, to, SalvageOptions{Dir: dir}); err != nil {

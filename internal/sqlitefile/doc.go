@@ -19,6 +19,7 @@
 //	copied      what of a damaged log a checkpoint has brought into the database file
 //	shm         the header of the log's index
 //	journal     the header of the rollback journal
+//	rollback    the pages that a rollback journal puts back
 //
 // Page numbers count from 1; 0 is no page. Sections (§) are those of
 // https://www.sqlite.org/fileformat2.html.
