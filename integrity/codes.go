@@ -24,6 +24,7 @@ const (
 	CodeTrailingPages   Code = "trailing_pages"   // whole pages past the header's count: SQLite ignores them
 	CodeHeaderReserved  Code = "header_reserved"  // bytes that SQLite keeps for the future are in use
 	CodeWALTornTail     Code = "wal_torn_tail"    // the log ends in frames of a transaction that was never committed
+	CodeWALUnproven     Code = "wal_unproven"     // what the log's users see in it would not outlive them
 	CodeWALStaleTail    Code = "wal_stale_tail"   // the log ends in frames that a failed writer left; their commit was never acknowledged
 	CodeWALIgnored      Code = "wal_ignored"      // the log's header is not valid, and nothing in it is missing from the database
 	CodeWALStray        Code = "wal_stray"        // a log of a database that does not use one
@@ -110,6 +111,7 @@ var kinds = map[Code]kind{
 	CodeTrailingPages:   {severity: SeverityInfo},
 	CodeHeaderReserved:  {severity: SeverityInfo},
 	CodeWALTornTail:     {severity: SeverityInfo},
+	CodeWALUnproven:     {severity: SeverityInfo},
 	CodeWALStaleTail:    {severity: SeverityInfo},
 	CodeWALIgnored:      {severity: SeverityInfo},
 	CodeWALStray:        {severity: SeverityInfo},

@@ -84,6 +84,9 @@ func (f *files) judge(ctx context.Context, t *results) error {
 		if log, err = readLog(ctx, f.log(), main.PageSize()); err != nil {
 			return err
 		}
+		if log, err = f.asSeen(ctx, log, t); err != nil {
+			return err
+		}
 	}
 	image := main
 	if log.Page1 != 0 {
@@ -108,6 +111,22 @@ func (f *files) judge(ctx context.Context, t *results) error {
 		return err
 	}
 	return f.judgeSchemaSize(t, &image, log, pages)
+}
+
+// asSeen is the log as its users see it, where their index proves more of it than its own
+// frames do.
+func (f *files) asSeen(ctx context.Context, log *sqlitefile.Log, t *results) (*sqlitefile.Log, error) {
+	x := f.index
+	if x == nil || !x.inUse || x.Salts != log.Header.Salts() || x.PageSize != log.PageSize {
+		return log, nil
+	}
+	seen, ok, err := log.Believe(ctx, f.log(), x.LastFrame, x.Sum)
+	if err != nil || !ok {
+		return log, shrunk(err)
+	}
+	t.add(CodeWALUnproven, "frame %d of the log has the salts of another generation: a crash would lose %d of the transactions that those who use the database see; a checkpoint cures it",
+		seen.Unproven, seen.Commits-log.Commits)
+	return seen, nil
 }
 
 // judgeSize applies the size rule and returns the image's size in pages, 0 when unknown.

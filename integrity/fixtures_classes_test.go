@@ -19,6 +19,7 @@ import (
 // notInFixtures are codes that no small file alone can make a check give, with the
 // test that makes them, or the reason why there is none.
 var notInFixtures = map[Code]string{
+	CodeWALUnproven:    "TestUnprovenFrame: needs users of the log",
 	CodeWALStaleTail:   "TestStaleTail: needs the log's index of a running machine",
 	CodeWALBehind:      "internal/repair TestRepairLogAfterCheckpoint: needs a checkpoint that was cut off",
 	CodeIndexImprecise: "TestIndexOfAnotherVersionIsSound: needs an older SQLite",

@@ -12,6 +12,7 @@ import (
 
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlitefile"
+	"example.com/snapd/internal/testdb"
 )
 
 // outlived leaves a log whose tail was never acknowledged: another process dies
@@ -105,6 +106,41 @@ func found(t *testing.T, path string, verdict Verdict, code Code) (message strin
 		}
 	}
 	return message
+}
+
+// stray gives a frame of the log the salts of another generation, as SQLite 3.40 leaves them.
+func stray(t *testing.T, path string, frame int64) {
+	t.Helper()
+	f, err := os.OpenFile(path+"-wal", os.O_WRONLY, 0) // no one has locks on a log
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := sqlitefile.WALHeaderSize + (frame-1)*(sqlitefile.FrameHeaderSize+4096) + 8
+	if _, err := f.WriteAt(make([]byte, 8), at); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	age(t, path+"-wal")
+}
+
+// Lost: a backup of what a crash would lose, refused as damage that all connections
+// read well. Real damage in the log stays damage.
+func TestUnprovenFrame(t *testing.T) {
+	t.Parallel()
+	for _, frame := range []int64{1, 5} {
+		path, stop := logged(t, busyLog)
+		defer stop()
+		stray(t, path, frame)
+		if message := found(t, path, Healthy, CodeWALUnproven); !strings.Contains(message, "lose 10 of") && frame == 1 {
+			t.Error(message)
+		}
+		found(t, left(t, path), Corrupt, CodeWALLost)
+		testdb.FlipByte(t, path+"-wal", sqlitefile.WALHeaderSize+6*(sqlitefile.FrameHeaderSize+4096)+500)
+		age(t, path+"-wal")
+		found(t, path, Corrupt, CodeWALLost)
+	}
 }
 
 // Lost: a healthy database, called corrupt and rolled back to an old backup,

@@ -1,6 +1,7 @@
 package sqlitefile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -53,7 +54,11 @@ type Log struct {
 
 	Salvaged Salvaged // where the header is damaged
 
-	start WALSum // what the first frame's checksum continues
+	// Unproven is the first frame that was taken with wrong salts, 0 for none: see Believe.
+	Unproven int64
+
+	start    WALSum // what the first frame's checksum continues
+	believed int64  // frames up to here are taken with any salts
 }
 
 // Lost returns how many committed transactions SQLite drops with what it does not
@@ -100,6 +105,26 @@ func ReadLog(ctx context.Context, f LogFile, hint int) (*Log, error) {
 	return l, nil
 }
 
+// Believe reads the log again as those see it who use it: by their index up to frame last,
+// whose checksum is sum. Versions of SQLite leave salts of another generation in a frame
+// (3.40: a transaction that begins the log again, spills, and rolls a savepoint back). No
+// one goes by them who has the index, and all others end there. Every other frame up
+// to last has to continue the checksum that is stored in the one before it; ok is false where one does not.
+func (l *Log) Believe(ctx context.Context, f LogFile, last int64, sum [8]byte) (b *Log, ok bool, err error) {
+	if !l.Valid || last <= l.CommitFrame || last > l.Frames {
+		return nil, false, nil
+	}
+	b = &Log{Header: l.Header, Valid: true, PageSize: l.PageSize, Frames: l.Frames, Partial: l.Partial, start: l.start, believed: last}
+	var end [FrameHeaderSize]byte
+	if err := readFull(f.R, end[:], b.PageAt(last)-FrameHeaderSize); err != nil {
+		return nil, false, fmt.Errorf("read log frame: %w", err)
+	}
+	if err := b.walk(ctx, f); err != nil {
+		return nil, false, err
+	}
+	return b, b.CommitFrame >= last && Frame(end[:]).Salts() == l.Header.Salts() && [8]byte(Frame(end[:]).Sum()) == sum, nil
+}
+
 // walk follows the chain of checksums from the header's, and beyond a break in it
 // looks for more frames of the same generation.
 func (l *Log) walk(ctx context.Context, f LogFile) error {
@@ -108,14 +133,20 @@ func (l *Log) walk(ctx context.Context, f LogFile) error {
 	var page1 int64
 	var pending []uint32 // pages of the transaction that is not finished
 	return l.each(ctx, f, 1, func(n int64, frame Frame) error {
-		if frame.Salts() != salts || frame.Page() == 0 {
+		astray := frame.Salts() != salts && n <= l.believed
+		if frame.Salts() != salts && !astray || frame.Page() == 0 {
 			if l.BadFrame == 0 {
 				l.BadFrame = n
 			}
 			return nil
 		}
 		l.Tail, l.LastFrame = true, n
-		if l.BadFrame == 0 && !sum.AddFrame(frame) {
+		switch {
+		case l.BadFrame != 0:
+		case astray:
+			sum.Set(frame.Sum())
+			l.Unproven = cmp.Or(l.Unproven, n)
+		case !sum.AddFrame(frame):
 			l.BadFrame = n
 		}
 		pgno, commit := frame.Page(), frame.Commit()
