@@ -34,6 +34,9 @@ type Recovery struct {
 	Reason      string  `json:"reason"`      // why that action, in one sentence
 	Restored    *string `json:"restored"`    // backup id
 	Quarantined *string `json:"quarantined"` // absolute path of the preserved database
+	// Unrestored counts the rows that can still be read in the preserved database and are not in the
+	// restored backup; nil where that was not found out. Salvage brings them out.
+	Unrestored *int64 `json:"unrestored,omitempty"`
 	// Repair says what a repair did; nil after any other action.
 	Repair *RepairResult `json:"repair,omitempty"`
 	Report Report        `json:"-"`
@@ -299,7 +302,10 @@ func (r *recovery) restore(ctx context.Context, from []Backup) error {
 	for _, e := range from {
 		staged, sum, err := r.stage(ctx, e)
 		if err == nil {
-			return r.putInPlace(ctx, staged, sum, e)
+			if err = r.putInPlace(ctx, staged, sum, e); err == nil {
+				r.countUnrestored(ctx, e)
+			}
+			return err
 		}
 		if !errors.Is(explain(err), ErrCorrupt) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersion) {
 			return err

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
@@ -71,28 +73,11 @@ func (c *Config) salvage(ctx context.Context, target string, o repair.SalvageOpt
 	if err != nil {
 		return Salvaged{}, fmt.Errorf("salvage: %w", err)
 	}
-	main, err := livedb.Open(c.Database)
+	from, done, err := openDamaged(c.Database, before)
 	if err != nil {
 		return Salvaged{}, fmt.Errorf("salvage: %w", err)
 	}
-	defer main.Close() // it was only read
-	from := repair.Damaged{Image: RepairImage{R: main, Size: before.Main.Size}}
-	if before.WAL.Size > 0 {
-		log, err := livedb.OpenSidecar(sqlitefile.WAL(c.Database))
-		if err != nil {
-			return Salvaged{}, fmt.Errorf("salvage: %w", err)
-		}
-		defer log.Close() // it was only read
-		from.Log = sqlitefile.LogFile{R: log, Size: before.WAL.Size, NextData: func(off int64) int64 { return livedb.NextData(log, off) }}
-	}
-	if before.Journal.Size > 0 {
-		journal, err := livedb.OpenSidecar(sqlitefile.Journal(c.Database))
-		if err != nil {
-			return Salvaged{}, fmt.Errorf("salvage: %w", err)
-		}
-		defer journal.Close() // it was only read
-		from.Journal = RepairImage{R: journal, Size: before.Journal.Size}
-	}
+	defer done()
 	if err := durable.Preflight(filepath.Dir(target), before.Main.Size+before.WAL.Size); err != nil {
 		return Salvaged{}, fmt.Errorf("salvage: %w", err)
 	}
@@ -158,3 +143,80 @@ func (c *Config) donor(from string) (*RepairImage, func() error, error) {
 	}
 	return &RepairImage{R: a, Size: a.Info().ImageBytes}, a.Close, nil
 }
+
+// openDamaged opens the files of a damaged database for reading; done closes them.
+func openDamaged(path string, size livedb.Fingerprint) (from repair.Damaged, done func(), err error) {
+	var open []io.Closer
+	done = func() {
+		for _, f := range open {
+			f.Close() // it was only read
+		}
+	}
+	defer func() {
+		if err != nil {
+			done()
+		}
+	}()
+	main, err := livedb.Open(path)
+	if err != nil {
+		return from, done, err
+	}
+	open = append(open, main)
+	from.Image = RepairImage{R: main, Size: size.Main.Size}
+	for suffix, bytes := range map[string]int64{sqlitefile.WALSuffix: size.WAL.Size, sqlitefile.JournalSuffix: size.Journal.Size} {
+		if bytes == 0 {
+			continue
+		}
+		f, err := livedb.OpenSidecar(path + suffix)
+		if err != nil {
+			return from, done, err
+		}
+		open = append(open, f)
+		if suffix == sqlitefile.JournalSuffix {
+			from.Journal = RepairImage{R: f, Size: bytes}
+			continue
+		}
+		from.Log = sqlitefile.LogFile{R: f, Size: bytes, NextData: func(off int64) int64 { return livedb.NextData(f, off) }}
+	}
+	return from, done, nil
+}
+
+// unrestoredTime bounds how long the rows are counted that a recovery did not bring back.
+const unrestoredTime = 5 * time.Second
+
+// countUnrestored counts the rows that can still be read of the damaged files that were kept, and are not in the
+// backup that was restored. What cannot be found out in a short time is not said.
+func (r *recovery) countUnrestored(ctx context.Context, e Backup) {
+	if r.out.Quarantined == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, unrestoredTime)
+	defer cancel()
+	kept := *r.out.Quarantined
+	size, err := livedb.TakeFingerprint(kept)
+	if err != nil || size.Main.Size+e.DatabaseBytes > maxUnrestored {
+		return
+	}
+	from, done, err := openDamaged(kept, size)
+	if err != nil {
+		return
+	}
+	defer done()
+	a, err := r.m.cat.OpenArchive(e)
+	if err != nil {
+		return
+	}
+	defer a.Close() // it was only read
+	n, err := repair.Unrestored(ctx, from, RepairImage{R: a, Size: a.Info().ImageBytes}, r.m.cfg.Dir)
+	if err != nil {
+		return
+	}
+	r.out.Unrestored = &n
+	if n > 0 {
+		r.m.ev.emit(context.WithoutCancel(ctx), Event{Type: EventWarning, Operation: OpRecover, Path: kept,
+			Message: fmt.Sprintf("%d rows can still be read in %s that are not in the restored backup", n, filepath.Base(kept))})
+	}
+}
+
+// maxUnrestored bounds the bytes that are read for that.
+const maxUnrestored = 2 << 30

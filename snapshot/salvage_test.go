@@ -40,3 +40,18 @@ func TestSalvageTakesTheSchemaFromTheNewestBackup(t *testing.T) {
 		t.Errorf("left behind: %v %v", left, err)
 	}
 }
+
+// After a restore it is said how many rows the kept file still has that the backup lacks.
+func TestRecoverCountsWhatItDidNotBringBack(t *testing.T) {
+	b := fieldBench(t, readFile(t, "../testdata/field/old.db"))
+	b.auto()
+	before := ordinaryRows(t, b.m.Database())
+	writeFile(t, b.m.Database(), readFile(t, "../testdata/field/one_leaf_zero.db"))
+	rec, err := b.m.Recover(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec.Action != snapshot.ActionRestored || rec.Unrestored == nil || *rec.Unrestored < 439-before || *rec.Unrestored > 439 {
+		t.Errorf("%+v, %v", rec, rec.Unrestored)
+	}
+}

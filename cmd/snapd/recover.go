@@ -95,6 +95,10 @@ func printRecovery(w io.Writer, m *snapshot.Manager, rec snapshot.Recovery) {
 		}
 		fmt.Fprintf(w, "%s was kept as %s\n", what, *rec.Quarantined)
 	}
+	if rec.Unrestored != nil && *rec.Unrestored > 0 {
+		fmt.Fprintf(w, "%s can still be read there and are not in the database; snapd salvage %s --to FILE brings them out\n",
+			count(int(*rec.Unrestored), "row", "rows"), shellQuote(*rec.Quarantined))
+	}
 	if !rec.LosesSince.IsZero() {
 		fmt.Fprintf(w, "changes since %s (%s) are not in it\n", when(rec.LosesSince), ago(rec.LosesSince))
 	}

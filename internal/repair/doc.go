@@ -20,6 +20,7 @@
 //	the schema, and what records look like by it                             salvage_read.go, shape.go
 //	which tree each page is of                                               claim.go
 //	rows into a new database; those without a place into lost_and_found      salvage.go, salvage_insert.go, salvage_lost.go
+//	rows that a backup lacks of a damaged database                           unrestored.go
 //
 // Package integrity judges, before and after; this package is the one that writes, and
 // only to the copy. To put the copy in the database's place is its caller's business.

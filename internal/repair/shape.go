@@ -115,6 +115,7 @@ func newShaper(ctx context.Context, dir string) (_ *shaper, err error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.scratch.Unlink() // it is open
 	return s, nil
 }
 
