@@ -30,6 +30,7 @@ type damaged struct {
 	back    *sqlitefile.Rollback
 	from    Damaged
 	failed  map[uint32]bool // pages that the disk did not give
+	disk    error           // why
 	objects []object
 	trees   []*tree
 	owner   []uint16 // of the pages; the first is page 1's
@@ -227,6 +228,9 @@ func (d *damaged) guess(ctx context.Context, hint int) (size, reserved int, err 
 			}
 		}
 	}
+	if size == 0 && d.disk != nil {
+		return 0, 0, fmt.Errorf("no page that can be read says how large pages are: %w", d.disk)
+	}
 	if size == 0 {
 		return 0, 0, bad("no page size fits what is in the file")
 	}
@@ -246,6 +250,9 @@ func (d *damaged) sound(ctx context.Context, size, reserved int) (float64, error
 		had, err := readTwice(d.from.R, b, n*int64(size))
 		if err != nil && !errors.Is(err, syscall.EIO) {
 			return 0, err
+		}
+		if err != nil {
+			d.disk = err
 		}
 		all++
 		page, malformed := sqlitefile.ParsePage(b, uint32(min(n+1, math.MaxUint32)), size-reserved)

@@ -242,6 +242,11 @@ func (d *badDisk) ReadAt(p []byte, off int64) (int, error) {
 	return d.ReaderAt.ReadAt(p, off)
 }
 
+// deadDisk fails everywhere.
+type deadDisk struct{}
+
+func (deadDisk) ReadAt([]byte, int64) (int, error) { return 0, syscall.EIO }
+
 // A sector that the disk does not give costs what is on it; any other error ends the attempt.
 func TestSalvageReadErrors(t *testing.T) {
 	path := makeDB(t, "x.db", fmt.Sprintf(varied, ""))
@@ -262,6 +267,10 @@ func TestSalvageReadErrors(t *testing.T) {
 	}
 	if _, err := Salvage(t.Context(), disk(-1, syscall.EACCES), path, SalvageOptions{}); !errors.Is(err, syscall.EACCES) {
 		t.Errorf("another error: %v", err)
+	}
+	broken := Damaged{Image: Image{R: deadDisk{}, Size: int64(len(b))}}
+	if _, err := Salvage(t.Context(), broken, path, SalvageOptions{}); !errors.Is(err, syscall.EIO) || malformed(err) {
+		t.Errorf("a disk that gives nothing: %v", err)
 	}
 	if !bytes.Equal(read(t, path), b) {
 		t.Error("the damaged file has changed")
