@@ -115,36 +115,43 @@ func missing(a, b entries, n int64, found func(entry)) error {
 	return nil
 }
 
-// indexEntries are the entries of an index by their values: SQLite may store one in two ways.
-// tree, when not nil, gets what a lenient walk left out.
+// indexEntries are the entries of an index. trouble, when not nil, gets what a lenient walk left out.
 func indexEntries(ctx context.Context, s *source, o object, rowids, lenient bool, trouble *error) entries {
 	return func(visit func(entry)) error {
-		var b []byte
 		w, err := s.each(ctx, o, lenient, func(_ int64, payload []byte) error {
-			r, err := sqlitefile.ParseRecord(payload)
-			if err != nil {
-				return err
+			e, err := hashEntry(payload, rowids)
+			if err == nil {
+				visit(e)
 			}
-			var last sqlitefile.Value
-			b = b[:0]
-			for i := range r.Columns() {
-				if last, err = r.Value(i); err != nil {
-					return err
-				}
-				b = appendValue(b, last)
-			}
-			e := entry{hash: maphash.Bytes(seed, b)}
-			if e.rowid = int64(e.hash); rowids {
-				e.rowid = last.Int
-			}
-			visit(e)
-			return nil
+			return err
 		})
 		if trouble != nil {
 			*trouble = w.trouble
 		}
 		return err
 	}
+}
+
+// hashEntry hashes an index entry by its values: SQLite may store one in two ways. rowids says that the
+// last one is the row's; else the hash stands for the row.
+func hashEntry(payload []byte, rowids bool) (e entry, err error) {
+	r, err := sqlitefile.ParseRecord(payload)
+	if err != nil {
+		return e, err
+	}
+	var b []byte
+	var last sqlitefile.Value
+	for i := range r.Columns() {
+		if last, err = r.Value(i); err != nil {
+			return e, err
+		}
+		b = appendValue(b, last)
+	}
+	e.hash = maphash.Bytes(seed, b)
+	if e.rowid = int64(e.hash); rowids {
+		e.rowid = last.Int
+	}
+	return e, nil
 }
 
 // rowEntries are the rows of a table.

@@ -27,6 +27,7 @@ type rebuilding struct {
 	objects []object
 	sorted  map[string]bool   // tables whose rows have to be sorted
 	rows    map[string]digest // of each table that was copied
+	strays  map[uint64]uint32 // hashes of entries on pages that belong to nothing, with the page
 	doubts  map[string]error  // what leaves it open whether a table is whole, by its name
 	said    *Result
 }
@@ -325,7 +326,10 @@ func (b *rebuilding) prove(f *os.File) error {
 		}
 	}
 	c := &comparison{rebuilding: b, now: now}
-	return c.run()
+	if err := c.run(); err != nil {
+		return err
+	}
+	return b.settleStrays(now)
 }
 
 // openPrivate opens a file of our own for repair. What is in it cost its owner

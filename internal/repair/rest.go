@@ -25,6 +25,7 @@ const maxStrays = 1 << 20
 // there is of an index, or is in a table as well.
 func (b *rebuilding) judgeRest(*os.File) error {
 	r := &rest{rebuilding: b, rows: map[uint64]uint32{}}
+	b.strays = map[uint64]uint32{}
 	for _, o := range b.src.objects {
 		if o.root == 0 {
 			continue
@@ -78,18 +79,21 @@ func (r *rest) takeIndexes() error {
 // takeFree takes the free pages. Of a damaged list, the pages that it does not reach
 // any more are as many as belong to nothing.
 func (r *rest) takeFree() error {
-	reached, sound, err := r.freelist()
+	named, sound, err := r.freelist()
 	if err != nil {
 		return err
 	}
-	unowned := int64(0)
+	unowned, reached := int64(0), int64(0)
 	for _, owner := range r.src.owners {
-		if owner == ownerNone {
+		switch owner {
+		case ownerNone:
 			unowned++
+		case ownerFree:
+			reached++
 		}
 	}
 	_, counted := r.src.header.Freelist()
-	r.free = !sound && int64(counted)-reached == unowned
+	r.free = !sound && (int64(counted)-reached == unowned || int64(counted)-named == unowned)
 	r.trouble = r.trouble || !sound
 	return nil
 }
@@ -145,10 +149,9 @@ func (r *rest) page(n uint32) error {
 	case page.Cells() == 0, page.Type() == sqlitefile.TableInterior:
 		return nil
 	case !page.Type().Table():
-		if owner == ownerNone && r.alike {
-			return mayHold
+		if owner != ownerNone || !r.alike {
+			return nil
 		}
-		return nil
 	}
 	for i := range page.Cells() {
 		cell, err := page.Cell(i)
@@ -159,10 +162,46 @@ func (r *rest) page(n uint32) error {
 		if err != nil && !malformed(err) {
 			return err
 		}
-		if err != nil || len(r.rows) == maxStrays {
+		if err != nil || len(r.rows)+len(r.strays) == maxStrays {
 			return mayHold
 		}
-		r.rows[hashRow(cell.RowID, payload)] = n
+		if page.Type().Table() {
+			r.rows[hashRow(cell.RowID, payload)] = n
+			continue
+		}
+		e, err := hashEntry(payload, false)
+		if err != nil {
+			return mayHold
+		}
+		r.strays[e.hash] = n
+	}
+	return nil
+}
+
+// settleStrays makes sure that entries on pages without an owner, which may be an index's or rows of a table that is stored
+// as one, are entries of an index or rows as it is now.
+func (b *rebuilding) settleStrays(now *source) error {
+	for _, o := range now.objects {
+		if len(b.strays) == 0 {
+			return nil
+		}
+		kind := sqlitefile.IndexLeaf
+		if o.kind == "table" && o.root != 0 {
+			var err error
+			if kind, err = now.tree(o.root); err != nil {
+				return err
+			}
+		}
+		if o.root == 0 || kind != sqlitefile.IndexLeaf {
+			continue
+		}
+		err := indexEntries(b.ctx, now, o, false, false, nil)(func(e entry) { delete(b.strays, e.hash) })
+		if err != nil {
+			return err
+		}
+	}
+	for _, n := range b.strays {
+		return notRepairable("page %d belongs to nothing and may hold rows", n)
 	}
 	return nil
 }
