@@ -192,7 +192,7 @@ func sweptDamage() int {
 // none. Lost: rows that the better of repair and backup would have kept, without a word.
 func TestRecoverDamagedAnywhere(t *testing.T) {
 	n, every := 0, sweptDamage()
-	done := map[string]int{}
+	done, pick := map[string]int{}, rand.New(rand.NewPCG(1, 2))
 	for _, pragmas := range []string{"PRAGMA page_size=512", "PRAGMA page_size=1024; PRAGMA auto_vacuum=1", "PRAGMA page_size=4096"} {
 		h := newHistory(t, pragmas)
 		rnd := rand.New(rand.NewPCG(3, 5))
@@ -200,7 +200,7 @@ func TestRecoverDamagedAnywhere(t *testing.T) {
 			for _, d := range pageDamages {
 				b := d.do(rnd, h, page)
 				for _, backup := range []string{"full", "old", "none"} {
-					if n++; b == nil || n%every != 0 {
+					if n++; pick.IntN(every) != 0 || b == nil {
 						continue
 					}
 					damaged := bytes.Clone(h.now)

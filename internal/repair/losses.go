@@ -14,7 +14,7 @@ import (
 
 // Loss says which rows of a table a repaired database does not have as they were.
 type Loss struct {
-	Table string `json:"table"`
+	Table string `json:"table"` // "" for rows on pages of no table that is known
 	// Gone counts rows of which only an index entry is left.
 	Gone int64 `json:"gone"`
 	// Differ counts rows of which an index entry says something else: it or the row is
@@ -31,6 +31,8 @@ const maxRowIDs = 20
 func (l Loss) String() string {
 	s := ""
 	switch {
+	case l.Table == "":
+		return fmt.Sprintf("%d rows on pages that belong to no table were left out: deleted ones, or those of a table that was made since the backup", l.Gone)
 	case l.Differ == 0:
 		s = fmt.Sprintf("%d rows of %s are gone", l.Gone, l.Table)
 	case l.Gone == 0:
@@ -367,6 +369,11 @@ func (r *Result) LostBy(ctx context.Context, path string, backup Image) (int64, 
 		return 0, err
 	}
 	lost := int64(0)
+	for _, l := range r.Lost {
+		if l.Table == "" {
+			lost += l.Gone // the backup does not have them either
+		}
+	}
 	for _, o := range have.objects {
 		if o.kind != "table" || o.root == 0 || r.derivedTable(o.name) || slices.Contains(r.Emptied, o.name) {
 			continue

@@ -142,14 +142,14 @@ func (r *rest) page(n uint32) error {
 	case isZero(b):
 		return nil
 	case err != nil: // an overflow page, or damaged
-		if owner == ownerNone && !r.trouble {
+		if owner == ownerNone && !r.trouble && !r.src.donated {
 			return mayHold
 		}
 		return nil
 	case page.Cells() == 0, page.Type() == sqlitefile.TableInterior:
 		return nil
 	case !page.Type().Table():
-		if owner != ownerNone || !r.alike {
+		if owner != ownerNone || !r.alike || r.src.donated {
 			return nil
 		}
 	}
@@ -162,7 +162,9 @@ func (r *rest) page(n uint32) error {
 		if err != nil && !malformed(err) {
 			return err
 		}
-		if err != nil || len(r.rows)+len(r.strays) == maxStrays {
+		if err != nil && r.src.donated {
+			payload = nil // one more that may be lost
+		} else if err != nil || len(r.rows)+len(r.strays) == maxStrays {
 			return mayHold
 		}
 		if page.Type().Table() {
@@ -223,8 +225,34 @@ func (r *rest) inTables() error {
 			return err
 		}
 	}
+	if r.src.donated {
+		return r.leaveOut()
+	}
 	for _, n := range r.rows {
 		return notRepairable("page %d belongs to nothing and may hold rows", n)
+	}
+	return nil
+}
+
+// leaveOut says what is left out where the list of free pages may be lost, or the row of a table in the
+// schema: rows that the donor has and no table does were deleted since, others may be of a
+// table that was made since.
+func (r *rest) leaveOut() error {
+	r.strays = nil
+	for _, o := range r.donor.objects {
+		if o.kind != "table" || o.root == 0 || len(r.rows) == 0 {
+			continue
+		}
+		_, err := r.donor.each(r.ctx, o, false, func(rowid int64, payload []byte) error {
+			delete(r.rows, hashRow(rowid, payload))
+			return nil
+		})
+		if err != nil {
+			return notRepairable("the backup cannot be read: %w", err)
+		}
+	}
+	if n := int64(len(r.rows)); n > 0 {
+		r.said.Lost = append(r.said.Lost, Loss{Gone: n, RowIDs: []int64{}})
 	}
 	return nil
 }
