@@ -35,6 +35,8 @@ type walk struct {
 
 	entries  int64
 	last     int64 // rowid
+	bound    int64 // key of the last interior cell: rowids after it are higher
+	bounded  bool  // there was one
 	disorder bool  // rowids do not rise
 	// trouble is the first thing that was left out, or that leaves it open whether
 	// all entries are there.
@@ -43,11 +45,12 @@ type walk struct {
 	pages   [maxDepth + 1][]byte
 	leaves  int // their depth
 	payload []byte
+	zeroes  int // bytes of the payload on a last overflow page that is zero
 }
 
 // from walks the tree with that root.
 func (w *walk) from(ctx context.Context, root uint32) error {
-	w.leaves = -1
+	w.leaves, w.bounded = -1, false
 	return w.page(ctx, root, 0)
 }
 
@@ -122,6 +125,7 @@ func (w *walk) page(ctx context.Context, n uint32, depth int) error {
 			if err := w.page(ctx, cell.Child, depth+1); err != nil {
 				return err
 			}
+			w.key(n, page, cell.RowID)
 		}
 		if page.Type() != sqlitefile.TableInterior {
 			if err := w.entry(n, cell); err != nil {
@@ -135,6 +139,18 @@ func (w *walk) page(ctx context.Context, n uint32, depth int) error {
 	return nil
 }
 
+// key holds the key of an interior cell against the rows before it: a leaf that has higher ones is not
+// the one that was there.
+func (w *walk) key(n uint32, page sqlitefile.Page, key int64) {
+	if page.Type() != sqlitefile.TableInterior {
+		return
+	}
+	if w.entries > 0 && w.last > key {
+		w.note(fmt.Errorf("page %d: %w", n, bad("row %d is where none comes after row %d", w.last, key)))
+	}
+	w.bound, w.bounded = key, true
+}
+
 // entry visits a cell.
 func (w *walk) entry(n uint32, c sqlitefile.Cell) error {
 	payload, err := w.whole(c)
@@ -142,6 +158,9 @@ func (w *walk) entry(n uint32, c sqlitefile.Cell) error {
 		var r sqlitefile.Record
 		if r, err = sqlitefile.ParseRecord(payload); err == nil && r.Size() != int64(len(payload)) {
 			err = bad("a record of %d bytes in %d", r.Size(), len(payload))
+		}
+		if err == nil && w.zeroes > 0 {
+			err = zeroedText(r, w.zeroes)
 		}
 	}
 	if err != nil {
@@ -151,12 +170,39 @@ func (w *walk) entry(n uint32, c sqlitefile.Cell) error {
 		w.disorder = true
 		w.note(fmt.Errorf("page %d: %w", n, bad("row %d comes after row %d", c.RowID, w.last)))
 	}
+	if w.rowids && w.bounded && c.RowID <= w.bound {
+		w.note(fmt.Errorf("page %d: %w", n, bad("row %d is where all come after row %d", c.RowID, w.bound)))
+	}
 	w.entries, w.last = w.entries+1, c.RowID
 	return w.visit(c.RowID, payload)
 }
 
+// zeroedText is an error where the last n bytes of a record, all of a page that is zero, are of a
+// text. Such a page ends a chain as a sound one does.
+func zeroedText(r sqlitefile.Record, n int) error {
+	for i := r.Columns() - 1; i >= 0 && n > 0; i-- {
+		v, err := r.Value(i)
+		if err != nil {
+			return err
+		}
+		switch v.Kind {
+		case sqlitefile.Text:
+			if len(v.Bytes) > 0 && isZero(v.Bytes[max(0, len(v.Bytes)-n):]) {
+				return bad("the last overflow page of a text is zero")
+			}
+			n -= len(v.Bytes)
+		case sqlitefile.Blob:
+			n -= len(v.Bytes)
+		case sqlitefile.Integer, sqlitefile.Real:
+			n -= 8 // at most
+		}
+	}
+	return nil
+}
+
 // whole returns the payload of a cell. It is good until the next one.
 func (w *walk) whole(c sqlitefile.Cell) ([]byte, error) {
+	w.zeroes = 0
 	if int64(len(c.Local)) == c.Size {
 		return c.Local, nil
 	}
@@ -178,8 +224,11 @@ func (w *walk) whole(c sqlitefile.Cell) ([]byte, error) {
 		if !w.take(page.N, owner) {
 			return nil, bad("overflow page %d belongs to two places", page.N)
 		}
+		before := len(w.payload)
 		w.payload = append(w.payload, page.Content[:min(int64(len(page.Content)), c.Size-int64(len(w.payload)))]...)
-		next = page.Next
+		if next = page.Next; next == 0 && isZero(page.Content) {
+			w.zeroes = len(w.payload) - before
+		}
 	}
 	if int64(len(w.payload)) < c.Size {
 		return nil, bad("a payload of %d bytes, of which %d are there", c.Size, len(w.payload))
