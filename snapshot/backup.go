@@ -177,12 +177,15 @@ func (b *backing) refuseEmptied(snap *pages.Snapshot) error {
 	if snap.Info().PageCount > 0 {
 		return nil
 	}
-	all, err := catalogfile.Candidates(b.m.cat)
-	if err != nil || len(all) == 0 {
+	usable, stored, err := candidatesOf(b.m.cat)
+	if err != nil || stored == 0 {
 		return err
 	}
-	return hint(fmt.Errorf("backup: %w: %s has zero bytes, while %d backups hold data", ErrMissing, b.m.cfg.Database, len(all)),
-		"run recover to put the newest backup back")
+	advice := "run recover to put the newest backup back"
+	if len(usable) == 0 {
+		advice = "run verify --all to see why none of them is usable, and look for copies of the backups elsewhere"
+	}
+	return hint(fmt.Errorf("backup: %w: %s has zero bytes, while %d backups hold data", ErrMissing, b.m.cfg.Database, stored), advice)
 }
 
 // store turns an open snapshot into a proven, listed backup.

@@ -10,7 +10,6 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
@@ -46,7 +45,7 @@ type Recovery struct {
 }
 
 // Recover is the start-up decision: it checks the database, and acts only if that
-// proves it corrupt, or it is missing while usable backups exist. Then the way out that
+// proves it corrupt, or it is missing while backups exist. Then the way out that
 // loses the least is taken, see [RecoveryPlan]: where the damage is confined to what can
 // be rebuilt from sound tables, or to the end of the log, a repaired copy; else the newest
 // backup that passes its proof. The damaged file is kept whole with its report.
@@ -197,7 +196,7 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	if report.Verdict == integrity.Healthy || report.Verdict == integrity.Violations {
 		return f, nil
 	}
-	if f.candidates, err = catalogfile.Candidates(r.m.cat); err != nil {
+	if f.candidates, f.stored, err = candidatesOf(r.m.cat); err != nil {
 		return f, err
 	}
 	f.repair.hope = report.Damaged()

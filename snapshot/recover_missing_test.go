@@ -93,3 +93,42 @@ func TestRecoverMissingWithOrphans(t *testing.T) {
 		})
 	}
 }
+
+// Lost: the warning that nothing can be restored, the second time: the failed proof marks
+// the backup failed, and then the application began with a new, empty database.
+func TestRecoverMissingWithoutUsableBackup(t *testing.T) {
+	t.Parallel()
+	for _, state := range []string{"missing", "empty"} {
+		for _, on := range []snapshot.OnMissing{snapshot.MissingRestore, snapshot.MissingFail, snapshot.MissingIgnore} {
+			t.Run(state+"/"+string(on), func(t *testing.T) {
+				b := newBench(t, "wal", func(c *snapshot.Config) { c.OnMissing = on })
+				b.auto()
+				b.burn()
+				if _, err := b.m.Verify(t.Context(), "latest", snapshot.LevelQuick); !errors.Is(err, snapshot.ErrCorrupt) {
+					t.Fatalf("verify: %v", err)
+				}
+				if err := os.Remove(b.m.Database()); err != nil {
+					t.Fatal(err)
+				}
+				if state == "empty" {
+					writeFile(t, b.m.Database(), nil)
+				}
+				want := map[snapshot.OnMissing]error{snapshot.MissingRestore: snapshot.ErrNoUsableBackup, snapshot.MissingFail: snapshot.ErrMissing}[on]
+				for range 2 {
+					rec, err := b.m.Recover(t.Context())
+					if !errors.Is(err, want) || (want == nil) != (err == nil) || rec.Action != snapshot.ActionNone || err != nil && snapshot.Hint(err) == "" {
+						t.Errorf("recovery %+v: %v, hint %q; want %v", rec, err, snapshot.Hint(err), want)
+					}
+				}
+				if p := b.status().Recovery; p == nil || !errors.Is(p.Err, want) || strings.Contains(p.Reason, "no backup of one") {
+					t.Errorf("status says %+v", p)
+				}
+				if state == "empty" && on != snapshot.MissingIgnore {
+					if _, err := b.m.Backup(t.Context(), snapshot.Auto(snapshot.TriggerStartup)); !errors.Is(err, snapshot.ErrMissing) {
+						t.Errorf("a backup of nothing: %v", err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -57,6 +57,7 @@ type recoveryFacts struct {
 	report   Report // of the check; where the verdict is a memory, of a shallower one
 	// candidates are the backups that may be restored, in the order in which they are tried.
 	candidates []Backup
+	stored     int // backups that hold data, those that failed their proof too
 	onMissing  OnMissing
 	repair     repairFacts
 	askedFull  bool  // somebody wants damage to be acted on that only a full check sees
@@ -83,7 +84,7 @@ func planRecovery(f recoveryFacts) RecoveryPlan {
 		return p
 	case integrity.Missing, integrity.Empty:
 		switch {
-		case len(f.candidates) == 0:
+		case f.stored == 0:
 			p.Reason = "there is no database yet, and no backup of one; the application will create it"
 			return p
 		case f.onMissing == MissingIgnore:
@@ -91,8 +92,13 @@ func planRecovery(f recoveryFacts) RecoveryPlan {
 			return p
 		case f.onMissing == MissingFail:
 			p.Reason = "the database is missing while backups exist, which is an error here (on-missing fail)"
-			p.Err = hint(fmt.Errorf("%w: %s, while %d backups exist", ErrMissing, f.database, len(f.candidates)),
+			p.Err = hint(fmt.Errorf("%w: %s, while %d backups exist", ErrMissing, f.database, f.stored),
 				"restore one of them, or start once with on-missing=ignore to begin with a new database")
+			return p
+		case len(f.candidates) == 0:
+			p.Reason = fmt.Sprintf("%s, and of %d stored backups none is usable", whyNoRepair(f), f.stored)
+			p.Err = hint(fmt.Errorf("%w: %s: %s", ErrNoUsableBackup, f.database, p.Reason),
+				"run verify --all to see why, and look for copies of the backups elsewhere; to begin with a new database, start once with on-missing=ignore")
 			return p
 		}
 	}
@@ -219,6 +225,18 @@ func holdsMore(candidates []Backup, saved repair.Result) bool {
 	return at != nil && at.Salts == saved.LogSalts && at.Frame > saved.LogFrame
 }
 
+// candidatesOf returns the backups that a recovery may restore, in the order in which they are
+// tried, and how many hold data, those that failed their proof too.
+func candidatesOf(cat *catalogfile.Catalog) (usable []Backup, stored int, err error) {
+	all, state, err := cat.Read()
+	for _, e := range all {
+		if e.DatabaseBytes > 0 {
+			stored++
+		}
+	}
+	return catalog.Candidates(all, state), stored, err
+}
+
 // errNoProof says that a way out failed its proof, and that the next one may be tried.
 var errNoProof = errors.New("failed its proof")
 
@@ -228,11 +246,11 @@ func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, p
 	if verdict == nil || *verdict == integrity.Healthy || *verdict == integrity.Violations {
 		return nil
 	}
-	usable, err := catalogfile.Candidates(m.cat)
+	usable, stored, err := candidatesOf(m.cat)
 	if err != nil {
 		return nil // Status fails for the same reason
 	}
-	f := recoveryFacts{database: m.cfg.Database, verdict: *verdict, report: probe, candidates: usable, onMissing: m.cfg.OnMissing}
+	f := recoveryFacts{database: m.cfg.Database, verdict: *verdict, report: probe, candidates: usable, stored: stored, onMissing: m.cfg.OnMissing}
 	f.repair.hope = *verdict == integrity.Corrupt || *verdict == integrity.NotADatabase
 	unused := explain(m.target(ctx).Unused())
 	if errors.Is(unused, ErrBusy) {

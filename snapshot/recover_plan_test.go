@@ -57,6 +57,11 @@ func TestPlanRecovery(t *testing.T) {
 		"missing, a failure":          {recoveryFacts{verdict: integrity.Missing, candidates: one, onMissing: MissingFail}, ActionNone, "", "error here", ErrMissing},
 		"missing, nothing to fail by": {recoveryFacts{verdict: integrity.Missing, onMissing: MissingFail}, ActionNone, "", "no backup", nil},
 
+		"missing, none usable":             {recoveryFacts{verdict: integrity.Missing, stored: 1, onMissing: MissingRestore}, ActionNone, "", "of 1 stored backups none", ErrNoUsableBackup},
+		"empty, none usable":               {recoveryFacts{verdict: integrity.Empty, stored: 2, onMissing: MissingRestore}, ActionNone, "", "zero bytes, and of 2", ErrNoUsableBackup},
+		"missing, none usable, ignored":    {recoveryFacts{verdict: integrity.Missing, stored: 1, onMissing: MissingIgnore}, ActionNone, "", "ignored", nil},
+		"missing, none usable, to fail by": {recoveryFacts{verdict: integrity.Missing, stored: 1, onMissing: MissingFail}, ActionNone, "", "error here", ErrMissing},
+
 		"corrupt":                 {recoveryFacts{report: damaged, candidates: two}, ActionRestored, "restored:new+old", "page 4 is torn", nil},
 		"corrupt and open":        {recoveryFacts{report: damaged, candidates: two, inUse: inUse}, ActionWaiting, "restored:new+old", "395", ErrBusy},
 		"corrupt without backups": {recoveryFacts{report: damaged}, ActionNone, "", "no backup", ErrNoUsableBackup},
@@ -80,6 +85,7 @@ func TestPlanRecovery(t *testing.T) {
 			if c.facts.verdict == "" {
 				c.facts.verdict = c.facts.report.Verdict
 			}
+			c.facts.stored = max(c.facts.stored, len(c.facts.candidates))
 			p := planRecovery(c.facts)
 			if p.Action != c.action || p.Verdict != c.facts.verdict || !strings.Contains(p.Reason, c.reason) {
 				t.Errorf("%s because %q, want %s because of %q", p.Action, p.Reason, c.action, c.reason)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
-	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/schedule"
@@ -183,8 +182,8 @@ func (r *runner) notCreatedYet() bool {
 	if _, err := os.Stat(r.m.cfg.Database); !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
-	had, err := catalogfile.Candidates(r.m.cat)
-	return err == nil && len(had) == 0
+	_, stored, err := candidatesOf(r.m.cat)
+	return err == nil && stored == 0
 }
 
 // schedule says when automatic backups are made.

@@ -120,12 +120,6 @@ func (c *Catalog) Latest() (*catalog.Entry, error) {
 	return &e, err
 }
 
-// Candidates is [catalog.Candidates] of c.
-func Candidates(c *Catalog) ([]catalog.Entry, error) {
-	all, state, err := c.Read()
-	return catalog.Candidates(all, state), err
-}
-
 // All is Entries without a copy of them all: the backups as they are now, newest first.
 func (c *Catalog) All() (iter.Seq[catalog.Entry], error) {
 	doc, err := c.view()
