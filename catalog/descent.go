@@ -6,30 +6,53 @@ import (
 	"time"
 )
 
-// Head returns the verified backup that the live database descends from: the one restored
-// last, until a newer backup is taken, else the newest. Right after a restore the newest
-// is the safety backup of the state that was given up. entries come newest first.
-func Head(entries iter.Seq[Entry], s State) (head Entry, ok bool) {
-	restored := "" // since it was restored there is no other backup
-	first := true
+// Latest decides what "latest" means, for every command, the link, the status and the
+// next backup: the newest verified backup of the database as it is. entries come newest first.
+//
+//   - After a restore it is the backup that was restored, until a newer one is taken. Those
+//     taken before the restore may hold what it undid.
+//   - A safety backup holds a state that a restore gave up, or was about to. It counts
+//     where it is the one that was restored, or where no other backup is verified.
+func Latest(entries iter.Seq[Entry], s State) (latest Entry, ok bool) {
+	var newest, safety Entry
 	for e := range entries {
-		if first && s.LastRestore != nil && e.ID == s.LastRestore.Newest {
-			restored = s.LastRestore.ID
+		if !e.Usable() {
+			continue
 		}
-		first = false
-		if e.Usable() && (!ok || e.ID == restored) {
-			head, ok = e, true
-		}
-		if ok && (restored == "" || head.ID == restored) {
-			break
+		switch {
+		case s.restored(e):
+			return e, true // no newer one has been taken
+		case e.Trigger == TriggerPreRestore:
+			if safety.ID == "" {
+				safety = e
+			}
+		case s.LastRestore == nil || e.Seq > s.LastRestore.NewestSeq:
+			return e, true
+		case newest.ID == "":
+			newest = e
 		}
 	}
-	return head, ok
+	if newest.ID == "" {
+		newest = safety
+	}
+	return newest, newest.ID != ""
 }
 
-// Candidates returns those of the backups, newest first, that recovery may try: newest
-// first; before them the one restored last, where nothing was backed up since. Backups
-// whose proof failed are out; those not yet proven (after a rebuild) are in, because
+// restored reports whether e is the backup that was restored last.
+func (s State) restored(e Entry) bool { return s.LastRestore != nil && s.LastRestore.ID == e.ID }
+
+// Since is when the database was last as e has it: when e was taken, or restored.
+// What would be lost with the database is what changed since.
+func Since(e Entry, s State) time.Time {
+	if s.restored(e) && s.LastRestore.At.After(e.CreatedAt) {
+		return s.LastRestore.At
+	}
+	return e.CreatedAt
+}
+
+// Candidates returns those of the backups, newest first, that recovery may try: those taken
+// after the last restore, the one that was restored, then the others, newest first each.
+// Backups whose proof failed are out; those not yet proven (after a rebuild) are in, because
 // recovery proves each itself. An image without pages restores nothing.
 func Candidates(entries []Entry, s State) (usable []Entry) {
 	for _, e := range entries {
@@ -37,11 +60,10 @@ func Candidates(entries []Entry, s State) (usable []Entry) {
 			usable = append(usable, e)
 		}
 	}
-	if r := s.LastRestore; r != nil && len(entries) > 0 && entries[0].ID == r.Newest {
-		if i := slices.IndexFunc(usable, func(e Entry) bool { return e.ID == r.ID }); i > 0 {
-			restored := usable[i]
-			usable = slices.Insert(slices.Delete(usable, i, i+1), 0, restored)
-		}
+	if i := slices.IndexFunc(usable, s.restored); i > 0 {
+		before := slices.IndexFunc(usable, func(e Entry) bool { return e.Seq <= s.LastRestore.NewestSeq })
+		restored := usable[i]
+		usable = slices.Insert(slices.Delete(usable, i, i+1), min(max(before, 0), i), restored)
 	}
 	return usable
 }

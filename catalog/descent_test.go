@@ -2,38 +2,55 @@ package catalog_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"example.com/snapd/catalog"
 )
 
 // Lost otherwise: what was committed after a restore. The newest backup then is the safety
 // backup of the state that was given up.
-func TestHeadAndCandidatesAfterARestore(t *testing.T) {
+func TestLatestAndCandidates(t *testing.T) {
+	t.Parallel()
 	entry := func(id string, seq uint64, state catalog.VerifyState) catalog.Entry {
-		return catalog.Entry{ID: id, Seq: seq, DatabaseBytes: 4096, Verification: catalog.Verification{State: state}}
+		e := catalog.Entry{ID: id, Seq: seq, DatabaseBytes: 4096, Verification: catalog.Verification{State: state}}
+		if strings.HasPrefix(id, "safety") {
+			e.Trigger = catalog.TriggerPreRestore
+		}
+		return e
 	}
-	safety, old := entry("safety", 3, catalog.Verified), entry("old", 1, catalog.Verified)
+	verified := func(id string, seq uint64) catalog.Entry { return entry(id, seq, catalog.Verified) }
+	safety, old := verified("safety", 3), verified("old", 1)
 	for name, c := range map[string]struct {
-		entries []catalog.Entry
-		newest  string // when "old" was restored; "" for no restore
-		head    string
-		tried   []string
+		entries  []catalog.Entry
+		restored string // "" for no restore
+		newest   uint64 // seq of the newest backup then
+		latest   string
+		tried    []string
 	}{
-		"no restore":           {[]catalog.Entry{safety, old}, "", "safety", []string{"safety", "old"}},
-		"restored":             {[]catalog.Entry{safety, entry("mid", 2, catalog.Failed), old}, "safety", "old", []string{"old", "safety"}},
-		"backed up since":      {[]catalog.Entry{entry("new", 4, catalog.Verified), safety, old}, "safety", "new", []string{"new", "safety", "old"}},
-		"unverified since":     {[]catalog.Entry{entry("new", 4, catalog.Unverified), safety, old}, "safety", "safety", []string{"new", "safety", "old"}},
-		"restored has failed":  {[]catalog.Entry{safety, entry("old", 1, catalog.Failed)}, "safety", "safety", []string{"safety"}},
-		"restored was removed": {[]catalog.Entry{safety}, "safety", "safety", []string{"safety"}},
-		"none":                 {nil, "safety", "", nil},
+		"no restore":           {[]catalog.Entry{verified("new", 2), old}, "", 0, "new", []string{"new", "old"}},
+		"restored":             {[]catalog.Entry{safety, entry("mid", 2, catalog.Failed), old}, "old", 3, "old", []string{"old", "safety"}},
+		"restored older":       {[]catalog.Entry{safety, verified("mid", 2), old}, "old", 3, "old", []string{"old", "safety", "mid"}},
+		"backed up since":      {[]catalog.Entry{verified("new", 4), safety, old}, "old", 3, "new", []string{"new", "old", "safety"}},
+		"unverified since":     {[]catalog.Entry{entry("new", 4, catalog.Unverified), safety, verified("mid", 2), old}, "old", 3, "old", []string{"new", "old", "safety", "mid"}},
+		"failed since":         {[]catalog.Entry{entry("new", 4, catalog.Failed), safety, old}, "old", 3, "old", []string{"old", "safety"}},
+		"restore gave up":      {[]catalog.Entry{verified("safety2", 4), safety, verified("mid", 2), old}, "old", 3, "old", []string{"safety2", "old", "safety", "mid"}},
+		"none took place":      {[]catalog.Entry{safety, verified("mid", 2), old}, "", 0, "mid", []string{"safety", "mid", "old"}},
+		"undone":               {[]catalog.Entry{verified("safety2", 4), safety, verified("mid", 2), old}, "safety", 4, "safety", []string{"safety", "safety2", "mid", "old"}},
+		"safety was deleted":   {[]catalog.Entry{verified("mid", 2), old}, "old", 3, "old", []string{"old", "mid"}},
+		"restored has failed":  {[]catalog.Entry{safety, entry("old", 1, catalog.Failed)}, "old", 3, "safety", []string{"safety"}},
+		"failed, others":       {[]catalog.Entry{safety, verified("mid", 2), entry("old", 1, catalog.Failed)}, "old", 3, "mid", []string{"safety", "mid"}},
+		"restored was removed": {[]catalog.Entry{safety}, "old", 3, "safety", []string{"safety"}},
+		"restored the newest":  {[]catalog.Entry{old}, "old", 1, "old", []string{"old"}},
+		"none":                 {nil, "old", 3, "", nil},
 	} {
 		s := catalog.State{}
-		if c.newest != "" {
-			s.LastRestore = &catalog.RestoreOutcome{ID: "old", Newest: c.newest}
+		if c.restored != "" {
+			s.LastRestore = &catalog.RestoreOutcome{ID: c.restored, NewestSeq: c.newest}
 		}
-		if head, ok := catalog.Head(slices.Values(c.entries), s); head.ID != c.head || ok != (c.head != "") {
-			t.Errorf("%s: head %q, %v", name, head.ID, ok)
+		if latest, ok := catalog.Latest(slices.Values(c.entries), s); latest.ID != c.latest || ok != (c.latest != "") {
+			t.Errorf("%s: latest %q, %v", name, latest.ID, ok)
 		}
 		var tried []string
 		for _, e := range catalog.Candidates(c.entries, s) {
@@ -42,5 +59,29 @@ func TestHeadAndCandidatesAfterARestore(t *testing.T) {
 		if !slices.Equal(tried, c.tried) {
 			t.Errorf("%s: candidates %v, want %v", name, tried, c.tried)
 		}
+	}
+}
+
+// Wrong: a database that was restored this minute, said to lose three weeks.
+func TestSince(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2031, 3, 5, 12, 0, 0, 0, time.UTC)
+	e := catalog.Entry{ID: "old", CreatedAt: at}
+	for name, c := range map[string]struct {
+		restored string
+		when     time.Time
+		want     time.Time
+	}{
+		"taken":           {"other", at.Add(time.Hour), at},
+		"restored":        {"old", at.Add(time.Hour), at.Add(time.Hour)},
+		"clock fell back": {"old", at.Add(-time.Hour), at},
+	} {
+		s := catalog.State{LastRestore: &catalog.RestoreOutcome{ID: c.restored, At: c.when}}
+		if got := catalog.Since(e, s); !got.Equal(c.want) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if got := catalog.Since(e, catalog.State{}); !got.Equal(at) {
+		t.Errorf("without a restore: %s", got)
 	}
 }

@@ -28,11 +28,12 @@ type Schedule = schedule.Schedule
 
 // RestoreOutcome is the last restore over the live database.
 type RestoreOutcome struct {
-	ID     string    `json:"id"` // the backup that was restored
-	At     time.Time `json:"at"`
-	Newest string    `json:"newest"`           // id of the newest backup then: later ones are of the restored database
-	Action string    `json:"action,omitempty"` // "restore" or "recover"
-	Safety string    `json:"safety,omitempty"` // id of the backup of the replaced state, "" where there is none
+	ID string    `json:"id"` // the backup that was restored
+	At time.Time `json:"at"`
+	// NewestSeq is the number of the newest backup then: later ones are of the restored database.
+	NewestSeq uint64 `json:"newest_seq"`
+	Action    string `json:"action,omitempty"` // "restore" or "recover"
+	Safety    string `json:"safety,omitempty"` // id of the backup of the replaced state, "" where there is none
 	// DurationMS is how long it took, with its safety backup; 0 where that is not known.
 	DurationMS int64 `json:"duration_ms,omitempty"`
 }

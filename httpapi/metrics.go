@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,8 +52,8 @@ var (
 	descBuild      = metric("build_info", "What runs here; always 1.", "version", "goversion")
 	descState      = metric("protection_state", "1 for the present state of the protection, 0 for the others.", "state")
 	descReadable   = metric("readable", "1 if the catalog and the status could be read for this scrape, 0 if parts of it are missing.")
-	descAge        = metric("newest_verified_backup_age_seconds", "Age of the newest verified backup: what would be lost at most. Absent where there is none.")
-	descNewest     = metric("newest_verified_backup_timestamp_seconds", "When the newest verified backup was taken.")
+	descAge        = metric("newest_verified_backup_age_seconds", "Time since the newest verified backup was taken or restored: what would be lost at most. Absent where there is none.")
+	descNewest     = metric("newest_verified_backup_timestamp_seconds", "When the newest verified backup was taken or, later, restored.")
 	descSuccess    = metric("last_success_timestamp_seconds", "When the last backup of that trigger succeeded.", "trigger")
 	descFailure    = metric("last_failure_timestamp_seconds", "When the last backup of that trigger failed.", "trigger")
 	descDuration   = metric("last_backup_duration_seconds", "How long the newest backup of that trigger took.", "trigger")
@@ -168,12 +169,17 @@ func (c *collector) catalog(s sample) bool {
 	if last := state.LastRestore; last != nil {
 		s.gauge(descRestore, unix(last.At))
 	}
-	stored(s, all, now)
+	if latest, ok := catalog.Latest(slices.Values(all), state); ok {
+		since := catalog.Since(latest, state)
+		s.gauge(descAge, now.Sub(since).Seconds())
+		s.gauge(descNewest, unix(since))
+	}
+	stored(s, all)
 	return true
 }
 
 // stored has the metrics of the backups, which come newest first.
-func stored(s sample, all []snapshot.Backup, now time.Time) {
+func stored(s sample, all []snapshot.Backup) {
 	type class struct {
 		kind    catalog.Kind
 		trigger catalog.Trigger
@@ -182,18 +188,12 @@ func stored(s sample, all []snapshot.Backup, now time.Time) {
 	counts := make(map[class]int)
 	timed := make(map[catalog.Trigger]bool)
 	var bytes int64
-	proven := false
 	for _, b := range all {
 		counts[class{b.Kind, b.Trigger, b.Verification.State}]++
 		bytes += b.ArchiveBytes
 		if !timed[b.Trigger] {
 			timed[b.Trigger] = true
 			s.gauge(descDuration, float64(b.DurationMS)/1000, string(b.Trigger))
-		}
-		if b.Usable() && !proven {
-			proven = true
-			s.gauge(descAge, now.Sub(b.CreatedAt).Seconds())
-			s.gauge(descNewest, unix(b.CreatedAt))
 		}
 	}
 	s.gauge(descArchives, float64(bytes))

@@ -212,7 +212,7 @@ func (b *backing) store(ctx context.Context, snap *pages.Snapshot) (Backup, erro
 // sameImage recognises that the image just staged is the head's, byte for byte:
 // that backup then covers the database, and nothing is stored twice.
 func (b *backing) sameImage(ctx context.Context) (Backup, bool, error) {
-	head, err := b.m.cat.Head()
+	head, err := b.m.cat.Get("latest")
 	if errors.Is(err, catalogfile.ErrNotFound) || err == nil && head.ImageBLAKE3 != b.info.ImageBLAKE3 {
 		return Backup{}, false, nil
 	}
@@ -324,7 +324,7 @@ func originOf(e Backup) (o origin) {
 // covering returns the backup that the database descends from if the fingerprint
 // proves that it has not changed since.
 func (m *Manager) covering(fingerprint livedb.Fingerprint) (Backup, bool) {
-	b, err := m.cat.Head()
+	b, err := m.cat.Get("latest")
 	if err != nil || !originOf(b).Unchanged(fingerprint) || m.cat.Present(b) != nil {
 		return Backup{}, false
 	}

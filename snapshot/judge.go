@@ -42,11 +42,11 @@ type facts struct {
 // count takes the backups, newest first.
 func (f *facts) count(all iter.Seq[Backup]) {
 	last, drill := f.state.LastRestore, f.state.LastDrill
+	if b, ok := catalog.Latest(all, f.state); ok {
+		f.latest = &b
+	}
 	for b := range all {
 		f.stored++
-		if f.latest == nil && b.Usable() {
-			f.latest = new(b)
-		}
 		if drill != nil && b.ID == drill.ID {
 			f.drilled = new(b)
 		}
@@ -73,7 +73,7 @@ func (f *facts) status() Status {
 		}
 	}
 	if f.latest != nil && f.archive == nil {
-		seconds := int64(max(0, f.now.Sub(f.latest.CreatedAt)) / time.Second)
+		seconds := int64(max(0, f.now.Sub(catalog.Since(*f.latest, f.state))) / time.Second)
 		s.NewestVerified, s.LossWindow, s.Covered = &f.latest.ID, &seconds, f.covered
 	}
 	s.Code, s.Reason = f.why()
@@ -115,7 +115,10 @@ func (f *facts) why() (code Why, reason string) {
 	if f.probeErr != nil {
 		return WhyCheckFailed, "the database could not be checked: " + f.probeErr.Error()
 	}
-	taken := f.ago(f.latest.CreatedAt)
+	taken, since := f.ago(f.latest.CreatedAt), catalog.Since(*f.latest, f.state)
+	if since.After(f.latest.CreatedAt) {
+		taken += " and restored " + f.ago(since)
+	}
 	switch verdict := *f.verdict(); {
 	case verdict == integrity.Corrupt && f.probe.Verdict == integrity.Healthy && f.state.LastCheck.FullOnly():
 		return WhyDamaged, fmt.Sprintf("a full check found damage in the database that backups do not look for; recover repairs it if that can be done. The newest backup was taken %s", taken)
@@ -133,7 +136,7 @@ func (f *facts) why() (code Why, reason string) {
 	if f.latest.CreatedAt.After(f.now.Add(grace)) {
 		return WhyClock, fmt.Sprintf("the newest verified backup is dated %s: the clock was or is wrong, and its age is not known", f.latest.CreatedAt.Format(time.RFC3339))
 	}
-	if due, late := f.promised.Overdue(f.latest.CreatedAt, f.now, f.slack); late {
+	if due, late := f.promised.Overdue(since, f.now, f.slack); late {
 		return WhyOverdue, fmt.Sprintf("a backup was due %s; the newest verified one was taken %s", f.ago(due), taken)
 	}
 	return WhyRecent, fmt.Sprintf("the newest verified backup was taken %s", taken)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -167,12 +166,8 @@ func (r *recovery) check(ctx context.Context) (Report, error) {
 
 // brokenSince reports whether the newest verified backup kept the rules that are broken now.
 func (r *recovery) brokenSince() (bool, error) {
-	all, err := r.m.cat.Entries()
-	if err != nil {
-		return false, err
-	}
-	i := slices.IndexFunc(all, Backup.Usable)
-	return i >= 0 && !strings.HasPrefix(all[i].Verification.Detail, string(integrity.Violations)), nil
+	latest, err := r.m.cat.Latest()
+	return err == nil && latest != nil && !strings.HasPrefix(latest.Verification.Detail, string(integrity.Violations)), err
 }
 
 // reportCheck emits the outcome of the check that the recovery began with.

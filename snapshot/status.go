@@ -28,8 +28,8 @@ type Status struct {
 	Code           Why            `json:"code"`   // why, in a word
 	Reason         string         `json:"reason"` // why, in one sentence
 	Database       DatabaseStatus `json:"database"`
-	NewestVerified *string        `json:"newest_verified"`     // backup id
-	LossWindow     *int64         `json:"loss_window_seconds"` // age of the newest verified backup
+	NewestVerified *string        `json:"newest_verified"`     // backup id: what "latest" means
+	LossWindow     *int64         `json:"loss_window_seconds"` // since the newest verified backup was taken or, later, restored
 	Covered        bool           `json:"covered"`             // the database is provably unchanged since then
 	NextRun        *time.Time     `json:"next_run"`            // null while no serve runs
 	Schedule       *Schedule      `json:"schedule"`            // null while no serve runs, or without one
@@ -114,7 +114,7 @@ func (m *Manager) Page(kind Kind, cursor string, limit int) (page []Backup, next
 	return page, next, err
 }
 
-// Find returns one backup; "latest" is the newest verified one.
+// Find returns one backup; "latest" is that of [catalog.Latest].
 func (m *Manager) Find(id string) (Backup, error) {
 	e, err := m.cat.Get(id)
 	return e.Public(), err

@@ -1,7 +1,9 @@
 package snapshot_test
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +54,52 @@ func TestStatusTellsHowToUndoARestore(t *testing.T) {
 	}
 	if r := b.status().LastRestore; r == nil || r.ID != made.ID || r.Action != "recover" || r.Undo != nil {
 		t.Errorf("after a recovery: %+v", r)
+	}
+}
+
+// Lost: the state that was chosen, when "latest" brings back the mistake that a restore undid.
+func TestLatestAfterARestore(t *testing.T) {
+	t.Parallel()
+	for _, offline := range []bool{false, true} {
+		b := newBench(t, "wal")
+		b.mark("good")
+		good := b.manual()
+		b.mark("mistake")
+		b.manual()
+		b.mark("more of it")
+		linked := func() string {
+			to, err := os.Readlink(filepath.Join(b.m.Dir(), "data_latest.db.zst"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.TrimSuffix(to, ".db.zst")
+		}
+		expect := func(when, id string) {
+			t.Helper()
+			found, err := b.m.Find("latest")
+			s := b.status()
+			if err != nil || found.ID != id || linked() != id || s.NewestVerified == nil || *s.NewestVerified != id {
+				t.Errorf("offline %v, %s: latest %s, %v; link %s; newest verified %v; want %s", offline, when, found.ID, err, linked(), s.NewestVerified, id)
+			}
+		}
+		safety := *b.restores(good.ID, snapshot.RestoreOptions{Offline: offline}).SafetyBackup
+		expect("restored", good.ID)
+		if stats, err := b.m.Stats(); err != nil || *stats.Latest != safety {
+			t.Errorf("the newest of all: %+v, %v", stats, err)
+		}
+		b.restores("latest", snapshot.RestoreOptions{Offline: offline})
+		if got := b.marked(); got != "good" {
+			t.Errorf("offline %v: restored twice: %q", offline, got)
+		}
+		if out, err := b.m.Drill(t.Context(), "latest"); err != nil || out.ID != good.ID {
+			t.Errorf("offline %v: drilled %s, %v", offline, out.ID, err)
+		}
+		b.reopen()
+		expect("reopened", good.ID)
+		b.restores(safety, snapshot.RestoreOptions{Offline: offline})
+		expect("undone", safety)
+		b.mark("better")
+		expect("backed up since", b.auto().ID)
 	}
 }
 

@@ -99,19 +99,7 @@ func (c *Catalog) Read() ([]catalog.Entry, catalog.State, error) {
 	return doc.newestFirst(), doc.state.Clone(), nil
 }
 
-// Head is [catalog.Head] of the catalog. Errors: ErrNotFound.
-func (c *Catalog) Head() (catalog.Entry, error) {
-	doc, err := c.view()
-	if err != nil {
-		return catalog.Entry{}, fmt.Errorf("find the newest backup: %w", err)
-	}
-	if head, ok := catalog.Head(doc.backward(), doc.state); ok {
-		return head, nil
-	}
-	return doc.get(latestID)
-}
-
-// Latest returns the newest verified backup, nil where there is none.
+// Latest returns the backup of [catalog.Latest], nil where there is none.
 func (c *Catalog) Latest() (*catalog.Entry, error) {
 	e, err := c.Get(latestID)
 	if errors.Is(err, ErrNotFound) {
@@ -129,7 +117,7 @@ func (c *Catalog) All() (iter.Seq[catalog.Entry], error) {
 	return doc.backward(), nil
 }
 
-// Get returns the backup with that id; "latest" is the newest verified one.
+// Get returns the backup with that id; "latest" is that of [catalog.Latest].
 // Errors: ErrNotFound, also for a string that is no id.
 func (c *Catalog) Get(id string) (catalog.Entry, error) {
 	doc, err := c.view()

@@ -106,7 +106,7 @@ func TestUntrustedCatalogsAreRefusedEarly(t *testing.T) {
 		"empty entries": head + `"backups":[` + strings.Repeat("{},", 1<<20) + `{}]}`,
 		"deep":          head + `"backups":[],"state":` + strings.Repeat("[", 1<<20),
 		"large state":   head + `"backups":[],"state":{"last_success":{"` + strings.Repeat("x", 2<<20) + `":{}}}}`,
-		"late restore":  head + `"backups":[],"state":{"last_restore":{"id":"x","at":"9999-12-31T23:59:59-23:00","newest":""}}}`,
+		"late restore":  head + `"backups":[],"state":{"last_restore":{"id":"x","at":"9999-12-31T23:59:59-23:00","newest_seq":0}}}`,
 		"seq":           `{"version":1,"next_seq":18446744073709551615,"backups":[]}`,
 		"negative":      `{"version":-1,"next_seq":1,"backups":[]}`,
 		"no list":       head + `"backups":{}}`,

@@ -13,8 +13,8 @@ import (
 	"example.com/snapd/internal/durable"
 )
 
-// LinkLatest makes the link to the newest verified backup ("data_latest.db.zst")
-// point to it, and removes it when there is none. Nothing is written when it
+// LinkLatest makes the link ("data_latest.db.zst") point to the backup of [catalog.Latest]
+// whose archive is there, and removes it when there is none. Nothing is written when it
 // is right already. Errors: ErrBusy, ErrReadOnly, ErrNoDirectory.
 func (c *Catalog) LinkLatest() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), rebuildWait)
@@ -102,17 +102,22 @@ func (c *Catalog) link(doc *document, going []catalog.Entry) error {
 	return explain(durable.Symlink(target, path))
 }
 
-// linkTarget names the file of the newest verified backup that is there, "" for none, and
+// linkTarget names the file of the latest backup whose archive is there, "" for none, and
 // reports whether the link is right already.
 func (c *Catalog) linkTarget(doc *document, going []catalog.Entry) (target string, right bool) {
 	path := filepath.Join(c.dir, c.linkName())
-	for _, e := range slices.Backward(doc.entries) {
-		if !e.Usable() || slices.ContainsFunc(going, func(g catalog.Entry) bool { return g.ID == e.ID }) {
-			continue
+	there := func(yield func(catalog.Entry) bool) {
+		for e := range doc.backward() {
+			if !e.Usable() || slices.ContainsFunc(going, func(g catalog.Entry) bool { return g.ID == e.ID }) {
+				continue
+			}
+			if info, err := os.Lstat(c.Path(e)); err == nil && info.Mode().IsRegular() && !yield(e) {
+				return
+			}
 		}
-		if info, err := os.Lstat(c.Path(e)); err == nil && info.Mode().IsRegular() {
-			return e.File, c.pointsTo(path, e.File)
-		}
+	}
+	if e, ok := catalog.Latest(there, doc.state); ok {
+		return e.File, c.pointsTo(path, e.File)
 	}
 	_, err := os.Lstat(path)
 	return "", errors.Is(err, fs.ErrNotExist)

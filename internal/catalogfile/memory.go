@@ -112,7 +112,8 @@ func (tx *Tx) Restored(o catalog.RestoreOutcome) {
 		_ = tx.Put(e) // it was valid before
 	}
 	if all := tx.Entries(); len(all) > 0 {
-		o.Newest = all[0].ID
+		o.NewestSeq = all[0].Seq
 	}
 	tx.State().LastRestore, tx.State().Restoring = &o, nil
+	tx.relink = true // to what was restored
 }

@@ -15,7 +15,10 @@ import (
 )
 
 // Tx is a change to the catalog, valid only inside the function given to Update.
-type Tx struct{ doc *document }
+type Tx struct {
+	doc    *document
+	relink bool // the link is to follow
+}
 
 // Update runs fn on the present catalog, which no other process changes
 // meanwhile, and stores the outcome atomically; all or, when fn returns an
@@ -37,7 +40,13 @@ func (c *Catalog) Update(ctx context.Context, fn func(tx *Tx) error) (err error)
 		return err
 	}
 	shorten(tx.doc.state.LastFailure)
-	return c.write(tx.doc)
+	if err := c.write(tx.doc); err != nil || !tx.relink {
+		return err
+	}
+	if err := c.link(tx.doc, nil); err != nil {
+		return fmt.Errorf("link latest: %w", err)
+	}
+	return nil
 }
 
 // shorten cuts the messages that could be as long as any error.

@@ -21,8 +21,17 @@ const remedies = {
   missing: ['Restore the newest good backup', 'restore', 'restoreNewest'],
 };
 
+// restoredTime is when the newest verified backup was restored, null where it was not.
+function restoredTime(status) {
+  const last = status.last_restore;
+  return last && last.id === status.newest_verified ? new Date(last.at) : null;
+}
+
+// newestTime is when the database was last as the newest verified backup has it.
 function newestTime(status) {
   if (status.loss_window_seconds === null || status.loss_window_seconds === undefined) return null;
+  const restored = restoredTime(status);
+  if (restored) return restored;
   const known = store.backups.get(status.newest_verified);
   return known ? new Date(known.created_at) : new Date(store.statusAt - status.loss_window_seconds * 1000);
 }
@@ -36,8 +45,9 @@ function disproven() {
 // said them, and a page stays open for days.
 function reason(status) {
   const newest = newestTime(status);
-  if (newest && status.code === 'recent') return `The newest verified backup was taken ${relative(newest)}.`;
-  if (newest && status.code === 'unchanged') return `The database is unchanged since the verified backup taken ${relative(newest)}.`;
+  const how = restoredTime(status) ? 'restored' : 'taken';
+  if (newest && status.code === 'recent') return `The newest verified backup was ${how} ${relative(newest)}.`;
+  if (newest && status.code === 'unchanged') return `The database is unchanged since the verified backup ${how} ${relative(newest)}.`;
   if (status.code === 'unverified') {
     return disproven() ? 'There is no verified backup: the stored ones failed their verification.'
       : 'There is no verified backup: the stored ones have not been proven yet.';
