@@ -338,7 +338,7 @@ func (p *profile) only() *tree {
 	if p.rows == 0 {
 		return nil
 	}
-	may := slices.DeleteFunc(p.may, func(t *tree) bool {
+	may := slices.DeleteFunc(slices.Clone(p.may), func(t *tree) bool {
 		return t.rowids && !slices.ContainsFunc(t.holes, func(h hole) bool {
 			return (p.lo > h.lo || h.lo == math.MinInt64) && p.hi <= h.hi
 		})

@@ -77,3 +77,14 @@ func run(t *testing.T, path, script string) {
 		t.Fatal(err)
 	}
 }
+
+// Tables that have no place for rows of a stray page are left out, and the index that is left is
+// asked for. Lost otherwise: the whole recovery, to a panic.
+func TestStrayPageOfNoTable(t *testing.T) {
+	t.Parallel()
+	full, index := &tree{object: object{kind: "table"}, rowids: true}, &tree{object: object{kind: "index"}}
+	p := &profile{rows: 1, may: []*tree{full, full}, usual: []*tree{index}}
+	if got := p.only(); got != nil {
+		t.Errorf("the page is said to be of a %s", got.kind)
+	}
+}
