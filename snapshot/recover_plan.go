@@ -161,7 +161,7 @@ func waysOut(f recoveryFacts) (options []RecoveryOption, reason string) {
 		reason = "a repair keeps all transactions that the damaged log still proves, and no backup is known to hold more"
 	default:
 		reason = "a repair of a private copy passed its proof and loses nothing"
-		if len(result.Removed)+len(result.Emptied) == 0 {
+		if len(result.Removed)+len(result.Emptied) == 0 && !result.Donated {
 			repair.Loses = "nothing: " + repair.Loses
 		} else {
 			reason = "a repair of a private copy passed its proof and loses no row"

@@ -40,6 +40,7 @@ func (b *rebuilding) adopt(*os.File) error {
 			}
 			b.said.Donated = true
 		}
+		o.donated = true
 		b.objects = append(b.objects, o)
 	}
 	return nil

@@ -203,11 +203,11 @@ func (c *comparison) run() error {
 	c.whole, c.found = map[string]bool{}, map[string][]witness{}
 	c.unknown, c.indexes = map[string]map[int64]int{}, map[string]int{}
 	for _, o := range c.now.objects {
-		i := slices.IndexFunc(c.src.objects, func(p object) bool { return p.is("index", o.name) })
+		i := slices.IndexFunc(c.objects, func(p object) bool { return p.is("index", o.name) })
 		if o.kind != "index" || i < 0 {
 			continue
 		}
-		if err := c.index(c.src.objects[i], o); err != nil {
+		if err := c.index(c.objects[i], o); err != nil {
 			return err
 		}
 	}

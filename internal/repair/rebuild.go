@@ -22,6 +22,7 @@ import (
 // what can be derived from them SQLite makes new.
 type rebuilding struct {
 	ctx     context.Context
+	dir     string // for files that are written meanwhile
 	src     *source
 	donor   *source // nil for none
 	objects []object
@@ -64,7 +65,7 @@ func rebuild(ctx context.Context, path, dir string, donor *Image, said *Result) 
 	if err := durable.Preflight(dir, image.Size); err != nil {
 		return err
 	}
-	b := &rebuilding{ctx: ctx, said: said, sorted: map[string]bool{}}
+	b := &rebuilding{ctx: ctx, dir: dir, said: said, sorted: map[string]bool{}}
 	if b.donor, err = openDonor(ctx, donor); err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func rebuild(ctx context.Context, path, dir string, donor *Image, said *Result) 
 		return err
 	}
 	defer func() { err = errors.Join(err, livedb.RemoveSidecars(scratch.Name()), scratch.Close()) }()
-	for _, step := range []func(*os.File) error{b.adopt, b.settleSchema, b.settleDerived, b.copyTables, b.judgeRest, b.derive, b.prove} {
+	for _, step := range []func(*os.File) error{b.adopt, b.settleSchema, b.settleDerived, b.copyTables, b.judgeDonated, b.judgeRest, b.derive, b.prove} {
 		if err := step(scratch.File); err != nil {
 			return err
 		}

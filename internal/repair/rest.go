@@ -26,7 +26,7 @@ const maxStrays = 1 << 20
 func (b *rebuilding) judgeRest(*os.File) error {
 	r := &rest{rebuilding: b, rows: map[uint64]uint32{}}
 	b.strays = map[uint64]uint32{}
-	for _, o := range b.src.objects {
+	for _, o := range b.objects {
 		if o.root == 0 {
 			continue
 		}

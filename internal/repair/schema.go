@@ -39,7 +39,8 @@ func (b *rebuilding) settle(name string) bool {
 			continue
 		}
 		if old, ok := b.fromDonor(o); ok {
-			b.objects[i].sql, b.objects[i].record = old.sql, old.record
+			b.objects[i].sql, b.objects[i].record, b.objects[i].donated = old.sql, old.record, true
+			b.said.Donated = true
 			return true
 		}
 		if o.kind == "table" || o.kind == "index" && o.sql == "" {

@@ -36,6 +36,7 @@ type object struct {
 	root                   uint32
 	record                 []byte
 	emptied                bool // what is in its tree is not copied
+	donated                bool // its SQL is the donor's
 }
 
 func (o object) is(kind, name string) bool {
