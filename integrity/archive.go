@@ -19,7 +19,7 @@ func CheckArchive(ctx context.Context, path string, o Options) (Report, error) {
 	start := time.Now()
 	real, err := locate(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return missing(path, "", o, start), nil
+		return missing(path, "", o, start)
 	}
 	if err != nil {
 		return Report{}, err

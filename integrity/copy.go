@@ -22,7 +22,7 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 	start := time.Now()
 	real, err := locate(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return missing(path, real, o, start), nil
+		return missing(path, real, o, start)
 	}
 	if err != nil {
 		return Report{}, err
@@ -45,7 +45,10 @@ func CheckCopy(ctx context.Context, path string, o Options) (Report, error) {
 // checkPrivate runs all levels on a file of our own, and removes the sidecars that
 // SQLite makes on the way. index is the original's.
 func checkPrivate(ctx context.Context, path string, index *walIndex, o Options, t *results) (failed *Level, err error) {
-	had := livedb.Sidecars(path)
+	had, err := livedb.Sidecars(path)
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		for _, suffix := range []string{sqlitefile.WALSuffix, sqlitefile.SHMSuffix} {
 			name := path + suffix

@@ -64,7 +64,7 @@ func Check(ctx context.Context, path string, o Options) (Report, error) {
 	start := time.Now()
 	real, err := locate(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return missing(path, real, o, start), nil
+		return missing(path, real, o, start)
 	}
 	if err != nil {
 		return Report{}, err
@@ -73,7 +73,7 @@ func Check(ctx context.Context, path string, o Options) (Report, error) {
 		l := &liveCheck{path: real, o: o, giveUp: start.Add(o.lockWait())}
 		t, failed, err := l.run(ctx)
 		if errors.Is(err, livedb.ErrMissing) {
-			return missing(path, real, o, start), nil
+			return missing(path, real, o, start)
 		}
 		if err != nil {
 			return Report{}, named(path, err)
@@ -137,14 +137,18 @@ func locate(path string) (real string, err error) {
 	return real, nil
 }
 
-func missing(path, real string, o Options, start time.Time) Report {
+func missing(path, real string, o Options, start time.Time) (Report, error) {
 	t := &results{verdict: Missing}
 	if real != "" {
-		for _, name := range livedb.Sidecars(real) {
+		orphans, err := livedb.Sidecars(real)
+		if err != nil {
+			return Report{}, cannotRead(path, err)
+		}
+		for _, name := range orphans {
 			t.add(CodeWALStray, "%s is there without its database", name)
 		}
 	}
-	return t.report(path, o.Level, nil, start)
+	return t.report(path, o.Level, nil, start), nil
 }
 
 // CheckTx runs the SQL levels (probe, quick, full) on conn inside the caller's

@@ -376,7 +376,11 @@ func (r *recovery) unpacked(ctx context.Context, e Backup, level Level) (*durabl
 func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, sum string, e Backup) error {
 	defer staged.Discard()
 	// A missing database leaves at most an orphan log to preserve.
-	preserve := r.out.Report.Damaged() || r.target.HasSidecars()
+	orphans, err := r.target.HasSidecars()
+	if err != nil {
+		return fmt.Errorf("look for what is next to the database: %w", err)
+	}
+	preserve := r.out.Report.Damaged() || orphans
 	return r.install(ctx, swap.Swap{Staged: staged, Sum: sum, Preserve: preserve, Note: swap.Note{Backup: e.ID}}, func() {
 		r.m.mem.Restored(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.took()})
 		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt

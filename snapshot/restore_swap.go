@@ -67,8 +67,11 @@ func (r *restoring) swap(ctx context.Context) (err error) {
 // applyWAL leaves the database without sidecars where they are sound. A damaged one
 // stays as it is: the database will be quarantined whole.
 func (s *swapping) applyWAL(ctx context.Context) error {
-	if st, err := os.Stat(s.m.cfg.Database); err != nil || st.Size() == 0 || !s.target.HasSidecars() {
+	if st, err := os.Stat(s.m.cfg.Database); err != nil || st.Size() == 0 {
 		return nil // save looks at the file too, and says what is wrong with it
+	}
+	if has, err := s.target.HasSidecars(); err != nil || !has {
+		return err
 	}
 	report, err := s.m.look(ctx, integrity.LevelQuick, s.m.cfg.LockWait)
 	if err != nil || report.Damaged() {
@@ -121,7 +124,9 @@ func (s *swapping) save(ctx context.Context) (swap.Swap, error) {
 	st, err := os.Stat(m.cfg.Database)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && st.Size() == 0:
-		if s.target.HasSidecars() {
+		if has, err := s.target.HasSidecars(); err != nil {
+			return swap.Swap{}, fmt.Errorf("restore: %w", err)
+		} else if has {
 			return s.saveFiles(ctx)
 		}
 		return swap.Swap{}, s.Plan.saved(s.backup, nil)

@@ -63,8 +63,8 @@ func TestNothingStaysOfALogThatWasClosed(t *testing.T) {
 		}
 		stop()
 		run(t, db, "PRAGMA wal_checkpoint(TRUNCATE)")
-		if left := Sidecars(db); len(left) > 0 {
-			t.Fatalf("the shell left %v", left)
+		if left, err := Sidecars(db); err != nil || len(left) > 0 {
+			t.Fatalf("the shell left %v, %v", left, err)
 		}
 		x, err := files.Open(t.Context(), Choice{Strategy: strategy})
 		if err != nil {
@@ -76,7 +76,7 @@ func TestNothingStaysOfALogThatWasClosed(t *testing.T) {
 		if err := x.Close(); err != nil {
 			t.Error(err)
 		}
-		if left := Sidecars(db); len(left) > 0 {
+		if left, err := Sidecars(db); err != nil || len(left) > 0 {
 			t.Errorf("%v left %v", strategy, left)
 		}
 	}

@@ -369,7 +369,8 @@ func TestResolveAndSidecars(t *testing.T) {
 			}
 		}
 	}
-	if got := strings.Join(Sidecars(filepath.Join(dir, "two")), " "); got != real+"-wal "+real+"-journal" {
+	found, err := Sidecars(filepath.Join(dir, "two"))
+	if got := strings.Join(found, " "); err != nil || got != real+"-wal "+real+"-journal" {
 		t.Errorf("sidecars %s", got)
 	}
 	if _, err := Resolve(filepath.Join(dir, "loop")); err == nil {

@@ -69,17 +69,23 @@ func absolute(path string) (string, error) {
 }
 
 // Sidecars returns the paths of those of -wal, -shm and -journal that exist
-// next to the file that path resolves to, in that order; none when path does not resolve.
-func Sidecars(path string) []string {
+// next to the file that path resolves to, in that order; none for a dangling link.
+func Sidecars(path string) ([]string, error) {
 	real, err := Resolve(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	var found []string
 	for _, suffix := range sqlitefile.Suffixes() {
-		if _, err := os.Lstat(real + suffix); err == nil {
+		switch _, err := os.Lstat(real + suffix); {
+		case err == nil:
 			found = append(found, real+suffix)
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
 		}
 	}
-	return found
+	return found, nil
 }

@@ -40,8 +40,8 @@ func FuzzCopy(f *testing.F) {
 		if d := time.Since(start); d > 20*time.Second {
 			t.Errorf("an attempt took %v", d)
 		}
-		if left := livedb.Sidecars(path); len(left) > 0 {
-			t.Errorf("left next to the file: %v", left)
+		if left, err := livedb.Sidecars(path); err != nil || len(left) > 0 {
+			t.Errorf("left next to the file: %v, %v", left, err)
 		}
 		if e := (*integrity.CheckError)(nil); err != nil {
 			if !errors.Is(err, ErrNotRepairable) && !errors.As(err, &e) {

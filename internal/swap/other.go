@@ -41,7 +41,11 @@ func AcceptOther(database, dir, target string, overwrite bool) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	if side := livedb.Sidecars(target); len(side) > 0 {
+	side, err := livedb.Sidecars(target)
+	if err != nil {
+		return err
+	}
+	if len(side) > 0 {
 		return refuse(side[0]+" would be replayed onto the restored file", "remove or rename it, or choose another path")
 	}
 	return nil

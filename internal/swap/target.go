@@ -85,7 +85,10 @@ func isSidecar(database, path string) bool {
 }
 
 // HasSidecars reports whether a -wal, -shm or -journal is next to the database.
-func (t *Target) HasSidecars() bool { return len(livedb.Sidecars(t.Database)) > 0 }
+func (t *Target) HasSidecars() (bool, error) {
+	found, err := livedb.Sidecars(t.Database)
+	return len(found) > 0, err
+}
 
 // lockOut keeps all other connections away from the database file until unlock: SQLite
 // grants no lock, and no process has it open. A missing file needs neither.

@@ -27,12 +27,12 @@ func TestApplyWAL(t *testing.T) {
 		must(t, err)
 		must(t, os.WriteFile(p.target.Database+suffix, raw, 0o600))
 	}
-	if !p.target.HasSidecars() {
+	if has, err := p.target.HasSidecars(); err != nil || !has {
 		t.Fatal("there is no log: this test shows nothing")
 	}
 	must(t, p.target.ApplyWAL(t.Context()))
-	if left := livedb.Sidecars(p.target.Database); len(left) > 0 {
-		t.Errorf("sidecars afterwards: %q", left)
+	if left, err := livedb.Sidecars(p.target.Database); err != nil || len(left) > 0 {
+		t.Errorf("sidecars afterwards: %q, %v", left, err)
 	}
 	after, err := sql.Open("sqlite", p.target.Database)
 	must(t, err)
