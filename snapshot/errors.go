@@ -28,6 +28,8 @@ var (
 	ErrNoUsableBackup = errors.New("no usable backup")
 	// ErrMissing: there is no database file at the configured path.
 	ErrMissing = errors.New("database file is missing")
+	// ErrDirectory: the backup directory went away while it was in use, or another one is in its place.
+	ErrDirectory = errors.New("the backup directory is gone")
 	// ErrRefused: refused for safety, e.g. deleting the last verified backup.
 	ErrRefused = errors.New("refused for safety")
 	// ErrStale: the state that a plan was made for has changed since; the operation changed nothing.
@@ -87,7 +89,7 @@ func Code(err error) string {
 	}{
 		{ErrStale, "stale"}, {ErrBusy, "busy"}, {ErrNotFound, "not_found"}, {ErrNoUsableBackup, "no_usable_backup"}, {ErrRefused, "refused"},
 		{ErrMissing, "missing"}, {ErrNoSpace, "no_space"}, {ErrCorrupt, "corrupt"}, {ErrVersion, "newer_version"},
-		{catalogfile.ErrVersion, "newer_version"}, {catalogfile.ErrReadOnly, "read_only"}, {ErrForeignSQLite, "foreign_sqlite"},
+		{ErrDirectory, "directory"}, {catalogfile.ErrVersion, "newer_version"}, {catalogfile.ErrReadOnly, "read_only"}, {ErrForeignSQLite, "foreign_sqlite"},
 		{fs.ErrPermission, "permission"}, {errInterrupted, "interrupted"}, {context.Canceled, "cancelled"}, {context.DeadlineExceeded, "timeout"},
 	} {
 		if errors.Is(err, c.is) {

@@ -21,6 +21,7 @@ type facts struct {
 	now   time.Time
 	state catalog.State
 
+	place         error // the backup directory is gone, or another one is in its place
 	path          string
 	databaseBytes int64 // of the main file; 0 without one
 	probe         Report
@@ -84,7 +85,7 @@ func (f *facts) status() Status {
 // protection is the one word that a reason comes to.
 func protection(why Why) Protection {
 	switch why {
-	case WhyNoBackup, WhyUnverified:
+	case WhyNoBackup, WhyUnverified, WhyDirectory:
 		return Unprotected
 	case WhyUnchanged, WhyRecent:
 		return Protected
@@ -103,6 +104,9 @@ func (f *facts) verdict() *integrity.Verdict {
 
 // why says why the database is protected, or not. The order is that of what to do first.
 func (f *facts) why() (code Why, reason string) {
+	if f.place != nil {
+		return WhyDirectory, "nothing can be backed up: " + f.place.Error()
+	}
 	if f.latest == nil {
 		if f.stored > 0 {
 			return WhyUnverified, fmt.Sprintf("there is no verified backup: of %d that are stored none is proven; verify --all does that", f.stored)

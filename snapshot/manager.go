@@ -94,6 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("open: %w", explain(err))
 	}
 	m.cat = cat
+	m.act.Away = func() bool { return cat.CheckPlace() != nil }
 	m.mem = catalogfile.NewMemory(cat, cfg.LockWait, m.now, func(err error, message string) {
 		m.ev.emit(context.Background(), Event{Type: EventWarning, Err: err, Message: message})
 	})
@@ -139,6 +140,10 @@ func explain(err error) error {
 	case errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive),
 		errors.Is(err, livedb.ErrCorrupt), errors.Is(err, livedb.ErrNotDatabase), errors.Is(err, inspect.ErrDamaged):
 		return &sentinelError{ErrCorrupt, err}
+	case errors.Is(err, ErrDirectory):
+		return err
+	case errors.Is(err, catalogfile.ErrNoDirectory), errors.Is(err, catalogfile.ErrOtherDirectory):
+		return &sentinelError{ErrDirectory, err}
 	case durable.IsNoSpace(err):
 		return hint(&sentinelError{ErrNoSpace, err}, "free some space, or choose another directory with --dir")
 	}

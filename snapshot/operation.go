@@ -220,10 +220,15 @@ func (ev Event) Ends() bool {
 	return false
 }
 
-// operate makes the backup directory, waits for the operation lock and sweeps
+// operate makes the backup directory where it was never there, waits for the operation lock and sweeps
 // what a crash left. The returned function gives the lock back.
 func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err error) {
-	if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+	if err := m.cat.CheckPlace(); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if m.cat.Known() {
+		// One that goes away from here on is not made again.
+	} else if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 		return nil, hint(fmt.Errorf("%s: backup directory: %w", what, err), "choose a writable directory, with --dir")
 	}
 	wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)

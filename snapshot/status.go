@@ -57,6 +57,7 @@ type Why string
 const (
 	WhyNoBackup    Why = "no_backup"    // unprotected: there is none
 	WhyUnverified  Why = "unverified"   // unprotected: there are some, none of them verified
+	WhyDirectory   Why = "directory"    // unprotected: the backup directory is gone, or another one is in its place
 	WhyArchiveGone Why = "archive_gone" // at risk: the newest verified backup's file is gone, has another size, or cannot be looked at
 	WhyCheckFailed Why = "check_failed" // at risk: the database could not be looked at
 	WhyDamaged     Why = "damaged"      // at risk: the database is damaged
@@ -231,7 +232,7 @@ func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
 	if f.state, err = m.mem.State(); err != nil {
 		return f, err
 	}
-	f.promised = m.cfg.promised(f.state)
+	f.promised, f.place = m.cfg.promised(f.state), m.cat.CheckPlace()
 	if st, err := os.Stat(m.cfg.Database); err == nil {
 		f.databaseBytes = st.Size()
 	}

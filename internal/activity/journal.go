@@ -22,6 +22,9 @@ type Journal struct {
 	log  *Log
 	past answered
 
+	// Away, where it is set, reports whether the directory is not the one of this log now: records wait.
+	Away func() bool
+
 	mu      sync.Mutex // guards what follows, and keeps records in order
 	idle    idleness
 	waiting []Record
@@ -83,8 +86,12 @@ func (j *Journal) Write(r Record) error {
 		j.idle = idleness{}
 	}
 	j.waiting = append(j.waiting, r)
-	err := j.log.Write(j.waiting...)
-	if err == nil {
+	away := j.Away != nil && j.Away()
+	var err error
+	if !away {
+		err = j.log.Write(j.waiting...)
+	}
+	if !away && err == nil {
 		j.waiting, j.failing = nil, false
 		return nil
 	}

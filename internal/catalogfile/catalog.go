@@ -36,7 +36,8 @@ type Catalog struct {
 	// the lock file.
 	turn chan struct{}
 
-	mu      sync.Mutex      // guards what follows; never held while waiting for a lock
+	mu      sync.Mutex // guards what follows; never held while waiting for a lock
+	place   place
 	doc     *document       // immutable; nil before the first load
 	stamp   stamp           // the file that doc stands for
 	changes catalog.Changes // the changes that loading had to make, not yet reported
@@ -69,6 +70,9 @@ func Open(dir, base string) (*Catalog, error) {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
 	c := &Catalog{dir: abs, base: base, now: time.Now, turn: make(chan struct{}, 1)}
+	if err := c.CheckPlace(); err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
 	if _, err := c.view(); err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}

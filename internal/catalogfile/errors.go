@@ -18,6 +18,8 @@ var (
 	ErrReadOnly = errors.New("backup directory is not writable")
 	// ErrNoDirectory: the backup directory does not exist.
 	ErrNoDirectory = errors.New("backup directory does not exist")
+	// ErrOtherDirectory: there is another directory in the place of the backup directory.
+	ErrOtherDirectory = errors.New("another directory is in the place of the backup directory")
 	// ErrBase: the database's name cannot be used in file names.
 	ErrBase = errors.New("unusable database name")
 	// ErrCursor: a cursor that Page did not make.

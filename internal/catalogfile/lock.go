@@ -150,7 +150,7 @@ func (c *Catalog) take(ctx context.Context, name string, wait bool) (*flock.Floc
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.checkLink(); err != nil {
+	if err := errors.Join(c.checkLink(), c.CheckPlace()); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(c.dir, name)
