@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/catalogfile"
@@ -23,7 +24,7 @@ func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
 		return nil, fmt.Errorf("plan prune: %w", err)
 	}
 	now := m.now()
-	decisions := catalog.Plan(entries, p, now)
+	decisions := planPrune(entries, state, p, now)
 	until := catalog.Forecast(entries, p, now, m.cfg.nextRuns(state, now))
 	for i := range decisions {
 		if at, ok := until[decisions[i].ID]; ok && decisions[i].Keep {
@@ -82,13 +83,26 @@ func (c *Config) policy(cat *catalogfile.Catalog, given *Policy) (Policy, error)
 	return *state.Retention, nil
 }
 
+// planPrune is the plan of p. The backup that is "latest" stays: after a restore it may be
+// an old automatic one.
+func planPrune(entries []Backup, state catalog.State, p Policy, now time.Time) []Decision {
+	decisions := catalog.Plan(entries, p, now)
+	latest, _ := catalog.Latest(slices.Values(entries), state)
+	for i := range decisions {
+		if d := &decisions[i]; d.ID == latest.ID && !d.Keep {
+			d.Keep, d.Reason = true, "restored, and no newer backup has been made"
+		}
+	}
+	return decisions
+}
+
 // prune plans over the catalog as it stands and removes what the plan says.
 func (m *Manager) prune(ctx context.Context, p Policy) ([]Decision, error) {
-	entries, err := m.cat.Entries()
+	entries, state, err := m.cat.Read()
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
-	decisions := catalog.Plan(entries, p, m.now())
+	decisions := planPrune(entries, state, p, m.now())
 	var ids []string
 	for _, d := range decisions {
 		if !d.Keep {

@@ -239,3 +239,36 @@ func TestPinDuringPrune(t *testing.T) {
 		t.Errorf("pinned %q: %v", pinned, err)
 	}
 }
+
+// Lost: the backup that the database was restored from, when it is an old automatic one and
+// the ones that were made after it fill the quota.
+func TestPruneKeepsWhatWasRestored(t *testing.T) {
+	b := newBench(t, "wal")
+	b.mark("wanted")
+	wanted := b.auto()
+	for _, mark := range []string{"mistake", "more of it"} {
+		b.mark(mark)
+		b.auto()
+	}
+	if _, err := b.m.Restore(t.Context(), wanted.ID, snapshot.RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	policy := &snapshot.Policy{Last: 1}
+	plan, err := b.m.PlanPrune(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := b.m.Prune(t.Context(), policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, decisions := range [][]snapshot.Decision{plan, done} {
+		i := slices.IndexFunc(decisions, func(d snapshot.Decision) bool { return d.ID == wanted.ID })
+		if i < 0 || !decisions[i].Keep || !strings.Contains(decisions[i].Reason, "restored") {
+			t.Errorf("decisions %+v", decisions)
+		}
+	}
+	if e, err := b.m.Find("latest"); err != nil || e.ID != wanted.ID {
+		t.Errorf("latest is %s, %v", e.ID, err)
+	}
+}

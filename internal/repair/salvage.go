@@ -435,8 +435,6 @@ func (w *salvager) prove() error {
 			found[f.Message] = true
 		}
 	}
-	for _, message := range slices.Sorted(maps.Keys(found)) {
-		w.said.Skipped = append(w.said.Skipped, message)
-	}
+	w.said.Skipped = append(w.said.Skipped, slices.Sorted(maps.Keys(found))...)
 	return nil
 }

@@ -70,7 +70,9 @@ type fileKind struct {
 	its, ours moveMethod
 }
 
-// registered keeps the file system from the garbage collector.
+// registered keeps the file system from the garbage collector: the engine has addresses in it.
+//
+//lint:ignore U1000 it is kept, not read
 var registered *fileSystem
 
 // VFS registers the file system, at the first call, and returns its name.
