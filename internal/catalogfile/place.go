@@ -51,7 +51,7 @@ func (c *Catalog) CheckPlace() error {
 		}
 		return nil
 	}
-	if was.seed == "" || c.seedThere() != was.seed {
+	if was.seed == "" || seedNow(c) != was.seed {
 		return message.WithHint(fmt.Errorf("%w: %s", ErrOtherDirectory, c.dir),
 			"mount the disk of the backup directory, or move it back; to use the directory that is there now, start the program again")
 	}
@@ -59,8 +59,8 @@ func (c *Catalog) CheckPlace() error {
 	return nil
 }
 
-// seedThere reads the seed from the file, "" where it has none; the caller holds c.mu.
-func (c *Catalog) seedThere() string {
+// seedNow reads the seed from the file, "" where it has none; the caller holds c.mu.
+func seedNow(c *Catalog) string {
 	text, _, err := c.read()
 	if err != nil {
 		return ""
