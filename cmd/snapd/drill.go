@@ -11,7 +11,7 @@ import (
 )
 
 type drillCmd struct {
-	ID string `arg:"" optional:"" default:"latest" help:"Backup; default: the newest verified one."`
+	ID string `arg:"" optional:"" default:"latest" help:"Backup; default: latest, the newest verified one; after a restore the restored one."`
 }
 
 // drillDocument is the JSON form of a drill.

@@ -15,7 +15,7 @@ import (
 )
 
 type restoreCmd struct {
-	ID      string `arg:"" optional:"" help:"The backup; latest is the newest verified one."`
+	ID      string `arg:"" optional:"" help:"The backup; latest is the newest verified one; after a restore the restored one."`
 	At      string `placeholder:"TIME" help:"Instead of ID: the newest verified one taken at or before this time."`
 	To      string `placeholder:"PATH" help:"Write it to this new file; the database is not touched."`
 	Offline bool   `help:"Swap the file instead of restoring through a transaction; refused while another program has the database open."`

@@ -12,7 +12,7 @@ import (
 )
 
 type verifyCmd struct {
-	ID    []string `arg:"" optional:"" help:"Backups; default: the newest verified one."`
+	ID    []string `arg:"" optional:"" help:"Backups; default: latest, the newest verified one; after a restore the restored one."`
 	All   bool     `help:"All of them."`
 	Level string   `enum:"quick,full" default:"quick" placeholder:"LEVEL" help:"quick: by digests, with a check if the backup has not passed one; full: checked again, in full (${default})."`
 }
