@@ -107,7 +107,7 @@ browser: tools
 # test that needs more is skipped and says so.
 bare:
 	$(call say,go test on a bare machine)
-	@bin=$$(mktemp -d); trap 'rm -r "$$bin"' EXIT; \
+	@bin=$$(mktemp -d); chmod 755 "$$bin"; trap 'rm -r "$$bin"' EXIT; \
 	ln -s "$$(command -v $(GO))" "$$bin/go"; \
 	for tool in sh bash cat cp dd kill ls mkdir mkfifo mv rm sleep stat touch git; do ln -s "$$(command -v $$tool)" "$$bin/"; done; \
 	env -u CI -u CHROMIUM PATH="$$bin" "$$bin/go" test $(TESTFLAGS) ./...
