@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/testdb"
 )
 
 // A backup is what SQLite itself makes of the files as they were when the snapshot
@@ -22,6 +23,7 @@ import (
 // the moments at which they come, are picked at random; a failure prints the
 // variant with its seed, which play repeats.
 func TestImageWhileOthersWork(t *testing.T) {
+	testdb.RequireTool(t, "sqlite3")
 	seed := uint64(time.Now().UnixNano())
 	sum := new(happened)
 	t.Run("databases", func(t *testing.T) { // returns when the parallel ones have ended

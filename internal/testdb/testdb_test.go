@@ -120,6 +120,7 @@ func ledger(t *testing.T, path string) (int64, int64) { return Ledger(&recorder{
 // A helper that lets a broken database pass would make every test that relies
 // on it green for nothing.
 func TestBrokenDatabasesAreCaught(t *testing.T) {
+	RequireTool(t, "sqlite3")
 	v := Variant{Name: "broken", PageSize: 1024, JournalMode: "delete", sql: itemsSQL + manyPages}
 	path := v.Create(t)
 	r := &recorder{TB: t}
