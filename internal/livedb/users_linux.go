@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Users returns the processes that have the database file at path open, from
@@ -42,7 +44,7 @@ func Users(path string) (users []User, known bool, err error) {
 			continue
 		}
 		known = true
-		if len(descriptors(pid, id)) > 0 {
+		if uses(pid, id) {
 			users = append(users, User{PID: pid, Command: command(pid)})
 		}
 	}
@@ -53,6 +55,23 @@ func Users(path string) (users []User, known bool, err error) {
 		users = append(users, User{PID: os.Getpid(), Command: command(os.Getpid()), Own: true})
 	}
 	return users, known || ownKnown, nil
+}
+
+// uses reports whether another process has a file open for itself: a child of this
+// one has all descriptors until it runs its program, which closes them.
+func uses(pid int, id ID) bool {
+	if len(descriptors(pid, id)) == 0 || sharesMemory(pid) {
+		return false
+	}
+	return len(descriptors(pid, id)) > 0 // it may have run its program since
+}
+
+// sharesMemory reports whether a process has this one's memory: it was started and
+// has not run its program yet. False where the system does not say.
+func sharesMemory(pid int) bool {
+	const kcmpVM = 1
+	differs, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(os.Getpid()), uintptr(pid), kcmpVM, 0, 0, 0)
+	return errno == 0 && differs == 0
 }
 
 // descriptors returns the numbers of the descriptors that a process has of a
