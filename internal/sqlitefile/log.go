@@ -175,19 +175,26 @@ func (l *Log) walk(ctx context.Context, f LogFile) error {
 	})
 }
 
-// each calls fn with every whole frame from the given one on, counted from 1. Of frames
-// in a hole of the file, which are all zeros, it gives the first one only.
+// each calls fn with every whole frame from the given one on, counted from 1.
 func (l *Log) each(ctx context.Context, f LogFile, from int64, fn func(n int64, frame Frame) error) error {
-	stride := l.stride()
+	return EachFrame(ctx, f, l.PageSize, from, l.Frames, fn)
+}
+
+// EachFrame calls fn with frames first to last of a log, counted from 1, all of which the file
+// has to have. Of frames in a hole of the file, which are all zeros, it gives the first one
+// only. The frame is good until fn returns. An error is fn's, the context's, or one of
+// reading, io.ErrUnexpectedEOF where the log became shorter.
+func EachFrame(ctx context.Context, f LogFile, pageSize int, first, last int64, fn func(n int64, frame Frame) error) error {
+	stride := int64(FrameHeaderSize + pageSize)
 	batch := max(1, (1<<20)/stride)
-	buf := make([]byte, min(batch, max(l.Frames, 1))*stride)
-	for n := from - 1; n < l.Frames; {
+	buf := make([]byte, min(batch, max(last-first+1, 1))*stride)
+	for n := first - 1; n < last; {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("read log frames: %w", err)
 		}
 		off := WALHeaderSize + n*stride
 		if f.NextData != nil {
-			if empty := min((f.NextData(off)-off)/stride, l.Frames-n); empty > 1 {
+			if empty := min((f.NextData(off)-off)/stride, last-n); empty > 1 {
 				clear(buf[:stride])
 				if err := fn(n+1, buf[:stride]); err != nil {
 					return err
@@ -196,7 +203,7 @@ func (l *Log) each(ctx context.Context, f LogFile, from int64, fn func(n int64, 
 				continue
 			}
 		}
-		k := min(batch, l.Frames-n)
+		k := min(batch, last-n)
 		if err := readFull(f.R, buf[:k*stride], off); err != nil {
 			return fmt.Errorf("read log frames: %w", err)
 		}

@@ -41,8 +41,15 @@ type WALIndex struct {
 	Salts     [8]byte // as they are stored in the log's header
 	PageSize  int     // bytes
 	Changes   uint32  // raised with every commit, also across generations of the log
+	BigEndian bool    // the log's checksums read big-endian words
 	// Copied is the last frame that a checkpoint has copied into the database file.
 	Copied int64
+}
+
+// FollowedBy reports whether salts are those of the generation after that of x: a log that is
+// begun again adds 1 to the first of its two salts, and draws the second (wal.c: walRestartHdr).
+func (x WALIndex) FollowedBy(salts [8]byte) bool {
+	return binary.BigEndian.Uint32(salts[:]) == binary.BigEndian.Uint32(x.Salts[:])+1
 }
 
 // ParseWALIndex parses the head of a -shm, of SHMHeadSize bytes. Where its two copies differ,
@@ -64,7 +71,7 @@ func ParseWALIndex(b []byte) (x WALIndex, torn, ok bool) {
 // ParseWALIndexHeader parses one copy of the header, of SHMHeaderSize bytes: what
 // sqlite3_snapshot holds as well.
 func ParseWALIndexHeader(b []byte) (x WALIndex, ok bool) {
-	const initialized, summed = 12, 40
+	const initialized, bigEndian, summed = 12, 13, 40
 	if len(b) < SHMHeaderSize {
 		return x, false
 	}
@@ -77,7 +84,7 @@ func ParseWALIndexHeader(b []byte) (x WALIndex, ok bool) {
 	x = WALIndex{
 		LastFrame: int64(ne.Uint32(b[16:])), Pages: ne.Uint32(b[20:]), Salts: [8]byte(b[32:40]),
 		PageSize: size&0xfe00 | size&1<<16, // 65536 is stored as 1
-		Changes:  ne.Uint32(b[8:]),
+		Changes:  ne.Uint32(b[8:]), BigEndian: b[bigEndian] != 0,
 	}
 	binary.BigEndian.PutUint32(x.Sum[:], ne.Uint32(b[24:]))
 	binary.BigEndian.PutUint32(x.Sum[4:], ne.Uint32(b[28:]))

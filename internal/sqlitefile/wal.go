@@ -160,6 +160,13 @@ func (w *WALSum) Equals(b []byte) bool {
 // Values returns the two halves of the checksum, as they are stored big-endian.
 func (w *WALSum) Values() (s1, s2 uint32) { return w.s1, w.s2 }
 
+// Bytes is the checksum as it is stored.
+func (w *WALSum) Bytes() (b [8]byte) {
+	binary.BigEndian.PutUint32(b[:], w.s1)
+	binary.BigEndian.PutUint32(b[4:], w.s2)
+	return b
+}
+
 // Set goes on from the checksum that is stored in b.
 func (w *WALSum) Set(b []byte) {
 	w.s1, w.s2 = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])

@@ -1,0 +1,426 @@
+package walfollow
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	_ "modernc.org/sqlite"
+
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/sqlitefile"
+)
+
+const seed = archive.Seed(42)
+
+// application is a database and the connections that write to it.
+type application struct {
+	t    *testing.T
+	path string
+	conn []*sql.Conn
+	dbs  []*sql.DB
+}
+
+func start(t *testing.T, path string, connections int) *application {
+	a := &application{t: t, path: path}
+	for range connections {
+		db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(5000)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.dbs, a.conn = append(a.dbs, db), append(a.conn, c)
+	}
+	t.Cleanup(a.stop)
+	return a
+}
+
+func (a *application) stop() {
+	for i, c := range a.conn {
+		c.Close()
+		a.dbs[i].Close()
+	}
+	a.conn, a.dbs = nil, nil
+}
+
+func (a *application) exec(i int, script string) {
+	a.t.Helper()
+	if _, err := a.conn[i%len(a.conn)].ExecContext(context.Background(), script); err != nil {
+		a.t.Fatalf("%s: %v", script, err)
+	}
+}
+
+// state is what a look finds.
+type state struct {
+	at    Position
+	image []byte
+	tx    *pages.Snapshot
+}
+
+func look(t *testing.T, path string) state {
+	t.Helper()
+	s, err := pages.Begin(t.Context(), path, livedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var image bytes.Buffer
+	if err := s.CopyTo(t.Context(), &image, nil); err != nil {
+		t.Fatal(err)
+	}
+	at, ok := s.Conn().LogIndex()
+	if !ok {
+		at = Position{} // no log: nothing to follow from
+	}
+	return state{at: at, image: image.Bytes(), tx: s}
+}
+
+func (s state) close(t *testing.T) {
+	t.Helper()
+	if err := s.tx.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func follow(t *testing.T, path string, from, to state, unbroken bool) (*Changes, error) {
+	t.Helper()
+	f, err := os.Open(sqlitefile.WAL(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Follow(t.Context(), Look{
+		Log: sqlitefile.LogFile{R: f, Size: fi.Size()}, From: from.at, To: to.at, Unbroken: unbroken, Seed: seed,
+	})
+	if err != nil {
+		return nil, err
+	}
+	image := bytes.Clone(from.image)
+	if c.Commits > 0 {
+		image = append(image, make([]byte, max(0, int(c.Size)*to.at.PageSize-len(image)))...)[:int(c.Size)*to.at.PageSize]
+	}
+	page := make([]byte, to.at.PageSize)
+	for pgno := range c.Pages {
+		if err := c.ReadPage(f, pgno, page); err != nil {
+			t.Fatal(err)
+		}
+		copy(image[int(pgno-1)*len(page):], page)
+	}
+	if !bytes.Equal(image, to.image) {
+		t.Fatalf("%d commits, %d pages: not what the database was\nfrom %+v\nto %+v", c.Commits, len(c.Pages), from.at, to.at)
+	}
+	return c, nil
+}
+
+// The pages of the log, put over the image of the look before, are the image of this look,
+// whatever was done between; or Follow says that something was missed.
+func TestFollowsOrMisses(t *testing.T) {
+	t.Parallel()
+	rounds := 50
+	if testing.Short() {
+		rounds = 20
+	}
+	var compared, commits, again int
+	why := map[string]int{}
+	for _, v := range []struct {
+		pageSize, autocheckpoint int
+		unbroken                 bool
+		also                     string
+	}{
+		{4096, 1000, true, ""},
+		{512, 20, true, ""},
+		{1024, 8, false, ""},
+		{4096, 30, true, "PRAGMA cache_size=3; PRAGMA cache_spill=1"},
+		{1024, 15, true, "PRAGMA journal_size_limit=6000"},
+		{65536, 4, true, ""},
+	} {
+		t.Run(fmt.Sprintf("%d/%d/%v/%s", v.pageSize, v.autocheckpoint, v.unbroken, v.also), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(uint64(v.pageSize), uint64(v.autocheckpoint)))
+			path := filepath.Join(t.TempDir(), "data.db")
+			setup := fmt.Sprintf("PRAGMA page_size=%d; PRAGMA auto_vacuum=2; PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE INDEX i ON t(a)", v.pageSize)
+			each := fmt.Sprintf("PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=%d; %s", v.autocheckpoint, v.also)
+			a := start(t, path, 2)
+			a.exec(0, setup)
+			a.exec(0, each)
+			a.exec(1, each)
+			before := look(t, path)
+			before.close(t)
+			for range rounds {
+				if !v.unbroken && rng.IntN(4) == 0 {
+					a.stop() // the last one closes: no log is left
+					a = start(t, path, 2)
+					a.exec(0, each)
+					a.exec(1, each)
+				}
+				for range rng.IntN(6) {
+					a.exec(rng.IntN(2), operation(rng))
+				}
+				now := look(t, path)
+				if before.at.PageSize == 0 || now.at.PageSize == 0 {
+					now.close(t)
+					before = now
+					continue
+				}
+				c, err := follow(t, path, before, now, v.unbroken)
+				now.close(t)
+				var m *MissedError
+				switch {
+				case err == nil:
+					compared++
+					commits += int(c.Commits)
+					if before.at.Salts != now.at.Salts {
+						again++
+					}
+				case errors.As(err, &m):
+					why[strings.Map(noDigits, m.Reason)]++
+					if m.Behind {
+						t.Errorf("%v: no power was lost", err)
+					}
+				default:
+					t.Fatal(err)
+				}
+				before = now
+			}
+		})
+	}
+	t.Logf("%d looks compared byte for byte, %d commits, %d over a log begun again; missed: %v", compared, commits, again, why)
+	if compared < 2*rounds || again < rounds/2 || len(why) < 2 {
+		t.Errorf("too little was met: %d compared, %d begun again, missed %v", compared, again, why)
+	}
+}
+
+func noDigits(r rune) rune {
+	if r >= '0' && r <= '9' {
+		return 'n'
+	}
+	return r
+}
+
+func operation(rng *rand.Rand) string {
+	insert := fmt.Sprintf("INSERT INTO t(a, b) WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g WHERE n < %d) SELECT n, randomblob(%d) FROM g",
+		1+rng.IntN(20), 1+rng.IntN(3000))
+	switch rng.IntN(14) {
+	case 0, 1, 2, 3, 4:
+		return insert
+	case 5, 6:
+		return fmt.Sprintf("UPDATE t SET a = a+1, b = randomblob(%d) WHERE id %% 7 = %d", 1+rng.IntN(500), rng.IntN(7))
+	case 7:
+		return fmt.Sprintf("DELETE FROM t WHERE id %% 5 = %d", rng.IntN(5))
+	case 8:
+		return "BEGIN; " + insert + "; ROLLBACK"
+	case 9:
+		return "BEGIN; SAVEPOINT s; " + insert + "; " + insert + "; ROLLBACK TO s; UPDATE t SET a = a+1 WHERE id < 5; COMMIT"
+	case 10:
+		return "PRAGMA wal_checkpoint(" + []string{"PASSIVE", "FULL", "RESTART", "TRUNCATE"}[rng.IntN(4)] + ")"
+	case 11:
+		return "PRAGMA incremental_vacuum(10)"
+	case 12:
+		if rng.IntN(4) == 0 {
+			return "VACUUM"
+		}
+		return "BEGIN; COMMIT"
+	}
+	return "INSERT INTO t(a) VALUES(1)"
+}
+
+// wal is a database in WAL mode with one row, and its application.
+func wal(t *testing.T) *application {
+	a := start(t, filepath.Join(t.TempDir(), "data.db"), 2)
+	a.exec(0, "PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); INSERT INTO t(a) VALUES(0)")
+	return a
+}
+
+// copied is the database as a crash leaves it: without the log's index.
+func copied(t *testing.T, path string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "data.db")
+	for _, name := range []func(string) string{func(s string) string { return s }, sqlitefile.WAL} {
+		b, err := os.ReadFile(name(path))
+		if err == nil {
+			err = os.WriteFile(name(to), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
+
+// After a crash the index is made anew and counts from 0; the log goes on, and proves itself.
+func TestFollowsOverACrash(t *testing.T) {
+	a := wal(t)
+	before := look(t, a.path)
+	before.close(t)
+	a.exec(0, "INSERT INTO t(a) VALUES(1); INSERT INTO t(a) VALUES(2)")
+	crashed := start(t, copied(t, a.path), 1)
+	crashed.exec(0, "INSERT INTO t(a) VALUES(3)")
+	now := look(t, crashed.path)
+	defer now.close(t)
+	if c, err := follow(t, crashed.path, before, now, false); err != nil || c.Commits != 3 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// A count that was begun anew can come to what the old one was: only an unbroken index counts.
+func TestACountBegunAnewProvesNothing(t *testing.T) {
+	a := wal(t)
+	before := look(t, a.path)
+	before.close(t)
+	a.exec(0, "INSERT INTO t(a, b) VALUES(1, randomblob(9000))")
+	crashed := start(t, copied(t, a.path), 1)
+	crashed.exec(0, "SELECT count(*) FROM t; PRAGMA wal_checkpoint(RESTART)")
+	for range before.at.Changes {
+		crashed.exec(0, "INSERT INTO t(a, b) VALUES(3, randomblob(9000))")
+	}
+	now := look(t, crashed.path)
+	defer now.close(t)
+	before.at.Changes -= now.at.Changes - before.at.Changes // as if the crash had been that long ago
+	var m *MissedError
+	if c, err := follow(t, crashed.path, before, now, false); !errors.As(err, &m) || m.Behind {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// A loss of power with synchronous=NORMAL takes commits that were seen.
+func TestALogThatWentBackIsAnotherHistory(t *testing.T) {
+	for _, then := range []string{"SELECT count(*) FROM t", "INSERT INTO t(a) VALUES(7)", "INSERT INTO t(a, b) VALUES(7, randomblob(20000))"} {
+		a := wal(t)
+		early := look(t, a.path)
+		early.close(t)
+		a.exec(0, "INSERT INTO t(a) VALUES(1)")
+		before := look(t, a.path)
+		before.close(t)
+		path := copied(t, a.path)
+		if err := os.Truncate(sqlitefile.WAL(path), sqlitefile.WALHeaderSize+early.at.LastFrame*int64(sqlitefile.FrameHeaderSize+early.at.PageSize)); err != nil {
+			t.Fatal(err)
+		}
+		restarted := start(t, path, 1)
+		restarted.exec(0, then)
+		now := look(t, path)
+		var m *MissedError
+		if c, err := follow(t, path, before, now, false); !errors.As(err, &m) || !m.Behind {
+			t.Errorf("%s: %+v, %v", then, c, err)
+		}
+		now.close(t)
+	}
+}
+
+// overtaken is a log into which a writer writes while it is read.
+type overtaken struct {
+	*os.File
+	at    int64 // before this offset is read
+	write func()
+}
+
+func (o *overtaken) ReadAt(p []byte, off int64) (int, error) {
+	if o.write != nil && off+int64(len(p)) > o.at {
+		o.write()
+		o.write = nil
+	}
+	return o.File.ReadAt(p, off)
+}
+
+// The tail of the generation before is written over by the next transaction, perhaps at the very moment.
+func TestAnOldTailIsOvertaken(t *testing.T) {
+	a := wal(t)
+	for i := range a.conn {
+		a.exec(i, "PRAGMA wal_autocheckpoint=0")
+	}
+	before := look(t, a.path)
+	before.close(t)
+	for range 600 { // over 1 MiB of frames, which are read in two parts
+		a.exec(0, "INSERT INTO t(a, b) VALUES(1, randomblob(3000))")
+	}
+	a.exec(0, "PRAGMA wal_checkpoint(RESTART); INSERT INTO t(a) VALUES(2)")
+	now := look(t, a.path)
+	defer now.close(t)
+	f, err := os.Open(sqlitefile.WAL(a.path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := Look{Log: sqlitefile.LogFile{Size: fi.Size()}, From: before.at, To: now.at, Seed: seed}
+	for _, writes := range []bool{false, true} {
+		log := &overtaken{File: f, at: 2 << 20}
+		if writes {
+			log.write = func() { a.exec(1, "INSERT INTO t(a, b) VALUES(1, randomblob(3000000))") }
+		}
+		l.Log.R = log
+		c, err := Follow(t.Context(), l)
+		var m *MissedError
+		if writes && !errors.As(err, &m) || !writes && (err != nil || c.Commits != 601) {
+			t.Errorf("written over: %v: %v", writes, err)
+		}
+	}
+}
+
+// What is returned is proven again when it is read.
+func TestReadPageProvesTheContent(t *testing.T) {
+	a := wal(t)
+	before := look(t, a.path)
+	before.close(t)
+	a.exec(0, "INSERT INTO t(a, b) VALUES(1, randomblob(9000))")
+	now := look(t, a.path)
+	defer now.close(t)
+	c, err := follow(t, a.path, before, now, true)
+	if err != nil || len(c.Pages) < 3 {
+		t.Fatal(c, err)
+	}
+	b, err := os.ReadFile(sqlitefile.WAL(a.path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := make([]byte, now.at.PageSize)
+	for pgno, place := range c.Pages {
+		var m *MissedError
+		b[place.At+17] ^= 1
+		if err := c.ReadPage(bytes.NewReader(b), pgno, page); !errors.As(err, &m) {
+			t.Errorf("page %d, a bit flipped: %v", pgno, err)
+		}
+		if err := c.ReadPage(bytes.NewReader(b[:place.At+100]), pgno, page); !errors.As(err, &m) {
+			t.Errorf("page %d, cut: %v", pgno, err)
+		}
+	}
+	if err := c.ReadPage(bytes.NewReader(b), 99, page); err == nil {
+		t.Error("a page that was not changed was read")
+	}
+}
+
+// Of any bytes: no panic, and no content that its checksums do not lead to.
+func FuzzFollow(f *testing.F) {
+	f.Add([]byte("a log"), int64(1), int64(2), true)
+	f.Fuzz(func(t *testing.T, log []byte, from, to int64, unbroken bool) {
+		p := Position{PageSize: 512, LastFrame: from & 0xff, Salts: [8]byte{1}}
+		q := Position{PageSize: 512, LastFrame: to & 0xff, Salts: [8]byte{1}}
+		if len(log) > 24 {
+			q.Salts = [8]byte(log[16:24])
+		}
+		c, err := Follow(t.Context(), Look{Log: sqlitefile.LogFile{R: bytes.NewReader(log), Size: int64(len(log))}, From: p, To: q, Unbroken: unbroken, Seed: seed})
+		var m *MissedError
+		if err != nil && !errors.As(err, &m) {
+			t.Fatal(err)
+		}
+		if err == nil && c.Commits > 0 && q.Sum == [8]byte{} {
+			t.Fatalf("%+v without a checksum to lead to", c)
+		}
+	})
+}
