@@ -22,6 +22,9 @@ type Changes struct {
 	// Exposed says how others could meddle with the backups, "" when they could not.
 	Exposed string
 
+	// NoLink says why the link to the latest backup cannot be made, where that is news.
+	NoLink error
+
 	// Unsaved says why the outcome is in memory only, nil when it is stored.
 	Unsaved error
 }
@@ -77,6 +80,9 @@ func (ch Changes) Lines() []string {
 	if ch.Exposed != "" {
 		say("%s", ch.Exposed)
 	}
+	if ch.NoLink != nil {
+		say("the link to the latest backup (data_latest.db.zst) cannot be made here; everything else works without it: %v", ch.NoLink)
+	}
 	if ch.Unsaved != nil {
 		say("changes to the catalog could not be stored: %v", ch.Unsaved)
 	}
@@ -103,6 +109,9 @@ func (ch *Changes) Add(o Changes) {
 	}
 	if o.Exposed != "" {
 		ch.Exposed = o.Exposed
+	}
+	if o.NoLink != nil {
+		ch.NoLink = o.NoLink
 	}
 	if o.Unsaved != nil {
 		ch.Unsaved = o.Unsaved

@@ -21,6 +21,7 @@ type State struct {
 	Retention   *Policy             `json:"retention,omitempty"` // of the last serve
 	PageSeed    string              `json:"page_seed,omitempty"` // secret; 16 hex digits: the seed of the page digests of the directory's archives
 	Database    string              `json:"database,omitempty"`  // path, from the backup directory where that can be, of the database whose backups these are
+	NoLink      string              `json:"no_link,omitempty"`   // why the link to the latest backup could not be made, "" where it could; it was reported
 }
 
 // Schedule says when automatic backups are made.

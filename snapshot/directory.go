@@ -73,7 +73,7 @@ func (m *Manager) reconcile(ctx context.Context, lock *catalogfile.Lock) error {
 func (m *Manager) reportChanges(ctx context.Context, ch catalog.Changes, reconciled bool) {
 	lost := ch.Reason != "" || ch.SetAside != "" || len(ch.Moved) > 0 || len(ch.Vanished) > 0 || len(ch.Resized) > 0
 	for _, line := range ch.Lines() {
-		m.ev.emit(ctx, Event{Type: EventReconciled, Message: line, loud: lost || ch.Unsaved != nil || ch.Exposed != ""})
+		m.ev.emit(ctx, Event{Type: EventReconciled, Message: line, loud: lost || ch.Unsaved != nil || ch.NoLink != nil || ch.Exposed != ""})
 	}
 	if lost && reconciled {
 		m.Record(Activity{Action: "rebuild", Outcome: "done", Detail: strings.Join(ch.Lines(), "; ")})

@@ -115,6 +115,7 @@ func (m *Manager) perform(ctx context.Context, op *operation, work func(context.
 	}()
 	end, err := work(ctx)
 	returned = true
+	m.reportChanges(ctx, m.cat.TakeChanges(), true)
 	if err != nil {
 		return m.fail(ctx, op, err)
 	}

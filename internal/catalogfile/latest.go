@@ -15,7 +15,8 @@ import (
 
 // LinkLatest makes the link ("data_latest.db.zst") point to the backup of [catalog.Latest]
 // whose archive is there, and removes it when there is none. Nothing is written when it
-// is right already. Errors: ErrBusy, ErrReadOnly, ErrNoDirectory.
+// is right already. A link that cannot be made is no error, see link. Errors: ErrBusy,
+// ErrReadOnly, ErrNoDirectory.
 func (c *Catalog) LinkLatest() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), rebuildWait)
 	defer cancel()
@@ -28,7 +29,8 @@ func (c *Catalog) LinkLatest() (err error) {
 	if err != nil {
 		return fmt.Errorf("link latest: %w", err)
 	}
-	return c.link(doc, nil)
+	c.link(doc, nil)
+	return nil
 }
 
 // Delete removes backups for good: the archive, then the entry. The link is
@@ -52,7 +54,6 @@ func (c *Catalog) DeleteIf(ctx context.Context, may func(catalog.Entry) error, i
 	if err != nil {
 		return fmt.Errorf("delete backup: %w", err)
 	}
-	doc = doc.clone()
 	var going []catalog.Entry
 	for _, id := range ids {
 		e, err := doc.get(id)
@@ -64,9 +65,7 @@ func (c *Catalog) DeleteIf(ctx context.Context, may func(catalog.Entry) error, i
 		}
 		going = append(going, e)
 	}
-	if err := c.link(doc, going); err != nil {
-		return fmt.Errorf("delete backup: %w", err)
-	}
+	doc = c.link(doc, going).clone()
 	var errs []error
 	for _, e := range going {
 		if err := durable.Remove(c.Path(e)); err != nil {
@@ -77,29 +76,54 @@ func (c *Catalog) DeleteIf(ctx context.Context, may func(catalog.Entry) error, i
 	}
 	errs = append(errs, c.write(doc))
 	if errs[0] != nil {
-		errs = append(errs, c.link(doc, nil))
+		c.link(doc, nil)
 	}
 	return errors.Join(errs...)
 }
 
-// link makes the link right for doc without the entries that are going; the
-// caller holds the lock.
-func (c *Catalog) link(doc *document, going []catalog.Entry) error {
+// link makes the link right for doc without the entries that are going, and returns the
+// present document; the caller holds the lock. The link is a convenience, and some file systems
+// (exFAT, FAT, SMB) have none: where it cannot be made there is none. That is reported once
+// for each directory, and stops nothing.
+func (c *Catalog) link(doc *document, going []catalog.Entry) *document {
+	target, err := tryLink(c, doc, going)
+	if (err != nil) == (doc.state.NoLink != "") || err == nil && target == "" {
+		return doc
+	}
+	now := doc.clone()
+	if now.state.NoLink = ""; err != nil {
+		now.state.NoLink = cut(err.Error(), maxDetail)
+	}
+	if c.write(now) != nil {
+		return doc // nothing can be written there, which another error says
+	}
+	if err != nil {
+		c.remember(catalog.Changes{NoLink: err})
+	}
+	return now
+}
+
+// tryLink returns where the link leads, "" for nowhere. It fails without a link where the right
+// one cannot be made: another would mislead.
+func tryLink(c *Catalog, doc *document, going []catalog.Entry) (target string, err error) {
 	path := filepath.Join(c.dir, c.linkName())
 	target, right := c.linkTarget(doc, going)
 	if right {
-		return nil
+		return target, nil
 	}
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0 { // a file is the link's other form
 		if err := c.moveAway(c.linkName()); err != nil {
-			return err
+			return target, err
 		}
 	}
 	if target == "" {
-		return explain(durable.Remove(path))
+		return "", durable.Remove(path)
 	}
-	return explain(durable.Symlink(target, path))
+	if err = durable.Symlink(target, path); err != nil && !c.pointsTo(path, target) {
+		return target, errors.Join(err, durable.Remove(path))
+	}
+	return target, nil
 }
 
 // linkTarget names the file of the latest backup whose archive is there, "" for none, and

@@ -39,9 +39,7 @@ func (c *Catalog) Rebuild(ctx context.Context) (ch catalog.Changes, err error) {
 	if err := c.write(doc); err != nil {
 		return ch, err
 	}
-	if err := c.link(doc, nil); err != nil {
-		return ch, fmt.Errorf("rebuild catalog: %w", err)
-	}
+	c.link(doc, nil)
 	changes := c.TakeChanges()
 	changes.Added = nil // all of them are in ch
 	changes.Add(ch)

@@ -140,7 +140,8 @@ func (c *Catalog) store(ctx context.Context, seen listing, fresh []reading) (ch 
 	if err := c.write(doc); err != nil {
 		return catalog.Changes{}, err
 	}
-	return ch, c.link(doc, nil)
+	c.link(doc, nil)
+	return ch, nil
 }
 
 func (c *Catalog) keepInMemory(doc *document, seen listing, fresh []reading, why error) catalog.Changes {

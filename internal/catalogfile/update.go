@@ -43,9 +43,7 @@ func (c *Catalog) Update(ctx context.Context, fn func(tx *Tx) error) (err error)
 	if err := c.write(tx.doc); err != nil || !tx.relink {
 		return err
 	}
-	if err := c.link(tx.doc, nil); err != nil {
-		return fmt.Errorf("link latest: %w", err)
-	}
+	c.link(tx.doc, nil)
 	return nil
 }
 

@@ -27,7 +27,7 @@ func copyOwnerAndMode(staged, database string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if !missing {
-		if err := f.Chmod(st.Mode().Perm()); err != nil {
+		if err := chmod(f, st.Mode().Perm()); err != nil {
 			return err
 		}
 	}
@@ -35,4 +35,13 @@ func copyOwnerAndMode(staged, database string) (err error) {
 		return err
 	}
 	return durable.Sync(f)
+}
+
+// chmod gives f the mode, unless it has it: a file system like FAT can change none.
+func chmod(f *os.File, mode fs.FileMode) error {
+	st, err := f.Stat()
+	if err != nil || st.Mode().Perm() == mode {
+		return err
+	}
+	return f.Chmod(mode)
 }

@@ -208,7 +208,14 @@ func restrictAccess(quarantine string) error {
 		return nil
 	}
 	for _, suffix := range fileSuffixes {
-		if err := os.Chmod(quarantine+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f, err := durable.OpenRegular(quarantine+suffix, os.O_RDONLY, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = errors.Join(chmod(f, 0o600), f.Close())
+		}
+		if err != nil {
 			return fmt.Errorf("quarantine: %w", err)
 		}
 	}
