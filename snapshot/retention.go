@@ -162,6 +162,9 @@ func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 		if err != nil {
 			return Event{}, fmt.Errorf("delete: %w", err)
 		}
+		if len(going) == 1 {
+			op.backup = going[0].ID
+		}
 		m.start(ctx, op.backup)
 		return Event{}, m.remove(ctx, OpDelete, going, force, "deleted backup ")
 	})

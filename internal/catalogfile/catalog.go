@@ -121,14 +121,14 @@ func (c *Catalog) All() (iter.Seq[catalog.Entry], error) {
 	return doc.backward(), nil
 }
 
-// Get returns the backup with that id; "latest" is that of [catalog.Latest].
-// Errors: ErrNotFound, also for a string that is no id.
+// Get returns the backup of that id, file name or beginning of an id; "latest" is that of
+// [catalog.Latest]. Errors: ErrNotFound, also for a string that is no id, and ErrAmbiguous.
 func (c *Catalog) Get(id string) (catalog.Entry, error) {
 	doc, err := c.view()
 	if err != nil {
 		return catalog.Entry{}, fmt.Errorf("find backup: %w", err)
 	}
-	return doc.get(id)
+	return doc.resolve(id)
 }
 
 // State returns what is remembered next to the entries.

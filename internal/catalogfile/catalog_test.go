@@ -185,7 +185,9 @@ func TestIDsAreNoPaths(t *testing.T) {
 		"", ".", "..", "../data", "/etc/passwd", `..\data`, "a/b", "a\x00b", strings.Repeat("a", 300), "\xff",
 		"data_latest", "data_backup_AUTO_20251031_120000.db.zst", "catalog.json", "latest",
 	} {
-		if e, err := c.Get(id); !errors.Is(err, catalogfile.ErrNotFound) {
+		if id == "data_backup_AUTO_20251031_120000.db.zst" {
+			// Get takes a file name; see TestNamesOfBackups.
+		} else if e, err := c.Get(id); !errors.Is(err, catalogfile.ErrNotFound) {
 			t.Errorf("Get(%.20q) = %v, %v", id, e.ID, err)
 		}
 		if err := c.Delete(t.Context(), id); !errors.Is(err, catalogfile.ErrNotFound) {
@@ -205,6 +207,45 @@ func TestIDsAreNoPaths(t *testing.T) {
 }
 
 // Lost: a second backup of the same second would overwrite the first.
+// Lost: a backup named as a person has it at hand; or, worse, another one than was meant.
+func TestNamesOfBackups(t *testing.T) {
+	c := open(t, t.TempDir())
+	first := backup(t, c, catalog.Auto, catalog.Verified, start)
+	second := backup(t, c, catalog.Auto, catalog.Verified, start) // the same second: _2
+	manual := backup(t, c, catalog.Manual, catalog.Verified, start)
+	for name, want := range map[string]string{
+		first.ID: first.ID, first.File: first.ID, second.ID: second.ID, second.File: second.ID,
+		"data_backup_M": manual.ID, manual.ID[:len(manual.ID)-1]: manual.ID, "latest": manual.ID,
+	} {
+		if e, err := c.Get(name); err != nil || e.ID != want {
+			t.Errorf("Get(%q) = %q, %v; want %q", name, e.ID, err, want)
+		}
+	}
+	for _, name := range []string{"data", "data_backup_A", first.ID[:len(first.ID)-2]} {
+		e, err := c.Get(name)
+		if !errors.Is(err, catalogfile.ErrAmbiguous) || !errors.Is(err, catalogfile.ErrNotFound) {
+			t.Fatalf("Get(%q) = %q, %v", name, e.ID, err)
+		}
+		if !strings.Contains(err.Error(), second.ID) || !strings.Contains(err.Error(), first.ID) {
+			t.Errorf("Get(%q) names no candidates: %v", name, err)
+		}
+	}
+	if err := c.Delete(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{first.ID, first.File} { // not the beginning of second's
+		if e, err := c.Get(name); !errors.Is(err, catalogfile.ErrNotFound) {
+			t.Errorf("Get(%q) = %q, %v after it was deleted", name, e.ID, err)
+		}
+	}
+	for range 9 {
+		backup(t, c, catalog.Auto, catalog.Verified, start)
+	}
+	if _, err := c.Get("data_backup_A"); err == nil || !strings.HasSuffix(err.Error(), " and 5 more") {
+		t.Errorf("many candidates: %v", err)
+	}
+}
+
 func TestNewFile(t *testing.T) {
 	dir := t.TempDir()
 	c, err := catalogfile.Open(dir, "кли ент?#%")

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"regexp"
 	"slices"
 	"strings"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
 )
 
 // document is a catalog in memory. One that a Catalog has published is never
@@ -41,7 +43,50 @@ func (d *document) backward() iter.Seq[catalog.Entry] {
 	}
 }
 
-// get resolves id, or "latest".
+// resolve returns the backup that a person means by name: an id, or one cut short where
+// no other begins so, or a file name, or "latest". A name that is complete is never
+// taken for the beginning of another: its backup may just have been deleted.
+func (d *document) resolve(name string) (catalog.Entry, error) {
+	e, err := d.get(name)
+	if err == nil {
+		return e, nil
+	}
+	name = strings.TrimSuffix(name, archive.Ext)
+	if i := d.find(name); i >= 0 {
+		return d.entries[i], nil
+	}
+	if !validID(name) || completeID.MatchString(name) {
+		return e, err
+	}
+	var begin []string
+	for other := range d.backward() {
+		if strings.HasPrefix(other.ID, name) {
+			e = other
+			begin = append(begin, other.ID)
+		}
+	}
+	switch n := len(begin); {
+	case n == 0:
+		return catalog.Entry{}, err
+	case n > 1:
+		return catalog.Entry{}, fmt.Errorf("%q: %w: %s", name, ErrAmbiguous, shortList(begin))
+	}
+	return e, nil
+}
+
+// completeID matches an id that NewFile made, whole.
+var completeID = regexp.MustCompile(`_[0-9]{8}_[0-9]{6}(_[0-9]{1,4})?$`)
+
+// shortList names a few of ids and counts the rest.
+func shortList(ids []string) string {
+	const most = 5
+	if len(ids) <= most {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(ids[:most], ", "), len(ids)-most)
+}
+
+// get returns the backup with exactly that id, or "latest".
 func (d *document) get(id string) (catalog.Entry, error) {
 	if id == latestID {
 		if e, ok := catalog.Latest(d.backward(), d.state); ok {

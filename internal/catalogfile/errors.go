@@ -1,6 +1,9 @@
 package catalogfile
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
 	// ErrNotFound: no backup of that id in the catalog. Ids resolve through the
@@ -8,6 +11,8 @@ var (
 	ErrNotFound = errors.New("no such backup")
 	// ErrNoVerified: "latest" was asked for and no backup is verified. It is an ErrNotFound too.
 	ErrNoVerified = errors.New("no verified backup")
+	// ErrAmbiguous: several backups begin with the name that was given. It is an ErrNotFound too.
+	ErrAmbiguous = fmt.Errorf("%w: several begin so", ErrNotFound)
 	// ErrBusy: another process, or another part of this one, holds the lock.
 	ErrBusy = errors.New("busy")
 	// ErrDamaged: catalog.json cannot be read as a catalog.

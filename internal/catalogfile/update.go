@@ -79,7 +79,7 @@ func (t *Tx) Remove(id string) error {
 	return nil
 }
 
-// Get is Catalog.Get within the change.
+// Get returns the backup with exactly that id, or "latest".
 func (t *Tx) Get(id string) (catalog.Entry, error) { return t.doc.get(id) }
 
 // Entries returns all backups, newest first.
