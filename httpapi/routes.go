@@ -114,7 +114,7 @@ func (h *Handler) admit(rt route, w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	if rt.body > 0 {
+	if rt.body > 0 || c.ContentLength != 0 {
 		// A host's server may have no deadline, and the login takes a body from anyone.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.limits.read)) // nor may its writer know any
 	}

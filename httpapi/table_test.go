@@ -173,6 +173,7 @@ func routeCases() []routeCase {
 		failing("Find", errBroken, plain("POST /backups/:id/drill", 500, "failed", "/backups/{first}/drill", "")),
 
 		plain("POST /backups/:id/restore-plan", 200, "", "/backups/{first}/restore-plan", ""),
+		plain("POST /backups/:id/restore-plan", 200, "", "/backups/{first}/restore-plan", " {}\n"),
 		plain("POST /backups/:id/restore-plan", 404, "not_found", "/backups/nosuch/restore-plan", ""),
 		plain("POST /backups/:id/restore-plan", 409, "stale", "/backups/{first}/restore-plan", "", stale),
 		failing("PlanRestore", snapshot.ErrCorrupt, plain("POST /backups/:id/restore-plan", 409, "corrupt", "/backups/{first}/restore-plan", "")),
@@ -260,9 +261,9 @@ func routeCases() []routeCase {
 		}},
 		failing("Revision", errBroken, plain("GET /events", 500, "failed", "/events", "")),
 		plain("GET /healthz", 200, "", "/healthz", ""),
-		plain("GET /healthz", 422, "invalid", "/healthz", "{}"),
-		plain("GET /readyz", 422, "invalid", "/readyz", "{}"),
-		plain("GET /metrics", 422, "invalid", "/metrics", "{}"),
+		plain("GET /healthz", 422, "invalid", "/healthz", "[]"),
+		plain("GET /readyz", 422, "invalid", "/readyz", "[]"),
+		plain("GET /metrics", 422, "invalid", "/metrics", "[]"),
 		plain("GET /readyz", 200, "", "/readyz", ""),
 		failing("Status", errBroken, plain("GET /readyz", 503, "", "/readyz", "")),
 		plain("GET /metrics", 200, "", "/metrics", ""),
@@ -305,7 +306,9 @@ func generalCases() (all []routeCase) {
 				plain(name, 422, "invalid", path, "{"),
 				plain(name, 422, "invalid", path, `{"unknown":1}`))
 		} else if rt.method != http.MethodGet {
-			all = append(all, plain(name, 422, "invalid", path, "{}"))
+			all = append(all,
+				plain(name, 422, "invalid", path, `{"note":""}`),
+				plain(name, 422, "invalid", path, "{}", "Content-Type: text/plain"))
 		}
 	}
 	return all

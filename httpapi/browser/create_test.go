@@ -75,12 +75,14 @@ func TestNothingYet(t *testing.T) {
 	p := s.open(desktop)
 	p.says(hook("state"), "unprotected")
 	p.says(hook("backups"), "no backup")
+	p.says(hook("history-summary"), "No backups so far.")
 	p.accessible("without any backup")
 	p.click(hook("state-action"))
 	p.says(hook("state"), "protected")
 	p.wait("protected", "!"+found(hook("state"))+".innerText.toLowerCase().includes('unprotected')")
 	b := s.find("latest")
 	p.says(row(b), "manual")
+	p.says(hook("history-summary"), "1 of 1 day covered.") // not "29 without a backup"
 	p.accessible("after the first backup")
 }
 

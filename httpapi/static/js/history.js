@@ -37,7 +37,12 @@ function describe(entry) {
   return parts.join(', ') + (entry.detail ? ` – ${entry.detail}` : '');
 }
 
-function summary(days) {
+// summary counts from the first day of which anything is known: before that nothing was
+// promised.
+function summary(all) {
+  const first = all.findIndex((entry) => entry.state !== 'none');
+  if (first < 0) return 'No backups so far';
+  const days = all.slice(first);
   const daysOf = (state) => days.filter((entry) => entry.state === state).length;
   const covered = daysOf('ok') + daysOf('unchanged');
   const parts = [`${covered} of ${plural(days.length, 'day')} covered`];
