@@ -118,7 +118,7 @@ func (a *app) parse(args []string) (command, error) {
 		return nil, errHelp
 	}
 	if err == nil {
-		err = noneEmpty(parsed)
+		err = errors.Join(noneTwice(parsed), noneEmpty(parsed))
 	}
 	if err != nil {
 		return nil, misread(err)
@@ -158,6 +158,23 @@ func misread(err error) error {
 		return &usageError{err.Error(), all + ", and snapd demo shows them at work"}
 	}
 	return &usageError{err.Error(), all}
+}
+
+// noneTwice refuses a flag of one value that was given several: the person means both, and
+// one would be dropped without a word. A flag without a value may well stand twice.
+func noneTwice(line *kong.Context) error {
+	given := map[*kong.Flag]bool{}
+	for _, part := range line.Path {
+		f := part.Flag
+		if f == nil || part.Resolved || f.IsBool() || f.IsCumulative() {
+			continue
+		}
+		if given[f] {
+			return &usageError{fmt.Sprintf("--%s is given twice", f.Name), "it takes one value; leave one of them out"}
+		}
+		given[f] = true
+	}
+	return nil
 }
 
 // noneEmpty refuses texts that were given and are empty: an unset variable of a

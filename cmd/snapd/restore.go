@@ -16,7 +16,7 @@ import (
 
 type restoreCmd struct {
 	ID      string `arg:"" optional:"" help:"The backup; latest is the newest verified one; after a restore the restored one."`
-	At      string `placeholder:"TIME" help:"Instead of ID: the newest verified one taken at or before this time."`
+	At      moment `placeholder:"TIME" help:"Instead of ID: the newest verified one taken at or before this time: 2025-10-31 14:30, 2025-10-31 (that day's last), 14:30, yesterday 14:30, -2h, or RFC 3339."`
 	To      string `placeholder:"PATH" help:"Write it to this new file; the database is not touched."`
 	Offline bool   `help:"Swap the file instead of restoring through a transaction; refused while another program has the database open."`
 	Yes     bool   `short:"y" help:"Do not ask."`
@@ -59,20 +59,14 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 	return a.result(done, func(w io.Writer) { c.printRestored(w, a, m, done) })
 }
 
-// timeLayouts of --at. Those without a zone are local time.
-var timeLayouts = []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04"}
-
 func (c *restoreCmd) time() (time.Time, error) {
 	if c.At == "" {
 		return time.Time{}, nil
 	}
-	for _, layout := range timeLayouts {
-		if t, err := time.ParseInLocation(layout, c.At, time.Local); err == nil {
-			return t, nil
-		}
+	if t, ok := parseMoment(string(c.At), time.Now()); ok {
+		return t, nil
 	}
-	return time.Time{}, &usageError{fmt.Sprintf("--at %q is not a time", c.At),
-		`write 2025-10-31T12:00:00Z, or "2025-10-31 13:00" for local time`}
+	return time.Time{}, &usageError{fmt.Sprintf("--at %q is not a time", c.At), "write " + momentForms + "; times without a zone are local"}
 }
 
 func (c *restoreCmd) choose(m *snapshot.Manager, at time.Time) (snapshot.Backup, error) {
