@@ -1,6 +1,10 @@
 package archive
 
-import "bytes"
+import (
+	"bytes"
+
+	"example.com/snapd/internal/seekable"
+)
 
 // reuseFrame takes the compressed frame from o.Base, where that has one of the same
 // pages by their digests; if anything is wrong with it, the frame is compressed instead.
@@ -23,5 +27,5 @@ func (f *frameJob) reuseFrame(o WriterOptions) bool {
 		f.compressed = make([]byte, size+size/4)
 	}
 	f.compressed = f.compressed[:size]
-	return readFull(r.r, f.compressed, r.offsets[f.id]) == nil && checkZstdFrame(f.compressed, len(f.image)) == nil
+	return readFull(r.r, f.compressed, r.offsets[f.id]) == nil && seekable.CheckFrame(f.compressed, len(f.image)) == nil
 }

@@ -13,9 +13,11 @@ import (
 	"strings"
 	"testing"
 
-	seekable "github.com/SaveTheRbtz/zstd-seekable-format-go/pkg"
+	foreign "github.com/SaveTheRbtz/zstd-seekable-format-go/pkg"
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/goleak"
+
+	"example.com/snapd/internal/seekable"
 )
 
 // smallArchive has every part, except two shapes of digests, in few bytes.
@@ -104,7 +106,7 @@ func TestDamageNamesFrameAndPages(t *testing.T) {
 func rewrite(t *testing.T, stored []byte, version uint32, change func(doc map[string]any)) []byte {
 	t.Helper()
 	r := open(t, stored)
-	_, metaFrame, err := readMetadata(r.r, seekTable{off: int64(len(stored)) - seekTableBytes(r.meta.frames()+r.meta.digestFrames()+1)})
+	_, metaFrame, err := readMetadata(r.r, seekTable{off: int64(len(stored)) - seekable.TableBytes(r.meta.frames()+r.meta.digestFrames()+1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,13 +124,13 @@ func rewrite(t *testing.T, stored []byte, version uint32, change func(doc map[st
 	if raw, err = json.Marshal(doc); err != nil {
 		t.Fatal(err)
 	}
-	tableOff := len(stored) - int(seekTableBytes(r.meta.frames()+r.meta.digestFrames()+1))
+	tableOff := len(stored) - int(seekable.TableBytes(r.meta.frames()+r.meta.digestFrames()+1))
 	out := bytes.Clone(stored[:tableOff-int(metaFrame)])
 	frame := appendMetadataFrame(nil, raw, version)
 	out = append(out, frame...)
 	table := bytes.Clone(stored[tableOff:])
-	last := len(table) - seekFooterBytes - seekEntryBytes
-	copy(table[last:], appendSeekEntry(nil, uint32(len(frame)), 0))
+	last := len(table) - seekable.FooterBytes - seekable.EntryBytes
+	copy(table[last:], seekable.AppendEntry(nil, uint32(len(frame)), 0))
 	return append(out, table...)
 }
 
@@ -207,7 +209,7 @@ func TestPageDigestsAreProvenAgainstTheImage(t *testing.T) {
 	stored, _ := smallArchive(t)
 	r := open(t, stored)
 	frame := stored[r.offsets[len(r.offsets)-1]:][:digestFrameBytes(5)]
-	digests := frame[skipHeaderBytes : len(frame)-checksumBytes]
+	digests := frame[seekable.SkipHeaderBytes : len(frame)-checksumBytes]
 	digests[3*digestBytes] ^= 1
 	binary.LittleEndian.PutUint64(frame[len(frame)-checksumBytes:], digestFrameChecksum(digests, 0))
 	var sum Sum
@@ -242,7 +244,7 @@ func TestFrameIsExactlyOneZstdFrame(t *testing.T) {
 	if err := errors.Join(e.Flush(), e.Close()); err != nil {
 		t.Fatal(err)
 	}
-	skippable := appendSkipHeader(nil, 0x184D2A50, 0)
+	skippable := seekable.AppendSkipHeader(nil, 0x184D2A50, 0)
 	for _, c := range []struct {
 		name string
 		b    []byte
@@ -257,16 +259,16 @@ func TestFrameIsExactlyOneZstdFrame(t *testing.T) {
 		{"without content size", streamed.Bytes(), false},
 		{"empty", nil, false},
 	} {
-		if err := checkZstdFrame(c.b, len(image)); (err == nil) != c.ok {
+		if err := seekable.CheckFrame(c.b, len(image)); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 	for n := range good {
-		if checkZstdFrame(good[:n], len(image)) == nil {
+		if seekable.CheckFrame(good[:n], len(image)) == nil {
 			t.Errorf("cut to %d of %d bytes it is accepted", n, len(good))
 		}
 	}
-	if checkZstdFrame(good, len(image)+1) == nil {
+	if seekable.CheckFrame(good, len(image)+1) == nil {
 		t.Error("another content size is accepted")
 	}
 
@@ -275,7 +277,7 @@ func TestFrameIsExactlyOneZstdFrame(t *testing.T) {
 	r := open(t, stored)
 	end := r.offsets[len(r.offsets)-1]
 	b := slices.Concat(stored[:end], skippable, stored[end:])
-	entry := b[int64(len(b))-seekTableBytes(int64(r.info.Frames)+2)+skipHeaderBytes:][(r.info.Frames-1)*seekEntryBytes:]
+	entry := b[int64(len(b))-seekable.TableBytes(int64(r.info.Frames)+2)+seekable.SkipHeaderBytes:][(r.info.Frames-1)*seekable.EntryBytes:]
 	binary.LittleEndian.PutUint32(entry, binary.LittleEndian.Uint32(entry)+uint32(len(skippable)))
 	if err := prove(b); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "zstd frame: ends") {
 		t.Errorf("rider in an archive: %v", err)
@@ -290,7 +292,7 @@ func foreignSeekable(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	w, err := seekable.NewWriter(&b, e)
+	w, err := foreign.NewWriter(&b, e)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/seekable"
 )
 
 // spoolMemory is how many bytes of page digests are kept in memory before they
@@ -74,12 +75,12 @@ func (s *digestSpool) writeFrames(w io.Writer, pages int64, wrote func(bytes int
 	buf := make([]byte, 0, digestFrameBytes(min(pages, digestsPerFrame)))
 	for first := int64(0); first < pages; first += digestsPerFrame {
 		n := int(min(pages-first, digestsPerFrame)) * digestBytes
-		buf = appendSkipHeader(buf[:0], magicDigests, n+checksumBytes)
-		digests := buf[skipHeaderBytes : skipHeaderBytes+n]
+		buf = seekable.AppendSkipHeader(buf[:0], magicDigests, n+checksumBytes)
+		digests := buf[seekable.SkipHeaderBytes : seekable.SkipHeaderBytes+n]
 		if err := s.readAt(digests, first*digestBytes); err != nil {
 			return err
 		}
-		buf = binary.LittleEndian.AppendUint64(buf[:skipHeaderBytes+n], digestFrameChecksum(digests, first))
+		buf = binary.LittleEndian.AppendUint64(buf[:seekable.SkipHeaderBytes+n], digestFrameChecksum(digests, first))
 		if _, err := w.Write(buf); err != nil {
 			return fmt.Errorf("write page digests: %w", err)
 		}
@@ -96,7 +97,7 @@ func (s *digestSpool) close() error {
 }
 
 // digestFrameBytes is the size of a whole digest frame for n pages.
-func digestFrameBytes(n int64) int64 { return skipHeaderBytes + n*digestBytes + checksumBytes }
+func digestFrameBytes(n int64) int64 { return seekable.SkipHeaderBytes + n*digestBytes + checksumBytes }
 
 // digestFrameChecksum ends a digest frame before which there are so many pages: a
 // frame in another's place has a wrong one.
@@ -123,7 +124,7 @@ func (d *digestCursor) next(want int) ([]byte, error) {
 	n := min(int64(want), digestsPerFrame-at)
 	d.page += n
 	d.buf = slices.Grow(d.buf[:0], int(n)*digestBytes)[:n*digestBytes]
-	off := d.start + frame*digestFrameBytes(digestsPerFrame) + skipHeaderBytes + at*digestBytes
+	off := d.start + frame*digestFrameBytes(digestsPerFrame) + seekable.SkipHeaderBytes + at*digestBytes
 	if err := readFull(d.r, d.buf, off); err != nil {
 		return nil, fmt.Errorf("read page digests: %w", err)
 	}
@@ -171,10 +172,10 @@ func (d *digestReader) fill() error {
 		return fmt.Errorf("read page digests: %w", err)
 	}
 	what := fmt.Sprintf("digest frame %d", d.read/digestsPerFrame)
-	if err := checkSkipHeader(b, magicDigests, size-skipHeaderBytes, what); err != nil {
+	if err := checkSkipHeader(b, magicDigests, size-seekable.SkipHeaderBytes, what); err != nil {
 		return err
 	}
-	ready := b[skipHeaderBytes : size-checksumBytes]
+	ready := b[seekable.SkipHeaderBytes : size-checksumBytes]
 	if digestFrameChecksum(ready, d.read) != binary.LittleEndian.Uint64(b[size-checksumBytes:]) {
 		return fmt.Errorf("%w: %s: checksum", ErrDamaged, what)
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"example.com/snapd/internal/seekable"
 )
 
 // Finish writes the rest of the image, then page digests, metadata and
@@ -76,18 +78,18 @@ func (w *Writer) finish(facts Facts) (Info, error) {
 
 func (w *Writer) writeSeekTable(m metadata, extra []uint32) error {
 	frames := int64(len(w.sizes) + len(extra))
-	table := make([]byte, 0, seekTableBytes(frames))
-	table = appendSkipHeader(table, magicSeekTable, cap(table)-skipHeaderBytes)
+	table := make([]byte, 0, seekable.TableBytes(frames))
+	table = seekable.AppendTableHeader(table, frames)
 	left := m.imageBytes()
 	for _, size := range w.sizes {
 		n := min(left, int64(m.FrameBytes))
-		table = appendSeekEntry(table, size, uint32(n))
+		table = seekable.AppendEntry(table, size, uint32(n))
 		left -= n
 	}
 	for _, size := range extra {
-		table = appendSeekEntry(table, size, 0)
+		table = seekable.AppendEntry(table, size, 0)
 	}
-	return w.put(appendSeekFooter(table, uint32(frames)))
+	return w.put(seekable.AppendFooter(table, uint32(frames)))
 }
 
 type writerFunc func([]byte) error

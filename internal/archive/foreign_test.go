@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	seekable "github.com/SaveTheRbtz/zstd-seekable-format-go/pkg"
+	foreign "github.com/SaveTheRbtz/zstd-seekable-format-go/pkg"
 	"github.com/klauspost/compress/zstd"
 
 	"example.com/snapd/internal/testdb"
@@ -103,7 +103,7 @@ func TestForeignSeekableReader(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer dec.Close()
-			r, err := seekable.NewReader(bytes.NewReader(stored), dec)
+			r, err := foreign.NewReader(bytes.NewReader(stored), dec)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/zeebo/blake3"
+
+	"example.com/snapd/internal/seekable"
 )
 
 // The file, in order (docs/archive-format.md has the byte tables):
@@ -16,19 +18,8 @@ import (
 //
 // All integers are little-endian.
 const (
-	magicZstd      = 0xFD2FB528
-	magicDigests   = 0x184D2A5B
-	magicMetadata  = 0x184D2A5C
-	magicSeekTable = 0x184D2A5E // contrib/seekable_format
-	magicSeekable  = 0x8F92EAB1 // contrib/seekable_format: last bytes of the file
-
-	skipHeaderBytes = 8 // magic, payload size
-	seekEntryBytes  = 8 // compressed size, decompressed size
-	seekFooterBytes = 9 // number of frames, descriptor, magic
-
-	// What other programs' seek tables may have; ours do not.
-	seekChecksums     = 1 << 7 // in the descriptor
-	seekChecksumBytes = 4      // more in every entry
+	magicDigests  = 0x184D2A5B
+	magicMetadata = 0x184D2A5C
 
 	blake3Bytes   = 32
 	digestBytes   = 16 // of a page
@@ -47,34 +38,22 @@ const (
 
 // Limits, checked before memory is allocated.
 const (
-	maxMetadata   = 1 << 20    // bytes of JSON
-	maxFrameBytes = 16 << 20   // of image in one frame
-	maxFrames     = 1 << 24    // 16 TiB of image in frames of 1 MiB
-	maxPages      = 0xFFFFFFFE // SQLite's own limit
+	maxMetadata = 1 << 20    // bytes of JSON
+	maxFrames   = 1 << 24    // 16 TiB of image in frames of 1 MiB
+	maxPages    = 0xFFFFFFFE // SQLite's own limit
 )
 
-// compressedBound is more than any zstd encoder makes of n bytes.
-func compressedBound(n int) int64 { return int64(n) + int64(n)>>7 + 1024 }
-
-func appendSkipHeader(b []byte, magic uint32, payload int) []byte {
-	b = binary.LittleEndian.AppendUint32(b, magic)
-	return binary.LittleEndian.AppendUint32(b, uint32(payload))
-}
-
-// checkSkipHeader proves that b starts a skippable frame of that kind and size.
+// checkSkipHeader is seekable.CheckSkipHeader, whose error is damage.
 func checkSkipHeader(b []byte, magic uint32, payload int64, what string) error {
-	if got := binary.LittleEndian.Uint32(b); got != magic {
-		return fmt.Errorf("%w: %s begins with %#x", ErrDamaged, what, got)
-	}
-	if got := int64(binary.LittleEndian.Uint32(b[4:])); got != payload {
-		return fmt.Errorf("%w: %s says %d bytes, and has %d", ErrDamaged, what, got, payload)
+	if err := seekable.CheckSkipHeader(b, magic, payload, what); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return nil
 }
 
 // appendMetadataFrame appends the whole metadata frame around the JSON.
 func appendMetadataFrame(b, json []byte, version uint32) []byte {
-	b = appendSkipHeader(b, magicMetadata, len(json)+trailerBytes)
+	b = seekable.AppendSkipHeader(b, magicMetadata, len(json)+trailerBytes)
 	var tail [8]byte
 	binary.LittleEndian.PutUint32(tail[:], uint32(len(json)))
 	binary.LittleEndian.PutUint32(tail[4:], version)
@@ -91,20 +70,4 @@ func trailerSum(json, tail []byte) (sum [blake3Bytes]byte) {
 	h.Write(tail)
 	h.Sum(sum[:0])
 	return sum
-}
-
-// seekTableBytes is the size of the seek table's whole frame.
-func seekTableBytes(frames int64) int64 {
-	return skipHeaderBytes + frames*seekEntryBytes + seekFooterBytes
-}
-
-func appendSeekEntry(b []byte, compressed, decompressed uint32) []byte {
-	b = binary.LittleEndian.AppendUint32(b, compressed)
-	return binary.LittleEndian.AppendUint32(b, decompressed)
-}
-
-func appendSeekFooter(b []byte, frames uint32) []byte {
-	b = binary.LittleEndian.AppendUint32(b, frames)
-	b = append(b, 0) // descriptor: no checksums, the frames have their own
-	return binary.LittleEndian.AppendUint32(b, magicSeekable)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/snapd/internal/seekable"
 )
 
 // Facts describe the origin of an archive, enough to rebuild its
@@ -105,8 +107,8 @@ func (m metadata) check() error {
 	if m.FrameBytes <= 0 || m.PageSize > 0 && m.FrameBytes%m.PageSize != 0 {
 		return fmt.Errorf("%w: metadata: frames of %d bytes for pages of %d", ErrDamaged, m.FrameBytes, m.PageSize)
 	}
-	if m.FrameBytes > maxFrameBytes {
-		return fmt.Errorf("%w: frames of %d bytes, at most %d", ErrLimit, m.FrameBytes, maxFrameBytes)
+	if m.FrameBytes > seekable.MaxFrameBytes {
+		return fmt.Errorf("%w: frames of %d bytes, at most %d", ErrLimit, m.FrameBytes, seekable.MaxFrameBytes)
 	}
 	if n := m.frames(); n > maxFrames {
 		return fmt.Errorf("%w: %d frames, at most %d", ErrLimit, n, maxFrames)

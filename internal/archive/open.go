@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"example.com/snapd/internal/seekable"
 )
 
 // Reader reads an archive. All methods but Close may be called concurrently.
@@ -77,12 +79,9 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	dec, err := zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(0),
-		zstd.WithDecoderMaxMemory(maxFrameBytes),
-		zstd.WithDecodeAllCapLimit(true))
+	dec, err := seekable.NewDecoder()
 	if err != nil {
-		return nil, fmt.Errorf("make decoder: %w", err)
+		return nil, err
 	}
 	seed, err := ParseSeed(meta.PageSeed)
 	if err != nil {
@@ -123,7 +122,7 @@ func (r *Reader) Close() error {
 // returns its whole size as well.
 func readMetadata(r io.ReaderAt, table seekTable) (meta metadata, frame int64, err error) {
 	off := table.off
-	if off < skipHeaderBytes+int64(trailerBytes) {
+	if off < seekable.SkipHeaderBytes+int64(trailerBytes) {
 		return meta, 0, fmt.Errorf("%w: no room for metadata before the seek table", ErrNotArchive)
 	}
 	var t [trailerBytes]byte
@@ -136,21 +135,21 @@ func readMetadata(r io.ReaderAt, table seekTable) (meta metadata, frame int64, e
 	}
 	n := int64(binary.LittleEndian.Uint32(tail))
 	version := binary.LittleEndian.Uint32(tail[4:])
-	frame = skipHeaderBytes + n + int64(trailerBytes)
+	frame = seekable.SkipHeaderBytes + n + int64(trailerBytes)
 	if frame > off {
 		return meta, 0, fmt.Errorf("%w: metadata of %d bytes", ErrDamaged, n)
 	}
 	if n > maxMetadata {
 		return meta, 0, fmt.Errorf("%w: metadata of %d bytes, at most %d", ErrLimit, n, maxMetadata)
 	}
-	b := make([]byte, skipHeaderBytes+n)
+	b := make([]byte, seekable.SkipHeaderBytes+n)
 	if err := readFull(r, b, off-frame); err != nil {
 		return meta, 0, fmt.Errorf("read metadata: %w", err)
 	}
-	if err := checkSkipHeader(b, magicMetadata, frame-skipHeaderBytes, "metadata frame"); err != nil {
+	if err := checkSkipHeader(b, magicMetadata, frame-seekable.SkipHeaderBytes, "metadata frame"); err != nil {
 		return meta, 0, err
 	}
-	doc := b[skipHeaderBytes:]
+	doc := b[seekable.SkipHeaderBytes:]
 	if got := trailerSum(doc, tail); string(got[:]) != string(sum) {
 		return meta, 0, fmt.Errorf("%w: metadata: checksum", ErrDamaged)
 	}
@@ -177,8 +176,8 @@ func checkVersion(version uint32) error {
 // trailerMissing distinguishes another program's seekable file from an archive with a
 // damaged trailer, by the last frame before the seek table.
 func trailerMissing(r io.ReaderAt, table seekTable) error {
-	var b [seekEntryBytes]byte
-	last := table.off + skipHeaderBytes + (table.frames-1)*seekEntryBytes
+	var b [seekable.EntryBytes]byte
+	last := table.off + seekable.SkipHeaderBytes + (table.frames-1)*seekable.EntryBytes
 	if err := readFull(r, b[:], last); err != nil {
 		return fmt.Errorf("read seek table: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"example.com/snapd/internal/seekable"
 )
 
 // A subject is a small archive that damage is tried on, and what is to be read
@@ -281,10 +283,10 @@ func (s *subject) dataFrame() int { return s.parts()[1] }
 // frames, metadata, seek table.
 func (s *subject) parts() []int {
 	entries := s.info.Frames + int(ceilDiv(s.info.PageCount, digestsPerFrame)) + 1
-	table := len(s.stored) - int(seekTableBytes(int64(entries)))
+	table := len(s.stored) - int(seekable.TableBytes(int64(entries)))
 	offs := []int{0}
 	for i := range entries {
-		size := binary.LittleEndian.Uint32(s.stored[table+skipHeaderBytes+i*seekEntryBytes:])
+		size := binary.LittleEndian.Uint32(s.stored[table+seekable.SkipHeaderBytes+i*seekable.EntryBytes:])
 		offs = append(offs, offs[i]+int(size))
 	}
 	return append(offs, len(s.stored))
@@ -333,7 +335,7 @@ func TestLyingSeekTables(t *testing.T) {
 	s := newSubject(t, "table", WriterOptions{PageSize: 512, FrameBytes: 1024},
 		slices.Concat(crmImage(2048, 512, 56), noise(2048, 57)))
 	parts := s.parts()
-	table := parts[len(parts)-2] + skipHeaderBytes
+	table := parts[len(parts)-2] + seekable.SkipHeaderBytes
 	entries := len(parts) - 2
 	field := func(b []byte, i int) []byte { return b[table+4*i:][:4] }
 	size := func(b []byte, i int) uint32 { return binary.LittleEndian.Uint32(field(b, i)) }
@@ -367,8 +369,8 @@ func TestLyingSeekTables(t *testing.T) {
 func exchangeFrames(s *subject, i, j int) []byte {
 	p := s.parts()
 	b := slices.Concat(s.stored[:p[i]], s.stored[p[j]:p[j+1]], s.stored[p[i+1]:p[j]], s.stored[p[i]:p[i+1]], s.stored[p[j+1]:])
-	table := p[len(p)-2] + skipHeaderBytes
-	copy(b[table+i*seekEntryBytes:][:4], s.stored[table+j*seekEntryBytes:])
-	copy(b[table+j*seekEntryBytes:][:4], s.stored[table+i*seekEntryBytes:])
+	table := p[len(p)-2] + seekable.SkipHeaderBytes
+	copy(b[table+i*seekable.EntryBytes:][:4], s.stored[table+j*seekable.EntryBytes:])
+	copy(b[table+j*seekable.EntryBytes:][:4], s.stored[table+i*seekable.EntryBytes:])
 	return b
 }

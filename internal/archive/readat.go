@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"example.com/snapd/internal/seekable"
 )
 
 const (
@@ -79,19 +81,9 @@ func (b *frameBuffers) load(r *Reader, i int64) ([]byte, error) {
 	if err := readFull(r.r, b.compressed, r.offsets[i]); err != nil {
 		return nil, fmt.Errorf("read %s: %w", r.where(i), err)
 	}
-	want := int(r.meta.frameImageBytes(i))
-	if err := checkZstdFrame(b.compressed, want); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, r.where(i), err)
-	}
-	if cap(b.image) < want {
-		b.image = make([]byte, 0, want)
-	}
-	image, err := r.dec.DecodeAll(b.compressed, b.image[:0:want])
+	image, err := seekable.Decode(r.dec, b.compressed, b.image, int(r.meta.frameImageBytes(i)))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, r.where(i), err)
-	}
-	if len(image) != want {
-		return nil, fmt.Errorf("%w: %s: %d bytes of image, not %d", ErrDamaged, r.where(i), len(image), want)
 	}
 	b.image = image
 	return image, nil

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+
+	"example.com/snapd/internal/seekable"
 )
 
 // seekTable is where the footer says that the seek table is.
@@ -16,30 +18,30 @@ type seekTable struct {
 // readFooter finds the seek table, and proves the frame around it. Tables with
 // checksums are found as well, to distinguish other programs' files from damaged ones.
 func readFooter(r io.ReaderAt, size int64) (t seekTable, err error) {
-	if size < seekTableBytes(1)+skipHeaderBytes+int64(trailerBytes) {
+	if size < seekable.TableBytes(1)+seekable.SkipHeaderBytes+int64(trailerBytes) {
 		return t, endMissing(r, size)
 	}
-	var b [seekFooterBytes]byte
+	var b [seekable.FooterBytes]byte
 	if err := readFull(r, b[:], size-int64(len(b))); err != nil {
 		return t, fmt.Errorf("read footer: %w", err)
 	}
-	if binary.LittleEndian.Uint32(b[5:]) != magicSeekable {
+	if binary.LittleEndian.Uint32(b[5:]) != seekable.MagicEnd {
 		return t, endMissing(r, size)
 	}
 	t.frames, t.descriptor = int64(binary.LittleEndian.Uint32(b[:])), b[4]
-	payload := t.frames*seekEntryBytes + seekFooterBytes
-	if t.descriptor&seekChecksums != 0 {
-		payload += t.frames * seekChecksumBytes
+	payload := t.frames*seekable.EntryBytes + seekable.FooterBytes
+	if t.descriptor&seekable.Checksums != 0 {
+		payload += t.frames * seekable.ChecksumBytes
 	}
-	t.off = size - payload - skipHeaderBytes
+	t.off = size - payload - seekable.SkipHeaderBytes
 	if t.frames < 1 || t.off < 0 {
 		return t, fmt.Errorf("%w: seek table of %d frames in %d bytes", ErrDamaged, t.frames, size)
 	}
-	var header [skipHeaderBytes]byte
+	var header [seekable.SkipHeaderBytes]byte
 	if err := readFull(r, header[:], t.off); err != nil {
 		return t, fmt.Errorf("read seek table: %w", err)
 	}
-	return t, checkSkipHeader(header[:], magicSeekTable, payload, "seek table")
+	return t, checkSkipHeader(header[:], seekable.MagicTable, payload, "seek table")
 }
 
 // endMissing distinguishes a piece of an archive from something else by its start.
@@ -52,7 +54,7 @@ func endMissing(r io.ReaderAt, size int64) error {
 		if err := readFull(r, b[:], 0); err != nil {
 			return fmt.Errorf("read start: %w", err)
 		}
-		if m := binary.LittleEndian.Uint32(b[:]); m == magicZstd || m == magicMetadata {
+		if m := binary.LittleEndian.Uint32(b[:]); m == seekable.MagicZstd || m == magicMetadata {
 			return fmt.Errorf("%w or its end is damaged: no seek table after %d bytes", ErrTruncated, size)
 		}
 	}
@@ -64,16 +66,16 @@ func endMissing(r io.ReaderAt, size int64) error {
 func readSeekTable(r io.ReaderAt, off int64, meta metadata, metaFrame int64) (offsets []int64, err error) {
 	frames, digestFrames := meta.frames(), meta.digestFrames()
 	entries := frames + digestFrames + 1
-	in := io.NewSectionReader(r, off, seekTableBytes(entries))
+	in := io.NewSectionReader(r, off, seekable.TableBytes(entries))
 	offsets = make([]int64, 0, frames+1)
 	at := int64(0)
-	buf := make([]byte, min(entries, 1<<13)*seekEntryBytes)
+	buf := make([]byte, min(entries, 1<<13)*seekable.EntryBytes)
 	for i := int64(0); i < entries; {
-		b := buf[:min(int64(len(buf)), (entries-i)*seekEntryBytes)]
-		if err := readFull(in, b, skipHeaderBytes+i*seekEntryBytes); err != nil {
+		b := buf[:min(int64(len(buf)), (entries-i)*seekable.EntryBytes)]
+		if err := readFull(in, b, seekable.SkipHeaderBytes+i*seekable.EntryBytes); err != nil {
 			return nil, fmt.Errorf("read seek table: %w", err)
 		}
-		for ; len(b) > 0; b, i = b[seekEntryBytes:], i+1 {
+		for ; len(b) > 0; b, i = b[seekable.EntryBytes:], i+1 {
 			compressed := int64(binary.LittleEndian.Uint32(b))
 			decompressed := int64(binary.LittleEndian.Uint32(b[4:]))
 			if err := checkEntry(meta, i, compressed, decompressed, metaFrame); err != nil {
@@ -97,7 +99,7 @@ func checkEntry(meta metadata, i, compressed, decompressed, metaFrame int64) err
 	switch {
 	case i < frames:
 		wantImage = meta.frameImageBytes(i)
-		if compressed > compressedBound(int(wantImage)) {
+		if compressed > seekable.Bound(int(wantImage)) {
 			return fmt.Errorf("%w: seek table: frame %d has %d bytes for %d of image", ErrDamaged, i, compressed, wantImage)
 		}
 		exact = compressed

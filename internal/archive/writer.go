@@ -9,6 +9,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/zeebo/blake3"
+
+	"example.com/snapd/internal/seekable"
 )
 
 // Level is how hard the writer compresses. The zero value is the fastest.
@@ -85,8 +87,8 @@ func NewWriter(w io.Writer, o WriterOptions) (*Writer, error) {
 	if o.FrameBytes <= 0 {
 		o.FrameBytes = DefaultFrameBytes
 	}
-	if o.FrameBytes > maxFrameBytes {
-		return nil, fmt.Errorf("new archive: %w: frames of %d bytes, at most %d", ErrLimit, o.FrameBytes, maxFrameBytes)
+	if o.FrameBytes > seekable.MaxFrameBytes {
+		return nil, fmt.Errorf("new archive: %w: frames of %d bytes, at most %d", ErrLimit, o.FrameBytes, seekable.MaxFrameBytes)
 	}
 	if o.PageSize > 0 {
 		o.FrameBytes = max(o.FrameBytes/o.PageSize, 1) * o.PageSize
@@ -176,22 +178,13 @@ func (w *Writer) start() error {
 }
 
 func newEncoder(o WriterOptions) (*zstd.Encoder, error) {
-	window := zstd.MinWindowSize
-	for window < o.FrameBytes {
-		window *= 2
-	}
 	level := [...]zstd.EncoderLevel{
 		Fastest: zstd.SpeedFastest,
 		Default: zstd.SpeedDefault,
 		Better:  zstd.SpeedBetterCompression,
 		Best:    zstd.SpeedBestCompression,
 	}[o.Level]
-	return zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(level),
-		zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(window),
-		zstd.WithSingleSegment(true), // so every header has the content size
-		zstd.WithEncoderCRC(true))
+	return seekable.NewEncoder(level, o.FrameBytes)
 }
 
 func (w *Writer) compress(e *zstd.Encoder) {

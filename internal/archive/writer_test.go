@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"example.com/snapd/internal/seekable"
 )
 
 // failingWriter takes limit bytes and then fails.
@@ -153,7 +155,7 @@ func TestWriterRefuses(t *testing.T) {
 		"page size 256":     {PageSize: 256},
 		"page size 128 KiB": {PageSize: 131072},
 		"negative page":     {PageSize: -4096},
-		"frame too large":   {PageSize: 4096, FrameBytes: maxFrameBytes + 1},
+		"frame too large":   {PageSize: 4096, FrameBytes: seekable.MaxFrameBytes + 1},
 		"frame overflowing": {PageSize: 4096, FrameBytes: math.MaxInt},
 		"level":             {PageSize: 4096, Level: Best + 1},
 	} {

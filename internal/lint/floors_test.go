@@ -21,8 +21,9 @@ var floors = []struct {
 	{"catalog", 2},             // catalog and integrity
 	{"integrity", 2},           // do not know each other
 	{"internal/swap", 2},       // knows neither, nor they it
-	{"internal/sqlitefile", 0}, // these three
-	{"internal/durable", 0},    // import nothing
+	{"internal/sqlitefile", 0}, // these four
+	{"internal/seekable", 0},   // import
+	{"internal/durable", 0},    // nothing
 	{"internal/schedule", 0},   // of ours
 	{"internal", 1},
 }
@@ -79,7 +80,7 @@ var owners = map[string][]string{
 	"github.com/BurntSushi/toml":          {"cmd/snapd"},
 	"github.com/prometheus/":              {"httpapi"},
 	"github.com/julienschmidt/httprouter": {"httpapi"},
-	"github.com/klauspost/compress/":      {"internal/archive"},
+	"github.com/klauspost/compress/":      {"internal/archive", "internal/seekable"},
 	"github.com/zeebo/":                   {"internal/archive"},
 	"modernc.org/libc":                    {"internal/sqlite"},
 	"modernc.org/sqlite/lib":              {"internal/sqlite"},

@@ -1,4 +1,4 @@
-package archive
+package seekable
 
 import (
 	"encoding/binary"
@@ -6,20 +6,21 @@ import (
 	"fmt"
 )
 
-var errFrame = errors.New("zstd frame")
+// ErrFrame says that bytes are not the zstd frame that they should be.
+var ErrFrame = errors.New("zstd frame")
 
-// checkZstdFrame proves, without decompressing, that b is exactly one zstd
+// CheckFrame proves, without decompressing, that b is exactly one zstd
 // frame with a content checksum, no dictionary, and content bytes of content
 // by its header (RFC 8878 §3.1.1). What the blocks hold is the decoder's
 // matter.
-func checkZstdFrame(b []byte, content int) error {
-	if len(b) < 6 || binary.LittleEndian.Uint32(b) != magicZstd {
-		return fmt.Errorf("%w: does not begin here", errFrame)
+func CheckFrame(b []byte, content int) error {
+	if len(b) < 6 || binary.LittleEndian.Uint32(b) != MagicZstd {
+		return fmt.Errorf("%w: does not begin here", ErrFrame)
 	}
 	descriptor := b[4]
 	const singleSegment, unused, reserved, checksum, dictionary = 1 << 5, 1 << 4, 1 << 3, 1 << 2, 3
 	if descriptor&(unused|reserved|dictionary) != 0 || descriptor&checksum == 0 {
-		return fmt.Errorf("%w: descriptor %#02x", errFrame, descriptor)
+		return fmt.Errorf("%w: descriptor %#02x", ErrFrame, descriptor)
 	}
 	b = b[5:]
 	if descriptor&singleSegment == 0 {
@@ -28,17 +29,17 @@ func checkZstdFrame(b []byte, content int) error {
 	field := b
 	b, size, ok := contentSize(b, descriptor)
 	if !ok {
-		return fmt.Errorf("%w: no content size in %d bytes of header", errFrame, len(field))
+		return fmt.Errorf("%w: no content size in %d bytes of header", ErrFrame, len(field))
 	}
 	if size != uint64(content) {
-		return fmt.Errorf("%w: holds %d bytes, not %d", errFrame, size, content)
+		return fmt.Errorf("%w: holds %d bytes, not %d", ErrFrame, size, content)
 	}
 	b, err := skipBlocks(b)
 	if err != nil {
 		return err
 	}
 	if len(b) != 4 {
-		return fmt.Errorf("%w: ends %d bytes early", errFrame, len(b)-4)
+		return fmt.Errorf("%w: ends %d bytes early", ErrFrame, len(b)-4)
 	}
 	return nil
 }
@@ -69,7 +70,7 @@ func contentSize(b []byte, descriptor byte) (rest []byte, size uint64, ok bool) 
 func skipBlocks(b []byte) ([]byte, error) {
 	for {
 		if len(b) < 3 {
-			return nil, fmt.Errorf("%w: cut between blocks", errFrame)
+			return nil, fmt.Errorf("%w: cut between blocks", ErrFrame)
 		}
 		header := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16
 		last, kind, size := header&1 != 0, header>>1&3, int(header>>3)
@@ -78,11 +79,11 @@ func skipBlocks(b []byte) ([]byte, error) {
 		case rle:
 			size = 1
 		case reserved:
-			return nil, fmt.Errorf("%w: reserved block type", errFrame)
+			return nil, fmt.Errorf("%w: reserved block type", ErrFrame)
 		}
 		b = b[3:]
 		if len(b) < size {
-			return nil, fmt.Errorf("%w: cut within a block", errFrame)
+			return nil, fmt.Errorf("%w: cut within a block", ErrFrame)
 		}
 		b = b[size:]
 		if last {
