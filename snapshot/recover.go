@@ -223,9 +223,26 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 			f.repair.failed, err = err, nil
 		} else if err == nil {
 			f.repair.result, f.repair.backupLoses = r.trial.Result, r.trial.DonorLoses
+			f.repair.unchanged, err = r.unchangedSince(f.candidates, r.trial.Result)
 		}
 	}
 	return f, err
+}
+
+// unchangedSince reports whether it is proven that nothing was committed since the newest backup: by the files' times, by
+// the header, or by the log.
+func (r *recovery) unchangedSince(candidates []Backup, saved repair.Result) (bool, error) {
+	if len(candidates) == 0 {
+		return false, nil
+	}
+	now, err := livedb.FingerprintIfAny(r.m.cfg.Database)
+	if err != nil {
+		return false, err
+	}
+	from := originOf(candidates[0])
+	at := from.Log
+	whole := at != nil && saved.Dropped == 0 && at.Salts == saved.LogSalts && at.Frame == saved.LogFrame
+	return saved.SameCommit || whole || from.Unchanged(now), nil
 }
 
 // donor opens the image of the backup that would be restored first; nil where that cannot be read.

@@ -73,6 +73,8 @@ type repairFacts struct {
 	// backupLoses counts the rows of the repaired copy, and those that it lost, that the
 	// newest backup does not have; nil where that is not known.
 	backupLoses *int64
+	// unchanged: it is proven that nothing was committed since the newest backup.
+	unchanged bool
 }
 
 // planRecovery chooses the way out that loses the least.
@@ -149,16 +151,26 @@ func waysOut(f recoveryFacts) (options []RecoveryOption, reason string) {
 	}
 	if holdsMore(f.candidates, result) {
 		dropped, repair.RowsLost = max(dropped, 1), nil
-		first := restoreOption(f.candidates[:1])
-		return []RecoveryOption{*first, repair}, "the newest backup holds transactions that the damaged log no longer proves: it loses less than a repair"
+		return []RecoveryOption{*restoreOption(f.candidates[:1]), repair}, "the newest backup holds transactions that the damaged log no longer proves: it loses less than a repair"
 	}
+	if better := f.repair.backupHasMore(result); better != "" && restore != nil {
+		restore.from = f.candidates[:1] // what older ones lose was not counted
+		return []RecoveryOption{*restore, repair}, better
+	}
+	gone, differ := result.OnlyInBackup()
 	switch {
 	case lost > 0 && f.repair.backupLoses != nil && *f.repair.backupLoses < lost:
+		restore.from = f.candidates[:1]
 		return []RecoveryOption{*restore, repair}, fmt.Sprintf("the damaged database has lost rows that the newest backup has: it loses %d rows, a repair %d", *f.repair.backupLoses, lost)
 	case lost > 0:
 		reason = fmt.Sprintf("a repair loses %d rows of which only index entries are left, or that an index says otherwise, and no backup is known to lose fewer", lost)
 	case dropped > 0:
 		reason = "a repair keeps all transactions that the damaged log still proves, and no backup is known to hold more"
+	case gone+differ > 0:
+		reason = fmt.Sprintf("a repair of a private copy passed its proof; of the newest backup's rows it lacks %d and has %d otherwise, deleted or changed since, or lost", gone, differ)
+		if f.repair.backupLoses != nil {
+			reason += fmt.Sprintf(", and the backup lacks %d of its rows", *f.repair.backupLoses)
+		}
 	default:
 		reason = "a repair of a private copy passed its proof and loses nothing"
 		if len(result.Removed)+len(result.Emptied) == 0 && !result.Donated {
@@ -169,6 +181,21 @@ func waysOut(f recoveryFacts) (options []RecoveryOption, reason string) {
 		}
 	}
 	return inOrder(repair, restore), reason
+}
+
+// backupHasMore says why the newest backup is closer to what the database was than its repaired copy, of which result is; ""
+// where that is not so, as far as is known.
+func (f repairFacts) backupHasMore(result repair.Result) string {
+	gone, differ := result.OnlyInBackup()
+	switch all := gone + differ + result.RowsLost(); {
+	case f.backupLoses == nil:
+		return ""
+	case f.unchanged && gone+differ > 0: // else the backup may have the same damage
+		return fmt.Sprintf("nothing was committed since the newest backup, and a repair has %d of its rows otherwise or not at all", gone+differ)
+	case *f.backupLoses == 0 && all > 0:
+		return fmt.Sprintf("the newest backup has every row that a repair saves, and %d more", all)
+	}
+	return ""
 }
 
 // inOrder are the ways out, that of a backup last, where there is one.

@@ -39,6 +39,15 @@ func TestPlanRecovery(t *testing.T) {
 	tried := func(dropped, frame int64) repairFacts {
 		return repairFacts{hope: true, tried: true, result: repair.Result{Dropped: dropped, LogSalts: "salts", LogFrame: frame}}
 	}
+	// compared is a repair without loss, next to a newest backup that lacks and has so many rows.
+	compared := func(loses, only int64, unchanged bool) repairFacts {
+		f := tried(0, 0)
+		f.backupLoses, f.unchanged = &loses, unchanged
+		if only > 0 {
+			f.result.BackupOnly = []repair.Loss{{Table: "t", Gone: only}}
+		}
+		return f
+	}
 	for name, c := range map[string]struct {
 		facts  recoveryFacts
 		action Action
@@ -76,9 +85,15 @@ func TestPlanRecovery(t *testing.T) {
 		"repair failed":                {recoveryFacts{report: damaged, candidates: two, repair: repairFacts{hope: true, tried: true, failed: busy}}, ActionRestored, "restored:new+old", "same key", nil},
 		"repair failed, no backup":     {recoveryFacts{report: damaged, repair: repairFacts{hope: true, tried: true, failed: busy}}, ActionNone, "", "same key", ErrNoUsableBackup},
 
-		"backup reaches further":       {recoveryFacts{report: damaged, candidates: two, repair: tried(2, 5)}, ActionRestored, "restored:new, repaired", "loses less", nil},
-		"log cut off before backup":    {recoveryFacts{report: damaged, candidates: two, repair: tried(0, 5)}, ActionRestored, "restored:new, repaired", "loses less", nil},
-		"repair reaches as far":        {recoveryFacts{report: damaged, candidates: two, repair: tried(2, 9)}, ActionRepaired, "repaired, restored:new+old", "still proves", nil},
+		"backup reaches further":        {recoveryFacts{report: damaged, candidates: two, repair: tried(2, 5)}, ActionRestored, "restored:new, repaired", "loses less", nil},
+		"log cut off before backup":     {recoveryFacts{report: damaged, candidates: two, repair: tried(0, 5)}, ActionRestored, "restored:new, repaired", "loses less", nil},
+		"repair reaches as far":         {recoveryFacts{report: damaged, candidates: two, repair: tried(2, 9)}, ActionRepaired, "repaired, restored:new+old", "still proves", nil},
+		"backup has more":               {recoveryFacts{report: damaged, candidates: two, repair: compared(0, 3, false)}, ActionRestored, "restored:new, repaired", "and 3 more", nil},
+		"nothing committed since":       {recoveryFacts{report: damaged, candidates: two, repair: compared(2, 1, true)}, ActionRestored, "restored:new, repaired", "nothing was committed", nil},
+		"nothing committed, same rows":  {recoveryFacts{report: damaged, candidates: two, repair: compared(0, 0, true)}, ActionRepaired, "repaired, restored:new+old", "loses nothing", nil},
+		"either has rows of its own":    {recoveryFacts{report: damaged, candidates: two, repair: compared(2, 3, false)}, ActionRepaired, "repaired, restored:new+old", "lacks 3 and has 0 otherwise", nil},
+		"rows are only in the backup's": {recoveryFacts{report: damaged, candidates: nil, repair: compared(0, 3, true)}, ActionRepaired, "repaired", "lacks 3", nil},
+
 		"backup of another generation": {recoveryFacts{report: damaged, candidates: []Backup{backupAt("new", 0)}, repair: tried(2, 5)}, ActionRepaired, "repaired, restored:new", "still proves", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

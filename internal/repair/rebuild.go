@@ -73,6 +73,10 @@ func rebuild(ctx context.Context, path, dir string, donor *Image, said *Result) 
 		return err
 	}
 	b.objects, said.Donated = b.src.objects, b.src.donated
+	if own, err := readHeader(image); err == nil && b.donor != nil {
+		// In rollback modes each commit counts there; with a log it does not.
+		said.SameCommit = own == b.donor.header && !own.UsesWAL()
+	}
 	scratch, err := durable.Scratch(dir, "repair")
 	if err != nil {
 		return err

@@ -45,8 +45,14 @@ type Result struct {
 	// Lost are rows that are gone or may be older than they were; none: it is proven that no row
 	// is lost, as every row has its index entries and every index entry its row.
 	Lost []Loss `json:"lost,omitempty"`
+	// BackupOnly are rows that the newest backup has and the result has not, or has otherwise: deleted or
+	// changed since, or lost where no index covers them. Those in Lost are not among them.
+	BackupOnly []Loss `json:"backup_only,omitempty"`
 	// Report is the full check that proves the result: healthy, or violations.
 	Report integrity.Report `json:"-"`
+
+	// SameCommit: the header says that nothing was committed since the donor.
+	SameCommit bool `json:"-"`
 
 	fullText []string // FTS5 tables
 	// By table: index entries whose rows are not there, and rows that were deleted before the damage.
@@ -60,6 +66,14 @@ func (r Result) RowsLost() (n int64) {
 		n += l.Gone + l.Differ
 	}
 	return n
+}
+
+// OnlyInBackup counts the rows of BackupOnly: those that are not there, and those that are there otherwise.
+func (r Result) OnlyInBackup() (gone, differ int64) {
+	for _, l := range r.BackupOnly {
+		gone, differ = gone+l.Gone, differ+l.Differ
+	}
+	return gone, differ
 }
 
 // Summary says in one line what was done.
@@ -79,7 +93,7 @@ func (r Result) Summary() string {
 		if n := len(r.Indexes); n > 0 {
 			derived = "indexes were rebuilt from their tables"
 		}
-		if len(r.Lost) == 0 {
+		if gone, _ := r.OnlyInBackup(); len(r.Lost) == 0 && gone == 0 {
 			derived += " without losing a row"
 		}
 		parts = append(parts, derived+list(": ", r.Indexes))
@@ -89,6 +103,9 @@ func (r Result) Summary() string {
 		if n := len(r.Lost) - 3; n > 0 {
 			parts = append(parts, fmt.Sprintf("and %d more tables have lost rows", n))
 		}
+	}
+	if len(r.BackupOnly) > 0 {
+		parts = append(parts, "of the backup's rows "+r.backupOnly()+" (deleted or changed since the backup, or lost)")
 	}
 	if r.Donated {
 		parts = append(parts, "the schema was damaged, and what of it was lost is as in the backup")
@@ -100,6 +117,22 @@ func (r Result) Summary() string {
 		parts = append(parts, list("the SQL of these was damaged, and they were removed: ", r.Removed))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// backupOnly says how many rows only the backup has, of which tables.
+func (r Result) backupOnly() string {
+	var parts []string
+	for _, l := range r.BackupOnly {
+		switch {
+		case l.Differ == 0:
+			parts = append(parts, fmt.Sprintf("%d of %s are not there", l.Gone, l.Table))
+		case l.Gone == 0:
+			parts = append(parts, fmt.Sprintf("%d of %s are there otherwise", l.Differ, l.Table))
+		default:
+			parts = append(parts, fmt.Sprintf("%d of %s are not there and %d are otherwise", l.Gone, l.Table, l.Differ))
+		}
+	}
+	return list("", parts)
 }
 
 // list is what comes after head: the first names, and how many there are more; "" of none.

@@ -26,8 +26,7 @@ type Trial struct {
 }
 
 // Try repairs a private copy of the database, which report is of. begin hears of its size
-// before the copy. Where it matters, and for a dry run, it counts what restoring the donor
-// would lose. Errors: ErrNotRepairable, and others where the trial could not be made.
+// before the copy. What was rebuilt, and in a dry run any copy, is compared with the donor. Errors: ErrNotRepairable, and others where the trial could not be made.
 func Try(ctx context.Context, database string, report integrity.Report, dry bool, o Options, begin func(bytes int64)) (_ *Trial, err error) {
 	t := &Trial{}
 	if dry {
@@ -58,15 +57,15 @@ func Try(ctx context.Context, database string, report integrity.Report, dry bool
 	if t.Result, err = Copy(ctx, t.file.Name(), report, o); err != nil {
 		return nil, err
 	}
-	if o.Donor != nil && (dry || t.Result.RowsLost() > 0) {
-		t.DonorLoses, err = t.lostBy(ctx, *o.Donor)
+	if o.Donor != nil && (dry || t.Result.Rebuilt) {
+		t.DonorLoses, err = t.compare(ctx, *o.Donor)
 	}
 	return t, err
 }
 
-// lostBy counts the rows that the donor lacks; nil where that cannot be found out.
-func (t *Trial) lostBy(ctx context.Context, donor Image) (*int64, error) {
-	n, err := t.Result.LostBy(ctx, t.file.Name(), donor)
+// compare counts the rows that the donor lacks; nil where that cannot be found out.
+func (t *Trial) compare(ctx context.Context, donor Image) (*int64, error) {
+	n, err := t.Result.Compare(ctx, t.file.Name(), donor)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
