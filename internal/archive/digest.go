@@ -101,8 +101,8 @@ func (s Sum) Digits() string { return fmt.Sprintf("%016x%016x", s.hi, s.lo) }
 // String is "PAGES:DIGITS".
 func (s Sum) String() string { return fmt.Sprintf("%d:%s", s.Pages, s.Digits()) }
 
-// parseSum reads the digits.
-func parseSum(pages int64, digits string) (Sum, error) {
+// ParseSum reads what Digits wrote.
+func ParseSum(pages int64, digits string) (Sum, error) {
 	if !isHex(digits, digestBytes) {
 		return Sum{}, fmt.Errorf("sum is not %d bytes in lower-case hex", digestBytes)
 	}

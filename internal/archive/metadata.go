@@ -68,7 +68,7 @@ func (m metadata) digestFrames() int64 { return ceilDiv(m.PageCount, digestsPerF
 
 // info describes an archive whose metadata passed check.
 func (m metadata) info(archiveBytes int64) Info {
-	sum, _ := parseSum(m.PageCount, m.Sum) // check has parsed it
+	sum, _ := ParseSum(m.PageCount, m.Sum) // check has parsed it
 	return Info{
 		FormatVersion: FormatVersion,
 		PageSize:      m.PageSize,
@@ -114,7 +114,7 @@ func (m metadata) check() error {
 		return fmt.Errorf("%w: %d frames, at most %d", ErrLimit, n, maxFrames)
 	}
 	_, errSeed := ParseSeed(m.PageSeed)
-	_, errSum := parseSum(m.PageCount, m.Sum)
+	_, errSum := ParseSum(m.PageCount, m.Sum)
 	if err := errors.Join(errSeed, errSum); err != nil {
 		return fmt.Errorf("%w: metadata: %w", ErrDamaged, err)
 	}

@@ -81,7 +81,7 @@ var owners = map[string][]string{
 	"github.com/prometheus/":              {"httpapi"},
 	"github.com/julienschmidt/httprouter": {"httpapi"},
 	"github.com/klauspost/compress/":      {"internal/archive", "internal/seekable"},
-	"github.com/zeebo/":                   {"internal/archive"},
+	"github.com/zeebo/":                   {"internal/archive", "internal/changes"},
 	"modernc.org/libc":                    {"internal/sqlite"},
 	"modernc.org/sqlite/lib":              {"internal/sqlite"},
 	"unsafe":                              {"internal/sqlite/engine", "internal/testdb"},

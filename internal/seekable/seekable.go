@@ -25,6 +25,15 @@ const (
 	ChecksumBytes = 4      // more in every entry
 )
 
+// Encoder and Decoder are the library's.
+type (
+	Encoder = zstd.Encoder
+	Decoder = zstd.Decoder
+)
+
+// Fastest is the level that costs the least time.
+const Fastest = zstd.SpeedFastest
+
 // MaxFrameBytes is the most content that a frame of ours has.
 const MaxFrameBytes = 16 << 20
 

@@ -1,0 +1,345 @@
+package changes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/seekable"
+)
+
+const (
+	openName = "open.chg"
+	ext      = ".chg.zst"
+	fileMode = 0o600
+)
+
+// Log is the change log of one timeline, in a directory of its own. One process at a time
+// writes to it; its methods are for one goroutine at a time.
+type Log struct {
+	dir    string
+	head   Head
+	seed   archive.Seed
+	sealed []sealedSegment // in order
+
+	// Of the open segment; file is nil while there is none.
+	file *os.File
+	open *segment
+	list []captured
+	end  int64 // of the last whole capture, and of the file
+
+	cut int64 // bytes of an unfinished capture that Open cut off
+
+	enc *seekable.Encoder
+	dec *seekable.Decoder
+}
+
+type sealedSegment struct {
+	name        string
+	first, last uint64
+}
+
+// Open opens the log in dir, which is made where it is missing, and cuts off what a crash left
+// unfinished. A head of another page size or seed than the log's is an error.
+func Open(dir string, head Head) (_ *Log, err error) {
+	head.Version = formatVersion
+	if err := head.check(); err != nil {
+		return nil, fmt.Errorf("open the change log: %w", err)
+	}
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the change log: %w", err)
+	}
+	l := &Log{dir: dir, head: head}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open the change log in %s: %w", dir, err), l.Close())
+		}
+	}()
+	if l.seed, err = head.seed(); err != nil {
+		return nil, err
+	}
+	if l.enc, err = seekable.NewEncoder(seekable.Fastest, partBytes); err != nil {
+		return nil, err
+	}
+	if l.dec, err = seekable.NewDecoder(); err != nil {
+		return nil, err
+	}
+	if _, err := durable.Sweep(dir); err != nil {
+		return nil, err
+	}
+	if l.sealed, err = sealedIn(dir); err != nil {
+		return nil, err
+	}
+	if err := l.dropContained(); err != nil {
+		return nil, err
+	}
+	return l, l.recover()
+}
+
+// sealedIn lists the sealed segments, in order of their first captures, the wider one first.
+func sealedIn(dir string) (list []sealedSegment, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		var s sealedSegment
+		base, is := strings.CutSuffix(e.Name(), ext)
+		if !is || !e.Type().IsRegular() {
+			continue
+		}
+		if n, err := fmt.Sscanf(base, "%d-%d_", &s.first, &s.last); n != 2 || err != nil || s.first == 0 || s.last < s.first {
+			continue
+		}
+		s.name = e.Name()
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b sealedSegment) int {
+		if a.first != b.first {
+			return int(int64(a.first - b.first))
+		}
+		return int(int64(b.last - a.last))
+	})
+	return list, nil
+}
+
+// dropContained removes segments whose captures a wider one has, which is durable: see Thin.
+func (l *Log) dropContained() error {
+	var last uint64
+	kept := l.sealed[:0]
+	for _, s := range l.sealed {
+		switch {
+		case s.last <= last:
+			if err := l.with(kept[len(kept)-1], (*segment).whole); err != nil {
+				return err
+			}
+			if err := durable.Remove(filepath.Join(l.dir, s.name)); err != nil {
+				return err
+			}
+			continue
+		case s.first <= last:
+			return fmt.Errorf("%w: %s overlaps the segment before it", ErrDamaged, s.name)
+		}
+		kept, last = append(kept, s), s.last
+	}
+	l.sealed = kept
+	return nil
+}
+
+// recover opens the open segment where there is one.
+func (l *Log) recover() error {
+	f, err := durable.OpenRegular(filepath.Join(l.dir, openName), os.O_RDWR, fileMode)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l.file = f
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	s, err := openSegment(openName, f, fi.Size())
+	if err != nil {
+		return err
+	}
+	if s.head != l.head {
+		return fmt.Errorf("%s: it is of another database or page size", openName)
+	}
+	list, end, err := s.finished(l.dec)
+	if err != nil {
+		return err
+	}
+	l.open, l.list, l.end = s, l.superseded(list), end
+	l.cut = fi.Size() - end
+	if l.cut == 0 && len(l.list) > 0 {
+		return nil
+	}
+	return l.cutBack()
+}
+
+// superseded leaves nothing of an open segment that was sealed: a crash came between its new name
+// and the removal of the old one.
+func (l *Log) superseded(list []captured) []captured {
+	if n := len(l.sealed); n > 0 && len(list) > 0 && list[len(list)-1].Seq <= l.sealed[n-1].last {
+		return nil
+	}
+	return list
+}
+
+// discardOpen removes the open segment.
+func (l *Log) discardOpen() error {
+	err := l.file.Close()
+	l.file, l.open, l.list, l.end = nil, nil, nil, 0
+	return errors.Join(err, durable.Remove(filepath.Join(l.dir, openName)))
+}
+
+// Last is the newest capture; ok is false while there is none.
+func (l *Log) Last() (c Capture, ok bool, err error) {
+	if len(l.list) > 0 {
+		return l.list[len(l.list)-1].Capture, true, nil
+	}
+	if len(l.sealed) == 0 {
+		return c, false, nil
+	}
+	err = l.with(l.sealed[len(l.sealed)-1], func(s *segment) error {
+		list, _, err := s.captures()
+		if err == nil && len(list) > 0 {
+			c, ok = list[len(list)-1].Capture, true
+		}
+		return err
+	})
+	return c, ok, err
+}
+
+// Append adds a capture, whose pages are the given ones, in ascending order; read reads the
+// content of one. It is on the disk when Append returns, whole. After an error the log is as it was before.
+func (l *Log) Append(ctx context.Context, c Capture, pages []uint32, read func(pgno uint32, page []byte) error) (err error) {
+	if err := c.check(); err != nil {
+		return fmt.Errorf("append to the change log: %w", err)
+	}
+	last, ok, err := l.Last()
+	if err != nil {
+		return fmt.Errorf("append to the change log: %w", err)
+	}
+	if ok && c.Seq <= last.Seq {
+		return fmt.Errorf("append to the change log: capture %d after capture %d", c.Seq, last.Seq)
+	}
+	if err := l.begin(); err != nil {
+		return fmt.Errorf("append to the change log: %w", err)
+	}
+	w := &partWriter{w: l.file, at: l.end, head: l.head, seed: l.seed, enc: l.enc}
+	if err = w.capture(ctx, c, pages, read); err == nil {
+		err = durable.Sync(l.file)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("append to the change log: %w", err), l.cutBack())
+	}
+	l.list = append(l.list, captured{c, l.end, w.at})
+	l.end, l.open.size = w.at, w.at
+	return nil
+}
+
+// cutBack takes back what was not appended. Where that fails the segment is opened anew by
+// the next Open, which cuts it off.
+func (l *Log) cutBack() error {
+	if len(l.list) == 0 {
+		return l.discardOpen()
+	}
+	l.open.size = l.end
+	return errors.Join(l.file.Truncate(l.end), durable.Sync(l.file))
+}
+
+// begin makes the open segment where there is none.
+func (l *Log) begin() error {
+	if l.file != nil {
+		return nil
+	}
+	head, err := appendDocument(nil, magicHead, 0, l.head, nil)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(l.dir, openName)
+	if err := durable.WriteFile(path, head, fileMode); err != nil {
+		return err
+	}
+	if l.file, err = durable.OpenRegular(path, os.O_RDWR, fileMode); err != nil {
+		return err
+	}
+	l.open = &segment{name: openName, r: l.file, size: int64(len(head)), head: l.head, seed: l.seed, start: int64(len(head))}
+	l.end = l.open.start
+	return nil
+}
+
+// Cut is how many bytes of an unfinished capture Open cut off.
+func (l *Log) Cut() int64 { return l.cut }
+
+// OpenBytes is the size of the open segment, and since when it has been written: what
+// decides when it is sealed. Zero where there is none.
+func (l *Log) OpenBytes() (bytes int64, since time.Time) {
+	if len(l.list) == 0 {
+		return 0, time.Time{}
+	}
+	return l.end, l.list[0].At
+}
+
+// Seal proves every byte of the open segment, and ends it. Without captures it does nothing.
+func (l *Log) Seal() (err error) {
+	if len(l.list) == 0 {
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("seal the change log: %w", err)
+		}
+	}()
+	if err := l.open.prove(l.dec, l.open.start); err != nil {
+		return err
+	}
+	tail, err := l.open.appendSeal(nil, l.list, l.end)
+	if err != nil {
+		return err
+	}
+	s := sealedSegment{first: l.list[0].Seq, last: l.list[len(l.list)-1].Seq}
+	s.name = segmentName(s.first, s.last, l.list[len(l.list)-1].At)
+	if _, err = l.file.WriteAt(tail, l.end); err == nil {
+		err = durable.Sync(l.file)
+	}
+	if err != nil {
+		return errors.Join(err, l.cutBack())
+	}
+	err = l.file.Close() // Windows renames no open file
+	l.file, l.open, l.list, l.end = nil, nil, nil, 0
+	if err == nil {
+		err = durable.RenameNew(filepath.Join(l.dir, openName), filepath.Join(l.dir, s.name))
+	}
+	if err != nil {
+		return errors.Join(err, l.recover()) // without the seal
+	}
+	l.sealed = append(l.sealed, s)
+	return nil
+}
+
+func segmentName(first, last uint64, at time.Time) string {
+	return fmt.Sprintf("%09d-%09d_%s%s", first, last, at.UTC().Format("20060102_150405"), ext)
+}
+
+// with opens a sealed segment.
+func (l *Log) with(s sealedSegment, fn func(*segment) error) error {
+	f, err := durable.OpenRegular(filepath.Join(l.dir, s.name), os.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("read the change log: %w", err)
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("read the change log: %w", err)
+	}
+	segment, err := openSegment(s.name, f, fi.Size())
+	if err != nil {
+		return err
+	}
+	return fn(segment)
+}
+
+// Close closes the open segment's file. Nothing is lost by not calling it.
+func (l *Log) Close() error {
+	if l.dec != nil {
+		l.dec.Close()
+	}
+	if l.file == nil {
+		return nil
+	}
+	err := l.file.Close()
+	l.file = nil
+	return err
+}

@@ -1,0 +1,233 @@
+package changes
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zeebo/blake3"
+
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/seekable"
+)
+
+// segment is a segment's file, open for reading.
+type segment struct {
+	name  string
+	r     io.ReaderAt
+	size  int64 // of what may be read
+	head  Head
+	seed  archive.Seed
+	start int64 // of the first part
+}
+
+// openSegment reads the head.
+func openSegment(name string, r io.ReaderAt, size int64) (*segment, error) {
+	s := &segment{name: name, r: r, size: size}
+	_, start, err := readDocument(r, size, magicHead, 0, &s.head)
+	if err == nil {
+		err = s.head.check()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: head: %w", name, err)
+	}
+	s.start = start
+	s.seed, err = s.head.seed()
+	return s, err
+}
+
+// captured is a capture and where its parts are.
+type captured struct {
+	Capture
+	begin, end int64
+}
+
+// each calls fn with every part up to the end of the last whole capture, and returns where
+// that is. What follows it is not judged.
+func (s *segment) each(from int64, fn func(p *part) error) (end int64, err error) {
+	end = from
+	var pending []*part
+	for at := from; ; {
+		p, err := readPart(s.r, s.size, s.head.PageSize, at)
+		if err == errEnd {
+			return end, nil
+		}
+		if err != nil {
+			return end, fmt.Errorf("%s: part at %d: %w", s.name, at, err)
+		}
+		at = p.end()
+		pending = append(pending, p)
+		if p.Capture == nil {
+			continue
+		}
+		for _, p := range pending {
+			if err := fn(p); err != nil {
+				return end, err
+			}
+		}
+		pending, end = pending[:0], at
+	}
+}
+
+// captures lists the whole captures, and says where the last one ends.
+func (s *segment) captures() (list []captured, end int64, err error) {
+	begin, last := s.start, uint64(0)
+	end, err = s.each(s.start, func(p *part) error {
+		if p.Capture == nil {
+			return nil
+		}
+		if p.Capture.Seq <= last {
+			return fmt.Errorf("%s: %w: capture %d after capture %d", s.name, ErrDamaged, p.Capture.Seq, last)
+		}
+		list = append(list, captured{*p.Capture, begin, p.end()})
+		begin, last = p.end(), p.Capture.Seq
+		return nil
+	})
+	return list, end, err
+}
+
+// pages decompresses the pages of a part, each proven by its digest.
+func (s *segment) pages(d *seekable.Decoder, p *part) ([]byte, error) {
+	if p.Bytes == 0 {
+		return nil, nil
+	}
+	b := make([]byte, p.Bytes)
+	if err := readFull(s.r, b, p.at); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name, err)
+	}
+	content, err := seekable.Decode(d, b, nil, len(p.entries)*s.head.PageSize)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: pages at %d: %w", s.name, ErrDamaged, p.at, err)
+	}
+	for i, e := range p.entries {
+		page := content[i*s.head.PageSize:][:s.head.PageSize]
+		if archive.PageDigest(s.seed, int64(e.pgno), page) != e.digest {
+			return nil, fmt.Errorf("%s: %w: page %d at %d has another digest", s.name, ErrDamaged, e.pgno, p.at)
+		}
+	}
+	return content, nil
+}
+
+// prove decompresses every part from an offset on.
+func (s *segment) prove(d *seekable.Decoder, from int64) error {
+	_, err := s.each(from, func(p *part) error {
+		_, err := s.pages(d, p)
+		return err
+	})
+	return err
+}
+
+// finished lists the captures of a segment that is still open, as a crash may have left it:
+// of the last one any part may be missing. Where another one follows it is no crash's doing:
+// that is ErrDamaged, and nothing may be cut off.
+func (s *segment) finished(d *seekable.Decoder) (list []captured, end int64, err error) {
+	list, end, err = s.captures()
+	if err != nil {
+		return nil, 0, err
+	}
+	if n := len(list); n > 0 && end == s.size {
+		if err := s.prove(d, list[n-1].begin); errors.Is(err, ErrDamaged) {
+			return list[:n-1], list[n-1].begin, nil
+		} else if err != nil {
+			return nil, 0, err
+		}
+		return list, end, nil
+	}
+	follows, err := s.follows(end)
+	if err == nil && follows > 0 {
+		err = fmt.Errorf("%s: %w: at %d, before the capture at %d", s.name, ErrDamaged, end, follows)
+	}
+	return list, end, err
+}
+
+// follows returns where a capture begins of which there is something after an offset, and
+// which does not begin there; 0 for none.
+func (s *segment) follows(end int64) (begin int64, err error) {
+	const step = 1 << 20
+	buf := make([]byte, step+3)
+	for at := end; at < s.size; at += step {
+		b := buf[:min(int64(len(buf)), s.size-at)]
+		if err := readFull(s.r, b, at); err != nil {
+			return 0, err
+		}
+		for i := 0; i+4 <= len(b) && i < step; i++ {
+			if byteOrder.Uint32(b[i:]) != magicPart {
+				continue
+			}
+			p, err := readPart(s.r, s.size, s.head.PageSize, at+int64(i))
+			switch {
+			case err == nil && p.Capture != nil && p.Begin != end:
+				return p.Begin, nil
+			case err != nil && !errors.Is(err, ErrDamaged):
+				return 0, err
+			}
+		}
+	}
+	return 0, nil
+}
+
+// sealDocument ends a sealed segment.
+type sealDocument struct {
+	Captures int64  `json:"captures"`
+	First    uint64 `json:"first"`
+	Last     uint64 `json:"last"`
+}
+
+// appendSeal appends what ends the segment after its last capture.
+func (s *segment) appendSeal(b []byte, list []captured, end int64) ([]byte, error) {
+	sum, err := s.digest(end)
+	if err != nil {
+		return nil, err
+	}
+	before := len(b)
+	b, err = appendDocument(b, magicSeal, end, sealDocument{int64(len(list)), list[0].Seq, list[len(list)-1].Seq}, sum)
+	if err != nil {
+		return nil, err
+	}
+	entries := seekable.AppendEntry(nil, uint32(s.start), 0)
+	_, err = s.each(s.start, func(p *part) error {
+		entries = seekable.AppendEntry(entries, uint32(p.at-p.from), 0)
+		if p.Bytes > 0 {
+			entries = seekable.AppendEntry(entries, uint32(p.Bytes), uint32(len(p.entries)*s.head.PageSize))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	entries = seekable.AppendEntry(entries, uint32(len(b)-before), 0)
+	n := int64(len(entries) / seekable.EntryBytes)
+	b = append(seekable.AppendTableHeader(b, n), entries...)
+	return seekable.AppendFooter(b, uint32(n)), nil
+}
+
+// whole proves that the segment is sealed, and every byte before the seal.
+func (s *segment) whole() error {
+	list, end, err := s.captures()
+	if err != nil {
+		return err
+	}
+	var doc sealDocument
+	want, after, err := readDocument(s.r, s.size, magicSeal, end, &doc)
+	if err != nil {
+		return fmt.Errorf("%s: seal: %w", s.name, err)
+	}
+	sum, err := s.digest(end)
+	if err != nil {
+		return err
+	}
+	if int64(len(list)) != doc.Captures || !bytes.Equal(sum, want) || s.size <= after {
+		return fmt.Errorf("%s: %w: it is not what was sealed", s.name, ErrDamaged)
+	}
+	return nil
+}
+
+// digest is the BLAKE3 of the first bytes of the file.
+func (s *segment) digest(end int64) ([]byte, error) {
+	h := blake3.New()
+	if _, err := io.Copy(h, io.NewSectionReader(s.r, 0, end)); err != nil {
+		return nil, fmt.Errorf("%s: read the change log: %w", s.name, err)
+	}
+	return h.Sum(nil), nil
+}
