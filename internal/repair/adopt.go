@@ -8,7 +8,8 @@ import (
 )
 
 // adopt takes objects from the donor that the schema has lost: those whose trees still are where they
-// were, on pages that belong to nothing. One that was dropped since has no such tree.
+// were, on pages that belong to nothing. One that was dropped since has no such tree: its pages are
+// free, or something else's.
 func (b *rebuilding) adopt(*os.File) error {
 	if b.donor == nil {
 		return nil
@@ -34,6 +35,9 @@ func (b *rebuilding) adopt(*os.File) error {
 			ok, err := b.isThere(taken, o)
 			if err != nil {
 				return err
+			}
+			if !ok && b.src.donated && o.kind == "table" && o.root <= taken.Pages && taken.owners[o.root-1] == ownerNone {
+				return notRepairable("the schema is damaged, and so is the tree of table %s, which the backup has", o.name)
 			}
 			if !ok {
 				continue

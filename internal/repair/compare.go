@@ -41,7 +41,7 @@ func (r *Result) Compare(ctx context.Context, path string, backup Image) (loses 
 	r.BackupOnly = nil
 	for _, l := range r.Lost {
 		if l.Table == "" {
-			c.loses += l.Gone // the backup does not have them either
+			c.loses += l.Gone - l.elsewhere
 		}
 	}
 	tables := slices.Clone(c.have.objects)

@@ -21,6 +21,8 @@ type Loss struct {
 	Differ int64 `json:"differ"`
 	// RowIDs has the first of them, in order; none of a table without rowids.
 	RowIDs []int64 `json:"rowids"`
+
+	elsewhere int64 // of Gone: that the donor has
 }
 
 // maxRowIDs bounds the rowids that a Loss lists.
@@ -31,7 +33,7 @@ func (l Loss) String() string {
 	s := ""
 	switch {
 	case l.Table == "":
-		return fmt.Sprintf("%d rows on pages that belong to no table were left out: deleted ones, or those of a table that was made since the backup", l.Gone)
+		return fmt.Sprintf("%d rows on pages that belong to no table were left out: lost, or of a table that was dropped, or made since the backup", l.Gone)
 	case l.Differ == 0:
 		s = fmt.Sprintf("%d rows of %s are gone", l.Gone, l.Table)
 	case l.Gone == 0:

@@ -101,6 +101,9 @@ func (r *rest) takeFree() error {
 // freelist takes the pages of the list of free pages, as far as it goes, and reports how many
 // it names and whether it is sound.
 func (r *rest) freelist() (named int64, sound bool, err error) {
+	if r.src.noList {
+		return 0, true, r.src.findFree(r.ctx)
+	}
 	first, count := r.src.header.Freelist()
 	b, sound := make([]byte, r.src.PageSize), true
 	take := func(n uint32) bool {
@@ -149,7 +152,7 @@ func (r *rest) page(n uint32) error {
 	case page.Cells() == 0, page.Type() == sqlitefile.TableInterior:
 		return nil
 	case !page.Type().Table():
-		if owner != ownerNone || !r.alike || r.src.donated {
+		if owner != ownerNone || !r.alike {
 			return nil
 		}
 	}
@@ -162,9 +165,11 @@ func (r *rest) page(n uint32) error {
 		if err != nil && !malformed(err) {
 			return err
 		}
-		if err != nil && r.src.donated {
-			payload = nil // one more that may be lost
-		} else if err != nil || len(r.rows)+len(r.strays) == maxStrays {
+		if err != nil && r.src.donated { // one more that may be lost
+			r.rows[hashRow(int64(n), []byte{byte(i), byte(i >> 8)})] = n
+			continue
+		}
+		if err != nil || len(r.rows)+len(r.strays) == maxStrays {
 			return mayHold
 		}
 		if page.Type().Table() {
@@ -202,6 +207,9 @@ func (b *rebuilding) settleStrays(now *source) error {
 			return err
 		}
 	}
+	if b.src.donated {
+		return b.leaveOut(b.strays)
+	}
 	for _, n := range b.strays {
 		return notRepairable("page %d belongs to nothing and may hold rows", n)
 	}
@@ -226,7 +234,7 @@ func (r *rest) inTables() error {
 		}
 	}
 	if r.src.donated {
-		return r.leaveOut()
+		return r.leaveOut(r.rows)
 	}
 	for _, n := range r.rows {
 		return notRepairable("page %d belongs to nothing and may hold rows", n)
@@ -234,26 +242,36 @@ func (r *rest) inTables() error {
 	return nil
 }
 
-// leaveOut says what is left out where the list of free pages may be lost, or the row of a table in the
-// schema: rows that the donor has and no table does were deleted since, others may be of a
-// table that was made since.
-func (r *rest) leaveOut() error {
-	r.strays = nil
-	for _, o := range r.donor.objects {
-		if o.kind != "table" || o.root == 0 || len(r.rows) == 0 {
+// leaveOut says which rows are left out where the row of a table in the schema may be lost: what is on pages that
+// are not free. The backup may have them: of a table that lost the way to them, or one that was
+// dropped.
+func (b *rebuilding) leaveOut(rows map[uint64]uint32) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	l := Loss{Gone: int64(len(rows)), RowIDs: []int64{}}
+	for _, o := range b.donor.objects {
+		if o.kind != "table" || o.root == 0 || len(rows) == 0 {
 			continue
 		}
-		_, err := r.donor.each(r.ctx, o, false, func(rowid int64, payload []byte) error {
-			delete(r.rows, hashRow(rowid, payload))
-			return nil
-		})
+		kind, err := b.donor.tree(o.root)
+		if err == nil {
+			_, err = b.donor.each(b.ctx, o, false, func(rowid int64, payload []byte) error {
+				delete(rows, hashRow(rowid, payload))
+				if kind == sqlitefile.TableLeaf {
+					return nil
+				}
+				e, err := hashEntry(payload, false)
+				delete(rows, e.hash)
+				return err
+			})
+		}
 		if err != nil {
 			return notRepairable("the backup cannot be read: %w", err)
 		}
 	}
-	if n := int64(len(r.rows)); n > 0 {
-		r.said.Lost = append(r.said.Lost, Loss{Gone: n, RowIDs: []int64{}})
-	}
+	l.elsewhere = l.Gone - int64(len(rows))
+	b.said.Lost = append(b.said.Lost, l)
 	return nil
 }
 

@@ -28,6 +28,7 @@ type source struct {
 	beyond  map[uint32]bool // missing pages that something names
 	orphans []uint32        // leaves of the schema that nothing leads to
 	donated bool            // some of the schema is a donor's
+	noList  bool            // where the list of free pages begins is lost
 }
 
 // object is a row of the schema.
@@ -206,11 +207,11 @@ func cmpErr(a, b error) error {
 
 // withDonor reads what is left of a schema: the rows that the tree of the schema leads to, and those
 // on leaves of it that have lost the way to them. Where the header is lost the donor's takes
-// its place, without its list of free pages.
+// its place, without its list of free pages, which is looked for in the pages.
 func withDonor(ctx context.Context, i Image, own sqlitefile.Header, donor *source) (*source, error) {
-	h := own
+	h, lost := own, false
 	if !own.HasMagic() || own.PageSize() != donor.PageSize {
-		h = donor.header
+		h, lost = donor.header, true
 		h.ClearFreelist()
 	}
 	h.SetPageCount(uint32(min(i.Size/int64(donor.PageSize), maxPages)))
@@ -219,7 +220,7 @@ func withDonor(ctx context.Context, i Image, own sqlitefile.Header, donor *sourc
 	if err != nil {
 		return nil, err
 	}
-	s.donated = true
+	s.donated, s.noList = true, lost
 	if err := s.readSchema(ctx, true); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,72 @@
+package repair
+
+import (
+	"errors"
+	"testing"
+)
+
+// Page 1 is lost, and with it where the list of free pages begins. Rows on pages that belong to no table are
+// deleted ones where a trunk page of that list names their pages, and lost ones where none does. Lost otherwise: all
+// rows of a table with a damaged root, as if it had been dropped or emptied.
+func TestRepairTellsFreePagesFromLostOnes(t *testing.T) {
+	t.Parallel()
+	const made = "PRAGMA page_size=1024; CREATE TABLE a(x); CREATE TABLE w(k TEXT PRIMARY KEY, v) WITHOUT ROWID; CREATE TABLE gone(x);" +
+		rows200 + "INSERT INTO a SELECT 'some words '||i FROM n;" + rows200 + "INSERT INTO w SELECT 'key '||i, 'value '||i FROM n;" +
+		rows200 + "INSERT INTO gone SELECT 'will be deleted '||i FROM n;"
+	empty := func(kind byte) []byte { return append([]byte{kind, 0, 0, 0, 0, 4}, make([]byte, 1018)...) }
+	for _, c := range []struct {
+		name, since, table string
+		root               []byte // of the table
+		lost               int64  // -1: no repair
+	}{
+		{"rows deleted since", "DELETE FROM gone", "", nil, 0},
+		{"table dropped since", "DROP TABLE gone", "", nil, 0},
+		{"table emptied by the damage", "DELETE FROM gone", "a", empty(13), 200},
+		{"table without rowids emptied by the damage", "DELETE FROM gone", "w", empty(10), 200},
+		{"root damaged", "", "a", make([]byte, 1024), -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			path := makeDB(t, "x.db", made)
+			donor := imageFrom(read(t, path))
+			run(t, path, c.since+";")
+			root := int64(0)
+			if c.table != "" {
+				root = intOf(t, path, "SELECT rootpage FROM sqlite_schema WHERE name='"+c.table+"'")
+			}
+			damaged := read(t, path)
+			clear(damaged[:1024])
+			if root > 0 {
+				copy(damaged[(root-1)*1024:], c.root)
+			}
+			put(t, path, damaged)
+			m, err := Copy(t.Context(), path, checkFull(t, path), Options{Donor: &donor})
+			switch {
+			case c.lost < 0:
+				if !errors.Is(err, ErrNotRepairable) {
+					t.Errorf("%v: %s", err, m.Summary())
+				}
+			case err != nil:
+				t.Error(err)
+			case c.lost == 0 && m.RowsLost() != 0, m.RowsLost() < c.lost*9/10: // the interior page of w had some
+				t.Errorf("%d rows are said to be lost, want %d: %s", m.RowsLost(), c.lost, m.Summary())
+			default:
+				loses, err := m.Compare(t.Context(), path, donor)
+				if gone, _ := m.OnlyInBackup(); err != nil || loses != 0 || c.lost > 0 && gone < c.lost {
+					t.Errorf("the backup loses %d, and has %d more: %v", loses, gone, err)
+				}
+			}
+		})
+	}
+}
+
+func intOf(t *testing.T, path, query string) int64 {
+	t.Helper()
+	c := connect(t, path)
+	defer c.Close()
+	n, err := c.Int(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
