@@ -57,7 +57,7 @@ func connect(t testing.TB, path string) *sqlite.Conn {
 // gets path as argument; stop ends it by closing its standard input.
 func python(t *testing.T, script, path string) (stop func()) {
 	t.Helper()
-	cmd := exec.Command(testdb.RequireTool(t, "python3"), "-c", script, path)
+	cmd := exec.Command(testdb.RequireTool(t, "python3"), "-ISc", script, path)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

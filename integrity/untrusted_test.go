@@ -180,7 +180,7 @@ func TestUntrusted(t *testing.T) {
 				}
 			}
 			if crafted.deadline {
-				const limit = time.Second
+				const limit = 200 * time.Millisecond
 				r := inChild(t, path, LevelFull, limit.String())
 				t.Logf("within %v: %s%s in %d ms (%d of the processor)", limit, r.Verdict, r.Err, r.MS, r.CPU)
 				if r.CPU > (limit+time.Second).Milliseconds() || r.MS > boundTime.Milliseconds() || r.Err != "" && r.Err != ErrCodeCancelled {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"example.com/snapd/catalog"
@@ -170,35 +171,61 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// prepare makes the template.
-func (s *scenario) prepare(t *testing.T) {
+// beginning is what every scenario of a journal mode begins with. It is made once.
+type beginning struct {
+	once sync.Once
+	dir  string
+	ids  []string // of the backups, newest first
+	// Of the images of the manual backup and of the newest one, the path and the hash.
+	manual, newest         string
+	manualHash, newestHash string
+}
+
+var beginnings = map[string]*beginning{"wal": {}, "delete": {}}
+
+// make makes the database and its backups.
+func (b *beginning) make(t *testing.T, mode string) {
 	t.Helper()
-	testdb.RequireTool(t, "sqlite3")
-	testdb.RequireTool(t, "zstd")
-	s.dir = t.TempDir()
-	db := filepath.Join(s.dir, "data.db")
-	must(t, samplecrm.Create(t.Context(), db, samplecrm.Options{Seed: 1, JournalMode: s.mode}))
+	dir := filepath.Join(templates, mode)
+	must(t, os.Mkdir(dir, 0o700))
+	db := filepath.Join(dir, "data.db")
+	testdb.MakeCRM(t, db, samplecrm.Options{Seed: 1, JournalMode: mode})
 	m := openManager(t, db)
-	change := func() {
-		testdb.ShellQuery(t, db, "INSERT INTO notes(contact_id, author, body, created_at) SELECT contact_id, author, body||'x', created_at FROM notes LIMIT 5")
-	}
 	for i := range 4 {
 		req := snapshot.Auto(catalog.TriggerSchedule)
 		if i == 1 {
 			req = snapshot.Manual(manualNote)
 		}
-		b, err := m.Backup(t.Context(), req)
+		made, err := m.Backup(t.Context(), req)
 		must(t, err)
-		s.ids = slices.Insert(s.ids, 0, b.ID)
-		image := filepath.Join(t.TempDir(), "image.db")
-		unzstd(t, m.ArchivePath(b), image)
+		b.ids = slices.Insert(b.ids, 0, made.ID)
+		b.newest = filepath.Join(templates, mode+strconv.Itoa(i)+".db")
+		unzstd(t, m.ArchivePath(made), b.newest)
+		b.newestHash = testdb.FileHash(t, b.newest)
 		if i == 1 {
-			s.manual = testdb.FileHash(t, image)
+			b.manual, b.manualHash = b.newest, b.newestHash
 		}
-		if s.newest = testdb.FileHash(t, image); i == 1 && s.op != "recover" || i == 3 && s.op == "recover" {
-			s.restored = dump(t, image)
-		}
-		change()
+		testdb.ShellQuery(t, db, "INSERT INTO notes(contact_id, author, body, created_at) SELECT contact_id, author, body||'x', created_at FROM notes LIMIT 5")
+	}
+	b.dir = dir
+}
+
+// prepare makes the template.
+func (s *scenario) prepare(t *testing.T) {
+	t.Helper()
+	testdb.RequireTool(t, "sqlite3")
+	testdb.RequireTool(t, "zstd")
+	b := beginnings[s.mode]
+	b.once.Do(func() { b.make(t, s.mode) })
+	if b.dir == "" {
+		t.Fatal("there are no backups to begin with: another test says why")
+	}
+	s.dir = filepath.Join(t.TempDir(), "template")
+	command(t, "cp", "-a", b.dir, s.dir)
+	db := filepath.Join(s.dir, "data.db")
+	s.ids, s.manual, s.newest, s.restored = b.ids, b.manualHash, b.newestHash, dump(t, b.manual)
+	if s.op == "recover" {
+		s.restored = dump(t, b.newest)
 	}
 	if s.damage != nil {
 		s.damage(t, db)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,11 +89,13 @@ func faultScenarios() []*scenario {
 
 // A fault of the disk, whichever call it meets, costs no more than the operation: no sound
 // database is replaced, and no good backup marked failed. Each 307th fault is made here, which
-// meets other kinds of calls and faults each time around; with SNAPD_SWEEP=1 all are. make sweep sets it.
+// meets other kinds of calls and faults each time around, and of operations with many calls
+// mostFaults, spread evenly; with SNAPD_SWEEP=1 all are. make sweep sets it.
 func TestFaults(t *testing.T) {
-	every := 307
+	const mostFaults = 12
+	every, most := 307, mostFaults
 	if n, err := strconv.Atoi(os.Getenv("SNAPD_SWEEP")); err == nil && n > 0 {
-		every = n
+		every, most = n, math.MaxInt
 	}
 	for _, s := range faultScenarios() {
 		t.Run(s.name, func(t *testing.T) {
@@ -105,23 +108,32 @@ func TestFaults(t *testing.T) {
 			}); err != nil && s.damage == nil {
 				t.Fatalf("without a fault: %v", err)
 			}
-			met, refused, i := 0, 0, 0
-			for n := range calls {
+			type point struct {
+				call  int
+				fault fault
+			}
+			var points []point
+			for n, c := range calls {
 				faults := writeFaults
-				if calls[n].Reads() {
+				if c.Reads() {
 					faults = readFaults
 				}
 				for _, f := range faults {
-					if i++; i%every != 0 {
-						continue
-					}
-					met++
-					if s.at(t, n, f) != nil {
-						refused++
-					}
+					points = append(points, point{n, f})
 				}
 			}
-			t.Logf("%d calls, %d of %d faults made, %d ended the operation with an error", len(calls), met, i, refused)
+			step := max(every, len(points)/most)
+			for step > 1 && (step%len(readFaults) == 0 || step%len(writeFaults) == 0) {
+				step++ // or it would be the same fault each time
+			}
+			met, refused := 0, 0
+			for i := step - 1; i < len(points); i += step {
+				met++
+				if s.at(t, points[i].call, points[i].fault) != nil {
+					refused++
+				}
+			}
+			t.Logf("%d calls, %d of %d faults made, %d ended the operation with an error", len(calls), met, len(points), refused)
 			if met == 0 {
 				t.Error("no fault was made: the sweep proves nothing")
 			}

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
 
@@ -22,21 +21,23 @@ func TestCorruptFixtures(t *testing.T) {
 	if err != nil || len(wants) < 50 {
 		t.Fatalf("%d fixtures, %v", len(wants), err)
 	}
+	template := filepath.Join(t.TempDir(), "template")
+	must(t, os.Mkdir(template, 0o700))
+	makeDatabase(t, filepath.Join(template, "data.db"), "delete")
+	good := benchOn(t, filepath.Join(template, "data.db")).manual()
 	for _, want := range wants {
 		fixture := strings.TrimSuffix(want, ".want") + ".db"
 		t.Run(filepath.Base(fixture), func(t *testing.T) {
 			t.Parallel()
-			checkFixture(t, fixture)
+			dir := filepath.Join(t.TempDir(), "work")
+			command(t, "cp", "-a", template, dir)
+			checkFixture(t, filepath.Join(dir, "data.db"), good, fixture)
 		})
 	}
 }
 
-func checkFixture(t *testing.T, fixture string) {
-	path := filepath.Join(t.TempDir(), "data.db")
-	testdb.Damaged(t, path)
-	makeDatabase(t, path, "delete")
-	b := benchOn(t, path)
-	good := b.manual()
+// checkFixture puts the fixture in the place of the database at path, which has one good backup.
+func checkFixture(t *testing.T, path string, good snapshot.Backup, fixture string) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +53,7 @@ func checkFixture(t *testing.T, fixture string) {
 		writeFile(t, path+suffix, raw)
 		laid[suffix] = raw
 	}
+	b := benchOn(t, path)
 	report, err := b.m.Check(t.Context(), integrity.LevelQuick)
 	if err != nil {
 		t.Fatal(err)

@@ -47,9 +47,7 @@ func newBench(t testing.TB, mode string, edit ...func(*snapshot.Config)) *bench 
 // makeDatabase makes a sample CRM of some 220 KB.
 func makeDatabase(t testing.TB, path, mode string) {
 	t.Helper()
-	if err := samplecrm.Create(t.Context(), path, samplecrm.Options{Seed: 1, JournalMode: mode}); err != nil {
-		t.Fatal(err)
-	}
+	testdb.MakeCRM(t, path, samplecrm.Options{Seed: 1, JournalMode: mode})
 	testdb.CheckAtEnd(t, path)
 }
 

@@ -25,7 +25,7 @@ var journalModes = []string{"wal", "delete"}
 func newLive(t *testing.T, mode string, c snapshot.Config) (*snapshot.Manager, string) {
 	t.Helper()
 	c.Database = filepath.Join(t.TempDir(), "data.db")
-	must(t, samplecrm.Create(t.Context(), c.Database, samplecrm.Options{Bytes: 1 << 20, Seed: 1, JournalMode: mode}))
+	testdb.MakeCRM(t, c.Database, samplecrm.Options{Bytes: 1 << 20, Seed: 1, JournalMode: mode})
 	testdb.CheckAtEnd(t, c.Database)
 	testdb.ShellQuery(t, c.Database, "CREATE TABLE log(id INTEGER PRIMARY KEY, filler TEXT)")
 	m, err := snapshot.Open(t.Context(), c)

@@ -11,7 +11,16 @@ import (
 // Each test file adds its own in an init function.
 var children = map[string]func(args []string) error{}
 
+// templates is a directory for what several tests begin with.
+var templates string
+
 func TestMain(m *testing.M) {
 	testdb.RunChild(children)
-	os.Exit(m.Run())
+	var err error
+	if templates, err = os.MkdirTemp("", "snapd-templates-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(templates) // the system's temporary directory is cleaned in the end
+	os.Exit(code)
 }

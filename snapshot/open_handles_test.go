@@ -25,7 +25,7 @@ func TestRecoverWaitsForAnOpenHandle(t *testing.T) {
 	b := newBench(t, "delete")
 	e := b.auto()
 	b.damage()
-	other := startPeer(t, testdb.RequireTool(t, "python3"), "-c", glanceScript, b.m.Database())
+	other := startPeer(t, testdb.RequireTool(t, "python3"), "-ISc", glanceScript, b.m.Database())
 	other.hear()
 	b.recovers(e.ID)
 }

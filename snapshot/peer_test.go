@@ -47,7 +47,7 @@ c.close()
 // says, in seconds.
 func startPython(t testing.TB, db, timeout string) *peer {
 	t.Helper()
-	return startPeer(t, testdb.RequireTool(t, "python3"), "-c", pythonPeer, db, timeout)
+	return startPeer(t, testdb.RequireTool(t, "python3"), "-ISc", pythonPeer, db, timeout)
 }
 
 // startShell starts a sqlite3 shell that waits for no lock.
@@ -164,7 +164,7 @@ type logger struct {
 
 func startLogger(t *testing.T, db, timeout string) *logger {
 	t.Helper()
-	cmd := exec.Command(testdb.RequireTool(t, "python3"), "-c", loggerScript, db, timeout)
+	cmd := exec.Command(testdb.RequireTool(t, "python3"), "-ISc", loggerScript, db, timeout)
 	stdin, err := cmd.StdinPipe()
 	must(t, err)
 	stdout, err := cmd.StdoutPipe()

@@ -52,7 +52,7 @@ func backupsChild(args []string) error {
 func soakDatabase(t *testing.T, mode string) (db string, writers []*testdb.Writer) {
 	t.Helper()
 	db = filepath.Join(t.TempDir(), "data.db")
-	must(t, samplecrm.Create(t.Context(), db, samplecrm.Options{Bytes: 2 << 20, Seed: 1, JournalMode: mode}))
+	testdb.MakeCRM(t, db, samplecrm.Options{Bytes: 2 << 20, Seed: 1, JournalMode: mode})
 	testdb.CheckAtEnd(t, db)
 	o := testdb.WriterOptions{Pause: 2 * time.Millisecond}
 	if mode != "wal" {
@@ -160,7 +160,7 @@ func TestSoakBackupsDuringWrites(t *testing.T) {
 func openingTransfers(t *testing.T) int64 {
 	t.Helper()
 	db := filepath.Join(t.TempDir(), "fresh.db")
-	must(t, samplecrm.Create(t.Context(), db, samplecrm.Options{Bytes: 2 << 20, Seed: 1, JournalMode: "delete"}))
+	testdb.MakeCRM(t, db, samplecrm.Options{Bytes: 2 << 20, Seed: 1, JournalMode: "delete"})
 	transfers, _ := testdb.Ledger(t, db)
 	return transfers
 }

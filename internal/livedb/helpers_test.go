@@ -21,7 +21,7 @@ func run(t *testing.T, db, script string) {
 // It is killed by stop, or when the test ends.
 func startPython(t *testing.T, db, script string) (stop func()) {
 	t.Helper()
-	cmd := exec.Command(testdb.RequireTool(t, "python3"), "-u", "-c", `
+	cmd := exec.Command(testdb.RequireTool(t, "python3"), "-ISuc", `
 import sqlite3, sys
 c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
 def ready(): print("ready", flush=True)

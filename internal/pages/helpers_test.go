@@ -41,7 +41,7 @@ func shell(t *testing.T, db, script string) string {
 // when it has printed "ready". It is killed when the test ends.
 func python(t *testing.T, db, script string) *child {
 	t.Helper()
-	cmd := exec.Command(tool(t, "python3"), "-u", "-c", `
+	cmd := exec.Command(tool(t, "python3"), "-ISuc", `
 import os, sqlite3, sys, time
 db = sys.argv[1]
 c = sqlite3.connect(db, isolation_level=None, timeout=30)

@@ -87,11 +87,56 @@ func Open(t testing.TB, path string) *sql.DB {
 func CRM(t testing.TB, bytes int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "data.db")
-	if err := samplecrm.Create(t.Context(), path, samplecrm.Options{Bytes: bytes, Seed: 1}); err != nil {
-		t.Fatal(err)
-	}
+	MakeCRM(t, path, samplecrm.Options{Bytes: bytes, Seed: 1})
 	CheckAtEnd(t, path)
 	return path
+}
+
+// made holds the small sample databases that this process made, by their options: equal
+// options give equal files.
+var made = struct {
+	sync.Mutex
+	images map[samplecrm.Options][]byte
+}{images: map[samplecrm.Options][]byte{}}
+
+// MakeCRM makes a sample CRM database at path, which must not exist. Small ones are made once.
+func MakeCRM(t testing.TB, path string, o samplecrm.Options) {
+	t.Helper()
+	const small = 4 << 20
+	if o.Bytes > small {
+		if err := samplecrm.Create(t.Context(), path, o); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	made.Lock()
+	defer made.Unlock()
+	image := made.images[o]
+	if image == nil {
+		first := filepath.Join(t.TempDir(), "sample.db")
+		err := samplecrm.Create(t.Context(), first, o)
+		if err == nil {
+			image, err = os.ReadFile(first)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		made.images[o] = image
+	}
+	if err := writeNew(path, image); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeNew writes a file that must not exist.
+func writeNew(path string, data []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = f.Write(data)
+	return err
 }
 
 // ledgerSQL gives the number of transfers, and the number of different opening

@@ -107,7 +107,8 @@ type supervisor struct {
 	child  *Child
 	dir    string
 	decide func(Call) Fault
-	fd     int // the listener
+	fd     int                // the listener
+	path   [unix.PathMax]byte // room for one
 }
 
 // run ends with the child.
@@ -167,11 +168,10 @@ func (s *supervisor) answer(in *notification) (out response, kill bool) {
 	out = response{id: in.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 	shape := calls[in.nr]
 	c := Call{Name: shape.name, Offset: -1}
-	proc := "/proc/" + strconv.Itoa(int(in.pid))
 	if shape.path >= 0 {
-		c.Path = text(proc, in.args[shape.path])
+		c.Path = s.text(in.pid, in.args[shape.path])
 	} else {
-		c.Path, _ = os.Readlink(proc + "/fd/" + strconv.Itoa(int(int32(in.args[shape.fd]))))
+		c.Path, _ = os.Readlink("/proc/" + strconv.Itoa(int(in.pid)) + "/fd/" + strconv.Itoa(int(int32(in.args[shape.fd]))))
 	}
 	if !strings.HasPrefix(c.Path, s.dir) {
 		return out, false
@@ -196,16 +196,19 @@ func (s *supervisor) answer(in *notification) (out response, kill bool) {
 }
 
 // text is the C string at an address of a process.
-func text(proc string, at uint64) string {
-	mem, err := os.Open(proc + "/mem")
+func (s *supervisor) text(pid uint32, at uint64) string {
+	local := unix.Iovec{Base: &s.path[0], Len: uint64(len(s.path))}
+	remote := []unix.RemoteIovec{{Base: uintptr(at), Len: len(s.path)}}
+	if page := uint64(os.Getpagesize()); at%page != 0 { // in two parts: what is mapped may end with the first
+		first := int(page - at%page)
+		remote = []unix.RemoteIovec{{Base: uintptr(at), Len: first}, {Base: uintptr(at) + uintptr(first), Len: len(s.path) - first}}
+	}
+	n, err := unix.ProcessVMReadv(int(pid), []unix.Iovec{local}, remote, 0)
 	if err != nil {
 		return ""
 	}
-	defer mem.Close()
-	b := make([]byte, unix.PathMax)
-	n, _ := mem.ReadAt(b, int64(at)) // up to the end of what is mapped
-	s, _, _ := strings.Cut(string(b[:n]), "\x00")
-	return s
+	text, _, _ := strings.Cut(string(s.path[:n]), "\x00")
+	return text
 }
 
 // half makes half of a read or a write for the process, through its own descriptor.

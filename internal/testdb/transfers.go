@@ -92,7 +92,7 @@ db.close()
 func (o WriterOptions) StartPython(t testing.TB, path string) *Writer {
 	t.Helper()
 	python := RequireTool(t, "python3")
-	return launch(t, pythonWriter, nil, python, "-c", pythonScript, path, o.JournalMode,
+	return launch(t, pythonWriter, nil, python, "-ISc", pythonScript, path, o.JournalMode,
 		strconv.FormatFloat(o.pause().Seconds(), 'f', -1, 64),
 		strconv.FormatFloat(lockWait.Seconds(), 'f', -1, 64), strconv.Itoa(variantAccounts))
 }
