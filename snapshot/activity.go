@@ -179,7 +179,7 @@ func (m *Manager) History(days int) ([]Day, error) {
 
 // historyFacts is what the days are judged by, as it is now.
 func historyFacts(m *Manager) (activity.Facts, error) {
-	f := activity.Facts{Now: m.now(), Slack: grace + m.cfg.Jitter}
+	f := activity.Facts{Now: m.now(), Slack: grace + m.present.Load().Jitter}
 	var err error
 	if f.Revision, err = m.cat.Revision(); err != nil { // before reading: what comes meanwhile is then read again
 		return f, err
@@ -188,7 +188,7 @@ func historyFacts(m *Manager) (activity.Facts, error) {
 	if err != nil {
 		return f, err
 	}
-	f.Schedule = m.cfg.promised(state)
+	f.Schedule = m.present.Load().promised(state)
 	if _, f.Serving, err = m.cat.ServeRunning(); err != nil {
 		return f, err
 	}

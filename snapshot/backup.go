@@ -139,7 +139,7 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 
 // pin begins a snapshot of the live database.
 func (m *Manager) pin(ctx context.Context, o livedb.Options) (*pages.Snapshot, error) {
-	wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
+	wait, cancel := context.WithTimeout(ctx, m.cfg.lockWait(ctx))
 	defer cancel()
 	o.ScratchDir = m.cfg.Dir
 	return pages.Begin(wait, m.cfg.Database, o)
@@ -152,7 +152,7 @@ func (m *Manager) pin(ctx context.Context, o livedb.Options) (*pages.Snapshot, e
 // without a lock held, which a waiting writer would make it wait for.
 func (m *Manager) damagedFiles(ctx context.Context) error {
 	report, err := integrity.Check(ctx, m.cfg.Database,
-		integrity.Options{Level: integrity.LevelHeader, LockWait: min(m.cfg.LockWait, 2*time.Second)})
+		integrity.Options{Level: integrity.LevelHeader, LockWait: min(m.cfg.lockWait(ctx), 2*time.Second)})
 	switch {
 	case errors.Is(explain(err), ErrBusy):
 		return nil

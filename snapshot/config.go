@@ -129,15 +129,8 @@ func (c *Config) resolve() error {
 	case err == nil && !st.IsDir():
 		return hint(fmt.Errorf("open: backup directory %s is a file", c.Dir), "choose a directory with --dir")
 	}
-	if c.Interval == 0 {
-		c.Interval = DefaultInterval
-	}
-	if c.Interval > 0 && c.Interval < time.Second {
-		return hint(fmt.Errorf("open: an interval of %s would only push good backups out", c.Interval), "use at least 1s, for example 12h")
-	}
-	if c.Cron != "" && !schedule.ValidCron(c.Cron) {
-		return hint(fmt.Errorf("open: %q is not a cron expression", c.Cron),
-			"use five fields, for example \"0 */6 * * *\"")
+	if err := c.resolveTiming(); err != nil {
+		return fmt.Errorf("open: %w", err)
 	}
 	if c.OnMissing == "" {
 		c.OnMissing = MissingRestore
@@ -161,6 +154,23 @@ func (c *Config) resolve() error {
 	return nil
 }
 
+// resolveTiming validates the schedule.
+func (c *Config) resolveTiming() error {
+	if c.Interval == 0 {
+		c.Interval = DefaultInterval
+	}
+	if c.MinSpacing <= 0 {
+		c.MinSpacing = DefaultMinSpacing
+	}
+	if c.Interval > 0 && c.Interval < time.Second {
+		return hint(fmt.Errorf("an interval of %s would only push good backups out", c.Interval), "use at least 1s, for example 12h")
+	}
+	if c.Cron != "" && !schedule.ValidCron(c.Cron) {
+		return hint(fmt.Errorf("%q is not a cron expression", c.Cron), "use five fields, for example \"0 */6 * * *\"")
+	}
+	return nil
+}
+
 var compressions = map[string]archive.Level{
 	"": archive.Fastest, "fastest": archive.Fastest, "default": archive.Default, "better": archive.Better, "best": archive.Best,
 }
@@ -169,7 +179,7 @@ func (c *Config) durations() {
 	for _, d := range []struct {
 		v   *time.Duration
 		def time.Duration
-	}{{&c.LockWait, DefaultLockWait}, {&c.MinSpacing, DefaultMinSpacing}, {&c.ShutdownTimeout, DefaultShutdownTimeout}} {
+	}{{&c.LockWait, DefaultLockWait}, {&c.ShutdownTimeout, DefaultShutdownTimeout}} {
 		if *d.v <= 0 {
 			*d.v = d.def
 		}

@@ -15,7 +15,7 @@ import (
 // Until is when a backup that is kept will go, as far as the schedule determines that.
 // A nil policy is the Config's, see Config.FollowService.
 func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
-	p, err := m.cfg.policy(m.cat, policy)
+	p, err := m.present.Load().policy(m.cat, policy)
 	if err != nil {
 		return nil, fmt.Errorf("plan prune: %w", err)
 	}
@@ -25,7 +25,7 @@ func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
 	}
 	now := m.now()
 	decisions := planPrune(entries, state, p, now)
-	until := catalog.Forecast(entries, p, now, m.cfg.nextRuns(state, now))
+	until := catalog.Forecast(entries, p, now, m.present.Load().nextRuns(state, now))
 	for i := range decisions {
 		if at, ok := until[decisions[i].ID]; ok && decisions[i].Keep {
 			decisions[i].Until = &at
@@ -37,7 +37,7 @@ func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
 // Prune carries out the retention policy and returns every decision with its reason.
 // A nil policy is the Config's, see Config.FollowService.
 func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error) {
-	p, err := m.cfg.policy(m.cat, policy)
+	p, err := m.present.Load().policy(m.cat, policy)
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
@@ -60,7 +60,7 @@ func (m *Manager) pruneAfter(ctx context.Context, trigger catalog.Trigger) {
 	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.mem.Failure(trigger, Code(err), err.Error()) }}
 	ctx = WithCaller(ctx, Caller{Who: callerOf(ctx).Who})             // with an id of its own
 	_ = m.perform(ctx, op, func(ctx context.Context) (Event, error) { // its event, log entry and record in the catalog say it
-		policy, err := m.cfg.policy(m.cat, nil)
+		policy, err := m.present.Load().policy(m.cat, nil)
 		if err == nil {
 			_, err = m.prune(ctx, policy)
 		}

@@ -228,11 +228,11 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 
 // gatherFacts looks up what a status is judged by.
 func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
-	f = facts{now: m.now(), slack: grace + m.cfg.Jitter, path: m.cfg.Database}
+	f = facts{now: m.now(), slack: grace + m.present.Load().Jitter, path: m.cfg.Database}
 	if f.state, err = m.mem.State(); err != nil {
 		return f, err
 	}
-	f.promised, f.place = m.cfg.promised(f.state), m.cat.CheckPlace()
+	f.promised, f.place = m.present.Load().promised(f.state), m.cat.CheckPlace()
 	if st, err := os.Stat(m.cfg.Database); err == nil {
 		f.databaseBytes = st.Size()
 	}

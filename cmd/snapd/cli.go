@@ -123,7 +123,7 @@ func (a *app) parse(args []string) (command, error) {
 	if err != nil {
 		return nil, misread(err)
 	}
-	a.globals = g.globals
+	a.globals, a.settings = g.globals, values(parser.Model)
 	switch c := parsed.Selected().Target.Addr().Interface().(type) {
 	case command:
 		return c, nil
