@@ -116,20 +116,24 @@ func (s *scene) state(seq uint64) []byte {
 		s.t.Fatal(err)
 	}
 	defer m.Close()
-	image := make([]byte, int(m.Pages)*s.pageSize)
-	copy(image, s.image)
-	var sum archive.Sum
-	for p := range m.Pages {
-		page := image[int(p)*s.pageSize:][:s.pageSize]
-		if _, err := m.ReadPage(uint32(p+1), page); err != nil {
+	image, err := changes.NewImage(s.t.Context(), s.base, m)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var whole bytes.Buffer
+	if err := image.CopyTo(s.t.Context(), &whole, archive.CopyOptions{Workers: 1}); err != nil {
+		s.t.Fatal(err)
+	}
+	parts := make([]byte, image.Bytes())
+	for at := 0; at < len(parts); at += 3001 {
+		if _, err := image.ReadAt(parts[at:min(at+3001, len(parts))], int64(at)); err != nil {
 			s.t.Fatal(err)
 		}
-		sum.Add(archive.PageDigest(seed, p+1, page))
 	}
-	if sum.Digits() != m.Sum {
-		s.t.Fatalf("capture %d has another sum", seq)
+	if !bytes.Equal(whole.Bytes(), parts) {
+		s.t.Fatalf("capture %d: the image reads differently in parts", seq)
 	}
-	return image
+	return parts
 }
 
 // Every capture is the state of the database at its look, whatever was done in between.
