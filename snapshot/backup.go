@@ -16,6 +16,7 @@ import (
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/swap"
 )
 
 // Request says what kind of backup to make; see [Manual] and [Auto].
@@ -130,6 +131,10 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 	from := origin{Fingerprint: fingerprint}
 	if at, ok := snap.Position(); ok {
 		from.Log = &at
+	}
+	if a, err := swap.AccessOf(m.cfg.Database); err == nil { // else a restore of a missing database goes without
+		kept := a.Kept()
+		from.Access = &kept
 	}
 	if b.source, err = json.Marshal(from); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
@@ -311,6 +316,8 @@ type origin struct {
 	livedb.Fingerprint
 	// Log is how far into the log the backup reaches; nil without one.
 	Log *sqlite.LogPosition `json:"log,omitempty"`
+	// Access is who could use the file, for the day when it is missing; nil where that is not known.
+	Access *swap.Access `json:"access,omitempty"`
 }
 
 // originOf returns what e keeps of its origin, the zero value where it keeps nothing.

@@ -215,10 +215,9 @@ func (s *scenario) at(t *testing.T, n int, f fault) error {
 // afterwards. It returns the error that the operation ended with.
 func (s *scenario) survives(t *testing.T, what string, decide func(n int, c testdb.Call) testdb.Fault) error {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "work")
-	command(t, "cp", "-a", s.dir, dir)
-	defer os.RemoveAll(filepath.Dir(dir))
-	db := filepath.Join(dir, "data.db")
+	db, remove := s.copyFor(t)
+	defer remove()
+	dir := filepath.Dir(db)
 	var met []string
 	err := s.withFault(t, db, func(n int, c testdb.Call) testdb.Fault {
 		f := decide(n, c)
