@@ -94,7 +94,8 @@ function query(params) {
 const one = (id) => `backups/${encodeURIComponent(id)}`;
 
 export const session = () => request('GET', 'session', { quiet: true });
-export const login = (token) => request('POST', 'session', { body: { token }, quiet: true });
+// The session's cookie goes to the API only, wherever a proxy has put that.
+export const login = (token) => request('POST', 'session', { body: { token, path: base().pathname.replace(/\/$/, '') }, quiet: true });
 export const logout = () => request('DELETE', 'session', { quiet: true });
 
 export const status = () => request('GET', 'status');
