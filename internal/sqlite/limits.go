@@ -23,4 +23,6 @@ func (c *Conn) AllowVacuum() {
 
 // LimitDriver is LimitValues for a connection of database/sql's driver, to which nothing can
 // be attached then.
-func LimitDriver(conn any, bytes int64) error { return engine.LimitDriver(conn, int32(min(bytes, MostValue))) }
+func LimitDriver(conn any, bytes int64) error {
+	return engine.LimitDriver(conn, int32(min(bytes, MostValue)))
+}
