@@ -10,8 +10,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// Exit statuses; they are a contract with scripts. A command that a signal ended has 128
-// and the signal's number: 130 for Ctrl-C.
+// Exit statuses; they are a contract with scripts.
 const (
 	exitDone    = 0
 	exitFailed  = 1
@@ -129,18 +128,18 @@ func (a *app) report(ctx context.Context, err error) int {
 	if err == nil || errors.As(err, &result) && (!a.Quiet || a.JSON) {
 		return statusOf(err)
 	}
-	body, status := errorBody{Code: codeOf(err), Message: message.OneLine(err.Error()), Hint: message.OneLine(hintOf(err))}, statusOf(err)
+	body := errorBody{Code: codeOf(err), Message: message.OneLine(err.Error()), Hint: message.OneLine(hintOf(err))}
 	if body.Code == "cancelled" && ctx.Err() != nil {
-		body.Message, body.Hint, status = "interrupted", "", a.signals.status()
+		body.Message, body.Hint = "interrupted", ""
 	}
 	if a.JSON {
 		_ = json.NewEncoder(a.console).Encode(errorDocument{body}) // without standard error it cannot be reported
-		return status
+		return statusOf(err)
 	}
 	line := "snapd: " + visible(body.Message)
 	if body.Hint != "" {
 		line += "; " + visible(body.Hint)
 	}
 	fmt.Fprintln(a.console, line)
-	return status
+	return statusOf(err)
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"example.com/snapd/internal/sqlitefile"
 )
@@ -50,7 +51,7 @@ func (r *Result) Compare(ctx context.Context, path string, backup Image) (loses 
 		}
 	}
 	for _, o := range tables {
-		if o.kind != "table" || o.root == 0 || c.holds(o.name) == holdsDerived || slices.Contains(r.Emptied, o.name) {
+		if o.kind != "table" || o.root == 0 || strings.HasPrefix(o.name, "sqlite_") || r.derivedTable(o.name) || slices.Contains(r.Emptied, o.name) {
 			continue
 		}
 		if err := c.table(o.name); err != nil {
@@ -58,11 +59,6 @@ func (r *Result) Compare(ctx context.Context, path string, backup Image) (loses 
 		}
 	}
 	return c.loses, nil
-}
-
-// holds says what a table of either holds.
-func (c *compared) holds(name string) holding {
-	return max(holdingOf(name, c.have.objects), holdingOf(name, c.old.objects))
 }
 
 // table returns a table of the schema.
@@ -99,8 +95,7 @@ func (c *compared) table(name string) error {
 			c.loses++
 		}
 	}
-	holds := c.holds(name)
-	before, after := holds.as(tableRows(c.ctx, c.old, name)), holds.as(tableRows(c.ctx, c.have, name))
+	before, after := tableRows(c.ctx, c.old, name), tableRows(c.ctx, c.have, name)
 	was, err := before.tally()
 	if err != nil {
 		return err
