@@ -36,8 +36,8 @@ BENCH       ?= .
 BENCHTIME   ?= 1s
 SOAK        ?= 5m
 SWEEP       ?= 20
-SWEEPS      := Killed|PowerLoss|Faults|ApplicationStartsFirst|EveryPlace|DamagedAnywhere
-SWEPT       := ./snapshot ./internal/swap ./internal/durable ./internal/activity ./internal/pages ./internal/repair ./internal/archive
+SWEEPS      := Killed|PowerLoss|Faults|ApplicationStartsFirst|EveryPlace|EveryBit|EveryTruncation|EachPage|FlippedBits|Planted|DamagedAnywhere
+SWEPT       := ./snapshot ./internal/swap ./internal/durable ./internal/activity ./internal/pages ./internal/repair ./internal/archive ./internal/catalogfile
 FUZZTIME    ?= 30s
 
 say = @printf '\n== %s (%s)\n' "$(1)" "$$(date -u +%T)"

@@ -47,12 +47,7 @@ func TestLatestAndCandidates(t *testing.T) {
 	} {
 		s := catalog.State{}
 		if c.restored != "" {
-			for i := range c.entries {
-				if c.entries[i].Timeline.Number = 1; c.entries[i].Seq > c.newest {
-					c.entries[i].Timeline.Number = 2
-				}
-			}
-			s.Begin(catalog.Present{Timeline: catalog.Timeline{Number: 1}}, catalog.Restored, c.restored, "", time.Time{})
+			s.LastRestore = &catalog.RestoreOutcome{ID: c.restored, NewestSeq: c.newest}
 		}
 		if latest, ok := catalog.Latest(slices.Values(c.entries), s); latest.ID != c.latest || ok != (c.latest != "") {
 			t.Errorf("%s: latest %q, %v", name, latest.ID, ok)
@@ -81,8 +76,7 @@ func TestSince(t *testing.T) {
 		"restored":        {"old", at.Add(time.Hour), at.Add(time.Hour)},
 		"clock fell back": {"old", at.Add(-time.Hour), at},
 	} {
-		var s catalog.State
-		s.Begin(catalog.Present{}, catalog.Restored, c.restored, "", c.when)
+		s := catalog.State{LastRestore: &catalog.RestoreOutcome{ID: c.restored, At: c.when}}
 		if got := catalog.Since(e, s); !got.Equal(c.want) {
 			t.Errorf("%s: %s", name, got)
 		}

@@ -57,7 +57,9 @@ func decode(w http.ResponseWriter, c *call, v any) error {
 	if c.Body == nil {
 		return nil
 	}
+	connOf(c.Request).work(-1)
 	raw, err := io.ReadAll(c.Body) // which admitBody has bounded
+	connOf(c.Request).work(1)
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return tooLarge(large.Limit)

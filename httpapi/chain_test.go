@@ -113,6 +113,9 @@ func chainIn(t *testing.T, dir string, table []route, o Options) *chain {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(c.log, nil))
 	}
+	if o.HostNames == nil {
+		o.HostNames = []string{"snapd.test", "example.com", "x"} // of do, of httptest, and of tests that write to a connection themselves
+	}
 	o.now = c.clock
 	h, err := newHandler(bareManager{dir: dir, log: c.activity}, o)
 	if err != nil {
@@ -133,6 +136,7 @@ func chainIn(t *testing.T, dir string, table []route, o Options) *chain {
 func (c *chain) do(method, target, body string, header ...string) *httptest.ResponseRecorder {
 	c.t.Helper()
 	r := httptest.NewRequest(method, "http://snapd.test/", strings.NewReader(body))
+	r.Host = "snapd.test"
 	path, query, _ := strings.Cut(target, "?")
 	r.URL.Path, r.URL.RawQuery = path, query
 	if body != "" {

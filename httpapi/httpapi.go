@@ -6,7 +6,7 @@
 // and its backups through the Manager only.
 //
 // A request passes, in this order: recovery from panics, headers that every
-// answer has, the router, the refusal of cross-origin changes, authorisation,
+// answer has, the refusal of other servers' names, the router, the refusal of cross-origin changes, authorisation,
 // the right that the route asks for, the limit of its body. Every error leaves as
 // application/problem+json with a stable code; see problem.go.
 //
@@ -84,6 +84,11 @@ type Options struct {
 	// TrustedProxies are the addresses whose X-Forwarded-For and
 	// X-Forwarded-Proto are believed.
 	TrustedProxies []netip.Prefix
+	// HostNames are the names by which browsers ask for this server, without port, besides
+	// localhost and the address that it listens on; [AnyHost] is every name. A request that
+	// names another is answered 421: the page of another site may have made its name
+	// point here. With Authorize and without HostNames all are answered.
+	HostNames []string
 	// Logger gets a line for every failure; nil is silent.
 	Logger *slog.Logger
 
@@ -130,6 +135,7 @@ type Handler struct {
 	page        *page
 	openapi     pageFile
 	auth        *auth.Auth
+	hosts       hosts
 	crossOrigin http.CrossOriginProtection
 	refusals    recorder // of tokens
 	denials     recorder // of rights
@@ -158,6 +164,9 @@ func newHandler(m manager, o Options) (*Handler, error) {
 	}
 	h := &Handler{m: m, o: o, log: o.Logger, limits: defaultLimits}
 	var err error
+	if h.hosts, err = newHosts(o); err != nil {
+		return nil, err
+	}
 	h.auth, err = auth.New(auth.Options{Host: o.Authorize, Dir: m.Dir(), TokenFile: o.TokenFile,
 		TrustedProxies: o.TrustedProxies, Logger: o.Logger, Now: h.now})
 	if err != nil {

@@ -172,7 +172,8 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusNoContent || resp.ProtoMajor != 2 || !resp.Cookies()[0].Secure {
+	if resp.StatusCode != http.StatusNoContent || resp.ProtoMajor != 2 || !resp.Cookies()[0].Secure ||
+		!strings.HasPrefix(resp.Cookies()[0].Name, "__Host-snapd_") || resp.Cookies()[0].Path != "/" {
 		t.Errorf("%s by HTTP/%d, cookies %v", resp.Status, resp.ProtoMajor, resp.Cookies())
 	}
 	if conn, err := tls.Dial("tcp", at, &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11}); err == nil { //nolint:gosec // the point
@@ -318,5 +319,68 @@ func TestRestingConnectionsMakeRoom(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// If this fails, who begins many log-ins and does not go on, which needs no token, shuts
+// everybody out, and the probe of /healthz has the program restarted.
+func TestSlowLoginsMakeRoom(t *testing.T) {
+	const most = 8
+	c := newChain(t, echoTable, Options{})
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Serve(ctx, limit(inner, most)) }()
+	at := inner.Addr().String()
+	var slow []patient
+	for i := range 4 * most {
+		p := connect(t, at)
+		begin := "POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+		if i%2 == 0 {
+			p.send("%sContent-Length: 40\r\n\r\n{\"token\"", begin)
+		} else {
+			p.send("%sTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", begin)
+		}
+		slow = append(slow, p)
+	}
+	p := connect(t, at)
+	p.send("GET /api/v1/things HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n", chainToken)
+	if got := p.rest(); !strings.Contains(got, " 200 ") {
+		t.Errorf("next to slow log-ins: %q", got)
+	}
+	for _, p := range slow {
+		_ = p.Close()
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// If this fails, the address that holds most connections has others' ended.
+func TestTheGreediestAddressMakesRoom(t *testing.T) {
+	l := limit(nil, 9)
+	conn := func(peer string) *limitedConn {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { _ = ours.Close() })
+		c := &limitedConn{Conn: theirs, of: l, peer: peer, release: func() {}}
+		c.work(0)
+		return c
+	}
+	old, busy := conn("the administrator"), conn("greedy")
+	busy.work(1)
+	greedy := []*limitedConn{conn("greedy"), conn("greedy"), conn("greedy")}
+	for n := range len(greedy) - 1 {
+		l.wants(true)
+		if !greedy[n].gone || old.gone || busy.gone {
+			t.Fatalf("round %d: greedy %v, old %v, at work %v", n, greedy[n].gone, old.gone, busy.gone)
+		}
+	}
+	l.wants(true) // one each: the older
+	if !old.gone || greedy[2].gone {
+		t.Errorf("of equals the younger went")
 	}
 }

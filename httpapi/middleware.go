@@ -29,10 +29,16 @@ func (h *Handler) chain(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w := &responseWriter{ResponseWriter: rw, head: r.Method == http.MethodHead, get: r.Method == http.MethodGet, gzip: acceptsGzip(r)}
 		defer h.recovered(w, r)
+		connOf(r).work(1)
+		defer connOf(r).work(-1)
 		setSecurity(w.Header())
 		if h.closing.Load() {
 			w.Header().Set("Connection", "close")
 			h.answerError(w, fail(http.StatusServiceUnavailable, "unavailable", "the server is closing down", "try again when it is back"))
+			return
+		}
+		if err := h.hosts.check(r); err != nil {
+			h.answerError(w, err)
 			return
 		}
 		next.ServeHTTP(w, r)

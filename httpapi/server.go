@@ -37,7 +37,7 @@ func (h *Handler) Serve(ctx context.Context, l net.Listener) error {
 		WriteTimeout:      h.limits.write,
 		IdleTimeout:       h.limits.idle,
 		MaxHeaderBytes:    h.limits.headerBytes,
-		ConnState:         noteRest,
+		ConnContext:       keepConn,
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelWarn),
 	}
 	ended := make(chan error, 1)

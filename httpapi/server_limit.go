@@ -1,21 +1,25 @@
 package httpapi
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
 
 // maxConnections bounds the connections at one time: two hundred browsers need some
-// 1400. Who opens more than there can be keeps others from the page, and not the
-// files from being backed up, for which descriptors are left; see descriptors.
+// 1400. However many one address opens, others reach the server: see makeRoom. Files are
+// backed up all the same, for which descriptors are left; see descriptors.
 const maxConnections = 2048
 
 // limitListener takes no connection while there are too many that are at work. One that
-// rests makes room for a new one: a client that only holds connections open keeps no other out.
+// rests, which is to say that the server waits for its client, makes room for a new one: a client
+// that only holds connections open, or sends slowly, keeps no other out.
 type limitListener struct {
 	net.Listener
 	free   chan struct{} // holds one for each connection there is
@@ -49,7 +53,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		<-l.free
 		return nil, err
 	}
-	return &limitedConn{Conn: conn, of: l, release: sync.OnceFunc(func() { <-l.free })}, nil
+	return &limitedConn{Conn: conn, of: l, peer: peerOf(conn), release: sync.OnceFunc(func() { <-l.free })}, nil
 }
 
 func (l *limitListener) wants(room bool) {
@@ -59,13 +63,33 @@ func (l *limitListener) wants(room bool) {
 	l.makeRoom()
 }
 
-// makeRoom ends the connection that has rested longest, where one is needed.
+// peerOf is the address that the connection counts for: a household has a /64.
+func peerOf(conn net.Conn) string {
+	at, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	addr := at.Addr().Unmap().WithZone("")
+	if addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return addr.String()
+}
+
+// makeRoom ends a connection where room is needed: of the address with the most that rest, the
+// one that has rested longest.
 func (l *limitListener) makeRoom() {
 	l.mu.Lock()
 	var longest *limitedConn
 	if l.full {
+		of := make(map[string]int)
+		for c := range l.resting {
+			of[c.peer]++
+		}
 		for c, since := range l.resting {
-			if longest == nil || since.Before(l.resting[longest]) {
+			if longest == nil || cmp.Or(cmp.Compare(of[longest.peer], of[c.peer]), since.Compare(l.resting[longest])) < 0 {
 				longest = c
 			}
 		}
@@ -80,18 +104,34 @@ func (l *limitListener) makeRoom() {
 	}
 }
 
-// noteRest is for http.Server.ConnState: a connection rests before its first request
-// and between two.
-func noteRest(conn net.Conn, state http.ConnState) {
+// connKey is the key of a request's connection in its context.
+type connKey struct{}
+
+// keepConn is for http.Server.ConnContext: the connection rests until it asks for something.
+func keepConn(ctx context.Context, conn net.Conn) context.Context {
 	if encrypted, ok := conn.(*tls.Conn); ok {
 		conn = encrypted.NetConn()
 	}
-	c, ok := conn.(*limitedConn)
-	if !ok {
+	c, _ := conn.(*limitedConn)
+	c.work(0)
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// connOf is the connection of a request, nil on a host's own server.
+func connOf(r *http.Request) *limitedConn {
+	c, _ := r.Context().Value(connKey{}).(*limitedConn)
+	return c
+}
+
+// work counts the requests that the server works on: by is 1 when it begins or goes on with one,
+// and -1 when it ends or waits for the client. With none the connection rests.
+func (c *limitedConn) work(by int) {
+	if c == nil {
 		return
 	}
 	c.of.mu.Lock()
-	if !c.gone && (state == http.StateNew || state == http.StateIdle) {
+	c.working += by
+	if c.working == 0 && !c.gone {
 		c.of.resting[c] = time.Now()
 	} else {
 		delete(c.of.resting, c)
@@ -109,7 +149,10 @@ func (l *limitListener) Close() error {
 type limitedConn struct {
 	net.Conn
 	of      *limitListener
+	peer    string
 	release func()
+
+	working int  // requests; under of.mu
 	gone    bool // closed; under of.mu
 }
 

@@ -53,6 +53,21 @@ var buildVersion = sync.OnceValue(func() string {
 
 type loginRequest struct {
 	Token string `json:"token"`
+	Path  string `json:"path"` // of the API as the browser sees it, which a proxy may have changed
+}
+
+// maxCookiePath bounds the path of a cookie, in bytes.
+const maxCookiePath = 512
+
+// cookiePath returns path where a cookie can have it, "/" where none is given.
+func cookiePath(path string) (string, error) {
+	if path == "" {
+		return "/", nil
+	}
+	if len(path) > maxCookiePath || path[0] != '/' || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' }) {
+		return "", invalid("the path is none that a cookie can have", "leave it out, or send the API's path, as /api/v1")
+	}
+	return path, nil
 }
 
 func (h *Handler) login(w http.ResponseWriter, c *call) error {
@@ -67,7 +82,11 @@ func (h *Handler) login(w http.ResponseWriter, c *call) error {
 	if token == "" {
 		return invalid("the token is missing", `send {"token":"…"}`)
 	}
-	who, err := h.auth.Login(w, c.Request, token)
+	path, err := cookiePath(body.Path)
+	if err != nil {
+		return err
+	}
+	who, err := h.auth.Login(w, c.Request, token, path)
 	if err != nil {
 		return h.unauthenticated(c, "login", err)
 	}
@@ -81,7 +100,8 @@ func (h *Handler) logout(w http.ResponseWriter, c *call) error {
 	if !h.auth.BuiltIn() {
 		return fail(http.StatusNotFound, "not_found", "this server has no login of its own", "sign out where this application does so")
 	}
-	if err := h.auth.Logout(w, c.Request); err != nil {
+	// As the page gave it at the login, unless a proxy changes paths: then the cookie stays, and is good for nothing.
+	if err := h.auth.Logout(w, c.Request, h.o.APIPrefix); err != nil {
 		return h.unauthenticated(c, "logout", err)
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -286,3 +286,18 @@ func TestOtherSchemesLeaveTheCookieAlone(t *testing.T) {
 	_, id, _ := strings.Cut(line, "=")
 	want(t, c.do("GET", "/api/v1/things", "", fmt.Sprintf("Cookie: %s=tossed; %s=%s", c.auth.CookieName(), c.auth.CookieName(), id)), http.StatusOK, "")
 }
+
+// If this fails, the session is sent to every other server of this machine that a browser
+// asks, or not to the API where a proxy has put that.
+func TestTheCookieGoesToTheAPIOnly(t *testing.T) {
+	c := newChain(t, echoTable, Options{})
+	at := func(path string) *httptest.ResponseRecorder {
+		return c.do("POST", "/api/v1/session", `{"token":"`+chainToken+`","path":"`+path+`"}`, "anonymous")
+	}
+	if w := at("/mounted/api/v1"); w.Code != 204 || w.Result().Cookies()[0].Path != "/mounted/api/v1" {
+		t.Errorf("%d: the cookie goes beyond the API: %v", w.Code, w.Result().Cookies())
+	}
+	for _, path := range []string{"api", "/a;b", "/a b", "/ü", "/" + strings.Repeat("a", 600)} {
+		want(t, at(path), 422, "invalid")
+	}
+}

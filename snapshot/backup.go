@@ -13,10 +13,10 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/lineage"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/swap"
 )
 
 // Request says what kind of backup to make; see [Manual] and [Auto].
@@ -85,9 +85,8 @@ type backing struct {
 	began time.Time
 	// source is the origin of the image; nil for a safety backup. It lets an image that is
 	// equal to the newest one be recognised and not stored again.
-	source   json.RawMessage
-	contents lineage.Facts // what the database is recognised by
-	read     string        // by which strategy the live database was read, and why
+	source json.RawMessage
+	read   string // by which strategy the live database was read, and why
 
 	image
 	seed  archive.Seed    // of the page digests
@@ -129,15 +128,13 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 		return Backup{}, err
 	}
 	b.read = snap.Choice().String()
-	if err := b.recognise(ctx, snap.Tx); err != nil {
-		return Backup{}, err
-	}
-	if _, err := notice(ctx, m, sight{facts: fingerprint.Lineage(b.contents)}); err != nil {
-		return Backup{}, fmt.Errorf("backup: %w", err)
-	}
-	from := origin{Fingerprint: fingerprint, Contents: b.contents}
+	from := origin{Fingerprint: fingerprint}
 	if at, ok := snap.Position(); ok {
 		from.Log = &at
+	}
+	if a, err := swap.AccessOf(m.cfg.Database); err == nil { // else a restore of a missing database goes without
+		kept := a.Kept()
+		from.Access = &kept
 	}
 	if b.source, err = json.Marshal(from); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
@@ -145,18 +142,9 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 	return b.store(ctx, snap)
 }
 
-// recognise keeps what the database is recognised by. That it cannot be found out is no reason
-// to do without the backup: then nothing is known of it.
-func (b *backing) recognise(ctx context.Context, tx *livedb.Tx) (err error) {
-	if b.contents, err = tx.Lineage(ctx); err != nil {
-		b.contents = lineage.Facts{}
-	}
-	return ctx.Err()
-}
-
 // pin begins a snapshot of the live database.
 func (m *Manager) pin(ctx context.Context, o livedb.Options) (*pages.Snapshot, error) {
-	wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
+	wait, cancel := context.WithTimeout(ctx, m.cfg.lockWait(ctx))
 	defer cancel()
 	o.ScratchDir = m.cfg.Dir
 	return pages.Begin(wait, m.cfg.Database, o)
@@ -169,7 +157,7 @@ func (m *Manager) pin(ctx context.Context, o livedb.Options) (*pages.Snapshot, e
 // without a lock held, which a waiting writer would make it wait for.
 func (m *Manager) damagedFiles(ctx context.Context) error {
 	report, err := integrity.Check(ctx, m.cfg.Database,
-		integrity.Options{Level: integrity.LevelHeader, LockWait: min(m.cfg.LockWait, 2*time.Second)})
+		integrity.Options{Level: integrity.LevelHeader, LockWait: min(m.cfg.lockWait(ctx), 2*time.Second)})
 	switch {
 	case errors.Is(explain(err), ErrBusy):
 		return nil
@@ -241,7 +229,6 @@ func (b *backing) sameImage(ctx context.Context) (Backup, bool, error) {
 			return err
 		}
 		head.Source = b.source
-		tx.State().Placed = false
 		return tx.Put(head)
 	})
 	if err != nil {
@@ -276,9 +263,7 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 	e := catalogfile.NewEntry(b.id, b.info)
 	e.DurationMS = b.took.Milliseconds()
 	e.Verification = verdictOf(b.check.report, m.now())
-	if b.source != nil {
-		e.Source = b.source
-	}
+	e.Source = b.source
 	// The archive is complete and durable: its entry is written even when the
 	// caller's context ends just now.
 	ctx = context.WithoutCancel(ctx)
@@ -286,7 +271,6 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 		tx.State().Own(catalogfile.OwnerName(m.cfg.Dir, m.cfg.Database), e.Usable())
 		if e.Usable() && b.req.Trigger != catalog.TriggerPreRestore {
 			tx.State().Succeeded(b.req.Trigger, m.now())
-			tx.State().Placed = false
 		}
 		return tx.Put(e)
 	})
@@ -332,8 +316,8 @@ type origin struct {
 	livedb.Fingerprint
 	// Log is how far into the log the backup reaches; nil without one.
 	Log *sqlite.LogPosition `json:"log,omitempty"`
-	// Contents is what the database is recognised by; an archive has it, too.
-	Contents lineage.Facts `json:"contents"`
+	// Access is who could use the file, for the day when it is missing; nil where that is not known.
+	Access *swap.Access `json:"access,omitempty"`
 }
 
 // originOf returns what e keeps of its origin, the zero value where it keeps nothing.

@@ -21,9 +21,7 @@ import (
 // Defaults of [Config].
 const (
 	DefaultInterval        = 12 * time.Hour
-	DefaultKeep            = catalog.DefaultLast
-	DefaultKeepDaily       = catalog.DefaultDaily
-	DefaultKeepReplaced    = catalog.DefaultReplaced
+	DefaultKeep            = 10
 	DefaultLockWait        = 30 * time.Second
 	DefaultMinSpacing      = time.Minute
 	DefaultShutdownTimeout = 10 * time.Minute
@@ -58,12 +56,8 @@ type Config struct {
 	// between two of them, so that a busy database is backed up steadily.
 	OnChange   time.Duration
 	MinSpacing time.Duration
-	// Retention of automatic backups; the zero value keeps the last 10, and one of each of the last 7 days.
+	// Retention of automatic backups; the zero value keeps the last 10.
 	Retention Policy
-	// KeepReplaced is how long the automatic backups from before a break (see [Break]) or a restore are counted by
-	// themselves, so that those since push none of them out; default 30 days, negative for not at all.
-	// AcceptBreak ends that for a break.
-	KeepReplaced time.Duration
 	// FollowService has the retention of the last Run on the backup directory, where
 	// there was one, replace Retention: for a command that runs next to a service which
 	// was configured elsewhere, and must not undo what that one keeps.
@@ -101,8 +95,6 @@ type Config struct {
 	// succeeded, also when the restore failed.
 	BeforeSwap func(context.Context) error
 	AfterSwap  func(context.Context) error
-
-	named string // Database as it was given, with its links; absolute
 }
 
 // resolve validates and fills in the defaults.
@@ -115,9 +107,6 @@ func (c *Config) resolve() error {
 	}
 	path, err := livedb.Resolve(c.Database)
 	if err != nil {
-		return fmt.Errorf("open: %w", err)
-	}
-	if c.named, err = filepath.Abs(c.Database); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	c.Database = path
@@ -140,15 +129,8 @@ func (c *Config) resolve() error {
 	case err == nil && !st.IsDir():
 		return hint(fmt.Errorf("open: backup directory %s is a file", c.Dir), "choose a directory with --dir")
 	}
-	if c.Interval == 0 {
-		c.Interval = DefaultInterval
-	}
-	if c.Interval > 0 && c.Interval < time.Second {
-		return hint(fmt.Errorf("open: an interval of %s would only push good backups out", c.Interval), "use at least 1s, for example 12h")
-	}
-	if c.Cron != "" && !schedule.ValidCron(c.Cron) {
-		return hint(fmt.Errorf("open: %q is not a cron expression", c.Cron),
-			"use five fields, for example \"0 */6 * * *\"")
+	if err := c.resolveTiming(); err != nil {
+		return fmt.Errorf("open: %w", err)
 	}
 	if c.OnMissing == "" {
 		c.OnMissing = MissingRestore
@@ -172,6 +154,23 @@ func (c *Config) resolve() error {
 	return nil
 }
 
+// resolveTiming validates the schedule.
+func (c *Config) resolveTiming() error {
+	if c.Interval == 0 {
+		c.Interval = DefaultInterval
+	}
+	if c.MinSpacing <= 0 {
+		c.MinSpacing = DefaultMinSpacing
+	}
+	if c.Interval > 0 && c.Interval < time.Second {
+		return hint(fmt.Errorf("an interval of %s would only push good backups out", c.Interval), "use at least 1s, for example 12h")
+	}
+	if c.Cron != "" && !schedule.ValidCron(c.Cron) {
+		return hint(fmt.Errorf("%q is not a cron expression", c.Cron), "use five fields, for example \"0 */6 * * *\"")
+	}
+	return nil
+}
+
 var compressions = map[string]archive.Level{
 	"": archive.Fastest, "fastest": archive.Fastest, "default": archive.Default, "better": archive.Better, "best": archive.Best,
 }
@@ -180,7 +179,7 @@ func (c *Config) durations() {
 	for _, d := range []struct {
 		v   *time.Duration
 		def time.Duration
-	}{{&c.LockWait, DefaultLockWait}, {&c.MinSpacing, DefaultMinSpacing}, {&c.ShutdownTimeout, DefaultShutdownTimeout}} {
+	}{{&c.LockWait, DefaultLockWait}, {&c.ShutdownTimeout, DefaultShutdownTimeout}} {
 		if *d.v <= 0 {
 			*d.v = d.def
 		}

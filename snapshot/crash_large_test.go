@@ -21,7 +21,7 @@ func TestKilledWithPagesWritten(t *testing.T) {
 			template := filepath.Join(t.TempDir(), "template")
 			must(t, os.Mkdir(template, 0o700))
 			db := filepath.Join(template, "data.db")
-			must(t, samplecrm.Create(t.Context(), db, samplecrm.Options{Bytes: 24 << 20, Seed: 1, JournalMode: mode}))
+			must(t, samplecrm.Create(t.Context(), db, samplecrm.Options{Bytes: 8 << 20, Seed: 1, JournalMode: mode}))
 			_, err := openManager(t, db).Backup(t.Context(), snapshot.Manual(manualNote))
 			must(t, err)
 			testdb.ShellQuery(t, db, "PRAGMA synchronous=off; UPDATE activities SET body=upper(body); UPDATE attachments SET content=zeroblob(length(content)); CREATE TABLE late(a)")

@@ -76,6 +76,7 @@ type scenario struct {
 	damage   func(t *testing.T, db string)
 	repaired bool // recovery repairs what is damaged: nothing is lost
 	sound    bool // recovery finds nothing to do
+	mounted  bool // the database is a mount point of its own, so that it is written in place
 
 	dir      string // the template; every crash happens in a copy
 	before   map[string]string
@@ -151,6 +152,9 @@ func crashScenarios() []*scenario {
 			must(t, os.Remove(db+"-shm"))
 			breakLog(t, db)
 		}},
+		{name: "restore offline onto a mount point", op: "restore offline", mode: "delete", mounted: true},
+		{name: "restore offline onto a mount point with a WAL", op: "restore offline", mode: "wal", mounted: true, damage: killedWriter},
+		{name: "recover a corrupt mount point", op: "recover", mode: "delete", mounted: true, damage: ruin},
 		{name: "recover missing", op: "recover", mode: "wal", damage: func(t *testing.T, db string) {
 			testdb.Damaged(t, db)
 			must(t, os.Remove(db))
@@ -215,6 +219,9 @@ func (s *scenario) prepare(t *testing.T) {
 	t.Helper()
 	testdb.RequireTool(t, "sqlite3")
 	testdb.RequireTool(t, "zstd")
+	if s.mounted && os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: only root can mount a file")
+	}
 	b := beginnings[s.mode]
 	b.once.Do(func() { b.make(t, s.mode) })
 	if b.dir == "" {
@@ -247,9 +254,25 @@ func (s *scenario) prepare(t *testing.T) {
 // copy makes a directory to crash in and returns its database's path.
 func (s *scenario) copy(t *testing.T) string {
 	t.Helper()
+	db, _ := s.copyFor(t)
+	return db
+}
+
+// copyFor is copy that can be taken back before the test ends.
+func (s *scenario) copyFor(t *testing.T) (db string, remove func()) {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "work")
 	command(t, "cp", "-a", s.dir, dir)
-	return filepath.Join(dir, "data.db")
+	if db = filepath.Join(dir, "data.db"); !s.mounted {
+		return db, func() { os.RemoveAll(dir) }
+	}
+	command(t, "mount", "--bind", db, db)
+	remove = sync.OnceFunc(func() {
+		command(t, "umount", "-l", db) // descriptors of ours may be kept
+		os.RemoveAll(dir)
+	})
+	t.Cleanup(remove)
+	return db, remove
 }
 
 func command(t testing.TB, name string, args ...string) {

@@ -76,6 +76,7 @@ var sweeps = map[string]int{
 	"restore online": 7, "restore online rollback mode": 7, "restore online after a crash of the application": 7,
 	"restore offline": 10, "restore offline with a WAL": 11, "restore offline with a hot journal": 11,
 	"recover corrupt": 7, "recover corrupt with a WAL": 10, "recover by a repair": 7, "recover by a repair of the log": 9,
+	"restore offline onto a mount point": 12, "restore offline onto a mount point with a WAL": 12, "recover a corrupt mount point": 9,
 	"recover missing": 5, "recover missing with an orphan WAL": 8,
 }
 

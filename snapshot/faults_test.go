@@ -90,13 +90,14 @@ func faultScenarios() []*scenario {
 // A fault of the disk, whichever call it meets, costs no more than the operation: no sound
 // database is replaced, and no good backup marked failed. Each 307th fault is made here, which
 // meets other kinds of calls and faults each time around, and of operations with many calls
-// mostFaults, spread evenly; with SNAPD_SWEEP=1 all are. make sweep sets it.
+// mostFaults, spread evenly, and one at least at each kind of call; with SNAPD_SWEEP=1 all are. make sweep sets it.
 func TestFaults(t *testing.T) {
 	const mostFaults = 12
-	every, most := 307, mostFaults
+	every, most, kinds := 307, mostFaults, &callKinds{failed: map[string]bool{}}
 	if n, err := strconv.Atoi(os.Getenv("SNAPD_SWEEP")); err == nil && n > 0 {
 		every, most = n, math.MaxInt
 	}
+	t.Cleanup(func() { kinds.check(t) })
 	for _, s := range faultScenarios() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -127,9 +128,12 @@ func TestFaults(t *testing.T) {
 				step++ // or it would be the same fault each time
 			}
 			met, refused := 0, 0
-			for i := step - 1; i < len(points); i += step {
+			for i, p := range points {
+				if first := kinds.first(calls[p.call].Name); !first && (i+1)%step != 0 {
+					continue
+				}
 				met++
-				if s.at(t, points[i].call, points[i].fault) != nil {
+				if s.at(t, p.call, p.fault) != nil {
 					refused++
 				}
 			}
@@ -138,6 +142,33 @@ func TestFaults(t *testing.T) {
 				t.Error("no fault was made: the sweep proves nothing")
 			}
 		})
+	}
+}
+
+// callKinds are the kinds of calls at which a scenario of the sweep made a fault.
+type callKinds struct {
+	mu     sync.Mutex
+	failed map[string]bool // guarded by mu
+}
+
+// first reports whether no call of that kind failed before.
+func (k *callKinds) first(call string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	before := k.failed[call]
+	k.failed[call] = true
+	return !before
+}
+
+// check fails where none failed of a kind that every sweep meets.
+func (k *callKinds) check(t *testing.T) {
+	if len(k.failed) == 0 {
+		return // skipped
+	}
+	for _, call := range []string{"open", "newfstatat", "read", "pread64", "write", "pwrite64", "fsync", "ftruncate", "rename", "unlink", "symlink"} {
+		if !k.failed[call] {
+			t.Errorf("no %s failed: the sweep does not show what becomes of it", call)
+		}
 	}
 }
 
@@ -184,10 +215,9 @@ func (s *scenario) at(t *testing.T, n int, f fault) error {
 // afterwards. It returns the error that the operation ended with.
 func (s *scenario) survives(t *testing.T, what string, decide func(n int, c testdb.Call) testdb.Fault) error {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "work")
-	command(t, "cp", "-a", s.dir, dir)
-	defer os.RemoveAll(filepath.Dir(dir))
-	db := filepath.Join(dir, "data.db")
+	db, remove := s.copyFor(t)
+	defer remove()
+	dir := filepath.Dir(db)
 	var met []string
 	err := s.withFault(t, db, func(n int, c testdb.Call) testdb.Fault {
 		f := decide(n, c)

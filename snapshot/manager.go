@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -41,10 +42,6 @@ type (
 	RestoreOutcome = catalog.RestoreOutcome
 	Restoring      = catalog.Restoring
 	Foreign        = catalog.Foreign
-	Timeline       = catalog.Timeline
-	Present        = catalog.Present
-	Gone           = catalog.Gone
-	Cause          = catalog.Cause
 	Table          = inspect.Table
 
 	Finding      = integrity.Finding
@@ -82,6 +79,11 @@ type Manager struct {
 	act *activity.Journal
 
 	mem *catalogfile.Memory
+
+	// present is cfg with the schedule and the retention of the last Reload, which sends on
+	// reloaded for the Run that is at work.
+	present  atomic.Pointer[Config]
+	reloaded chan struct{}
 }
 
 // Open reads the catalog of the backup directory and brings it in line with
@@ -91,7 +93,8 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	if err := cfg.resolve(); err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.Now}}
+	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.Now}, reloaded: make(chan struct{}, 1)}
+	m.present.Store(&cfg)
 	m.act, m.ev.enter = activity.NewJournal(cfg.Dir), m.recordEvent
 	cat, err := catalogfile.Open(cfg.Dir, cfg.base())
 	if err != nil {

@@ -33,7 +33,6 @@ const (
 	OpUnpin   Operation = "unpin"
 	OpNote    Operation = "note"
 	OpRebuild Operation = "rebuild"
-	OpAccept  Operation = "accept"
 )
 
 // Phase names a part of an operation, in its progress events.
@@ -233,7 +232,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 	} else if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 		return nil, hint(fmt.Errorf("%s: backup directory: %w", what, err), "choose a writable directory, with --dir")
 	}
-	wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
+	wait, cancel := context.WithTimeout(ctx, m.cfg.lockWait(ctx))
 	defer cancel()
 	lock, err := m.cat.LockOperation(wait, true, what)
 	if err != nil {
@@ -261,6 +260,22 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 	m.resolveRestore(ctx)
 	m.endInterrupted()
 	return done, nil
+}
+
+type patienceKey struct{}
+
+// withPatience returns a context whose operation waits for all locks together no longer
+// than d, however long LockWait is.
+func withPatience(ctx context.Context, d time.Duration) context.Context {
+	return context.WithValue(ctx, patienceKey{}, time.Now().Add(d))
+}
+
+// lockWait is how long the operation of ctx may now wait for a lock.
+func (c *Config) lockWait(ctx context.Context) time.Duration {
+	if until, ok := ctx.Value(patienceKey{}).(time.Time); ok {
+		return min(c.LockWait, max(time.Until(until), time.Millisecond))
+	}
+	return c.LockWait
 }
 
 // crashPoint, when a test sets it, is called at every point between two

@@ -425,6 +425,8 @@ func (r *recovery) install(ctx context.Context, s swap.Swap, done func(), ev Eve
 		return err
 	}
 	r.quarantined(res.Kept)
+	r.out.Reason += inPlaceReason(res.InPlace)
+	ev.Message += inPlaceReason(res.InPlace)
 	done()
 	if err := r.checkRestored(ctx, s.Note.Backup); err != nil {
 		return err

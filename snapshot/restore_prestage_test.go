@@ -181,8 +181,8 @@ func TestRestoreOfEverything(t *testing.T) {
 // Lost: pages, where the database has grown or shrunk while the restore was prestaged,
 // and only what has changed since is compared again.
 func TestChangesOfAllKindsWhileARestoreIsPrestaged(t *testing.T) {
-	fill := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 9000) INSERT INTO much(x) SELECT randomblob(900) FROM n;"
-	grow, shrink := fill, "DELETE FROM much WHERE id > 3000; VACUUM;"
+	fill := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 3000) INSERT INTO much(x) SELECT randomblob(900) FROM n;"
+	grow, shrink := fill, "DELETE FROM much WHERE id > 1000; VACUUM;"
 	row := "UPDATE much SET x = randomblob(900) WHERE id = 17; UPDATE accounts SET name = 'today' WHERE id = 1;"
 	for _, mode := range []string{"wal", "delete"} {
 		for i, c := range [][2]string{{row, row}, {grow, row}, {grow, shrink + row}, {shrink, grow + row}, {row, shrink + row}, {shrink, row}} {

@@ -105,6 +105,7 @@ func (s *swapping) run(ctx context.Context) error {
 		}
 		if err == nil {
 			s.res.Quarantined = done.Kept
+			s.res.Reason += inPlaceReason(done.InPlace)
 			s.m.mem.Restored(s.outcome()) // with how long it took
 			return nil
 		} else if !errors.Is(err, swap.ErrChanged) {
@@ -165,11 +166,7 @@ func (s *swapping) saveBackup(ctx context.Context) (_ Backup, err error) {
 		return Backup{}, err
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
-	b := s.safetyBacking()
-	if err := b.recognise(ctx, snap.Tx); err != nil {
-		return Backup{}, err
-	}
-	return b.store(ctx, snap)
+	return s.safetyBacking().store(ctx, snap)
 }
 
 // saveFiles has the swap preserve the files as they are, with a check's report.
@@ -231,11 +228,36 @@ func (r *replacing) readBack(ctx context.Context, staged *durable.File, e Backup
 func (r *replacing) replace(ctx context.Context, target *swap.Target, s swap.Swap) (swap.Result, error) {
 	s.Note.Operation = string(r.kind)
 	s.Committing = func() { r.committing(ctx, s.Note.Backup) }
+	all, err := r.m.cat.Entries()
+	if err != nil {
+		return swap.Result{}, err
+	}
+	s.Access = lastAccess(all)
 	res, err := target.Run(ctx, s)
 	if err == nil {
 		r.reportQuarantined(ctx, res.Kept)
 	}
 	return res, err
+}
+
+// lastAccess is who could use the database when it was last backed up, nil where that is not
+// known. What another directory's archive says of it is a claim.
+func lastAccess(all []Backup) *swap.Access {
+	for _, e := range all {
+		if a := originOf(e).Access; a != nil && !e.Adopted {
+			return a
+		}
+	}
+	return nil
+}
+
+// inPlaceReason is what the reason for a swap goes on with where the file was written in
+// place: why it was.
+func inPlaceReason(why string) string {
+	if why == "" {
+		return ""
+	}
+	return "; written in place, because " + why
 }
 
 // committing announces that the operation becomes irrevocable.
@@ -278,10 +300,8 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 		Observer: swap.Observer{
 			Point: m.atPoint,
 			Committed: func(n swap.Note) {
-				if n.Backup != "" {
+				if n.Backup != "" { // else a repair
 					m.mem.Restored(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety})
-				} else { // a repair
-					m.mem.Update("repair", func(s *catalog.State) { s.Placed, s.Gone = true, nil })
 				}
 			},
 			Warn: func(w swap.Warning) {

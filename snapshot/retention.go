@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/catalogfile"
@@ -14,17 +15,17 @@ import (
 // Until is when a backup that is kept will go, as far as the schedule determines that.
 // A nil policy is the Config's, see Config.FollowService.
 func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
-	p, err := m.cfg.policy(m.cat, policy)
+	p, err := m.present.Load().policy(m.cat, policy)
 	if err != nil {
 		return nil, fmt.Errorf("plan prune: %w", err)
 	}
-	entries, state, err := retained(m)
+	entries, state, err := m.cat.Read()
 	if err != nil {
 		return nil, fmt.Errorf("plan prune: %w", err)
 	}
 	now := m.now()
-	decisions := catalog.Plan(entries, state, p, now)
-	until := catalog.Forecast(entries, state, p, now, m.cfg.nextRuns(state, now))
+	decisions := planPrune(entries, state, p, now)
+	until := catalog.Forecast(entries, p, now, m.present.Load().nextRuns(state, now))
 	for i := range decisions {
 		if at, ok := until[decisions[i].ID]; ok && decisions[i].Keep {
 			decisions[i].Until = &at
@@ -36,7 +37,7 @@ func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
 // Prune carries out the retention policy and returns every decision with its reason.
 // A nil policy is the Config's, see Config.FollowService.
 func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error) {
-	p, err := m.cfg.policy(m.cat, policy)
+	p, err := m.present.Load().policy(m.cat, policy)
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
@@ -59,7 +60,7 @@ func (m *Manager) pruneAfter(ctx context.Context, trigger catalog.Trigger) {
 	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.mem.Failure(trigger, Code(err), err.Error()) }}
 	ctx = WithCaller(ctx, Caller{Who: callerOf(ctx).Who})             // with an id of its own
 	_ = m.perform(ctx, op, func(ctx context.Context) (Event, error) { // its event, log entry and record in the catalog say it
-		policy, err := m.cfg.policy(m.cat, nil)
+		policy, err := m.present.Load().policy(m.cat, nil)
 		if err == nil {
 			_, err = m.prune(ctx, policy)
 		}
@@ -82,22 +83,26 @@ func (c *Config) policy(cat *catalogfile.Catalog, given *Policy) (Policy, error)
 	return *state.Retention, nil
 }
 
-// retained returns what the retention is judged by: the backups, newest first, and the state with how long the
-// backups from before a break are counted by themselves.
-func retained(m *Manager) (all []Backup, state State, err error) {
-	if all, state, err = m.cat.Read(); !m.cfg.FollowService || state.Retention == nil {
-		state.Replaced = m.cfg.keepReplaced()
+// planPrune is the plan of p. The backup that is "latest" stays: after a restore it may be
+// an old automatic one.
+func planPrune(entries []Backup, state catalog.State, p Policy, now time.Time) []Decision {
+	decisions := catalog.Plan(entries, p, now)
+	latest, _ := catalog.Latest(slices.Values(entries), state)
+	for i := range decisions {
+		if d := &decisions[i]; d.ID == latest.ID && !d.Keep {
+			d.Keep, d.Reason = true, "restored, and no newer backup has been made"
+		}
 	}
-	return all, state, err
+	return decisions
 }
 
 // prune plans over the catalog as it stands and removes what the plan says.
 func (m *Manager) prune(ctx context.Context, p Policy) ([]Decision, error) {
-	entries, state, err := retained(m)
+	entries, state, err := m.cat.Read()
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
-	decisions := catalog.Plan(entries, state, p, m.now())
+	decisions := planPrune(entries, state, p, m.now())
 	var ids []string
 	for _, d := range decisions {
 		if !d.Keep {

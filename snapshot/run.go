@@ -29,22 +29,17 @@ func (m *Manager) Run(ctx context.Context) error {
 		return hint(explain(fmt.Errorf("run: %w", err)), "stop the other one, or give this one its own --dir")
 	}
 	defer lock.Unlock()
-	r := &runner{m: m, timer: schedule.NewTimer(m.cfg.timing())}
+	r := &runner{m: m, timer: schedule.NewTimer(m.present.Load().timing())}
 	r.recordRetention()
-	var w *livedb.Watcher // nil is silent
-	if m.cfg.OnChange > 0 {
-		if w, err = livedb.Watch(m.cfg.Database); err != nil {
-			m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "changes are looked for every half minute only"})
-		}
-	}
-	defer w.Close()
+	r.watch(ctx)
+	defer func() { r.changes.Close() }()
 	who := callerOf(ctx).Who
-	m.Record(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.cfg.promise(), Schedule: m.cfg.schedule().String()})
-	r.loop(ctx, w)
+	m.Record(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.present.Load().promise(), Schedule: m.present.Load().schedule().String()})
+	r.loop(ctx)
 	err = r.finalBackup(ctx)
 	m.Record(Activity{Who: who, Action: "serve", Outcome: "stopped"}) // with what was idle until now
 	// A service that was stopped leaves no schedule. One that was killed does, and Status reports what it misses.
-	m.mem.Update("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
+	r.recordNone()
 	return err
 }
 
@@ -60,33 +55,80 @@ func (m *Manager) RunningIn() (holder string, err error) {
 // runner waits for what the timer decides, and carries it out. It belongs to the
 // goroutine of Run.
 type runner struct {
-	m      *Manager
-	timer  *schedule.Timer
-	breaks breakWatch
+	m       *Manager
+	timer   *schedule.Timer
+	changes *livedb.Watcher // with OnChange; nil is silent
 }
 
-func (r *runner) loop(ctx context.Context, w *livedb.Watcher) {
+func (r *runner) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		r.tick(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		now := r.m.now()
-		notices := w.Changed()
+		notices := r.changes.Changed()
 		if r.timer.Debouncing(now) {
 			notices = nil // a notice in this time is kept
 		}
 		wait := time.NewTimer(r.timer.Wait(now))
 		select {
 		case <-ctx.Done():
+		case <-r.m.reloaded:
+			r.reload(ctx)
 		case <-notices:
 			r.timer.Changed(r.m.now())
 		case <-wait.C:
-			if w.Poll() {
+			if r.changes.Poll() {
 				r.timer.Changed(r.m.now())
 			}
 		}
 		wait.Stop()
+	}
+}
+
+// Reload takes the schedule and the retention of cfg (Interval, Cron, Jitter, OnChange,
+// MinSpacing and Retention) in place of those that hold so far. A Run that is at work goes
+// on with them. Its other fields are not looked at.
+func (m *Manager) Reload(cfg Config) error {
+	if err := cfg.resolveTiming(); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	next := *m.present.Load()
+	next.Interval, next.Cron, next.Jitter, next.OnChange, next.MinSpacing = cfg.Interval, cfg.Cron, cfg.Jitter, cfg.OnChange, cfg.MinSpacing
+	next.Retention = cfg.Retention
+	m.present.Store(&next)
+	select {
+	case m.reloaded <- struct{}{}:
+	default: // the Run will see the newest
+	}
+	return nil
+}
+
+// reload goes on by the present configuration.
+func (r *runner) reload(ctx context.Context) {
+	now := r.m.present.Load()
+	r.m.Record(Activity{Who: callerOf(ctx).Who, Action: "serve", Outcome: "reloaded", Detail: now.promise(), Schedule: now.schedule().String()})
+	r.timer.Reload(now.timing())
+	r.watch(ctx)
+	r.recordRetention()
+	r.plan(ctx, r.m.now())
+}
+
+// watch listens for changes where they make backups.
+func (r *runner) watch(ctx context.Context) {
+	wanted := r.m.present.Load().OnChange > 0
+	if wanted == (r.changes != nil) {
+		return
+	}
+	r.changes.Close()
+	r.changes = nil
+	if !wanted {
+		return
+	}
+	var err error
+	if r.changes, err = livedb.Watch(r.m.cfg.Database); err != nil {
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "changes are looked for every half minute only"})
 	}
 }
 
@@ -95,9 +137,6 @@ func (r *runner) tick(ctx context.Context) {
 	now := r.m.now()
 	if r.timer.ClockSetBack(now) {
 		r.plan(ctx, now)
-	}
-	if r.breaks.look(ctx, r.m, now) {
-		r.timer.Now(now)
 	}
 	cause := r.timer.Due(now)
 	if cause == schedule.None {
@@ -137,8 +176,9 @@ func (r *runner) reportMissing(ctx context.Context, now time.Time) (try bool) {
 func (r *runner) plan(ctx context.Context, now time.Time) {
 	next := r.timer.Plan(now)
 	if next.IsZero() {
-		if r.m.cfg.Cron != "" {
-			r.m.ev.emit(ctx, Event{Type: EventWarning, Message: fmt.Sprintf("the cron expression %q gives no next time; no backup is scheduled", r.m.cfg.Cron)})
+		r.recordNone()
+		if r.m.present.Load().Cron != "" {
+			r.m.ev.emit(ctx, Event{Type: EventWarning, Message: fmt.Sprintf("the cron expression %q gives no next time; no backup is scheduled", r.m.present.Load().Cron)})
 		}
 		return
 	}
@@ -149,7 +189,7 @@ func (r *runner) plan(ctx context.Context, now time.Time) {
 // recordNext records for other processes when the next backup is due. Status rolls
 // a time that has passed forward, so an idle program need not write.
 func (r *runner) recordNext(next time.Time) {
-	promised := r.m.cfg.schedule()
+	promised := r.m.present.Load().schedule()
 	state, err := r.m.cat.State()
 	if err == nil && state.NextRun != nil && state.Schedule != nil && *state.Schedule == promised {
 		if latest, err := r.m.cat.Get("latest"); err == nil && latest.CreatedAt.Before(*state.NextRun) && promised.Roll(*state.NextRun, r.m.now()).Sub(next).Abs() < time.Minute {
@@ -159,25 +199,28 @@ func (r *runner) recordNext(next time.Time) {
 	r.m.mem.Update("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = &next, &promised })
 }
 
-// recordRetention keeps the policy for those who follow the service.
-func (r *runner) recordRetention() {
-	policy, replaced := r.m.cfg.Retention, r.m.cfg.keepReplaced()
-	if state, err := r.m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != policy || state.Replaced != replaced) {
-		r.m.mem.Update("retention", func(s *catalog.State) { s.Retention, s.Replaced = &policy, replaced })
+// recordNone takes back what recordNext recorded.
+func (r *runner) recordNone() {
+	if state, err := r.m.cat.State(); err == nil && (state.NextRun != nil || state.Schedule != nil) {
+		r.m.mem.Update("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, nil })
 	}
 }
 
-// keepReplaced is KeepReplaced as the state has it, in seconds.
-func (c *Config) keepReplaced() int64 {
-	if c.KeepReplaced < 0 {
-		return -1
+// recordRetention keeps the policy for those who follow the service.
+func (r *runner) recordRetention() {
+	policy := r.m.present.Load().Retention
+	if state, err := r.m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != policy) {
+		r.m.mem.Update("retention", func(s *catalog.State) { s.Retention = &policy })
 	}
-	return int64(c.KeepReplaced / time.Second)
 }
+
+// stopPatience is how long the shutdown backup waits for locks: a container is killed ten
+// seconds after it was asked to stop.
+var stopPatience = 7 * time.Second
 
 // finalBackup is the shutdown backup, with a time limit of its own.
 func (r *runner) finalBackup(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.m.cfg.ShutdownTimeout)
+	ctx, cancel := context.WithTimeout(withPatience(context.WithoutCancel(ctx), stopPatience), r.m.cfg.ShutdownTimeout)
 	defer cancel()
 	if r.notCreatedYet() {
 		return nil

@@ -212,6 +212,94 @@ func TestRunTellsAFailedShutdownBackup(t *testing.T) {
 	})
 }
 
+// Lost: the end in good order, where a container is killed ten seconds after it was asked to stop.
+func TestRunStopsInTime(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"delete", "wal"} {
+		later(t, func(t *testing.T) {
+			b := newBench(t, mode, func(c *snapshot.Config) { c.LockWait = time.Hour })
+			r := b.run()
+			settle(time.Minute)
+			b.mark("changed")
+			db, err := samplecrm.Open(b.m.Database(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			db.SetMaxOpenConns(1)
+			if _, err := db.Exec("PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE"); err != nil {
+				t.Fatal(err)
+			}
+			asked := time.Now()
+			r.stop()
+			if err := <-r.end; !errors.Is(err, snapshot.ErrBusy) {
+				t.Errorf("%s: run: %v", mode, err)
+			}
+			if took := time.Since(asked); took > 8*time.Second || took < 5*time.Second {
+				t.Errorf("%s: stopped after %v", mode, took)
+			}
+		})
+	}
+}
+
+// Lost: what a person changed in the configuration; or the protection, at the change.
+func TestRunReloads(t *testing.T) {
+	t.Parallel()
+	later(t, func(t *testing.T) {
+		b := newBench(t, "delete")
+		r := b.run()
+		settle(time.Minute)
+		if err := b.m.Reload(snapshot.Config{Interval: time.Millisecond}); err == nil {
+			t.Error("an interval of a millisecond was taken")
+		}
+		if err := b.m.Reload(snapshot.Config{Interval: time.Hour, Retention: snapshot.Policy{Last: 2}}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 4 {
+			b.mark(fmt.Sprint(i))
+			settle(time.Hour)
+		}
+		if got := triggers(b.rec.of(snapshot.EventBackedUp)); !slices.Equal(got, []string{"startup", "schedule", "schedule", "schedule", "schedule"}) {
+			t.Errorf("hourly: %v", got)
+		}
+		if n := len(b.ids()); n != 2 {
+			t.Errorf("%d backups are kept, want 2", n)
+		}
+		if s := b.status(); s.Schedule == nil || s.Schedule.IntervalSeconds != 3600 || s.NextRun == nil {
+			t.Errorf("status: %+v, next %v", s.Schedule, s.NextRun)
+		}
+		if err := b.m.Reload(snapshot.Config{Interval: -1}); err != nil {
+			t.Fatal(err)
+		}
+		settle(0)
+		if s := b.status(); s.Schedule != nil || s.NextRun != nil {
+			t.Errorf("without a schedule: %+v, next %v", s.Schedule, s.NextRun)
+		}
+		if err := r.wait(t); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Lost: backups after changes, where they were asked for after the start.
+func TestRunReloadsOnChange(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "delete")
+	r := b.run()
+	b.rec.wait(t, "the start-up backup", func(e snapshot.Event) bool { return e.Type == snapshot.EventScheduled })
+	if err := b.m.Reload(snapshot.Config{OnChange: 10 * time.Millisecond, MinSpacing: time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	b.rec.wait(t, "the schedule", func(e snapshot.Event) bool { return e.Type == snapshot.EventScheduled })
+	b.mark("changed")
+	b.rec.wait(t, "a backup after the change", func(e snapshot.Event) bool {
+		return e.Type == snapshot.EventBackedUp && e.Trigger == string(catalog.TriggerChange)
+	})
+	if err := r.wait(t); err != nil {
+		t.Error(err)
+	}
+}
+
 // Lost: protection of a database that the application makes after the start.
 func TestRunWaitsForTheDatabase(t *testing.T) {
 	t.Parallel()

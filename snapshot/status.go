@@ -39,7 +39,6 @@ type Status struct {
 	// back, by the last restore or drill; null before the first.
 	EstimatedRestoreMS *int64 `json:"estimated_restore_ms"`
 	FreeBytes          *int64 `json:"free_bytes"` // in the backup directory; null where the system does not report it
-	Break              *Break `json:"break"`      // that nobody accepted; null where there is none
 	// Recovery is what Recover would do; null where nothing is wrong with the database.
 	Recovery *RecoveryPlan `json:"recovery"`
 }
@@ -63,7 +62,6 @@ const (
 	WhyCheckFailed Why = "check_failed" // at risk: the database could not be looked at
 	WhyDamaged     Why = "damaged"      // at risk: the database is damaged
 	WhyMissing     Why = "missing"      // at risk: the database is missing or empty
-	WhyBreak       Why = "break"        // at risk: another database is in its place, or less than half of it, see Break
 	WhyFailed      Why = "failed"       // at risk: the last backup failed
 	WhyClock       Why = "clock"        // at risk: the newest verified backup is from the future
 	WhyOverdue     Why = "overdue"      // at risk: the schedule promised a backup that did not come
@@ -82,8 +80,7 @@ type LastRestore struct {
 	Action string    `json:"action"` // "restore" or "recover"
 }
 
-// Stats are the figures of the backup directory. Latest is the id of what "latest" means, null where no backup is
-// verified; Oldest that of the oldest backup.
+// Stats are the figures of the backup directory. Latest and Oldest are ids.
 type Stats struct {
 	Count       int        `json:"count"`
 	Automatic   int        `json:"automatic"`
@@ -148,16 +145,11 @@ func (m *Manager) Stats() (Stats, error) {
 		return Stats{}, fmt.Errorf("stats: %w", err)
 	}
 	var s Stats
-	state, err := m.cat.State()
-	if err != nil {
-		return Stats{}, fmt.Errorf("stats: %w", err)
-	}
-	if latest, ok := catalog.Latest(all, state); ok {
-		s.Latest, s.LatestTime = &latest.ID, &latest.CreatedAt
-	}
-	var last Backup
+	var first, last Backup
 	for e := range all {
-		s.Count++
+		if s.Count++; s.Count == 1 {
+			first = e
+		}
 		last = e
 		if e.Kind == catalog.Manual {
 			s.Manual++
@@ -168,7 +160,7 @@ func (m *Manager) Stats() (Stats, error) {
 	}
 	s.TotalSizeMB = float64(s.TotalSize*100/(1<<20)) / 100
 	if s.Count > 0 {
-		s.Oldest, s.OldestTime = &last.ID, &last.CreatedAt
+		s.Latest, s.LatestTime, s.Oldest, s.OldestTime = &first.ID, &first.CreatedAt, &last.ID, &last.CreatedAt
 	}
 	return s, nil
 }
@@ -236,11 +228,11 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 
 // gatherFacts looks up what a status is judged by.
 func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
-	f = facts{now: m.now(), slack: grace + m.cfg.Jitter, path: m.cfg.Database}
+	f = facts{now: m.now(), slack: grace + m.present.Load().Jitter, path: m.cfg.Database}
 	if f.state, err = m.mem.State(); err != nil {
 		return f, err
 	}
-	f.promised, f.place = m.cfg.promised(f.state), m.cat.CheckPlace()
+	f.promised, f.place = m.present.Load().promised(f.state), m.cat.CheckPlace()
 	if st, err := os.Stat(m.cfg.Database); err == nil {
 		f.databaseBytes = st.Size()
 	}
@@ -262,6 +254,5 @@ func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
 	if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil {
 		_, f.covered = m.covering(fingerprint)
 	}
-	f.broken, err = breakOf(ctx, m, f.now)
-	return f, err
+	return f, nil
 }

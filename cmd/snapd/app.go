@@ -25,6 +25,10 @@ type app struct {
 	answers *bufio.Reader // over in, made with the first question
 	signals *interrupts
 
+	args     []string          // the command line
+	settings map[string]string // of this run, see values
+	level    slog.LevelVar     // of the log
+
 	// seen receives every event of the Manager, one at a time; it may be nil.
 	seen func(snapshot.Event)
 }
@@ -35,6 +39,7 @@ func newApp(in, out, err *os.File) *app {
 
 // run executes one command line.
 func (a *app) run(ctx context.Context, args []string) error {
+	a.args = args
 	c, err := a.parse(args)
 	if errors.Is(err, errHelp) {
 		return nil
@@ -49,6 +54,10 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	_, serving := c.(*serveCmd)
 	a.log = a.logger(serving)
+	if zone := unknownZone(); zone != "" {
+		a.log.Warn("the time zone in TZ is not known: local times, and those of --cron, are UTC", "TZ", zone,
+			"hint", "set TZ to a name such as Europe/Berlin")
+	}
 	if !serving && !a.Quiet {
 		a.console.showProgress()
 	}
@@ -67,19 +76,8 @@ func (a *app) close() { a.console.close() }
 // not recover the database: that line too is left out, unless it is the only one
 // in the form that was asked for.
 func (a *app) logger(serving bool) *slog.Logger {
-	level := slog.LevelWarn
-	if serving {
-		level = slog.LevelInfo
-	}
-	if a.Quiet {
-		level = slog.LevelError
-	}
-	if a.LogLevel != nil {
-		if err := level.UnmarshalText([]byte(*a.LogLevel)); err != nil {
-			level = slog.LevelInfo // the grammar allows only names that parse
-		}
-	}
-	o := &slog.HandlerOptions{Level: level}
+	a.level.Set(a.logLevel(serving))
+	o := &slog.HandlerOptions{Level: &a.level}
 	var h slog.Handler = slog.NewTextHandler(a.console, o)
 	asJSON := a.logsJSON()
 	if asJSON {
@@ -93,6 +91,23 @@ func (a *app) logger(serving bool) *slog.Logger {
 		h = butRecover{h}
 	}
 	return slog.New(h)
+}
+
+// logLevel is the level that was asked for, or the usual one.
+func (a *app) logLevel(serving bool) slog.Level {
+	level := slog.LevelWarn
+	if serving {
+		level = slog.LevelInfo
+	}
+	if a.Quiet {
+		level = slog.LevelError
+	}
+	if a.LogLevel != nil {
+		if err := level.UnmarshalText([]byte(*a.LogLevel)); err != nil {
+			level = slog.LevelInfo // the grammar allows only names that parse
+		}
+	}
+	return level
 }
 
 // logsJSON reports whether log lines are JSON.

@@ -34,18 +34,19 @@ func (p programLine) check() error {
 // child is the program that serve runs: it works while the child does, and ends
 // with it.
 type child struct {
-	cmd   *exec.Cmd
-	log   *slog.Logger
-	ended chan struct{} // closed when it has ended; what follows is valid then
+	cmd    *exec.Cmd
+	log    *slog.Logger
+	hangup func()        // called after the child was told of a hang-up; may be nil
+	ended  chan struct{} // closed when it has ended; what follows is valid then
 
 	status int   // as a shell has it: 128+n where signal n ended it
 	err    error // of waiting for it, its exit status aside
 }
 
 // startChild starts the program of the line with this process's standard files.
-// From then on signals are the child's.
-func (a *app) startChild(line programLine) (*child, error) {
-	c := &child{cmd: exec.Command(line[1], line[2:]...), log: a.log, ended: make(chan struct{})}
+// From then on signals are the child's; hangup is called at a hang-up as well.
+func (a *app) startChild(line programLine, hangup func()) (*child, error) {
+	c := &child{cmd: exec.Command(line[1], line[2:]...), log: a.log, hangup: hangup, ended: make(chan struct{})}
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = a.in, a.out, a.console.file
 	signals := a.signals.take(passed...)
 	if err := c.cmd.Start(); err != nil {
@@ -77,10 +78,13 @@ func (c *child) passOn(signals <-chan os.Signal) {
 		select {
 		case <-c.ended:
 			if ends && asked {
-				os.Exit(exitFailed)
+				os.Exit(signalStatus(s))
 			}
 		default:
 			c.signal(s)
+		}
+		if s == syscall.SIGHUP && c.hangup != nil {
+			c.hangup()
 		}
 		asked = asked || ends
 	}

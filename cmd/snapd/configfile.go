@@ -106,3 +106,12 @@ func settings(app *kong.Application) map[string]*kong.Flag {
 	}
 	return known
 }
+
+// values are those settings as they are in force, as texts.
+func values(app *kong.Application) map[string]string {
+	all := map[string]string{}
+	for name, f := range settings(app) {
+		all[name] = fmt.Sprint(reflect.Indirect(f.Target))
+	}
+	return all
+}

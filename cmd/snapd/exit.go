@@ -10,7 +10,8 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// Exit statuses; they are a contract with scripts.
+// Exit statuses; they are a contract with scripts. A command that a signal ended has 128
+// and the signal's number: 130 for Ctrl-C.
 const (
 	exitDone    = 0
 	exitFailed  = 1
@@ -128,18 +129,18 @@ func (a *app) report(ctx context.Context, err error) int {
 	if err == nil || errors.As(err, &result) && (!a.Quiet || a.JSON) {
 		return statusOf(err)
 	}
-	body := errorBody{Code: codeOf(err), Message: message.OneLine(err.Error()), Hint: message.OneLine(hintOf(err))}
+	body, status := errorBody{Code: codeOf(err), Message: message.OneLine(err.Error()), Hint: message.OneLine(hintOf(err))}, statusOf(err)
 	if body.Code == "cancelled" && ctx.Err() != nil {
-		body.Message, body.Hint = "interrupted", ""
+		body.Message, body.Hint, status = "interrupted", "", a.signals.status()
 	}
 	if a.JSON {
 		_ = json.NewEncoder(a.console).Encode(errorDocument{body}) // without standard error it cannot be reported
-		return statusOf(err)
+		return status
 	}
 	line := "snapd: " + visible(body.Message)
 	if body.Hint != "" {
 		line += "; " + visible(body.Hint)
 	}
 	fmt.Fprintln(a.console, line)
-	return statusOf(err)
+	return status
 }

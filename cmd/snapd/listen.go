@@ -24,6 +24,7 @@ type listening struct {
 	TLSCert       string   `name:"tls-cert" placeholder:"FILE" help:"Certificate with its chain, PEM; read again when it changes."`
 	TLSKey        string   `name:"tls-key" placeholder:"FILE" help:"Its key, PEM."`
 	TrustedProxy  []string `placeholder:"CIDR" help:"A proxy in front, which does TLS and whose X-Forwarded-For and -Proto are believed; may be given again."`
+	HostName      []string `placeholder:"NAME" help:"A name by which browsers ask for the page, besides localhost and the address it listens on; * is every name; may be given again. Another is answered 421."`
 	AllowDownload bool     `help:"Let the archives be downloaded through the page and the API."`
 	OpenMetrics   bool     `help:"Answer /metrics without a token."`
 
@@ -82,7 +83,21 @@ func (l *listening) open() (_ net.Listener, taken, err error) {
 }
 
 func (l *listening) options() httpapi.Options {
-	return httpapi.Options{TokenFile: l.TokenFile, AllowDownload: l.AllowDownload, OpenMetrics: l.OpenMetrics, TrustedProxies: l.proxies}
+	return httpapi.Options{TokenFile: l.TokenFile, AllowDownload: l.AllowDownload, OpenMetrics: l.OpenMetrics, TrustedProxies: l.proxies, HostNames: l.hostNames()}
+}
+
+// hostNames are those of --host-name, and what baseURL calls this machine.
+func (l *listening) hostNames() []string {
+	names := l.HostName
+	if l.Listen != nil && !strings.HasPrefix(*l.Listen, "unix:") {
+		if host, _, err := net.SplitHostPort(*l.Listen); err == nil && host != "" {
+			names = append(names, host)
+		}
+	}
+	if host, err := os.Hostname(); err == nil && host != "" {
+		names = append(names, host)
+	}
+	return names
 }
 
 // baseURL is how a browser on this machine reaches l.

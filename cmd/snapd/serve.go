@@ -25,6 +25,8 @@ type serveCmd struct {
 	listening
 	OnChange time.Duration `default:"0" placeholder:"DURATION" help:"Also back up once the database has been quiet for this long after a change; 0 is off."`
 	Program  programLine   `arg:"" optional:"" passthrough:"partial" help:"-- CMD ARG…: a program to run while the database is protected. It starts after the recovery and gets the signals; when it ends serve makes the shutdown backup and ends with its status."`
+
+	hangup chan struct{} // SIGHUP came
 }
 
 // Validate is called by the parser; the embedded ones hide each other.
@@ -38,10 +40,14 @@ func (c *serveCmd) Validate() error {
 func (c *serveCmd) configure(cfg *snapshot.Config) {
 	c.scheduling.configure(cfg)
 	c.missing.configure(cfg)
-	cfg.Retention, cfg.KeepReplaced, cfg.OnChange = c.policy(), c.replaced(), c.OnChange
+	cfg.Retention, cfg.OnChange = c.policy(), c.OnChange
 }
 
 func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
+	c.hangup = make(chan struct{}, 1)
+	if a.signals != nil {
+		a.signals.onHangup(c.hungUp)
+	}
 	l, taken, err := c.listening.open() // first: what is refused is refused before anything else is done
 	if err != nil && !errors.As(err, new(*net.OpError)) {
 		return err
@@ -133,10 +139,15 @@ func (c *serveCmd) protect(ctx context.Context, a *app, m *snapshot.Manager, sho
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(run) }()
-	select {
-	case err := <-ended: // it could not even begin
-		return errors.Join(err, shown.close())
-	case <-ctx.Done():
+	for serving := true; serving; {
+		select {
+		case err := <-ended: // it could not even begin
+			return errors.Join(err, shown.close())
+		case <-c.hangup:
+			c.readAgain(a, m)
+		case <-ctx.Done():
+			serving = false
+		}
 	}
 	if err := shown.close(); err != nil {
 		a.log.Warn("the page did not end well", "error", err.Error())
@@ -151,7 +162,7 @@ func (c *serveCmd) protect(ctx context.Context, a *app, m *snapshot.Manager, sho
 
 // accompany protects the database for as long as the program runs.
 func (c *serveCmd) accompany(ctx context.Context, a *app, m *snapshot.Manager, shown *page) error {
-	program, err := a.startChild(c.Program)
+	program, err := a.startChild(c.Program, c.hungUp)
 	if err != nil {
 		over, cancel := context.WithCancel(ctx)
 		cancel()

@@ -114,7 +114,7 @@ func TestProgramGetsAnEarlierSignal(t *testing.T) {
 	a.signals = &interrupts{signals: make(chan os.Signal, 8), taken: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	program, err := a.startChild(programLine{"--", "sampleapp", "upper"})
+	program, err := a.startChild(programLine{"--", "sampleapp", "upper"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func New(o Options) (*Auth, error) {
 	if err := durable.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("backup directory: %w", err)
 	}
-	token, err := openToken(o.TokenFile)
+	token, err := openToken(o.TokenFile, filepath.Dir(o.TokenFile) != filepath.Clean(o.Dir))
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func cookieName(dir string) string {
 // BuiltIn reports whether the built-in token is in use, and people can log in and out.
 func (a *Auth) BuiltIn() bool { return a.builtin != nil }
 
-// CookieName returns the name of the session cookie.
+// CookieName returns the name of the session cookie without TLS; with TLS "__Host-" is before it.
 func (a *Auth) CookieName() string { return a.cookie }
 
 // TokenCreated reports whether [New] made the token file.
@@ -113,7 +113,7 @@ func (a *Auth) TokenCreated() bool { return a.builtin != nil && a.builtin.token.
 
 // Token reads the built-in token from its file. It is a secret.
 func (a *Auth) Token() (string, error) {
-	token, _, err := readToken(a.builtin.token.path)
+	token, _, err := a.builtin.token.token()
 	return token, err
 }
 
@@ -149,9 +149,10 @@ func (a *Auth) Authenticate(r *http.Request) (Identity, error) {
 	return Identity{Principal{Name: personName, Rights: AllRights()}, s.expires, s.ended}, nil
 }
 
-// Login begins a session for the holder of the token and sets its cookie. It ends the session
-// that the request has already: one browser, one session.
-func (a *Auth) Login(w http.ResponseWriter, r *http.Request, token string) (Principal, error) {
+// Login begins a session for the holder of the token and sets its cookie, which the browser
+// sends below path only; "" is "/". It ends the session that the request has already: one
+// browser, one session.
+func (a *Auth) Login(w http.ResponseWriter, r *http.Request, token, path string) (Principal, error) {
 	hash, err := a.currentHash()
 	if err != nil {
 		return Principal{}, err
@@ -164,18 +165,22 @@ func (a *Auth) Login(w http.ResponseWriter, r *http.Request, token string) (Prin
 	if err != nil {
 		a.log.Warn("the session will not outlive this process", "error", message.OneLine(err.Error()))
 	}
-	a.setCookie(w, r, id, int(sessionLife/time.Second))
+	a.setCookie(w, r, id, path, int(sessionLife/time.Second))
 	return Principal{Name: personName, Rights: AllRights()}, nil
 }
 
-// Logout ends the request's session, if it has one, and clears the cookie.
-func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
+// Logout ends the request's session, if it has one, and clears the cookie of that path, and
+// one of "/".
+func (a *Auth) Logout(w http.ResponseWriter, r *http.Request, path string) error {
 	hash, err := a.currentHash()
 	if err != nil {
 		return err
 	}
 	a.endSession(r, hash)
-	a.setCookie(w, r, "", -1)
+	a.setCookie(w, r, "", "/", -1)
+	if path != "/" && !a.proxies.encrypted(r) {
+		a.setCookie(w, r, "", path, -1)
+	}
 	return nil
 }
 
@@ -207,7 +212,7 @@ const maxCookies = 4
 
 // sessionIDs returns the session ids that the request's cookies name.
 func (a *Auth) sessionIDs(r *http.Request) (ids []string) {
-	cookies := r.CookiesNamed(a.cookie)
+	cookies := r.CookiesNamed(a.cookieFor(r))
 	for _, cookie := range cookies[:min(len(cookies), maxCookies)] {
 		ids = append(ids, cookie.Value)
 	}
@@ -232,9 +237,25 @@ func (a *Auth) endSession(r *http.Request, hash tokenHash) {
 	}
 }
 
-func (a *Auth) setCookie(w http.ResponseWriter, r *http.Request, value string, age int) {
-	http.SetCookie(w, &http.Cookie{Name: a.cookie, Value: value, Path: "/", MaxAge: age,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: a.proxies.encrypted(r)})
+// hostOnly begins the name of a cookie that browsers take over TLS from the very host only:
+// neither a neighbouring domain nor a page without TLS can set one. Its path must be "/".
+const hostOnly = "__Host-"
+
+// cookieFor is the name of the session cookie on the request's connection.
+func (a *Auth) cookieFor(r *http.Request) string {
+	if a.proxies.encrypted(r) {
+		return hostOnly + a.cookie
+	}
+	return a.cookie
+}
+
+func (a *Auth) setCookie(w http.ResponseWriter, r *http.Request, value, path string, age int) {
+	encrypted := a.proxies.encrypted(r)
+	if encrypted || path == "" {
+		path = "/"
+	}
+	http.SetCookie(w, &http.Cookie{Name: a.cookieFor(r), Value: value, Path: path, MaxAge: age,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: encrypted})
 }
 
 // bearerToken returns the token of an Authorization header. Other schemes are between the

@@ -100,7 +100,7 @@ func checkUnusableSessionFile(t *testing.T, dir, trouble string) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	if _, err := a.Login(w, httptest.NewRequest("POST", "/", nil), token); err != nil {
+	if _, err := a.Login(w, httptest.NewRequest("POST", "/", nil), token, ""); err != nil {
 		t.Fatal(err)
 	}
 	r := httptest.NewRequest("GET", "/", nil)

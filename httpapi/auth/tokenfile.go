@@ -38,6 +38,7 @@ func (t tokenHash) equal(other tokenHash) bool {
 // tokenFile follows the file: a changed token is good from the next request on.
 type tokenFile struct {
 	path    string
+	mounted bool // not in the backup directory: it may be there as containers get it
 	created bool // made by this process
 
 	mu   sync.Mutex // guards what follows
@@ -48,13 +49,13 @@ type tokenFile struct {
 }
 
 // openToken reads the token. It makes the file when that is absent.
-func openToken(path string) (*tokenFile, error) {
-	t := &tokenFile{path: path}
-	token, info, err := readToken(path)
+func openToken(path string, mounted bool) (*tokenFile, error) {
+	t := &tokenFile{path: path, mounted: mounted}
+	token, info, err := t.token()
 	if errors.Is(err, fs.ErrNotExist) {
 		t.created, err = makeToken(path)
 		if err == nil {
-			token, info, err = readToken(path)
+			token, info, err = t.token()
 		}
 	}
 	if err != nil {
@@ -101,9 +102,13 @@ func unguessable(token string) bool {
 	return len(different) >= variety
 }
 
-// readToken reads the token from its file.
-func readToken(path string) (token string, info fs.FileInfo, err error) {
-	raw, info, err := readPrivate(path, maxToken+2, "name another with --token-file")
+// token reads the token from its file.
+func (t *tokenFile) token() (token string, info fs.FileInfo, err error) {
+	read, path := readPrivate, t.path
+	if t.mounted {
+		read = readSecret
+	}
+	raw, info, err := read(path, maxToken+2, "name another with --token-file")
 	if err != nil {
 		return "", nil, err
 	}
@@ -135,12 +140,16 @@ func (t *tokenFile) unchanged(info fs.FileInfo) bool {
 func (t *tokenFile) refresh() (hash tokenHash, changed bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	info, err := os.Lstat(t.path)
+	look := os.Lstat
+	if t.mounted {
+		look = os.Stat
+	}
+	info, err := look(t.path)
 	if err == nil && t.unchanged(info) {
 		return t.hash, false, nil
 	}
 	now := time.Now()
-	token, info, err := readToken(t.path)
+	token, info, err := t.token()
 	if err != nil {
 		t.info = nil
 		return tokenHash{}, false, err

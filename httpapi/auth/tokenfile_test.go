@@ -88,7 +88,7 @@ func TestTokenFileIsReadOncePerChange(t *testing.T) {
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
 	}
-	f, err := openToken(path)
+	f, err := openToken(path, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func (p *past) enter(a Entry) {
 			return // another operation was at work: that is no failure of the protection
 		}
 		k.kind = hasFailed
-	case "serve started":
+	case "serve started", "serve reloaded":
 		k.kind = hasStarted
 	case "serve stopped":
 		k.kind = hasStopped

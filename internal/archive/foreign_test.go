@@ -62,7 +62,11 @@ func TestStockZstdOfFlippedBits(t *testing.T) {
 	for _, s := range subjects(t) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			for _, at := range headerBits(s) {
+			every := testdb.Sampled(3)
+			for i, at := range headerBits(s) {
+				if i%every != 0 {
+					continue
+				}
 				b := bytes.Clone(s.stored)
 				b[at/8] ^= 1 << (at % 8)
 				cmd := exec.Command(path, "-dc")

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 	"unicode/utf8"
 
 	"example.com/snapd/catalog"
@@ -198,26 +197,15 @@ func decodeState(text []byte) (s catalog.State, err error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return s, fmt.Errorf("state: %w", err)
 	}
-	var times []*time.Time
-	if s.LastRestore != nil {
-		times = append(times, &s.LastRestore.At)
-	}
+	restores := []*catalog.RestoreOutcome{s.LastRestore}
 	if s.Restoring != nil {
-		times = append(times, &s.Restoring.At)
+		restores = append(restores, &s.Restoring.RestoreOutcome)
 	}
-	if s.Gone != nil {
-		times = append(times, &s.Gone.At)
-	}
-	if s.Timeline != nil {
-		if s.Timeline.Number > maxClaim {
-			return s, errors.New("state: timeline out of range")
+	for _, r := range restores {
+		if r == nil {
+			continue
 		}
-		if s.Timeline.At != nil {
-			times = append(times, s.Timeline.At)
-		}
-	}
-	for _, at := range times {
-		if *at = at.UTC(); at.Year() < 0 || at.Year() > 9999 {
+		if r.At = r.At.UTC(); r.At.Year() < 0 || r.At.Year() > 9999 {
 			return s, errors.New("state: a year that RFC 3339 cannot write")
 		}
 	}

@@ -36,7 +36,8 @@ type Log struct {
 	list []captured
 	end  int64 // of the last whole capture, and of the file
 
-	cut int64 // bytes of an unfinished capture that Open cut off
+	closed bool
+	cut    int64 // bytes of an unfinished capture that Open cut off
 
 	enc *seekable.Encoder
 	dec *seekable.Decoder
@@ -241,6 +242,9 @@ func (l *Log) cutBack() error {
 
 // begin makes the open segment where there is none.
 func (l *Log) begin() error {
+	if l.closed {
+		return errors.New("the log is closed")
+	}
 	if l.file != nil {
 		return nil
 	}
@@ -249,7 +253,14 @@ func (l *Log) begin() error {
 		return err
 	}
 	path := filepath.Join(l.dir, openName)
-	if err := durable.WriteFile(path, head, fileMode); err != nil {
+	f, err := durable.Create(path, fileMode)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(head); err == nil {
+		err = f.CommitNew() // one that is there is somebody else's
+	}
+	if err := errors.Join(err, f.Discard()); err != nil {
 		return err
 	}
 	if l.file, err = durable.OpenRegular(path, os.O_RDWR, fileMode); err != nil {
@@ -331,8 +342,10 @@ func (l *Log) with(s sealedSegment, fn func(*segment) error) error {
 	return fn(segment)
 }
 
-// Close closes the open segment's file. Nothing is lost by not calling it.
+// Close closes the open segment's file; nothing can be appended any more. Nothing is lost by not
+// calling it.
 func (l *Log) Close() error {
+	l.closed = true
 	if l.dec != nil {
 		l.dec.Close()
 	}

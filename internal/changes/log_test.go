@@ -317,7 +317,7 @@ func TestDamageIsFound(t *testing.T) {
 	path := filepath.Join(dir, openName)
 	good := files(t, dir)[openName]
 	found := map[string]int{}
-	for at := range good {
+	for at := 0; at < len(good); at += 7 { // and so each bit of a byte
 		b := bytes.Clone(good)
 		b[at] ^= 1 << (at % 8)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
@@ -356,9 +356,9 @@ func TestDamageIsFound(t *testing.T) {
 			l.Close()
 		}
 	}
-	t.Logf("%d bytes: %v", len(good), found)
+	t.Logf("every seventh of %d bytes: %v", len(good), found)
 	// zstd has bits that its decoder does not look at; no page differs.
-	if found["cut off"] == 0 || found["when read"] == 0 || found["when opened"] == 0 || found["of no consequence"] > len(good)/100 {
+	if found["cut off"] == 0 || found["when read"] == 0 || found["when opened"] == 0 || found["of no consequence"] > len(good)/7/50 {
 		t.Error("a way to find damage was not met, or much of it not found")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 
@@ -114,6 +115,17 @@ func (m *Map) Len() int { return len(m.places) }
 func (m *Map) Digest(pgno uint32) (d archive.Digest, ok bool) {
 	p, ok := m.places[pgno]
 	return p.digest, ok
+}
+
+// Digests yields the number and digest of every page that the log has, in no order.
+func (m *Map) Digests() iter.Seq2[uint32, archive.Digest] {
+	return func(yield func(uint32, archive.Digest) bool) {
+		for pgno, p := range m.places {
+			if !yield(pgno, p.digest) {
+				return
+			}
+		}
+	}
 }
 
 // ReadPage reads the content of a page, proven by its digest; ok is as for Digest.

@@ -81,6 +81,10 @@ func createTemp(dir, base string, perm fs.FileMode) (*os.File, error) {
 // Name is the path of the temporary file.
 func (f *File) Name() string { return f.f.Name() }
 
+// Descriptor is the open file, for what may be asked of it or given to it by its
+// descriptor. It must not be closed.
+func (f *File) Descriptor() *os.File { return f.f }
+
 // Write appends p after what Write wrote before.
 func (f *File) Write(p []byte) (int, error) {
 	n, err := pieces(f.f, p, f.pos)

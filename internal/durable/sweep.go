@@ -23,6 +23,9 @@ const (
 // sidecars are the files that SQLite puts next to a scratch database.
 var sidecars = []string{"-wal", "-shm", "-journal"}
 
+// TempName is a new name like those that Create gives, for a target with the base name base.
+func TempName(base string) string { return tempName(base) }
+
 func tempName(base string) string {
 	var b [randomDigits / 2]byte
 	rand.Read(b[:]) // never fails, by its documentation

@@ -14,6 +14,8 @@ import (
 
 	modernc "modernc.org/sqlite"
 	"modernc.org/sqlite/vfs"
+
+	"example.com/snapd/internal/sqlite"
 )
 
 // ErrDamaged: SQLite calls the image damaged.
@@ -44,12 +46,17 @@ func New(pages io.ReaderAt, size int64, at time.Time, failed func(error)) (_ *Im
 // Close ends the file system. The pages are the caller's.
 func (i *Image) Close() error { return i.files.Close() }
 
-// DB opens the image; to close it calls closed.
+// valuesAtLeast is the least limit of values, in bytes, whatever the image's size.
+const valuesAtLeast = 1 << 20
+
+// DB opens the image; to close it calls closed. The image may have been made to do harm: its
+// schema runs no code at our expense, nothing is mapped or attached, and no value is larger
+// than the image, which has none that is.
 func (i *Image) DB(ctx context.Context, closed func() error) (*sql.DB, error) {
-	c := &connector{closed: closed}
+	c := &connector{closed: closed, values: min(max(i.size, valuesAtLeast), sqlite.MostValue)}
 	var err error
 	c.Connector, err = modernc.NewConnector("file:" + imageName + "?mode=ro&immutable=1&vfs=" + i.fileSystem +
-		"&_pragma=query_only(1)&_pragma=trusted_schema(0)")
+		"&_defensive=1&_pragma=query_only(1)&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=mmap_size(0)")
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -61,10 +68,23 @@ func (i *Image) DB(ctx context.Context, closed func() error) (*sql.DB, error) {
 	return db, nil
 }
 
-// connector frees the image with the *sql.DB.
+// connector bounds every connection, and frees the image with the *sql.DB.
 type connector struct {
 	driver.Connector
+	values int64 // bytes of the largest one
 	closed func() error
+}
+
+// Connect opens a connection for the pool.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := sqlite.LimitDriver(conn, c.values); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 // Close is called by sql.DB.Close after the last connection.

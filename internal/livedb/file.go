@@ -137,6 +137,9 @@ func isOurs(fd uintptr) bool {
 // ReadAt reads as io.ReaderAt says.
 func (f *File) ReadAt(p []byte, off int64) (int, error) { return f.d.ReadAt(p, off) }
 
+// Descriptor is what the file says of itself may be asked of. It must not be closed.
+func (f *File) Descriptor() *os.File { return f.d.File }
+
 // ID returns the identity of the open file, even if its path names another by now.
 func (f *File) ID() ID { return f.d.id }
 

@@ -2,6 +2,7 @@ package livedb
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 )
 
@@ -14,6 +15,9 @@ func Identify(path string) (ID, error) {
 	}
 	return idOf(path, fi)
 }
+
+// IdentityOf returns the identity in fi, which came from Lstat of path or from the open file.
+func IdentityOf(path string, fi fs.FileInfo) (ID, error) { return idOf(path, fi) }
 
 // Same reports whether f and now describe the same state, whenever they were
 // taken. Unlike Unchanged it takes time stamps at their word: use it where a

@@ -8,6 +8,7 @@ import (
 
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // Tx is a read transaction: one committed state of a database, pinned until Close. It
@@ -37,6 +38,18 @@ func (t *Tx) Choice() Choice { return t.choice }
 // Position is how far into the log t sees; ok is false where there is no log, or
 // nothing in it.
 func (t *Tx) Position() (p sqlite.LogPosition, ok bool) { return t.conn.LogPosition() }
+
+// LogIndex is the header of the log's index that t goes by; ok is false where there is no log,
+// one that was never used, or a private copy's.
+func (t *Tx) LogIndex() (x sqlitefile.WALIndex, ok bool) {
+	if t.private != nil {
+		return x, false
+	}
+	return t.conn.LogIndex()
+}
+
+// InPlace reports whether t reads the database itself, and not a private copy.
+func (t *Tx) InPlace() bool { return t.private == nil }
 
 // Page1 is the first page as the transaction sees it; empty in a database without pages.
 func (t *Tx) Page1() []byte { return t.page1 }
@@ -172,9 +185,9 @@ func (t *Tx) Release(ctx context.Context) error {
 }
 
 // Close ends the transaction and removes what is next to the database only because of
-// us. It may be called twice. On the state of a write transaction it does nothing.
+// us. It may be called twice, and of nil. On the state of a write transaction it does nothing.
 func (t *Tx) Close() error {
-	if t.conn == nil || t.borrowed {
+	if t == nil || t.conn == nil || t.borrowed {
 		return nil
 	}
 	if err := t.CloseSecondReader(); err != nil {

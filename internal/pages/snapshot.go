@@ -68,3 +68,25 @@ func (s *Snapshot) CopyTo(ctx context.Context, w io.Writer, progress func(done i
 	}
 	return nil
 }
+
+// Pages returns a function that reads single pages, and one that ends that.
+func (s *Snapshot) Pages() (read func(pgno uint32, page []byte) error, end func(), err error) {
+	stmt, err := s.Conn().Prepare("SELECT data FROM sqlite_dbpage WHERE pgno = ?")
+	if err != nil {
+		return nil, nil, livedb.Explain("snapshot", s.Path(), err)
+	}
+	read = func(pgno uint32, page []byte) error {
+		defer stmt.Reset()
+		if err := stmt.BindInt(1, int64(pgno)); err != nil {
+			return livedb.Explain("snapshot", s.Path(), err)
+		}
+		if more, err := stmt.StepFast(); err != nil {
+			return livedb.Explain("snapshot", s.Path(), err)
+		} else if !more || len(stmt.Blob(0)) != len(page) {
+			return fmt.Errorf("snapshot %s: page %d of %d was not read", s.Path(), pgno, s.Info().PageCount)
+		}
+		copy(page, stmt.Blob(0))
+		return nil
+	}
+	return read, stmt.Close, nil
+}

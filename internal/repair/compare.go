@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 
 	"example.com/snapd/internal/sqlitefile"
 )
@@ -51,7 +50,7 @@ func (r *Result) Compare(ctx context.Context, path string, backup Image) (loses 
 		}
 	}
 	for _, o := range tables {
-		if o.kind != "table" || o.root == 0 || strings.HasPrefix(o.name, "sqlite_") || r.derivedTable(o.name) || slices.Contains(r.Emptied, o.name) {
+		if o.kind != "table" || o.root == 0 || c.holds(o.name) == holdsDerived || slices.Contains(r.Emptied, o.name) {
 			continue
 		}
 		if err := c.table(o.name); err != nil {
@@ -59,6 +58,11 @@ func (r *Result) Compare(ctx context.Context, path string, backup Image) (loses 
 		}
 	}
 	return c.loses, nil
+}
+
+// holds says what a table of either holds.
+func (c *compared) holds(name string) holding {
+	return max(holdingOf(name, c.have.objects), holdingOf(name, c.old.objects))
 }
 
 // table returns a table of the schema.
@@ -95,7 +99,8 @@ func (c *compared) table(name string) error {
 			c.loses++
 		}
 	}
-	before, after := tableRows(c.ctx, c.old, name), tableRows(c.ctx, c.have, name)
+	holds := c.holds(name)
+	before, after := holds.as(tableRows(c.ctx, c.old, name)), holds.as(tableRows(c.ctx, c.have, name))
 	was, err := before.tally()
 	if err != nil {
 		return err

@@ -153,9 +153,10 @@ func (d *damaged) plant(ctx context.Context, donor *source, dir string) (err err
 
 // virtual reports whether the object is a virtual table, which has no tree.
 func (o object) virtual() bool {
-	const create = "CREATE VIRTUAL"
-	return o.kind == "table" && o.root == 0 && len(o.sql) >= len(create) && strings.EqualFold(o.sql[:len(create)], create)
+	return o.kind == "table" && o.root == 0 && len(o.sql) >= len(createVirtual) && strings.EqualFold(o.sql[:len(createVirtual)], createVirtual)
 }
+
+const createVirtual = "CREATE VIRTUAL"
 
 // kind reports whether the tree with that root has rowids.
 func (d *damaged) kind(root uint32) (bool, error) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"example.com/snapd/internal/sqlitefile"
+	"example.com/snapd/internal/testdb"
 )
 
 // Each page is zeroed in turn. Every row that was not on it is still in its table, exactly; rows of which a
@@ -23,11 +24,7 @@ func TestSalvageEachPageZeroed(t *testing.T) {
 		if pages < 100 {
 			t.Fatalf("%d pages", pages)
 		}
-		step := 1
-		if pragma != "" {
-			step = 3
-		}
-		for n := 1; n <= pages; n += step {
+		for n := 1; n <= pages; n += testdb.Sampled(3) {
 			b := slices.Clone(sound)
 			clear(b[(n-1)*512 : n*512])
 			said, to := salvaged(t, Damaged{Image: imageFrom(b)}, &donor)
@@ -97,7 +94,7 @@ func TestSalvageEachPageDamaged(t *testing.T) {
 	const size = 512
 	pages := len(sound) / size
 	r := rand.New(rand.NewPCG(1, 2))
-	for n := 2; n <= pages; n++ {
+	for n := 2; n <= pages; n += testdb.Sampled(3) {
 		kind := []string{"zero", "random", "copy", "flip", "torn"}[n%5]
 		b := slices.Clone(sound)
 		page, other := b[(n-1)*size:n*size], sound[r.IntN(pages)*size:]

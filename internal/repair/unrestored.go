@@ -3,13 +3,12 @@ package repair
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"example.com/snapd/internal/sqlitefile"
 )
 
 // Unrestored counts the rows that can still be read of a damaged database, and that a backup does not
-// have as they are. Tables that hold what virtual tables derive are left out.
+// have as they are. Of virtual tables those of their content count.
 func Unrestored(ctx context.Context, from Damaged, backup Image, dir string) (n int64, err error) {
 	old, err := openDonor(ctx, &backup)
 	if err != nil {
@@ -20,7 +19,8 @@ func Unrestored(ctx context.Context, from Damaged, backup Image, dir string) (n 
 		return 0, fmt.Errorf("compare with the backup: %w", err)
 	}
 	for _, t := range d.trees[1:] {
-		if t.kind != "table" || strings.HasPrefix(strings.ToLower(t.name), "sqlite_") || d.shadow(t.name) {
+		holds := holdingOf(t.name, d.objects)
+		if t.kind != "table" || holds == holdsDerived {
 			continue
 		}
 		before := entries(func(func(entry)) error { return nil })
@@ -30,11 +30,11 @@ func Unrestored(ctx context.Context, from Damaged, backup Image, dir string) (n 
 					o.root = p.root
 				}
 			}
-			before = rowEntries(ctx, old, o)
+			before = holds.as(rowEntries(ctx, old, o))
 		}
 		was, err := before.tally()
 		if err == nil {
-			err = missing(d.entries(ctx, t), before, was.n, func(entry) { n++ })
+			err = missing(holds.as(d.entries(ctx, t)), before, was.n, func(entry) { n++ })
 		}
 		if err != nil {
 			return 0, fmt.Errorf("compare table %s with the backup: %w", t.name, err)
@@ -56,14 +56,4 @@ func (d *damaged) entries(ctx context.Context, t *tree) entries {
 			return err
 		})
 	}
-}
-
-// shadow reports whether the name is that of a table in which a virtual table keeps its content.
-func (d *damaged) shadow(name string) bool {
-	for _, o := range d.objects {
-		if o.virtual() && len(name) > len(o.name) && sameName(name[:len(o.name)+1], o.name+"_") {
-			return true
-		}
-	}
-	return false
 }

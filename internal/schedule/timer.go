@@ -62,6 +62,13 @@ type Timer struct {
 // NewTimer returns a Timer whose first backup, the start-up backup, is due at once.
 func NewTimer(o Options) *Timer { return &Timer{o: o, startup: true} }
 
+// Reload goes on with other options; Plan then fixes the next backup by them.
+func (t *Timer) Reload(o Options) {
+	if t.o = o; o.OnChange <= 0 {
+		t.dirtyAt = time.Time{}
+	}
+}
+
 // Due returns why a backup is due at now, or None.
 func (t *Timer) Due(now time.Time) Cause {
 	cause := t.cause(now)
@@ -147,9 +154,6 @@ func (t *Timer) Failed(now time.Time) {
 	t.lastAt = now
 	t.retry = now.Add(min(lastRetry, firstRetry<<min(t.failures-1, 10)))
 }
-
-// Now makes a backup due at once.
-func (t *Timer) Now(now time.Time) { t.retry = now }
 
 // Missing puts the backup off because there is no database. It reports whether that
 // is new.

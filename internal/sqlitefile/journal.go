@@ -48,3 +48,23 @@ func (h *JournalHeader) PageSize() uint32 { return binary.BigEndian.Uint32(h[24:
 func (h *JournalHeader) SizesAllowed() bool {
 	return powerOfTwo(h.Sector(), minSector, MaxPageSize) && (h.PageSize() == 0 || powerOfTwo(h.PageSize(), MinPageSize, MaxPageSize))
 }
+
+// NewJournalHeader returns the first sector of a journal: its header, and zeros.
+func NewJournalHeader(records, nonce, initialPages, pageSize uint32) []byte {
+	const sector = 512
+	h := make([]byte, sector)
+	copy(h, JournalMagic)
+	for i, v := range []uint32{records, nonce, initialPages, sector, pageSize} {
+		binary.BigEndian.PutUint32(h[len(JournalMagic)+4*i:], v)
+	}
+	return h
+}
+
+// JournalChecksum is what follows a page in a journal with that nonce (pager.c: pager_cksum).
+func JournalChecksum(nonce uint32, page []byte) uint32 {
+	const step = 200
+	for i := len(page) - step; i > 0; i -= step {
+		nonce += uint32(page[i])
+	}
+	return nonce
+}

@@ -19,6 +19,7 @@ import (
 type scenario struct {
 	old      files
 	preserve bool
+	inPlace  bool // nothing can be renamed over the database
 	points   []string
 }
 
@@ -34,6 +35,13 @@ var scenarios = map[string]scenario{
 	"preserved with sidecars": {old: files{"": "old", "-journal": "hot", "-wal": "commits", "-shm": "index"}, preserve: true,
 		points: []string{"intent written", "report written", "kept ", "kept -journal", "kept -wal", "preserved",
 			"removed -journal", "removed -wal", "removed -shm", "renamed", "intent removed"}},
+	"in place": {old: files{"": "old"}, inPlace: true,
+		points: []string{"intent written", "preserved", "journal placed", "written in place", "journal retired", "intent removed"}},
+	"in place, larger": {old: files{"": strings.Repeat("older ", 3000), "-wal": "commits"}, inPlace: true,
+		points: []string{"intent written", "preserved", "removed -wal", "journal placed", "written in place", "journal retired", "intent removed"}},
+	"in place, preserved with sidecars": {old: files{"": "old", "-journal": "hot", "-wal": "commits", "-shm": "index"}, preserve: true, inPlace: true,
+		points: []string{"intent written", "report written", "kept ", "kept -journal", "kept -wal", "preserved",
+			"removed -journal", "removed -wal", "removed -shm", "journal placed", "written in place", "journal retired", "intent removed"}},
 	"preserved orphan": {old: files{"-wal": "commits"}, preserve: true,
 		points: []string{"intent written", "report written", "kept -wal", "preserved", "removed -wal", "renamed", "intent removed"}},
 }
@@ -54,7 +62,7 @@ func (p *place) stopAt(point string) {
 func runChild(args []string) error {
 	p := placeAt(args[1])
 	p.stopAt(args[2])
-	_, err := p.run(context.Background(), scenarios[args[0]].edit)
+	_, err := p.swaps(context.Background(), scenarios[args[0]])
 	fmt.Println("ended")
 	return err
 }
@@ -68,10 +76,24 @@ func finishChild(args []string) error {
 	return err
 }
 
-func (s scenario) edit(sw *swap.Swap) {
-	if s.preserve {
-		preserving(sw)
+// swaps carries the scenario out.
+func (p *place) swaps(ctx context.Context, s scenario) (swap.Result, error) {
+	if s.inPlace {
+		swap.MountPoint(p.target.Database)
 	}
+	return p.run(ctx, func(sw *swap.Swap) {
+		if s.preserve {
+			preserving(sw)
+		}
+	})
+}
+
+// committed is the point from which on the database is the new one.
+func (s scenario) committed() string {
+	if s.inPlace {
+		return "journal retired"
+	}
+	return "renamed"
 }
 
 // killedAt has a child die at a point.
@@ -104,7 +126,7 @@ func each(t *testing.T, f func(t *testing.T, name string, s scenario)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, s.old)
-			res, err := p.run(t.Context(), s.edit)
+			res, err := p.swaps(t.Context(), s)
 			must(t, err)
 			if !slices.Equal(p.points, s.points) {
 				t.Fatalf("a swap passes %q, not %q: the sweep would miss some", p.points, s.points)
@@ -112,7 +134,7 @@ func each(t *testing.T, f func(t *testing.T, name string, s scenario)) {
 			want(t, p.target.Database, files{"": newImage})
 			p.wantQuarantine(t, s.kept())
 			p.wantClean(t)
-			if !res.Committed || (res.Kept != "") != s.preserve || len(p.notes) != 1 || p.notes[0] != note {
+			if !res.Committed || (res.InPlace != "") != s.inPlace || (res.Kept != "") != s.preserve || len(p.notes) != 1 || p.notes[0] != note {
 				t.Errorf("%+v, notes %+v", res, p.notes)
 			}
 			f(t, name, s)
@@ -139,7 +161,7 @@ func (p *place) finishes(t *testing.T, s scenario, point string) {
 	t.Helper()
 	outcome := swap.Completed
 	switch point {
-	case "renamed":
+	case s.committed():
 		outcome = swap.Committed
 	case "intent removed":
 		outcome = swap.NonePending
@@ -153,6 +175,16 @@ func (p *place) finishes(t *testing.T, s scenario, point string) {
 	}
 	want(t, p.target.Database, files{"": newImage})
 	p.wantQuarantine(t, s.kept())
+	if st, err := os.Stat(p.target.Database); s.old[""] != "" && (err != nil || st.Mode().Perm() != 0o640) {
+		t.Errorf("mode %v, %v, had 0640", st.Mode(), err)
+	}
+	p.wantSwept(t)
+}
+
+// wantSwept is wantClean after the next start has swept what no intent names any more.
+func (p *place) wantSwept(t *testing.T) {
+	t.Helper()
+	must(t, swap.Sweep(p.target.Database))
 	p.wantClean(t)
 }
 
@@ -174,7 +206,7 @@ func TestKilledTwice(t *testing.T) {
 // Lost: the old database, when the staged file did not survive the crash.
 func TestUndoneWhereTheStagedFileIsDamaged(t *testing.T) {
 	each(t, func(t *testing.T, name string, s scenario) {
-		for _, point := range s.points[:slices.Index(s.points, "renamed")] {
+		for _, point := range s.points[:slices.Index(s.points, s.committed())] {
 			p := newPlace(t, s.old)
 			killedAt(t, point, "run", name, filepath.Dir(p.target.Database))
 			must(t, os.WriteFile(p.staged(t), []byte(strings.ToUpper(newImage)), 0o600))
@@ -193,7 +225,7 @@ func TestUndoneWhereTheStagedFileIsDamaged(t *testing.T) {
 				}
 			}
 			p.wantQuarantine(t, nil)
-			p.wantClean(t)
+			p.wantSwept(t)
 			if t.Failed() {
 				t.Fatalf("killed at %q", point)
 			}
@@ -208,10 +240,14 @@ func TestUsedAfterACrash(t *testing.T) {
 		for _, point := range s.points[:len(s.points)-1] {
 			p := newPlace(t, s.old)
 			killedAt(t, point, "run", name, filepath.Dir(p.target.Database))
-			main := at(t, p.target.Database)[""] + " and a commit"
-			must(t, os.WriteFile(p.target.Database, []byte(main), 0o640))
+			main := at(t, p.target.Database)[""]
+			if point == "journal placed" || point == "written in place" { // SQLite rolls back first
+				main = s.old[""]
+				must(t, os.Remove(p.target.Database+"-journal"))
+			}
+			must(t, os.WriteFile(p.target.Database, []byte(main+" and a commit"), 0o640))
 			outcome := swap.Abandoned
-			if point == "renamed" {
+			if point == s.committed() {
 				outcome = swap.Committed
 			}
 			before := at(t, p.target.Database)
@@ -220,12 +256,12 @@ func TestUsedAfterACrash(t *testing.T) {
 				t.Errorf("finish: %+v, %v, want outcome %d", end, err, outcome)
 			}
 			want(t, p.target.Database, before)
-			if point == "preserved" || strings.HasPrefix(point, "removed") || point == "renamed" {
+			if slices.Index(s.points, point) >= slices.Index(s.points, "preserved") {
 				p.wantQuarantine(t, s.kept())
 			} else if !strings.HasPrefix(point, "kept") {
 				p.wantQuarantine(t, nil)
 			}
-			p.wantClean(t)
+			p.wantSwept(t)
 			if t.Failed() {
 				t.Fatalf("killed at %q", point)
 			}
@@ -236,7 +272,7 @@ func TestUsedAfterACrash(t *testing.T) {
 // staged is the staged file that a dead process left.
 func (p *place) staged(t *testing.T) string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(filepath.Dir(p.target.Database), durable.TempPrefix+"*"))
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(p.target.Database), durable.TempPrefix+"data.db-[0-9a-f]*"))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("staged files %q, %v", found, err)
 	}

@@ -11,7 +11,8 @@
 //
 //	staged: synced, hashed
 //	   |   lock the others out; call Swap.Unchanged
-//	   |   copy owner and mode to the staged file
+//	   |   give the staged file owner, mode, access list and attributes
+//	   |   of the database, by its descriptor
 //	   |   Swap.Committing: from here on cancelling has no effect
 //	   v
 //	intent written  ----------+
@@ -24,7 +25,8 @@
 //	   |   -wal, -shm         |
 //	   v                      |
 //	no sidecars  -------------+
-//	   |   rename the staged file over the database
+//	   |   prove that the staged name is still the proven file,
+//	   |   rename it over the database
 //	   v
 //	renamed  -----------------+
 //	   |   retire the old     |
@@ -37,6 +39,31 @@
 //	   |   Observer.Committed; remove the intent file
 //	   v
 //	closed
+//
+// # In place
+//
+// Nothing can be renamed over a file that is a mount point of its own, as a single file that
+// was given to a container is. And where this process may not give a new file the owner
+// or the access list of the old one, a rename would lock the application out, or let
+// others in. Then the database's own file is written to, under the same lock. A
+// rollback journal of all that it holds, as SQLite would write one, stands for the rename:
+//
+//	no sidecars
+//	   |   rename the staged journal to NAME-journal
+//	   v
+//	journal placed  --------+
+//	   |   write, truncate, |--- died: an application that opens the database has
+//	   |   sync             |    SQLite roll it back; Finish writes again, or rolls back
+//	   v                    |
+//	written in place  ------+
+//	   |   rename the journal to a name that the intent has
+//	   v
+//	journal retired: committed; close, then remove the journal and the staged file
+//
+// SQLite deletes a journal that it has rolled back: so the journal's last name proves
+// that the writing was committed, whatever was written to the database since.
+//
+// # After a crash
 //
 // [Target.Finish] looks at what a dead process left and has four ways:
 //
@@ -61,6 +88,7 @@
 //	staged_id   identity of the staged file: the database's own once it was renamed
 //	replaced    identity, size and mtime of the file that is replaced, null for none
 //	sidecars    the same for its sidecars: no others are removed
+//	in_place    why the file is written in place, its journal's state and last name
 //	quarantine  absolute path that preserves the file, "" where a backup has it
 //	report      the quarantine's, so that a swap finished later leaves it whole
 //	backup, operation, safety                     the caller's [Note]

@@ -94,6 +94,9 @@ func (t *Target) finish(ctx context.Context, in *intent) (Outcome, error) {
 	if err != nil {
 		return NonePending, err
 	}
+	if in.InPlace != nil {
+		return t.finishInPlace(ctx, in, untouched)
+	}
 	whole, err := t.stagedIsWhole(ctx, in)
 	switch {
 	case err != nil:
@@ -139,7 +142,7 @@ func (t *Target) stagedIsWhole(ctx context.Context, in *intent) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || st.Size() != in.Bytes {
+	if in.staged, err = stateOfOpen(f); err != nil || in.staged.Bytes != in.Bytes {
 		return false, err
 	}
 	got, err := sum(ctx, t.NewHash(), f)
@@ -170,5 +173,9 @@ func (t *Target) abandon(ctx context.Context, in *intent) error {
 }
 
 func (t *Target) drop(in *intent) error {
-	return errors.Join(durable.Remove(t.stagedPath(in)), durable.Remove(intentPath(t.Database)))
+	errs := []error{durable.Remove(t.stagedPath(in)), durable.Remove(intentPath(t.Database))}
+	if in.InPlace != nil {
+		errs = append(errs, durable.Remove(t.retiredPath(in)))
+	}
+	return errors.Join(errs...)
 }

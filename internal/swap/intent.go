@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/message"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // intent is the content of the intent file; see the package comment.
@@ -29,6 +30,10 @@ type intent struct {
 	Quarantine string          `json:"quarantine,omitempty"`
 	Report     json.RawMessage `json:"report,omitempty"`
 	StagedID   livedb.ID       `json:"staged_id"`
+	InPlace    *inPlace        `json:"in_place,omitempty"` // nil for a rename
+
+	staged  *fileState    // the staged file as it was proven
+	journal *durable.File // staged, for InPlace; nil after a crash
 }
 
 // fileState recognises a file that was not written to since.
@@ -53,7 +58,7 @@ func intentPath(database string) string {
 // Sweep removes the temporary files that a crash left of a database and of its intent.
 // The caller holds the lock, and no restore is pending.
 func Sweep(database string) error {
-	for _, target := range []string{database, intentPath(database)} {
+	for _, target := range []string{database, intentPath(database), sqlitefile.Journal(database)} {
 		if _, err := durable.SweepFor(filepath.Dir(target), filepath.Base(target)); err != nil {
 			return err
 		}
@@ -74,7 +79,20 @@ func stateOf(database, suffix string) (*fileState, error) {
 	if !st.Mode().IsRegular() {
 		return nil, message.WithHint(fmt.Errorf("%s: %w", path, livedb.ErrNotRegular), "SQLite would not use it either: move it away")
 	}
-	id, err := livedb.Identify(path)
+	return newState(path, suffix, st)
+}
+
+// stateOfOpen is the state of an open file.
+func stateOfOpen(f *os.File) (*fileState, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return newState(f.Name(), "", st)
+}
+
+func newState(path, suffix string, st fs.FileInfo) (*fileState, error) {
+	id, err := livedb.IdentityOf(path, st)
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +176,8 @@ func (in *intent) validate(t *Target, path string) error {
 	case in.Version != intentVersion:
 		return unusable(path, fmt.Sprintf("version %d; this program knows %d", in.Version, intentVersion))
 	case in.Target != filepath.Base(t.Database) || in.Staged != filepath.Base(in.Staged) || !durable.IsTempFor(in.Staged, in.Target):
+		return unusable(path, "it names other files")
+	case in.InPlace != nil && (in.Replaced == nil || !durable.IsTempFor(in.InPlace.Retired, in.Target) || in.InPlace.Retired != filepath.Base(in.InPlace.Retired)):
 		return unusable(path, "it names other files")
 	case in.Quarantine != "" && !quarantineForm.MatchString(filepath.Base(in.Quarantine)):
 		return unusable(path, "it names another file than a quarantine")

@@ -19,15 +19,19 @@ import (
 // scenario's swap.
 var leastStates = map[string]int{
 	"alone": 8, "sidecars": 12, "missing": 8,
+	"in place": 9, "in place, larger": 9, "in place, preserved with sidecars": 20,
 	"preserved": 15, "preserved with sidecars": 25, "preserved orphan": 16,
 }
 
 // ownFiles are those that SQLite itself writes and syncs.
 func ownFiles(name string) bool { return name == "data.db" || strings.HasPrefix(name, "data.db-") }
 
+// noFiles: SQLite writes none, all are synced by package durable.
+func noFiles(string) bool { return false }
+
 // watch begins with what is there, being durable.
-func (p *place) watch(t *testing.T) *testdb.PowerLoss {
-	return testdb.WatchPowerLoss(t, filepath.Dir(p.target.Database), ".snapd-restore", ownFiles)
+func (p *place) watch(t *testing.T, own func(string) bool) *testdb.PowerLoss {
+	return testdb.WatchPowerLoss(t, filepath.Dir(p.target.Database), ".snapd-restore", own)
 }
 
 // left puts what a loss of power left in the place, as a process finds it that starts then.
@@ -46,8 +50,12 @@ func TestPowerLoss(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, s.old)
-			model := p.watch(t)
-			_, err := p.run(t.Context(), s.edit)
+			own := ownFiles
+			if s.inPlace {
+				own = noFiles
+			}
+			model := p.watch(t, own)
+			_, err := p.swaps(t.Context(), s)
 			must(t, err)
 			images := model.End()
 			t.Logf("%d states", len(images))
@@ -97,7 +105,7 @@ func (p *place) afterPowerLoss(t *testing.T, s scenario, done bool) {
 // and the one that finished the swap lost power.
 func TestPowerLossWhileFinishing(t *testing.T) {
 	p := newPlace(t, files{"-wal": "commits"}) // without a database there is no lock to be left held
-	model := p.watch(t)
+	model := p.watch(t, ownFiles)
 	kept := filepath.Join(p.target.Dir, quarantine+"-wal")
 	stopped, over, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	model.Step = func(s durable.Step, path string) {

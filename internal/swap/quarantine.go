@@ -110,7 +110,7 @@ func (t *Target) preserveFile(ctx context.Context, file *fileState, quarantine s
 		return err
 	}
 	if room := durable.Preflight(t.Dir, file.Bytes); room == nil {
-		err = copyFile(ctx, from, file.Suffix, file.Bytes, to)
+		err = copyFile(ctx, from, file, to)
 	} else if os.Link(from, to) != nil {
 		err = room
 	}
@@ -121,24 +121,32 @@ func (t *Target) preserveFile(ctx context.Context, file *fileState, quarantine s
 	return nil
 }
 
-// copyFile makes to a durable copy of a database or, by the suffix, a sidecar. SQLite
-// may have locks on the former, which closing a descriptor must not drop.
-func copyFile(ctx context.Context, from, suffix string, bytes int64, to string) error {
-	var src interface {
-		io.ReaderAt
-		io.Closer
-	}
-	var err error
-	if suffix == "" {
-		src, err = livedb.Open(from)
+// copyFile makes to a durable copy of a database or, by the suffix, a sidecar, if it is the
+// file that was seen. SQLite may have locks on the former, which closing a descriptor must not drop.
+func copyFile(ctx context.Context, from string, seen *fileState, to string) error {
+	var src io.ReaderAt
+	var f *os.File
+	if seen.Suffix == "" {
+		db, err := livedb.Open(from)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		src, f = db, db.Descriptor()
 	} else {
-		src, err = livedb.OpenSidecar(from)
+		side, err := livedb.OpenSidecar(from)
+		if err != nil {
+			return err
+		}
+		defer side.Close()
+		src, f = side, side
 	}
-	if err != nil {
+	if now, err := stateOfOpen(f); err != nil {
 		return err
+	} else if now.ID != seen.ID { // another user may have put another's file there
+		return ErrChanged
 	}
-	defer src.Close()
-	return durable.CopyFile(ctx, src, bytes, to, 0o600)
+	return durable.CopyFile(ctx, src, seen.Bytes, to, 0o600)
 }
 
 // putBack undoes preserve: what was preserved is in its own place again, and the
@@ -158,7 +166,7 @@ func (t *Target) putBack(in *intent) error {
 		} else if missing || !moved || !side.holdsData() {
 			continue
 		}
-		if err := copyOwnerAndMode(from, t.Database); err != nil {
+		if err := giveTo(from, t.Database); err != nil {
 			return err
 		}
 		if err := durable.Rename(from, to); err != nil {
@@ -194,7 +202,7 @@ func (t *Target) part(ctx context.Context, in *intent) error {
 		if err := durable.Preflight(t.Dir, now.Bytes); err != nil {
 			return err
 		}
-		if err := copyFile(ctx, t.Database+suffix, suffix, now.Bytes, in.Quarantine+suffix); err != nil {
+		if err := copyFile(ctx, t.Database+suffix, now, in.Quarantine+suffix); err != nil {
 			return err
 		}
 	}
@@ -242,15 +250,15 @@ func kept(quarantine string) (string, error) {
 func (t *Target) KeepOrphans(ctx context.Context) (string, error) {
 	quarantine := ""
 	for _, suffix := range []string{"-wal", "-journal"} {
-		st, err := os.Lstat(t.Database + suffix)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && (!st.Mode().IsRegular() || st.Size() == 0) {
+		seen, err := stateOf(t.Database, suffix)
+		if errors.Is(err, livedb.ErrNotRegular) || err == nil && (seen == nil || seen.Bytes == 0) {
 			continue
 		}
 		if err == nil && quarantine == "" {
 			quarantine, err = t.newQuarantine()
 		}
 		if err == nil {
-			err = copyFile(ctx, t.Database+suffix, suffix, st.Size(), quarantine+suffix)
+			err = copyFile(ctx, t.Database+suffix, seen, quarantine+suffix)
 		}
 		if err != nil {
 			return "", fmt.Errorf("keep %s: %w", t.Database+suffix, err)

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 
 	"example.com/snapd/internal/durable"
-	"example.com/snapd/internal/livedb"
 )
 
 // Swap says what takes the database's place, and what becomes of what was there.
@@ -26,6 +25,8 @@ type Swap struct {
 	// not nil, as JSON next to it. Otherwise they are gone after the swap.
 	Preserve bool
 	Report   any
+	// Access is what a database gets that is missing; nil where nothing is remembered of it.
+	Access *Access
 	// Unchanged reports whether the database is still what was judged or saved. It is
 	// asked while the database is locked.
 	Unchanged func() (bool, error)
@@ -44,6 +45,8 @@ type Result struct {
 	// Kept is the absolute path of what was preserved: the database or, where that was
 	// missing, its first sidecar. "" for nothing.
 	Kept string
+	// InPlace says why the database's file was written to, and not renamed over; "" where it was.
+	InPlace string
 }
 
 // Run puts the staged file in the database's place; see the package comment. Errors:
@@ -67,8 +70,11 @@ func (t *Target) Run(ctx context.Context, s Swap) (res Result, err error) {
 	if err := t.decide(in, s.Preserve); err != nil {
 		return res, fmt.Errorf("replace %s: %w", t.Database, err)
 	}
-	if err := copyOwnerAndMode(s.Staged.Name(), t.Database); err != nil {
+	if res.InPlace, err = t.prepare(ctx, s, in); err != nil {
 		return res, fmt.Errorf("replace %s: %w", t.Database, err)
+	}
+	if in.journal != nil {
+		defer in.journal.Discard() // an error is less than what the swap says
 	}
 	if err := ctx.Err(); err != nil {
 		return res, fmt.Errorf("replace %s: %w", t.Database, err)
@@ -88,6 +94,9 @@ func (t *Target) Run(ctx context.Context, s Swap) (res Result, err error) {
 	return res, err
 }
 
+// mountPoint is a seam for tests.
+var mountPoint = isMountPoint
+
 // describe makes the part of the intent that needs no lock. It syncs the staged file, so
 // that the sync of its owner and mode finds little left to do while the database is locked.
 func (t *Target) describe(ctx context.Context, s Swap) (*intent, error) {
@@ -96,11 +105,11 @@ func (t *Target) describe(ctx context.Context, s Swap) (*intent, error) {
 	if err := s.Staged.Sync(); err != nil {
 		return nil, err
 	}
-	st, err := os.Stat(s.Staged.Name())
+	st, err := stateOfOpen(s.Staged.Descriptor())
 	if err != nil {
 		return nil, err
 	}
-	in.Bytes = st.Size()
+	in.Bytes, in.StagedID = st.Bytes, st.ID
 	if in.BLAKE3 == "" {
 		if in.BLAKE3, err = sum(ctx, t.NewHash(), io.NewSectionReader(s.Staged, 0, in.Bytes)); err != nil {
 			return nil, err
@@ -111,8 +120,71 @@ func (t *Target) describe(ctx context.Context, s Swap) (*intent, error) {
 			return nil, fmt.Errorf("quarantine report: %w", err)
 		}
 	}
-	in.StagedID, err = livedb.Identify(s.Staged.Name())
-	return in, err
+	return in, nil
+}
+
+// prepare gives the staged file the access of the database, and finds out whether it can take
+// its place by a rename. Where it cannot, the reason is returned, and the database will be
+// written in place.
+func (t *Target) prepare(ctx context.Context, s Swap, in *intent) (inPlace string, err error) {
+	missing := in.Replaced == nil
+	a, err := t.accessFor(in.Replaced, s.Access)
+	if err != nil {
+		return "", err
+	}
+	mounted, err := mountPoint(t.Database)
+	if err != nil {
+		return "", err
+	}
+	lacks := a.give(s.Staged.Descriptor())
+	switch {
+	case missing && lacks != nil && s.Access != nil:
+		t.warn(Warning{Path: t.Database, Err: lacks, Message: "the database could not be given the access that it had"})
+	case missing: // there is nothing to write into
+	case mounted:
+		inPlace = "it is a mount point of its own"
+	case lacks != nil:
+		inPlace = "a new file could not be given its access: " + lacks.Error()
+	}
+	if inPlace != "" {
+		if in.journal, err = t.stageInPlace(ctx, in, inPlace, a); err != nil {
+			return "", err
+		}
+	} else {
+		t.warnOfOtherNames()
+	}
+	if err := s.Staged.Sync(); err != nil {
+		return "", err
+	}
+	if in.staged, err = stateOfOpen(s.Staged.Descriptor()); err != nil {
+		return "", err
+	}
+	return inPlace, t.checkStaged(in)
+}
+
+// warnOfOtherNames says that a rename leaves other hard links of the database as they are.
+func (t *Target) warnOfOtherNames() {
+	if st, err := os.Lstat(t.Database); err == nil && names(st) > 1 {
+		t.warn(Warning{Path: t.Database, Message: fmt.Sprintf(
+			"the database has %d other names (hard links): they keep the file that was replaced", names(st)-1)})
+	}
+}
+
+// checkStaged proves that the staged file's name is still that of the file that was proven.
+func (t *Target) checkStaged(in *intent) error {
+	st, err := os.Lstat(t.stagedPath(in))
+	if err != nil {
+		return err
+	}
+	now, err := newState(t.stagedPath(in), "", st)
+	if err == nil && (!st.Mode().IsRegular() || !in.staged.is(now)) {
+		err = errNotStaged(in)
+	}
+	return err
+}
+
+func errNotStaged(in *intent) error {
+	return fmt.Errorf("%w: another file is in the place of %s, the staged database", ErrUnsafe, in.Staged)
 }
 
 // decide adds what the swap will touch, with all others locked out.
@@ -147,9 +219,9 @@ func (t *Target) carryOut(ctx context.Context, in *intent) error {
 	}
 	t.point("preserved")
 	for _, side := range in.Sidecars {
-		if missing, err := isMissing(t.Database + side.Suffix); err != nil {
+		if now, err := stateOf(t.Database, side.Suffix); err != nil {
 			return err
-		} else if missing {
+		} else if now == nil || in.InPlace != nil && now.is(&in.InPlace.Journal) {
 			continue
 		}
 		if err := durable.Remove(t.Database + side.Suffix); err != nil {
@@ -157,11 +229,29 @@ func (t *Target) carryOut(ctx context.Context, in *intent) error {
 		}
 		t.point("removed " + side.Suffix)
 	}
+	replace := t.replace
+	if in.InPlace != nil {
+		replace = t.writeInPlace
+	}
+	if err := replace(ctx, in); err != nil {
+		return err
+	}
+	if err := restrictAccess(in.Quarantine); err != nil {
+		return err
+	}
+	return t.close(in)
+}
+
+// replace renames the staged file over the database.
+func (t *Target) replace(ctx context.Context, in *intent) error {
 	old, err := openReplaced(t.Database, in)
 	if err != nil {
 		return err
 	}
 	defer old.close()
+	if err := t.checkStaged(in); err != nil {
+		return err
+	}
 	rename := durable.Rename
 	if in.Replaced == nil {
 		rename = durable.RenameNew // a file that has appeared there since is not ours to replace
@@ -169,17 +259,16 @@ func (t *Target) carryOut(ctx context.Context, in *intent) error {
 	if err := rename(t.stagedPath(in), t.Database); err != nil {
 		return err
 	}
+	if now, err := stateOf(t.Database, ""); err != nil {
+		return err
+	} else if now == nil || now.ID != in.StagedID { // put there in that instant, by another user
+		return errNotStaged(in)
+	}
 	t.point("renamed")
 	if err := old.retire(); err != nil {
 		return err
 	}
-	if err := t.waitForStragglers(ctx, in.Quarantine); err != nil {
-		return err
-	}
-	if err := restrictAccess(in.Quarantine); err != nil {
-		return err
-	}
-	return t.close(in)
+	return t.waitForStragglers(ctx, in.Quarantine)
 }
 
 // close removes the intent of a committed swap. The observer comes first: after
@@ -192,7 +281,10 @@ func (t *Target) close(in *intent) error {
 		return err
 	}
 	t.point("intent removed")
-	return nil
+	if in.InPlace == nil {
+		return nil
+	}
+	return errors.Join(durable.Remove(t.retiredPath(in)), durable.Remove(t.stagedPath(in)))
 }
 
 // stagedPath is the staged file of an intent.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/sqlitefile"
@@ -34,7 +35,11 @@ func behind(format string, args ...any) error {
 // Changes are the pages that commits wrote.
 type Changes struct {
 	Commits int64
-	Size    uint32 // pages of the database after the last commit; 0 where there was none
+	Size    uint32 // pages of the database after the last commit
+	// Least is the smallest size after any commit, or before them. A page beyond it that is
+	// not in Pages was never written since the database was that small: SQLite leaves out
+	// pages of the freelist. What it reads as only SQLite knows.
+	Least uint32
 	// Pages has the newest content of each page that was written and is within Size.
 	Pages map[uint32]Place
 
@@ -65,7 +70,9 @@ func Follow(ctx context.Context, l Look) (*Changes, error) {
 	if l.From.PageSize != l.To.PageSize {
 		return nil, missed("the page size changed from %d to %d", l.From.PageSize, l.To.PageSize)
 	}
-	f := &follower{Look: l, changes: &Changes{Pages: map[uint32]Place{}, pageSize: l.To.PageSize, seed: l.Seed}}
+	f := &follower{Look: l, changes: &Changes{
+		Size: l.From.Pages, Least: l.From.Pages, Pages: map[uint32]Place{}, pageSize: l.To.PageSize, seed: l.Seed,
+	}}
 	f.frames = (l.Log.Size - sqlitefile.WALHeaderSize) / f.stride()
 	var err error
 	if l.From.Salts == l.To.Salts {
@@ -82,17 +89,19 @@ func Follow(ctx context.Context, l Look) (*Changes, error) {
 	if counted := int64(l.To.Changes - l.From.Changes); l.Unbroken && counted != f.changes.Commits {
 		return nil, missed("the index counted %d commits, the log has %d", counted, f.changes.Commits)
 	}
-	f.changes.cut()
 	return f.changes, nil
 }
 
-// cut drops the pages that the last commit left out of the database.
-func (c *Changes) cut() {
-	for pgno := range c.Pages {
-		if pgno > c.Size {
-			delete(c.Pages, pgno)
-		}
+// commit adds the pages of a transaction after which the database has so many pages.
+func (c *Changes) commit(pages map[uint32]Place, size uint32) {
+	beyond := func(pgno uint32, _ Place) bool { return pgno > size }
+	maps.DeleteFunc(pages, beyond) // spilled before the transaction gave the page up
+	if size < c.Size {
+		maps.DeleteFunc(c.Pages, beyond)
 	}
+	maps.Copy(c.Pages, pages)
+	c.Commits++
+	c.Size, c.Least = size, min(c.Least, size)
 }
 
 // ReadPage reads the content of a page that was changed into page, and proves it: the log may
@@ -273,12 +282,8 @@ func (f *follower) chain(ctx context.Context, p Position, last int64) (Position,
 			Digest: archive.PageDigest(f.Seed, int64(pgno), frame.Content()),
 		}
 		if size := frame.Commit(); size != 0 {
-			for pgno, place := range pending {
-				f.changes.Pages[pgno] = place
-			}
+			f.changes.commit(pending, size)
 			clear(pending)
-			f.changes.Commits++
-			f.changes.Size = size
 			p.LastFrame, p.Pages, p.Sum = n, size, [8]byte(frame.Sum())
 		}
 		return nil

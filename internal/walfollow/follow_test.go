@@ -2,8 +2,6 @@ package walfollow
 
 import (
 	"bytes"
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,55 +10,14 @@ import (
 	"strings"
 	"testing"
 
-	_ "modernc.org/sqlite"
-
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/sqlitefile"
+	"example.com/snapd/internal/testdb"
 )
 
 const seed = archive.Seed(42)
-
-// application is a database and the connections that write to it.
-type application struct {
-	t    *testing.T
-	path string
-	conn []*sql.Conn
-	dbs  []*sql.DB
-}
-
-func start(t *testing.T, path string, connections int) *application {
-	a := &application{t: t, path: path}
-	for range connections {
-		db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(5000)")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := db.Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.dbs, a.conn = append(a.dbs, db), append(a.conn, c)
-	}
-	t.Cleanup(a.stop)
-	return a
-}
-
-func (a *application) stop() {
-	for i, c := range a.conn {
-		c.Close()
-		a.dbs[i].Close()
-	}
-	a.conn, a.dbs = nil, nil
-}
-
-func (a *application) exec(i int, script string) {
-	a.t.Helper()
-	if _, err := a.conn[i%len(a.conn)].ExecContext(context.Background(), script); err != nil {
-		a.t.Fatalf("%s: %v", script, err)
-	}
-}
 
 // state is what a look finds.
 type state struct {
@@ -111,9 +68,8 @@ func follow(t *testing.T, path string, from, to state, unbroken bool) (*Changes,
 		return nil, err
 	}
 	image := bytes.Clone(from.image)
-	if c.Commits > 0 {
-		image = append(image, make([]byte, max(0, int(c.Size)*to.at.PageSize-len(image)))...)[:int(c.Size)*to.at.PageSize]
-	}
+	image = append(image, make([]byte, max(0, int(c.Size)*to.at.PageSize-len(image)))...)[:int(c.Size)*to.at.PageSize]
+	copy(image[int(c.Least)*to.at.PageSize:], to.image[int(c.Least)*to.at.PageSize:]) // SQLite knows
 	page := make([]byte, to.at.PageSize)
 	for pgno := range c.Pages {
 		if err := c.ReadPage(f, pgno, page); err != nil {
@@ -152,23 +108,20 @@ func TestFollowsOrMisses(t *testing.T) {
 		t.Run(fmt.Sprintf("%d/%d/%v/%s", v.pageSize, v.autocheckpoint, v.unbroken, v.also), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(v.pageSize), uint64(v.autocheckpoint)))
 			path := filepath.Join(t.TempDir(), "data.db")
-			setup := fmt.Sprintf("PRAGMA page_size=%d; PRAGMA auto_vacuum=2; PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); CREATE INDEX i ON t(a)", v.pageSize)
 			each := fmt.Sprintf("PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=%d; %s", v.autocheckpoint, v.also)
-			a := start(t, path, 2)
-			a.exec(0, setup)
-			a.exec(0, each)
-			a.exec(1, each)
+			setup := fmt.Sprintf("PRAGMA page_size=%d; PRAGMA auto_vacuum=2; PRAGMA journal_mode=WAL; ", v.pageSize)
+			testdb.StartChurn(t, path, 1, setup+testdb.ChurnSchema).Stop()
+			a := testdb.StartChurn(t, path, 2, each)
+			a.Work(rng)
 			before := look(t, path)
 			before.close(t)
 			for range rounds {
 				if !v.unbroken && rng.IntN(4) == 0 {
-					a.stop() // the last one closes: no log is left
-					a = start(t, path, 2)
-					a.exec(0, each)
-					a.exec(1, each)
+					a.Stop() // the last one closes: no log is left
+					a = testdb.StartChurn(t, path, 2, each)
 				}
 				for range rng.IntN(6) {
-					a.exec(rng.IntN(2), operation(rng))
+					a.Work(rng)
 				}
 				now := look(t, path)
 				if before.at.PageSize == 0 || now.at.PageSize == 0 {
@@ -211,38 +164,12 @@ func noDigits(r rune) rune {
 	return r
 }
 
-func operation(rng *rand.Rand) string {
-	insert := fmt.Sprintf("INSERT INTO t(a, b) WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g WHERE n < %d) SELECT n, randomblob(%d) FROM g",
-		1+rng.IntN(20), 1+rng.IntN(3000))
-	switch rng.IntN(14) {
-	case 0, 1, 2, 3, 4:
-		return insert
-	case 5, 6:
-		return fmt.Sprintf("UPDATE t SET a = a+1, b = randomblob(%d) WHERE id %% 7 = %d", 1+rng.IntN(500), rng.IntN(7))
-	case 7:
-		return fmt.Sprintf("DELETE FROM t WHERE id %% 5 = %d", rng.IntN(5))
-	case 8:
-		return "BEGIN; " + insert + "; ROLLBACK"
-	case 9:
-		return "BEGIN; SAVEPOINT s; " + insert + "; " + insert + "; ROLLBACK TO s; UPDATE t SET a = a+1 WHERE id < 5; COMMIT"
-	case 10:
-		return "PRAGMA wal_checkpoint(" + []string{"PASSIVE", "FULL", "RESTART", "TRUNCATE"}[rng.IntN(4)] + ")"
-	case 11:
-		return "PRAGMA incremental_vacuum(10)"
-	case 12:
-		if rng.IntN(4) == 0 {
-			return "VACUUM"
-		}
-		return "BEGIN; COMMIT"
-	}
-	return "INSERT INTO t(a) VALUES(1)"
-}
-
 // wal is a database in WAL mode with one row, and its application.
-func wal(t *testing.T) *application {
-	a := start(t, filepath.Join(t.TempDir(), "data.db"), 2)
-	a.exec(0, "PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); INSERT INTO t(a) VALUES(0)")
-	return a
+func wal(t *testing.T) (path string, a *testdb.Churn) {
+	path = filepath.Join(t.TempDir(), "data.db")
+	a = testdb.StartChurn(t, path, 2, "")
+	a.Exec(0, "PRAGMA journal_mode=WAL; "+testdb.ChurnSchema+"INSERT INTO t(a) VALUES(0)")
+	return path, a
 }
 
 // copied is the database as a crash leaves it: without the log's index.
@@ -263,35 +190,37 @@ func copied(t *testing.T, path string) string {
 
 // After a crash the index is made anew and counts from 0; the log goes on, and proves itself.
 func TestFollowsOverACrash(t *testing.T) {
-	a := wal(t)
-	before := look(t, a.path)
+	path, a := wal(t)
+	before := look(t, path)
 	before.close(t)
-	a.exec(0, "INSERT INTO t(a) VALUES(1); INSERT INTO t(a) VALUES(2)")
-	crashed := start(t, copied(t, a.path), 1)
-	crashed.exec(0, "INSERT INTO t(a) VALUES(3)")
-	now := look(t, crashed.path)
+	a.Exec(0, "INSERT INTO t(a) VALUES(1); INSERT INTO t(a) VALUES(2)")
+	crashedPath := copied(t, path)
+	crashed := testdb.StartChurn(t, crashedPath, 1, "")
+	crashed.Exec(0, "INSERT INTO t(a) VALUES(3)")
+	now := look(t, crashedPath)
 	defer now.close(t)
-	if c, err := follow(t, crashed.path, before, now, false); err != nil || c.Commits != 3 {
+	if c, err := follow(t, crashedPath, before, now, false); err != nil || c.Commits != 3 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
 
 // A count that was begun anew can come to what the old one was: only an unbroken index counts.
 func TestACountBegunAnewProvesNothing(t *testing.T) {
-	a := wal(t)
-	before := look(t, a.path)
+	path, a := wal(t)
+	before := look(t, path)
 	before.close(t)
-	a.exec(0, "INSERT INTO t(a, b) VALUES(1, randomblob(9000))")
-	crashed := start(t, copied(t, a.path), 1)
-	crashed.exec(0, "SELECT count(*) FROM t; PRAGMA wal_checkpoint(RESTART)")
+	a.Exec(0, "INSERT INTO t(a, b) VALUES(1, randomblob(9000))")
+	crashedPath := copied(t, path)
+	crashed := testdb.StartChurn(t, crashedPath, 1, "")
+	crashed.Exec(0, "SELECT count(*) FROM t; PRAGMA wal_checkpoint(RESTART)")
 	for range before.at.Changes {
-		crashed.exec(0, "INSERT INTO t(a, b) VALUES(3, randomblob(9000))")
+		crashed.Exec(0, "INSERT INTO t(a, b) VALUES(3, randomblob(9000))")
 	}
-	now := look(t, crashed.path)
+	now := look(t, crashedPath)
 	defer now.close(t)
 	before.at.Changes -= now.at.Changes - before.at.Changes // as if the crash had been that long ago
 	var m *MissedError
-	if c, err := follow(t, crashed.path, before, now, false); !errors.As(err, &m) || m.Behind {
+	if c, err := follow(t, crashedPath, before, now, false); !errors.As(err, &m) || m.Behind {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -299,18 +228,18 @@ func TestACountBegunAnewProvesNothing(t *testing.T) {
 // A loss of power with synchronous=NORMAL takes commits that were seen.
 func TestALogThatWentBackIsAnotherHistory(t *testing.T) {
 	for _, then := range []string{"SELECT count(*) FROM t", "INSERT INTO t(a) VALUES(7)", "INSERT INTO t(a, b) VALUES(7, randomblob(20000))"} {
-		a := wal(t)
-		early := look(t, a.path)
+		path, a := wal(t)
+		early := look(t, path)
 		early.close(t)
-		a.exec(0, "INSERT INTO t(a) VALUES(1)")
-		before := look(t, a.path)
+		a.Exec(0, "INSERT INTO t(a) VALUES(1)")
+		before := look(t, path)
 		before.close(t)
-		path := copied(t, a.path)
+		path = copied(t, path)
 		if err := os.Truncate(sqlitefile.WAL(path), sqlitefile.WALHeaderSize+early.at.LastFrame*int64(sqlitefile.FrameHeaderSize+early.at.PageSize)); err != nil {
 			t.Fatal(err)
 		}
-		restarted := start(t, path, 1)
-		restarted.exec(0, then)
+		restarted := testdb.StartChurn(t, path, 1, "")
+		restarted.Exec(0, then)
 		now := look(t, path)
 		var m *MissedError
 		if c, err := follow(t, path, before, now, false); !errors.As(err, &m) || !m.Behind {
@@ -337,19 +266,19 @@ func (o *overtaken) ReadAt(p []byte, off int64) (int, error) {
 
 // The tail of the generation before is written over by the next transaction, perhaps at the very moment.
 func TestAnOldTailIsOvertaken(t *testing.T) {
-	a := wal(t)
-	for i := range a.conn {
-		a.exec(i, "PRAGMA wal_autocheckpoint=0")
+	path, a := wal(t)
+	for i := range 2 {
+		a.Exec(i, "PRAGMA wal_autocheckpoint=0")
 	}
-	before := look(t, a.path)
+	before := look(t, path)
 	before.close(t)
 	for range 600 { // over 1 MiB of frames, which are read in two parts
-		a.exec(0, "INSERT INTO t(a, b) VALUES(1, randomblob(3000))")
+		a.Exec(0, "INSERT INTO t(a, b) VALUES(1, randomblob(3000))")
 	}
-	a.exec(0, "PRAGMA wal_checkpoint(RESTART); INSERT INTO t(a) VALUES(2)")
-	now := look(t, a.path)
+	a.Exec(0, "PRAGMA wal_checkpoint(RESTART); INSERT INTO t(a) VALUES(2)")
+	now := look(t, path)
 	defer now.close(t)
-	f, err := os.Open(sqlitefile.WAL(a.path))
+	f, err := os.Open(sqlitefile.WAL(path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +291,7 @@ func TestAnOldTailIsOvertaken(t *testing.T) {
 	for _, writes := range []bool{false, true} {
 		log := &overtaken{File: f, at: 2 << 20}
 		if writes {
-			log.write = func() { a.exec(1, "INSERT INTO t(a, b) VALUES(1, randomblob(3000000))") }
+			log.write = func() { a.Exec(1, "INSERT INTO t(a, b) VALUES(1, randomblob(3000000))") }
 		}
 		l.Log.R = log
 		c, err := Follow(t.Context(), l)
@@ -375,17 +304,17 @@ func TestAnOldTailIsOvertaken(t *testing.T) {
 
 // What is returned is proven again when it is read.
 func TestReadPageProvesTheContent(t *testing.T) {
-	a := wal(t)
-	before := look(t, a.path)
+	path, a := wal(t)
+	before := look(t, path)
 	before.close(t)
-	a.exec(0, "INSERT INTO t(a, b) VALUES(1, randomblob(9000))")
-	now := look(t, a.path)
+	a.Exec(0, "INSERT INTO t(a, b) VALUES(1, randomblob(9000))")
+	now := look(t, path)
 	defer now.close(t)
-	c, err := follow(t, a.path, before, now, true)
+	c, err := follow(t, path, before, now, true)
 	if err != nil || len(c.Pages) < 3 {
 		t.Fatal(c, err)
 	}
-	b, err := os.ReadFile(sqlitefile.WAL(a.path))
+	b, err := os.ReadFile(sqlitefile.WAL(path))
 	if err != nil {
 		t.Fatal(err)
 	}

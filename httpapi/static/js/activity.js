@@ -15,7 +15,7 @@ let next = null;
 let wanted = page;
 const lines = new Map(); // key -> {node, update}
 
-const icons = { __proto__: null, done: 'check', failed: 'cross', refused: 'block', cancelled: 'block', unchanged: 'equal', started: 'play', stopped: 'stop' };
+const icons = { __proto__: null, done: 'check', failed: 'cross', refused: 'block', cancelled: 'block', unchanged: 'equal', started: 'play', reloaded: 'play', stopped: 'stop' };
 
 function figures(entry) {
   return [

@@ -94,7 +94,8 @@ function query(params) {
 const one = (id) => `backups/${encodeURIComponent(id)}`;
 
 export const session = () => request('GET', 'session', { quiet: true });
-export const login = (token) => request('POST', 'session', { body: { token }, quiet: true });
+// The session's cookie goes to the API only, wherever a proxy has put that.
+export const login = (token) => request('POST', 'session', { body: { token, path: base().pathname.replace(/\/$/, '') }, quiet: true });
 export const logout = () => request('DELETE', 'session', { quiet: true });
 
 export const status = () => request('GET', 'status');
@@ -115,7 +116,6 @@ export const drill = (b) => request('POST', `${one(b.id)}/drill`, { etag: b.etag
 export const planRestore = (b) => request('POST', `${one(b.id)}/restore-plan`, { etag: b.etag });
 export const restore = (id, token, confirm) => request('POST', `${one(id)}/restore`, { body: { token, confirm } });
 export const check = () => request('POST', 'check', { body: {} });
-export const acceptBreak = () => request('POST', 'accept-break');
 export const cancel = (id) => request('DELETE', `operations/${encodeURIComponent(id)}`);
 
 export const eventsURL = () => url('events');

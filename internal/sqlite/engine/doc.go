@@ -5,6 +5,7 @@
 //
 // It relies on, and engine_test.go names all of it:
 //
+//	driver.go     the connection of database/sql's driver has its sqlite3 in a field db
 //	memory.go     addresses of the engine's memory can be read as Go's
 //	function.go   a function pointer is a Go function value
 //	program.go    the program of a statement: Vdbe, VdbeOp and, of functions, sqlite3_context

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"example.com/snapd/snapshot"
+)
+
+// reloadable are the settings that serve takes from its configuration file again when it
+// gets SIGHUP. The others need a restart: what is open with them stays open.
+var reloadable = []string{"interval", "cron", "on-change",
+	"keep", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly", "log-level", "quiet"}
+
+// hungUp asks for readAgain.
+func (c *serveCmd) hungUp() {
+	select {
+	case c.hangup <- struct{}{}:
+	default: // it is asked for already
+	}
+}
+
+// readAgain reads the command line and its configuration file again and applies what can
+// be. A mistake there changes nothing.
+func (c *serveCmd) readAgain(a *app, m *snapshot.Manager) {
+	if a.Config == "" {
+		a.log.Info("SIGHUP: nothing to reload, there is no --config")
+		return
+	}
+	again := &app{out: io.Discard, console: a.console}
+	parsed, err := again.parse(a.args)
+	fresh, isServe := parsed.(*serveCmd)
+	if err == nil && isServe {
+		var cfg snapshot.Config
+		fresh.configure(&cfg)
+		err = m.Reload(cfg)
+	}
+	if err != nil {
+		a.log.Error("SIGHUP: the configuration is not reloaded, all settings stay as they are", "error", err.Error(), "hint", hintOf(err))
+		return
+	}
+	a.level.Set(again.logLevel(true))
+	var taken, waiting []string
+	for _, name := range slices.Sorted(maps.Keys(again.settings)) {
+		switch was, is := a.settings[name], again.settings[name]; {
+		case was == is:
+		case slices.Contains(reloadable, name):
+			taken = append(taken, name+" = "+is)
+			a.settings[name] = is
+		default:
+			waiting = append(waiting, name)
+		}
+	}
+	a.log.Info("SIGHUP: configuration reloaded", "changed", orNothing(taken))
+	if len(waiting) > 0 {
+		a.log.Warn("SIGHUP: some settings need a restart", "settings", strings.Join(waiting, ", "))
+	}
+}
+
+func orNothing(list []string) string {
+	if len(list) == 0 {
+		return "nothing"
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,323 @@
+package capture
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/changes"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/sqlitefile"
+	"example.com/snapd/internal/walfollow"
+)
+
+// ErrOtherShape: the database's page size is not that of the base. It needs another base.
+var ErrOtherShape = errors.New("the page size is not that of the backup that the change log builds on")
+
+// Source is where the files were when a state was looked at.
+type Source struct {
+	Files livedb.Fingerprint  `json:"files"`
+	Log   *walfollow.Position `json:"log,omitempty"` // nil without a log, or where it is not known
+}
+
+// Chain is a base and the captures after it. For one goroutine.
+type Chain struct {
+	path     string
+	log      *changes.Log
+	seed     archive.Seed
+	pageSize int
+
+	// The state at the newest capture, or of the base.
+	seq     uint64
+	digests []archive.Digest
+	sum     archive.Sum
+	at      Source
+	looked  time.Time
+
+	held *livedb.Tx // without a transaction; nil for none
+}
+
+// Base is the image that a change log builds on.
+type Base struct {
+	Archive *archive.Reader // read while Open runs
+	Seq     uint64          // the last capture that it has; 0 for none
+	At      time.Time       // when it was looked at
+	Source  Source          // where; its zero value where that is not known
+}
+
+// Open continues the log after the base, whose page seed and size are the log's.
+func Open(ctx context.Context, path string, base Base, log *changes.Log) (*Chain, error) {
+	info := base.Archive.Info()
+	c := &Chain{
+		path: path, log: log, seed: base.Archive.Seed(), pageSize: info.PageSize,
+		seq: base.Seq, at: base.Source, looked: base.At, sum: info.Sum,
+		digests: make([]archive.Digest, 0, info.PageCount),
+	}
+	err := base.Archive.PageDigests(ctx, func(_ int64, d archive.Digest) error {
+		c.digests = append(c.digests, d)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("continue the change log: %w", err)
+	}
+	last, ok, err := log.Last()
+	if err != nil || !ok || last.Seq <= base.Seq {
+		return c, err
+	}
+	m, err := log.Map(ctx, base.Seq, last.Seq)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	c.resize(last.Pages)
+	for pgno, d := range m.Digests() {
+		c.set(pgno, d)
+	}
+	if c.sum.Digits() != last.Sum {
+		return nil, fmt.Errorf("continue the change log: %w: base and captures do not give the image of capture %d", changes.ErrDamaged, last.Seq)
+	}
+	c.seq, c.looked, c.at = last.Seq, last.At, Source{}
+	if err := json.Unmarshal(last.Source, &c.at); err != nil {
+		c.at = Source{} // a look at all pages will do
+	}
+	return c, nil
+}
+
+// resize makes the state one of so many pages, new ones with digests that no page has yet.
+func (c *Chain) resize(n int64) {
+	for int64(len(c.digests)) > n {
+		last := len(c.digests) - 1
+		c.sum.Sub(c.digests[last])
+		c.digests = c.digests[:last]
+	}
+	for int64(len(c.digests)) < n {
+		c.digests = append(c.digests, archive.Digest{})
+		c.sum.Add(archive.Digest{})
+	}
+}
+
+func (c *Chain) set(pgno uint32, d archive.Digest) {
+	c.sum.Sub(c.digests[pgno-1])
+	c.sum.Add(d)
+	c.digests[pgno-1] = d
+}
+
+// Way is how a capture found what had changed.
+type Way string
+
+// The ways.
+const (
+	Nothing  Way = "nothing" // was committed
+	Followed Way = "followed"
+	Compared Way = "compared"
+)
+
+// Outcome is what a look found.
+type Outcome struct {
+	Way     Way
+	Reason  string          // for Compared: why the log does not tell
+	Behind  bool            // commits that were captured are gone from the log: another history began
+	Capture changes.Capture // unless Nothing
+	Changed int             // pages
+}
+
+// Capture looks at the database, and appends what was committed since the last look. Errors: those of
+// livedb.Begin; ErrOtherShape; those of the log, after which the state is the one before.
+func (c *Chain) Capture(ctx context.Context, now func() time.Time) (Outcome, error) {
+	files, err := livedb.FingerprintIfAny(c.path)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("capture: %w", err)
+	}
+	if c.at.Files.Unchanged(files) {
+		return Outcome{Way: Nothing}, nil
+	}
+	tx, err := livedb.Begin(ctx, c.path, livedb.Options{})
+	if err != nil {
+		return Outcome{}, fmt.Errorf("capture: %w", err)
+	}
+	out, err := c.capture(ctx, tx, files, now)
+	if err != nil {
+		return out, errors.Join(fmt.Errorf("capture: %w", err), tx.Close())
+	}
+	return out, c.hold(ctx, tx)
+}
+
+// hold keeps the connection of a look instead of that of the look before.
+func (c *Chain) hold(ctx context.Context, tx *livedb.Tx) error {
+	before := c.held
+	c.held = nil
+	if tx.Info().JournalMode != "wal" || !tx.InPlace() {
+		return errors.Join(tx.Close(), before.Close())
+	}
+	if err := tx.Release(ctx); err != nil {
+		return errors.Join(err, tx.Close(), before.Close())
+	}
+	c.held = tx
+	return before.Close()
+}
+
+// Rest closes the connection that is held between looks: after some silence, so that the application's
+// last one is the last one.
+func (c *Chain) Rest() error {
+	held := c.held
+	c.held = nil
+	return held.Close()
+}
+
+func (c *Chain) capture(ctx context.Context, tx *livedb.Tx, files livedb.Fingerprint, now func() time.Time) (out Outcome, err error) {
+	if size := tx.Info().PageSize; size != c.pageSize {
+		return out, fmt.Errorf("%w: %d, not %d", ErrOtherShape, size, c.pageSize)
+	}
+	at := Source{Files: files}
+	if x, ok := tx.LogIndex(); ok {
+		at.Log = &x
+	}
+	out, err = c.find(ctx, tx, at, now)
+	if err == nil {
+		c.at = at
+	}
+	return out, err
+}
+
+// find finds what differs, by the first way that is proven, and appends it.
+func (c *Chain) find(ctx context.Context, tx *livedb.Tx, at Source, now func() time.Time) (Outcome, error) {
+	out := Outcome{Way: Compared}
+	switch {
+	case at.Log == nil:
+		out.Reason = "the database has no log"
+	case c.at.Log == nil:
+		out.Reason = "there was no log to go on from"
+	case c.at.Files.Main.ID != at.Files.Main.ID:
+		out.Reason = "it is another file"
+	case *c.at.Log == *at.Log:
+		return Outcome{Way: Nothing}, nil
+	default:
+		out.Way = Followed
+		f, err := c.follow(ctx, tx, at)
+		if err == nil {
+			err = c.append(ctx, &out, f, at, now())
+		}
+		var m *walfollow.MissedError
+		if !errors.As(err, &m) {
+			return out, err
+		}
+		out = Outcome{Way: Compared, Reason: m.Reason, Behind: m.Behind}
+	}
+	f, err := c.compare(ctx, tx)
+	if err != nil {
+		return out, err
+	}
+	return out, c.append(ctx, &out, f, at, now())
+}
+
+// found are the pages in which a state differs.
+type found struct {
+	pages   int64 // of the database
+	commits int64
+	digests map[uint32]archive.Digest
+	read    func(pgno uint32, page []byte) error
+	close   []func()
+}
+
+// follow takes them from the log.
+func (c *Chain) follow(ctx context.Context, tx *livedb.Tx, at Source) (_ *found, err error) {
+	log, err := livedb.OpenSidecar(sqlitefile.WAL(tx.Path()))
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	f := &found{pages: tx.Info().PageCount, digests: map[uint32]archive.Digest{}, close: []func(){func() { log.Close() }}}
+	defer func() {
+		if err != nil {
+			f.end()
+		}
+	}()
+	fi, err := log.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	changed, err := walfollow.Follow(ctx, walfollow.Look{
+		Log:  sqlitefile.LogFile{R: log, Size: fi.Size()},
+		From: *c.at.Log, To: *at.Log, Unbroken: c.held != nil, Seed: c.seed,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if int64(changed.Size) != f.pages {
+		return nil, &walfollow.MissedError{Reason: fmt.Sprintf("it ends with %d pages, the database has %d", changed.Size, f.pages)}
+	}
+	f.commits = changed.Commits
+	for pgno, place := range changed.Pages {
+		f.add(c, pgno, place.Digest)
+	}
+	read, end, err := (&pages.Snapshot{Tx: tx}).Pages()
+	if err != nil {
+		return nil, err
+	}
+	f.close = append(f.close, end)
+	page := make([]byte, c.pageSize)
+	for pgno := changed.Least + 1; pgno <= changed.Size; pgno++ {
+		if _, written := changed.Pages[pgno]; written {
+			continue
+		}
+		if err := read(pgno, page); err != nil {
+			return nil, err
+		}
+		f.add(c, pgno, archive.PageDigest(c.seed, int64(pgno), page))
+	}
+	f.read = func(pgno uint32, page []byte) error {
+		if _, written := changed.Pages[pgno]; !written {
+			return read(pgno, page)
+		}
+		return changed.ReadPage(log, pgno, page)
+	}
+	return f, nil
+}
+
+// end gives up what reading needed; of nil it does nothing.
+func (f *found) end() {
+	if f == nil {
+		return
+	}
+	for _, end := range f.close {
+		end()
+	}
+}
+
+// add adds a page if it differs.
+func (f *found) add(c *Chain, pgno uint32, d archive.Digest) {
+	if int(pgno) > len(c.digests) || c.digests[pgno-1] != d {
+		f.digests[pgno] = d
+	}
+}
+
+// compare reads every page.
+func (c *Chain) compare(ctx context.Context, tx *livedb.Tx) (*found, error) {
+	f := &found{pages: tx.Info().PageCount, digests: map[uint32]archive.Digest{}}
+	pgno := uint32(0)
+	s := &pages.Snapshot{Tx: tx}
+	err := s.CopyTo(ctx, pageWriter(func(page []byte) {
+		pgno++
+		f.add(c, pgno, archive.PageDigest(c.seed, int64(pgno), page))
+	}), nil)
+	if err != nil {
+		return nil, err
+	}
+	read, end, err := s.Pages()
+	if err != nil {
+		return nil, err
+	}
+	f.read, f.close = read, []func(){end}
+	return f, nil
+}
+
+// pageWriter gets a page with each Write.
+type pageWriter func(page []byte)
+
+func (w pageWriter) Write(page []byte) (int, error) {
+	w(page)
+	return len(page), nil
+}

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package trust
+
+import "io/fs"
+
+// hasOwners: access lists decide there, which are not looked at.
+const hasOwners = false
+
+// OwnerOf returns the user that a file belongs to.
+func OwnerOf(fs.FileInfo) (uid int, known bool) { return 0, false }

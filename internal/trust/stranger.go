@@ -1,0 +1,103 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Anyone is the UID of a [Stranger] where every user is one.
+const Anyone = -1
+
+// Stranger is a user who could exchange what a path names.
+type Stranger struct {
+	UID  int    // Anyone: all users
+	Path string // what is theirs: a directory or a symbolic link
+}
+
+func (s *Stranger) String() string {
+	if s.UID == Anyone {
+		return s.Path + " can be written by every user"
+	}
+	return fmt.Sprintf("%s belongs to user %d", s.Path, s.UID)
+}
+
+// maxLinks is where symbolic links are called a loop, as by the kernel.
+const maxLinks = 40
+
+// Find returns the first user other than root and uid who could exchange the file at path, nil
+// where there is none. The file itself may belong to anyone and may be missing, with the
+// directories before it: these would be made.
+func Find(path string, uid int) (*Stranger, error) {
+	s, err := find(path, uid)
+	if err != nil {
+		return nil, fmt.Errorf("whose the directories of %s are: %w", path, err)
+	}
+	return s, nil
+}
+
+func find(path string, uid int) (*Stranger, error) {
+	if !filepath.IsAbs(path) { // not filepath.Abs: "link/../x" is next to what the link points to
+		wd, err := os.Getwd()
+		if err != nil {
+			return nil, err
+		}
+		path = wd + string(filepath.Separator) + path
+	}
+	at := filepath.VolumeName(path) + string(filepath.Separator)
+	rest := split(path)
+	for links := 0; ; {
+		info, err := os.Lstat(at)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		isLink := info.Mode()&fs.ModeSymlink != 0
+		if !isLink && (len(rest) == 0 || !info.IsDir()) {
+			return nil, nil
+		}
+		if s := stranger(at, info, uid); s != nil {
+			return s, nil
+		}
+		if isLink {
+			if links++; links > maxLinks {
+				return nil, fmt.Errorf("more than %d symbolic links", maxLinks)
+			}
+			target, err := os.Readlink(at)
+			if err != nil {
+				return nil, err
+			}
+			at = filepath.Dir(at)
+			if filepath.IsAbs(target) {
+				at = filepath.VolumeName(target) + string(filepath.Separator)
+			}
+			rest = append(split(target), rest...)
+			if len(rest) == 0 { // the link is to the root, or to "."
+				continue
+			}
+		}
+		at, rest = filepath.Join(at, rest[0]), rest[1:]
+	}
+}
+
+// split returns the parts of a path below its root.
+func split(path string) []string {
+	path = strings.TrimPrefix(path, filepath.VolumeName(path))
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == filepath.Separator })
+}
+
+// stranger returns who owns a directory or link on the way, or can write in the directory.
+func stranger(path string, info fs.FileInfo, uid int) *Stranger {
+	if owner, known := OwnerOf(info); known && owner != 0 && owner != uid {
+		return &Stranger{UID: owner, Path: path}
+	}
+	if open := info.IsDir() && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0; open && hasOwners {
+		return &Stranger{UID: Anyone, Path: path}
+	}
+	return nil
+}

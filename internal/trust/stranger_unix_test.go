@@ -1,0 +1,81 @@
+//go:build unix
+
+package trust
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	alice = 4001
+	bob   = 4002
+)
+
+// Lost: a file of root's, or of another user's, that somebody put in the place of the one named.
+func TestStrangers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: only root can give files to other users")
+	}
+	base := t.TempDir()
+	for _, dir := range []string{"root/sub", "alice/sub", "open", "sticky"} {
+		if err := os.MkdirAll(filepath.Join(base, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(name string) string { return filepath.Join(base, name) }
+	err := errors.Join(
+		os.WriteFile(at("root/file"), nil, 0o600), os.WriteFile(at("root/hers"), nil, 0o600), os.Lchown(at("root/hers"), alice, alice),
+		os.Lchown(at("alice"), alice, alice), // and what is in there is root's
+		os.Chmod(at("open"), 0o777), os.Chmod(at("sticky"), 0o777|os.ModeSticky),
+		os.Symlink("../root/file", at("alice/link")), os.Lchown(at("alice/link"), alice, alice),
+		os.Symlink("file", at("root/link")), os.Symlink("../alice/sub", at("root/into")), os.Symlink("loop", at("root/loop")),
+		os.Symlink(at("root"), at("sticky/rootslink")), os.Symlink(at("root"), at("sticky/bobslink")), os.Lchown(at("sticky/bobslink"), bob, bob),
+		os.Symlink(".", at("root/dot")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		path string
+		uid  int
+		want string // the stranger's text, without base; "" for none
+	}{
+		{"root/file", 0, ""},
+		{"root/hers", 0, ""},         // she can write in it, not exchange it
+		{"root/missing/file", 0, ""}, // would be made by root
+		{"root/link", 0, ""},
+		{"root/dot/file", 0, ""},
+		{"alice/file", 0, "alice belongs to user 4001"},
+		{"alice/file", alice, ""},
+		{"alice/file", bob, "alice belongs to user 4001"},
+		{"alice/sub/file", 0, "alice belongs to user 4001"}, // sub is root's, but not its name
+		{"alice/link", 0, "alice belongs to user 4001"},
+		{"root/into/file", 0, "alice belongs to user 4001"},
+		{"root/into/../../root/file", 0, "alice belongs to user 4001"}, // as the kernel goes there
+		{"open/file", 0, "open can be written by every user"},
+		{"open/file", alice, "open can be written by every user"},
+		{"sticky/file", 0, ""},
+		{"sticky/rootslink/file", 0, ""},
+		{"sticky/bobslink/file", 0, "sticky/bobslink belongs to user 4002"},
+		{"sticky/bobslink/file", bob, ""},
+	} {
+		got := ""
+		s, err := Find(base+"/"+tc.path, tc.uid)
+		if s != nil {
+			got = strings.TrimPrefix(s.String(), base+"/")
+		}
+		if err != nil || got != tc.want {
+			t.Errorf("%s as %d: %q, %v; want %q", tc.path, tc.uid, got, err, tc.want)
+		}
+	}
+	if s, err := Find(at("root/loop/file"), 0); err == nil {
+		t.Errorf("a loop: %v", s)
+	}
+	t.Chdir(at("alice"))
+	if s, err := Find("file", 0); err != nil || s == nil {
+		t.Errorf("a relative path: %v, %v", s, err)
+	}
+}
