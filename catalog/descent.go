@@ -1,70 +1,128 @@
 package catalog
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 	"time"
 )
 
-// Latest decides what "latest" means, for every command, the link, the status and the
-// next backup: the newest verified backup of the database as it is. entries come newest first.
+// Latest decides what "latest" means, for every command, the link, the status and the next
+// backup: the newest verified backup of the present timeline that is no safety backup. entries
+// come newest first.
 //
-//   - After a restore it is the backup that was restored, until a newer one is taken. Those
-//     taken before the restore may hold what it undid.
+//   - Where there is none, it is the backup that the timeline goes on from: the one that was restored.
+//   - Else the newest of any timeline: the database is new, and there is no other.
 //   - A safety backup holds a state that a restore gave up, or was about to. It counts
 //     where it is the one that was restored, or where no other backup is verified.
 func Latest(entries iter.Seq[Entry], s State) (latest Entry, ok bool) {
-	var newest, safety Entry
-	for e := range entries {
-		if !e.Usable() {
-			continue
-		}
-		switch {
-		case s.restored(e):
-			return e, true // no newer one has been taken
-		case e.Trigger == TriggerPreRestore:
-			if safety.ID == "" {
-				safety = e
-			}
-		case s.LastRestore == nil || e.Seq > s.LastRestore.NewestSeq:
-			return e, true
-		case newest.ID == "":
-			newest = e
-		}
-	}
-	if newest.ID == "" {
-		newest = safety
-	}
-	return newest, newest.ID != ""
+	latest, of := walk(entries, s, Entry.Usable)
+	return latest, of != nothing
 }
 
-// restored reports whether e is the backup that was restored last.
-func (s State) restored(e Entry) bool { return s.LastRestore != nil && s.LastRestore.ID == e.ID }
+// Predecessor returns the backup that the database descends from, verified or not yet: its next
+// backup is compared with it. There is none for a timeline that has just begun by a break.
+func Predecessor(entries iter.Seq[Entry], s State) (e Entry, ok bool) {
+	e, of := walk(entries, s, Entry.unfailed)
+	return e, of == present || of == origin
+}
+
+// unfailed reports whether e is accepted and its proof did not fail.
+func (e Entry) unfailed() bool { return e.Verification.State != Failed && e.Accepted() }
+
+// Which of the backups that count walk found, the better ones first.
+const (
+	nothing = iota
+	safety
+	other
+	origin
+	present
+)
+
+// walk looks for the backup that the database descends from, among those that count.
+func walk(entries iter.Seq[Entry], s State, counts func(Entry) bool) (found Entry, of int) {
+	now := PresentOf(entries, s)
+	for e := range entries {
+		switch {
+		case !counts(e):
+		case e.ID == now.origin():
+			return e, origin // those of the present timeline are newer
+		case e.Trigger == TriggerPreRestore:
+			if of < safety {
+				found, of = e, safety
+			}
+		case e.Timeline.Number == now.Number:
+			return e, present
+		case of < other:
+			found, of = e, other
+		}
+	}
+	return found, of
+}
+
+// PresentOf is the timeline that the database is on. entries come newest first: an archive may show one
+// that the state does not know.
+func PresentOf(entries iter.Seq[Entry], s State) Present {
+	for e := range entries {
+		switch {
+		case e.Adopted: // its timeline is of another directory
+		case s.Timeline == nil, e.Timeline.Number > s.Timeline.Number:
+			return Present{Timeline: e.Timeline}
+		default:
+			return *s.Timeline
+		}
+	}
+	if s.Timeline != nil {
+		return *s.Timeline
+	}
+	return Present{Timeline: Timeline{Number: 1}}
+}
+
+// origin is the backup that the timeline goes on from, "" for none.
+func (p Present) origin() string {
+	if p.Cause.Break() {
+		return ""
+	}
+	return p.From
+}
+
+// Begin records that the database is on a new timeline, after present.
+func (s *State) Begin(after Present, c Cause, from, what string, at time.Time) {
+	at = at.UTC()
+	s.Timeline = &Present{Timeline: Timeline{Number: after.Number + 1, Cause: c, At: &at}, From: from, What: what}
+	s.Gone = nil
+}
 
 // Since is when the database was last as e has it: when e was taken, or restored.
 // What would be lost with the database is what changed since.
 func Since(e Entry, s State) time.Time {
-	if s.restored(e) && s.LastRestore.At.After(e.CreatedAt) {
-		return s.LastRestore.At
+	if t := s.Timeline; t != nil && t.Cause == Restored && t.From == e.ID && t.Began().After(e.CreatedAt) {
+		return t.Began()
 	}
 	return e.CreatedAt
 }
 
-// Candidates returns those of the backups, newest first, that recovery may try: those taken
-// after the last restore, the one that was restored, then the others, newest first each.
+// Candidates returns those of the backups, newest first, that recovery may try: those of the
+// present timeline, the one that it goes on from, then the others, newest first each.
 // Backups whose proof failed are out; those not yet proven (after a rebuild) are in, because
 // recovery proves each itself. An image without pages restores nothing.
 func Candidates(entries []Entry, s State) (usable []Entry) {
+	now := PresentOf(slices.Values(entries), s)
 	for _, e := range entries {
-		if e.Verification.State != Failed && e.DatabaseBytes > 0 && e.Accepted() {
+		if e.unfailed() && e.DatabaseBytes > 0 {
 			usable = append(usable, e)
 		}
 	}
-	if i := slices.IndexFunc(usable, s.restored); i > 0 {
-		before := slices.IndexFunc(usable, func(e Entry) bool { return e.Seq <= s.LastRestore.NewestSeq })
-		restored := usable[i]
-		usable = slices.Insert(slices.Delete(usable, i, i+1), min(max(before, 0), i), restored)
+	order := func(e Entry) int {
+		switch {
+		case e.Timeline.Number == now.Number:
+			return 0
+		case e.ID == now.origin():
+			return 1
+		}
+		return 2
 	}
+	slices.SortStableFunc(usable, func(a, b Entry) int { return cmp.Compare(order(a), order(b)) })
 	return usable
 }
 

@@ -47,7 +47,12 @@ func TestLatestAndCandidates(t *testing.T) {
 	} {
 		s := catalog.State{}
 		if c.restored != "" {
-			s.LastRestore = &catalog.RestoreOutcome{ID: c.restored, NewestSeq: c.newest}
+			for i := range c.entries {
+				if c.entries[i].Timeline.Number = 1; c.entries[i].Seq > c.newest {
+					c.entries[i].Timeline.Number = 2
+				}
+			}
+			s.Begin(catalog.Present{Timeline: catalog.Timeline{Number: 1}}, catalog.Restored, c.restored, "", time.Time{})
 		}
 		if latest, ok := catalog.Latest(slices.Values(c.entries), s); latest.ID != c.latest || ok != (c.latest != "") {
 			t.Errorf("%s: latest %q, %v", name, latest.ID, ok)
@@ -76,7 +81,8 @@ func TestSince(t *testing.T) {
 		"restored":        {"old", at.Add(time.Hour), at.Add(time.Hour)},
 		"clock fell back": {"old", at.Add(-time.Hour), at},
 	} {
-		s := catalog.State{LastRestore: &catalog.RestoreOutcome{ID: c.restored, At: c.when}}
+		var s catalog.State
+		s.Begin(catalog.Present{}, catalog.Restored, c.restored, "", c.when)
 		if got := catalog.Since(e, s); !got.Equal(c.want) {
 			t.Errorf("%s: %s", name, got)
 		}

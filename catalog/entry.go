@@ -3,6 +3,8 @@ package catalog
 import (
 	"encoding/json"
 	"time"
+
+	"example.com/snapd/internal/lineage"
 )
 
 // Kind says who wanted a backup: the program by itself, or a person.
@@ -63,6 +65,20 @@ const (
 	CopyFailed   CopyState = "failed"   // it could not be stored, or is damaged
 )
 
+// Timeline is one continuous history of a database.
+type Timeline = lineage.Timeline
+
+// Cause says what began a timeline, or why there is no database to back up.
+type Cause = lineage.Cause
+
+// The causes; see package lineage.
+const (
+	Emptied, Shrunk, OtherSchema, OtherApplication = lineage.Emptied, lineage.Shrunk, lineage.OtherSchema, lineage.OtherApplication
+
+	Replaced, Restored, Returned = lineage.Replaced, lineage.Restored, lineage.Returned
+	Missing, Blank, NoFile, Link = lineage.Missing, lineage.Blank, lineage.NoFile, lineage.Link
+)
+
 // Entry is one backup as the catalog knows it. Values handed out share memory
 // with the catalog through At, Copies and Source: replace those, never write into them.
 type Entry struct {
@@ -81,6 +97,7 @@ type Entry struct {
 	Pinned        bool         `json:"pinned"` // exempt from pruning until unpinned
 	Note          string       `json:"note"`
 	DurationMS    int64        `json:"duration_ms"` // milliseconds that taking it took
+	Timeline      Timeline     `json:"timeline"`    // the history that it is of
 
 	// Point is the backup's recovery point in the change log, "TIMELINE.SEQ" such as
 	// "1.4711"; "" where no log was kept.

@@ -20,12 +20,14 @@ const (
 // the scheduled time after a time, the zero time for none. Backups that no policy
 // applies to, and those whose end is not in sight within a bounded look ahead, are
 // left out. It is a pure function like Plan, and carries out the same plan.
-func Forecast(entries []Entry, p Policy, now time.Time, next func(after time.Time) time.Time) map[string]time.Time {
+func Forecast(entries []Entry, s State, p Policy, now time.Time, next func(after time.Time) time.Time) map[string]time.Time {
 	until := make(map[string]time.Time)
 	if p.last() == Unlimited {
 		return until
 	}
-	kept, _ := carryOut(newestFirst(entries), p, now)
+	kept := newestFirst(entries)
+	began, timeline := beginnings(kept, s), PresentOf(slices.Values(kept), s).Timeline
+	kept, _ = carryOut(kept, began, p, now)
 	// Once a coming backup is in, the newest verified one is of the future, and the
 	// exempt ones, which take no other's place, decide nothing.
 	kept = slices.DeleteFunc(kept, func(e Entry) bool { return exempt(&e) != "" })
@@ -40,11 +42,11 @@ func Forecast(entries []Entry, p Policy, now time.Time, next func(after time.Tim
 			break
 		}
 		at, seq = tick, seq+1
-		coming := Entry{Seq: seq, Kind: Auto, Trigger: TriggerSchedule, CreatedAt: at, Verification: Verification{State: Verified}}
+		coming := Entry{Seq: seq, Kind: Auto, Trigger: TriggerSchedule, CreatedAt: at, Timeline: timeline, Verification: Verification{State: Verified}}
 		kept = slices.Insert(kept, 0, coming)
 		work += len(kept) * (1 + len(p.periods()))
 		var gone []Entry
-		kept, gone = carryOut(kept, p, at)
+		kept, gone = carryOut(kept, began, p, at)
 		for i := range gone {
 			if gone[i].ID != "" { // not one that is yet to come
 				until[gone[i].ID] = at.UTC()
@@ -57,20 +59,16 @@ func Forecast(entries []Entry, p Policy, now time.Time, next func(after time.Tim
 
 // carryOut splits entries, newest first, into those that the plan keeps and those that it removes.
 // It uses the memory of entries.
-func carryOut(entries []Entry, p Policy, now time.Time) (kept, gone []Entry) {
-	pl := newPlanner(entries, p, now)
+func carryOut(entries []Entry, began []beginning, p Policy, now time.Time) (kept, gone []Entry) {
+	g := newGroups(entries, began, p, now, false)
 	kept = entries[:0]
 	for i := range entries {
-		if e := entries[i]; keeps(pl, &e) {
+		e := entries[i] // decided before its place is used again
+		if keep, _ := g.decide(&e); keep {
 			kept = append(kept, e)
 		} else {
 			gone = append(gone, e)
 		}
 	}
 	return kept, gone
-}
-
-func keeps(pl *planner, e *Entry) bool {
-	keep, _ := pl.decide(e)
-	return keep
 }

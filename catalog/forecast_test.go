@@ -14,7 +14,7 @@ import (
 // which each backup of now goes.
 func simulate(list []catalog.Entry, p catalog.Policy, now time.Time, steps int, next func(time.Time) time.Time) map[string]time.Time {
 	carryOut := func(at time.Time) (gone []string) {
-		for _, d := range catalog.Plan(list, p, at) {
+		for _, d := range catalog.Plan(list, catalog.State{}, p, at) {
 			if !d.Keep {
 				gone = append(gone, d.ID)
 			}
@@ -58,7 +58,7 @@ func TestForecastComesTrue(t *testing.T) {
 			return after.Add(pace)
 		}
 		real := simulate(list, p, now, steps, next)
-		predicted := catalog.Forecast(list, p, now, next)
+		predicted := catalog.Forecast(list, catalog.State{}, p, now, next)
 		for _, e := range list {
 			want, goes := real[e.ID]
 			got, ok := predicted[e.ID]
@@ -91,7 +91,7 @@ func TestForecastIsBounded(t *testing.T) {
 	for _, p := range []catalog.Policy{{Last: 10_000}, {Last: catalog.Unlimited}, {Hourly: catalog.Unlimited}, {Last: 9_000, Daily: 400, Yearly: 100}} {
 		calls := 0
 		began := time.Now()
-		until := catalog.Forecast(list, p, now, func(after time.Time) time.Time {
+		until := catalog.Forecast(list, catalog.State{}, p, now, func(after time.Time) time.Time {
 			calls++
 			return after.Add(time.Hour)
 		})
@@ -103,7 +103,7 @@ func TestForecastIsBounded(t *testing.T) {
 		}
 		t.Logf("%+v: %d ends in %d steps, %v", p, len(until), calls, time.Since(began))
 	}
-	if got := catalog.Forecast(list[:5], catalog.Policy{}, now, func(time.Time) time.Time { return time.Time{} }); len(got) > 0 {
+	if got := catalog.Forecast(list[:5], catalog.State{}, catalog.Policy{}, now, func(time.Time) time.Time { return time.Time{} }); len(got) > 0 {
 		t.Errorf("no schedule, and %v", got)
 	}
 }

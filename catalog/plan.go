@@ -16,10 +16,14 @@ import (
 //
 //   - Manual and pinned backups and those taken before a restore stay, and
 //     take no other's place.
+//
 //   - The newest verified backup stays under every policy.
+//
 //   - Only verified automatic backups fill quotas, so that a run of unproven or
 //     failed ones evicts nothing.
+//
 //   - Last keeps the newest by Seq; no clock plays a part.
+//
 //   - A period rule keeps the newest of each period, for so many of the latest
 //     periods that have a backup. Periods are ordered by their dates, so one
 //     backup dated long ago by a clock that fell back takes the oldest place,
@@ -27,19 +31,29 @@ import (
 //     under quotas of their own: a clock that ran ahead takes no place from
 //     real dates, and setting the clock right, in either direction, makes
 //     nothing go at once.
+//
 //   - An unverified backup stays while p would keep it were it verified.
 //     A failed one stays until there are as many newer verified ones as Last
 //     asks for, at least one. Neither goes while no newer verified one exists.
 //
+//   - The backups before a break or a restore are counted by themselves until the break is
+//     accepted, or State.Replaced has passed. After that the newest verified one from before
+//     a break that lost data stays until that is accepted.
+//
+//   - Latest stays: after a restore it may be an old one.
+//
 // A decision to keep never depends on a backup that goes, so carrying out a
 // plan and planning again removes nothing more.
-func Plan(entries []Entry, p Policy, now time.Time) []Decision {
+func Plan(entries []Entry, s State, p Policy, now time.Time) []Decision {
 	sorted := newestFirst(entries)
-	pl := newPlanner(sorted, p, now)
-	pl.explain = true
+	g := newGroups(sorted, beginnings(sorted, s), p, now, true)
+	latest, _ := Latest(slices.Values(sorted), s)
 	out := make([]Decision, 0, len(sorted))
 	for i := range sorted {
-		keep, reason := pl.decide(&sorted[i])
+		keep, reason := g.decide(&sorted[i])
+		if !keep && sorted[i].ID == latest.ID {
+			keep, reason = true, "restored, and no newer backup has been made"
+		}
 		out = append(out, Decision{ID: sorted[i].ID, Keep: keep, Reason: reason})
 	}
 	return out

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -11,12 +12,16 @@ const (
 	None      = -2 // keep none by this rule
 )
 
-// DefaultLast is how many automatic backups are kept when a Policy does not say.
-const DefaultLast = 10
+// What is kept of automatic backups where a Policy does not say: the newest ones, and one of
+// each of so many days.
+const (
+	DefaultLast  = 10
+	DefaultDaily = 7
+)
 
 // Policy says how many automatic backups to keep. Each field is a quota of its
 // own rule: a backup stays when any rule wants it. 0 is the default, DefaultLast
-// for Last and None for the others; Unlimited and None say so explicitly.
+// for Last, DefaultDaily for Daily and None for the others; Unlimited and None say so explicitly.
 // Periods are those of UTC, weeks those of ISO 8601.
 type Policy struct {
 	Last    int `json:"last"`   // the newest ones
@@ -39,10 +44,7 @@ type Decision struct {
 
 // last resolves the default of Last. Quotas of no meaning keep all.
 func (p Policy) last() int {
-	if p.Last == 0 {
-		return DefaultLast
-	}
-	return quota(p.Last)
+	return quota(cmp.Or(p.Last, DefaultLast))
 }
 
 func quota(n int) int {
@@ -59,7 +61,7 @@ func quota(n int) int {
 func (p Policy) periods() []period {
 	all := []period{
 		{name: "hour", quota: quota(p.Hourly), number: hourNumber},
-		{name: "day", quota: quota(p.Daily), number: dayNumber},
+		{name: "day", quota: quota(cmp.Or(p.Daily, DefaultDaily)), number: dayNumber},
 		{name: "week", quota: quota(p.Weekly), number: weekNumber},
 		{name: "month", quota: quota(p.Monthly), number: monthNumber},
 		{name: "year", quota: quota(p.Yearly), number: yearNumber},

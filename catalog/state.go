@@ -20,6 +20,11 @@ type State struct {
 	Schedule    *Schedule           `json:"schedule,omitempty"`  // of the serve that runs, or that died
 	Retention   *Policy             `json:"retention,omitempty"` // of the last serve
 	PageSeed    string              `json:"page_seed,omitempty"` // secret; 16 hex digits: the seed of the page digests of the directory's archives
+	Timeline    *Present            `json:"timeline,omitempty"`  // nil: the one of the newest backup
+	Accepted    uint64              `json:"accepted,omitempty"`  // breaks up to this timeline are wanted
+	Gone        *Gone               `json:"gone,omitempty"`      // there is no database to back up
+	Placed      bool                `json:"placed,omitempty"`    // a recovery put the file there, and no backup was made since
+	Replaced    int64               `json:"replaced,omitempty"`  // seconds that Plan keeps timelines apart, of the last serve; 0: DefaultReplaced
 	Database    string              `json:"database,omitempty"`  // path, from the backup directory where that can be, of the database whose backups these are
 	NoLink      string              `json:"no_link,omitempty"`   // why the link to the latest backup could not be made, "" where it could; it was reported
 }
@@ -29,14 +34,28 @@ type Schedule = schedule.Schedule
 
 // RestoreOutcome is the last restore over the live database.
 type RestoreOutcome struct {
-	ID string    `json:"id"` // the backup that was restored
-	At time.Time `json:"at"`
-	// NewestSeq is the number of the newest backup then: later ones are of the restored database.
-	NewestSeq uint64 `json:"newest_seq"`
-	Action    string `json:"action,omitempty"` // "restore" or "recover"
-	Safety    string `json:"safety,omitempty"` // id of the backup of the replaced state, "" where there is none
+	ID     string    `json:"id"` // the backup that was restored
+	At     time.Time `json:"at"`
+	Action string    `json:"action,omitempty"` // "restore" or "recover"
+	Safety string    `json:"safety,omitempty"` // id of the backup of the replaced state, "" where there is none
 	// DurationMS is how long it took, with its safety backup; 0 where that is not known.
 	DurationMS int64 `json:"duration_ms,omitempty"`
+}
+
+// Present is the timeline that the database is on.
+type Present struct {
+	Timeline
+	// From is the backup that was restored or whose database came back; of a break the newest
+	// backup before it. "" where there is none.
+	From string `json:"from,omitempty"`
+	What string `json:"what,omitempty"` // of a break, for people
+}
+
+// Gone says since when there is no database to back up, and why.
+type Gone struct {
+	At    time.Time `json:"at"`
+	Cause Cause     `json:"cause"`
+	What  string    `json:"what"` // for people
 }
 
 // Restoring is a restore that is about to be committed: what LastRestore will be if it

@@ -191,3 +191,7 @@ func faulty(a **faults) func(manager) manager {
 		return *a
 	}
 }
+
+func (f *faults) AcceptBreak(ctx context.Context) (*snapshot.Break, error) {
+	return before(f, ctx, "AcceptBreak", func() (*snapshot.Break, error) { return f.manager.AcceptBreak(ctx) })
+}

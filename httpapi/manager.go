@@ -35,6 +35,7 @@ type manager interface {
 	Drill(ctx context.Context, id string) (snapshot.DrillOutcome, error)
 	Check(context.Context, snapshot.Level) (snapshot.Report, error)
 	Restore(ctx context.Context, id string, o snapshot.RestoreOptions) (snapshot.RestoreResult, error)
+	AcceptBreak(context.Context) (*snapshot.Break, error)
 	Delete(ctx context.Context, ids []string, force bool) error
 	SetNote(ctx context.Context, id, note string) (snapshot.Backup, error)
 	SetPinned(ctx context.Context, id string, pinned bool) (snapshot.Backup, error)

@@ -51,6 +51,7 @@ func metric(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descBuild      = metric("build_info", "What runs here; always 1.", "version", "goversion")
 	descState      = metric("protection_state", "1 for the present state of the protection, 0 for the others.", "state")
+	descBreak      = metric("break", "1 while the live file is not the database that was backed up, until that is accepted or over.")
 	descReadable   = metric("readable", "1 if the catalog and the status could be read for this scrape, 0 if parts of it are missing.")
 	descAge        = metric("newest_verified_backup_age_seconds", "Time since the newest verified backup was taken or restored: what would be lost at most. Absent where there is none.")
 	descNewest     = metric("newest_verified_backup_timestamp_seconds", "When the newest verified backup was taken or, later, restored.")
@@ -133,6 +134,7 @@ func (c *collector) status(s sample) bool {
 	for _, state := range []snapshot.Protection{snapshot.Protected, snapshot.AtRisk, snapshot.Unprotected} {
 		s.gauge(descState, flag(st.State == state), string(state))
 	}
+	s.gauge(descBreak, flag(st.Break != nil))
 	s.gauge(descDatabase, float64(st.Database.Bytes))
 	if ms := st.EstimatedRestoreMS; ms != nil {
 		s.gauge(descEstimate, float64(*ms)/1000)

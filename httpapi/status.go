@@ -11,6 +11,7 @@ func statusRoutes() []route {
 		{method: http.MethodGet, path: "/status", right: RightView, handle: (*Handler).getStatus},
 		{method: http.MethodGet, path: "/stats", right: RightView, handle: (*Handler).getStats},
 		{method: http.MethodGet, path: "/history", right: RightView, query: []string{"days"}, handle: (*Handler).getHistory},
+		{method: http.MethodPost, path: "/accept-break", right: RightDelete, handle: (*Handler).acceptBreak},
 		{method: http.MethodGet, path: "/retention-plan", right: RightView, handle: (*Handler).getRetentionPlan},
 		{method: http.MethodGet, path: "/healthz", root: true, handle: (*Handler).healthz},
 		{method: http.MethodGet, path: "/readyz", root: true, handle: (*Handler).readyz},
@@ -72,6 +73,24 @@ func (h *Handler) getRetentionPlan(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, decisionDocument{notNull(all)})
+}
+
+type acceptedDocument struct {
+	Accepted *snapshot.Break `json:"accepted"`
+}
+
+// acceptBreak lets retention go on after a break.
+func (h *Handler) acceptBreak(w http.ResponseWriter, c *call) error {
+	if err := h.ops.writing(); err != nil {
+		h.refused(c, string(snapshot.OpAccept), "", err)
+		return err
+	}
+	b, err := h.m.AcceptBreak(snapshot.WithCaller(c.Context(), snapshot.Caller{Who: nameOf(c.who)}))
+	if err != nil {
+		return err
+	}
+	h.happened()
+	return writeJSON(w, http.StatusOK, acceptedDocument{b})
 }
 
 // notNull is an empty list in JSON where there is nothing.

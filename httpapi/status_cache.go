@@ -106,5 +106,9 @@ func (s *statusCache) summary(ctx context.Context) string {
 	if err != nil {
 		return "unknown"
 	}
-	return string(st.State) + " " + string(st.Code) // without the reason, which has the age in it
+	word := string(st.State) + " " + string(st.Code) // without the reason, which has the age in it
+	if st.Break != nil {
+		word += " " + string(st.Break.Cause) + " " + st.Break.At.String()
+	}
+	return word
 }

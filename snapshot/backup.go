@@ -13,6 +13,7 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/lineage"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/sqlite"
@@ -62,7 +63,7 @@ func (m *Manager) Backup(ctx context.Context, req Request) (Backup, error) {
 		}
 		made = entry
 		if b.file != nil && req.Kind == catalog.Auto {
-			op.after = func(ctx context.Context) { m.pruneAfter(ctx, req.Trigger) }
+			op.after = func(ctx context.Context) { pruneAfter(ctx, m, req.Trigger) }
 		}
 		return Event{}, nil
 	})
@@ -85,8 +86,9 @@ type backing struct {
 	began time.Time
 	// source is the origin of the image; nil for a safety backup. It lets an image that is
 	// equal to the newest one be recognised and not stored again.
-	source json.RawMessage
-	read   string // by which strategy the live database was read, and why
+	source   json.RawMessage
+	contents lineage.Facts // what the database is recognised by
+	read     string        // by which strategy the live database was read, and why
 
 	image
 	seed  archive.Seed    // of the page digests
@@ -128,7 +130,13 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 		return Backup{}, err
 	}
 	b.read = snap.Choice().String()
-	from := origin{Fingerprint: fingerprint}
+	if err := b.recognise(ctx, snap.Tx); err != nil {
+		return Backup{}, err
+	}
+	if _, err := notice(ctx, m, sight{facts: fingerprint.Lineage(b.contents)}); err != nil {
+		return Backup{}, fmt.Errorf("backup: %w", err)
+	}
+	from := origin{Fingerprint: fingerprint, Contents: b.contents}
 	if at, ok := snap.Position(); ok {
 		from.Log = &at
 	}
@@ -140,6 +148,15 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
 	return b.store(ctx, snap)
+}
+
+// recognise keeps what the database is recognised by. That it cannot be found out is no reason
+// to do without the backup: then nothing is known of it.
+func (b *backing) recognise(ctx context.Context, tx *livedb.Tx) (err error) {
+	if b.contents, err = tx.Lineage(ctx); err != nil {
+		b.contents = lineage.Facts{}
+	}
+	return ctx.Err()
 }
 
 // pin begins a snapshot of the live database.
@@ -229,6 +246,7 @@ func (b *backing) sameImage(ctx context.Context) (Backup, bool, error) {
 			return err
 		}
 		head.Source = b.source
+		tx.State().Placed = false
 		return tx.Put(head)
 	})
 	if err != nil {
@@ -263,7 +281,9 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 	e := catalogfile.NewEntry(b.id, b.info)
 	e.DurationMS = b.took.Milliseconds()
 	e.Verification = verdictOf(b.check.report, m.now())
-	e.Source = b.source
+	if b.source != nil {
+		e.Source = b.source
+	}
 	// The archive is complete and durable: its entry is written even when the
 	// caller's context ends just now.
 	ctx = context.WithoutCancel(ctx)
@@ -271,6 +291,7 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 		tx.State().Own(catalogfile.OwnerName(m.cfg.Dir, m.cfg.Database), e.Usable())
 		if e.Usable() && b.req.Trigger != catalog.TriggerPreRestore {
 			tx.State().Succeeded(b.req.Trigger, m.now())
+			tx.State().Placed = false
 		}
 		return tx.Put(e)
 	})
@@ -318,6 +339,8 @@ type origin struct {
 	Log *sqlite.LogPosition `json:"log,omitempty"`
 	// Access is who could use the file, for the day when it is missing; nil where that is not known.
 	Access *swap.Access `json:"access,omitempty"`
+	// Contents is what the database is recognised by; an archive has it, too.
+	Contents lineage.Facts `json:"contents"`
 }
 
 // originOf returns what e keeps of its origin, the zero value where it keeps nothing.

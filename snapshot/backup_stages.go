@@ -149,7 +149,7 @@ func (b *backing) compress(ctx context.Context) error {
 	}
 	facts := b.facts()
 	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		facts.Seq = tx.NextSeq()
+		facts.Seq, facts.Timeline = tx.NextSeq(), tx.Present().Timeline
 		return nil
 	})
 	if err != nil {
@@ -224,7 +224,7 @@ func (b *backing) facts() archive.Facts {
 		Database: m.cfg.base(), Kind: string(b.req.Kind), Trigger: string(b.req.Trigger), Note: b.req.Note, Pinned: b.req.Pin,
 		CreatedAt: b.began, DurationMS: m.now().Sub(b.began).Milliseconds(),
 		JournalMode: i.JournalMode, UserVersion: i.UserVersion, ApplicationID: i.ApplicationID,
-		SchemaVersion: i.SchemaVersion, Encoding: i.Encoding, AutoVacuum: i.AutoVacuum, SQLiteVersion: i.SQLiteVersion,
+		Contents: b.contents, SchemaVersion: i.SchemaVersion, Encoding: i.Encoding, AutoVacuum: i.AutoVacuum, SQLiteVersion: i.SQLiteVersion,
 	}
 	if !b.check.report.Damaged() {
 		f.CheckLevel = b.check.report.Level.String()

@@ -97,7 +97,7 @@ func checkEntry(t *testing.T, b *bench, e snapshot.Backup, req snapshot.Request,
 func wantBackupKeys(t *testing.T, e snapshot.Backup) {
 	t.Helper()
 	m := wantKeys(t, e, "id", "file", "seq", "kind", "trigger", "created_at", "database_bytes", "archive_bytes", "page_size",
-		"page_count", "image_blake3", "verification", "pinned", "note", "duration_ms")
+		"page_count", "image_blake3", "verification", "pinned", "note", "duration_ms", "timeline")
 	wantKeys(t, m["verification"], "state", "level", "at", "detail")
 }
 

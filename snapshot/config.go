@@ -21,7 +21,9 @@ import (
 // Defaults of [Config].
 const (
 	DefaultInterval        = 12 * time.Hour
-	DefaultKeep            = 10
+	DefaultKeep            = catalog.DefaultLast
+	DefaultKeepDaily       = catalog.DefaultDaily
+	DefaultKeepReplaced    = catalog.DefaultReplaced
 	DefaultLockWait        = 30 * time.Second
 	DefaultMinSpacing      = time.Minute
 	DefaultShutdownTimeout = 10 * time.Minute
@@ -56,8 +58,12 @@ type Config struct {
 	// between two of them, so that a busy database is backed up steadily.
 	OnChange   time.Duration
 	MinSpacing time.Duration
-	// Retention of automatic backups; the zero value keeps the last 10.
+	// Retention of automatic backups; the zero value keeps the last 10, and one of each of the last 7 days.
 	Retention Policy
+	// KeepReplaced is how long the automatic backups from before a break (see [Break]) or a restore are counted by
+	// themselves, so that those since push none of them out; default 30 days, negative for not at all.
+	// AcceptBreak ends that for a break.
+	KeepReplaced time.Duration
 	// FollowService has the retention of the last Run on the backup directory, where
 	// there was one, replace Retention: for a command that runs next to a service which
 	// was configured elsewhere, and must not undo what that one keeps.
@@ -95,6 +101,8 @@ type Config struct {
 	// succeeded, also when the restore failed.
 	BeforeSwap func(context.Context) error
 	AfterSwap  func(context.Context) error
+
+	named string // Database as it was given, with its links; absolute
 }
 
 // resolve validates and fills in the defaults.
@@ -107,6 +115,9 @@ func (c *Config) resolve() error {
 	}
 	path, err := livedb.Resolve(c.Database)
 	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	if c.named, err = filepath.Abs(c.Database); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	c.Database = path

@@ -34,6 +34,7 @@ const (
 	EventFailed       EventType = "failed"        // an operation failed: Err
 	EventWarning      EventType = "warning"       // worth a look, e.g. violations
 	EventScheduled    EventType = "scheduled"     // the next automatic backup is due at Next
+	EventBreak        EventType = "break"         // the live file is no longer the database that was backed up, or is it again: Reason
 	EventRestoreReset EventType = "restore_reset" // a half-done restore was finished or undone
 )
 
@@ -127,7 +128,7 @@ func (e *events) record(ev Event) {
 		level = slog.LevelDebug
 	case EventWarning, EventRestoreReset, EventQuarantined, EventRepaired:
 		level = slog.LevelWarn
-	case EventReconciled:
+	case EventReconciled, EventBreak:
 		if ev.loud {
 			level = slog.LevelWarn
 		}

@@ -27,6 +27,7 @@ type facts struct {
 	probe         Report
 	probeErr      error // the database could not be looked at
 	covered       bool  // it is provably unchanged since a verified backup
+	broken        *Break
 
 	serving  bool          // a Run is at work
 	promised Schedule      // of that Run, or of one that was killed, else the configured one
@@ -77,6 +78,7 @@ func (f *facts) status() Status {
 		seconds := int64(max(0, f.now.Sub(catalog.Since(*f.latest, f.state))) / time.Second)
 		s.NewestVerified, s.LossWindow, s.Covered = &f.latest.ID, &seconds, f.covered
 	}
+	s.Break = f.broken
 	s.Code, s.Reason = f.why()
 	s.State = protection(s.Code)
 	return s
@@ -131,7 +133,10 @@ func (f *facts) why() (code Why, reason string) {
 	case (verdict == integrity.Missing || verdict == integrity.Empty) && f.latest.DatabaseBytes > 0:
 		return WhyMissing, fmt.Sprintf("the database is %s; the newest backup was taken %s", verdict, taken)
 	}
-	if failure, ok := f.state.StandingFailure(); ok {
+	if b := f.broken; b != nil && !b.harmless() {
+		return WhyBreak, f.brokenWords(*b)
+	}
+	if failure, ok := f.state.StandingFailure(); ok && failure.Code != Code(ErrMissing) { // it is there
 		return WhyFailed, "the last backup failed: " + strings.TrimPrefix(failure.Message, "backup: ")
 	}
 	if f.covered {
@@ -144,6 +149,18 @@ func (f *facts) why() (code Why, reason string) {
 		return WhyOverdue, fmt.Sprintf("a backup was due %s; the newest verified one was taken %s", f.ago(due), taken)
 	}
 	return WhyRecent, fmt.Sprintf("the newest verified backup was taken %s", taken)
+}
+
+// brokenWords says what a break means, and what can be done.
+func (f *facts) brokenWords(b Break) string {
+	if !b.Cause.Break() {
+		return b.What
+	}
+	words := fmt.Sprintf("the database was %s %s: %s. The backups from before are kept", b.Cause.Verb(), f.ago(b.At), b.What)
+	if b.Before != nil {
+		words += fmt.Sprintf(": restore %s brings it back,", *b.Before)
+	}
+	return words + " accept says that it is as it should be"
 }
 
 // ago is a time as people say it, as of the facts.

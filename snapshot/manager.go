@@ -42,6 +42,10 @@ type (
 	RestoreOutcome = catalog.RestoreOutcome
 	Restoring      = catalog.Restoring
 	Foreign        = catalog.Foreign
+	Timeline       = catalog.Timeline
+	Present        = catalog.Present
+	Gone           = catalog.Gone
+	Cause          = catalog.Cause
 	Table          = inspect.Table
 
 	Finding      = integrity.Finding

@@ -33,6 +33,7 @@ const (
 	OpUnpin   Operation = "unpin"
 	OpNote    Operation = "note"
 	OpRebuild Operation = "rebuild"
+	OpAccept  Operation = "accept"
 )
 
 // Phase names a part of an operation, in its progress events.

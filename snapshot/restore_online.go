@@ -101,6 +101,9 @@ func (r *restoring) prestage(ctx context.Context) (_ *prestaged, err error) {
 	if err := r.samePages(snap.Info()); err != nil {
 		return nil, err
 	}
+	if err := p.safety.recognise(ctx, snap.Tx); err != nil {
+		return nil, err
+	}
 	if p.token, err = snap.Token(); err != nil || p.token == nil {
 		return nil, err
 	}
@@ -231,6 +234,9 @@ func (r *restoring) safety(ctx context.Context, tx *pages.WriteTx, p *prestaged)
 		return Backup{}, err
 	}
 	b.inPlace(tx.Snapshot())
+	if err := b.recognise(ctx, tx.Snapshot().Tx); err != nil {
+		return Backup{}, err
+	}
 	err := b.stage(ctx)
 	if p != nil && (errors.Is(err, archive.ErrDamaged) || durable.IsNoSpace(err)) {
 		// It may be what was prestaged, or the room that it takes.

@@ -166,7 +166,11 @@ func (s *swapping) saveBackup(ctx context.Context) (_ Backup, err error) {
 		return Backup{}, err
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
-	return s.safetyBacking().store(ctx, snap)
+	b := s.safetyBacking()
+	if err := b.recognise(ctx, snap.Tx); err != nil {
+		return Backup{}, err
+	}
+	return b.store(ctx, snap)
 }
 
 // saveFiles has the swap preserve the files as they are, with a check's report.
@@ -300,8 +304,10 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 		Observer: swap.Observer{
 			Point: m.atPoint,
 			Committed: func(n swap.Note) {
-				if n.Backup != "" { // else a repair
+				if n.Backup != "" {
 					m.mem.Restored(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety})
+				} else { // a repair
+					m.mem.Update("repair", func(s *catalog.State) { s.Placed, s.Gone = true, nil })
 				}
 			},
 			Warn: func(w swap.Warning) {

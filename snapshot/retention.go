@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/catalogfile"
@@ -19,13 +18,13 @@ func (m *Manager) PlanPrune(policy *Policy) ([]Decision, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan prune: %w", err)
 	}
-	entries, state, err := m.cat.Read()
+	entries, state, err := retained(m)
 	if err != nil {
 		return nil, fmt.Errorf("plan prune: %w", err)
 	}
 	now := m.now()
-	decisions := planPrune(entries, state, p, now)
-	until := catalog.Forecast(entries, p, now, m.present.Load().nextRuns(state, now))
+	decisions := catalog.Plan(entries, state, p, now)
+	until := catalog.Forecast(entries, state, p, now, m.present.Load().nextRuns(state, now))
 	for i := range decisions {
 		if at, ok := until[decisions[i].ID]; ok && decisions[i].Keep {
 			decisions[i].Until = &at
@@ -44,7 +43,7 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error)
 	var decisions []Decision
 	err = m.perform(ctx, &operation{kind: OpPrune}, func(ctx context.Context) (Event, error) {
 		m.start(ctx, "")
-		d, err := m.prune(ctx, p)
+		d, err := prune(ctx, m, p)
 		if err == nil {
 			decisions = d
 		}
@@ -56,13 +55,13 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error)
 // pruneAfter carries out the retention policy after an automatic backup, while its
 // lock is held. A failed prune does not fail the backup: it is an
 // operation of its own.
-func (m *Manager) pruneAfter(ctx context.Context, trigger catalog.Trigger) {
+func pruneAfter(ctx context.Context, m *Manager, trigger catalog.Trigger) {
 	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.mem.Failure(trigger, Code(err), err.Error()) }}
 	ctx = WithCaller(ctx, Caller{Who: callerOf(ctx).Who})             // with an id of its own
 	_ = m.perform(ctx, op, func(ctx context.Context) (Event, error) { // its event, log entry and record in the catalog say it
 		policy, err := m.present.Load().policy(m.cat, nil)
 		if err == nil {
-			_, err = m.prune(ctx, policy)
+			_, err = prune(ctx, m, policy)
 		}
 		return Event{}, err
 	})
@@ -83,26 +82,22 @@ func (c *Config) policy(cat *catalogfile.Catalog, given *Policy) (Policy, error)
 	return *state.Retention, nil
 }
 
-// planPrune is the plan of p. The backup that is "latest" stays: after a restore it may be
-// an old automatic one.
-func planPrune(entries []Backup, state catalog.State, p Policy, now time.Time) []Decision {
-	decisions := catalog.Plan(entries, p, now)
-	latest, _ := catalog.Latest(slices.Values(entries), state)
-	for i := range decisions {
-		if d := &decisions[i]; d.ID == latest.ID && !d.Keep {
-			d.Keep, d.Reason = true, "restored, and no newer backup has been made"
-		}
+// retained returns what the retention is judged by: the backups, newest first, and the state with how long the
+// backups from before a break are counted by themselves.
+func retained(m *Manager) (all []Backup, state State, err error) {
+	if all, state, err = m.cat.Read(); !m.cfg.FollowService || state.Retention == nil {
+		state.Replaced = m.present.Load().keepReplaced()
 	}
-	return decisions
+	return all, state, err
 }
 
 // prune plans over the catalog as it stands and removes what the plan says.
-func (m *Manager) prune(ctx context.Context, p Policy) ([]Decision, error) {
-	entries, state, err := m.cat.Read()
+func prune(ctx context.Context, m *Manager, p Policy) ([]Decision, error) {
+	entries, state, err := retained(m)
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
-	decisions := planPrune(entries, state, p, m.now())
+	decisions := catalog.Plan(entries, state, p, m.now())
 	var ids []string
 	for _, d := range decisions {
 		if !d.Keep {

@@ -58,6 +58,7 @@ type runner struct {
 	m       *Manager
 	timer   *schedule.Timer
 	changes *livedb.Watcher // with OnChange; nil is silent
+	breaks  breakWatch
 }
 
 func (r *runner) loop(ctx context.Context) {
@@ -96,7 +97,7 @@ func (m *Manager) Reload(cfg Config) error {
 	}
 	next := *m.present.Load()
 	next.Interval, next.Cron, next.Jitter, next.OnChange, next.MinSpacing = cfg.Interval, cfg.Cron, cfg.Jitter, cfg.OnChange, cfg.MinSpacing
-	next.Retention = cfg.Retention
+	next.Retention, next.KeepReplaced = cfg.Retention, cfg.KeepReplaced
 	m.present.Store(&next)
 	select {
 	case m.reloaded <- struct{}{}:
@@ -137,6 +138,9 @@ func (r *runner) tick(ctx context.Context) {
 	now := r.m.now()
 	if r.timer.ClockSetBack(now) {
 		r.plan(ctx, now)
+	}
+	if r.breaks.look(ctx, r.m, now) {
+		r.timer.Now(now)
 	}
 	cause := r.timer.Due(now)
 	if cause == schedule.None {
@@ -208,10 +212,19 @@ func (r *runner) recordNone() {
 
 // recordRetention keeps the policy for those who follow the service.
 func (r *runner) recordRetention() {
-	policy := r.m.present.Load().Retention
-	if state, err := r.m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != policy) {
-		r.m.mem.Update("retention", func(s *catalog.State) { s.Retention = &policy })
+	present := r.m.present.Load()
+	policy, replaced := present.Retention, present.keepReplaced()
+	if state, err := r.m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != policy || state.Replaced != replaced) {
+		r.m.mem.Update("retention", func(s *catalog.State) { s.Retention, s.Replaced = &policy, replaced })
 	}
+}
+
+// keepReplaced is KeepReplaced as the state has it, in seconds.
+func (c *Config) keepReplaced() int64 {
+	if c.KeepReplaced < 0 {
+		return -1
+	}
+	return int64(c.KeepReplaced / time.Second)
 }
 
 // stopPatience is how long the shutdown backup waits for locks: a container is killed ten

@@ -39,6 +39,7 @@ type Status struct {
 	// back, by the last restore or drill; null before the first.
 	EstimatedRestoreMS *int64 `json:"estimated_restore_ms"`
 	FreeBytes          *int64 `json:"free_bytes"` // in the backup directory; null where the system does not report it
+	Break              *Break `json:"break"`      // that nobody accepted; null where there is none
 	// Recovery is what Recover would do; null where nothing is wrong with the database.
 	Recovery *RecoveryPlan `json:"recovery"`
 }
@@ -62,6 +63,7 @@ const (
 	WhyCheckFailed Why = "check_failed" // at risk: the database could not be looked at
 	WhyDamaged     Why = "damaged"      // at risk: the database is damaged
 	WhyMissing     Why = "missing"      // at risk: the database is missing or empty
+	WhyBreak       Why = "break"        // at risk: another database is in its place, or less than half of it, see Break
 	WhyFailed      Why = "failed"       // at risk: the last backup failed
 	WhyClock       Why = "clock"        // at risk: the newest verified backup is from the future
 	WhyOverdue     Why = "overdue"      // at risk: the schedule promised a backup that did not come
@@ -80,7 +82,8 @@ type LastRestore struct {
 	Action string    `json:"action"` // "restore" or "recover"
 }
 
-// Stats are the figures of the backup directory. Latest and Oldest are ids.
+// Stats are the figures of the backup directory. Latest is the id of what "latest" means, null where no backup is
+// verified; Oldest that of the oldest backup.
 type Stats struct {
 	Count       int        `json:"count"`
 	Automatic   int        `json:"automatic"`
@@ -145,11 +148,16 @@ func (m *Manager) Stats() (Stats, error) {
 		return Stats{}, fmt.Errorf("stats: %w", err)
 	}
 	var s Stats
-	var first, last Backup
+	state, err := m.cat.State()
+	if err != nil {
+		return Stats{}, fmt.Errorf("stats: %w", err)
+	}
+	if latest, ok := catalog.Latest(all, state); ok {
+		s.Latest, s.LatestTime = &latest.ID, &latest.CreatedAt
+	}
+	var last Backup
 	for e := range all {
-		if s.Count++; s.Count == 1 {
-			first = e
-		}
+		s.Count++
 		last = e
 		if e.Kind == catalog.Manual {
 			s.Manual++
@@ -160,7 +168,7 @@ func (m *Manager) Stats() (Stats, error) {
 	}
 	s.TotalSizeMB = float64(s.TotalSize*100/(1<<20)) / 100
 	if s.Count > 0 {
-		s.Latest, s.LatestTime, s.Oldest, s.OldestTime = &first.ID, &first.CreatedAt, &last.ID, &last.CreatedAt
+		s.Oldest, s.OldestTime = &last.ID, &last.CreatedAt
 	}
 	return s, nil
 }
@@ -254,5 +262,6 @@ func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
 	if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil {
 		_, f.covered = m.covering(fingerprint)
 	}
-	return f, nil
+	f.broken, err = breakOf(ctx, m, f.now)
+	return f, err
 }

@@ -84,8 +84,8 @@ func TestLatestAfterARestore(t *testing.T) {
 		}
 		safety := *b.restores(good.ID, snapshot.RestoreOptions{Offline: offline}).SafetyBackup
 		expect("restored", good.ID)
-		if stats, err := b.m.Stats(); err != nil || *stats.Latest != safety {
-			t.Errorf("the newest of all: %+v, %v", stats, err)
+		if stats, err := b.m.Stats(); err != nil || *stats.Latest != good.ID || stats.Count != 3 {
+			t.Errorf("offline %v: stats %+v, %v; safety backup %s", offline, stats, err, safety)
 		}
 		b.restores("latest", snapshot.RestoreOptions{Offline: offline})
 		if got := b.marked(); got != "good" {

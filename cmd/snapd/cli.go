@@ -43,6 +43,7 @@ type grammar struct {
 	Restore restoreCmd `cmd:"" help:"Put a backup in the database's place, or write it to another file."`
 	Recover recoverCmd `cmd:"" help:"Check the database, and restore the newest good backup if it is damaged or missing."`
 	Salvage salvageCmd `cmd:"" help:"Copy every row that can still be read of a damaged database into a new one."`
+	Accept  acceptCmd  `cmd:"" help:"The database was replaced or emptied on purpose: report it no more, and let retention go on."`
 	Prune   pruneCmd   `cmd:"" help:"Remove the automatic backups that the retention rules no longer keep."`
 	Delete  deleteCmd  `cmd:"" help:"Delete backups for good."`
 	Pin     pinCmd     `cmd:"" help:"Exempt a backup from pruning."`

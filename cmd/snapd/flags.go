@@ -13,34 +13,38 @@ import (
 
 // retention is how many automatic backups stay; shared by the commands that prune.
 type retention struct {
-	Keep        *int `placeholder:"N" help:"Keep the newest N automatic backups (10)."`
-	KeepHourly  int  `placeholder:"N" help:"Also keep the newest one of each of N hours."`
-	KeepDaily   int  `placeholder:"N" help:"Also keep the newest one of each of N days."`
-	KeepWeekly  int  `placeholder:"N" help:"Also keep the newest one of each of N weeks."`
-	KeepMonthly int  `placeholder:"N" help:"Also keep the newest one of each of N months."`
-	KeepYearly  int  `placeholder:"N" help:"Also keep the newest one of each of N years."`
+	Keep         *int `placeholder:"N" help:"Keep the newest N automatic backups (10)."`
+	KeepHourly   int  `placeholder:"N" help:"Also keep the newest one of each of N hours."`
+	KeepDaily    *int `placeholder:"N" help:"Also keep the newest one of each of N days (7)."`
+	KeepWeekly   int  `placeholder:"N" help:"Also keep the newest one of each of N weeks."`
+	KeepMonthly  int  `placeholder:"N" help:"Also keep the newest one of each of N months."`
+	KeepYearly   int  `placeholder:"N" help:"Also keep the newest one of each of N years."`
+	KeepReplaced *int `placeholder:"DAYS" help:"After the database was replaced, emptied or restored, count the backups from before by themselves for so many days, or until accept (30)."`
 }
 
 func (r retention) all() []int {
-	return []int{r.last(), r.KeepHourly, r.KeepDaily, r.KeepWeekly, r.KeepMonthly, r.KeepYearly}
+	return []int{r.last(), r.KeepHourly, r.daily(), r.KeepWeekly, r.KeepMonthly, r.KeepYearly}
 }
 
-// last is --keep, or its default.
-func (r retention) last() int {
-	if r.Keep == nil {
-		return snapshot.DefaultKeep
+// last is --keep, daily --keep-daily, or the default.
+func (r retention) last() int  { return given(r.Keep, snapshot.DefaultKeep) }
+func (r retention) daily() int { return given(r.KeepDaily, snapshot.DefaultKeepDaily) }
+
+func given(flag *int, otherwise int) int {
+	if flag == nil {
+		return otherwise
 	}
-	return *r.Keep
+	return *flag
 }
 
 // given reports whether any rule was: else those of the last serve hold.
 func (r retention) given() bool {
-	return r.Keep != nil || r.KeepHourly+r.KeepDaily+r.KeepWeekly+r.KeepMonthly+r.KeepYearly > 0
+	return r.Keep != nil || r.KeepDaily != nil || r.KeepReplaced != nil || r.KeepHourly+r.KeepWeekly+r.KeepMonthly+r.KeepYearly > 0
 }
 
 // configure has the Manager prune by the rules that were given.
 func (r retention) configure(cfg *snapshot.Config) {
-	cfg.Retention, cfg.FollowService = r.policy(), !r.given()
+	cfg.Retention, cfg.KeepReplaced, cfg.FollowService = r.policy(), r.replaced(), !r.given()
 }
 
 // Validate is called by the parser.
@@ -48,7 +52,21 @@ func (r retention) Validate() error {
 	if n := slices.Min(r.all()); n < 0 {
 		return fmt.Errorf("--keep and --keep-* count backups: %d is not a number from 0", n)
 	}
+	if n := given(r.KeepReplaced, 0); n < 0 || n > maxReplaced {
+		return fmt.Errorf("--keep-replaced %d: want a number of days from 0 to %d", n, maxReplaced)
+	}
 	return nil
+}
+
+// maxReplaced bounds --keep-replaced: ten years.
+const maxReplaced = 3660
+
+// replaced is --keep-replaced as Config has it.
+func (r retention) replaced() time.Duration {
+	if days := given(r.KeepReplaced, int(snapshot.DefaultKeepReplaced/(24*time.Hour))); days > 0 {
+		return time.Duration(days) * 24 * time.Hour
+	}
+	return -1
 }
 
 // nothing reports that no rule keeps anything.
@@ -56,10 +74,13 @@ func (r retention) nothing() bool { return slices.Max(r.all()) == 0 }
 
 // policy maps 0, which in a Policy stands for the default, to "none by this rule".
 func (r retention) policy() snapshot.Policy {
-	p := snapshot.Policy{Last: r.last(), Hourly: r.KeepHourly, Daily: r.KeepDaily, Weekly: r.KeepWeekly,
+	p := snapshot.Policy{Last: r.last(), Hourly: r.KeepHourly, Daily: r.daily(), Weekly: r.KeepWeekly,
 		Monthly: r.KeepMonthly, Yearly: r.KeepYearly}
-	if r.last() == 0 {
+	if p.Last == 0 {
 		p.Last = catalog.None
+	}
+	if p.Daily == 0 {
+		p.Daily = catalog.None
 	}
 	return p
 }

@@ -40,7 +40,7 @@ func (c *serveCmd) Validate() error {
 func (c *serveCmd) configure(cfg *snapshot.Config) {
 	c.scheduling.configure(cfg)
 	c.missing.configure(cfg)
-	cfg.Retention, cfg.OnChange = c.policy(), c.OnChange
+	cfg.Retention, cfg.KeepReplaced, cfg.OnChange = c.policy(), c.replaced(), c.OnChange
 }
 
 func (c *serveCmd) run(ctx context.Context, a *app) (err error) {

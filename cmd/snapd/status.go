@@ -59,6 +59,9 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 	}
 	table(w, func(row func(...string)) {
 		row("database", fmt.Sprintf("%s, %s, %s", s.Database.Path, size(s.Database.Bytes), verdict))
+		if b := s.Break; b != nil {
+			row("break", fmt.Sprintf("%s: %s", ago(b.At), message.OneLine(b.What)))
+		}
 		row("backups", m.Dir())
 		row("newest verified", text(s.NewestVerified, "none"))
 		row("would be lost", window)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"example.com/snapd/internal/lineage"
 	"example.com/snapd/internal/seekable"
 )
 
@@ -28,6 +29,9 @@ type Facts struct {
 	Encoding      string    `json:"encoding,omitempty"`
 	AutoVacuum    string    `json:"auto_vacuum,omitempty"`
 	SQLiteVersion string    `json:"sqlite_version,omitempty"`
+	// Timeline is the history that the image is of, Contents what it is recognised by.
+	Timeline lineage.Timeline `json:"timeline"`
+	Contents lineage.Facts    `json:"contents"`
 	// CheckLevel is the level of the integrity check that the image passed in
 	// its own transaction, "" when there was none.
 	CheckLevel string `json:"check_level,omitempty"`

@@ -164,7 +164,7 @@ func TestEntryJSON(t *testing.T) {
 	want := `{"id":"data_backup_AUTO_20251031_120000","file":"data_backup_AUTO_20251031_120000.db.zst","seq":1,"kind":"auto",` +
 		`"trigger":"schedule","created_at":"2025-10-31T12:00:00Z","database_bytes":512,"archive_bytes":7,"page_size":512,"page_count":1,` +
 		`"image_blake3":"ab","verification":{"state":"verified","level":"quick","at":"2025-10-31T12:00:00Z","detail":""},` +
-		`"pinned":false,"note":"","duration_ms":0}`
+		`"pinned":false,"note":"","duration_ms":0,"timeline":{"number":0}}`
 	if string(got) != want {
 		t.Errorf("entry\n%s\nwant\n%s", got, want)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 	"unicode/utf8"
 
 	"example.com/snapd/catalog"
@@ -197,15 +198,26 @@ func decodeState(text []byte) (s catalog.State, err error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return s, fmt.Errorf("state: %w", err)
 	}
-	restores := []*catalog.RestoreOutcome{s.LastRestore}
-	if s.Restoring != nil {
-		restores = append(restores, &s.Restoring.RestoreOutcome)
+	var times []*time.Time
+	if s.LastRestore != nil {
+		times = append(times, &s.LastRestore.At)
 	}
-	for _, r := range restores {
-		if r == nil {
-			continue
+	if s.Restoring != nil {
+		times = append(times, &s.Restoring.At)
+	}
+	if s.Gone != nil {
+		times = append(times, &s.Gone.At)
+	}
+	if s.Timeline != nil {
+		if s.Timeline.Number > maxClaim {
+			return s, errors.New("state: timeline out of range")
 		}
-		if r.At = r.At.UTC(); r.At.Year() < 0 || r.At.Year() > 9999 {
+		if s.Timeline.At != nil {
+			times = append(times, s.Timeline.At)
+		}
+	}
+	for _, at := range times {
+		if *at = at.UTC(); at.Year() < 0 || at.Year() > 9999 {
 			return s, errors.New("state: a year that RFC 3339 cannot write")
 		}
 	}

@@ -315,7 +315,7 @@ func BenchmarkPlan10000(b *testing.B) {
 	entries := sample(10_000).newestFirst()
 	now := entries[0].CreatedAt
 	for b.Loop() {
-		catalog.Plan(entries, catalog.Policy{Last: 10, Hourly: 24, Daily: 7, Weekly: 5, Monthly: 12, Yearly: catalog.Unlimited}, now)
+		catalog.Plan(entries, catalog.State{}, catalog.Policy{Last: 10, Hourly: 24, Daily: 7, Weekly: 5, Monthly: 12, Yearly: catalog.Unlimited}, now)
 	}
 }
 

@@ -146,14 +146,6 @@ func (d *document) search(seq uint64) (int, bool) {
 // pushes those that follow. A copy of an old backup thus is next to the old
 // one, never as the newest.
 func (d *document) merge(added []catalog.Entry) {
-	newest := "" // id of the newest backup at the last restore: its number may move
-	if r := d.state.LastRestore; r != nil {
-		for _, e := range d.entries {
-			if e.Seq <= r.NewestSeq {
-				newest = e.ID
-			}
-		}
-	}
 	d.entries = append(d.entries, added...)
 	slices.SortStableFunc(d.entries, func(a, b catalog.Entry) int {
 		return cmp.Or(cmp.Compare(a.Seq, b.Seq), a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.File, b.File))
@@ -162,11 +154,6 @@ func (d *document) merge(added []catalog.Entry) {
 	for i := range d.entries {
 		last = max(last+1, d.entries[i].Seq)
 		d.entries[i].Seq = last
-	}
-	if i := d.find(newest); i >= 0 {
-		restore := *d.state.LastRestore
-		restore.NewestSeq = d.entries[i].Seq
-		d.state.LastRestore = &restore
 	}
 	d.nextSeq = max(d.nextSeq, last+1)
 }

@@ -28,9 +28,11 @@ const (
 // normalise brings e into the form in which it is stored and read back.
 func normalise(e *catalog.Entry) {
 	e.CreatedAt = e.CreatedAt.UTC()
-	if at := e.Verification.At; at != nil && at.Location() != time.UTC {
-		utc := at.UTC()
-		e.Verification.At = &utc
+	for _, at := range []**time.Time{&e.Verification.At, &e.Timeline.At} {
+		if *at != nil && (*at).Location() != time.UTC {
+			utc := (*at).UTC()
+			*at = &utc
+		}
 	}
 	e.Note = strings.ToValidUTF8(e.Note, "\uFFFD")
 	e.Verification.Detail = cut(strings.ToValidUTF8(e.Verification.Detail, "\uFFFD"), maxDetail)
@@ -84,6 +86,8 @@ func validateEntry(e *catalog.Entry) error {
 		return fmt.Errorf("entry %q: kind %.20q", e.ID, e.Kind)
 	case v.State != catalog.Unverified && v.State != catalog.Verified && v.State != catalog.Failed:
 		return fmt.Errorf("entry %q: verification state %.20q", e.ID, v.State)
+	case e.Timeline.Number > maxClaim || e.Timeline.Began().Year() < 0 || e.Timeline.Began().Year() > 9999:
+		return fmt.Errorf("entry %q: timeline %d of %s out of range", e.ID, e.Timeline.Number, e.Timeline.Began())
 	case e.DatabaseBytes < 0 || e.ArchiveBytes < 0 || e.PageCount < 0 || e.DurationMS < 0:
 		return fmt.Errorf("entry %q: a negative size", e.ID)
 	case e.PageSize < 0 || e.PageSize > 65536:
@@ -95,7 +99,7 @@ func validateEntry(e *catalog.Entry) error {
 }
 
 func validateText(e *catalog.Entry) error {
-	words := []string{string(e.Trigger), e.ImageBLAKE3, e.Verification.Level, e.Point}
+	words := []string{string(e.Trigger), string(e.Timeline.Cause), e.ImageBLAKE3, e.Verification.Level, e.Point}
 	if len(e.Copies) > maxCopies {
 		return fmt.Errorf("entry %q: more than %d copies", e.ID, maxCopies)
 	}

@@ -111,9 +111,8 @@ func (tx *Tx) Restored(o catalog.RestoreOutcome) {
 		e.Pinned = true
 		_ = tx.Put(e) // it was valid before
 	}
-	if all := tx.Entries(); len(all) > 0 {
-		o.NewestSeq = all[0].Seq
-	}
-	tx.State().LastRestore, tx.State().Restoring = &o, nil
+	s := tx.State()
+	s.Begin(tx.Present(), catalog.Restored, o.ID, "", o.At)
+	s.LastRestore, s.Restoring, s.Placed = &o, nil, true
 	tx.relink = true // to what was restored
 }

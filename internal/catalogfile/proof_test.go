@@ -306,7 +306,7 @@ func TestUnknownPinsAreSetAndTold(t *testing.T) {
 	if want := []string{list[2].ID, list[1].ID}; !slices.Equal(ch.Pinned, want) || !list[1].Pinned || !list[2].Pinned || list[0].Pinned {
 		t.Fatalf("pinned %v, want %v: %+v", ch.Pinned, want, list)
 	}
-	for _, d := range catalog.Plan(list, catalog.Policy{Last: 1}, time.Now()) {
+	for _, d := range catalog.Plan(list, catalog.State{}, catalog.Policy{Last: 1}, time.Now()) {
 		if !d.Keep {
 			t.Errorf("%+v", d)
 		}

@@ -3,6 +3,7 @@ package catalogfile
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/lineage"
 )
 
 // listing is what a look at the backup directory saw, by name.
@@ -163,7 +165,7 @@ func (d *document) accept(read []reading) []catalog.Entry {
 	for _, r := range read {
 		e := r.Entry
 		if r.seed != d.state.PageSeed {
-			e.Seq, e.Kind, e.Pinned, e.Adopted = 0, catalog.Manual, false, true
+			e.Seq, e.Kind, e.Pinned, e.Adopted, e.Timeline = 0, catalog.Manual, false, true, catalog.Timeline{}
 		}
 		entries = append(entries, e)
 	}
@@ -190,6 +192,11 @@ func (c *Catalog) owns(database string) bool {
 	return database == "" || database == c.base || strings.TrimSuffix(database, filepath.Ext(database)) == c.base
 }
 
+// origin is the part of Entry.Source that an archive has, too.
+type origin struct {
+	Contents lineage.Facts `json:"contents"`
+}
+
 // NewEntry is the entry of the archive that info describes, unverified. Seq is the
 // archive's, 0 where it has none that is possible. No known kind counts as manual: such a
 // backup is never pruned.
@@ -210,12 +217,16 @@ func NewEntry(id string, info archive.Info) catalog.Entry {
 		Pinned:        info.Pinned,
 		Note:          cut(info.Note, maxNote),
 		DurationMS:    max(0, info.DurationMS),
+		Timeline:      info.Timeline,
 	}
 	if e.Kind != catalog.Auto {
 		e.Kind = catalog.Manual
 	}
 	if e.Seq > maxClaim {
 		e.Seq = 0
+	}
+	if origin, err := json.Marshal(origin{info.Contents}); err == nil && len(origin) <= maxSource {
+		e.Source = origin
 	}
 	normalise(&e)
 	return e

@@ -85,6 +85,9 @@ func (t *Tx) Get(id string) (catalog.Entry, error) { return t.doc.get(id) }
 // Entries returns all backups, newest first.
 func (t *Tx) Entries() []catalog.Entry { return t.doc.newestFirst() }
 
+// Present is the timeline that the database is on.
+func (t *Tx) Present() catalog.Present { return catalog.PresentOf(t.doc.backward(), t.doc.state) }
+
 // State returns the state for changing it in place.
 func (t *Tx) State() *catalog.State { return &t.doc.state }
 

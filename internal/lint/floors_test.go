@@ -22,10 +22,11 @@ var floors = []struct {
 	{"integrity", 2},           // do not know each other
 	{"internal/swap", 2},       // knows neither, nor they it
 	{"internal/capture", 2},    // nor this
-	{"internal/sqlitefile", 0}, // these four
+	{"internal/sqlitefile", 0}, // these five
 	{"internal/seekable", 0},   // import
 	{"internal/durable", 0},    // nothing
 	{"internal/schedule", 0},   // of ours
+	{"internal/lineage", 0},
 	{"internal", 1},
 }
 

@@ -155,6 +155,9 @@ func (t *Timer) Failed(now time.Time) {
 	t.retry = now.Add(min(lastRetry, firstRetry<<min(t.failures-1, 10)))
 }
 
+// Now makes a backup due at once.
+func (t *Timer) Now(now time.Time) { t.retry = now }
+
 // Missing puts the backup off because there is no database. It reports whether that
 // is new.
 func (t *Timer) Missing(now time.Time) (first bool) {

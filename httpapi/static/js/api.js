@@ -116,6 +116,7 @@ export const drill = (b) => request('POST', `${one(b.id)}/drill`, { etag: b.etag
 export const planRestore = (b) => request('POST', `${one(b.id)}/restore-plan`, { etag: b.etag });
 export const restore = (id, token, confirm) => request('POST', `${one(id)}/restore`, { body: { token, confirm } });
 export const check = () => request('POST', 'check', { body: {} });
+export const acceptBreak = () => request('POST', 'accept-break');
 export const cancel = (id) => request('DELETE', `operations/${encodeURIComponent(id)}`);
 
 export const eventsURL = () => url('events');

@@ -4,6 +4,7 @@ import * as actions from './actions.js';
 import * as api from './api.js';
 import { startActivity } from './activity.js';
 import { forgetBackups, startBackups } from './backups.js';
+import { startBreaks } from './breaks.js';
 import { startConnection } from './connection.js';
 import { startCreate } from './create.js';
 import { closeAll } from './dialog.js';
@@ -58,6 +59,7 @@ function start() {
   watchDock();
   startTitle();
   startStatus(remedies);
+  startBreaks();
   startUndo();
   startOperations(() => refresh().catch(live.failed));
   startCreate();

@@ -95,6 +95,7 @@ const actions = {
   pin: ['pinned a backup', 'pin a backup'],
   unpin: ['unpinned a backup', 'unpin a backup'],
   note: ['changed a note', 'change a note'],
+  accept: ['accepted the database as it is', 'accept the database as it is'],
   rebuild: ['rebuilt the catalog', 'rebuild the catalog'],
   login: ['logged in', 'log in'],
   access: ['used the API', 'use the API'],
@@ -104,6 +105,8 @@ const actions = {
 export function did(entry) {
   const { action, outcome } = entry;
   if (action === 'serve') return outcome === 'stopped' ? 'stopped the server' : outcome === 'failed' ? 'could not start the server' : 'started the server';
+  if (action === 'break') return outcome === 'over' ? 'found the database back' : 'found that the database is not the one that was backed up';
+  if (action === 'accept' && outcome === 'unchanged') return 'found no break to accept';
   if (outcome === 'unchanged') return 'found nothing to back up: the database is unchanged';
   if (outcome === 'cancelled') return `cancelled a ${noun(action)}`;
   if (action === 'check' && entry.code === 'corrupt') return 'checked the database and found it damaged';
@@ -111,6 +114,26 @@ export function did(entry) {
   if (!pair) return `${action}: ${outcome}`;
   if (outcome === 'refused') return `tried to ${pair[1]}, which was refused`;
   return outcome === 'failed' ? `could not ${pair[1]}` : pair[0];
+}
+
+const breaks = {
+  __proto__: null,
+  emptied: 'The database was emptied',
+  shrunk: 'The database shrank to less than half',
+  other_schema: 'Another database is in its place',
+  other_application: 'The database of another application is in its place',
+  replaced: 'The database was replaced',
+  missing: 'The database is gone',
+  blank: 'The database is an empty file',
+  no_file: 'The database is not a file any more',
+  link: 'The link to the database leads elsewhere',
+};
+
+// isGone says that there is no database, and so nothing to accept.
+export const isGone = (cause) => ['missing', 'blank', 'no_file', 'link'].includes(cause);
+
+export function broken(cause) {
+  return breaks[cause] ?? 'The database is not the one that was backed up';
 }
 
 export function verdict(name) {

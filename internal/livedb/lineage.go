@@ -1,0 +1,54 @@
+package livedb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"example.com/snapd/internal/lineage"
+	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
+)
+
+// ownTables are the tables that the application made; those of a full-text index have rows always.
+const ownTables = `SELECT name FROM sqlite_schema WHERE type='table' AND rootpage>0 AND name NOT LIKE 'sqlite\_%%' ESCAPE '\'
+	AND octet_length(name)<=%d AND name NOT IN (SELECT name FROM pragma_table_list WHERE type='shadow') ORDER BY rowid LIMIT %d`
+
+// Lineage returns what the database is recognised by, as t sees it, but for its file.
+func (t *Tx) Lineage(ctx context.Context) (lineage.Facts, error) {
+	h := sqlitefile.HeaderOf(t.page1)
+	if h == nil {
+		return lineage.Facts{}, nil // no page
+	}
+	_, free := h.Freelist()
+	f := lineage.Facts{ApplicationID: t.info.ApplicationID, Counter: h.ChangeCounter(),
+		UsedBytes: max(0, t.info.PageCount-int64(free)) * int64(t.info.PageSize)}
+	var tables []string
+	err := t.conn.Each(ctx, fmt.Sprintf(ownTables, lineage.MaxName, lineage.MaxTables), func(s *sqlite.Stmt) error {
+		tables = append(tables, s.Text(0))
+		return nil
+	})
+	for _, name := range tables {
+		if err != nil {
+			break
+		}
+		var filled int64
+		filled, err = t.conn.Int(ctx, `SELECT EXISTS(SELECT 1 FROM "`+strings.ReplaceAll(name, `"`, `""`)+`")`)
+		name = strings.ToValidUTF8(name, "\uFFFD") // as JSON keeps it
+		if filled != 0 {
+			f.Filled = append(f.Filled, name)
+		} else {
+			f.Bare = append(f.Bare, name)
+		}
+	}
+	if err != nil {
+		return lineage.Facts{}, Explain("look at tables", t.path, err)
+	}
+	return f, nil
+}
+
+// Lineage adds to facts the file that f is of.
+func (f Fingerprint) Lineage(facts lineage.Facts) lineage.Facts {
+	facts.File, facts.Size = f.Main.ID.Ino, f.Main.Size
+	return facts
+}
