@@ -88,6 +88,11 @@ type Config struct {
 	// ShutdownTimeout bounds the final backup of Run; default 10 min.
 	ShutdownTimeout time.Duration
 
+	// AssumeUnused has a restore or recovery replace the database's file also where the
+	// system does not say whether a process has it open: a person has made sure that
+	// none has. Without it, that is [ErrRefused].
+	AssumeUnused bool
+
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 

@@ -27,12 +27,12 @@ func straggler(t *testing.T, db string, run func()) *peer {
 		late = startPython(t, db, "20")
 		late.send("INSERT INTO log VALUES(77, 'late')")
 		for deadline := time.Now().Add(patience); time.Now().Before(deadline); runtime.Gosched() {
-			users, known, err := livedb.Users(db)
-			if err != nil || !known {
-				t.Errorf("users: %v %v", known, err)
+			usage, err := livedb.UsageOf(db)
+			if err != nil || usage.Unknown != "" {
+				t.Errorf("users: %+v %v", usage, err)
 				return
 			}
-			if len(users) > 0 {
+			if usage.InUse() {
 				return
 			}
 		}

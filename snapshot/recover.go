@@ -203,7 +203,7 @@ func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, e
 	} else {
 		err = r.target.WaitUnused(ctx)
 	}
-	if explained := explain(err); errors.Is(explained, ErrBusy) {
+	if explained := explain(err); errors.Is(explained, ErrBusy) || errors.Is(explained, ErrRefused) {
 		f.inUse = explained
 	} else if err != nil {
 		return f, err

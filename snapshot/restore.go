@@ -155,8 +155,13 @@ func (r *restoring) run(ctx context.Context, id string) (err error) {
 	if how.method != Swap || err != nil {
 		return err
 	}
-	if err = r.swap(ctx); err != nil && !r.Offline {
+	err = r.swap(ctx)
+	var inUse *swap.InUseError
+	switch {
+	case err != nil && !r.Offline:
 		err = fmt.Errorf("%w (the file has to be replaced: %s)", err, how.reason)
+	case errors.As(err, &inUse): // else another page size, say, asks for the swap
+		err = hint(err, inUse.Hint()+"; without --offline a restore works next to open connections where the database is sound")
 	}
 	return err
 }

@@ -11,11 +11,12 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // online restores through one write transaction of the live database. It returns a
 // swapNeeded, with the backup proven and nothing changed, where SQLite cannot open the
-// database for writing, or the page sizes differ.
+// database for writing, or page size, reserved bytes or encoding differ.
 //
 //	prestage   pin the state, stage its safety backup, fetch the pages that differ
 //	lock       begin the write transaction; from here on writers wait
@@ -52,10 +53,21 @@ func (r *restoring) proving(ctx context.Context) archive.CopyOptions {
 		Progress: r.m.progress(ctx, Event{Operation: OpRestore, Backup: r.backup.ID, Phase: PhaseProve, Total: r.backup.DatabaseBytes})}
 }
 
-// samePages returns a swapNeeded where the live database's page size is not the backup's.
-func (r *restoring) samePages(live livedb.Info) error {
+// sameLayout returns a swapNeeded where open connections take something for granted of the
+// live database that is otherwise in the backup.
+func (r *restoring) sameLayout(ctx context.Context, live livedb.Info) error {
 	if live.PageSize != r.backup.PageSize {
 		return &swapNeeded{fmt.Sprintf("page size %d live, %d in the backup", live.PageSize, r.backup.PageSize)}
+	}
+	var h sqlitefile.Header
+	if _, err := r.image.ReadAt(h[:], 0); err != nil {
+		return r.m.markFailed(ctx, r.backup, fmt.Errorf("restore: backup %s: %w", r.backup.ID, err))
+	}
+	if live.Reserved != h.Reserved() {
+		return &swapNeeded{fmt.Sprintf("%d reserved bytes a page live, %d in the backup", live.Reserved, h.Reserved())}
+	}
+	if backup := h.Encoding(); backup.Valid() && live.Encoding != backup.String() {
+		return &swapNeeded{fmt.Sprintf("text encoding %s live, %s in the backup", live.Encoding, backup)}
 	}
 	return nil
 }
@@ -98,7 +110,7 @@ func (r *restoring) prestage(ctx context.Context) (_ *prestaged, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if err := r.samePages(snap.Info()); err != nil {
+	if err := r.sameLayout(ctx, snap.Info()); err != nil {
 		return nil, err
 	}
 	if err := p.safety.recognise(ctx, snap.Tx); err != nil {
@@ -191,7 +203,7 @@ func (r *restoring) locked(ctx context.Context, p *prestaged) (err error) {
 	if err := tx.Damage(); err != nil {
 		return orSwap(err)
 	}
-	if err := r.samePages(tx.Snapshot().Info()); err != nil {
+	if err := r.sameLayout(ctx, tx.Snapshot().Info()); err != nil {
 		return err
 	}
 	if err := r.Plan.sameFile(m.cfg.Database); err != nil {

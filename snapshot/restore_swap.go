@@ -300,7 +300,7 @@ func (r *replacing) checkRestored(ctx context.Context, id string) error {
 
 // target is the database's file for internal/swap, in the operation of ctx.
 func (m *Manager) target(ctx context.Context) *swap.Target {
-	return &swap.Target{Database: m.cfg.Database, Dir: m.cfg.Dir, LockWait: m.cfg.LockWait, NewHash: archive.NewImageHash, Now: m.cfg.Now,
+	return &swap.Target{Database: m.cfg.Database, Dir: m.cfg.Dir, LockWait: m.cfg.LockWait, AssumeUnused: m.cfg.AssumeUnused, NewHash: archive.NewImageHash, Now: m.cfg.Now,
 		Observer: swap.Observer{
 			Point: m.atPoint,
 			Committed: func(n swap.Note) {
@@ -314,6 +314,17 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 				m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRestore, Path: w.Path, Err: w.Err, Message: w.Message})
 			},
 		}}
+}
+
+// warnOfPlace reports what will be in the way of a restore that has to replace the file.
+func warnOfPlace(ctx context.Context, m *Manager) {
+	concerns, err := m.target(ctx).Concerns()
+	for _, what := range concerns {
+		m.ev.emit(ctx, Event{Type: EventWarning, Path: m.cfg.Database, Message: what})
+	}
+	if err != nil {
+		m.ev.emit(ctx, Event{Type: EventWarning, Path: m.cfg.Database, Err: err, Message: "what a restore would meet could not be looked at"})
+	}
 }
 
 // finishSwap brings a swap that a crash cut short to its end, if there is one.

@@ -30,6 +30,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	defer lock.Unlock()
 	r := &runner{m: m, timer: schedule.NewTimer(m.present.Load().timing())}
+	warnOfPlace(ctx, m)
 	r.recordRetention()
 	r.watch(ctx)
 	defer func() { r.changes.Close() }()

@@ -11,12 +11,15 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// missing is what to do about a database that is not there.
+// missing is what to do about a database that is not there, or may be in use.
 type missing struct {
+	Force     bool   `help:"Replace a damaged or missing database also where the system does not say whether another program has it open: you have made sure that none has."`
 	OnMissing string `enum:"restore,fail,ignore" default:"restore" placeholder:"restore|fail|ignore" help:"What to do when the database is missing or empty while backups exist (${default})."`
 }
 
-func (c missing) configure(cfg *snapshot.Config) { cfg.OnMissing = snapshot.OnMissing(c.OnMissing) }
+func (c missing) configure(cfg *snapshot.Config) {
+	cfg.OnMissing, cfg.AssumeUnused = snapshot.OnMissing(c.OnMissing), c.Force
+}
 
 // recoverPatience is the first of the waits of recoverPatiently; six of them, each
 // twice as long, are some 13 seconds.

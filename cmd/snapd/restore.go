@@ -19,6 +19,7 @@ type restoreCmd struct {
 	At      moment `placeholder:"TIME" help:"Instead of ID: the newest verified one taken at or before this time: 2025-10-31 14:30, 2025-10-31 (that day's last), 14:30, yesterday 14:30, -2h, or RFC 3339."`
 	To      string `placeholder:"PATH" help:"Write it to this new file; the database is not touched."`
 	Offline bool   `help:"Swap the file instead of restoring through a transaction; refused while another program has the database open."`
+	Force   bool   `help:"Swap the file also where the system does not say whether another program has the database open: you have made sure that none has."`
 	Yes     bool   `short:"y" help:"Do not ask."`
 }
 
@@ -36,7 +37,7 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 	if _, err := os.Stat(filepath.Dir(c.To)); c.To != "" && errors.Is(err, fs.ErrNotExist) {
 		return message.WithHint(&noSuchFile{fmt.Errorf("restore to %s: %w", c.To, err)}, "make that directory first, or choose another one")
 	}
-	m, err := a.open(ctx, nil)
+	m, err := a.open(ctx, func(cfg *snapshot.Config) { cfg.AssumeUnused = c.Force })
 	if err != nil {
 		return err
 	}

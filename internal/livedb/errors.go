@@ -55,12 +55,9 @@ func Explain(op, path string, err error) error {
 // Holders names the processes that have the database open, for a busy message, which it
 // goes on with.
 func Holders(path string) string {
-	users, known, err := Users(path)
-	if err != nil || !known { // a hint only: nothing to say without it
-		return "; wait for its other users, or end their transaction"
-	}
+	usage, _ := UsageOf(path) // a hint only: nothing to say without it
 	var names []string
-	for _, u := range users {
+	for _, u := range usage.Users {
 		if !u.Own {
 			names = append(names, fmt.Sprintf("%s (process %d)", u.Command, u.PID))
 		}
@@ -68,7 +65,7 @@ func Holders(path string) string {
 	switch {
 	case len(names) > 0:
 		return "; open in " + strings.Join(names, ", ") + ": wait, or end its transaction"
-	case len(users) > 0:
+	case len(usage.Users) > 0:
 		return " by this very process: end its transaction"
 	}
 	return "; wait for its other users, or end their transaction"

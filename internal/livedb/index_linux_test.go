@@ -15,11 +15,15 @@ func TestIndexKeepsTheLocks(t *testing.T) {
 			t.Fatalf("this process uses it: %v, %v", used, known)
 		}
 	}
-	before := len(descriptors(os.Getpid(), mustID(t, path+"-shm")))
+	open := func() int {
+		fds, _ := descriptors(os.Getpid(), mustID(t, path+"-shm"))
+		return len(fds)
+	}
+	before := open()
 	for range 100 {
 		indexUsed(t, path)
 	}
-	if n := len(descriptors(os.Getpid(), mustID(t, path+"-shm"))); n != before {
+	if n := open(); n != before {
 		t.Errorf("%d descriptors, then %d", before, n)
 	}
 	f, err := os.Open(path + "-shm")

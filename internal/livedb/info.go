@@ -12,6 +12,7 @@ import (
 // page count 0.
 type Info struct {
 	PageSize      int    // bytes, 512 … 65536, a power of two
+	Reserved      int    // bytes of each page that SQLite leaves alone
 	PageCount     int64  // pages in the image
 	JournalMode   string // "wal", or "delete" for all rollback-journal modes: in the file they are the same
 	Encoding      string // "UTF-8", "UTF-16le", "UTF-16be"
@@ -43,7 +44,7 @@ func readInfo(ctx context.Context, c *sqlite.Conn) (Info, []byte, error) {
 	if h == nil {
 		return info, nil, fmt.Errorf("page 1 has %d bytes", len(page1))
 	}
-	info.PageSize = len(page1)
+	info.PageSize, info.Reserved = len(page1), h.Reserved()
 	if info.PageCount, err = c.Int(ctx, "PRAGMA page_count"); err != nil {
 		return info, nil, err
 	}

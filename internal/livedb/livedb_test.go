@@ -149,7 +149,11 @@ func TestOFDLocksLetCloseClose(t *testing.T) {
 	}
 }
 
+// children are what tests run in processes of their own, see testdb.Reexec.
+var children = map[string]func(args []string) error{}
+
 func TestMain(m *testing.M) {
+	testdb.RunChild(children)
 	if os.Getenv("LIVEFILE_TEST_OFD") != "" {
 		if err := UseOFDLocks(); err != nil {
 			panic(err)
@@ -184,8 +188,8 @@ func TestKeptDescriptorsAreBounded(t *testing.T) {
 	if n := countDescriptors(t) - before; n != 1 {
 		t.Errorf("%d descriptors kept, want 1", n)
 	}
-	if users, known, err := Users(path); err != nil || !known || len(users) != 0 {
-		t.Errorf("our own look counts as a user: %v %v %v", users, known, err)
+	if usage, err := UsageOf(path); err != nil || usage.InUse() || usage.Unknown != "" {
+		t.Errorf("our own look counts as a user: %+v %v", usage, err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -321,9 +325,9 @@ func TestUsers(t *testing.T) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatal(line, err)
 	}
-	users, known, err := Users(path)
-	if err != nil || !known || len(users) != 1 || users[0].PID != cmd.Process.Pid || users[0].Command != "sqlite3" || users[0].Own {
-		t.Errorf("%+v %v %v", users, known, err)
+	usage, err := UsageOf(path)
+	if users := usage.Users; err != nil || usage.Unknown != "" || len(users) != 1 || users[0].PID != cmd.Process.Pid || users[0].Command != "sqlite3" || users[0].Own {
+		t.Errorf("%+v %v", usage, err)
 	}
 	in.Close()
 	if err := cmd.Wait(); err != nil {
@@ -331,11 +335,11 @@ func TestUsers(t *testing.T) {
 	}
 	holdWrite(t, path)
 	look(t, path)
-	if users, _, err := Users(path); err != nil || len(users) != 1 || !users[0].Own || users[0].PID != os.Getpid() {
-		t.Errorf("%+v %v", users, err)
+	if usage, err := UsageOf(path); err != nil || len(usage.Users) != 1 || !usage.Users[0].Own || usage.Users[0].PID != os.Getpid() {
+		t.Errorf("%+v %v", usage, err)
 	}
-	if users, known, err := Users(path + "-none"); err != nil || !known || len(users) != 0 {
-		t.Errorf("%+v %v %v", users, known, err)
+	if usage, err := UsageOf(path + "-none"); err != nil || usage.InUse() || usage.Unknown != "" {
+		t.Errorf("%+v %v", usage, err)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // EXCLUSIVE state). It tries at least once and then until ctx ends; ErrBusy when
 // another process still held a lock then, the context's error when it was cancelled. A
 // connection that is open but idle in a rollback-journal mode holds no lock and
-// is not noticed: see Users. The lock is one on the file that path names now,
+// is not noticed: see UsageOf. The lock is one on the file that path names now,
 // not on the name. unlock may be called twice.
 //
 // On Linux it is an OFD write lock on SQLite's lock bytes, and works on any

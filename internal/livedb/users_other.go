@@ -2,10 +2,10 @@
 
 package livedb
 
-// Users knows nothing on this system: known is false.
-func Users(path string) (users []User, known bool, err error) {
-	_, err = Resolve(path)
-	return nil, false, err
+// UsageOf sees nobody on this system, where a swap relies on SQLite's locks.
+func UsageOf(path string) (Usage, error) {
+	_, err := Resolve(path)
+	return Usage{}, err
 }
 
 func otherDescriptors(ID) (n int, known bool) { return 0, false }

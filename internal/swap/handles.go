@@ -2,6 +2,7 @@ package swap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,13 +23,16 @@ const (
 // InUseError says who has the database open. It matches livedb.ErrBusy.
 type InUseError struct {
 	Path string
-	User livedb.User
+	User livedb.User // the zero User for one that could not be seen
 }
 
 func (e *InUseError) Error() string {
 	who := fmt.Sprintf("%s (pid %d)", e.User.Command, e.User.PID)
-	if e.User.Own {
+	switch {
+	case e.User.Own:
 		who = "a connection of this process"
+	case e.User.PID == 0:
+		who = "a process that cannot be seen from here (another user's, or in another container)"
 	}
 	return fmt.Sprintf("%s has %s open: its file cannot be replaced safely", who, e.Path)
 }
@@ -38,50 +42,64 @@ func (e *InUseError) Is(target error) bool { return target == livedb.ErrBusy }
 
 // Hint is the next step.
 func (e *InUseError) Hint() string {
-	return "stop that process (or close that connection) and try again; a restore without --offline works next to open connections where the database is sound"
+	return "stop that process (or close that connection) and try again"
+}
+
+// UnknownUseError says why it is not known whether the database is open. It matches ErrUnsafe.
+type UnknownUseError struct{ Path, Why string }
+
+func (e *UnknownUseError) Error() string {
+	return fmt.Sprintf("whether a program has %s open is not known, and its file would have to be replaced: %s", e.Path, e.Why)
+}
+
+// Is makes errors.Is(err, ErrUnsafe) true.
+func (e *UnknownUseError) Is(target error) bool { return target == ErrUnsafe }
+
+// Hint is the next step.
+func (e *UnknownUseError) Hint() string {
+	return "stop all programs that use the database, then say --force; or run this as the database's owner"
 }
 
 // Unused returns an *InUseError where a process has the database open now: an idle
-// connection holds no lock, and would go on writing to the file that was replaced.
-// Where the system cannot say who has, it returns nil.
+// connection holds no lock, and would go on writing to the file that was replaced. Where
+// the system does not say, it returns an *UnknownUseError, unless AssumeUnused is set.
 func (t *Target) Unused() error {
-	users, err := t.users()
-	if err != nil || len(users) == 0 {
-		return err
+	usage, err := livedb.UsageOf(t.Database)
+	if err != nil {
+		return fmt.Errorf("who has the database open: %w", err)
 	}
-	return &InUseError{Path: t.Database, User: users[0]}
+	switch {
+	case len(usage.Users) > 0:
+		first := slices.IndexFunc(usage.Users, func(u livedb.User) bool { return u.Own || u.Command != ownProgram })
+		return &InUseError{Path: t.Database, User: usage.Users[max(first, 0)]}
+	case usage.Unseen:
+		return &InUseError{Path: t.Database}
+	case usage.Unknown != "" && !t.AssumeUnused:
+		return &UnknownUseError{t.Database, usage.Unknown}
+	}
+	return nil
 }
 
 // WaitUnused is Unused after some patience.
 func (t *Target) WaitUnused(ctx context.Context) error {
 	began := time.Now()
 	for {
-		users, err := t.users()
-		if err != nil || len(users) == 0 {
+		err := t.Unused()
+		var inUse *InUseError
+		if !errors.As(err, &inUse) {
 			return err
 		}
 		patience := min(shortWait, t.LockWait)
-		if !slices.ContainsFunc(users, func(u livedb.User) bool { return u.Own || u.Command != ownProgram }) {
+		if !inUse.User.Own && inUse.User.Command == ownProgram {
 			patience = t.LockWait
 		}
 		if time.Since(began) >= patience {
-			return &InUseError{Path: t.Database, User: users[0]}
+			return err
 		}
 		if err := pause(ctx, handlePoll); err != nil {
 			return err
 		}
 	}
-}
-
-func (t *Target) users() ([]livedb.User, error) {
-	users, known, err := livedb.Users(t.Database)
-	if err != nil {
-		return nil, fmt.Errorf("who has the database open: %w", err)
-	}
-	if !known {
-		return nil, nil
-	}
-	return users, nil
 }
 
 // waitForStragglers waits, with all others locked out, for processes that opened the
@@ -98,16 +116,19 @@ func (t *Target) waitForStragglers(ctx context.Context, quarantine string) error
 	ctx, cancel := context.WithTimeout(ctx, t.LockWait)
 	defer cancel()
 	for {
-		users, known, err := livedb.Users(quarantine)
+		usage, err := livedb.UsageOf(quarantine)
 		if err != nil {
 			return fmt.Errorf("who has the replaced database open: %w", err)
 		}
-		if !known || len(users) == 0 {
+		if !usage.InUse() {
 			return nil
 		}
 		if pause(ctx, handlePoll) != nil {
-			t.warn(Warning{Path: quarantine, Message: fmt.Sprintf(
-				"%s (pid %d) opened the database while it was being replaced: restart it", users[0].Command, users[0].PID)})
+			who := "a process"
+			if len(usage.Users) > 0 {
+				who = fmt.Sprintf("%s (pid %d)", usage.Users[0].Command, usage.Users[0].PID)
+			}
+			t.warn(Warning{Path: quarantine, Message: who + " opened the database while it was being replaced: restart it"})
 			return nil
 		}
 	}

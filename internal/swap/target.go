@@ -22,6 +22,9 @@ type Target struct {
 	Dir string
 	// LockWait bounds the wait for locks and for those who have the file open.
 	LockWait time.Duration
+	// AssumeUnused: a person has made sure that no process has the file open, which
+	// counts where the system does not say.
+	AssumeUnused bool
 	// NewHash makes the hash that Swap.Sum is of.
 	NewHash func() hash.Hash
 	// Now is the clock of the quarantines' names.
@@ -95,6 +98,9 @@ func (t *Target) HasSidecars() (bool, error) {
 func (t *Target) lockOut(ctx context.Context) (unlock func(), err error) {
 	if missing, err := isMissing(t.Database); err != nil || missing {
 		return func() {}, err
+	}
+	if err := t.WaitUnused(ctx); err != nil { // the kernel can be asked only without the lock
+		return nil, err
 	}
 	wait, cancel := context.WithTimeout(ctx, t.LockWait)
 	defer cancel()

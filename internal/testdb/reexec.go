@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -64,6 +66,17 @@ type Child struct {
 func Reexec(t testing.TB, name string, args ...string) *Child {
 	t.Helper()
 	return reexec(t, name, args, func(*exec.Cmd) {})
+}
+
+// ReexecAs is Reexec of a process with those attributes: another user's, say.
+func ReexecAs(t testing.TB, attr *syscall.SysProcAttr, name string, args ...string) *Child {
+	t.Helper()
+	return reexec(t, name, args, func(cmd *exec.Cmd) {
+		cmd.SysProcAttr = attr
+		if runtime.GOOS == "linux" {
+			cmd.Path = "/proc/self/exe" // the directory of the program may be closed to that user
+		}
+	})
 }
 
 // reexec is Reexec of a command that prepare may change.
