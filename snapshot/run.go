@@ -148,7 +148,7 @@ func (r *runner) tick(ctx context.Context) {
 		return
 	}
 	_, err := os.Stat(r.m.cfg.Database)
-	missing := errors.Is(err, fs.ErrNotExist)
+	missing := errors.Is(err, fs.ErrNotExist) || r.notCreatedYet()
 	if missing && !r.reportMissing(ctx, now) {
 		return
 	}
@@ -246,9 +246,10 @@ func (r *runner) finalBackup(ctx context.Context) error {
 	return err
 }
 
-// notCreatedYet reports whether there is no database and none was backed up: that is no failure.
+// notCreatedYet reports whether there is no database, or an empty file that will be one, and
+// none was backed up: that is no failure.
 func (r *runner) notCreatedYet() bool {
-	if _, err := os.Stat(r.m.cfg.Database); !errors.Is(err, fs.ErrNotExist) {
+	if st, err := os.Stat(r.m.cfg.Database); err == nil && st.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
 	_, stored, err := candidatesOf(r.m.cat)

@@ -336,6 +336,34 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 	})
 }
 
+// Lost: the first hours of a new database, whose start-up backup found the empty file that SQLite
+// makes first, or looked again only after a while.
+func TestRunBacksANewDatabaseUpWithinSeconds(t *testing.T) {
+	t.Parallel()
+	later(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "data.db")
+		b := benchOn(t, path)
+		r := b.run()
+		settle(time.Minute)
+		writeFile(t, path, nil)
+		settle(time.Minute)
+		if made := b.rec.of(snapshot.EventBackedUp); len(made) > 0 {
+			t.Errorf("an empty file was backed up: %+v", made)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		makeDatabase(t, path, "wal")
+		settle(3 * time.Second)
+		if got := triggers(b.rec.of(snapshot.EventBackedUp)); !slices.Equal(got, []string{"startup"}) {
+			t.Errorf("backups %v", got)
+		}
+		if err := r.wait(t); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Lost: the news that a protected database has gone.
 func TestRunMissesALostDatabase(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,9 @@ const (
 	// maxWait bounds how long nothing is looked at: timers stand still while a
 	// machine is suspended, and the wall clock may be set.
 	maxWait = 30 * time.Second
+	// appears is how often a database that is missing is looked for: an application that is
+	// set up makes it within seconds, and its first hours are as dear as any.
+	appears = 2 * time.Second
 	// firstRetry after a failed backup; doubled up to lastRetry.
 	firstRetry = time.Minute
 	lastRetry  = time.Hour
@@ -46,7 +49,7 @@ type Options struct {
 //	         time, up to 1 h
 //
 // Missing is a failure that counts for nothing: the database is looked for again
-// after half a minute, or at the next change.
+// every two seconds, and at the next change.
 type Timer struct {
 	o         Options
 	startup   bool      // the backup at start-up is still to be made
@@ -162,7 +165,7 @@ func (t *Timer) Now(now time.Time) { t.retry = now }
 // is new.
 func (t *Timer) Missing(now time.Time) (first bool) {
 	first = t.retry.IsZero()
-	t.retry = now.Add(maxWait)
+	t.retry = now.Add(appears)
 	return first
 }
 
