@@ -46,6 +46,10 @@ type Config struct {
 	// Dir is the backup directory; default "backups" next to the database.
 	// Made with mode 0700 at the first backup.
 	Dir string
+	// AnyOwner lets root work where another user could exchange the database or the
+	// backups for other files, since a directory or a link on their paths is the user's. Else
+	// that is ErrRefused. For users who are not root it means nothing.
+	AnyOwner bool
 
 	// Interval between automatic backups; default 12 h, negative for none.
 	Interval time.Duration
@@ -125,6 +129,7 @@ func (c *Config) resolve() error {
 	if c.named, err = filepath.Abs(c.Database); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
+	given := c.Database
 	c.Database = path
 	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
 		what := "no regular file"
@@ -144,6 +149,9 @@ func (c *Config) resolve() error {
 		return hint(fmt.Errorf("open: backup directory: %w", err), "choose another directory with --dir")
 	case err == nil && !st.IsDir():
 		return hint(fmt.Errorf("open: backup directory %s is a file", c.Dir), "choose a directory with --dir")
+	}
+	if err := c.checkStrangers(given); err != nil {
+		return fmt.Errorf("open: %w", err)
 	}
 	if err := c.resolveTiming(); err != nil {
 		return fmt.Errorf("open: %w", err)

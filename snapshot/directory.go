@@ -6,13 +6,35 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/swap"
+	"example.com/snapd/internal/trust"
 )
+
+// checkStrangers refuses to work as root where another user could exchange the database or
+// the backups, between two looks of ours or for a link: that user would read, replace or
+// remove with root's rights. given is the database's path before links in it were followed.
+func (c *Config) checkStrangers(given string) error {
+	if trust.User() != 0 || c.AnyOwner {
+		return nil
+	}
+	for _, path := range []string{given, c.Database, filepath.Join(c.Dir, "x")} {
+		other, err := trust.Find(path, 0)
+		if err != nil {
+			return err
+		}
+		if other != nil {
+			return hint(fmt.Errorf("%w: as root, %s is not safe to use: %s", ErrRefused, strings.TrimSuffix(path, "/x"), other),
+				"run it as the user whose database it is; or keep database and backups in directories that only root can change")
+		}
+	}
+	return nil
+}
 
 // settle puts right what a crash left: a half-done restore, temp files, an
 // archive without its entry. While another operation holds the lock none of

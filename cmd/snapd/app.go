@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/trust"
 	"example.com/snapd/snapshot"
 )
 
@@ -57,6 +58,9 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if zone := unknownZone(); zone != "" {
 		a.log.Warn("the time zone in TZ is not known: local times, and those of --cron, are UTC", "TZ", zone,
 			"hint", "set TZ to a name such as Europe/Berlin")
+	}
+	if err := a.chooseUser(); err != nil {
+		return err
 	}
 	if !serving && !a.Quiet {
 		a.console.showProgress()
@@ -141,7 +145,7 @@ func (a *app) open(ctx context.Context, more func(*snapshot.Config)) (*snapshot.
 	if a.DB == "" {
 		return nil, &usageError{"no database is named", "use --db PATH or set SNAPD_DB"}
 	}
-	cfg := snapshot.Config{Database: a.DB, Dir: a.Dir, Logger: a.log, OnEvent: a.event}
+	cfg := snapshot.Config{Database: a.DB, Dir: a.Dir, AnyOwner: a.User != "" && trust.User() == 0, Logger: a.log, OnEvent: a.event}
 	if more != nil {
 		more(&cfg)
 	}

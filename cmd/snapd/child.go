@@ -48,6 +48,7 @@ type child struct {
 func (a *app) startChild(line programLine, hangup func()) (*child, error) {
 	c := &child{cmd: exec.Command(line[1], line[2:]...), log: a.log, hangup: hangup, ended: make(chan struct{})}
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = a.in, a.out, a.console.file
+	asBefore(c.cmd)
 	signals := a.signals.take(passed...)
 	if err := c.cmd.Start(); err != nil {
 		return nil, message.WithHint(fmt.Errorf("start %s: %w", line[1], err), "is the program after -- there, and executable?")

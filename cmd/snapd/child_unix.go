@@ -4,9 +4,12 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/snapd/internal/trust"
 )
 
 // passed are the signals that the child gets, in addition to SIGINT and SIGTERM.
@@ -36,4 +39,19 @@ func terminalReaches(child int) bool {
 	}
 	group, err := unix.Getpgid(child)
 	return err == nil && group == foreground && group == unix.Getpgrp()
+}
+
+// groupsBefore are root's further groups, which trust.ActAs gives up.
+var groupsBefore, _ = os.Getgroups()
+
+// asBefore has the command begin with the rights that snapd itself was started with.
+func asBefore(cmd *exec.Cmd) {
+	if trust.User() == os.Geteuid() {
+		return
+	}
+	groups := make([]uint32, len(groupsBefore))
+	for i, g := range groupsBefore {
+		groups[i] = uint32(g)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid()), Groups: groups}}
 }

@@ -20,6 +20,7 @@ type globals struct {
 	Help      helpFlag   `short:"h" help:"Show help; after a command, that command's."`
 	DB        string     `name:"db" env:"SNAPD_DB" placeholder:"PATH" help:"The SQLite database to protect."`
 	Dir       string     `env:"SNAPD_DIR" placeholder:"DIR" help:"Where the backups are; default: backups next to the database."`
+	User      string     `placeholder:"USER" help:"For root: whose rights to files are used. Default: those of the owner of the directories of database and backups. root: as root, although that owner could exchange them."`
 	JSON      bool       `name:"json" help:"One JSON document on standard output, errors as JSON on standard error."`
 	Quiet     bool       `short:"q" help:"Say nothing but errors."`
 	LogFormat *string    `enum:"text,json" placeholder:"text|json" help:"Format of log lines on standard error; default: text, with --json json."`

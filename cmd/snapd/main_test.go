@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -11,6 +12,9 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"snapd": main, "sampleapp": sampleApp})
 }
+
+// canAct: root on Linux can have another user's rights to files; see actas_linux_test.go.
+var canAct bool
 
 // TestScripts are the promises of the command line: what is printed where, and
 // with which exit status.
@@ -23,6 +27,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SNAPD_DIR", "")
 			env.Setenv("TZ", "UTC")
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "acts" {
+				return canAct, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":        exits,

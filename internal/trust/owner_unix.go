@@ -18,3 +18,12 @@ func OwnerOf(info fs.FileInfo) (uid int, known bool) {
 	}
 	return int(st.Uid), true
 }
+
+// groupOf returns the group that a file belongs to.
+func groupOf(info fs.FileInfo) int {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	return int(st.Gid)
+}

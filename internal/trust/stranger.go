@@ -15,6 +15,7 @@ const Anyone = -1
 // Stranger is a user who could exchange what a path names.
 type Stranger struct {
 	UID  int    // Anyone: all users
+	GID  int    // the group of what is theirs
 	Path string // what is theirs: a directory or a symbolic link
 }
 
@@ -94,7 +95,7 @@ func split(path string) []string {
 // stranger returns who owns a directory or link on the way, or can write in the directory.
 func stranger(path string, info fs.FileInfo, uid int) *Stranger {
 	if owner, known := OwnerOf(info); known && owner != 0 && owner != uid {
-		return &Stranger{UID: owner, Path: path}
+		return &Stranger{UID: owner, GID: groupOf(info), Path: path}
 	}
 	if open := info.IsDir() && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0; open && hasOwners {
 		return &Stranger{UID: Anyone, Path: path}
