@@ -91,7 +91,18 @@ func (s *State) Begin(after Present, c Cause, from, what string, at time.Time) {
 	at = at.UTC()
 	s.Timeline = &Present{Timeline: Timeline{Number: after.Number + 1, Cause: c, At: &at}, From: from, What: what}
 	s.Gone = nil
+	// A copy: a state that was handed out is not changed.
+	s.Began = append(slices.Clone(s.Began[max(0, len(s.Began)-maxBegan+1):]), s.Timeline.Timeline)
 }
+
+// TakeBack has the database on t again, an earlier timeline: there is no backup of those since.
+func (s *State) TakeBack(t Timeline) {
+	s.Timeline, s.Gone = &Present{Timeline: t}, nil
+	s.Began = slices.DeleteFunc(slices.Clone(s.Began), func(b Timeline) bool { return b.Number > t.Number })
+}
+
+// maxBegan bounds the timelines that are remembered without their backups.
+const maxBegan = 200
 
 // Since is when the database was last as e has it: when e was taken, or restored.
 // What would be lost with the database is what changed since.

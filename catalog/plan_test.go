@@ -265,3 +265,100 @@ func TestPlanWrongDateEvictsNothing(t *testing.T) {
 		t.Errorf("after the clock fell back %d go, before %d", len(fell), len(before))
 	}
 }
+
+// Lost: the past, when backups since a break push out those from before; or the disk, when they stay for ever.
+// For any history of timelines: what one of those that are counted by themselves keeps does not depend on the others, and is what the
+// plan of it alone keeps; a loss that nobody accepted leaves a backup from before it; and carrying
+// the plan out and planning again removes nothing more.
+func TestPlanTimelines(t *testing.T) {
+	causes := []catalog.Cause{catalog.Emptied, catalog.Shrunk, catalog.OtherSchema, catalog.Replaced, catalog.Restored, catalog.Returned}
+	for trial := range uint64(3000) {
+		r := rand.New(rand.NewPCG(trial, 2))
+		list, now := history(r)
+		slices.SortFunc(list, func(a, b catalog.Entry) int { return int(a.Seq) - int(b.Seq) })
+		at, s := catalog.Timeline{Number: 1}, catalog.State{}
+		for i := range list {
+			if r.IntN(6) == 0 {
+				began := now.Add(-time.Duration(r.IntN(60)) * 24 * time.Hour)
+				at = catalog.Timeline{Number: at.Number + 1, Cause: causes[r.IntN(len(causes))], At: &began}
+				s.Began = append(s.Began, at)
+			}
+			list[i].Timeline = at
+		}
+		s.Accepted, s.Timeline = uint64(r.IntN(int(at.Number)+1)), &catalog.Present{Timeline: at}
+		p := randomPolicy(r)
+		plan := catalog.Plan(list, s, p, now)
+		keeps := make(map[string]bool)
+		for _, d := range plan {
+			keeps[d.ID] = d.Keep
+		}
+		var kept []catalog.Entry
+		for _, e := range list {
+			if keeps[e.ID] {
+				kept = append(kept, e)
+			}
+		}
+		for _, d := range catalog.Plan(kept, s, p, now) {
+			if !d.Keep {
+				t.Fatalf("trial %d: %s was kept, and goes the second time: %s", trial, d.ID, d.Reason)
+			}
+		}
+		checkApart(t, trial, list, keeps, s, p, now)
+	}
+}
+
+// checkApart checks each beginning of a timeline by the rules as the guides say them.
+func checkApart(t *testing.T, trial uint64, list []catalog.Entry, keeps map[string]bool, s catalog.State, p catalog.Policy, now time.Time) {
+	t.Helper()
+	for _, first := range list {
+		began := first.Timeline
+		if began.Cause == "" {
+			continue
+		}
+		apart := now.Before(began.At.Add(catalog.DefaultReplaced)) && !(began.Cause.Break() && began.Number <= s.Accepted)
+		var past []catalog.Entry
+		for _, e := range list {
+			if e.Timeline.Number < began.Number {
+				past = append(past, e)
+			}
+		}
+		if apart && len(s.Began) <= 10 { // no later backup is of any consequence
+			for _, d := range catalog.Plan(past, catalog.State{Accepted: s.Accepted, Began: before(s.Began, began.Number)}, p, now) {
+				if d.Keep && !keeps[d.ID] && !strings.HasPrefix(d.Reason, "restored") {
+					t.Fatalf("trial %d: %s from before timeline %d goes, and is kept without those since: %s", trial, d.ID, began.Number, d.Reason)
+				}
+			}
+		}
+		usable := func(e catalog.Entry) bool { return e.Usable() }
+		if began.Cause.Loss() && len(s.Began) <= 10 && began.Number > s.Accepted && slices.ContainsFunc(past, usable) &&
+			!slices.ContainsFunc(past, func(e catalog.Entry) bool { return e.Usable() && keeps[e.ID] }) {
+			t.Fatalf("trial %d: nothing is left from before timeline %d", trial, began.Number)
+		}
+	}
+}
+
+// Lost: the disk, for a database that is emptied every minute: many timelines, few backups.
+func TestManyTimelinesAreBounded(t *testing.T) {
+	var list []catalog.Entry
+	for i := range 5000 {
+		at := start.Add(time.Duration(i) * time.Minute)
+		list = append(list, catalog.Entry{ID: fmt.Sprint(i), Seq: uint64(i + 1), Kind: catalog.Auto, CreatedAt: at,
+			Timeline: catalog.Timeline{Number: uint64(i + 1), Cause: catalog.Emptied, At: &at}, Verification: catalog.Verification{State: catalog.Verified}})
+	}
+	list[0].Timeline = catalog.Timeline{Number: 1}
+	kept := 0
+	plan := catalog.Plan(list, catalog.State{}, catalog.Policy{}, start.Add(5000*time.Minute))
+	for _, d := range plan {
+		if d.Keep {
+			kept++
+		}
+	}
+	if kept < 20 || kept > 200 || !plan[len(plan)-1].Keep {
+		t.Errorf("%d of %d are kept, and the first one %v", kept, len(list), plan[len(plan)-1].Keep)
+	}
+}
+
+// before returns those of the timelines that began before number.
+func before(all []catalog.Timeline, number uint64) []catalog.Timeline {
+	return slices.DeleteFunc(slices.Clone(all), func(t catalog.Timeline) bool { return t.Number >= number })
+}

@@ -21,6 +21,7 @@ type State struct {
 	Retention   *Policy             `json:"retention,omitempty"` // of the last serve
 	PageSeed    string              `json:"page_seed,omitempty"` // secret; 16 hex digits: the seed of the page digests of the directory's archives
 	Timeline    *Present            `json:"timeline,omitempty"`  // nil: the one of the newest backup
+	Began       []Timeline          `json:"began,omitempty"`     // the last maxBegan timelines, oldest first: of some there may be no backup
 	Accepted    uint64              `json:"accepted,omitempty"`  // breaks up to this timeline are wanted
 	Gone        *Gone               `json:"gone,omitempty"`      // there is no database to back up
 	Placed      bool                `json:"placed,omitempty"`    // a recovery put the file there, and no backup was made since

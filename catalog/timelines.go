@@ -22,15 +22,17 @@ type beginning struct {
 	until    time.Time // the backups before it are counted by themselves
 }
 
-// beginnings returns those of the timelines that have backups, and of the present one, in order.
+// beginnings returns those of the timelines that have backups or are remembered, in order.
 func beginnings(entries []Entry, s State) (all []beginning) {
+	known := make(map[uint64]bool)
 	add := func(t Timeline) {
-		if t.Cause != "" && !slices.ContainsFunc(all, func(b beginning) bool { return b.Number == t.Number }) {
+		if t.Cause != "" && !known[t.Number] {
+			known[t.Number] = true
 			all = append(all, beginning{t, t.Number <= s.Accepted, t.Began().Add(s.KeepsReplaced())})
 		}
 	}
-	if s.Timeline != nil {
-		add(s.Timeline.Timeline)
+	for _, t := range s.Began {
+		add(t)
 	}
 	last := uint64(0)
 	for i := range entries {

@@ -138,7 +138,7 @@ func (c change) apply(all []Backup, state *State, at time.Time) {
 	switch {
 	case c.began == "":
 	case c.began == lineage.Returned && unused && c.from.Timeline.Number == present.Number-1:
-		state.Timeline = &catalog.Present{Timeline: c.from.Timeline} // as if nothing had been
+		state.TakeBack(c.from.Timeline) // as if nothing had been
 	default:
 		state.Begin(present, c.began, c.from.ID, c.what, at)
 	}
@@ -212,7 +212,7 @@ func breakOf(ctx context.Context, m *Manager, now time.Time) (*Break, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s, err := see(ctx, &m.cfg); err == nil {
+	if s, err := see(ctx, &m.cfg); err == nil && state.Restoring == nil { // else a restore is about to say what it did
 		if c := judge(all, state, s); !c.none() {
 			c.apply(all, &state, now)
 		}

@@ -29,6 +29,14 @@ var operations = map[string]func(context.Context, *snapshot.Manager) error{
 		_, err := m.Backup(ctx, snapshot.Manual("made between crashes"))
 		return err
 	},
+	"automatic": func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.Backup(ctx, snapshot.Auto(catalog.TriggerSchedule))
+		return err
+	},
+	"accept": func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.AcceptBreak(ctx)
+		return err
+	},
 	"prune": func(ctx context.Context, m *snapshot.Manager) error {
 		_, err := m.Prune(ctx, &snapshot.Policy{Last: keepOne})
 		return err

@@ -16,3 +16,8 @@ func SetCommit(t *testing.T, fn func(*pages.WriteTx, context.Context) error) {
 	commit = fn
 	t.Cleanup(func() { commit = was })
 }
+
+// Look looks for a break as a Run does.
+func Look(m *Manager) (due bool) {
+	return new(breakWatch).look(context.Background(), m, m.now())
+}

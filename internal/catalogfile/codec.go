@@ -216,6 +216,11 @@ func decodeState(text []byte) (s catalog.State, err error) {
 			times = append(times, s.Timeline.At)
 		}
 	}
+	for _, t := range s.Began {
+		if t.At != nil {
+			times = append(times, t.At)
+		}
+	}
 	for _, at := range times {
 		if *at = at.UTC(); at.Year() < 0 || at.Year() > 9999 {
 			return s, errors.New("state: a year that RFC 3339 cannot write")
