@@ -66,7 +66,7 @@ func see(ctx context.Context, c *Config) (sight, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(c.LockWait, statusPatience))
 	defer cancel()
-	tx, err := livedb.Begin(ctx, c.Database, livedb.Options{AvoidReadMark0: true})
+	tx, err := livedb.Begin(ctx, c.Database, livedb.Options{AvoidReadMark0: true, InPlace: true})
 	if err != nil {
 		return sight{}, err
 	}

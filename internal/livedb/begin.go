@@ -30,7 +30,13 @@ type Options struct {
 	// AvoidReadMark0 asks to begin where writers are hindered least, which may take a
 	// moment; see readMarkWait.
 	AvoidReadMark0 bool
+	// InPlace: a database that can be read only from a private copy is ErrCopyOnly. For a look
+	// that is not worth a copy.
+	InPlace bool
 }
+
+// ErrCopyOnly: the database cannot be read in place.
+var ErrCopyOnly = errors.New("it can be read only from a private copy")
 
 // Begin pins a committed state of the database at path, which may be a symbolic
 // link. Locks are waited for until ctx ends: then ErrBusy if it was a deadline,
@@ -70,6 +76,9 @@ func (a *attempts) next(ctx context.Context, real string) (*Tx, error) {
 	}
 	choices := files.Strategies(Needs{})
 	turn := min(a.refused/maxRefusals, len(choices)-1)
+	if a.o.InPlace && choices[turn].Strategy == PrivateCopy {
+		return nil, ErrCopyOnly
+	}
 	tx, err := a.pin(ctx, files, choices[turn])
 	switch {
 	case err == nil:

@@ -46,6 +46,9 @@ func TestHotJournalIsReadOfACopy(t *testing.T) {
 	if got, err := x.conn.Int(t.Context(), "SELECT sum(balance) FROM accounts"); got != sum || err != nil {
 		t.Errorf("sum %d, %v, want %d", got, err, sum)
 	}
+	if _, err := Begin(t.Context(), db, Options{InPlace: true}); !errors.Is(err, ErrCopyOnly) {
+		t.Errorf("in place only: %v", err)
+	}
 	if c := x.Choice(); c.Strategy != PrivateCopy || c.Reason == "" {
 		t.Errorf("read by %v", c)
 	}
