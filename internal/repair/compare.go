@@ -212,11 +212,15 @@ func (c *compared) satisfied(name string, lost map[int64]bool) error {
 		return err
 	}
 	for index, hashes := range byIndex {
-		i := slices.IndexFunc(c.old.objects, func(p object) bool { return p.is("index", index) })
-		if i < 0 {
+		var named entries
+		if i := slices.IndexFunc(c.old.objects, func(p object) bool { return p.is("index", index) }); i >= 0 {
+			named = indexEntries(c.ctx, c.old, c.old.objects[i], rowids, false, nil)
+		} else if o, found := c.old.table(index); found {
+			named = rowidsOf(c.ctx, c.old, o, false)
+		} else {
 			continue
 		}
-		err := indexEntries(c.ctx, c.old, c.old.objects[i], rowids, false, nil)(func(e entry) {
+		err := named(func(e entry) {
 			if rowid, asked := hashes[e.hash]; asked {
 				delete(hashes, e.hash)
 				if open[rowid]--; open[rowid] == 0 {

@@ -30,9 +30,9 @@ func TestRepairTellsFreePagesFromLostOnes(t *testing.T) {
 			path := makeDB(t, "x.db", made)
 			donor := imageFrom(read(t, path))
 			run(t, path, c.since+";")
-			root := int64(0)
+			root := 0
 			if c.table != "" {
-				root = intOf(t, path, "SELECT rootpage FROM sqlite_schema WHERE name='"+c.table+"'")
+				root = rootOf(t, path, c.table)
 			}
 			damaged := read(t, path)
 			clear(damaged[:1024])
@@ -58,15 +58,4 @@ func TestRepairTellsFreePagesFromLostOnes(t *testing.T) {
 			}
 		})
 	}
-}
-
-func intOf(t *testing.T, path, query string) int64 {
-	t.Helper()
-	c := connect(t, path)
-	defer c.Close()
-	n, err := c.Int(t.Context(), query)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

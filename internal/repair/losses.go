@@ -19,6 +19,9 @@ type Loss struct {
 	// Differ counts rows of which an index entry says something else: it or the row is
 	// older or damaged.
 	Differ int64 `json:"differ"`
+	// Doubtful counts the other rows on the pages where those that are gone should be: such a page is an older copy
+	// of itself, and columns that no index covers may be older than they were.
+	Doubtful int64 `json:"doubtful,omitempty"`
 	// RowIDs has the first of them, in order; none of a table without rowids.
 	RowIDs []int64 `json:"rowids"`
 
@@ -50,6 +53,9 @@ func (l Loss) String() string {
 		s += fmt.Sprintf(" and %d more)", n)
 	default:
 		s += ")"
+	}
+	if l.Doubtful > 0 {
+		s += fmt.Sprintf(", and the %d others on their pages may be older than they were", l.Doubtful)
 	}
 	return s
 }
@@ -212,6 +218,11 @@ func (c *comparison) run() error {
 			return err
 		}
 	}
+	for _, name := range c.said.fullText {
+		if err := c.documents(name); err != nil {
+			return err
+		}
+	}
 	for name, doubt := range c.doubts {
 		if !c.whole[name] && !c.said.derivedTable(name) {
 			return notRepairable("it is open whether all rows are there: %w", doubt)
@@ -272,6 +283,33 @@ func (c *comparison) index(was, is object) error {
 	})
 }
 
+// documents finds documents of a full-text table that are gone: it keeps their sizes apart from their texts.
+func (c *comparison) documents(name string) error {
+	content, kept := c.now.table(name + "_content")
+	sizes, sized := c.src.table(name + "_docsize")
+	if !kept || !sized {
+		return nil
+	}
+	before := rowidsOf(c.ctx, c.src, sizes, true)
+	after := rowidsOf(c.ctx, c.now, content, false)
+	return missing(before, after, c.rows[content.name].rows, func(e entry) {
+		if len(c.found[content.name]) < maxWitnesses {
+			c.found[content.name] = append(c.found[content.name], witness{sizes.name, e.rowid, e.hash, true})
+		}
+	})
+}
+
+// rowidsOf are the rowids of a table.
+func rowidsOf(ctx context.Context, s *source, o object, lenient bool) entries {
+	return func(visit func(entry)) error {
+		_, err := s.each(ctx, o, lenient, func(rowid int64, _ []byte) error {
+			visit(entry{hashRow(rowid, nil), rowid})
+			return nil
+		})
+		return err
+	}
+}
+
 func (c *comparison) hasRowids(table string) bool {
 	i := slices.IndexFunc(c.now.objects, func(o object) bool { return o.is("table", table) })
 	if i < 0 {
@@ -321,6 +359,9 @@ func (c *comparison) table(o object, found []witness) error {
 	if len(kept) == 0 {
 		return nil
 	}
+	if loss.Doubtful, err = c.doubtful(o, counted, there); err != nil {
+		return err
+	}
 	slices.Sort(loss.RowIDs)
 	loss.RowIDs = loss.RowIDs[:min(len(loss.RowIDs), maxRowIDs)]
 	c.said.Lost = append(c.said.Lost, loss)
@@ -330,6 +371,39 @@ func (c *comparison) table(o object, found []witness) error {
 	c.said.found[o.name] = kept
 	c.noteDeleted(o.name, counted)
 	return nil
+}
+
+// doubtful counts the rows on pages where rows should be that are gone. lost are all that are lost, and there says which
+// of them exist.
+func (c *comparison) doubtful(o object, lost, there map[int64]bool) (n int64, err error) {
+	var gone []int64
+	for id := range lost {
+		if !there[id] {
+			gone = append(gone, id)
+		}
+	}
+	slices.Sort(gone)
+	i := slices.IndexFunc(c.objects, func(p object) bool { return p.is("table", o.name) })
+	if len(gone) == 0 || i < 0 || !c.hasRowids(o.name) {
+		return 0, nil
+	}
+	rows, from := int64(0), int64(math.MinInt64)
+	end := func(last int64) { // of a leaf with the rowids from+1 to last
+		first, _ := slices.BinarySearch(gone, from+1)
+		if first < len(gone) && gone[first] <= last {
+			n += rows
+		}
+		rows, from = 0, last
+	}
+	w := &walk{source: c.src.again(), rowids: true, lenient: true, owner: ownerTable, leaf: end, visit: func(id int64, _ []byte) error {
+		if !lost[id] {
+			rows++
+		}
+		return nil
+	}}
+	err = w.from(c.ctx, c.objects[i].root)
+	end(math.MaxInt64)
+	return n, err
 }
 
 // noteDeleted notes rows that no index knows, of which there are several: such a row was deleted, and a page

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"example.com/snapd/internal/sqlitefile"
 )
@@ -32,6 +33,7 @@ type walk struct {
 	lenient bool      // what is damaged is left out; else it ends the walk
 	owner   pageOwner // that its pages get
 	visit   func(rowid int64, payload []byte) error
+	leaf    func(after int64) // when not nil, before each leaf page: its rowids are higher
 
 	entries  int64
 	last     int64 // rowid
@@ -108,6 +110,13 @@ func (w *walk) page(ctx context.Context, n uint32, depth int) error {
 	if page.Type().Leaf() {
 		if w.leaves < 0 {
 			w.leaves = depth
+		}
+		if w.leaf != nil {
+			after := int64(math.MinInt64)
+			if w.bounded {
+				after = w.bound
+			}
+			w.leaf(after)
 		}
 		if depth != w.leaves || depth > 0 && page.Cells() == 0 {
 			w.note(fmt.Errorf("page %d: %w", n, bad("it is an empty leaf, or at another depth than others")))
