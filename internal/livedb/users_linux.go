@@ -107,7 +107,9 @@ func writerAnywhere(real string, id ID) (open bool, why error) {
 	}
 	held.Lock()
 	defer held.Unlock()
-	_, err = unix.FcntlInt(d.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	if err = leasesTell(d); err == nil {
+		_, err = unix.FcntlInt(d.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	}
 	if err == nil {
 		_, err = unix.FcntlInt(d.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
 	}
@@ -116,6 +118,21 @@ func writerAnywhere(real string, id ID) (open bool, why error) {
 		return true, nil
 	}
 	return false, err
+}
+
+// leasesTell returns an error where the kernel knows of this machine's processes at most, and
+// refuses a lease for other reasons as well.
+func leasesTell(d *descriptor) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(d.Fd()), &fs); err != nil {
+		return err
+	}
+	switch uint32(fs.Type) {
+	case unix.NFS_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CEPH_SUPER_MAGIC,
+		unix.V9FS_MAGIC, unix.FUSE_SUPER_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC, unix.OCFS2_SUPER_MAGIC:
+		return errors.New("it is on a network file system, or one in user space")
+	}
+	return nil
 }
 
 // uses reports whether another process has a file open for itself: a child of this

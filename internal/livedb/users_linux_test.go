@@ -51,14 +51,21 @@ func TestUsersAreNoChildrenBeforeExec(t *testing.T) {
 	}
 }
 
+const nobody = 65534 // a user
+
 func init() { children["usage"] = usageChild }
 
 // usageChild prints who has a file open, as another process sees it. args: path.
 func usageChild(args []string) error {
-	if os.Getpid() == 1 { // the first process of a container has a /proc of its own
-		err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("proc", "/proc", "proc", 0, ""))
+	if len(args) > 1 { // with a /proc of its own
+		err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("proc", "/proc", "proc", 0, args[1]))
 		if err != nil {
 			return err
+		}
+		if args[1] != "" {
+			if err := errors.Join(syscall.Setgid(nobody), syscall.Setuid(nobody)); err != nil {
+				return err
+			}
 		}
 	}
 	usage, err := UsageOf(args[0])
@@ -76,17 +83,18 @@ func TestUsersThatCannotBeSeen(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("NOT TESTED: only root can make other users and containers")
 	}
-	const nobody = 65534
 	container := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
 	user := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	for name, c := range map[string]struct {
 		attr    *syscall.SysProcAttr
+		proc    []string // the options of a /proc of its own
 		owner   int
 		unknown bool // the kernel may not be asked
 	}{
-		"another container": {container, 0, false},
-		"another user's":    {user, nobody, false},
-		"of another owner":  {user, 0, true},
+		"another container": {container, []string{""}, 0, false},
+		"another user's":    {user, nil, nobody, false},
+		"hidden":            {&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}, []string{"hidepid=2"}, nobody, false},
+		"of another owner":  {user, nil, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := makeDB(t, "CREATE TABLE t(a)")
@@ -99,7 +107,7 @@ func TestUsersThatCannotBeSeen(t *testing.T) {
 				}
 			}
 			ask := func() (u Usage) {
-				child := testdb.ReexecAs(t, c.attr, "usage", path)
+				child := testdb.ReexecAs(t, c.attr, "usage", append([]string{path}, c.proc...)...)
 				if err := json.Unmarshal([]byte(child.WaitLine("{")), &u); err != nil {
 					t.Fatal(err)
 				}

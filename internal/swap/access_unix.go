@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"example.com/snapd/internal/trust"
 )
 
 // accessOf reads the access of an open file.
@@ -22,10 +24,10 @@ func accessOf(f *os.File) (Access, error) {
 	return a, err
 }
 
-// ownedByUs reports whether this process's user owns the file.
+// ownedByUs reports whether the user whose rights to files this process has owns the file.
 func ownedByUs(st fs.FileInfo) bool {
 	sys, ok := st.Sys().(*syscall.Stat_t)
-	return ok && int(sys.Uid) == os.Geteuid()
+	return ok && int(sys.Uid) == trust.User()
 }
 
 // names is how many names the file has; 0 where that is not known.

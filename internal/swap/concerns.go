@@ -3,9 +3,9 @@ package swap
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/trust"
 )
 
 // Concerns says what will be in the way when the database's file has to be replaced one
@@ -34,7 +34,7 @@ func (t *Target) Concerns() (found []string, err error) {
 	if err != nil {
 		return found, err
 	}
-	if me := os.Geteuid(); me > 0 && a.UID >= 0 && a.UID != me {
+	if me := trust.User(); me > 0 && a.UID >= 0 && a.UID != me {
 		found = append(found, fmt.Sprintf("the database belongs to user %d, and this program runs as user %d: a restore has to write the file in place, "+
 			"and one that is missing comes back as user %d's", a.UID, me, me))
 	}

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"example.com/snapd/internal/durable"
 )
 
 // replaced is the file that a swap takes the name from.
@@ -19,12 +21,15 @@ func openReplaced(database string, in *intent) (*replaced, error) {
 	if in.Replaced == nil || in.Replaced.Bytes == 0 {
 		return &replaced{}, nil
 	}
-	f, err := os.OpenFile(database, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
+	f, err := durable.OpenRegular(database, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return &replaced{}, nil // then no process of ours writes to it
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the replaced database: %w", err)
+	}
+	if now, err := stateOfOpen(f); err != nil || now.ID != in.Replaced.ID { // put there since, by another user
+		return nil, errors.Join(ErrChanged, err, f.Close())
 	}
 	return &replaced{f}, nil
 }
