@@ -240,7 +240,7 @@ func TestUnknownIDs(t *testing.T) {
 	secret := filepath.Join(filepath.Dir(b.m.Dir()), "secret.db.zst")
 	writeFile(t, secret, readFile(t, b.m.ArchivePath(e)))
 	before := b.stored()
-	for _, id := range []string{"", ".", "..", "../secret", "../../etc/passwd", "/etc/passwd", e.ID + "x", e.File, "./" + e.ID, "backups/" + e.ID, "a\x00b", strings.Repeat("x", 5000)} {
+	for _, id := range []string{"", ".", "..", "../secret", "../../etc/passwd", "/etc/passwd", e.ID + "x", e.File + "x", "./" + e.ID, "backups/" + e.ID, "a\x00b", strings.Repeat("x", 5000)} {
 		calls := map[string]error{
 			"delete": b.m.Delete(t.Context(), []string{id}, true),
 		}
