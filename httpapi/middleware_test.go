@@ -134,8 +134,9 @@ func TestBodies(t *testing.T) {
 			}
 		})
 	}
-	want(t, c.do("DELETE", "/api/v1/things/x", `{}`), 422, "invalid")
-	want(t, c.do("GET", "/api/v1/things", `{}`), 422, "invalid")
+	want(t, c.do("DELETE", "/api/v1/things/x", `{}`), 200, "")
+	want(t, c.do("DELETE", "/api/v1/things/x", `{"note":"a"}`), 422, "invalid")
+	want(t, c.do("GET", "/api/v1/things", `{"note":"a"}`), 422, "invalid")
 	want(t, c.do("POST", "/api/v1/things", pad(100), "anonymous"), 401, "unauthorized")
 	// A body of unknown length is bounded all the same.
 	r := httptest.NewRequest("POST", "/api/v1/things", io.MultiReader(strings.NewReader(`{"note":"`), endless{}))
