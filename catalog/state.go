@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"example.com/snapd/internal/schedule"
@@ -16,6 +17,7 @@ type State struct {
 	LastDrill   *DrillOutcome       `json:"last_drill,omitempty"`
 	LastRestore *RestoreOutcome     `json:"last_restore,omitempty"`
 	Restoring   *Restoring          `json:"restoring,omitempty"`
+	Recovered   []RecoveryOutcome   `json:"recovered,omitempty"` // the last recovery, and those before it that are not Seen
 	NextRun     *time.Time          `json:"next_run,omitempty"`
 	Schedule    *Schedule           `json:"schedule,omitempty"`  // of the serve that runs, or that died
 	Retention   *Policy             `json:"retention,omitempty"` // of the last serve
@@ -39,6 +41,7 @@ type RestoreOutcome struct {
 	At     time.Time `json:"at"`
 	Action string    `json:"action,omitempty"` // "restore" or "recover"
 	Safety string    `json:"safety,omitempty"` // id of the backup of the replaced state, "" where there is none
+	Kept   string    `json:"kept,omitempty"`   // file name of the quarantine of the replaced database, where that was damaged
 	// DurationMS is how long it took, with its safety backup; 0 where that is not known.
 	DurationMS int64 `json:"duration_ms,omitempty"`
 }
@@ -57,6 +60,42 @@ type Gone struct {
 	At    time.Time `json:"at"`
 	Cause Cause     `json:"cause"`
 	What  string    `json:"what"` // for people
+}
+
+// RecoveryOutcome is a recovery that changed the database.
+type RecoveryOutcome struct {
+	At     time.Time `json:"at"`
+	Action string    `json:"action"`           // "restored" or "repaired"
+	Backup string    `json:"backup,omitempty"` // id of the one that was restored
+	Kept   string    `json:"kept,omitempty"`   // file name of the quarantine of what it replaced
+	// What it lost: the changes since the restored backup was taken; of a repair, rows and transactions.
+	LosesSince   *time.Time `json:"loses_since,omitempty"`
+	Rows         int64      `json:"rows,omitempty"`
+	Transactions int64      `json:"transactions,omitempty"`
+	Unrestored   *int64     `json:"unrestored,omitempty"` // rows that can still be read in Kept and were not restored; nil: not known
+	Detail       string     `json:"detail,omitempty"`     // what a repair did
+	// Seen: it is proven that nothing was lost, or a person has acknowledged what was.
+	Seen bool `json:"seen,omitempty"`
+}
+
+// maxRecovered bounds the recoveries that are remembered.
+const maxRecovered = 10
+
+// Recover records o as the last recovery. A second call for the same one replaces the first.
+func (s *State) Recover(o RecoveryOutcome) {
+	if last := s.LastRecovery(); last != nil && last.Backup == o.Backup && last.Kept == o.Kept {
+		last.Seen = true
+	}
+	s.Recovered = append(slices.DeleteFunc(s.Recovered, func(r RecoveryOutcome) bool { return r.Seen }), o)
+	s.Recovered = slices.Delete(s.Recovered, 0, max(0, len(s.Recovered)-maxRecovered))
+}
+
+// LastRecovery is the last recovery that changed the database, for changing it in place; nil for none.
+func (s State) LastRecovery() *RecoveryOutcome {
+	if len(s.Recovered) == 0 {
+		return nil
+	}
+	return &s.Recovered[len(s.Recovered)-1]
 }
 
 // Restoring is a restore that is about to be committed: what LastRestore will be if it
@@ -152,9 +191,10 @@ func (s State) StandingFailure() (failure Outcome, ok bool) {
 	return failure, ok && (!ofDatabase || s.LastRestore == nil || !s.LastRestore.At.After(failure.At))
 }
 
-// Clone returns a copy of s whose maps are its own.
+// Clone returns a copy of s whose maps and lists are its own.
 func (s State) Clone() State {
 	s.LastSuccess = maps.Clone(s.LastSuccess)
 	s.LastFailure = maps.Clone(s.LastFailure)
+	s.Recovered = slices.Clone(s.Recovered)
 	return s
 }

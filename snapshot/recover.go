@@ -1,14 +1,18 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
@@ -184,83 +188,6 @@ func (r *recovery) reportCheck(ctx context.Context, report Report) {
 	}
 }
 
-// facts gathers what a database with that report is recovered by. A repair that the
-// findings allow is tried. Recover does not try it while a process has the database open.
-func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, err error) {
-	f = recoveryFacts{database: r.m.cfg.Database, verdict: report.Verdict, report: report, onMissing: r.m.cfg.OnMissing, askedFull: r.m.cfg.RecoverLevel == integrity.LevelFull}
-	if report.Verdict == integrity.Healthy || report.Verdict == integrity.Violations {
-		return f, nil
-	}
-	if f.candidates, f.stored, err = candidatesOf(r.m.cat); err != nil {
-		return f, err
-	}
-	f.repair.hope = report.Damaged()
-	if planRecovery(f).Action == ActionNone {
-		return f, nil // no way out is taken: there is nothing to wait for
-	}
-	if r.dryRun {
-		err = r.target.Unused()
-	} else {
-		err = r.target.WaitUnused(ctx)
-	}
-	if explained := explain(err); errors.Is(explained, ErrBusy) || errors.Is(explained, ErrRefused) {
-		f.inUse = explained
-	} else if err != nil {
-		return f, err
-	}
-	if f.repair.hope && (r.dryRun || f.inUse == nil) {
-		f.repair.tried = true
-		donor, closeDonor := r.donor(ctx, f.candidates)
-		defer closeDonor()
-		o := repair.Options{Donor: donor}
-		if !r.dryRun {
-			o.Dir = r.m.cfg.Dir
-		}
-		r.trial, err = repair.Try(ctx, f.database, report, r.dryRun, o, func(bytes int64) {
-			r.m.progress(ctx, Event{Operation: OpRecover, Phase: PhaseRepair, Path: f.database, Total: bytes})
-		})
-		if errors.Is(err, repair.ErrNotRepairable) {
-			f.repair.failed, err = err, nil
-		} else if err == nil {
-			f.repair.result, f.repair.backupLoses = r.trial.Result, r.trial.DonorLoses
-			f.repair.unchanged, err = r.unchangedSince(f.candidates, r.trial.Result)
-		}
-	}
-	return f, err
-}
-
-// unchangedSince reports whether it is proven that nothing was committed since the newest backup: by the files' times, by
-// the header, or by the log.
-func (r *recovery) unchangedSince(candidates []Backup, saved repair.Result) (bool, error) {
-	if len(candidates) == 0 {
-		return false, nil
-	}
-	now, err := livedb.FingerprintIfAny(r.m.cfg.Database)
-	if err != nil {
-		return false, err
-	}
-	from := originOf(candidates[0])
-	at := from.Log
-	whole := at != nil && saved.Dropped == 0 && at.Salts == saved.LogSalts && at.Frame == saved.LogFrame
-	return saved.SameCommit || whole || from.Unchanged(now), nil
-}
-
-// donor opens the image of the backup that would be restored first; nil where that cannot be read.
-func (r *recovery) donor(ctx context.Context, from []Backup) (image *repair.Image, done func()) {
-	if len(from) == 0 {
-		return nil, func() {}
-	}
-	a, err := r.m.cat.OpenArchive(from[0])
-	if err != nil {
-		return nil, func() {} // restoring it says why
-	}
-	image = &repair.Image{R: a, Size: a.Info().ImageBytes}
-	if !image.Readable(ctx) {
-		image = nil
-	}
-	return image, func() { a.Close() } // it was only read
-}
-
 // carryOut takes the plan's ways out in their order, until one passes its proof.
 func (r *recovery) carryOut(ctx context.Context, p RecoveryPlan, f recoveryFacts) error {
 	if p.Action == ActionNone {
@@ -398,8 +325,8 @@ func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, sum str
 		return fmt.Errorf("look for what is next to the database: %w", err)
 	}
 	preserve := r.out.Report.Damaged() || orphans
-	return r.install(ctx, swap.Swap{Staged: staged, Sum: sum, Preserve: preserve, Note: swap.Note{Backup: e.ID}}, func() {
-		r.m.mem.Restored(catalog.RestoreOutcome{ID: e.ID, Action: "recover", DurationMS: r.took()})
+	return r.install(ctx, swap.Swap{Staged: staged, Sum: sum, Preserve: preserve, Note: swap.Note{Backup: e.ID}}, func(kept string) {
+		r.m.mem.Restored(catalog.RestoreOutcome{ID: e.ID, Action: string(OpRecover), DurationMS: r.took(), Kept: nameOf(kept)})
 		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
 	}, Event{Type: EventRestored,
 		Message: fmt.Sprintf("database recovered from %s, taken %s: %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339), r.out.Reason)})
@@ -412,13 +339,20 @@ func (r *recovery) installRepair(ctx context.Context, done repair.Result) error 
 		return errors.New("there is no repaired copy")
 	}
 	r.m.atPoint("repaired")
-	return r.install(ctx, swap.Swap{Staged: staged, Preserve: true}, func() { r.out.Action, r.out.Repair = ActionRepaired, &done },
+	repaired := func(string) {
+		r.out.Action, r.out.Repair = ActionRepaired, &done
+		r.lost(func(o *catalog.RecoveryOutcome) {
+			o.Rows, o.Transactions, o.Detail = done.RowsLost(), done.Dropped, done.Summary()
+			o.Seen = o.Rows == 0 && o.Transactions == 0 && len(done.Emptied)+len(done.Removed) == 0
+		})
+	}
+	return r.install(ctx, swap.Swap{Staged: staged, Preserve: true}, repaired,
 		Event{Type: EventRepaired, Message: "database repaired: " + done.Summary() + " (" + r.out.Reason + ")", more: Activity{Action: "repair"}})
 }
 
 // install swaps s in, if the database is still what was checked, has done note it, and
 // ends with ev where the database is sound then.
-func (r *recovery) install(ctx context.Context, s swap.Swap, done func(), ev Event) error {
+func (r *recovery) install(ctx context.Context, s swap.Swap, done func(kept string), ev Event) error {
 	s.Report, s.Unchanged = r.out.Report, r.unchanged
 	res, err := r.replace(ctx, r.target, s)
 	if err != nil {
@@ -427,11 +361,105 @@ func (r *recovery) install(ctx context.Context, s swap.Swap, done func(), ev Eve
 	r.quarantined(res.Kept)
 	r.out.Reason += inPlaceReason(res.InPlace)
 	ev.Message += inPlaceReason(res.InPlace)
-	done()
+	done(res.Kept)
 	if err := r.checkRestored(ctx, s.Note.Backup); err != nil {
 		return err
 	}
 	ev.Operation, ev.Backup, ev.Path = OpRecover, s.Note.Backup, r.m.cfg.Database
 	r.m.ev.emit(ctx, ev)
+	return nil
+}
+
+// recovered remembers that a recovery has changed the database: with the backup of that id, or by a
+// repair. What a repair lost is added by the process that made it, if that lives on.
+func recovered(m *Manager, backup, kept string) {
+	o := catalog.RecoveryOutcome{At: m.now(), Action: string(ActionRepaired), Backup: backup, Kept: nameOf(kept)}
+	if backup != "" {
+		o.Action = string(ActionRestored)
+		if e, err := m.cat.Get(backup); err == nil {
+			o.LosesSince = &e.CreatedAt
+		}
+	}
+	m.mem.Update("recovery", func(s *State) { s.Recover(o) })
+}
+
+// lost adds what is known of the loss to what is remembered of this recovery.
+func (r *recovery) lost(add func(*catalog.RecoveryOutcome)) {
+	r.m.mem.Update("recovery", func(s *State) {
+		if o := s.LastRecovery(); o != nil {
+			add(o)
+		}
+	})
+}
+
+// Recovered is a recovery that lost something, or may have, and that no person has acknowledged.
+type Recovered struct {
+	At         time.Time  `json:"at"`
+	Action     Action     `json:"action"`      // restored or repaired
+	Backup     *string    `json:"backup"`      // that was restored
+	LosesSince *time.Time `json:"loses_since"` // when that was taken: later changes are lost
+	// RowsLost and TransactionsLost are what a repair lost, as far as that is known.
+	RowsLost         int64   `json:"rows_lost"`
+	TransactionsLost int64   `json:"transactions_lost"`
+	Unrestored       *int64  `json:"unrestored"` // rows that can still be read in Kept and are not in Backup; null: not known
+	Kept             *string `json:"kept"`       // path of the damaged database; null where there was none
+	Loses            string  `json:"loses"`      // one sentence
+}
+
+// unseen are the recoveries that Status reports, the newest first.
+func unseen(m *Manager, state State) []Recovered {
+	all := []Recovered{}
+	for _, o := range slices.Backward(state.Recovered) {
+		if o.Seen {
+			continue
+		}
+		r := Recovered{At: o.At.UTC(), Action: Action(o.Action), LosesSince: o.LosesSince, RowsLost: o.Rows, TransactionsLost: o.Transactions, Unrestored: o.Unrestored}
+		if o.Backup != "" {
+			r.Backup = &o.Backup
+		}
+		if o.Kept != "" {
+			r.Kept = new(filepath.Join(m.cfg.Dir, o.Kept))
+		}
+		r.Loses = r.loss(o.Detail)
+		all = append(all, r)
+	}
+	return all
+}
+
+// loss says what was lost; detail is what a repair said of itself.
+func (r *Recovered) loss(detail string) string {
+	if r.Action == ActionRepaired {
+		return cmp.Or(detail, "what is not known: the program ended before it could say so")
+	}
+	loses := "all changes since the backup"
+	if r.LosesSince != nil {
+		loses = "all changes since " + r.LosesSince.UTC().Format(time.RFC3339)
+	}
+	if n := r.Unrestored; n != nil && r.Kept != nil {
+		loses += fmt.Sprintf("; %d rows that are not in the database can still be read in the file that was kept", *n)
+	}
+	return loses
+}
+
+// AcknowledgeRecovery notes that a person knows what the recoveries up to now have lost: [Status]
+// reports them no longer. The files that they kept stay. Errors: [ErrBusy], [ErrRefused].
+func (m *Manager) AcknowledgeRecovery(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
+	defer cancel()
+	known := 0
+	err := m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+		for i := range tx.State().Recovered {
+			if o := &tx.State().Recovered[i]; !o.Seen {
+				o.Seen, known = true, known+1
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("acknowledge the recovery: %w", explain(err))
+	}
+	if known > 0 {
+		m.Record(Activity{Who: callerOf(ctx).Who, Action: "acknowledge", Outcome: "done", Detail: fmt.Sprintf("%d recoveries that lost something", known)})
+	}
 	return nil
 }

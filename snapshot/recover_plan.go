@@ -11,6 +11,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
 )
 
@@ -75,6 +76,83 @@ type repairFacts struct {
 	backupLoses *int64
 	// unchanged: it is proven that nothing was committed since the newest backup.
 	unchanged bool
+}
+
+// facts gathers what a database with that report is recovered by. A repair that the
+// findings allow is tried. Recover does not try it while a process has the database open.
+func (r *recovery) facts(ctx context.Context, report Report) (f recoveryFacts, err error) {
+	f = recoveryFacts{database: r.m.cfg.Database, verdict: report.Verdict, report: report, onMissing: r.m.cfg.OnMissing, askedFull: r.m.cfg.RecoverLevel == integrity.LevelFull}
+	if report.Verdict == integrity.Healthy || report.Verdict == integrity.Violations {
+		return f, nil
+	}
+	if f.candidates, f.stored, err = candidatesOf(r.m.cat); err != nil {
+		return f, err
+	}
+	f.repair.hope = report.Damaged()
+	if planRecovery(f).Action == ActionNone {
+		return f, nil // no way out is taken: there is nothing to wait for
+	}
+	if r.dryRun {
+		err = r.target.Unused()
+	} else {
+		err = r.target.WaitUnused(ctx)
+	}
+	if explained := explain(err); errors.Is(explained, ErrBusy) || errors.Is(explained, ErrRefused) {
+		f.inUse = explained
+	} else if err != nil {
+		return f, err
+	}
+	if f.repair.hope && (r.dryRun || f.inUse == nil) {
+		f.repair.tried = true
+		donor, closeDonor := r.donor(ctx, f.candidates)
+		defer closeDonor()
+		o := repair.Options{Donor: donor}
+		if !r.dryRun {
+			o.Dir = r.m.cfg.Dir
+		}
+		r.trial, err = repair.Try(ctx, f.database, report, r.dryRun, o, func(bytes int64) {
+			r.m.progress(ctx, Event{Operation: OpRecover, Phase: PhaseRepair, Path: f.database, Total: bytes})
+		})
+		if errors.Is(err, repair.ErrNotRepairable) {
+			f.repair.failed, err = err, nil
+		} else if err == nil {
+			f.repair.result, f.repair.backupLoses = r.trial.Result, r.trial.DonorLoses
+			f.repair.unchanged, err = r.unchangedSince(f.candidates, r.trial.Result)
+		}
+	}
+	return f, err
+}
+
+// unchangedSince reports whether it is proven that nothing was committed since the newest backup: by the files' times, by
+// the header, or by the log.
+func (r *recovery) unchangedSince(candidates []Backup, saved repair.Result) (bool, error) {
+	if len(candidates) == 0 {
+		return false, nil
+	}
+	now, err := livedb.FingerprintIfAny(r.m.cfg.Database)
+	if err != nil {
+		return false, err
+	}
+	from := originOf(candidates[0])
+	at := from.Log
+	whole := at != nil && saved.Dropped == 0 && at.Salts == saved.LogSalts && at.Frame == saved.LogFrame
+	return saved.SameCommit || whole || from.Unchanged(now), nil
+}
+
+// donor opens the image of the backup that would be restored first; nil where that cannot be read.
+func (r *recovery) donor(ctx context.Context, from []Backup) (image *repair.Image, done func()) {
+	if len(from) == 0 {
+		return nil, func() {}
+	}
+	a, err := r.m.cat.OpenArchive(from[0])
+	if err != nil {
+		return nil, func() {} // restoring it says why
+	}
+	image = &repair.Image{R: a, Size: a.Info().ImageBytes}
+	if !image.Readable(ctx) {
+		image = nil
+	}
+	return image, func() { a.Close() } // it was only read
 }
 
 // planRecovery chooses the way out that loses the least.
@@ -269,7 +347,7 @@ var errNoProof = errors.New("failed its proof")
 
 // recoveryFor is the plan that Status shows for a damaged or missing database, from
 // the findings of the last check, without trying a repair. nil where nothing is wrong.
-func (m *Manager) recoveryFor(ctx context.Context, verdict *integrity.Verdict, probe Report, state catalog.State) *RecoveryPlan {
+func recoveryFor(ctx context.Context, m *Manager, verdict *integrity.Verdict, probe Report, state catalog.State) *RecoveryPlan {
 	if verdict == nil || *verdict == integrity.Healthy || *verdict == integrity.Violations {
 		return nil
 	}

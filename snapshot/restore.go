@@ -84,6 +84,49 @@ func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) (Res
 	return r.res, nil
 }
 
+// nameOf is the file name of a path, "" of none.
+func nameOf(path string) string {
+	if path == "" {
+		return ""
+	}
+	return filepath.Base(path)
+}
+
+// Replaced returns the backup of what the last restore over the database replaced: restoring it undoes
+// that restore. It does so with a backup of what it replaces in its turn, so undoing twice is no undo.
+//
+// Errors: [ErrNotFound] where nothing was restored yet, there was no database before, or its backup is
+// gone; [ErrRefused] where the database was damaged: there is no going back to that, and the error names
+// the file that was kept and says what can be had from it.
+func (m *Manager) Replaced() (Backup, error) {
+	state, err := m.cat.State()
+	if err != nil {
+		return Backup{}, fmt.Errorf("undo: %w", explain(err))
+	}
+	last, recovered := state.LastRestore, state.LastRecovery()
+	var kept string
+	switch {
+	case recovered != nil && (last == nil || recovered.At.After(last.At)):
+		kept = recovered.Kept
+	case last == nil:
+		return Backup{}, hint(fmt.Errorf("undo: %w: no restore has replaced this database", ErrNotFound), "restore puts a backup in its place; list shows what there is")
+	case last.Safety != "":
+		b, err := m.cat.Get(last.Safety)
+		if err != nil {
+			return Backup{}, hint(fmt.Errorf("undo: the backup of what the last restore replaced is gone: %w", err), "list shows the backups that there are")
+		}
+		return b.Public(), nil
+	default:
+		kept = last.Kept
+	}
+	if kept == "" {
+		return Backup{}, hint(fmt.Errorf("undo: %w: there was no database before the last restore", ErrNotFound), "list shows the backups that there are")
+	}
+	kept = filepath.Join(m.cfg.Dir, kept)
+	return Backup{}, hint(fmt.Errorf("undo: %w: what was replaced was damaged, and is kept as %s", ErrRefused, kept),
+		"snapd salvage "+kept+" --to FILE brings out every row that can still be read; restore puts a backup in the database's place")
+}
+
 // activity is what the log says of it in addition to the event.
 func (r *RestoreResult) activity() Activity {
 	a := Activity{Detail: "over the database; nothing was there to be saved", DurationMS: r.DurationMS}
@@ -197,7 +240,7 @@ func (r *restoring) choose(ctx context.Context) (strategy, error) {
 	} else if err != nil {
 		return strategy{}, fmt.Errorf("restore: %w", err)
 	}
-	damaged, err := r.m.damagedByJournal(ctx)
+	damaged, err := damagedByJournal(ctx, r.m)
 	if err != nil {
 		return strategy{}, fmt.Errorf("restore: %w", err)
 	}
@@ -246,7 +289,7 @@ func damageReason(err error) string {
 // damagedByJournal reports whether a journal is next to the database whose rollback,
 // which SQLite makes with the first opening for writing, leaves a damaged one: it may
 // be another database's. A journal whose owner holds a lock is no such journal.
-func (m *Manager) damagedByJournal(ctx context.Context) (bool, error) {
+func damagedByJournal(ctx context.Context, m *Manager) (bool, error) {
 	files, err := livedb.Look(m.cfg.Database)
 	if errors.Is(err, livedb.ErrMissing) {
 		return false, nil
@@ -286,7 +329,7 @@ func (r *restoring) toFile(ctx context.Context) error {
 
 // outcome is what the catalog keeps of the restore.
 func (r *restoring) outcome() catalog.RestoreOutcome {
-	o := catalog.RestoreOutcome{ID: r.res.Restored, Action: "restore", DurationMS: r.took()}
+	o := catalog.RestoreOutcome{ID: r.res.Restored, Action: string(OpRestore), DurationMS: r.took(), Kept: nameOf(r.res.Quarantined)}
 	if r.res.SafetyBackup != nil {
 		o.Safety = *r.res.SafetyBackup
 	}

@@ -80,7 +80,7 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 	if v := *worse(report.Verdict, state); v == integrity.Healthy || v == integrity.Violations {
 		// What does not become known in time the restore finds out, and stops.
 		wait, cancel := context.WithTimeout(ctx, statusPatience)
-		damaged, err := m.damagedByJournal(wait)
+		damaged, err := damagedByJournal(wait, m)
 		late := wait.Err() != nil && ctx.Err() == nil
 		cancel()
 		if err != nil && !late {

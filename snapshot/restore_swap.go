@@ -139,7 +139,7 @@ func (s *swapping) save(ctx context.Context) (swap.Swap, error) {
 	} else if err != nil {
 		return swap.Swap{}, fmt.Errorf("restore: %w", err)
 	}
-	if damaged, err := m.damagedByJournal(ctx); err != nil {
+	if damaged, err := damagedByJournal(ctx, m); err != nil {
 		return swap.Swap{}, fmt.Errorf("restore: %w", err)
 	} else if damaged {
 		return s.saveFiles(ctx)
@@ -303,11 +303,14 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 	return &swap.Target{Database: m.cfg.Database, Dir: m.cfg.Dir, LockWait: m.cfg.LockWait, AssumeUnused: m.cfg.AssumeUnused, NewHash: archive.NewImageHash, Now: m.cfg.Now,
 		Observer: swap.Observer{
 			Point: m.atPoint,
-			Committed: func(n swap.Note) {
+			Committed: func(n swap.Note, kept string) {
 				if n.Backup != "" {
-					m.mem.Restored(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety})
+					m.mem.Restored(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety, Kept: nameOf(kept)})
 				} else { // a repair
 					m.mem.Update("repair", func(s *catalog.State) { s.Placed, s.Gone = true, nil })
+				}
+				if n.Operation == string(OpRecover) {
+					recovered(m, n.Backup, kept)
 				}
 			},
 			Warn: func(w swap.Warning) {

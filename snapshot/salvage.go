@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
@@ -212,6 +213,7 @@ func (r *recovery) countUnrestored(ctx context.Context, e Backup) {
 		return
 	}
 	r.out.Unrestored = &n
+	r.lost(func(o *catalog.RecoveryOutcome) { o.Unrestored = &n })
 	if n > 0 {
 		r.m.ev.emit(context.WithoutCancel(ctx), Event{Type: EventWarning, Operation: OpRecover, Path: kept,
 			Message: fmt.Sprintf("%d rows can still be read in %s that are not in the restored backup", n, filepath.Base(kept))})

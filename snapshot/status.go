@@ -35,6 +35,7 @@ type Status struct {
 	Schedule       *Schedule      `json:"schedule"`            // null while no serve runs, or without one
 	LastDrill      *DrillOutcome  `json:"last_drill"`
 	LastRestore    *LastRestore   `json:"last_restore"`
+	Recovered      []Recovered    `json:"recovered"` // recoveries that lost something and are not acknowledged, the newest first; never nil
 	// EstimatedRestoreMS is how long it will take to put the newest verified backup
 	// back, by the last restore or drill; null before the first.
 	EstimatedRestoreMS *int64 `json:"estimated_restore_ms"`
@@ -227,7 +228,8 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
 	s := f.status()
-	s.Recovery = m.recoveryFor(ctx, s.Database.Verdict, f.probe, f.state)
+	s.Recovered = unseen(m, f.state)
+	s.Recovery = recoveryFor(ctx, m, s.Database.Verdict, f.probe, f.state)
 	if free, err := durable.FreeSpace(m.cfg.Dir); err == nil {
 		s.FreeBytes = &free
 	}

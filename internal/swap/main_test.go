@@ -44,7 +44,7 @@ func placeAt(dir string) *place {
 		NewHash: sha256.New, Now: func() time.Time { return time.Date(2025, 10, 31, 14, 30, 0, 0, time.UTC) },
 		Observer: swap.Observer{
 			Point:     func(name string) { p.points = append(p.points, name) },
-			Committed: func(n swap.Note) { p.notes = append(p.notes, n) },
+			Committed: func(n swap.Note, _ string) { p.notes = append(p.notes, n) },
 			Warn:      func(w swap.Warning) { p.warned = append(p.warned, w.Message) },
 		}}
 	return p

@@ -275,7 +275,11 @@ func (t *Target) replace(ctx context.Context, in *intent) error {
 // a crash in between it is called again, not never.
 func (t *Target) close(in *intent) error {
 	if t.Observer.Committed != nil {
-		t.Observer.Committed(in.Note)
+		kept, err := kept(in.Quarantine)
+		if err != nil {
+			return err
+		}
+		t.Observer.Committed(in.Note, kept)
 	}
 	if err := durable.Remove(intentPath(t.Database)); err != nil {
 		return err

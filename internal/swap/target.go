@@ -38,8 +38,8 @@ type Observer struct {
 	// Point is called between two steps that change something.
 	Point func(name string)
 	// Committed is called once the new database is in place, before the intent file
-	// is removed; after a crash in between it is called again.
-	Committed func(Note)
+	// is removed; after a crash in between it is called again. kept is as in Result.
+	Committed func(note Note, kept string)
 	// Warn is called for what did not keep the swap from its end.
 	Warn func(Warning)
 }
