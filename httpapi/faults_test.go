@@ -135,6 +135,14 @@ func (f *faults) PlanRestore(ctx context.Context, id string) (snapshot.RestorePl
 	return before(f, ctx, "PlanRestore", func() (snapshot.RestorePlan, error) { return f.manager.PlanRestore(ctx, id) })
 }
 
+func (f *faults) Replaced() (snapshot.Backup, error) {
+	return before(f, background, "Replaced", f.manager.Replaced)
+}
+
+func (f *faults) AcknowledgeRecovery(ctx context.Context) ([]snapshot.Recovered, error) {
+	return before(f, ctx, "AcknowledgeRecovery", func() ([]snapshot.Recovered, error) { return f.manager.AcknowledgeRecovery(ctx) })
+}
+
 func (f *faults) PlanHolds(p snapshot.RestorePlan) error {
 	if err := f.hit(background, "PlanHolds"); err != nil {
 		return err

@@ -26,6 +26,8 @@ type manager interface {
 	Tables(ctx context.Context, id string) ([]snapshot.Table, error)
 	PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error)
 	PlanHolds(snapshot.RestorePlan) error
+	Replaced() (snapshot.Backup, error)
+	AcknowledgeRecovery(context.Context) ([]snapshot.Recovered, error)
 
 	Subscribe(func(snapshot.Event)) (cancel func())
 	Record(snapshot.Activity)

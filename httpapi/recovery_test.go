@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"example.com/snapd/integrity"
@@ -84,5 +86,62 @@ func TestCheckFindsDamage(t *testing.T) {
 	}
 	if op.State != stateDone || op.into(&report) != nil || report.Verdict != integrity.Corrupt || report.Level != "full" {
 		t.Errorf("%+v %+v %s", op, op.Error, op.Result)
+	}
+}
+
+// Lost: the work of today, for a restore of the wrong backup that cannot be taken back with
+// what the API says; or the word of what a recovery lost.
+func TestUndoAndAcknowledge(t *testing.T) {
+	a := openAPI(t, nil)
+	first := a.backup("first")
+	a.change()
+	before := a.backup("as it was")
+	a.ask("POST", "/undo-plan", "").problem(404, "not_found")
+	restore := func(plan planDocument) snapshot.RestoreResult {
+		t.Helper()
+		var done snapshot.RestoreResult
+		op := a.finish(a.ask("POST", "/backups/"+plan.Plan.Backup.ID+"/restore", fmt.Sprintf(`{"token":%q,"confirm":"data.db"}`, plan.Plan.Token)))
+		if err := op.into(&done); err != nil || op.State != stateDone || done.SafetyBackup == nil {
+			t.Fatalf("%+v %+v", op, op.Error)
+		}
+		return done
+	}
+	var plan planDocument
+	a.ask("POST", "/backups/"+first.ID+"/restore-plan", "").into(200, &plan)
+	safety := restore(plan)
+	a.ask("POST", "/undo-plan", "").into(200, &plan)
+	if plan.Plan.Backup.ID != *safety.SafetyBackup || !plan.Plan.SavesFirst {
+		t.Errorf("%+v", plan.Plan)
+	}
+	again := restore(plan)
+	m := a.m.(*snapshot.Manager)
+	if b, err := m.Find(again.Restored); err != nil || b.ImageBLAKE3 != before.ImageBLAKE3 {
+		t.Errorf("%+v %v, want the image of %s", b, err, before.ID)
+	}
+
+	if err := a.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	testdb.Damaged(t, m.Database())
+	for pgno := int64(2); pgno < 60; pgno++ {
+		testdb.ZeroPage(t, m.Database(), pgno)
+	}
+	rec, err := m.Recover(t.Context())
+	if err != nil || rec.Quarantined == nil {
+		t.Fatalf("%+v %v", rec, err)
+	}
+	if p := a.ask("POST", "/undo-plan", "").problem(409, "refused"); !strings.Contains(p.Detail, *rec.Quarantined) || !strings.Contains(p.Hint, "salvage") {
+		t.Errorf("%+v", p)
+	}
+	var s snapshot.Status
+	a.ask("GET", "/status", "").into(200, &s)
+	if len(s.Recovered) != 1 || *s.Recovered[0].Kept != *rec.Quarantined {
+		t.Errorf("%+v", s.Recovered)
+	}
+	var known acknowledgedDocument
+	a.ask("POST", "/acknowledge-recovery", "").into(200, &known)
+	a.ask("GET", "/status", "").into(200, &s)
+	if len(known.Acknowledged) != 1 || len(s.Recovered) != 0 {
+		t.Errorf("%+v, then %+v", known, s.Recovered)
 	}
 }

@@ -12,6 +12,8 @@ import (
 func restoreRoutes() []route {
 	return []route{
 		{method: http.MethodPost, path: "/backups/:id/restore-plan", right: RightRestore, handle: (*Handler).planRestore},
+		{method: http.MethodPost, path: "/undo-plan", right: RightRestore, handle: (*Handler).planUndo},
+		{method: http.MethodPost, path: "/acknowledge-recovery", right: RightRestore, handle: (*Handler).acknowledgeRecovery},
 		{method: http.MethodPost, path: "/backups/:id/restore", right: RightRestore, body: smallBody, handle: (*Handler).restore},
 	}
 }
@@ -37,6 +39,19 @@ func (h *Handler) planRestore(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
+	return h.plan(w, c, b)
+}
+
+// planUndo plans the restore of what the last restore replaced.
+func (h *Handler) planUndo(w http.ResponseWriter, c *call) error {
+	b, err := h.m.Replaced()
+	if err != nil {
+		return err
+	}
+	return h.plan(w, c, b)
+}
+
+func (h *Handler) plan(w http.ResponseWriter, c *call, b snapshot.Backup) error {
 	plan, err := h.m.PlanRestore(c.Context(), b.ID)
 	if err != nil {
 		return err
@@ -46,6 +61,20 @@ func (h *Handler) planRestore(w http.ResponseWriter, c *call) error {
 		Token: token, ExpiresAt: expires, Backup: showBackup(plan.Backup), LosesSince: plan.LosesSince, LosesSeconds: plan.LosesSeconds,
 		EstimatedMS: plan.EstimatedMS, SavesFirst: plan.SafetyBackup, Confirm: h.confirmation(),
 	}})
+}
+
+type acknowledgedDocument struct {
+	Acknowledged []snapshot.Recovered `json:"acknowledged"`
+}
+
+// acknowledgeRecovery has what the recoveries lost reported no longer.
+func (h *Handler) acknowledgeRecovery(w http.ResponseWriter, c *call) error {
+	known, err := h.m.AcknowledgeRecovery(snapshot.WithCaller(c.Context(), snapshot.Caller{Who: nameOf(c.who)}))
+	if err != nil {
+		return err
+	}
+	h.happened()
+	return writeJSON(w, http.StatusOK, acknowledgedDocument{notNull(known)})
 }
 
 // confirmation is what must be typed to restore: the database's file name.

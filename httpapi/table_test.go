@@ -91,6 +91,16 @@ func planned(status int, code, confirm string, between func(*table)) routeCase {
 	}}
 }
 
+// undone plans the undo of a restore of the first backup.
+func undone(status int, code string) routeCase {
+	return routeCase{"POST /undo-plan", status, code, func(tb *table) answer {
+		if _, err := tb.f.manager.Restore(tb.t.Context(), tb.first.ID, snapshot.RestoreOptions{}); err != nil {
+			tb.t.Fatal(err)
+		}
+		return tb.ask("POST", "/undo-plan", "")
+	}}
+}
+
 func routeCases() []routeCase {
 	stale := `If-Match: "0"`
 	return []routeCase{
@@ -184,6 +194,14 @@ func routeCases() []routeCase {
 		failing("PlanRestore", snapshot.ErrCorrupt, plain("POST /backups/:id/restore-plan", 409, "corrupt", "/backups/{first}/restore-plan", "")),
 		failing("PlanRestore", errBroken, plain("POST /backups/:id/restore-plan", 500, "failed", "/backups/{first}/restore-plan", "")),
 		failing("PlanRestore", snapshot.ErrNoSpace, plain("POST /backups/:id/restore-plan", 507, "no_space", "/backups/{first}/restore-plan", "")),
+		plain("POST /undo-plan", 404, "not_found", "/undo-plan", ""),
+		failing("Replaced", snapshot.ErrRefused, plain("POST /undo-plan", 409, "refused", "/undo-plan", "")),
+		failing("Replaced", errBroken, plain("POST /undo-plan", 500, "failed", "/undo-plan", "")),
+		undone(200, ""),
+		failing("PlanRestore", snapshot.ErrNoSpace, undone(507, "no_space")),
+		plain("POST /acknowledge-recovery", 200, "", "/acknowledge-recovery", ""),
+		failing("AcknowledgeRecovery", snapshot.ErrBusy, plain("POST /acknowledge-recovery", 409, "busy", "/acknowledge-recovery", "")),
+		failing("AcknowledgeRecovery", errBroken, plain("POST /acknowledge-recovery", 500, "failed", "/acknowledge-recovery", "")),
 		planned(507, "no_space", "data.db", func(tb *table) {
 			tb.f.fails("PlanHolds", snapshot.ErrNoSpace)
 			tb.t.Cleanup(func() { tb.f.on("PlanHolds", nil) })

@@ -81,6 +81,9 @@ func (f *facts) status() Status {
 	s.Break = f.broken
 	s.Code, s.Reason = f.why()
 	s.State = protection(s.Code)
+	if s.Code == WhyMissing || s.Code == WhyDamaged && !f.state.LastCheck.FullOnly() {
+		s.NextRun = nil // none is made of that
+	}
 	return s
 }
 

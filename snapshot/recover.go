@@ -441,25 +441,26 @@ func (r *Recovered) loss(detail string) string {
 	return loses
 }
 
-// AcknowledgeRecovery notes that a person knows what the recoveries up to now have lost: [Status]
-// reports them no longer. The files that they kept stay. Errors: [ErrBusy], [ErrRefused].
-func (m *Manager) AcknowledgeRecovery(ctx context.Context) error {
+// AcknowledgeRecovery notes that a person knows what the recoveries up to now have lost, and returns
+// them: [Status] reports them no longer. The files that they kept stay. Errors: [ErrBusy].
+func (m *Manager) AcknowledgeRecovery(ctx context.Context) (known []Recovered, err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
 	defer cancel()
-	known := 0
-	err := m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+		known = unseen(m, *tx.State())
 		for i := range tx.State().Recovered {
-			if o := &tx.State().Recovered[i]; !o.Seen {
-				o.Seen, known = true, known+1
-			}
+			tx.State().Recovered[i].Seen = true
 		}
 		return nil
 	})
+	if errors.Is(err, catalogfile.ErrNoDirectory) {
+		return []Recovered{}, nil // there was no recovery
+	}
 	if err != nil {
-		return fmt.Errorf("acknowledge the recovery: %w", explain(err))
+		return nil, fmt.Errorf("acknowledge the recovery: %w", explain(err))
 	}
-	if known > 0 {
-		m.Record(Activity{Who: callerOf(ctx).Who, Action: "acknowledge", Outcome: "done", Detail: fmt.Sprintf("%d recoveries that lost something", known)})
+	for _, r := range known {
+		m.Record(Activity{Who: callerOf(ctx).Who, Action: "acknowledge", Outcome: "done", Detail: "the recovery of " + r.At.Format(time.RFC3339) + " lost " + r.Loses})
 	}
-	return nil
+	return known, nil
 }

@@ -31,7 +31,7 @@ type Status struct {
 	NewestVerified *string        `json:"newest_verified"`     // backup id: what "latest" means
 	LossWindow     *int64         `json:"loss_window_seconds"` // since the newest verified backup was taken or, later, restored
 	Covered        bool           `json:"covered"`             // the database is provably unchanged since then
-	NextRun        *time.Time     `json:"next_run"`            // null while no serve runs
+	NextRun        *time.Time     `json:"next_run"`            // null while no serve runs, and while the database is damaged or missing
 	Schedule       *Schedule      `json:"schedule"`            // null while no serve runs, or without one
 	LastDrill      *DrillOutcome  `json:"last_drill"`
 	LastRestore    *LastRestore   `json:"last_restore"`

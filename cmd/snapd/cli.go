@@ -42,6 +42,7 @@ type grammar struct {
 	Drill   drillCmd   `cmd:"" help:"Rehearse a restore: to a scratch file, with a full check, timed."`
 	Tables  tablesCmd  `cmd:"" help:"List the tables inside a backup, without restoring it."`
 	Restore restoreCmd `cmd:"" help:"Put a backup in the database's place, or write it to another file."`
+	Undo    undoCmd    `cmd:"" help:"Undo the last restore: put back what it replaced."`
 	Recover recoverCmd `cmd:"" help:"Check the database, and restore the newest good backup if it is damaged or missing."`
 	Salvage salvageCmd `cmd:"" help:"Copy every row that can still be read of a damaged database into a new one."`
 	Accept  acceptCmd  `cmd:"" help:"The database was replaced or emptied on purpose: report it no more, and let retention go on."`

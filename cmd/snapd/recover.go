@@ -39,6 +39,7 @@ func recoverPatiently(ctx context.Context, m *snapshot.Manager) (snapshot.Recove
 type recoverCmd struct {
 	missing
 	Level  string `enum:"quick,full" default:"quick" placeholder:"quick|full" help:"How deeply the database is checked (${default}). In full by itself where the last full check found damage."`
+	Seen   bool   `help:"Only acknowledge what recoveries have lost, as status reports it; it is reported no longer."`
 	DryRun bool   `help:"Only say what would be done, why, and what each way out would lose. A repair is tried on a private copy; nothing is changed."`
 }
 
@@ -50,6 +51,9 @@ func (c *recoverCmd) configure(cfg *snapshot.Config) {
 }
 
 func (c *recoverCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
+	if c.Seen {
+		return c.acknowledge(ctx, a, m)
+	}
 	if c.DryRun {
 		return c.plan(ctx, a, m)
 	}
@@ -63,6 +67,43 @@ func (c *recoverCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error 
 		return err
 	}
 	return perr
+}
+
+// Validate is called by the parser.
+func (c *recoverCmd) Validate() error {
+	if c.Seen && c.DryRun {
+		return errors.New("--seen and --dry-run exclude each other")
+	}
+	return nil
+}
+
+// acknowledgement is what recover --seen says.
+type acknowledgement struct {
+	Acknowledged []snapshot.Recovered `json:"acknowledged"`
+}
+
+func (c *recoverCmd) acknowledge(ctx context.Context, a *app, m *snapshot.Manager) error {
+	known, err := m.AcknowledgeRecovery(ctx)
+	if err != nil {
+		return err
+	}
+	return a.result(acknowledgement{known}, func(w io.Writer) {
+		for _, r := range known {
+			fmt.Fprintf(w, "acknowledged: %s\n", recoveredLine(r))
+		}
+		if len(known) == 0 {
+			fmt.Fprintln(w, "there was nothing to acknowledge")
+		}
+	})
+}
+
+// recoveredLine says when a recovery was, what it lost, and where the damaged file is.
+func recoveredLine(r snapshot.Recovered) string {
+	line := fmt.Sprintf("%s %s, %s; lost: %s", r.Action, ago(r.At), when(r.At), message.OneLine(r.Loses))
+	if r.Kept != nil {
+		line += "; kept as " + *r.Kept
+	}
+	return line
 }
 
 // plan exits as the recovery would.

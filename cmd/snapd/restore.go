@@ -15,12 +15,10 @@ import (
 )
 
 type restoreCmd struct {
-	ID      string `arg:"" optional:"" help:"The backup; latest is the newest verified one; after a restore the restored one."`
-	At      moment `placeholder:"TIME" help:"Instead of ID: the newest verified one taken at or before this time: 2025-10-31 14:30, 2025-10-31 (that day's last), 14:30, yesterday 14:30, -2h, or RFC 3339."`
-	To      string `placeholder:"PATH" help:"Write it to this new file; the database is not touched."`
-	Offline bool   `help:"Swap the file instead of restoring through a transaction; refused while another program has the database open."`
-	Force   bool   `help:"Swap the file also where the system does not say whether another program has the database open: you have made sure that none has."`
-	Yes     bool   `short:"y" help:"Do not ask."`
+	ID string `arg:"" optional:"" help:"The backup; latest is the newest verified one; after a restore the restored one."`
+	At moment `placeholder:"TIME" help:"Instead of ID: the newest verified one taken at or before this time: 2025-10-31 14:30, 2025-10-31 (that day's last), 14:30, yesterday 14:30, -2h, or RFC 3339."`
+	To string `placeholder:"PATH" help:"Write it to this new file; the database is not touched."`
+	restoring
 }
 
 func (c *restoreCmd) run(ctx context.Context, a *app) error {
@@ -37,7 +35,7 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 	if _, err := os.Stat(filepath.Dir(c.To)); c.To != "" && errors.Is(err, fs.ErrNotExist) {
 		return message.WithHint(&noSuchFile{fmt.Errorf("restore to %s: %w", c.To, err)}, "make that directory first, or choose another one")
 	}
-	m, err := a.open(ctx, func(cfg *snapshot.Config) { cfg.AssumeUnused = c.Force })
+	m, err := a.open(ctx, c.configure)
 	if err != nil {
 		return err
 	}
@@ -45,19 +43,43 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if c.To == "" && !c.Yes {
-		if err := confirmRestore(ctx, a, m, b); err != nil {
+	if c.To == "" {
+		return c.over(ctx, a, m, b, nil, fmt.Sprintf("Restoring %s over %s.", b.ID, m.Database()))
+	}
+	done, err := m.Restore(ctx, b.ID, snapshot.RestoreOptions{To: c.To})
+	return c.restored(a, m, done, err)
+}
+
+// restoring are the flags of what restores over the database.
+type restoring struct {
+	Offline bool `help:"Swap the file instead of restoring through a transaction; refused while another program has the database open."`
+	Force   bool `help:"Swap the file also where the system does not say whether another program has the database open: you have made sure that none has."`
+	Yes     bool `short:"y" help:"Do not ask."`
+}
+
+func (c restoring) configure(cfg *snapshot.Config) { cfg.AssumeUnused = c.Force }
+
+// over asks twice, unless --yes says not to, and restores b over the database, where there is a plan only
+// while that holds. what says what it is about to do.
+func (c restoring) over(ctx context.Context, a *app, m *snapshot.Manager, b snapshot.Backup, plan *snapshot.RestorePlan, what string) error {
+	if !c.Yes {
+		if err := confirmRestore(ctx, a, m, b, what); err != nil {
 			return err
 		}
 	}
-	done, err := m.Restore(ctx, b.ID, snapshot.RestoreOptions{To: c.To, Offline: c.Offline})
+	done, err := m.Restore(ctx, b.ID, snapshot.RestoreOptions{Offline: c.Offline, Plan: plan})
+	return c.restored(a, m, done, err)
+}
+
+// restored reports the end of a restore.
+func (c restoring) restored(a *app, m *snapshot.Manager, done snapshot.RestoreResult, err error) error {
 	if err != nil {
 		if codeOf(err) == "corrupt" {
 			err = advised(err, "choose another backup; snapd verify --all proves which are good")
 		}
 		return err
 	}
-	return a.result(done, func(w io.Writer) { c.printRestored(w, a, m, done) })
+	return a.result(done, func(w io.Writer) { c.print(w, a, m, done) })
 }
 
 func (c *restoreCmd) time() (time.Time, error) {
@@ -82,8 +104,8 @@ func (c *restoreCmd) choose(m *snapshot.Manager, at time.Time) (snapshot.Backup,
 }
 
 // confirmRestore asks twice: first about what will be lost, then for the
-// database's name.
-func confirmRestore(ctx context.Context, a *app, m *snapshot.Manager, b snapshot.Backup) error {
+// database's name. what says what is about to be done.
+func confirmRestore(ctx context.Context, a *app, m *snapshot.Manager, b snapshot.Backup, what string) error {
 	if !a.attended() {
 		return unattended("restoring over " + m.Database())
 	}
@@ -91,8 +113,7 @@ func confirmRestore(ctx context.Context, a *app, m *snapshot.Manager, b snapshot
 	if st, err := os.Stat(m.Database()); errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
 		fate = "There is no database there now."
 	}
-	fmt.Fprintf(a.console, "Restoring %s over %s.\nAll changes since %s (%s) will be gone from the database. %s\n",
-		b.ID, m.Database(), when(b.CreatedAt), ago(b.CreatedAt), fate)
+	fmt.Fprintf(a.console, "%s\nAll changes since %s (%s) will be gone from the database. %s\n", what, when(b.CreatedAt), ago(b.CreatedAt), fate)
 	if err := a.consent(ctx, "Go on?"); err != nil {
 		return err
 	}
@@ -100,7 +121,7 @@ func confirmRestore(ctx context.Context, a *app, m *snapshot.Manager, b snapshot
 	return a.retype(ctx, fmt.Sprintf("Type the database's file name (%s) to restore:", name), name)
 }
 
-func (c *restoreCmd) printRestored(w io.Writer, a *app, m *snapshot.Manager, done snapshot.RestoreResult) {
+func (c restoring) print(w io.Writer, a *app, m *snapshot.Manager, done snapshot.RestoreResult) {
 	fmt.Fprintf(w, "restored %s to %s (%s, %s)\n", done.Restored, done.To, done.Method, millis(done.DurationMS))
 	if done.Method == snapshot.Swap && !c.Offline {
 		fmt.Fprintf(w, "the file was replaced: %s\n", done.Reason)
@@ -109,6 +130,6 @@ func (c *restoreCmd) printRestored(w io.Writer, a *app, m *snapshot.Manager, don
 		fmt.Fprintf(w, "the damaged database was kept as %s\n", done.Quarantined)
 	}
 	if done.SafetyBackup != nil {
-		fmt.Fprintf(w, "the state before it was saved; to undo: %s\n", a.commandLine(m, "restore", *done.SafetyBackup))
+		fmt.Fprintf(w, "the state before it was saved as %s; to undo: %s\n", *done.SafetyBackup, a.commandLine(m, "undo"))
 	}
 }

@@ -49,7 +49,14 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 		}
 	}
 	if holder, err := m.RunningIn(); err == nil && holder != "" {
-		next = "none by schedule; serve is running"
+		switch s.Code {
+		case snapshot.WhyDamaged:
+			next = "none until the database is repaired"
+		case snapshot.WhyMissing:
+			next = "none until there is a database again"
+		default:
+			next = "none by schedule; serve is running"
+		}
 	}
 	if s.NextRun != nil {
 		next = fmt.Sprintf("%s (%s)", when(*s.NextRun), ago(*s.NextRun))
@@ -70,9 +77,15 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 		if r := s.LastRestore; r != nil {
 			undo := ""
 			if r.Undo != nil {
-				undo = "; restore " + *r.Undo + " to undo it"
+				undo = "; snapd undo undoes it"
 			}
 			row("last "+r.Action, fmt.Sprintf("%s, of %s%s", ago(r.At), r.ID, undo))
+		}
+		for _, r := range s.Recovered {
+			row("recovery", recoveredLine(r))
+		}
+		if len(s.Recovered) > 0 {
+			row("", "snapd recover --seen, once somebody knows")
 		}
 		if ms := s.EstimatedRestoreMS; ms != nil {
 			row("a restore takes", "about "+millis(*ms))

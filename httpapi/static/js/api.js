@@ -114,6 +114,8 @@ export const remove = (b) => request('DELETE', one(b.id), { etag: b.etag });
 export const verify = (b) => request('POST', `${one(b.id)}/verify`, { body: {}, etag: b.etag });
 export const drill = (b) => request('POST', `${one(b.id)}/drill`, { etag: b.etag });
 export const planRestore = (b) => request('POST', `${one(b.id)}/restore-plan`, { etag: b.etag });
+export const planUndo = () => request('POST', 'undo-plan');
+export const acknowledgeRecovery = () => request('POST', 'acknowledge-recovery');
 export const restore = (id, token, confirm) => request('POST', `${one(id)}/restore`, { body: { token, confirm } });
 export const check = () => request('POST', 'check', { body: {} });
 export const acceptBreak = () => request('POST', 'accept-break');

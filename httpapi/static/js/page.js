@@ -14,6 +14,7 @@ import * as live from './live.js';
 import { clearNotices, notice, watchDock } from './notices.js';
 import { follow, followRunning, forgetOperations, recall, startOperations } from './operations.js';
 import { attempt } from './problems.js';
+import { startRecovered } from './recovered.js';
 import { restore } from './restore.js';
 import { startStats } from './stats.js';
 import { startStatus } from './status.js';
@@ -60,6 +61,7 @@ function start() {
   startTitle();
   startStatus(remedies);
   startBreaks();
+  startRecovered();
   startUndo();
   startOperations(() => refresh().catch(live.failed));
   startCreate();

@@ -4,7 +4,7 @@
 import * as api from './api.js';
 import { attr, busy, el, icon, show, text } from './dom.js';
 import { openDialog } from './dialog.js';
-import { excerpt, label, moment, now, plural, relative, sentence, span, took, utc } from './format.js';
+import { excerpt, moment, now, plural, relative, sentence, span, took, utc } from './format.js';
 import { follow } from './operations.js';
 import { say } from './notices.js';
 import { attempt, words } from './problems.js';
@@ -153,21 +153,25 @@ function second(plan, backup, undo, opener) {
 }
 
 // restore leads through both dialogs. opener gets the focus back.
-export async function restore(backup, opener, { undo = false } = {}) {
+export async function restore(backup, opener) {
+  await lead(() => api.planRestore(store.backups.get(backup.id) ?? backup), false, opener);
+}
+
+// undo does so for what the last restore replaced.
+export async function undo(opener) {
+  await lead(api.planUndo, true, opener);
+}
+
+async function lead(ask, undo, opener) {
   for (;;) {
-    const fresh = store.backups.get(backup.id) ?? backup;
-    const answer = await attempt(() => api.planRestore(fresh));
+    const answer = await attempt(ask);
     if (!answer) return;
     const { plan } = answer;
-    const subject = typeof plan.backup === 'object' && plan.backup ? plan.backup : fresh;
+    const subject = plan.backup;
     let step = await first(plan, subject, undo, opener);
     if (step === true) step = await second(plan, subject, undo, opener);
     if (step === again) continue;
     if (step) follow(step);
     return;
   }
-}
-
-export function undoLabel(backup) {
-  return backup ? label(backup.created_at) : '';
 }

@@ -98,7 +98,10 @@ function schedule(status) {
   return s.cron ? `by “${s.cron}”` : '';
 }
 
+const noNext = { damaged: 'until the database is repaired', missing: 'until there is a database again' };
+
 function next(status) {
+  if (!status.next_run && noNext[status.code]) return ['None', noNext[status.code], '', 'bad'];
   if (!status.next_run) return ['Not scheduled', 'no backup is planned by time', '', 'warn'];
   const late = Date.parse(status.next_run) < now() - 60_000;
   const often = schedule(status);
@@ -141,8 +144,9 @@ function render() {
   const { status } = store;
   if (!status) return;
   const card = byId('hero');
-  attr(card, 'data-state', status.state);
-  useIcon(byId('hero-icon'), shields[status.state] ?? 'shield-warn');
+  const damaged = status.code === 'damaged' || status.code === 'missing';
+  attr(card, 'data-state', damaged ? 'unprotected' : status.state); // the colour
+  useIcon(byId('hero-icon'), damaged ? 'shield-bad' : shields[status.state] ?? 'shield-warn');
   text(byId('state-title'), words.states[status.state] ?? status.state);
   text(byId('state-reason'), reason(status));
   text(byId('state-advice'), since() || without(status));

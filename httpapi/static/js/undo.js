@@ -1,10 +1,8 @@
 // The banner after a restore, which offers the way back until it is dismissed.
 
-import * as api from './api.js';
 import { busy, byId, show, text } from './dom.js';
 import { brief, moment, now } from './format.js';
-import { attempt } from './problems.js';
-import { restore } from './restore.js';
+import { undo } from './restore.js';
 import { may, store, subscribe } from './store.js';
 
 const key = 'snapd-undo-dismissed';
@@ -59,11 +57,7 @@ function render() {
 
 export function startUndo() {
   const button = byId('undo-button');
-  button.addEventListener('click', () => busy(button, async () => {
-    const { undo } = store.status.last_restore;
-    const backup = await attempt(() => api.backup(undo));
-    if (backup) await restore(backup, button, { undo: true });
-  }));
+  button.addEventListener('click', () => busy(button, () => undo(button)));
   byId('undo-dismiss').addEventListener('click', () => dismiss(store.status.last_restore));
   subscribe(render);
 }

@@ -96,6 +96,7 @@ const actions = {
   unpin: ['unpinned a backup', 'unpin a backup'],
   note: ['changed a note', 'change a note'],
   accept: ['accepted the database as it is', 'accept the database as it is'],
+  acknowledge: ['acknowledged what a recovery lost', 'acknowledge what a recovery lost'],
   rebuild: ['rebuilt the catalog', 'rebuild the catalog'],
   login: ['logged in', 'log in'],
   access: ['used the API', 'use the API'],
