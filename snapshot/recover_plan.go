@@ -242,6 +242,8 @@ func waysOut(f recoveryFacts) (options []RecoveryOption, reason string) {
 		return []RecoveryOption{*restore, repair}, fmt.Sprintf("the damaged database has lost rows that the newest backup has: it loses %d rows, a repair %d", *f.repair.backupLoses, lost)
 	case lost > 0:
 		reason = fmt.Sprintf("a repair loses %d rows of which only index entries are left, or that an index says otherwise, and no backup is known to lose fewer", lost)
+	case result.LeftOut:
+		reason = "the database's file alone is whole, and what is next to it damages it: the log or journal belongs to another database, or to another time of this one; it is kept"
 	case dropped > 0:
 		reason = "a repair keeps all transactions that the damaged log still proves, and no backup is known to hold more"
 	case gone+differ > 0:

@@ -30,6 +30,9 @@ type Result struct {
 	// result reaches; "" and 0 without a log.
 	LogSalts string `json:"-"`
 	LogFrame int64  `json:"-"`
+	// LeftOut: the database's file alone is whole, and damaged with the log or the journal next to it. They
+	// are not its own, and nothing of them is in the result; Dropped counts the transactions of the log.
+	LeftOut bool `json:"left_out,omitempty"`
 	// Header: damaged fields of the file's header were given the values they must have had.
 	Header bool `json:"header"`
 	// Rebuilt: the database was written again, row by row, and what can be derived from the
@@ -80,6 +83,10 @@ func (r Result) OnlyInBackup() (gone, differ int64) {
 func (r Result) Summary() string {
 	var parts []string
 	switch {
+	case r.LeftOut && r.Dropped > 0:
+		parts = append(parts, fmt.Sprintf("the file alone is whole, and damaged with the log next to it: that is another database's, or of another time, and its %d transactions were left out", r.Dropped))
+	case r.LeftOut:
+		parts = append(parts, "the file alone is whole, and damaged by what the journal next to it puts back: that is another database's, or of another time, and was left out")
 	case r.Dropped > 0:
 		parts = append(parts, fmt.Sprintf("%d transactions of the log were kept, at least %d beyond the damage were dropped", r.Kept, r.Dropped))
 	case !r.Rebuilt && !r.Header:
