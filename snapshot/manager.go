@@ -35,18 +35,19 @@ type (
 	Level        = integrity.Level
 	Verdict      = integrity.Verdict
 
-	Verification   = catalog.Verification
-	Copy           = catalog.Copy
-	CopyState      = catalog.CopyState
-	Outcome        = catalog.Outcome
-	RestoreOutcome = catalog.RestoreOutcome
-	Restoring      = catalog.Restoring
-	Foreign        = catalog.Foreign
-	Timeline       = catalog.Timeline
-	Present        = catalog.Present
-	Gone           = catalog.Gone
-	Cause          = catalog.Cause
-	Table          = inspect.Table
+	Verification    = catalog.Verification
+	Copy            = catalog.Copy
+	CopyState       = catalog.CopyState
+	Outcome         = catalog.Outcome
+	RestoreOutcome  = catalog.RestoreOutcome
+	RecoveryOutcome = catalog.RecoveryOutcome
+	Restoring       = catalog.Restoring
+	Foreign         = catalog.Foreign
+	Timeline        = catalog.Timeline
+	Present         = catalog.Present
+	Gone            = catalog.Gone
+	Cause           = catalog.Cause
+	Table           = inspect.Table
 
 	Finding      = integrity.Finding
 	FindingCode  = integrity.Code
