@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -163,20 +164,24 @@ func notice(ctx context.Context, m *Manager, s sight) (c change, err error) {
 	if err != nil || c.none() {
 		return c, err
 	}
-	m.ev.emit(ctx, c.event(m.cfg.Database))
+	m.ev.emit(ctx, c.event(m.cfg.Database, m.present.Load().KeepReplaced))
 	return c, nil
 }
 
-// event reports the change.
-func (c change) event(database string) Event {
+// event reports the change; kept is Config.KeepReplaced.
+func (c change) event(database string, kept time.Duration) Event {
+	before := "the newest backup from before is kept"
+	if kept >= 0 {
+		before = fmt.Sprintf("the backups from before are kept for %d days", cmp.Or(kept, DefaultKeepReplaced)/(24*time.Hour))
+	}
 	ev := Event{Type: EventBreak, Path: database, Backup: c.from.ID, loud: true, more: Activity{Action: "break", Outcome: "noticed"}}
 	switch {
 	case c.gone != "":
 		ev.Message, ev.Reason = "there is no database to back up", c.what
 	case c.began.Loss():
-		ev.Message, ev.Reason = "the database was "+c.began.Verb()+"; the backups from before are kept until that is accepted, for 30 days at least", c.what
+		ev.Message, ev.Reason = "the database was "+c.began.Verb()+"; "+before+", or until that is accepted", c.what
 	case c.began.Break():
-		ev.Message, ev.Reason = "the database was replaced; the backups from before are kept", c.what
+		ev.Message, ev.Reason = "the database was replaced; "+before, c.what
 	default:
 		ev.Message, ev.loud, ev.more.Outcome = "the database is back", false, "over"
 	}
@@ -260,6 +265,7 @@ const lookEvery = 25 * time.Second
 type breakWatch struct {
 	at   time.Time          // of the last look
 	seen livedb.Fingerprint // that nothing is to be said of; zero for none
+	due  uint64             // the timeline for which a backup was asked
 }
 
 // look looks where something changed since the last look, and reports whether what it found makes a backup due.
@@ -284,7 +290,7 @@ func (w *breakWatch) look(ctx context.Context, m *Manager, now time.Time) (due b
 	}
 	if judge(all, state, s).none() {
 		w.seen = fingerprint
-		return false
+		return w.first(all, state)
 	}
 	// It may be a restore of another process that is not recorded yet: look again while none can be at work.
 	soon, cancel := context.WithTimeout(ctx, time.Second)
@@ -303,4 +309,14 @@ func (w *breakWatch) look(ctx context.Context, m *Manager, now time.Time) (due b
 		return false
 	}
 	return c.began != "" || c.back
+}
+
+// first reports once whether there is no backup of a timeline that a break began: accept may have seen it first.
+func (w *breakWatch) first(all []Backup, state State) bool {
+	p := catalog.PresentOf(slices.Values(all), state)
+	if !p.Cause.Break() || p.Number == w.due || slices.ContainsFunc(all, func(b Backup) bool { return b.Timeline.Number == p.Number }) {
+		return false
+	}
+	w.due = p.Number
+	return true
 }

@@ -228,3 +228,28 @@ func TestALookNextToARestoreWaits(t *testing.T) {
 	}
 	b.wants(snapshot.Protected, "")
 }
+
+// Lost: a database that a script put there and accepted at once, without a backup until the next day; and
+// "protected" meanwhile.
+func TestAcceptedAtOnceIsBackedUp(t *testing.T) {
+	t.Parallel()
+	later(t, func(t *testing.T) {
+		b := newBench(t, "delete")
+		r := b.run()
+		settle(time.Hour)
+		empty(t, b.m.Database())
+		accepted, err := b.m.AcceptBreak(t.Context())
+		if err != nil || accepted == nil {
+			t.Fatalf("%+v, %v", accepted, err)
+		}
+		if s := b.wants(snapshot.AtRisk, "no verified backup of the database as it was accepted"); s.Break != nil || s.Code != snapshot.WhyBreak {
+			t.Errorf("%s, %+v", s.Code, s.Break)
+		}
+		settle(time.Minute)
+		if newest := b.all()[0]; newest.Timeline.Number != 2 {
+			t.Errorf("the newest is of timeline %+v", newest.Timeline)
+		}
+		b.wants(snapshot.Protected, "")
+		r.wait(t)
+	})
+}

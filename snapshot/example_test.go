@@ -256,3 +256,34 @@ func ExampleManager_PlanRecovery() {
 	// repaired loses nothing: indexes were rebuilt from their tables without losing a row: tb (proven: true)
 	// repaired; the damaged file was kept: true
 }
+
+// An application that empties its database on purpose says so: else the status is at risk.
+func ExampleManager_AcceptBreak() {
+	database, db, remove := exampleDatabase()
+	defer remove()
+	ctx := context.Background()
+	m, err := snapshot.Open(ctx, snapshot.Config{Database: database})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := m.Backup(ctx, snapshot.Auto(snapshot.TriggerStartup)); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := db.Exec("DELETE FROM customers"); err != nil {
+		log.Fatal(err)
+	}
+	status, err := m.Status(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(status.State, status.Break.Cause)
+
+	accepted, err := m.AcceptBreak(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("accepted:", accepted.What)
+	// Output:
+	// at_risk emptied
+	// accepted: no table has a row any more, and 1 had
+}

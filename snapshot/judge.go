@@ -28,6 +28,7 @@ type facts struct {
 	probeErr      error // the database could not be looked at
 	covered       bool  // it is provably unchanged since a verified backup
 	broken        *Break
+	unsaved       bool // of a database that lost something, and was accepted, there is no backup
 
 	serving  bool          // a Run is at work
 	promised Schedule      // of that Run, or of one that was killed, else the configured one
@@ -46,6 +47,8 @@ func (f *facts) count(all iter.Seq[Backup]) {
 	last, drill := f.state.LastRestore, f.state.LastDrill
 	if b, ok := catalog.Latest(all, f.state); ok {
 		f.latest = &b
+		p := catalog.PresentOf(all, f.state)
+		f.unsaved = p.Cause.Loss() && b.Timeline.Number != p.Number
 	}
 	for b := range all {
 		f.stored++
@@ -138,6 +141,9 @@ func (f *facts) why() (code Why, reason string) {
 	}
 	if b := f.broken; b != nil && !b.harmless() {
 		return WhyBreak, f.brokenWords(*b)
+	}
+	if f.unsaved {
+		return WhyBreak, fmt.Sprintf("there is no verified backup of the database as it was accepted; the newest one, of the database before, was taken %s", taken)
 	}
 	if failure, ok := f.state.StandingFailure(); ok && failure.Code != Code(ErrMissing) { // it is there
 		return WhyFailed, "the last backup failed: " + strings.TrimPrefix(failure.Message, "backup: ")

@@ -88,9 +88,9 @@ func Judge(then, now Facts) (c Cause, what string) {
 	case 2*left < len(had) && fewer:
 		return OtherSchema, fmt.Sprintf("it has %d of the %d tables that were backed up", left, len(had))
 	case other && 2*filled < len(then.Filled):
-		return Emptied, fmt.Sprintf("another file is in its place; of %d tables that had rows %d have any", len(then.Filled), filled)
+		return Emptied, fmt.Sprintf("another file is in its place, and of %d tables that had rows %d have any", len(then.Filled), filled)
 	case len(then.Filled) > 0 && len(now.Filled) == 0:
-		return Emptied, fmt.Sprintf("none of its %d tables that had rows has any", len(then.Filled))
+		return Emptied, fmt.Sprintf("no table has a row any more, and %d had", len(then.Filled))
 	case 2*now.UsedBytes < then.UsedBytes:
 		return Shrunk, fmt.Sprintf("it uses %d bytes, and %d were backed up", now.UsedBytes, then.UsedBytes)
 	case other:

@@ -19,6 +19,7 @@ const remedies = {
   check_failed: ['Check again', 'verify', 'check'],
   damaged: ['Restore the newest good backup', 'restore', 'restoreNewest'],
   missing: ['Restore the newest good backup', 'restore', 'restoreNewest'],
+  break: ['Create a backup now', 'create', 'create'], // where it was accepted: else its banner has the ways on
 };
 
 // restoredTime is when the newest verified backup was restored, null where it was not.
@@ -57,6 +58,7 @@ function reason(status) {
 
 function remedy(status) {
   if (status.code === 'unverified' && disproven()) return remedies.overdue;
+  if (status.code === 'break' && status.break) return null;
   const found = remedies[status.code];
   if (!found || (found[2] === 'restoreNewest' && !status.newest_verified)) return null;
   return found;
