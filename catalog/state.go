@@ -13,6 +13,7 @@ import (
 type State struct {
 	LastSuccess map[Trigger]Outcome `json:"last_success,omitempty"`
 	LastFailure map[Trigger]Outcome `json:"last_failure,omitempty"`
+	PruneFailed *Outcome            `json:"prune_failed,omitempty"` // the last pruning, where it failed
 	LastCheck   *CheckOutcome       `json:"last_check,omitempty"`
 	LastDrill   *DrillOutcome       `json:"last_drill,omitempty"`
 	LastRestore *RestoreOutcome     `json:"last_restore,omitempty"`

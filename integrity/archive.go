@@ -40,7 +40,7 @@ func CheckImage(ctx context.Context, r *archive.Reader, path string, o Options) 
 	start := time.Now()
 	image := r.Info().ImageBytes
 	dir := o.scratchDir()
-	if err := durable.Preflight(dir, image); err != nil {
+	if err := durable.Fits(dir, image); err != nil {
 		return Report{}, cannotRead(path, fmt.Errorf("unpack archive: %w", err))
 	}
 	scratch, err := durable.Scratch(dir, "check")

@@ -299,8 +299,9 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 		return Backup{}, err
 	}
 	m.atPoint("entry written")
-	if err := m.cat.LinkLatest(); err != nil {
-		return Backup{}, err
+	if err := m.cat.LinkLatest(); err != nil { // the backup is there all the same
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpBackup, Trigger: string(b.req.Trigger), Backup: e.ID, Err: err,
+			Message: "the link to the newest backup could not be moved"})
 	}
 	m.atPoint("latest linked")
 	m.ev.emit(ctx, Event{Type: EventBackedUp, Operation: OpBackup, Trigger: string(b.req.Trigger), Backup: e.ID,

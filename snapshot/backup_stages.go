@@ -98,7 +98,11 @@ func (b *backing) stage(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
-	if err := durable.Preflight(m.cfg.Dir, catalog.ArchiveSize(b.live.Bytes(), latest)); err != nil {
+	room := durable.Preflight
+	if b.req.Trigger == catalog.TriggerPreRestore {
+		room = durable.Fits
+	}
+	if err := room(m.cfg.Dir, catalog.ArchiveSize(b.live.Bytes(), latest)); err != nil {
 		b.startCheck(ctx, func() {}) // damage is worse news than a full disk
 		if verdict := b.verdict(); isDamage(verdict) {
 			return verdict

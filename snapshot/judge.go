@@ -67,11 +67,13 @@ func (f *facts) count(all iter.Seq[Backup]) {
 // status is everything that follows from the facts.
 func (f *facts) status() Status {
 	s := Status{
-		Database:  DatabaseStatus{Path: f.path, Bytes: f.databaseBytes, Verdict: f.verdict()},
-		LastDrill: f.state.LastDrill, LastRestore: f.lastRestore(), EstimatedRestoreMS: f.restoreTime(),
+		Database:    DatabaseStatus{Path: f.path, Bytes: f.databaseBytes, Verdict: f.verdict()},
+		PruneFailed: f.state.PruneFailed, LastDrill: f.state.LastDrill, LastRestore: f.lastRestore(), EstimatedRestoreMS: f.restoreTime(),
 	}
 	if f.serving {
-		s.Schedule = f.state.Schedule
+		if promised := f.state.Schedule; promised != nil && *promised != (Schedule{}) {
+			s.Schedule = promised
+		}
 		if f.state.NextRun != nil {
 			next := f.promised.Roll(*f.state.NextRun, f.now)
 			s.NextRun = &next

@@ -182,7 +182,7 @@ func smallDisk(t *testing.T) string {
 		t.Skipf("NOT TESTED: a full disk: mounting one needs root (%v)", err)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(disk, 0); err != nil {
+		if err := unix.Unmount(disk, unix.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
@@ -282,4 +282,26 @@ func TestFullDisk(t *testing.T) {
 			b.wants(snapshot.Protected, "")
 		})
 	}
+}
+
+// Lost: the database, which was not put back on a disk that has room for it, but not for a
+// reserve as well; and the way out, where the message names another disk.
+func TestRecoverOnANearlyFullDisk(t *testing.T) {
+	disk, dir := smallDisk(t), filepath.Join(t.TempDir(), "backups")
+	path := filepath.Join(disk, "data.db")
+	makeDatabase(t, path, "delete")
+	b := benchOn(t, path, func(c *snapshot.Config) { c.Dir = dir })
+	b.manual()
+	ballast := filepath.Join(disk, "ballast")
+	leave := func(free int) { writeFile(t, ballast, make([]byte, 9<<20-256<<10-free)) } // 256 KiB are the database's
+	b.damage()
+	leave(64 << 10)
+	if _, err := b.m.Recover(t.Context()); !errors.Is(err, snapshot.ErrNoSpace) || !strings.Contains(snapshot.Hint(err), disk) {
+		t.Errorf("without room: %v; %s", err, snapshot.Hint(err))
+	}
+	leave(1 << 20)
+	if r, err := b.m.Recover(t.Context()); err != nil || r.Action != snapshot.ActionRestored {
+		t.Errorf("with room: %+v, %v", r, err)
+	}
+	b.sound()
 }

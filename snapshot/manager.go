@@ -157,7 +157,11 @@ func explain(err error) error {
 	case errors.Is(err, catalogfile.ErrNoDirectory), errors.Is(err, catalogfile.ErrOtherDirectory):
 		return &sentinelError{ErrDirectory, err}
 	case durable.IsNoSpace(err):
-		return hint(&sentinelError{ErrNoSpace, err}, "free some space, or choose another directory with --dir")
+		advice := "free some space on that disk"
+		if where := durable.WhereFull(err); where != "" {
+			advice = "free some space on the disk of " + where
+		}
+		return hint(&sentinelError{ErrNoSpace, err}, advice+"; if that is the backup directory's, --dir chooses another one")
 	}
 	return err
 }

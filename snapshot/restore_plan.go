@@ -97,7 +97,7 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 	live := int64(0) // bytes to be saved
 	if p.SafetyBackup {
 		live = max(fingerprint.Main.Size, fingerprint.WAL.Size)
-		if err := durable.Preflight(m.cfg.Dir, catalog.ArchiveSize(live, f.latest)); err != nil {
+		if err := durable.Fits(m.cfg.Dir, catalog.ArchiveSize(live, f.latest)); err != nil {
 			return RestorePlan{}, fmt.Errorf("safety backup: %w", err)
 		}
 	}

@@ -199,7 +199,7 @@ func (r *replacing) took() int64 { return max(1, r.m.now().Sub(r.began).Millisec
 // digests on the way. The file is not synced yet.
 func (r *replacing) unpack(ctx context.Context, image *archive.Reader, e Backup, target string) (_ *durable.File, err error) {
 	info := image.Info()
-	if err := durable.Preflight(filepath.Dir(target), info.ImageBytes); err != nil {
+	if err := durable.Fits(filepath.Dir(target), info.ImageBytes); err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
 	f, err := durable.Create(target, 0o600)

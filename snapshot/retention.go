@@ -41,7 +41,7 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error)
 		return nil, fmt.Errorf("prune: %w", err)
 	}
 	var decisions []Decision
-	err = m.perform(ctx, &operation{kind: OpPrune}, func(ctx context.Context) (Event, error) {
+	err = m.perform(ctx, pruning(m, ""), func(ctx context.Context) (Event, error) {
 		m.start(ctx, "")
 		d, err := prune(ctx, m, p)
 		if err == nil {
@@ -54,9 +54,10 @@ func (m *Manager) Prune(ctx context.Context, policy *Policy) ([]Decision, error)
 
 // pruneAfter carries out the retention policy after an automatic backup, while its
 // lock is held. A failed prune does not fail the backup: it is an
-// operation of its own.
+// operation of its own, and is tried again by itself.
 func pruneAfter(ctx context.Context, m *Manager, trigger catalog.Trigger) {
-	op := &operation{kind: OpPrune, trigger: trigger, lockFree: true, failed: func(err error) { m.mem.Failure(trigger, Code(err), err.Error()) }}
+	op := pruning(m, trigger)
+	op.lockFree = true
 	ctx = WithCaller(ctx, Caller{Who: callerOf(ctx).Who})             // with an id of its own
 	_ = m.perform(ctx, op, func(ctx context.Context) (Event, error) { // its event, log entry and record in the catalog say it
 		policy, err := m.present.Load().policy(m.cat, nil)
@@ -65,6 +66,17 @@ func pruneAfter(ctx context.Context, m *Manager, trigger catalog.Trigger) {
 		}
 		return Event{}, err
 	})
+}
+
+// pruning is a pruning whose failure is remembered until one succeeds.
+func pruning(m *Manager, trigger catalog.Trigger) *operation {
+	return &operation{kind: OpPrune, trigger: trigger,
+		failed: func(err error) { m.mem.PruneFailed(&catalog.Outcome{Code: Code(err), Message: err.Error()}) },
+		after: func(context.Context) {
+			if state, err := m.mem.State(); err == nil && state.PruneFailed != nil {
+				m.mem.PruneFailed(nil)
+			}
+		}}
 }
 
 // policy is the given one, or the one that holds where none is.
@@ -115,9 +127,10 @@ func prune(ctx context.Context, m *Manager, p Policy) ([]Decision, error) {
 var errPinned = fmt.Errorf("%w: it is pinned", ErrRefused)
 
 // remove deletes backups, one after the other; those that are pinned by now only where
-// pinned says so. A crash within one leaves an entry without archive, which the next
+// pinned says so. One that cannot be removed does not keep the others. A crash within one leaves an entry without archive, which the next
 // start drops.
 func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, pinned bool, message string) error {
+	var errs []error
 	for _, e := range going {
 		err := m.cat.DeleteIf(ctx, func(now Backup) error {
 			if now.Pinned && !pinned {
@@ -128,13 +141,17 @@ func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, pinn
 		if errors.Is(err, catalogfile.ErrNotFound) || op == OpPrune && errors.Is(err, errPinned) {
 			continue
 		} else if err != nil {
-			return fmt.Errorf("remove %s: %w", e.ID, err)
+			errs = append(errs, fmt.Errorf("remove %s: %w", e.ID, err))
+			if ctx.Err() != nil {
+				break
+			}
+			continue
 		}
 		m.atPoint("deleted " + e.ID)
 		m.ev.emit(ctx, Event{Type: EventRemoved, Operation: op, Backup: e.ID, Message: message + e.File,
 			more: Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes}})
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Delete removes backups, manual ones too. A pinned one, and the last verified

@@ -32,6 +32,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	r := &runner{m: m, timer: schedule.NewTimer(m.present.Load().timing())}
 	warnOfPlace(ctx, m)
 	r.recordRetention()
+	r.recordNext(time.Time{})
 	r.watch(ctx)
 	defer func() { r.changes.Close() }()
 	who := callerOf(ctx).Who
@@ -60,6 +61,7 @@ type runner struct {
 	timer   *schedule.Timer
 	changes *livedb.Watcher // with OnChange; nil is silent
 	breaks  breakWatch
+	pruning schedule.Backoff // of a pruning that failed
 }
 
 func (r *runner) loop(ctx context.Context) {
@@ -90,7 +92,7 @@ func (r *runner) loop(ctx context.Context) {
 }
 
 // Reload takes the schedule and the retention of cfg (Interval, Cron, Jitter, OnChange,
-// MinSpacing and Retention) in place of those that hold so far. A Run that is at work goes
+// MinSpacing, Retention and KeepReplaced) in place of those that hold so far. A Run that is at work goes
 // on with them. Its other fields are not looked at.
 func (m *Manager) Reload(cfg Config) error {
 	if err := cfg.resolveTiming(); err != nil {
@@ -145,6 +147,7 @@ func (r *runner) tick(ctx context.Context) {
 	}
 	cause := r.timer.Due(now)
 	if cause == schedule.None {
+		r.pruneAgain(ctx, now)
 		return
 	}
 	_, err := os.Stat(r.m.cfg.Database)
@@ -166,6 +169,22 @@ func (r *runner) tick(ctx context.Context) {
 	}
 }
 
+// pruneAgain tries a pruning that failed, of a backup or of an earlier process.
+func (r *runner) pruneAgain(ctx context.Context, now time.Time) {
+	state, err := r.m.cat.State()
+	switch {
+	case err != nil:
+	case state.PruneFailed == nil:
+		r.pruning.Succeeded()
+	case !r.pruning.Pending():
+		r.pruning.Failed(now) // it has failed once
+	case r.pruning.Due(now):
+		if _, err := r.m.Prune(ctx, nil); err != nil { // its event says so
+			r.pruning.Failed(r.m.now())
+		}
+	}
+}
+
 // reportMissing puts off the backup of a database that is not there. The first time it
 // says so, and where there were backups it asks for the backup, whose failure is recorded.
 func (r *runner) reportMissing(ctx context.Context, now time.Time) (try bool) {
@@ -180,23 +199,28 @@ func (r *runner) reportMissing(ctx context.Context, now time.Time) (try bool) {
 // plan fixes the next scheduled backup.
 func (r *runner) plan(ctx context.Context, now time.Time) {
 	next := r.timer.Plan(now)
-	if next.IsZero() {
-		r.recordNone()
-		if r.m.present.Load().Cron != "" {
-			r.m.ev.emit(ctx, Event{Type: EventWarning, Message: fmt.Sprintf("the cron expression %q gives no next time; no backup is scheduled", r.m.present.Load().Cron)})
-		}
-		return
-	}
-	r.m.ev.emit(ctx, Event{Type: EventScheduled, Next: next, Message: "next automatic backup"})
 	r.recordNext(next)
+	if !next.IsZero() {
+		r.m.ev.emit(ctx, Event{Type: EventScheduled, Next: next, Message: "next automatic backup"})
+	} else if cron := r.m.present.Load().Cron; cron != "" {
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Message: fmt.Sprintf("the cron expression %q gives no next time; no backup is scheduled", cron)})
+	}
 }
 
-// recordNext records for other processes when the next backup is due. Status rolls
-// a time that has passed forward, so an idle program need not write.
+// recordNext records for other processes by which schedule this service backs up, and when
+// the next backup is due; zero for not. Status rolls a time that has passed forward, so an
+// idle program need not write.
 func (r *runner) recordNext(next time.Time) {
 	promised := r.m.present.Load().schedule()
 	state, err := r.m.cat.State()
-	if err == nil && state.NextRun != nil && state.Schedule != nil && *state.Schedule == promised {
+	known := err == nil && state.Schedule != nil && *state.Schedule == promised
+	if next.IsZero() {
+		if !known || promised == (Schedule{}) && state.NextRun != nil {
+			r.m.mem.Update("schedule", func(s *catalog.State) { s.NextRun, s.Schedule = nil, &promised })
+		}
+		return
+	}
+	if known && state.NextRun != nil {
 		if latest, err := r.m.cat.Get("latest"); err == nil && latest.CreatedAt.Before(*state.NextRun) && promised.Roll(*state.NextRun, r.m.now()).Sub(next).Abs() < time.Minute {
 			return
 		}

@@ -79,7 +79,7 @@ func (c *Config) salvage(ctx context.Context, target string, o repair.SalvageOpt
 		return Salvaged{}, fmt.Errorf("salvage: %w", err)
 	}
 	defer done()
-	if err := durable.Preflight(filepath.Dir(target), before.Main.Size+before.WAL.Size); err != nil {
+	if err := durable.Fits(filepath.Dir(target), before.Main.Size+before.WAL.Size); err != nil {
 		return Salvaged{}, fmt.Errorf("salvage: %w", err)
 	}
 	f, err := durable.Create(target, 0o600)

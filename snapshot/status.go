@@ -33,6 +33,7 @@ type Status struct {
 	Covered        bool           `json:"covered"`             // the database is provably unchanged since then
 	NextRun        *time.Time     `json:"next_run"`            // null while no serve runs, and while the database is damaged or missing
 	Schedule       *Schedule      `json:"schedule"`            // null while no serve runs, or without one
+	PruneFailed    *Outcome       `json:"prune_failed"`        // the last removal of old backups, where it failed; tried again by itself
 	LastDrill      *DrillOutcome  `json:"last_drill"`
 	LastRestore    *LastRestore   `json:"last_restore"`
 	Recovered      []Recovered    `json:"recovered"` // recoveries that lost something and are not acknowledged, the newest first; never nil

@@ -12,7 +12,7 @@ import (
 // reloadable are the settings that serve takes from its configuration file again when it
 // gets SIGHUP. The others need a restart: what is open with them stays open.
 var reloadable = []string{"interval", "cron", "on-change",
-	"keep", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly", "log-level", "quiet"}
+	"keep", "keep-replaced", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly", "log-level", "quiet"}
 
 // hungUp asks for readAgain.
 func (c *serveCmd) hungUp() {

@@ -74,6 +74,9 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 		row("would be lost", window)
 		row("next backup", next)
 		row("last drill", drill)
+		if f := s.PruneFailed; f != nil {
+			row("old backups", fmt.Sprintf("%s: could not be removed: %s", ago(f.At), message.OneLine(f.Message)))
+		}
 		if r := s.LastRestore; r != nil {
 			undo := ""
 			if r.Undo != nil {

@@ -20,7 +20,7 @@ type Memory struct {
 	warn func(err error, message string)
 
 	mu       sync.Mutex
-	failures catalog.State // LastFailure only: those of this Manager's backups
+	failures catalog.State // LastFailure and PruneFailed only: those of this Manager's backups
 }
 
 // NewMemory returns what cat remembers. The catalog's lock is waited for as long as wait;
@@ -43,7 +43,21 @@ func (r *Memory) State() (catalog.State, error) {
 			s.Failed(trigger, f.At, f.Code, f.Message)
 		}
 	}
+	if r.failures.PruneFailed != nil {
+		s.PruneFailed = r.failures.PruneFailed
+	}
 	return s, nil
+}
+
+// PruneFailed keeps how the last pruning failed; nil for a success.
+func (r *Memory) PruneFailed(o *catalog.Outcome) {
+	if o != nil {
+		o.At = r.now().UTC()
+	}
+	r.mu.Lock()
+	r.failures.PruneFailed = o
+	r.mu.Unlock()
+	r.Update("pruning", func(s *catalog.State) { s.PruneFailed = o })
 }
 
 // Failure keeps a failed backup.

@@ -41,10 +41,39 @@ func FreeSpace(dir string) (int64, error) {
 	}
 }
 
-// Preflight is nil when dir has room for need more bytes and a small reserve,
-// and an error that is ErrNoSpace and carries the numbers when it has not.
-// Where free space is unknown it is nil: the write itself will fail.
-func Preflight(dir string, need int64) error {
+// A SpaceError says how much room a job needs, where, and how much there is. It is ErrNoSpace.
+type SpaceError struct {
+	Dir     string
+	Need    int64
+	Reserve int64 // that is to stay free
+	Free    int64
+}
+
+func (e *SpaceError) Error() string {
+	stay, short := "", e.Need-(e.Free-e.Reserve)
+	if e.Reserve > 0 {
+		stay = fmt.Sprintf(" in addition to %s that stay free", humanize.Bytes(uint64(e.Reserve)))
+	}
+	if short < 0 {
+		short = math.MaxInt64 // need is within the reserve of the largest number
+	}
+	return fmt.Sprintf("%s in %s: %s needed%s, %s free: %s too little", ErrNoSpace, e.Dir,
+		humanize.Bytes(uint64(e.Need)), stay, humanize.Bytes(uint64(e.Free)), humanize.Bytes(uint64(short)))
+}
+
+// Is makes errors.Is(err, ErrNoSpace) true.
+func (e *SpaceError) Is(target error) bool { return target == ErrNoSpace }
+
+// Preflight is nil when dir has room for need more bytes and a small reserve, and a
+// *SpaceError when it has not. Where free space is unknown it is nil: the write itself
+// will fail.
+func Preflight(dir string, need int64) error { return preflight(dir, need, reserveBytes) }
+
+// Fits is Preflight without the reserve: for what brings a database back, or looks at
+// one, on a disk that is nearly full.
+func Fits(dir string, need int64) error { return preflight(dir, need, 0) }
+
+func preflight(dir string, need, reserve int64) error {
 	free, err := FreeSpace(dir)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil
@@ -53,16 +82,23 @@ func Preflight(dir string, need int64) error {
 		return err
 	}
 	need = max(need, 0)
-	if free >= reserveBytes && free-reserveBytes >= need {
+	if free >= reserve && free-reserve >= need {
 		return nil
 	}
-	short := need - (free - reserveBytes)
-	if short < 0 {
-		short = math.MaxInt64 // need is within the reserve of the largest number
+	return &SpaceError{Dir: dir, Need: need, Reserve: reserve, Free: free}
+}
+
+// WhereFull returns the directory or file for which err found no space, "" where it does not say.
+func WhereFull(err error) string {
+	var short *SpaceError
+	if errors.As(err, &short) {
+		return short.Dir
 	}
-	return fmt.Errorf("%w in %s: %s needed in addition to %s that stay free, %s free: %s too little",
-		ErrNoSpace, dir, humanize.Bytes(uint64(need)), humanize.Bytes(reserveBytes), humanize.Bytes(uint64(free)),
-		humanize.Bytes(uint64(short)))
+	var path *fs.PathError
+	if errors.As(err, &path) && IsNoSpace(err) {
+		return filepath.Dir(path.Path)
+	}
+	return ""
 }
 
 // IsNoSpace reports whether err is a full disk, an exhausted quota, or ErrNoSpace.

@@ -29,7 +29,7 @@ func (f Files) Copy(ctx context.Context, scratchDir string) (_ *durable.ScratchF
 	if scratchDir == "" {
 		scratchDir = os.TempDir()
 	}
-	if err := durable.Preflight(scratchDir, f.Main.Size+f.WAL.Size+f.Journal.Size); err != nil {
+	if err := durable.Fits(scratchDir, f.Main.Size+f.WAL.Size+f.Journal.Size); err != nil {
 		return nil, fmt.Errorf("private copy: %w", err)
 	}
 	scratch, err := durable.Scratch(scratchDir, filepath.Base(f.path))

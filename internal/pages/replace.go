@@ -56,7 +56,7 @@ func (t *WriteTx) Replace(ctx context.Context, image Image) (written int64, err 
 	if err != nil {
 		return 0, err
 	}
-	if err := durable.Preflight(filepath.Dir(t.path), t.room(image)); err != nil {
+	if err := durable.Fits(filepath.Dir(t.path), t.room(image)); err != nil {
 		return 0, fmt.Errorf("replace %s: %w", t.path, err)
 	}
 	if err := t.snap.CloseSecondReader(); err != nil { // whose lock would be in the way

@@ -62,7 +62,7 @@ func rebuild(ctx context.Context, path, dir string, donor *Image, said *Result) 
 	if err != nil {
 		return err
 	}
-	if err := durable.Preflight(dir, image.Size); err != nil {
+	if err := durable.Fits(dir, image.Size); err != nil {
 		return err
 	}
 	b := &rebuilding{ctx: ctx, dir: dir, said: said, sorted: map[string]bool{}}

@@ -115,7 +115,7 @@ func (t *Trial) copy(ctx context.Context, database string, sizes livedb.Sizes) e
 		}
 		t.file = f
 	}
-	if err := durable.Preflight(filepath.Dir(t.file.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
+	if err := durable.Fits(filepath.Dir(t.file.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
 		return err
 	}
 	if err := livedb.CopyTo(ctx, database, sizes, t.file); err != nil {

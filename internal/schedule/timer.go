@@ -155,7 +155,7 @@ func (t *Timer) Begin() (succeeded func(now time.Time)) {
 func (t *Timer) Failed(now time.Time) {
 	t.failures++
 	t.lastAt = now
-	t.retry = now.Add(min(lastRetry, firstRetry<<min(t.failures-1, 10)))
+	t.retry = now.Add(retryAfter(t.failures))
 }
 
 // Now makes a backup due at once.

@@ -43,7 +43,7 @@ func (t *Target) stageInPlace(ctx context.Context, in *intent, why string, a Acc
 		return nil, message.WithHint(fmt.Errorf("%w: its file would have to be written in place (%s), which is not done on this system", ErrUnsafe, why),
 			"run this as the owner of the database")
 	}
-	if err := durable.Preflight(t.Database, in.Bytes-in.Replaced.Bytes); err != nil {
+	if err := durable.Fits(t.Database, in.Bytes-in.Replaced.Bytes); err != nil {
 		return nil, err
 	}
 	in.InPlace = &inPlace{Reason: why, Retired: durable.TempName(in.Target)}
@@ -53,7 +53,7 @@ func (t *Target) stageInPlace(ctx context.Context, in *intent, why string, a Acc
 // stageJournal writes the database as it is into a rollback journal that is not in its place
 // yet, and notes it in the intent.
 func (t *Target) stageJournal(ctx context.Context, in *intent, a Access) (_ *durable.File, err error) {
-	if err := durable.Preflight(filepath.Dir(t.Database), in.Replaced.Bytes+in.Replaced.Bytes/64); err != nil {
+	if err := durable.Fits(filepath.Dir(t.Database), in.Replaced.Bytes+in.Replaced.Bytes/64); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	db, err := livedb.Open(t.Database)

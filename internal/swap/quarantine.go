@@ -109,7 +109,7 @@ func (t *Target) preserveFile(ctx context.Context, file *fileState, quarantine s
 	if missing, err := isMissing(to); err != nil || !missing {
 		return err
 	}
-	if room := durable.Preflight(t.Dir, file.Bytes); room == nil {
+	if room := durable.Fits(t.Dir, file.Bytes); room == nil {
 		err = copyFile(ctx, from, file, to)
 	} else if os.Link(from, to) != nil {
 		err = room
@@ -199,7 +199,7 @@ func (t *Target) part(ctx context.Context, in *intent) error {
 		if preserved == nil || now == nil || preserved.ID != now.ID {
 			continue
 		}
-		if err := durable.Preflight(t.Dir, now.Bytes); err != nil {
+		if err := durable.Fits(t.Dir, now.Bytes); err != nil {
 			return err
 		}
 		if err := copyFile(ctx, t.Database+suffix, now, in.Quarantine+suffix); err != nil {

@@ -127,6 +127,7 @@ const reserve = 4 * 2 ** 20; // bytes that the server leaves free
 
 function room(status) {
   const free = status.free_bytes;
+  if (status.prune_failed) return [free === null ? 'Not known' : bytes(free), 'old backups could not be removed', status.prune_failed.message, 'warn'];
   if (free === null || free === undefined) return ['Not known', 'on the backup disk', ''];
   const latest = store.backups.get(status.newest_verified);
   if (!latest?.archive_bytes) return [bytes(free), 'on the backup disk', `${count(free)} bytes`];
