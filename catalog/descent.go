@@ -86,10 +86,18 @@ func (p Present) origin() string {
 	return p.From
 }
 
-// Begin records that the database is on a new timeline, after present.
-func (s *State) Begin(after Present, c Cause, from, what string, at time.Time) {
+// Begin records that the database is on a new timeline, after present. from is as Present.From. What a break
+// lost is lost for all that comes of it: only a restore of what was before ends that.
+func (s *State) Begin(after Present, c Cause, from Entry, what string, at time.Time) {
 	at = at.UTC()
-	s.Timeline = &Present{Timeline: Timeline{Number: after.Number + 1, Cause: c, At: &at}, From: from, What: what}
+	s.Timeline = &Present{Timeline: Timeline{Number: after.Number + 1, Cause: c, At: &at}, From: from.ID, What: what}
+	switch {
+	case c.Loss():
+	case c.Break() || from.ID == "":
+		s.Timeline.Loss = after.Lost()
+	default:
+		s.Timeline.Loss = from.Timeline.Lost()
+	}
 	s.Gone = nil
 	// A copy: a state that was handed out is not changed.
 	s.Began = append(slices.Clone(s.Began[max(0, len(s.Began)-maxBegan+1):]), s.Timeline.Timeline)

@@ -52,7 +52,7 @@ func TestLatestAndCandidates(t *testing.T) {
 					c.entries[i].Timeline.Number = 2
 				}
 			}
-			s.Begin(catalog.Present{Timeline: catalog.Timeline{Number: 1}}, catalog.Restored, c.restored, "", time.Time{})
+			s.Begin(catalog.Present{Timeline: catalog.Timeline{Number: 1}}, catalog.Restored, catalog.Entry{ID: c.restored}, "", time.Time{})
 		}
 		if latest, ok := catalog.Latest(slices.Values(c.entries), s); latest.ID != c.latest || ok != (c.latest != "") {
 			t.Errorf("%s: latest %q, %v", name, latest.ID, ok)
@@ -82,7 +82,7 @@ func TestSince(t *testing.T) {
 		"clock fell back": {"old", at.Add(-time.Hour), at},
 	} {
 		var s catalog.State
-		s.Begin(catalog.Present{}, catalog.Restored, c.restored, "", c.when)
+		s.Begin(catalog.Present{}, catalog.Restored, catalog.Entry{ID: c.restored}, "", c.when)
 		if got := catalog.Since(e, s); !got.Equal(c.want) {
 			t.Errorf("%s: %s", name, got)
 		}

@@ -45,6 +45,31 @@ func beginnings(entries []Entry, s State) (all []beginning) {
 	return all
 }
 
+// Standing is the timeline whose break nobody accepted, with what is known of it: the present one, or an earlier one whose
+// loss what came since has not made good. entries come newest first.
+func Standing(entries []Entry, s State) (p Present, ok bool) {
+	p = PresentOf(slices.Values(entries), s)
+	lost := p.Lost()
+	switch {
+	case lost > s.Accepted && lost != p.Number:
+		p = Present{Timeline: Timeline{Number: lost, Cause: Shrunk, At: p.At}, What: "it is without data that the backups from before have"}
+		for _, b := range beginnings(entries, s) {
+			if b.Number == lost {
+				p = Present{Timeline: b.Timeline}
+			}
+		}
+		if i := slices.IndexFunc(entries, func(e Entry) bool { return e.Usable() && e.Timeline.Number < lost }); i >= 0 {
+			p.From = entries[i].ID
+		}
+	case !p.Cause.Break(), p.Number <= s.Accepted:
+		return p, false
+	}
+	if p.What == "" {
+		p.What = "it was " + p.Cause.Verb()
+	}
+	return p, true
+}
+
 // KeepsReplaced is how long the backups before a break or a restore are counted by themselves.
 func (s State) KeepsReplaced() time.Duration {
 	if s.Replaced == 0 {

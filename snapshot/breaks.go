@@ -97,8 +97,9 @@ func judge(all []Backup, state State, s sight) (c change) {
 		return c
 	}
 	c.back = state.Gone != nil
-	if p := catalog.PresentOf(slices.Values(all), state); p.Cause.Break() {
-		i := slices.IndexFunc(all, func(b Backup) bool { return b.ID == p.From })
+	lost, _ := catalog.Standing(all, state)
+	for _, p := range []catalog.Present{catalog.PresentOf(slices.Values(all), state), lost} {
+		i := slices.IndexFunc(all, func(b Backup) bool { return p.Cause.Break() && b.ID == p.From })
 		if i >= 0 && isBack(factsOf(all[i]), s.facts) {
 			c.began, c.from = lineage.Returned, all[i]
 			return c
@@ -115,10 +116,11 @@ func judge(all []Backup, state State, s sight) (c change) {
 	return c
 }
 
-// isBack reports whether now is the very database of then.
+// isBack reports whether now is the very database of then. After a rebuild its file is not known.
 func isBack(then, now lineage.Facts) bool {
 	cause, _ := lineage.Judge(then, now)
-	return cause == "" && then.File != 0 && now.File != 0
+	known := then.File != 0 && now.File != 0
+	return cause == "" && (known || then.Counter != 0 && then.Counter == now.Counter && then.UsedBytes == now.UsedBytes)
 }
 
 // factsOf are those of the database of e when it was backed up.
@@ -141,7 +143,7 @@ func (c change) apply(all []Backup, state *State, at time.Time) {
 	case c.began == lineage.Returned && unused && c.from.Timeline.Number == present.Number-1:
 		state.TakeBack(c.from.Timeline) // as if nothing had been
 	default:
-		state.Begin(present, c.began, c.from.ID, c.what, at)
+		state.Begin(present, c.began, c.from, c.what, at)
 	}
 }
 
@@ -197,12 +199,9 @@ func standing(all []Backup, state State, now time.Time) *Break {
 	if g := state.Gone; g != nil {
 		return &Break{At: g.At.UTC(), Cause: g.Cause, What: g.What}
 	}
-	p := catalog.PresentOf(slices.Values(all), state)
-	if !p.Cause.Break() || p.Number <= state.Accepted || p.Cause == lineage.Replaced && now.Sub(p.Began()) >= state.KeepsReplaced() {
+	p, ok := catalog.Standing(all, state)
+	if !ok || p.Cause == lineage.Replaced && now.Sub(p.Began()) >= state.KeepsReplaced() {
 		return nil
-	}
-	if p.What == "" {
-		p.What = "it was " + p.Cause.Verb()
 	}
 	b := &Break{At: p.Began().UTC(), Cause: p.Cause, What: p.What}
 	if slices.ContainsFunc(all, func(e Backup) bool { return e.ID == p.From }) {

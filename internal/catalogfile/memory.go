@@ -121,12 +121,15 @@ func (r *Memory) Restored(o catalog.RestoreOutcome) {
 // Restored records o as the last restore. Over the database only a person restores an archive
 // that another directory made: that accepts it.
 func (tx *Tx) Restored(o catalog.RestoreOutcome) {
-	if e, err := tx.Get(o.ID); err == nil && !e.Accepted() {
+	e, err := tx.Get(o.ID)
+	if err != nil {
+		e = catalog.Entry{ID: o.ID, Timeline: tx.Present().Timeline}
+	} else if !e.Accepted() {
 		e.Pinned = true
 		_ = tx.Put(e) // it was valid before
 	}
 	s := tx.State()
-	s.Begin(tx.Present(), catalog.Restored, o.ID, "", o.At)
+	s.Begin(tx.Present(), catalog.Restored, e, "", o.At)
 	s.LastRestore, s.Restoring, s.Placed = &o, nil, true
 	tx.relink = true // to what was restored
 }

@@ -126,6 +126,16 @@ type Timeline struct {
 	Number uint64     `json:"number"`          // from 1; 0 for a backup that another directory made
 	Cause  Cause      `json:"cause,omitempty"` // what began it, "" for the first
 	At     *time.Time `json:"at,omitempty"`    // when it began, UTC; nil for the first
+	// Loss is the earlier timeline whose beginning lost the data that is not in this one either; 0 for none.
+	Loss uint64 `json:"loss,omitempty"`
+}
+
+// Lost is the newest timeline whose beginning lost data that t is without: t itself, or Loss; 0 for none.
+func (t Timeline) Lost() uint64 {
+	if t.Cause.Loss() {
+		return t.Number
+	}
+	return t.Loss
 }
 
 // Began is At, the zero time for the first one.
