@@ -60,9 +60,10 @@ func (m *Manager) settle(ctx context.Context) error {
 		return err
 	}
 	defer lock.Unlock()
-	if err := explain(m.finishSwap(ctx)); errors.Is(err, ErrBusy) {
+	var unknown *swap.UnknownUseError
+	if err := explain(m.finishSwap(ctx)); errors.Is(err, ErrBusy) || errors.As(err, &unknown) {
 		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Err: err,
-			Message: "a restore that was cut short cannot be finished while the database is in use"})
+			Message: "a restore that was cut short cannot be finished while the database is in use, or may be"})
 		return nil
 	} else if err != nil {
 		return err

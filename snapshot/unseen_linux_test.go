@@ -14,7 +14,53 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-func init() { children["another user"] = anotherUserChild }
+func init() {
+	children["another user"] = anotherUserChild
+	children["another user dies"] = anotherUserDies
+	children["another user comes back"] = anotherUserComesBack
+}
+
+// anotherUserDies does so in the middle of a restore.
+func anotherUserDies(args []string) error {
+	m, err := snapshot.Open(context.Background(), snapshot.Config{Database: args[0], AssumeUnused: true})
+	if err != nil {
+		return err
+	}
+	snapshot.SetCrashPoint(func(name string) {
+		if name == "journal placed" {
+			os.Exit(0)
+		}
+	})
+	_, err = m.Restore(context.Background(), "latest", snapshot.RestoreOptions{Offline: true})
+	return fmt.Errorf("it lives: %w", err)
+}
+
+// anotherUserComesBack finds a restore that was cut short. It is not finished while it is not
+// known who has the database open, and that stops no reading.
+func anotherUserComesBack(args []string) error {
+	ctx, warned := context.Background(), 0
+	cfg := snapshot.Config{Database: args[0], OnEvent: func(e snapshot.Event) {
+		if strings.Contains(e.Message, "cut short cannot be finished") {
+			warned++
+		}
+	}}
+	m, err := snapshot.Open(ctx, cfg)
+	if err != nil || warned != 1 {
+		return fmt.Errorf("open, warned %d times: %w", warned, err)
+	}
+	if all, err := m.Backups(); err != nil || len(all) == 0 {
+		return fmt.Errorf("list: %d, %w", len(all), err)
+	}
+	if _, err := m.Backup(ctx, snapshot.Manual("")); !errors.Is(err, snapshot.ErrRefused) || !strings.Contains(snapshot.Hint(err), "--force") {
+		return fmt.Errorf("backup: %w", err)
+	}
+	cfg.AssumeUnused = true
+	if m, err = snapshot.Open(ctx, cfg); err != nil {
+		return err
+	}
+	_, err = m.Backup(ctx, snapshot.Manual(""))
+	return err
+}
 
 // anotherUserChild protects, as a user with the right to write it, a database that belongs to
 // another one. Who else has it open the system does not say to that user. args: database.
@@ -91,6 +137,12 @@ func TestAnotherUsersDatabase(t *testing.T) {
 	if err := testdb.ReexecAs(t, user, "another user", path).Wait(); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"another user dies", "another user comes back"} {
+		if err := testdb.ReexecAs(t, user, name, path).Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	noDebris(t, path, "finished")
 	st, err := os.Stat(path)
 	must(t, err)
 	if sys := st.Sys().(*syscall.Stat_t); sys.Uid != 0 || st.Mode().Perm() != 0o666 {

@@ -220,9 +220,12 @@ func TestOtherNamesAreSaid(t *testing.T) {
 	p := newPlace(t, files{"": "old"})
 	second := p.target.Database + ".copy"
 	must(t, os.Link(p.target.Database, second))
+	if found, err := p.target.Concerns(); err != nil || len(found) != 1 || !strings.Contains(found[0], "1 more names") {
+		t.Errorf("beforehand %q, %v", found, err)
+	}
 	_, err := p.run(t.Context())
 	must(t, err)
-	if len(p.warned) != 1 || !strings.Contains(p.warned[0], "1 other names") {
+	if len(p.warned) != 1 || !strings.Contains(p.warned[0], "1 more names") {
 		t.Errorf("warned %q", p.warned)
 	}
 }

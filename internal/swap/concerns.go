@@ -27,6 +27,9 @@ func (t *Target) Concerns() (found []string, err error) {
 		found = append(found, "the database is a mount point of its own: SQLite's -wal and -journal are not on what is mounted, so that a crash of the container can cost commits, "+
 			"and a restore has to write the file in place; mount the directory instead")
 	}
+	if more := t.otherNames(); more != "" {
+		found = append(found, more)
+	}
 	a, err := AccessOf(t.Database)
 	if errors.Is(err, livedb.ErrMissing) {
 		return found, nil

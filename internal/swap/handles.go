@@ -57,7 +57,7 @@ func (e *UnknownUseError) Is(target error) bool { return target == ErrUnsafe }
 
 // Hint is the next step.
 func (e *UnknownUseError) Hint() string {
-	return "stop all programs that use the database, then say --force; or run this as the database's owner"
+	return "stop all programs that use the database, then repeat the restore or recovery with --force; or run this as the database's owner"
 }
 
 // Unused returns an *InUseError where a process has the database open now: an idle

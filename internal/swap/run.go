@@ -150,8 +150,8 @@ func (t *Target) prepare(ctx context.Context, s Swap, in *intent) (inPlace strin
 		if in.journal, err = t.stageInPlace(ctx, in, inPlace, a); err != nil {
 			return "", err
 		}
-	} else {
-		t.warnOfOtherNames()
+	} else if more := t.otherNames(); more != "" {
+		t.warn(Warning{Path: t.Database, Message: more})
 	}
 	if err := s.Staged.Sync(); err != nil {
 		return "", err
@@ -162,12 +162,14 @@ func (t *Target) prepare(ctx context.Context, s Swap, in *intent) (inPlace strin
 	return inPlace, t.checkStaged(in)
 }
 
-// warnOfOtherNames says that a rename leaves other hard links of the database as they are.
-func (t *Target) warnOfOtherNames() {
-	if st, err := os.Lstat(t.Database); err == nil && names(st) > 1 {
-		t.warn(Warning{Path: t.Database, Message: fmt.Sprintf(
-			"the database has %d other names (hard links): they keep the file that was replaced", names(st)-1)})
+// otherNames says that a rename leaves other hard links of the database as they are, "" where
+// there are none.
+func (t *Target) otherNames() string {
+	st, err := os.Lstat(t.Database)
+	if err != nil || names(st) < 2 {
+		return ""
 	}
+	return fmt.Sprintf("the database has %d more names (hard links): a restore that replaces the file leaves them with the old one", names(st)-1)
 }
 
 // checkStaged proves that the staged file's name is still that of the file that was proven.
