@@ -166,7 +166,7 @@ func (o *operations) finish(ctx context.Context, r *run, result any, err error) 
 	switch {
 	case err == nil:
 	case stopper != "" && (errors.Is(err, context.Canceled) || ctx.Err() != nil && !committed):
-		end.State, end.Error = stateCancelled, cancelled("stopped by "+stopper)
+		end.State, end.Error = stateCancelled, cancelled("stopped by "+stopper, snapshot.Hint(err))
 	default:
 		end.State, end.Error = stateFailed, errorOf(err)
 	}

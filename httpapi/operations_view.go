@@ -52,8 +52,9 @@ func errorOf(err error) *operationError {
 	return &operationError{Code: p.Code, Message: p.Detail, Hint: p.Hint}
 }
 
-func cancelled(message string) *operationError {
-	return &operationError{Code: "cancelled", Message: clip(message), Hint: "nothing was changed"}
+// cancelled is the error of an operation that was stopped; what says what became of what it had done.
+func cancelled(message, what string) *operationError {
+	return &operationError{Code: "cancelled", Message: clip(message), Hint: clip(what)}
 }
 
 // viewOf shows an operation as the activity log has it.
@@ -71,7 +72,7 @@ func viewOf(r snapshot.OperationRecord) operation {
 	case stateDone, "unchanged":
 		op.State, op.Result = stateDone, withETag(op.Kind, r.Result)
 	case stateCancelled:
-		op.State, op.Error = stateCancelled, cancelled(r.Detail)
+		op.State, op.Error = stateCancelled, cancelled(r.Detail, r.Hint)
 	default:
 		op.Error = &operationError{Code: r.Code, Message: clip(r.Detail), Hint: clip(r.Hint)}
 	}

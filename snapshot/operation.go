@@ -147,9 +147,14 @@ func (m *Manager) fail(ctx context.Context, op *operation, err error) error {
 	err = explain(err)
 	ev := Event{Type: EventFailed, Operation: op.kind, Trigger: string(op.trigger), Backup: op.backup, Err: err, Message: string(op.kind) + " failed"}
 	if errors.Is(err, context.Canceled) {
-		ev.Message = string(op.kind) + " was stopped; nothing was changed"
+		what := "nothing was changed"
 		if op.changed {
-			ev.Message = string(op.kind) + " was stopped; what it had done by then stays"
+			what = "what it had done by then stays"
+		}
+		ev.Message = string(op.kind) + " was stopped; " + what
+		if Hint(err) == "" {
+			err = hint(err, what)
+			ev.Err = err
 		}
 		ev.more.Detail = "stopped before its end" // where exactly is a matter of chance
 		if why := context.Cause(ctx); why != nil && !errors.Is(why, context.Canceled) {

@@ -26,6 +26,7 @@ const (
 	ActionNone     Action = "none"     // the database is usable, or there is nothing to restore
 	ActionRestored Action = "restored" // a backup took the damaged or missing database's place
 	ActionRepaired Action = "repaired" // the database was repaired from what it holds itself, no backup was needed
+	ActionSalvage  Action = "salvage"  // an option only, never done by itself: [Salvage] takes out what can be read
 	ActionWaiting  Action = "waiting"  // damaged, but a process has it open: nothing was touched
 )
 
@@ -95,6 +96,9 @@ func (m *Manager) PlanRecovery(ctx context.Context) (_ RecoveryPlan, err error) 
 	}
 	p := planRecovery(f)
 	p.Err = explain(p.Err)
+	if err := r.salvageOption(ctx, &p, f); err != nil {
+		return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
+	}
 	return p, nil
 }
 

@@ -31,7 +31,7 @@ type RecoveryPlan struct {
 
 // RecoveryOption is one way to a usable database, and its price.
 type RecoveryOption struct {
-	Action Action  `json:"action"` // repaired or restored
+	Action Action  `json:"action"` // repaired, restored or salvage
 	Backup *string `json:"backup"` // id of the first that is tried; null for a repair
 	Loses  string  `json:"loses"`  // one sentence
 	// LosesSince is the time of the backup: later changes are lost. Null for a repair.

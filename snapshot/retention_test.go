@@ -210,6 +210,10 @@ func TestDeleteThatIsStopped(t *testing.T) {
 	if !strings.Contains(said, "stopped") || strings.Contains(said, "nothing was changed") {
 		t.Errorf("one was removed, and the event says %q", said)
 	}
+	// The API shows it as the log has it.
+	if ops, err := b.m.Operations([]snapshot.Operation{snapshot.OpDelete}, 1); err != nil || ops[0].Outcome != "cancelled" || ops[0].Hint != "what it had done by then stays" {
+		t.Errorf("%+v %v", ops, err)
+	}
 }
 
 // Lost: a backup that was pinned while the retention policy was carried out.

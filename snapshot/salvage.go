@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -180,6 +181,69 @@ func openDamaged(path string, size livedb.Fingerprint) (from repair.Damaged, don
 		from.Log = sqlitefile.LogFile{R: f, Size: bytes, NextData: func(off int64) int64 { return livedb.NextData(f, off) }}
 	}
 	return from, done, nil
+}
+
+// salvageOption adds salvage to the ways out where none is known that loses nothing, with what was
+// counted on a private copy: the rows that are known to be gone, and those that the newest backup lacks.
+func (r *recovery) salvageOption(ctx context.Context, p *RecoveryPlan, f recoveryFacts) (err error) {
+	lossless := func(o RecoveryOption) bool { return o.RowsLost != nil && *o.RowsLost == 0 }
+	if !f.report.Damaged() || f.inUse != nil || slices.ContainsFunc(p.Options, lossless) {
+		return nil
+	}
+	size, err := livedb.TakeFingerprint(f.database)
+	if err != nil {
+		return err
+	}
+	from, done, err := openDamaged(f.database, size)
+	if err != nil {
+		return err
+	}
+	defer done()
+	donor, closeDonor := r.donor(ctx, f.candidates)
+	defer closeDonor()
+	if donor != nil {
+		for i := range p.Options {
+			if o := &p.Options[i]; o.Action == ActionRestored && o.RowsLost == nil && *o.Backup == f.candidates[0].ID {
+				if n, err := repair.Unrestored(ctx, from, *donor, ""); err == nil { // else it is not known
+					o.countRows(&n)
+				}
+			}
+		}
+	}
+	if err := durable.Preflight(os.TempDir(), size.Main.Size+size.WAL.Size); err != nil {
+		return err
+	}
+	scratch, err := durable.Scratch("", "salvage")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, scratch.Close()) }()
+	said, err := repair.Salvage(ctx, from, scratch.Name(), repair.SalvageOptions{Donor: donor})
+	if errors.Is(err, sqlitefile.ErrMalformed) {
+		return nil // nothing can be recognised in it
+	}
+	if o, any := optionOf(said); err == nil && any {
+		p.Options = append(p.Options, o)
+	}
+	return err
+}
+
+// optionOf is the option to salvage, by what a trial of that said; any is false where it brings out no row.
+func optionOf(said Salvaged) (o RecoveryOption, any bool) {
+	var rows, gone, pages int64
+	for _, t := range said.Tables {
+		rows, gone, pages = rows+t.Rows, gone+t.Unreadable+t.CutShort, pages+t.UnreadablePages
+	}
+	o = RecoveryOption{Action: ActionSalvage, Proven: true,
+		Loses: fmt.Sprintf("of the damaged database %d rows can be written to a new file, and %d more without their table", rows, said.LostAndFound)}
+	switch {
+	case pages > 0 || said.SchemaDamaged || said.DiskErrors > 0:
+		o.Loses += fmt.Sprintf("; what %d lost pages had is not known", pages+int64(said.DiskErrors))
+	default:
+		o.RowsLost = &gone
+		o.Loses += fmt.Sprintf("; %d rows are gone or cut short", gone)
+	}
+	return o, rows+said.LostAndFound > 0
 }
 
 // unrestoredTime bounds how long the rows are counted that a recovery did not bring back.
