@@ -137,7 +137,7 @@ func rollBack(ctx context.Context, path string, t *results) error {
 	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 		err = nil // the levels will say so
 	}
-	if err != nil && inexpressible(err) {
+	if err != nil && sqlite.IsInexpressible(err) {
 		err = nil
 	}
 	return errors.Join(err, conn.Close())

@@ -89,7 +89,7 @@ func (s *sqlCheck) hasConstraints(ctx context.Context) (bool, error) {
 	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
 		return false, nil
 	}
-	if err != nil && inexpressible(err) {
+	if err != nil && sqlite.IsInexpressible(err) {
 		return false, nil
 	}
 	return len(tables) > 0, err

@@ -68,21 +68,9 @@ func (s *sqlCheck) pragma(ctx context.Context, sql string) error {
 	})
 }
 
-// inexpressible reports whether err is about an expression in the schema (a
-// function or collation of the application's, a value past the limit, a
-// function that fails on the data), not about the database.
-func inexpressible(err error) bool {
-	switch sqlite.Classify(err) {
-	case sqlite.ClassOther, sqlite.ClassTooBig:
-		var e *sqlite.Error
-		return errors.As(err, &e)
-	}
-	return false
-}
-
 // unfinished reports whether err cut a check off that may succeed in part.
 func unfinished(err error) bool {
-	return inexpressible(err) || sqlite.Classify(err) == sqlite.ClassBudget
+	return sqlite.IsInexpressible(err) || sqlite.Classify(err) == sqlite.ClassBudget
 }
 
 // reason is the engine's own word for why a check was cut off.

@@ -35,7 +35,7 @@ func (s *sqlCheck) trees(ctx context.Context) (schemaTrees, error) {
 		all.byRoot[root] = t
 		return nil
 	})
-	if err != nil && !inexpressible(err) {
+	if err != nil && !sqlite.IsInexpressible(err) {
 		err = s.judge(err)
 	}
 	return all, err

@@ -28,29 +28,9 @@ func failed(path string, err error) error {
 	}
 }
 
-// isDamage reports whether an error of the engine proves damage.
-func isDamage(err error) bool {
-	switch sqlite.Classify(err) {
-	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
-		return true
-	}
-	return false
-}
-
-// inexpressible reports whether err is about an expression in the schema (a function or
-// collation of the application's, a value past the limit), not about the attempt.
-func inexpressible(err error) bool {
-	switch sqlite.Classify(err) {
-	case sqlite.ClassOther, sqlite.ClassTooBig:
-		var e *sqlite.Error
-		return errors.As(err, &e)
-	}
-	return false
-}
-
 // damageAs makes ErrNotRepairable of an error of the engine that is the database's fault.
 func damageAs(err error) error {
-	if err != nil && !errors.Is(err, ErrNotRepairable) && (isDamage(err) || inexpressible(err)) {
+	if err != nil && !errors.Is(err, ErrNotRepairable) && (sqlite.IsDamage(err) || sqlite.IsInexpressible(err)) {
 		return fmt.Errorf("%w: %w", ErrNotRepairable, err)
 	}
 	return err

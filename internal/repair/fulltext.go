@@ -69,7 +69,7 @@ func soundTable(ctx context.Context, conn *sqlite.Conn, name string) (bool, erro
 		sound = sound && f.Code.Severity() < integrity.SeverityDamage
 		return nil
 	})
-	if isDamage(err) {
+	if sqlite.IsDamage(err) {
 		return false, nil
 	}
 	return sound, err

@@ -230,7 +230,7 @@ func rollBack(ctx context.Context, path string) (journal bool, err error) {
 		return true, err
 	}
 	err = conn.Exec(ctx, "SELECT rootpage FROM sqlite_schema LIMIT 1")
-	if isDamage(err) || inexpressible(err) {
+	if sqlite.IsDamage(err) || sqlite.IsInexpressible(err) {
 		err = nil // the check that follows says so
 	}
 	return true, errors.Join(err, conn.Close())

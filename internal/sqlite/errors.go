@@ -54,6 +54,20 @@ const (
 	ClassCrashed                  // 2: SQLite itself failed; the connection is lost
 )
 
+// IsDamage reports whether err proves that the database is damaged.
+func IsDamage(err error) bool {
+	c := Classify(err)
+	return c == ClassCorrupt || c == ClassNotADB
+}
+
+// IsInexpressible reports whether err is about an expression in the schema (a function or collation of the
+// application's, a value past the limit, a function that fails on the data), not about the database.
+func IsInexpressible(err error) bool {
+	var e *Error
+	c := Classify(err)
+	return (c == ClassOther || c == ClassTooBig) && errors.As(err, &e)
+}
+
 // Classify maps err, wherever a *Error is in its chain, to what it proves.
 // A context that ended counts as interrupted.
 func Classify(err error) Class {
