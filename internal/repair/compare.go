@@ -19,7 +19,7 @@ type compared struct {
 
 // Compare counts the rows that a backup lacks of the database repaired at path, and of what index entries say
 // that it had: what restoring that backup instead would lose. The rows that only the backup has become
-// BackupOnly.
+// BackupOnly, or Lost where the table and its indexes are damaged. It may be called once.
 func (r *Result) Compare(ctx context.Context, path string, backup Image) (loses int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -37,7 +37,6 @@ func (r *Result) Compare(ctx context.Context, path string, backup Image) (loses 
 	if c.old, err = openDonor(ctx, &backup); err != nil {
 		return 0, err
 	}
-	r.BackupOnly = nil
 	for _, l := range r.Lost {
 		if l.Table == "" {
 			c.loses += l.Gone - l.elsewhere
@@ -152,7 +151,11 @@ func (c *compared) onlyOld(name string, before, after entries, n int64) error {
 	})
 	l.RowIDs = slices.Sorted(maps.Keys(only))
 	l.RowIDs = l.RowIDs[:min(len(l.RowIDs), maxRowIDs)]
-	c.BackupOnly = append(c.BackupOnly, l)
+	if c.emptied[name] {
+		c.Lost = append(c.Lost, l)
+	} else {
+		c.BackupOnly = append(c.BackupOnly, l)
+	}
 	return err
 }
 

@@ -218,6 +218,12 @@ func (c *comparison) run() error {
 			return err
 		}
 	}
+	c.said.emptied = map[string]bool{}
+	for name := range c.indexes {
+		if c.rows[name].rows == 0 && !c.whole[name] && len(c.found[name]) == 0 {
+			c.said.emptied[name] = true
+		}
+	}
 	for _, name := range c.said.fullText {
 		if err := c.documents(name); err != nil {
 			return err

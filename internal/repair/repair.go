@@ -61,6 +61,8 @@ type Result struct {
 	// By table: index entries whose rows are not there, and rows that were deleted before the damage.
 	found   map[string][]witness
 	deleted map[string]map[int64]bool
+	// Tables without a row whose indexes are all damaged: nothing but a backup says whether there were any.
+	emptied map[string]bool
 }
 
 // RowsLost counts the rows of Lost.
