@@ -91,3 +91,47 @@ func TestSince(t *testing.T) {
 		t.Errorf("without a restore: %s", got)
 	}
 }
+
+// Lost: the past, when the database before a break is taken for the one that is there now; or the
+// alarm, when the next backup is compared with the wrong one.
+func TestLatestAfterABreak(t *testing.T) {
+	t.Parallel()
+	entry := func(id string, seq, timeline uint64, state catalog.VerifyState) catalog.Entry {
+		return catalog.Entry{ID: id, Seq: seq, DatabaseBytes: 4096, Timeline: catalog.Timeline{Number: timeline}, Verification: catalog.Verification{State: state}}
+	}
+	was := entry("was", 1, 1, catalog.Verified)
+	for name, c := range map[string]struct {
+		entries     []catalog.Entry // newest first
+		latest      string
+		predecessor string
+		candidates  []string
+	}{
+		"not backed up yet":         {[]catalog.Entry{was}, "was", "", []string{"was"}},
+		"backed up":                 {[]catalog.Entry{entry("is", 2, 2, catalog.Verified), was}, "is", "is", []string{"is", "was"}},
+		"not verified yet":          {[]catalog.Entry{entry("is", 2, 2, catalog.Unverified), was}, "was", "is", []string{"is", "was"}},
+		"failed":                    {[]catalog.Entry{entry("is", 2, 2, catalog.Failed), was}, "was", "", []string{"was"}},
+		"found again, of long ago":  {[]catalog.Entry{entry("is", 3, 2, catalog.Verified), entry("found", 2, 1, catalog.Verified), was}, "is", "is", []string{"is", "found", "was"}},
+		"an archive that shows one": {[]catalog.Entry{entry("crash", 2, 3, catalog.Verified), was}, "crash", "crash", []string{"crash", "was"}},
+	} {
+		var s catalog.State
+		s.Begin(catalog.Present{Timeline: catalog.Timeline{Number: 1}}, catalog.Emptied, was, "", time.Time{})
+		latest, _ := catalog.Latest(slices.Values(c.entries), s)
+		before, ok := catalog.Predecessor(slices.Values(c.entries), s)
+		if !ok {
+			before.ID = ""
+		}
+		var tried []string
+		for _, e := range catalog.Candidates(c.entries, s) {
+			tried = append(tried, e.ID)
+		}
+		if latest.ID != c.latest || before.ID != c.predecessor || !slices.Equal(tried, c.candidates) {
+			t.Errorf("%s: latest %q, predecessor %q, candidates %v", name, latest.ID, before.ID, tried)
+		}
+	}
+	s := catalog.State{}
+	s.Begin(catalog.Present{Timeline: catalog.Timeline{Number: 1}}, catalog.Emptied, was, "", time.Time{})
+	s.TakeBack(was.Timeline)
+	if p := catalog.PresentOf(slices.Values([]catalog.Entry{was}), s); p.Number != 1 || len(s.Began) > 0 {
+		t.Errorf("taken back: %+v, %+v", p, s.Began)
+	}
+}

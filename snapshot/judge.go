@@ -168,10 +168,10 @@ func (f *facts) brokenWords(b Break) string {
 		return b.What
 	}
 	words := fmt.Sprintf("the database was %s %s: %s. The backups from before are kept", b.Cause.Verb(), f.ago(b.At), b.What)
-	if b.Before != nil {
-		words += fmt.Sprintf(": restore %s brings it back,", *b.Before)
+	if b.Before == nil {
+		return words + "; accept says that it is as it should be"
 	}
-	return words + " accept says that it is as it should be"
+	return words + fmt.Sprintf(": restore %s brings it back; accept says that it is as it should be", *b.Before)
 }
 
 // ago is a time as people say it, as of the facts.

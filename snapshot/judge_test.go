@@ -10,6 +10,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/lineage"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -48,10 +49,22 @@ func TestStatusFollowsFromFacts(t *testing.T) {
 			f.state.LastFailure = outcome(now.Add(-time.Hour), "missing")
 			f.state.LastRestore = &catalog.RestoreOutcome{At: now}
 		}, WhyRecent, ""},
-		"of the future":    {func(f *facts) { f.latest.CreatedAt = now.Add(time.Hour) }, WhyClock, "the clock was or is wrong"},
-		"overdue":          {func(f *facts) { f.now = now.Add(10 * time.Hour) }, WhyOverdue, "was due 1 hour ago"},
-		"within slack":     {func(f *facts) { f.now = now.Add(9*time.Hour + grace) }, WhyRecent, "12 hours ago"},
-		"nothing promised": {func(f *facts) { f.now, f.promised = now.AddDate(1, 0, 0), Schedule{} }, WhyRecent, "1 year ago"},
+		"failed while it was missing": {func(f *facts) { f.state.LastFailure = outcome(now, "missing") }, WhyRecent, ""},
+		"emptied": {func(f *facts) {
+			f.broken, f.covered = &Break{At: now.Add(-time.Hour), Cause: lineage.Emptied, What: "no rows", Before: new("data_0")}, true
+		}, WhyBreak, "the database was emptied 1 hour ago: no rows. The backups from before are kept: restore data_0 brings it back"},
+		"emptied, and nothing is left from before": {func(f *facts) { f.broken = &Break{At: now, Cause: lineage.Emptied, What: "no rows"} },
+			WhyBreak, "are kept; accept says"},
+		"replaced by one like it": {func(f *facts) { f.broken = &Break{At: now, Cause: lineage.Replaced, What: "another file"} }, WhyRecent, ""},
+		"the link leads away":     {func(f *facts) { f.broken = &Break{At: now, Cause: lineage.Link, What: "data.db leads to x"} }, WhyBreak, "data.db leads to x"},
+		"damaged and emptied": {func(f *facts) {
+			f.probe.Verdict, f.broken = integrity.Corrupt, &Break{At: now, Cause: lineage.Emptied}
+		}, WhyDamaged, ""},
+		"accepted, not backed up": {func(f *facts) { f.unsaved = true }, WhyBreak, "no verified backup of the database as it was accepted"},
+		"of the future":           {func(f *facts) { f.latest.CreatedAt = now.Add(time.Hour) }, WhyClock, "the clock was or is wrong"},
+		"overdue":                 {func(f *facts) { f.now = now.Add(10 * time.Hour) }, WhyOverdue, "was due 1 hour ago"},
+		"within slack":            {func(f *facts) { f.now = now.Add(9*time.Hour + grace) }, WhyRecent, "12 hours ago"},
+		"nothing promised":        {func(f *facts) { f.now, f.promised = now.AddDate(1, 0, 0), Schedule{} }, WhyRecent, "1 year ago"},
 	} {
 		f := facts{now: now, slack: grace, stored: 4, promised: schedule.Every(12 * time.Hour), probe: Report{Verdict: integrity.Healthy},
 			latest: &Backup{ID: "data_1", File: "data_1.db.zst", CreatedAt: now.Add(-3 * time.Hour), DatabaseBytes: 1}}
