@@ -2,6 +2,7 @@ package swap
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -92,6 +93,9 @@ func (a Access) give(f *os.File) error {
 	if now.UID != a.UID || now.GID != a.GID {
 		if err := f.Chown(a.UID, a.GID); err != nil {
 			errs = append(errs, fmt.Errorf("owner %d:%d: %w", a.UID, a.GID, reason(err)))
+			if now.GID != a.GID && f.Chown(-1, a.GID) != nil {
+				a = a.withoutGroup()
+			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(now.Attrs)) {
@@ -113,6 +117,26 @@ func (a Access) give(f *os.File) error {
 		errs = append(errs, fmt.Errorf("mode %04o: %w", a.Mode, reason(err)))
 	}
 	return errors.Join(errs...)
+}
+
+// withoutGroup is a for a file of another group, which may do what everybody may. The users and groups that an
+// access list names keep their rights.
+func (a Access) withoutGroup() Access {
+	list, has := a.Attrs[accessList]
+	if !has {
+		a.Mode &^= 0o070 &^ (a.Mode & 0o007 << 3)
+		return a
+	}
+	const header, entry, owningGroup = 4, 8, 4 // linux/posix_acl_xattr.h: tag, rights, id
+	list = bytes.Clone(list)
+	for e := header; e+entry <= len(list); e += entry {
+		if binary.LittleEndian.Uint16(list[e:]) == owningGroup {
+			list[e+2] &= byte(a.Mode & 0o007)
+		}
+	}
+	a.Attrs = maps.Clone(a.Attrs)
+	a.Attrs[accessList] = list
+	return a
 }
 
 // reason is what went wrong, without the name of a temporary file.

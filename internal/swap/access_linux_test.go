@@ -246,3 +246,80 @@ func asUser(t *testing.T, uid int, fn func()) {
 	defer func() { must(t, errors.Join(syscall.Setfsuid(0), syscall.Setfsgid(0))) }()
 	fn()
 }
+
+// Lost: who may read the database. What cannot be given to the database's group belongs to another, which has no business
+// with it: neither the journal of a writing in place, nor a file that comes back.
+func TestGivesNothingToAnotherGroup(t *testing.T) {
+	onlyRoot(t)
+	for name, had := range map[string]files{"in place": {"": "old"}, "missing": nil, "missing, without a list": nil} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, had)
+			dir := filepath.Dir(p.target.Database)
+			for _, path := range []string{dir, p.target.Dir} {
+				must(t, os.Chmod(path, 0o777))
+			}
+			for up := filepath.Dir(dir); up != os.TempDir() && up != "/"; up = filepath.Dir(up) {
+				must(t, os.Chmod(up, 0o755))
+			}
+			a := swap.Access{Mode: 0o660, UID: other, GID: other, Attrs: map[string][]byte{"system.posix_acl_access": accessList(nobody, 6, 6, 6)}}
+			if strings.HasSuffix(name, "list") {
+				a.Attrs = nil
+			}
+			if had != nil {
+				must(t, os.Chown(p.target.Database, other, other))
+				setAttr(t, p.target.Database, "system.posix_acl_access", a.Attrs["system.posix_acl_access"])
+				must(t, os.Chmod(p.target.Database, 0o660))
+			}
+			looked := 0
+			look := func(string) {
+				for _, path := range globbed(t, dir) {
+					var st unix.Stat_t
+					must(t, unix.Lstat(path, &st))
+					if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Uid == nobody {
+						looked++
+						if may := groupMay(t, path, st.Mode); may != 0 {
+							t.Errorf("%s: group %d may %o", filepath.Base(path), st.Gid, may)
+						}
+					}
+				}
+			}
+			p.target.Observer.Point = look
+			asUser(t, nobody, func() {
+				_, err := p.run(t.Context(), func(s *swap.Swap) { s.Access = &a })
+				must(t, err)
+			})
+			if look(""); looked == 0 {
+				t.Error("nothing was looked at")
+			}
+		})
+	}
+}
+
+// groupMay is what the group of the file at path may.
+func groupMay(t *testing.T, path string, mode uint32) uint32 {
+	t.Helper()
+	list := make([]byte, 1<<10)
+	n, err := unix.Getxattr(path, "system.posix_acl_access", list)
+	if errors.Is(err, unix.ENODATA) {
+		return mode >> 3 & 7
+	}
+	must(t, err)
+	for e := 4; e+8 <= n; e += 8 {
+		if binary.LittleEndian.Uint16(list[e:]) == 4 {
+			return uint32(binary.LittleEndian.Uint16(list[e+2:]))
+		}
+	}
+	return 0
+}
+
+func globbed(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	all, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range all {
+		if !strings.HasSuffix(e.Name(), "snapd-restore") {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths
+}
