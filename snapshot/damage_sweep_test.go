@@ -206,7 +206,7 @@ func sweptDamage() int {
 	return 97
 }
 
-// A page is damaged in one of seven ways, whatever it holds, next to a backup of the same state, an old one or
+// A page is damaged in one of seven ways, with any content, next to a backup of the same state, an old one or
 // none; by itself, or together with an index, so that a recovery acts on what no check sees. Lost: rows that the
 // better of repair and backup would have kept, or that salvage still finds, without a word.
 func TestRecoverDamagedAnywhere(t *testing.T) {

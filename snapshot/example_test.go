@@ -33,6 +33,16 @@ func exampleDatabase() (path string, db *sql.DB, remove func()) {
 	return path, db, func() { _ = errors.Join(db.Close(), os.RemoveAll(dir)) }
 }
 
+// exampleManager is a Manager on such a database.
+func exampleManager() (m *snapshot.Manager, db *sql.DB, remove func()) {
+	path, db, remove := exampleDatabase()
+	m, err := snapshot.Open(context.Background(), snapshot.Config{Database: path})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return m, db, remove
+}
+
 // customers returns how many there are.
 func customers(db *sql.DB) (n int) {
 	if err := db.QueryRow("SELECT count(*) FROM customers").Scan(&n); err != nil {
@@ -115,13 +125,9 @@ func ExampleManager_Backup() {
 // A restore makes a backup of what it replaces: restoring that one undoes it. The
 // application's connections stay open.
 func ExampleManager_Restore() {
-	database, db, remove := exampleDatabase()
+	m, db, remove := exampleManager()
 	defer remove()
 	ctx := context.Background()
-	m, err := snapshot.Open(ctx, snapshot.Config{Database: database})
-	if err != nil {
-		log.Fatal(err)
-	}
 	backup, err := m.Backup(ctx, snapshot.Manual("one customer"))
 	if err != nil {
 		log.Fatal(err)
@@ -149,13 +155,9 @@ func ExampleManager_Restore() {
 
 // A backup can be queried as it is, without restoring it.
 func ExampleManager_OpenBackup() {
-	database, db, remove := exampleDatabase()
+	m, db, remove := exampleManager()
 	defer remove()
 	ctx := context.Background()
-	m, err := snapshot.Open(ctx, snapshot.Config{Database: database})
-	if err != nil {
-		log.Fatal(err)
-	}
 	backup, err := m.Backup(ctx, snapshot.Manual(""))
 	if err != nil {
 		log.Fatal(err)

@@ -31,7 +31,7 @@ var planted = map[string]func(path string) error{
 }
 
 // Lost: all protection, to one thing in the backup directory that is neither the database nor
-// an archive. Whatever it is, backups go on and count, and retention and recovery work.
+// an archive. Backups go on and count, and retention and recovery work.
 func TestNothingPlantedStopsProtection(t *testing.T) {
 	names := []string{"catalog.json", ".catalog.lock", ".snapd.lock", ".snapd-serve.lock", "data_latest.db.zst",
 		"activity.jsonl", "activity.1.jsonl", ".snapd-activity.lock", "token", "sessions.json", "other.db.zst", "data.db", "notes",

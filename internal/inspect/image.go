@@ -46,7 +46,7 @@ func New(pages io.ReaderAt, size int64, at time.Time, failed func(error)) (_ *Im
 // Close ends the file system. The pages are the caller's.
 func (i *Image) Close() error { return i.files.Close() }
 
-// valuesAtLeast is the least limit of values, in bytes, whatever the image's size.
+// valuesAtLeast is the least limit of values, in bytes, for an image of any size.
 const valuesAtLeast = 1 << 20
 
 // DB opens the image; to close it calls closed. The image may have been made to do harm: its

@@ -13,7 +13,7 @@
 // itself, or of another page. Where rows are lost in any other way it gives up with
 // [ErrNotRepairable].
 //
-// [Salvage] takes out of a damaged database what can be read, whatever is lost, into a new one:
+// [Salvage] takes out of a damaged database what can be read, however much is lost, into a new one:
 // every b-tree page is given to the table that it can only belong to.
 //
 //	the pages, from the file and the log                                     damaged.go

@@ -68,7 +68,7 @@ type salvager struct {
 
 // Salvage copies every row that can still be read into the empty file at path. The damaged database is
 // only read, and not by SQLite: the rows of a table are those on the pages that its root leads to, and
-// on those pages that have lost the way to it and can be of no other table. Whatever else looks like a
+// on those pages that have lost the way to it and can be of no other table. All else that looks like a
 // row goes into a table of its own, lost_and_found.
 func Salvage(ctx context.Context, from Damaged, path string, o SalvageOptions) (_ Salvaged, err error) {
 	donor, err := openDonor(ctx, o.Donor)

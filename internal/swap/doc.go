@@ -61,7 +61,7 @@
 //	journal retired: committed; close, then remove the journal and the staged file
 //
 // SQLite deletes a journal that it has rolled back: so the journal's last name proves
-// that the writing was committed, whatever was written to the database since.
+// that the writing was committed, also after later writes to the database.
 //
 // # After a crash
 //
