@@ -45,6 +45,7 @@ const (
 
 	// Damage: the file header and the file's size.
 
+	CodeMangled           Code = "mangled"             // explains damage: the file was taken for text
 	CodeHeaderMagic       Code = "header_magic"        // does not begin as an SQLite database does
 	CodeHeaderPageSize    Code = "header_page_size"    // not a power of two in 512..65536
 	CodeHeaderVersion     Code = "header_version"      // file format version neither 1 nor 2
@@ -109,6 +110,7 @@ var kinds = map[Code]kind{
 	CodeMore:            {severity: SeverityInfo},
 	CodePartialPage:     {severity: SeverityInfo},
 	CodeTrailingPages:   {severity: SeverityInfo},
+	CodeMangled:         {severity: SeverityInfo},
 	CodeHeaderReserved:  {severity: SeverityInfo},
 	CodeWALTornTail:     {severity: SeverityInfo},
 	CodeWALUnproven:     {severity: SeverityInfo},

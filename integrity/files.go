@@ -88,6 +88,10 @@ func (f *files) judge(ctx context.Context, t *results) error {
 			return err
 		}
 	}
+	t.sample = make([]byte, min(f.size, sampleSize))
+	if err := readAt(f.main, t.sample, 0); err != nil {
+		return fmt.Errorf("read the beginning: %w", err)
+	}
 	image := main
 	if log.Page1 != 0 {
 		if err := readAt(f.wal, image.Header[:], log.Page1); err != nil {
@@ -99,7 +103,7 @@ func (f *files) judge(ctx context.Context, t *results) error {
 	}
 	if !image.HasMagic() {
 		t.verdict = NotADatabase
-		t.add(CodeHeaderMagic, "the file begins with %s, not as an SQLite database does", looksLike(image.Header[:n]))
+		t.add(CodeHeaderMagic, "the file begins with %s, not as an SQLite database does", natureOf(t.sample))
 		return nil
 	}
 	pages := f.judgeSize(t, &image, log)

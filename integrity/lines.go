@@ -86,6 +86,9 @@ func parseLine(line string) Finding {
 	if f.Code == CodeRecord && line == "database disk image is malformed" {
 		f.Message = fmt.Sprintf("the bytes of a row do not form a record (%s)", line)
 	}
+	if f.Code == CodePage {
+		f.Message = fmt.Sprintf("what is there is no page of a table or an index (%s)", line)
+	}
 	// "Tree 5 page 6 cell 2: …", "Page 7: never used".
 	if n, err := fmt.Sscanf(line, "Tree %d page %d", &f.root, &f.Page); n < 2 && err != nil {
 		_, _ = fmt.Sscanf(line, "Page %d:", &f.Page) // most lines name no page

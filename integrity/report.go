@@ -85,6 +85,7 @@ type results struct {
 	only     func(Code) bool // what else is found does not count; nil for nothing
 	// verdict overrides what worst gives: empty, missing, not_a_database.
 	verdict Verdict
+	sample  []byte // the file's beginning, to explain damage by; nil for none
 }
 
 // add files a finding under its code.
@@ -147,6 +148,9 @@ func (t *results) report(path string, level Level, failed *Level, start time.Tim
 		r.Findings[i].root = 0
 	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(b.Code.Severity() - a.Code.Severity()) })
+	if why := mangled(t.sample); why != "" && t.damaged() && t.verdict == "" {
+		r.Findings = slices.Insert(r.Findings, 0, Finding{Code: CodeMangled, Message: why})
+	}
 	if t.more {
 		r.Findings = append(r.Findings, Finding{Code: CodeMore, Message: fmt.Sprintf("there is more: only %d findings are listed", MaxFindings)})
 	}

@@ -190,7 +190,19 @@ func (m *Manager) damagedFiles(ctx context.Context) error {
 func corrupt(m *Manager, report Report) error {
 	report.Path = m.cfg.Database
 	m.mem.Check(report)
-	return &CorruptError{What: "database " + m.cfg.Database, Report: report}
+	err := &CorruptError{What: "database " + m.cfg.Database, Report: report}
+	if usable, _, unknown := candidatesOf(m.cat); unknown == nil && len(usable) == 0 {
+		return hint(err, adviceWithoutBackup(report))
+	}
+	return err
+}
+
+// adviceWithoutBackup is what helps with a damaged database of which there is no good backup.
+func adviceWithoutBackup(report Report) string {
+	if report.Verdict == integrity.NotADatabase {
+		return "is it the right file? One that is encrypted cannot be read here; there is no good backup to put back"
+	}
+	return "there is no good backup to put back; recover repairs it where that loses no row, and salvage copies the rows that can still be read into a new file"
 }
 
 // refuseEmptied keeps a database that has become empty from covering up the
