@@ -25,8 +25,9 @@ type facts struct {
 	path          string
 	databaseBytes int64 // of the main file; 0 without one
 	probe         Report
-	probeErr      error // the database could not be looked at
-	covered       bool  // it is provably unchanged since a verified backup
+	probeErr      error  // the database could not be looked at
+	exposed       string // how others could meddle with the backups; "" where they could not
+	covered       bool   // it is provably unchanged since a verified backup
 	broken        *Break
 	unsaved       bool // of a database that lost something, and was accepted, there is no backup
 
@@ -149,6 +150,9 @@ func (f *facts) why() (code Why, reason string) {
 	}
 	if failure, ok := f.state.StandingFailure(); ok && failure.Code != Code(ErrMissing) { // it is there
 		return WhyFailed, "the last backup failed: " + strings.TrimPrefix(failure.Message, "backup: ")
+	}
+	if f.exposed != "" {
+		return WhyExposed, f.exposed
 	}
 	if f.covered {
 		return WhyUnchanged, fmt.Sprintf("the database is unchanged since the verified backup taken %s", taken)

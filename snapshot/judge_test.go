@@ -65,6 +65,7 @@ func TestStatusFollowsFromFacts(t *testing.T) {
 		"overdue":                 {func(f *facts) { f.now = now.Add(10 * time.Hour) }, WhyOverdue, "was due 1 hour ago"},
 		"within slack":            {func(f *facts) { f.now = now.Add(9*time.Hour + grace) }, WhyRecent, "12 hours ago"},
 		"nothing promised":        {func(f *facts) { f.now, f.promised = now.AddDate(1, 0, 0), Schedule{} }, WhyRecent, "1 year ago"},
+		"exposed":                 {func(f *facts) { f.exposed = "can be written by others"; f.covered = true }, WhyExposed, "by others"},
 	} {
 		f := facts{now: now, slack: grace, stored: 4, promised: schedule.Every(12 * time.Hour), probe: Report{Verdict: integrity.Healthy},
 			latest: &Backup{ID: "data_1", File: "data_1.db.zst", CreatedAt: now.Add(-3 * time.Hour), DatabaseBytes: 1}}

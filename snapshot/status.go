@@ -8,6 +8,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/schedule"
@@ -66,6 +67,7 @@ const (
 	WhyDamaged     Why = "damaged"      // at risk: the database is damaged
 	WhyMissing     Why = "missing"      // at risk: the database is missing or empty
 	WhyBreak       Why = "break"        // at risk: another database is in its place, or less than half of it, see Break
+	WhyExposed     Why = "exposed"      // at risk: other users could replace or remove the backups
 	WhyFailed      Why = "failed"       // at risk: the last backup failed
 	WhyClock       Why = "clock"        // at risk: the newest verified backup is from the future
 	WhyOverdue     Why = "overdue"      // at risk: the schedule promised a backup that did not come
@@ -244,6 +246,7 @@ func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
 		return f, err
 	}
 	f.promised, f.place = m.present.Load().promised(f.state), m.cat.CheckPlace()
+	f.exposed = catalogfile.Exposure(m.cfg.Dir)
 	if st, err := os.Stat(m.cfg.Database); err == nil {
 		f.databaseBytes = st.Size()
 	}

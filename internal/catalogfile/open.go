@@ -13,6 +13,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/trust"
 )
 
 // openRegular opens a file of the backup directory that is not made here and now.
@@ -98,26 +99,26 @@ func (c *Catalog) checkLink() error {
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		return nil // opening a file in a missing directory reports it
 	}
-	if owner, known := ownerOf(info); known && owner != 0 && owner != os.Geteuid() {
+	if owner, known := trust.OwnerOf(info); known && owner != 0 && owner != trust.User() {
 		return fmt.Errorf("%w: the backup directory %s is a symbolic link that belongs to user %d; name the directory itself", ErrUnsafe, c.dir, owner)
 	}
 	return nil
 }
 
-// exposure says how others could meddle with the backups, "" when they could not.
-func (c *Catalog) exposure() string {
-	info, err := os.Stat(c.dir)
+// Exposure says how others could meddle with the backups in dir, "" when they could not.
+func Exposure(dir string) string {
+	info, err := os.Stat(dir)
 	if err != nil {
 		return ""
 	}
-	owner, known := ownerOf(info)
+	owner, known := trust.OwnerOf(info)
 	switch {
 	case !known:
 		return ""
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Sprintf("the backup directory can be written by others (mode %04o): chmod 700 %s", info.Mode().Perm(), c.dir)
-	case owner != os.Geteuid() && os.Geteuid() == 0:
-		return fmt.Sprintf("the backup directory belongs to user %d, who can replace what this program, as root, keeps there: chown root %s", owner, c.dir)
+		return fmt.Sprintf("the backup directory can be written by others (mode %04o): chmod 700 %s", info.Mode().Perm(), dir)
+	case owner != 0 && trust.User() == 0:
+		return fmt.Sprintf("the backup directory belongs to user %d, who can replace what this program, as root, keeps there: chown root %s", owner, dir)
 	}
 	return ""
 }

@@ -29,7 +29,7 @@ func (c *Catalog) Reconcile(ctx context.Context, op *Lock) (catalog.Changes, err
 		return catalog.Changes{}, fmt.Errorf("reconcile: %w", err)
 	}
 	ch := c.TakeChanges()
-	ch.Exposed = c.exposure()
+	ch.Exposed = Exposure(c.dir)
 	seen, err := c.scan(ctx)
 	if err != nil {
 		return ch, fmt.Errorf("reconcile: %w", err)
