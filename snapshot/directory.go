@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"example.com/snapd/catalog"
@@ -118,4 +119,45 @@ func (m *Manager) Rebuild(ctx context.Context) (Changes, error) {
 		return Event{Type: EventDone, Message: message, more: Activity{Detail: message}}, nil
 	})
 	return ch, err
+}
+
+// Quarantines returns the damaged databases that were kept in the backup directory, the oldest
+// first. Of equal ones the newest stays. All others stay until [Manager.Delete]
+// removes them by their names, but for those between the first and the last three in
+// which every row was in what took their place.
+func (m *Manager) Quarantines() ([]Quarantine, error) {
+	list, err := catalogfile.Quarantines(m.cfg.Dir)
+	return append([]Quarantine{}, list...), err
+}
+
+// quarantinesOf takes the names of quarantines, with or without an extension, out of ids.
+func quarantinesOf(dir string, ids []string) (others []string, going []Quarantine, err error) {
+	all, err := catalogfile.Quarantines(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, id := range ids {
+		if !catalogfile.IsQuarantine(id) {
+			others = append(others, id)
+			continue
+		}
+		i := slices.IndexFunc(all, func(q Quarantine) bool { return q.Name == strings.TrimSuffix(id, filepath.Ext(id)) })
+		if i < 0 {
+			return nil, nil, hint(fmt.Errorf("%s: %w", id, ErrNotFound), "list shows the damaged databases that were kept")
+		}
+		going = append(going, all[i])
+	}
+	return others, going, nil
+}
+
+// removeQuarantines removes kept databases, and says of each what goes with it.
+func (o *operation) removeQuarantines(ctx context.Context, m *Manager, going []Quarantine) error {
+	for _, q := range going {
+		if err := catalogfile.RemoveQuarantine(m.cfg.Dir, q); err != nil {
+			return fmt.Errorf("delete: %w", err)
+		}
+		words := "deleted " + q.Name + ": " + q.Loses()
+		m.ev.emit(ctx, Event{Type: EventRemoved, Operation: o.kind, Path: q.Name, Message: words, more: Activity{Detail: words}})
+	}
+	return nil
 }

@@ -48,6 +48,7 @@ type (
 	Gone            = catalog.Gone
 	Cause           = catalog.Cause
 	Table           = inspect.Table
+	Quarantine      = catalogfile.Quarantine
 
 	Finding      = integrity.Finding
 	FindingCode  = integrity.Code

@@ -350,8 +350,12 @@ func (r *recovery) installRepair(ctx context.Context, done repair.Result) error 
 			o.Seen = o.Rows == 0 && o.Transactions == 0 && len(done.Emptied)+len(done.Removed) == 0
 		})
 	}
-	return r.install(ctx, swap.Swap{Staged: staged, Preserve: true}, repaired,
+	err := r.install(ctx, swap.Swap{Staged: staged, Preserve: true}, repaired,
 		Event{Type: EventRepaired, Message: "database repaired: " + done.Summary() + " (" + r.out.Reason + ")", more: Activity{Action: "repair"}})
+	if err == nil && len(done.Lost) == 0 && done.Dropped == 0 {
+		r.noteUnrestored(ctx, 0)
+	}
+	return err
 }
 
 // install swaps s in, if the database is still what was checked, has done note it, and

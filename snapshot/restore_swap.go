@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/swap"
@@ -279,6 +280,14 @@ func (r *replacing) reportQuarantined(ctx context.Context, kept string) {
 		what = "an orphan log"
 	}
 	r.m.ev.emit(ctx, Event{Type: EventQuarantined, Operation: r.kind, Path: kept, Message: what + " was kept as " + filepath.Base(kept)})
+	gone, err := catalogfile.ThinQuarantines(r.m.cfg.Dir)
+	for _, q := range gone {
+		words := "removed " + q.Name + ": " + q.Why
+		r.m.ev.emit(ctx, Event{Type: EventRemoved, Operation: r.kind, Path: q.Name, Message: words, more: Activity{Detail: words}})
+	}
+	if err != nil {
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: r.kind, Err: err, Message: "earlier damaged databases that were kept could not be compared"})
+	}
 }
 
 // checkRestored checks the database after a restore.

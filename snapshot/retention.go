@@ -154,16 +154,21 @@ func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, pinn
 	return errors.Join(errs...)
 }
 
-// Delete removes backups, manual ones too. A pinned one, and the last verified
-// one, is refused with [ErrRefused] unless force; then none of ids is removed.
+// Delete removes backups, manual ones too, and damaged databases that were kept, by their
+// names (see [Manager.Quarantines]). A pinned backup, and the last verified one, is refused with
+// [ErrRefused] unless force; then none of ids is removed.
 func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 	op := &operation{kind: OpDelete}
 	if len(ids) == 1 {
 		op.backup = ids[0]
 	}
 	return m.perform(ctx, op, func(ctx context.Context) (Event, error) {
-		going, err := resolve(m.cat, ids)
-		if err == nil && !force {
+		backups, kept, err := quarantinesOf(m.cfg.Dir, ids)
+		if err != nil {
+			return Event{}, fmt.Errorf("delete: %w", err)
+		}
+		going, err := resolve(m.cat, backups)
+		if err == nil && !force && len(going) > 0 {
 			var all []Backup
 			if all, err = m.cat.Entries(); err == nil {
 				if why, advice := catalog.Needed(going, all); why != "" {
@@ -178,7 +183,10 @@ func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 			op.backup = going[0].ID
 		}
 		m.start(ctx, op.backup)
-		return Event{}, m.remove(ctx, OpDelete, going, force, "deleted backup ")
+		if err := m.remove(ctx, OpDelete, going, force, "deleted backup "); err != nil {
+			return Event{}, err
+		}
+		return Event{}, op.removeQuarantines(ctx, m, kept)
 	})
 }
 

@@ -278,9 +278,21 @@ func (r *recovery) countUnrestored(ctx context.Context, e Backup) {
 	}
 	r.out.Unrestored = &n
 	r.lost(func(o *catalog.RecoveryOutcome) { o.Unrestored = &n })
+	r.noteUnrestored(ctx, n)
 	if n > 0 {
 		r.m.ev.emit(context.WithoutCancel(ctx), Event{Type: EventWarning, Operation: OpRecover, Path: kept,
 			Message: fmt.Sprintf("%d rows can still be read in %s that are not in the restored backup", n, filepath.Base(kept))})
+	}
+}
+
+// noteUnrestored keeps the count next to the files: they are not removed for others to stay
+// while they have rows that nothing else has, or may have.
+func (r *recovery) noteUnrestored(ctx context.Context, n int64) {
+	if r.out.Quarantined == nil {
+		return
+	}
+	if err := catalogfile.NoteUnrestored(*r.out.Quarantined, n); err != nil {
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Path: *r.out.Quarantined, Err: err, Message: "the report of the kept files could not be completed"})
 	}
 }
 

@@ -43,6 +43,8 @@ type Status struct {
 	EstimatedRestoreMS *int64 `json:"estimated_restore_ms"`
 	FreeBytes          *int64 `json:"free_bytes"` // in the backup directory; null where the system does not report it
 	Break              *Break `json:"break"`      // that nobody accepted; null where there is none
+	// Quarantined are the damaged databases that were kept, the oldest first.
+	Quarantined []Quarantine `json:"quarantined"`
 	// Recovery is what Recover would do; null where nothing is wrong with the database.
 	Recovery *RecoveryPlan `json:"recovery"`
 }
@@ -233,6 +235,9 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	s := f.status()
 	s.Recovered = unseen(m, f.state)
 	s.Recovery = recoveryFor(ctx, m, s.Database.Verdict, f.probe, f.state)
+	if s.Quarantined, err = m.Quarantines(); err != nil {
+		return Status{}, fmt.Errorf("status: %w", err)
+	}
 	if free, err := durable.FreeSpace(m.cfg.Dir); err == nil {
 		s.FreeBytes = &free
 	}

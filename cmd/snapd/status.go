@@ -93,6 +93,13 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 		if ms := s.EstimatedRestoreMS; ms != nil {
 			row("a restore takes", "about "+millis(*ms))
 		}
+		if n := len(s.Quarantined); n > 0 {
+			var bytes int64
+			for _, q := range s.Quarantined {
+				bytes += q.Bytes
+			}
+			row("damaged and kept", fmt.Sprintf("%s, %s; see list", count(n, "database", "databases"), size(bytes)))
+		}
 		if free := s.FreeBytes; free != nil {
 			row("free space", size(*free))
 		}
