@@ -28,7 +28,7 @@ func (c *acceptCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	}
 	return a.result(acceptDocument{b}, func(w io.Writer) {
 		if b == nil {
-			fmt.Fprintln(w, "nothing to accept: the database is the one that was backed up")
+			fmt.Fprintln(w, "nothing to accept: no break is known")
 			return
 		}
 		fmt.Fprintf(w, "accepted: %s\n", b.What)

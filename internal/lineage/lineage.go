@@ -77,6 +77,7 @@ func (c Cause) Verb() string {
 // that goes, a first application_id. A file in which the same tables have rows is a replacement that lost nothing.
 func Judge(then, now Facts) (c Cause, what string) {
 	other := then.OtherFile(now)
+	moved := then.File != 0 && now.File != 0 && then.File != now.File // what has the same counter and size may be another all the same: both stand still in WAL mode
 	had, has := slices.Concat(then.Filled, then.Bare), slices.Concat(now.Filled, now.Bare)
 	left, filled := common(had, has), common(then.Filled, now.Filled)
 	fewer := other || len(has) < len(had) || len(now.Filled) < len(then.Filled)
@@ -87,7 +88,7 @@ func Judge(then, now Facts) (c Cause, what string) {
 		return OtherApplication, fmt.Sprintf("it has application_id %d, and %d was backed up", now.ApplicationID, then.ApplicationID)
 	case 2*left < len(had) && fewer:
 		return OtherSchema, fmt.Sprintf("it has %d of the %d tables that were backed up", left, len(had))
-	case other && 2*filled < len(then.Filled):
+	case (other || moved) && 2*filled < len(then.Filled):
 		return Emptied, fmt.Sprintf("another file is in its place, and of %d tables that had rows %d have any", len(then.Filled), filled)
 	case len(then.Filled) > 0 && len(now.Filled) == 0:
 		return Emptied, fmt.Sprintf("no table has a row any more, and %d had", len(then.Filled))
