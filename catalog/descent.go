@@ -103,6 +103,17 @@ func (s *State) Begin(after Present, c Cause, from Entry, what string, at time.T
 	s.Began = append(slices.Clone(s.Began[max(0, len(s.Began)-maxBegan+1):]), s.Timeline.Timeline)
 }
 
+// NotBefore returns at, or the time of the newest of entries where the clock is behind that: what begins
+// now is not older than they are.
+func NotBefore(entries []Entry, at time.Time) time.Time {
+	for i := range entries {
+		if entries[i].CreatedAt.After(at) {
+			at = entries[i].CreatedAt
+		}
+	}
+	return at
+}
+
 // TakeBack has the database on t again, an earlier timeline: there is no backup of those since.
 func (s *State) TakeBack(t Timeline) {
 	s.Timeline, s.Gone = &Present{Timeline: t}, nil

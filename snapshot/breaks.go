@@ -143,7 +143,7 @@ func (c change) apply(all []Backup, state *State, at time.Time) {
 	case c.began == lineage.Returned && unused && c.from.Timeline.Number == present.Number-1:
 		state.TakeBack(c.from.Timeline) // as if nothing had been
 	default:
-		state.Begin(present, c.began, c.from, c.what, at)
+		state.Begin(present, c.began, c.from, c.what, catalog.NotBefore(all, at))
 	}
 }
 

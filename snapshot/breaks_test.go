@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -344,5 +345,35 @@ func (b *bench) ends(c manipulation, before string) {
 	}
 	if s := b.wants(snapshot.Protected, ""); s.Break != nil {
 		t.Errorf("after its end: %+v", s.Break)
+	}
+}
+
+// Lost: the past, where the clock was at its beginning when the break was noticed (no battery), and was set
+// right afterwards: the break then looks older than the backups before it are kept.
+func TestABreakUnderAWrongClock(t *testing.T) {
+	t.Parallel()
+	today := time.Now()
+	var clock atomic.Pointer[time.Time]
+	clock.Store(&today)
+	b := newBench(t, "wal", func(c *snapshot.Config) {
+		c.Now = func() time.Time { return *clock.Load() }
+		c.Retention = snapshot.Policy{Last: 2, Daily: catalog.None}
+	})
+	good := b.auto().ID
+	b.mark("newest of the good")
+	best := b.auto().ID
+	wrong := time.Unix(3600, 0)
+	clock.Store(&wrong)
+	removeDatabase(t, b.m.Database())
+	makeEmptied(t, b.m.Database(), "wal")
+	b.auto()
+	right := today.Add(time.Hour)
+	clock.Store(&right)
+	for i := range 5 {
+		b.exec(fmt.Sprintf("INSERT INTO settings VALUES ('key %d', 'value')", i))
+		b.auto()
+	}
+	if ids := b.ids(); !slices.Contains(ids, good) || !slices.Contains(ids, best) {
+		t.Errorf("of %s and %s some are gone: %v", good, best, ids)
 	}
 }

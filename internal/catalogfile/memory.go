@@ -129,7 +129,7 @@ func (tx *Tx) Restored(o catalog.RestoreOutcome) {
 		_ = tx.Put(e) // it was valid before
 	}
 	s := tx.State()
-	s.Begin(tx.Present(), catalog.Restored, e, "", o.At)
+	s.Begin(tx.Present(), catalog.Restored, e, "", catalog.NotBefore(tx.Entries(), o.At))
 	s.LastRestore, s.Restoring, s.Placed = &o, nil, true
 	tx.relink = true // to what was restored
 }
