@@ -195,10 +195,13 @@ func (t *WriteTx) Rollback() error {
 	return nil
 }
 
+// undoTime is what a rollback gets at least: it writes back what was written, and is no wait for a lock.
+const undoTime = 30 * time.Second
+
 // undo rolls back what a write that failed has left in the file. SQLite's own rollback then
 // leaves it, with its journal, to the next one who reads: that is here, and not the application.
 func (t *WriteTx) undo() error {
-	ctx, cancel := context.WithTimeout(context.Background(), t.wait)
+	ctx, cancel := context.WithTimeout(context.Background(), max(t.wait, undoTime))
 	defer cancel()
 	_ = t.conn.Exec(ctx, "ROLLBACK") // fails where the failed write has ended the transaction
 	return livedb.Wait(ctx, func() error { return t.conn.Exec(ctx, "PRAGMA schema_version") })
