@@ -26,6 +26,7 @@ const (
 	DefaultKeepReplaced    = catalog.DefaultReplaced
 	DefaultLockWait        = 30 * time.Second
 	DefaultMinSpacing      = time.Minute
+	DefaultCheckEvery      = time.Hour
 	DefaultShutdownTimeout = 10 * time.Minute
 )
 
@@ -62,6 +63,10 @@ type Config struct {
 	// between two of them, so that a busy database is backed up steadily.
 	OnChange   time.Duration
 	MinSpacing time.Duration
+	// CheckEvery is how often Run makes a quick check of a database that changed, at least
+	// a hundred times as long as one takes; default 1 h, negative for never. In the rollback-journal
+	// modes, where writers wait for it, only a database of up to 64 MiB is checked so.
+	CheckEvery time.Duration
 	// Retention of automatic backups; the zero value keeps the last 10, and one of each of the last 7 days.
 	Retention Policy
 	// KeepReplaced is how long the automatic backups from before a break (see [Break]) or a restore are counted by
@@ -185,6 +190,9 @@ func (c *Config) resolveTiming() error {
 	}
 	if c.MinSpacing <= 0 {
 		c.MinSpacing = DefaultMinSpacing
+	}
+	if c.CheckEvery == 0 {
+		c.CheckEvery = DefaultCheckEvery
 	}
 	if c.Interval > 0 && c.Interval < time.Second {
 		return hint(fmt.Errorf("an interval of %s would only push good backups out", c.Interval), "use at least 1s, for example 12h")

@@ -61,6 +61,7 @@ type runner struct {
 	timer   *schedule.Timer
 	changes *livedb.Watcher // with OnChange; nil is silent
 	breaks  breakWatch
+	checks  checkWatch
 	pruning schedule.Backoff // of a pruning that failed
 }
 
@@ -92,7 +93,7 @@ func (r *runner) loop(ctx context.Context) {
 }
 
 // Reload takes the schedule and the retention of cfg (Interval, Cron, Jitter, OnChange,
-// MinSpacing, Retention and KeepReplaced) in place of those that hold so far. A Run that is at work goes
+// MinSpacing, CheckEvery, Retention and KeepReplaced) in place of those that hold so far. A Run that is at work goes
 // on with them. Its other fields are not looked at.
 func (m *Manager) Reload(cfg Config) error {
 	if err := cfg.resolveTiming(); err != nil {
@@ -100,7 +101,7 @@ func (m *Manager) Reload(cfg Config) error {
 	}
 	next := *m.present.Load()
 	next.Interval, next.Cron, next.Jitter, next.OnChange, next.MinSpacing = cfg.Interval, cfg.Cron, cfg.Jitter, cfg.OnChange, cfg.MinSpacing
-	next.Retention, next.KeepReplaced = cfg.Retention, cfg.KeepReplaced
+	next.Retention, next.KeepReplaced, next.CheckEvery = cfg.Retention, cfg.KeepReplaced, cfg.CheckEvery
 	m.present.Store(&next)
 	select {
 	case m.reloaded <- struct{}{}:
@@ -148,6 +149,7 @@ func (r *runner) tick(ctx context.Context) {
 	cause := r.timer.Due(now)
 	if cause == schedule.None {
 		r.pruneAgain(ctx, now)
+		r.checks.look(ctx, r.m, now)
 		return
 	}
 	_, err := os.Stat(r.m.cfg.Database)
@@ -156,6 +158,7 @@ func (r *runner) tick(ctx context.Context) {
 		return
 	}
 	succeeded := r.timer.Begin()
+	seen, _ := livedb.FingerprintIfAny(r.m.cfg.Database) // where it fails nothing is known to be checked
 	_, err = r.m.Backup(ctx, Auto(catalog.Trigger(cause)))
 	now = r.m.now()
 	switch {
@@ -166,7 +169,52 @@ func (r *runner) tick(ctx context.Context) {
 	default:
 		succeeded(now)
 		r.plan(ctx, now)
+		r.checks.at, r.checks.seen = now, seen // its proof is a quick check
 	}
+}
+
+const (
+	// checkShare is the least ratio of the time between checks to the time that one takes.
+	checkShare = 100
+	// heldUpBytes is the largest database in a rollback-journal mode that is checked while
+	// serving: its writers wait as long as that takes, a fraction of a second.
+	heldUpBytes = 64 << 20
+)
+
+// checkWatch checks the database while a Run is at work, so that damage is not first met by
+// the next backup, twelve hours later.
+type checkWatch struct {
+	at   time.Time          // of the last check, or when looking began
+	took time.Duration      // the last one
+	seen livedb.Fingerprint // what was checked last
+}
+
+// look makes a quick check where one is due and something changed. What it finds is looked at again
+// by Check, whose outcome is an event, in the log, and part of the status; that all is well is not told each hour.
+func (w *checkWatch) look(ctx context.Context, m *Manager, now time.Time) {
+	every := m.present.Load().CheckEvery
+	if w.at.IsZero() {
+		w.at = now // Recover has checked it
+	}
+	if every < 0 || now.Sub(w.at).Abs() < max(every, checkShare*w.took) {
+		return
+	}
+	w.at = now
+	files, err := livedb.Look(m.cfg.Database)
+	if err != nil || files.Fingerprint.Same(w.seen) || !files.UsesLog() && files.Main.Size > heldUpBytes {
+		return // unchanged; or it is not there, which is the breaks' to report
+	}
+	report, err := m.look(ctx, LevelQuick, m.cfg.LockWait)
+	if err != nil || report.Damaged() {
+		report, err = m.Check(ctx, LevelQuick)
+	} else {
+		m.mem.Check(report)
+	}
+	if err == nil && !report.Damaged() {
+		w.seen = files.Fingerprint
+	}
+	w.at = m.now()
+	w.took = w.at.Sub(now)
 }
 
 // pruneAgain tries a pruning that failed, of a backup or of an earlier process.

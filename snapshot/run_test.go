@@ -408,3 +408,37 @@ func TestRunWithoutDirectory(t *testing.T) {
 		t.Errorf("run: %v (hint %q)", err, snapshot.Hint(err))
 	}
 }
+
+// Lost: hours, until the next backup meets the damage. That all is well is not told each hour.
+func TestRunChecksWhatChanged(t *testing.T) {
+	t.Parallel()
+	later(t, func(t *testing.T) {
+		b := newBench(t, "wal")
+		r := b.run()
+		settle(0)
+		checks := func(of snapshot.EventType) (n int) {
+			for _, ev := range b.rec.of(of) {
+				if ev.Operation == snapshot.OpCheck {
+					n++
+				}
+			}
+			return n
+		}
+		b.mark("changed")
+		settle(2 * time.Hour)
+		if checks(snapshot.EventChecked)+checks(snapshot.EventFailed) != 0 {
+			t.Errorf("a sound database: %v", b.activity())
+		}
+		b.mark("changed again")
+		loseIndexRoot(t, b.m.Database())
+		settle(61 * time.Minute)
+		if n := checks(snapshot.EventFailed); n != 1 {
+			t.Errorf("damaged, and told %d times", n)
+		}
+		if s := b.status(); s.Code != snapshot.WhyDamaged {
+			t.Errorf("status %s: %s", s.Code, s.Reason)
+		}
+		r.stop()
+		<-r.end // its last backup is refused
+	})
+}
