@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // maxSettled bounds the objects of a schema that are put right one after the other.
@@ -23,12 +24,32 @@ func (b *rebuilding) settleSchema(f *os.File) error {
 		if err != nil || !report.Damaged() {
 			return err
 		}
+		if b.addIndexes(report) {
+			continue
+		}
 		i := slices.IndexFunc(report.Findings, func(f integrity.Finding) bool { return f.Object != "" })
 		if i < 0 || !b.settle(report.Findings[i].Object) {
 			return notRepairable("%s", worst(report))
 		}
 	}
 	return notRepairable("more than %d objects of the schema cannot be parsed", maxSettled)
+}
+
+// addIndexes adds the rows of indexes that the schema lost, and that SQLite made by itself: the table's
+// SQL says what they are. It reports whether there were any.
+func (b *rebuilding) addIndexes(report integrity.Report) (added bool) {
+	for _, f := range report.Findings {
+		there := slices.ContainsFunc(b.objects, func(o object) bool { return o.is("index", f.Index) })
+		if f.Code != integrity.CodeSchemaIndex || there {
+			continue
+		}
+		added = true
+		b.objects = append(b.objects, object{
+			kind: "index", name: f.Index, table: f.Table, root: 1, // it gets another
+			record: sqlitefile.AutoIndexRecord(b.src.header.Encoding(), f.Index, f.Table),
+		})
+	}
+	return added
 }
 
 // settle puts an object right that SQLite cannot parse, and reports whether it did.

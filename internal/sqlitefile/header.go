@@ -249,6 +249,24 @@ func (e Encoding) Text(b []byte) string {
 	return string(utf16.Decode(units))
 }
 
+// Encode is the bytes of a text in the encoding.
+func (e Encoding) Encode(s string) []byte {
+	order := binary.ByteOrder(binary.LittleEndian)
+	switch e {
+	case UTF16LE:
+	case UTF16BE:
+		order = binary.BigEndian
+	default:
+		return []byte(s)
+	}
+	units := utf16.Encode([]rune(s))
+	b := make([]byte, 2*len(units))
+	for i, u := range units {
+		order.PutUint16(b[2*i:], u)
+	}
+	return b
+}
+
 // SchemaEncoding returns the encoding in which the kind of an object of the schema is written,
 // one of four words; 0 where it is none of them.
 func SchemaEncoding(kind []byte) Encoding {

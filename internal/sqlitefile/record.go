@@ -162,9 +162,25 @@ func (r Record) WithInteger(i int, v int64) ([]byte, error) {
 		}
 		from = r.ends[n]
 	}
+	return joinRecord(head, body), nil
+}
+
+// joinRecord is a record of the types in head and the values in body.
+func joinRecord(head, body []byte) []byte {
 	size := len(head) + 1
 	if size > 127 { // the header's size counts its own bytes
 		size = len(head) + len(appendVarint(nil, uint64(len(head)+2)))
 	}
-	return append(append(appendVarint(nil, uint64(size)), head...), body...), nil
+	return append(append(appendVarint(nil, uint64(size)), head...), body...)
+}
+
+// AutoIndexRecord is the schema's row of an index that SQLite makes by itself for a constraint of
+// a table; its root page is 0.
+func AutoIndexRecord(e Encoding, index, table string) []byte {
+	var head, body []byte
+	for _, s := range []string{"index", index, table} {
+		text := e.Encode(s)
+		head, body = appendVarint(head, uint64(serialBlob+1+2*len(text))), append(body, text...)
+	}
+	return joinRecord(append(head, serialZero, 0), body)
 }
