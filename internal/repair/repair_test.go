@@ -21,7 +21,7 @@ import (
 // mustRepair are fixtures whose damage costs no row, or only what the log cannot prove.
 var mustRepair = []string{
 	"cut_page_count_fixed", "header_version", "header_fractions", "header_encoding", "header_encoding_other", "freelist_count", "fts5_index_gone", "header_freelist", "index_key_changed",
-	"index_row_extra", "index_row_missing", "index_row_missing_behind_rules", "pointer_map",
+	"index_row_extra", "index_row_missing", "index_row_missing_behind_rules", "pointer_map", "schema_auto_index_row_gone",
 	"wal_frame_damaged", "wal_frame_salt_damaged", "wal_frame_sum_damaged", "wal_frame_sum_damaged_before_commit",
 	"wal_header_damaged", "wal_magic_damaged", "wal_stale_tail_no_index",
 }
