@@ -32,28 +32,29 @@ type globals struct {
 type grammar struct {
 	globals
 
-	Serve   serveCmd   `cmd:"" help:"Protect the database: check, recover if it is damaged, back up by schedule until stopped."`
-	Backup  backupCmd  `cmd:"" help:"Make one backup now; kept until deleted."`
-	List    listCmd    `cmd:"" help:"List the backups, newest first."`
-	Stats   statsCmd   `cmd:"" help:"How many backups there are and how large they are."`
-	Status  statusCmd  `cmd:"" help:"Is the data protected, and if not, why? Exit 0: protected, 3: not."`
-	Check   checkCmd   `cmd:"" help:"Is a database, or an archive, whole? Exit 3: corrupt."`
-	Verify  verifyCmd  `cmd:"" help:"Prove stored backups again."`
-	Drill   drillCmd   `cmd:"" help:"Rehearse a restore: to a scratch file, with a full check, timed."`
-	Tables  tablesCmd  `cmd:"" help:"List the tables inside a backup, without restoring it."`
-	Restore restoreCmd `cmd:"" help:"Put a backup in the database's place, or write it to another file."`
-	Undo    undoCmd    `cmd:"" help:"Undo the last restore: put back what it replaced."`
-	Recover recoverCmd `cmd:"" help:"Check the database, and restore the newest good backup if it is damaged or missing."`
-	Salvage salvageCmd `cmd:"" help:"Copy every row that can still be read of a damaged database into a new one."`
-	Accept  acceptCmd  `cmd:"" help:"The database was replaced or emptied on purpose: report it no more, and let retention go on."`
-	Prune   pruneCmd   `cmd:"" help:"Remove the automatic backups that the retention rules no longer keep."`
-	Delete  deleteCmd  `cmd:"" help:"Delete backups for good."`
-	Pin     pinCmd     `cmd:"" help:"Exempt a backup from pruning."`
-	Unpin   unpinCmd   `cmd:"" help:"Let pruning have a backup again."`
-	Rebuild rebuildCmd `cmd:"" help:"Rebuild the catalog from the archives."`
-	Demo    demoCmd    `cmd:"" help:"See all of it on a sample database, in a fresh directory."`
-	Version versionCmd `cmd:"" help:"Print versions."`
-	HelpCmd helpCmd    `cmd:"" name:"help" help:"Show help."`
+	Serve    serveCmd    `cmd:"" help:"Protect the database: check, recover if it is damaged, back up by schedule until stopped."`
+	Backup   backupCmd   `cmd:"" help:"Make one backup now; kept until deleted."`
+	List     listCmd     `cmd:"" help:"List the backups, newest first."`
+	Stats    statsCmd    `cmd:"" help:"How many backups there are and how large they are."`
+	Status   statusCmd   `cmd:"" help:"Is the data protected, and if not, why? Exit 0: protected, 3: not."`
+	Check    checkCmd    `cmd:"" help:"Is a database, or an archive, whole? Exit 3: corrupt."`
+	Verify   verifyCmd   `cmd:"" help:"Prove stored backups again."`
+	Drill    drillCmd    `cmd:"" help:"Rehearse a restore: to a scratch file, with a full check, timed."`
+	Tables   tablesCmd   `cmd:"" help:"List the tables inside a backup, without restoring it."`
+	Restore  restoreCmd  `cmd:"" help:"Put a backup in the database's place, or write it to another file."`
+	Undo     undoCmd     `cmd:"" help:"Undo the last restore: put back what it replaced."`
+	Recover  recoverCmd  `cmd:"" help:"Check the database, and restore the newest good backup if it is damaged or missing."`
+	Salvage  salvageCmd  `cmd:"" help:"Copy every row that can still be read of a damaged database into a new one."`
+	Accept   acceptCmd   `cmd:"" help:"The database was replaced or emptied on purpose: report it no more, and let retention go on."`
+	Prune    pruneCmd    `cmd:"" help:"Remove the automatic backups that the retention rules no longer keep."`
+	Delete   deleteCmd   `cmd:"" help:"Delete backups for good."`
+	Pin      pinCmd      `cmd:"" help:"Exempt a backup from pruning."`
+	Unpin    unpinCmd    `cmd:"" help:"Let pruning have a backup again."`
+	Rebuild  rebuildCmd  `cmd:"" help:"Rebuild the catalog from the archives."`
+	LoginURL loginURLCmd `cmd:"" name:"login-url" help:"Print the address of the page of serve, with the login in it."`
+	Demo     demoCmd     `cmd:"" help:"See all of it on a sample database, in a fresh directory."`
+	Version  versionCmd  `cmd:"" help:"Print versions."`
+	HelpCmd  helpCmd     `cmd:"" name:"help" help:"Show help."`
 }
 
 // command is what every command of the grammar is, as it stands or by opening.

@@ -102,22 +102,10 @@ func (l *listening) hostNames() []string {
 
 // baseURL is how a browser on this machine reaches l.
 func baseURL(l net.Listener, withTLS bool) string {
-	scheme := "http://"
-	if withTLS {
-		scheme = "https://"
-	}
-	address := l.Addr().String()
-	if tcp, ok := l.Addr().(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "localhost"
-		}
-		address = net.JoinHostPort(host, fmt.Sprint(tcp.Port))
-	}
 	if l.Addr().Network() == "unix" {
-		address = "localhost" // behind the proxy that has the socket
+		return urlOf("unix:", withTLS)
 	}
-	return scheme + address
+	return urlOf(l.Addr().String(), withTLS)
 }
 
 // page is the page and the API of one Manager, being served. A nil one is none.

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -121,22 +120,14 @@ func (c *serveCmd) show(a *app, m *snapshot.Manager, l net.Listener, trouble err
 	}
 	token := cmp.Or(c.TokenFile, filepath.Join(m.Dir(), httpapi.DefaultTokenFile))
 	a.log.Info("page and API", "address", p.address(), "token_file", token)
-	if p.handler.TokenCreated() && !a.Quiet {
-		return p, a.printLogin(p.login(), token)
+	switch {
+	case !p.handler.TokenCreated() || a.Quiet:
+	case a.console.terminal():
+		fmt.Fprintf(a.console, "The page, with the login in its address (the token is in %s; login-url shows it again):\n  %s\n", token, p.login())
+	default: // a log is read by others, and kept
+		a.log.Info("the token is new; snapd login-url prints the page's address with the login")
 	}
 	return p, nil
-}
-
-// printLogin prints the address that logs in, next to the log and in its form.
-func (a *app) printLogin(address, token string) error {
-	if !a.logsJSON() {
-		fmt.Fprintf(a.console, "The page, with the login in its address (shown once; the token is in %s):\n  %s\n", token, address)
-		return nil
-	}
-	if err := json.NewEncoder(a.console).Encode(map[string]string{"login": address, "token_file": token}); err != nil {
-		return fmt.Errorf("print the login: %w", err)
-	}
-	return nil
 }
 
 // protect runs the schedule until ctx has ended. Then the page ends, and with it

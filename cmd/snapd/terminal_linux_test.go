@@ -269,3 +269,23 @@ func TestProgressBar(t *testing.T) {
 		t.Errorf("a short operation left %q", got)
 	}
 }
+
+// Lost: the page, to who starts it for the first time; the token, to who reads the log of the second.
+func TestLoginOnATerminal(t *testing.T) {
+	path, _, _ := terminalDatabase(t)
+	for _, shown := range []bool{true, false} {
+		tty := newTerminal(t)
+		cmd := tty.start(t, nil, "serve", "--db", path, "--listen", "127.0.0.1:0")
+		tty.expect(t, "page and API")
+		tty.expect(t, "next automatic backup")
+		if strings.Contains(tty.text(), "/web/admin/backups/#token=") != shown {
+			t.Errorf("the login is shown: %v, wanted %v:\n%s", !shown, shown, tty.text())
+		}
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if got := status(t, cmd); got != 0 {
+			t.Errorf("status %d", got)
+		}
+	}
+}
