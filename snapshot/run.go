@@ -169,7 +169,9 @@ func (r *runner) tick(ctx context.Context) {
 	default:
 		succeeded(now)
 		r.plan(ctx, now)
-		r.checks.at, r.checks.seen = now, seen // its proof is a quick check
+	}
+	if err == nil || errors.Is(err, ErrCorrupt) { // its proof is a quick check
+		r.checks.at, r.checks.seen = now, seen
 	}
 }
 
@@ -210,7 +212,7 @@ func (w *checkWatch) look(ctx context.Context, m *Manager, now time.Time) {
 	} else {
 		m.mem.Check(report)
 	}
-	if err == nil && !report.Damaged() {
+	if err == nil { // damage is told once
 		w.seen = files.Fingerprint
 	}
 	w.at = m.now()
