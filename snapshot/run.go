@@ -208,7 +208,7 @@ func (w *checkWatch) look(ctx context.Context, m *Manager, now time.Time) {
 	}
 	report, err := m.look(ctx, LevelQuick, m.cfg.LockWait)
 	if err != nil || report.Damaged() {
-		report, err = m.Check(ctx, LevelQuick)
+		_, err = m.Check(ctx, LevelQuick)
 	} else {
 		m.mem.Check(report)
 	}
