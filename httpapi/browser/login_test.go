@@ -30,7 +30,7 @@ func TestLoginAddress(t *testing.T) {
 		t.Errorf("scripts can read %q", kept)
 	}
 	p.do("cookies", chromedp.Func(func(ctx context.Context, tg *chromedp.Target) error {
-		all, err := cdp.Call(ctx, tg, network.GetCookies, network.GetCookiesParams{})
+		all, err := cdp.Call(ctx, tg, network.GetCookies, network.GetCookiesParams{URLs: []string{"http://" + s.addr + "/api/v1/status", s.page()}})
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func TestLoginAddress(t *testing.T) {
 			t.Fatalf("%d cookies, want one", len(all.Cookies))
 		}
 		c := all.Cookies[0]
-		if !c.HTTPOnly || c.SameSite != network.CookieSameSiteStrict || !strings.HasPrefix(c.Name, "snapd_") || strings.Contains(c.Value, s.token()) {
+		if !c.HTTPOnly || c.Path != "/api/v1" || c.SameSite != network.CookieSameSiteStrict || !strings.HasPrefix(c.Name, "snapd_") || strings.Contains(c.Value, s.token()) {
 			t.Errorf("cookie %+v", c)
 		}
 		return nil
