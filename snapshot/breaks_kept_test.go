@@ -140,6 +140,7 @@ func TestRebuildKeepsTimelines(t *testing.T) {
 // go on without one, also when a service looks while another process restores.
 func TestOurOwnRestoresAreNoBreak(t *testing.T) {
 	t.Parallel()
+	testdb.RequireTool(t, "sqlite3") // not in the bubble, where Run is at work
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.Interval = time.Hour })
 		small := b.manual()

@@ -251,6 +251,7 @@ func relink(t testing.TB, path, target string) {
 // past kept through more backups than retention keeps; accepted, undone or restored, and right again.
 func TestBreaks(t *testing.T) {
 	t.Parallel()
+	testdb.RequireTool(t, "sqlite3") // not in the bubble, where Run is at work
 	for _, c := range manipulations() {
 		t.Run(c.name, func(t *testing.T) {
 			later(t, func(t *testing.T) {

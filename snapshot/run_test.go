@@ -412,6 +412,7 @@ func TestRunWithoutDirectory(t *testing.T) {
 // Lost: hours, until the next backup meets the damage. That all is well is not told each hour.
 func TestRunChecksWhatChanged(t *testing.T) {
 	t.Parallel()
+	testdb.RequireTool(t, "sqlite3") // not in the bubble, where Run is at work
 	later(t, func(t *testing.T) {
 		b := newBench(t, "wal")
 		r := b.run()
