@@ -14,7 +14,7 @@ import (
 func TestALossStandsBehindWhatFollows(t *testing.T) {
 	t.Parallel()
 	for name, follow := range map[string]func(t *testing.T, b *bench){
-		"made anew again": func(t *testing.T, b *bench) {
+		"made a second time": func(t *testing.T, b *bench) {
 			removeDatabase(t, b.m.Database())
 			makeEmptied(t, b.m.Database(), "delete")
 			execOn(t, b.m.Database(), "INSERT INTO settings SELECT hex(randomblob(3000)), 'value'")
@@ -66,7 +66,7 @@ func TestALossStandsBehindWhatFollows(t *testing.T) {
 			b.auto()
 			stands("with a catalog that was rebuilt")
 
-			if name == "made anew again" { // the file of before comes back
+			if name == "made a second time" { // the file of before comes back
 				removeDatabase(t, b.m.Database())
 				if err := os.Rename(b.m.Database()+".was", b.m.Database()); err != nil {
 					t.Fatal(err)

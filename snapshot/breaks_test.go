@@ -182,7 +182,7 @@ func manipulations() []manipulation {
 		{name: "written to", do: sql("UPDATE accounts SET name='x' WHERE id=1")},
 		{name: "a column more", do: sql("ALTER TABLE accounts ADD COLUMN extra TEXT")},
 		{name: "a table more", do: sql("CREATE TABLE tags (name TEXT); INSERT INTO tags VALUES ('x')")},
-		{name: "a table made anew", do: sql("PRAGMA foreign_keys=0; PRAGMA legacy_alter_table=1; BEGIN; CREATE TABLE new_accounts AS SELECT * FROM accounts; DROP TABLE accounts; ALTER TABLE new_accounts RENAME TO accounts; COMMIT")},
+		{name: "a table made again", do: sql("PRAGMA foreign_keys=0; PRAGMA legacy_alter_table=1; BEGIN; CREATE TABLE new_accounts AS SELECT * FROM accounts; DROP TABLE accounts; ALTER TABLE new_accounts RENAME TO accounts; COMMIT")},
 		{name: "a small table dropped", do: sql("DROP TABLE deal_stages")},
 		{name: "vacuum", do: sql("DELETE FROM attachments WHERE id % 8 = 0; VACUUM")},
 		{name: "another page size", do: func(t *testing.T, b *bench) {

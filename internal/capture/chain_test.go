@@ -136,7 +136,7 @@ func (s *scene) state(seq uint64) []byte {
 	return parts
 }
 
-// Every capture is the state of the database at its look, whatever was done in between.
+// Every capture is the state of the database at its look, for any work in between.
 func TestEveryCaptureIsAState(t *testing.T) {
 	t.Parallel()
 	ways, reasons, compared := map[Way]int{}, map[string]int{}, 0

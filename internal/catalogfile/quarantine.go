@@ -139,7 +139,7 @@ func NoteUnrestored(path string, rows int64) error {
 	return durable.WriteFile(filepath.Join(filepath.Dir(path), q.Name+reportSuffix), append(text, '\n'), 0o600)
 }
 
-// keptAtEachEnd is how many quarantines stay at either end of the list, whatever is in them.
+// keptAtEachEnd is how many quarantines stay at either end of the list, with any content.
 const keptAtEachEnd = 3
 
 // Thinned is a quarantine that was removed, and why.

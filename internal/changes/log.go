@@ -230,14 +230,16 @@ func (l *Log) Append(ctx context.Context, c Capture, pages []uint32, read func(p
 	return nil
 }
 
-// cutBack takes back what was not appended. Where that fails the segment is opened anew by
-// the next Open, which cuts it off.
+// cutBack takes back what was not appended. Where that fails nothing is appended any more, and
+// the next Open cuts it off.
 func (l *Log) cutBack() error {
 	if len(l.list) == 0 {
 		return l.discardOpen()
 	}
 	l.open.size = l.end
-	return errors.Join(l.file.Truncate(l.end), durable.Sync(l.file))
+	err := errors.Join(l.file.Truncate(l.end), durable.Sync(l.file))
+	l.closed = err != nil
+	return err
 }
 
 // begin makes the open segment where there is none.
@@ -313,7 +315,13 @@ func (l *Log) Seal() (err error) {
 	if err == nil {
 		err = durable.RenameNew(filepath.Join(l.dir, openName), filepath.Join(l.dir, s.name))
 	}
-	if err != nil {
+	if err != nil { // it may have its new name all the same
+		sealed, errList := sealedIn(l.dir)
+		if errList != nil {
+			l.closed = true
+			return errors.Join(err, errList)
+		}
+		l.sealed = sealed
 		return errors.Join(err, l.recover()) // without the seal
 	}
 	l.sealed = append(l.sealed, s)

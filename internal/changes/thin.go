@@ -36,7 +36,7 @@ func (l *Log) Captures(ctx context.Context) (all []Capture, err error) {
 	return all, nil
 }
 
-// Thin writes segments that were sealed, and whose captures are all older than before, anew: without
+// Thin writes segments that were sealed, and whose captures are all older than before, again: without
 // the captures that keep does not want, whose pages go to the next one that stays, and several small ones
 // as one. The last capture of a new segment stays in any case. The old segments are removed once the new one
 // was read back.

@@ -45,7 +45,7 @@ func TestJournalOfALargeDatabase(t *testing.T) {
 	}
 }
 
-// A journal that is rolled back gives any file back to the byte, whatever its size.
+// A journal that is rolled back gives any file back to the byte, of any size.
 func TestJournalHoldsThePartialPage(t *testing.T) {
 	db := bytes.Repeat([]byte("not a database, "), 300) // a page and a part of one
 	var j bytes.Buffer

@@ -21,20 +21,20 @@ func TestStrangers(t *testing.T) {
 		t.Skip("NOT TESTED: only root can give files to other users")
 	}
 	base := t.TempDir()
-	for _, dir := range []string{"root/sub", "alice/sub", "open", "sticky"} {
+	for _, dir := range []string{"top/sub", "alice/sub", "open", "sticky"} {
 		if err := os.MkdirAll(filepath.Join(base, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	at := func(name string) string { return filepath.Join(base, name) }
 	err := errors.Join(
-		os.WriteFile(at("root/file"), nil, 0o600), os.WriteFile(at("root/hers"), nil, 0o600), os.Lchown(at("root/hers"), alice, alice),
+		os.WriteFile(at("top/file"), nil, 0o600), os.WriteFile(at("top/hers"), nil, 0o600), os.Lchown(at("top/hers"), alice, alice),
 		os.Lchown(at("alice"), alice, alice), // and what is in there is root's
 		os.Chmod(at("open"), 0o777), os.Chmod(at("sticky"), 0o777|os.ModeSticky),
-		os.Symlink("../root/file", at("alice/link")), os.Lchown(at("alice/link"), alice, alice),
-		os.Symlink("file", at("root/link")), os.Symlink("../alice/sub", at("root/into")), os.Symlink("loop", at("root/loop")),
-		os.Symlink(at("root"), at("sticky/rootslink")), os.Symlink(at("root"), at("sticky/bobslink")), os.Lchown(at("sticky/bobslink"), bob, bob),
-		os.Symlink(".", at("root/dot")))
+		os.Symlink("../top/file", at("alice/link")), os.Lchown(at("alice/link"), alice, alice),
+		os.Symlink("file", at("top/link")), os.Symlink("../alice/sub", at("top/into")), os.Symlink("loop", at("top/loop")),
+		os.Symlink(at("top"), at("sticky/rootslink")), os.Symlink(at("top"), at("sticky/bobslink")), os.Lchown(at("sticky/bobslink"), bob, bob),
+		os.Symlink(".", at("top/dot")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,18 +43,18 @@ func TestStrangers(t *testing.T) {
 		uid  int
 		want string // the stranger's text, without base; "" for none
 	}{
-		{"root/file", 0, ""},
-		{"root/hers", 0, ""},         // she can write in it, not exchange it
-		{"root/missing/file", 0, ""}, // would be made by root
-		{"root/link", 0, ""},
-		{"root/dot/file", 0, ""},
+		{"top/file", 0, ""},
+		{"top/hers", 0, ""},         // she can write in it, not exchange it
+		{"top/missing/file", 0, ""}, // would be made by root
+		{"top/link", 0, ""},
+		{"top/dot/file", 0, ""},
 		{"alice/file", 0, "alice belongs to user 4001"},
 		{"alice/file", alice, ""},
 		{"alice/file", bob, "alice belongs to user 4001"},
 		{"alice/sub/file", 0, "alice belongs to user 4001"}, // sub is root's, but not its name
 		{"alice/link", 0, "alice belongs to user 4001"},
-		{"root/into/file", 0, "alice belongs to user 4001"},
-		{"root/into/../../root/file", 0, "alice belongs to user 4001"}, // as the kernel goes there
+		{"top/into/file", 0, "alice belongs to user 4001"},
+		{"top/into/../../top/file", 0, "alice belongs to user 4001"}, // as the kernel goes there
 		{"open/file", 0, "open can be written by every user"},
 		{"open/file", alice, "open can be written by every user"},
 		{"sticky/file", 0, ""},
@@ -71,7 +71,7 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%s as %d: %q, %v; want %q", tc.path, tc.uid, got, err, tc.want)
 		}
 	}
-	if s, err := Find(at("root/loop/file"), 0); err == nil {
+	if s, err := Find(at("top/loop/file"), 0); err == nil {
 		t.Errorf("a loop: %v", s)
 	}
 	t.Chdir(at("alice"))

@@ -15,7 +15,7 @@
 // before knows to the one that the position after knows. The old tail is there for as long as
 // the new generation has not grown over it: frame from+1 says so. Where it is gone, or the
 // log was cut, the number of commits that the index counted tells whether there was one, but
-// only while the index lived on: after a crash it is made anew and counts from 0.
+// only while the index lived on: after a crash it is made again and counts from 0.
 //
 // Everything else is missed (MissedError), and the database has to be compared page by page.
 // Nothing here is a guess: what Follow returns was proven, and ReadPage proves it again.

@@ -50,19 +50,26 @@ func (s state) close(t *testing.T) {
 	}
 }
 
-func follow(t *testing.T, path string, from, to state, unbroken bool) (*Changes, error) {
+// openLog opens the log of the database at path, for as long as the test runs.
+func openLog(t *testing.T, path string) (f *os.File, size int64) {
 	t.Helper()
 	f, err := os.Open(sqlitefile.WAL(path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { f.Close() })
 	fi, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f, fi.Size()
+}
+
+func follow(t *testing.T, path string, from, to state, unbroken bool) (*Changes, error) {
+	t.Helper()
+	f, size := openLog(t, path)
 	c, err := Follow(t.Context(), Look{
-		Log: sqlitefile.LogFile{R: f, Size: fi.Size()}, From: from.at, To: to.at, Unbroken: unbroken, Seed: seed,
+		Log: sqlitefile.LogFile{R: f, Size: size}, From: from.at, To: to.at, Unbroken: unbroken, Seed: seed,
 	})
 	if err != nil {
 		return nil, err
@@ -84,7 +91,7 @@ func follow(t *testing.T, path string, from, to state, unbroken bool) (*Changes,
 }
 
 // The pages of the log, put over the image of the look before, are the image of this look,
-// whatever was done between; or Follow says that something was missed.
+// for any work between them; or Follow says that something was missed.
 func TestFollowsOrMisses(t *testing.T) {
 	t.Parallel()
 	rounds := 50
@@ -188,7 +195,7 @@ func copied(t *testing.T, path string) string {
 	return to
 }
 
-// After a crash the index is made anew and counts from 0; the log goes on, and proves itself.
+// After a crash the index is made again and counts from 0; the log goes on, and proves itself.
 func TestFollowsOverACrash(t *testing.T) {
 	path, a := wal(t)
 	before := look(t, path)
@@ -204,7 +211,7 @@ func TestFollowsOverACrash(t *testing.T) {
 	}
 }
 
-// A count that was begun anew can come to what the old one was: only an unbroken index counts.
+// A count that began again can come to what the old one was: only an unbroken index counts.
 func TestACountBegunAnewProvesNothing(t *testing.T) {
 	path, a := wal(t)
 	before := look(t, path)
@@ -278,16 +285,8 @@ func TestAnOldTailIsOvertaken(t *testing.T) {
 	a.Exec(0, "PRAGMA wal_checkpoint(RESTART); INSERT INTO t(a) VALUES(2)")
 	now := look(t, path)
 	defer now.close(t)
-	f, err := os.Open(sqlitefile.WAL(path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := Look{Log: sqlitefile.LogFile{Size: fi.Size()}, From: before.at, To: now.at, Seed: seed}
+	f, size := openLog(t, path)
+	l := Look{Log: sqlitefile.LogFile{Size: size}, From: before.at, To: now.at, Seed: seed}
 	for _, writes := range []bool{false, true} {
 		log := &overtaken{File: f, at: 2 << 20}
 		if writes {
