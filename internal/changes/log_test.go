@@ -42,6 +42,9 @@ func newHistory(t *testing.T, pageSize int) *history {
 // step changes some pages, or how many there are, and returns the capture of that.
 func (h *history) step(changed int) (c Capture, pages []uint32) {
 	n := max(1, len(h.image)/h.pageSize+h.rng.IntN(9)-3)
+	if changed > 100 { // many pages are new ones
+		n = max(n, changed)
+	}
 	image := make([]byte, n*h.pageSize)
 	grown := copy(image, h.image) / h.pageSize
 	set := map[uint32]bool{}
