@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
 )
 
@@ -209,9 +210,6 @@ func historyFacts(m *Manager) (activity.Facts, error) {
 	return f, nil
 }
 
-// errInterrupted ends an operation whose process ended before it.
-var errInterrupted = errors.New("interrupted")
-
 // endInterrupted writes the end of the operation that has a start in the log and no
 // end. Its process is gone, for the caller holds the operation lock, and has already
 // finished or undone what that operation left. There is one at most: operations that
@@ -318,7 +316,7 @@ func (i interrupted) failed() Event {
 			advice += "; what it held before is in " + saved.ID
 		}
 	}
-	return Event{Type: EventFailed, Err: hint(&sentinelError{errInterrupted, errors.New(message)}, advice),
+	return Event{Type: EventFailed, Err: hint(failure.As(failure.ErrInterrupted, errors.New(message)), advice),
 		Message: i.op.Kind + " was interrupted: the program ended"}
 }
 
@@ -338,7 +336,7 @@ func interruption(kind string) (message, advice string) {
 // withReason adds to an interrupted operation what that means.
 func withReason(op OperationRecord) OperationRecord {
 	if op.Outcome == activity.Interrupted {
-		op.Code = Code(errInterrupted)
+		op.Code = Code(failure.ErrInterrupted)
 		op.Detail, op.Hint = interruption(op.Kind)
 	}
 	return op

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -10,13 +9,9 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/activity"
-	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
-	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/inspect"
-	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
-	"example.com/snapd/internal/swap"
 )
 
 // Names a caller meets again and again, under this package's name.
@@ -125,52 +120,5 @@ func (m *Manager) Database() string { return m.cfg.Database }
 
 // Dir returns the absolute path of the backup directory.
 func (m *Manager) Dir() string { return m.cfg.Dir }
-
-// explain maps the errors of the packages below to this package's sentinels.
-func explain(err error) error {
-	if err == nil || errors.Is(err, ErrBusy) {
-		return err
-	}
-	var check *integrity.CheckError
-	busy := errors.Is(err, catalogfile.ErrBusy) || errors.Is(err, livedb.ErrBusy) ||
-		errors.As(err, &check) && check.Code == integrity.ErrCodeBusy
-	switch {
-	case busy:
-		return &sentinelError{ErrBusy, err}
-	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalogfile.ErrUnsafe), errors.Is(err, catalogfile.ErrOtherDatabase), errors.Is(err, durable.ErrNotRegular),
-		errors.Is(err, inspect.ErrTooMuch), errors.Is(err, swap.ErrUnsafe):
-		err = &sentinelError{ErrRefused, err}
-		if Hint(err) == "" {
-			err = hint(err, "move away what the message names: only regular files of the database and of this program belong there")
-		}
-		return err
-	case errors.Is(err, ErrNotFound) && Hint(err) == "":
-		return hint(err, "list shows the backups that there are")
-	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrMissing):
-		return err
-	case errors.Is(err, livedb.ErrMissing):
-		return &sentinelError{ErrMissing, err}
-	case errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive),
-		errors.Is(err, livedb.ErrCorrupt), errors.Is(err, livedb.ErrNotDatabase), errors.Is(err, inspect.ErrDamaged):
-		return &sentinelError{ErrCorrupt, err}
-	case errors.Is(err, ErrDirectory):
-		return err
-	case errors.Is(err, catalogfile.ErrNoDirectory), errors.Is(err, catalogfile.ErrOtherDirectory):
-		return &sentinelError{ErrDirectory, err}
-	case durable.IsNoSpace(err):
-		advice := "free some space on that disk"
-		if where := durable.WhereFull(err); where != "" {
-			advice = "free some space on the disk of " + where
-		}
-		return hint(&sentinelError{ErrNoSpace, err}, advice+"; if that is the backup directory's, --dir chooses another one")
-	}
-	return err
-}
-
-// sentinelError is err, recognised as sentinel, with err's own words.
-type sentinelError struct{ sentinel, err error }
-
-func (e *sentinelError) Error() string   { return e.err.Error() }
-func (e *sentinelError) Unwrap() []error { return []error{e.sentinel, e.err} }
 
 func (m *Manager) now() time.Time { return m.cfg.Now().UTC() }

@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
 	"example.com/snapd/internal/swap"
@@ -66,7 +67,7 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 		r.target = m.target(ctx)
 		defer func() { _ = r.trial.Discard() }() // swept by the next operation, else
 		if err = r.run(ctx); errors.Is(err, swap.ErrChanged) {
-			err = hint(&sentinelError{ErrBusy, err}, "stop the program that writes to the database, then try again")
+			err = hint(failure.As(ErrBusy, err), "stop the program that writes to the database, then try again")
 		}
 		if err == nil {
 			return Event{}, nil

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"encoding/json"
 	"errors"
+	"example.com/snapd/internal/failure"
 	"fmt"
 	"strings"
 	"testing"
@@ -33,7 +34,7 @@ func TestPlanRecovery(t *testing.T) {
 		one     = []Backup{backupAt("new", 0)}
 		two     = []Backup{backupAt("new", 9), backupAt("old", 3)}
 		damaged = Report{Verdict: integrity.Corrupt, Findings: []integrity.Finding{{Message: "page 4 is torn"}}}
-		inUse   = &sentinelError{ErrBusy, errors.New("python3 (pid 395) has data.db open")}
+		inUse   = failure.As(ErrBusy, errors.New("python3 (pid 395) has data.db open"))
 		busy    = errors.New("rows have the same key")
 	)
 	tried := func(dropped, frame int64) repairFacts {

@@ -9,6 +9,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
 )
 
@@ -54,7 +55,7 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 		return RestorePlan{}, err
 	}
 	if e.Verification.State == catalog.Failed {
-		return RestorePlan{}, hint(&sentinelError{ErrCorrupt, fmt.Errorf("backup %s failed its proof: %s", e.ID, e.Verification.Detail)},
+		return RestorePlan{}, hint(failure.As(ErrCorrupt, fmt.Errorf("backup %s failed its proof: %s", e.ID, e.Verification.Detail)),
 			"choose another backup, or verify this one again")
 	}
 	r, err := m.cat.OpenArchive(e)

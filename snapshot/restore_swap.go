@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/swap"
 )
@@ -113,7 +114,7 @@ func (s *swapping) run(ctx context.Context) error {
 			return fmt.Errorf("restore: %w", err)
 		}
 	}
-	return hint(&sentinelError{ErrBusy, fmt.Errorf("restore: %w, %d times", swap.ErrChanged, swapTries)}, "stop the program that writes to the database, then try again")
+	return hint(failure.As(ErrBusy, fmt.Errorf("restore: %w, %d times", swap.ErrChanged, swapTries)), "stop the program that writes to the database, then try again")
 }
 
 // save keeps what the swap will replace: a sound database as a safety backup, and of

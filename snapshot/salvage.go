@@ -15,6 +15,7 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/repair"
 	"example.com/snapd/internal/sqlitefile"
@@ -91,7 +92,7 @@ func (c *Config) salvage(ctx context.Context, target string, o repair.SalvageOpt
 	said, err := repair.Salvage(ctx, from, f.Name(), o)
 	if err != nil {
 		if errors.Is(err, sqlitefile.ErrMalformed) {
-			err = hint(&sentinelError{ErrCorrupt, err}, "--schema-from names a database or a backup whose page size and schema it had")
+			err = hint(failure.As(ErrCorrupt, err), "--schema-from names a database or a backup whose page size and schema it had")
 		}
 		return Salvaged{}, err
 	}

@@ -12,10 +12,11 @@ var floors = []struct {
 	room  string // this directory and those below it
 	floor int
 }{
-	{"bench", 7},
-	{"cmd/snapd", 6},
-	{"httpapi", 5},
-	{"snapshot", 4},
+	{"bench", 10},
+	{"cmd/snapd", 9},
+	{"httpapi", 8},
+	{"snapshot", 7},
+	{"internal/failure", 4},
 	{"internal/catalogfile", 3},
 	{"internal/repair", 3},
 	{"catalog", 2},             // catalog and integrity
