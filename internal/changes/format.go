@@ -49,6 +49,7 @@ type Head struct {
 	Version  int    `json:"version"`
 	Timeline uint64 `json:"timeline"`
 	Database string `json:"database"` // base name
+	Base     string `json:"base"`     // id of the backup whose image the first capture follows
 	PageSize int    `json:"page_size"`
 	PageSeed string `json:"page_seed"`
 }

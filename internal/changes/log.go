@@ -49,7 +49,8 @@ type sealedSegment struct {
 }
 
 // Open opens the log in dir, which is made where it is missing, and cuts off what a crash left
-// unfinished. A head of another page size or seed than the log's is an error.
+// unfinished. A head of another page size or seed than the log's is an error, and so is another base;
+// without one it is the log's.
 func Open(dir string, head Head) (_ *Log, err error) {
 	head.Version = formatVersion
 	if err := head.check(); err != nil {
@@ -82,6 +83,11 @@ func Open(dir string, head Head) (_ *Log, err error) {
 	if err := l.dropContained(); err != nil {
 		return nil, err
 	}
+	if n := len(l.sealed); n > 0 {
+		if err := l.with(l.sealed[n-1], func(s *segment) error { return l.follow(s) }); err != nil {
+			return nil, err
+		}
+	}
 	return l, l.recover()
 }
 
@@ -111,6 +117,20 @@ func sealedIn(dir string) (list []sealedSegment, err error) {
 	})
 	return list, nil
 }
+
+// follow takes the log's base from a segment where none was named, and proves that it is of this log.
+func (l *Log) follow(s *segment) error {
+	if l.head.Base == "" {
+		l.head.Base = s.head.Base
+	}
+	if s.head != l.head {
+		return fmt.Errorf("%s: it is of another database, page size or base", s.name)
+	}
+	return nil
+}
+
+// Head is what all captures of the log have in common.
+func (l *Log) Head() Head { return l.head }
 
 // dropContained removes segments whose captures a wider one has, which is durable: see Thin.
 func (l *Log) dropContained() error {
@@ -153,8 +173,8 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
-	if s.head != l.head {
-		return fmt.Errorf("%s: it is of another database or page size", openName)
+	if err := l.follow(s); err != nil {
+		return err
 	}
 	list, end, err := s.finished(l.dec)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 const testSeed = archive.Seed(7)
 
 func testHead(pageSize int) Head {
-	return Head{Timeline: 1, Database: "data.db", PageSize: pageSize, PageSeed: testSeed.String()}
+	return Head{Timeline: 1, Database: "data.db", Base: "base", PageSize: pageSize, PageSeed: testSeed.String()}
 }
 
 // history is what a database was at each capture, from an empty base.

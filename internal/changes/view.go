@@ -1,0 +1,192 @@
+package changes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/seekable"
+)
+
+// looks is how often a View looks at a directory that changes while it looks.
+const looks = 10
+
+// View is a log as it is at one moment, for reading only. Another process, or a Log, may append, seal and
+// thin meanwhile: nothing is cut off or removed here, and what was moved is looked for again. Its
+// methods are for one goroutine at a time.
+type View struct {
+	dir  string
+	log  Log
+	held []*os.File // open segments; maps may read them
+}
+
+// Read looks at the log in dir. A last capture that is not whole is not there. fs.ErrNotExist: there is
+// no capture.
+func Read(ctx context.Context, dir string) (*View, error) {
+	v := &View{dir: dir}
+	if err := v.look(ctx); err != nil {
+		return nil, errors.Join(err, v.Close())
+	}
+	return v, nil
+}
+
+// look makes v what the log is now.
+func (v *View) look(ctx context.Context) (err error) {
+	for range looks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var same bool
+		if same, err = v.lookOnce(); err == nil && same {
+			return nil
+		}
+		if err != nil && !v.vanished(err) && !errors.Is(err, ErrDamaged) { // damage may be half of an append
+			break
+		}
+	}
+	if err == nil {
+		err = errors.New("it changes all the time")
+	}
+	return fmt.Errorf("read the change log in %s: %w", v.dir, err)
+}
+
+// vanished reports whether a segment was sealed or thinned since its name was read.
+func (v *View) vanished(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path) && errors.Is(err, fs.ErrNotExist) && filepath.Dir(path.Path) == filepath.Clean(v.dir)
+}
+
+// lookOnce reports whether the segments were the same at its end. The open one is opened first: what is
+// sealed meanwhile is in both.
+func (v *View) lookOnce() (same bool, err error) {
+	l := Log{dir: v.dir, closed: true}
+	if l.dec = v.log.dec; l.dec == nil {
+		if l.dec, err = seekable.NewDecoder(); err != nil {
+			return false, err
+		}
+	}
+	v.log = l
+	f, err := durable.OpenRegular(filepath.Join(v.dir, openName), os.O_RDONLY, 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if f != nil {
+		v.held = append(v.held, f)
+	}
+	names, err := sealedIn(v.dir)
+	if err != nil {
+		return false, err
+	}
+	if l.sealed, err = widest(names); err != nil {
+		return false, err
+	}
+	if n := len(l.sealed); n > 0 {
+		if err := l.with(l.sealed[n-1], func(s *segment) error { l.head, l.seed = s.head, s.seed; return nil }); err != nil {
+			return false, err
+		}
+	}
+	if f != nil {
+		if err := l.view(f); err != nil {
+			return false, err
+		}
+	}
+	if len(l.sealed) == 0 && len(l.list) == 0 {
+		return false, fs.ErrNotExist
+	}
+	v.log = l
+	after, err := sealedIn(v.dir)
+	return slices.Equal(names, after), err
+}
+
+// view takes the open segment's whole captures.
+func (l *Log) view(f *os.File) error {
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	s, err := openSegment(openName, f, fi.Size())
+	if err != nil {
+		return err
+	}
+	if len(l.sealed) == 0 {
+		l.head, l.seed = s.head, s.seed
+	} else if s.head != l.head {
+		return fmt.Errorf("%s: %w: it is of another log", openName, ErrDamaged)
+	}
+	list, end, err := s.finished(l.dec)
+	if err != nil {
+		return err
+	}
+	if list = l.superseded(list); len(list) > 0 {
+		s.size = end
+		l.list, l.end, l.open = list, end, s
+	}
+	return nil
+}
+
+// widest leaves out segments whose captures another one has.
+func widest(all []sealedSegment) (kept []sealedSegment, err error) {
+	var last uint64
+	for _, s := range all {
+		switch {
+		case s.last <= last:
+			continue
+		case s.first <= last:
+			return nil, fmt.Errorf("%w: %s overlaps the segment before it", ErrDamaged, s.name)
+		}
+		kept, last = append(kept, s), s.last
+	}
+	return kept, nil
+}
+
+// Head is what all captures have in common.
+func (v *View) Head() Head { return v.log.head }
+
+// Captures lists all captures, in order.
+func (v *View) Captures(ctx context.Context) (all []Capture, err error) {
+	err = v.again(ctx, func() error {
+		all, err = v.log.Captures(ctx)
+		return err
+	})
+	return all, err
+}
+
+// Map is as Log.Map: fs.ErrNotExist where the log has no such capture, or no longer. The view is closed
+// after it.
+func (v *View) Map(ctx context.Context, after, upTo uint64) (m *Map, err error) {
+	err = v.again(ctx, func() error {
+		m, err = v.log.Map(ctx, after, upTo)
+		return err
+	})
+	return m, err
+}
+
+// again carries out a read, and again after a look where a segment had gone meanwhile.
+func (v *View) again(ctx context.Context, read func() error) (err error) {
+	for range looks {
+		if err = read(); err == nil || !v.vanished(err) {
+			return err
+		}
+		if err := v.look(ctx); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// Close frees what reading needed.
+func (v *View) Close() error {
+	for _, f := range v.held {
+		f.Close() // only read
+	}
+	v.held = nil
+	if v.log.dec != nil {
+		v.log.dec.Close()
+	}
+	return nil
+}
