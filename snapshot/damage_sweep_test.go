@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -198,20 +197,15 @@ func common(a, b map[string]bool) (n int64) {
 	return n
 }
 
-// sweptDamage is one in how many damages is tried: with SNAPD_SWEEP=1 all are.
-func sweptDamage() int {
-	if n, err := strconv.Atoi(os.Getenv("SNAPD_SWEEP")); err == nil && n > 0 {
-		return n
-	}
-	return 97
-}
-
 // A page is damaged in one of seven ways, with any content, next to a backup of the same state, an old one or
 // none; by itself, or together with an index, so that a recovery acts on what no check sees. Lost: rows that the
 // better of repair and backup would have kept, or that salvage still finds, without a word.
 func TestRecoverDamagedAnywhere(t *testing.T) {
-	n, every := 0, sweptDamage()
-	done, pick := map[string]int{}, rand.New(rand.NewPCG(1, 2))
+	n, done, pick := 0, map[string]int{}, rand.New(rand.NewPCG(1, 2))
+	meets := func(int) bool { return pick.IntN(97) == 0 }
+	if part, sweeping := testdb.SweepPart(t); sweeping {
+		meets = part.Has
+	}
 	for _, pragmas := range []string{"PRAGMA page_size=512", "PRAGMA page_size=1024; PRAGMA auto_vacuum=1", "PRAGMA page_size=4096", "PRAGMA page_size=65536; PRAGMA encoding='UTF-16le'"} {
 		h := newHistory(t, pragmas)
 		rnd := rand.New(rand.NewPCG(3, 5))
@@ -220,7 +214,7 @@ func TestRecoverDamagedAnywhere(t *testing.T) {
 				b := d.do(rnd, h, page)
 				for i := range 6 {
 					backup, both := []string{"full", "old", "none"}[i%3], i > 2
-					if n++; pick.IntN(every) != 0 || b == nil {
+					if n++; !meets(n) || b == nil {
 						continue
 					}
 					damaged := bytes.Clone(h.now)

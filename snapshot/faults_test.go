@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -90,13 +87,11 @@ func faultScenarios() []*scenario {
 // A fault of the disk, whichever call it meets, costs no more than the operation: no sound
 // database is replaced, and no good backup marked failed. Each 307th fault is made here, which
 // meets other kinds of calls and faults each time around, and of operations with many calls
-// mostFaults, spread evenly, and one at least at each kind of call; with SNAPD_SWEEP=1 all are. make sweep sets it.
+// mostFaults, spread evenly, and one at least at each kind of call; make sweep makes them all, in parts.
 func TestFaults(t *testing.T) {
-	const mostFaults = 12
-	every, most, kinds := 307, mostFaults, &callKinds{failed: map[string]bool{}}
-	if n, err := strconv.Atoi(os.Getenv("SNAPD_SWEEP")); err == nil && n > 0 {
-		every, most = n, math.MaxInt
-	}
+	const every, mostFaults = 307, 12
+	part, sweeping := testdb.SweepPart(t)
+	kinds := &callKinds{failed: map[string]bool{}}
 	t.Cleanup(func() { kinds.check(t) })
 	for _, s := range faultScenarios() {
 		t.Run(s.name, func(t *testing.T) {
@@ -123,13 +118,17 @@ func TestFaults(t *testing.T) {
 					points = append(points, point{n, f})
 				}
 			}
-			step := max(every, len(points)/most)
-			for step > 1 && (step%len(readFaults) == 0 || step%len(writeFaults) == 0) {
+			step := max(every, len(points)/mostFaults)
+			for step%len(readFaults) == 0 || step%len(writeFaults) == 0 {
 				step++ // or it would be the same fault each time
+			}
+			meets := func(i int) bool { return (i+1)%step == 0 }
+			if sweeping {
+				meets = part.Has
 			}
 			met, refused := 0, 0
 			for i, p := range points {
-				if first := kinds.first(calls[p.call].Name); !first && (i+1)%step != 0 {
+				if first := kinds.first(calls[p.call].Name); !first && !meets(i) {
 					continue
 				}
 				met++

@@ -89,14 +89,6 @@ func shellPath(path string) string {
 	return path
 }
 
-// Sampled is n: a sweep meets one in so many of its points. In make sweep it is 1, and all are met.
-func Sampled(n int) int {
-	if os.Getenv("SNAPD_SWEEP") != "" {
-		return 1
-	}
-	return n
-}
-
 // SoakTime is how long a soak that goes by time runs: SNAPD_SOAK, as make soak
 // sets it, or a minute.
 func SoakTime(t testing.TB) time.Duration {
