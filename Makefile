@@ -5,7 +5,8 @@
 # make build  ./snapd
 # make bench  benchmarks                         BENCH=regexp  BENCHTIME=1s
 #             SNAPD_BENCH_BYTES=1GiB for larger databases; ./bench/compare compares programs
-# make sweep  every point at which a process or the power can go, and failing calls      SWEEP=20: each 20th
+# make sweep  every point at which a process or the power can go, and failing calls and damaged pages:
+#             SWEEP=3/20 is the third of twenty parts of these, SWEEP=1 all, which takes hours
 # make soak   backups with concurrent writers      SOAK=5m
 # make fuzz   every fuzz target in turn           FUZZTIME=30s
 # make screenshots  the page in every state, into docs/screenshots
@@ -35,7 +36,7 @@ TESTFLAGS   ?= -count=1 -timeout 20m
 BENCH       ?= .
 BENCHTIME   ?= 1s
 SOAK        ?= 5m
-SWEEP       ?= 20
+SWEEP       ?= 1/20
 SWEEPS      := Killed|PowerLoss|Faults|ApplicationStartsFirst|EveryPlace|EveryBit|EveryTruncation|EachPage|FlippedBits|Planted|DamagedAnywhere
 SWEPT       := ./snapshot ./internal/swap ./internal/durable ./internal/activity ./internal/pages ./internal/repair ./internal/archive ./internal/catalogfile
 FUZZTIME    ?= 30s
@@ -119,11 +120,11 @@ build:
 bench:
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
 
-# Kills are swept as a whole by go test; of what a loss of power can leave, and of failing
-# calls, it samples. The tag adds the former; of the latter each n-th is made, SWEEP=1 being all.
+# Kills are swept as a whole by go test; of all else it samples. The tag adds what a loss of
+# power can leave; of failing calls and damaged pages a part is met (testdb.SweepPart).
 sweep: tools
 	$(call say,sweeps)
-	@SNAPD_SWEEP=$(SWEEP) $(GO) test -tags soak -vet=off -count=1 -timeout 60m -run '$(SWEEPS)' $(SWEPT)
+	@SNAPD_SWEEP=$(SWEEP) $(GO) test -tags soak -vet=off -count=1 -timeout 24h -run '$(SWEEPS)' $(SWEPT)
 
 # Soaks are the tests in files named soak_test.go or …_soak_test.go. Some exist only
 # with the build tag, others do more when SNAPD_SOAK is set, which is also the

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -64,13 +67,11 @@ type fault struct {
 
 var (
 	readFaults = []fault{
-		{"EIO once", testdb.Fault{Errno: syscall.EIO}, false}, {"EIO for ever", testdb.Fault{Errno: syscall.EIO}, true},
-		{"EACCES", testdb.Fault{Errno: syscall.EACCES}, false}, {"EINTR", testdb.Fault{Errno: syscall.EINTR}, false},
-		{"short", testdb.Fault{Short: true}, false},
+		{"EIO once", testdb.Fault{Errno: syscall.EIO}, false}, {"EACCES", testdb.Fault{Errno: syscall.EACCES}, false},
+		{"EINTR", testdb.Fault{Errno: syscall.EINTR}, false}, {"short", testdb.Fault{Short: true}, false},
+		{"EIO for ever", testdb.Fault{Errno: syscall.EIO}, true},
 	}
-	writeFaults = append([]fault{
-		{"ENOSPC", testdb.Fault{Errno: syscall.ENOSPC}, false}, {"kill", testdb.Fault{Kill: true}, false},
-	}, readFaults...)
+	writeFaults = append(slices.Clip(readFaults), fault{"ENOSPC", testdb.Fault{Errno: syscall.ENOSPC}, false}, fault{"kill", testdb.Fault{Kill: true}, false})
 )
 
 // faultScenarios are those of the crash sweep, and operations that replace nothing.
@@ -85,14 +86,14 @@ func faultScenarios() []*scenario {
 }
 
 // A fault of the disk, whichever call it meets, costs no more than the operation: no sound
-// database is replaced, and no good backup marked failed. Each 307th fault is made here, which
-// meets other kinds of calls and faults each time around, and of operations with many calls
-// mostFaults, spread evenly, and one at least at each kind of call; make sweep makes them all, in parts.
+// database is replaced, and no good backup marked failed. Made here are two faults at each class
+// of calls, the worst one among them, and of each operation fewFaults more, spread evenly; make
+// sweep makes them all, in parts.
 func TestFaults(t *testing.T) {
-	const every, mostFaults = 307, 12
+	const fewFaults = 6
 	part, sweeping := testdb.SweepPart(t)
-	kinds := &callKinds{failed: map[string]bool{}}
-	t.Cleanup(func() { kinds.check(t) })
+	classes := &callClasses{met: map[string]int{}}
+	t.Cleanup(func() { classes.check(t) })
 	for _, s := range faultScenarios() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -104,69 +105,76 @@ func TestFaults(t *testing.T) {
 			}); err != nil && s.damage == nil {
 				t.Fatalf("without a fault: %v", err)
 			}
-			type point struct {
-				call  int
-				fault fault
-			}
-			var points []point
-			for n, c := range calls {
-				faults := writeFaults
-				if c.Reads() {
-					faults = readFaults
-				}
-				for _, f := range faults {
-					points = append(points, point{n, f})
-				}
-			}
-			step := max(every, len(points)/mostFaults)
-			for step%len(readFaults) == 0 || step%len(writeFaults) == 0 {
-				step++ // or it would be the same fault each time
-			}
-			meets := func(i int) bool { return (i+1)%step == 0 }
-			if sweeping {
-				meets = part.Has
-			}
-			met, refused := 0, 0
-			for i, p := range points {
-				if first := kinds.first(calls[p.call].Name); !first && !meets(i) {
-					continue
-				}
+			points, met, refused := 0, 0, 0
+			meet := func(n int, f fault) {
 				met++
-				if s.at(t, p.call, p.fault) != nil {
+				if s.at(t, n, f) != nil {
 					refused++
 				}
 			}
-			t.Logf("%d calls, %d of %d faults made, %d ended the operation with an error", len(calls), met, len(points), refused)
-			if met == 0 {
-				t.Error("no fault was made: the sweep proves nothing")
+			for n, c := range calls {
+				if f, ok := classes.next(c); ok {
+					meet(n, f)
+				}
+				for i, f := range faultsOf(c) {
+					every := len(calls) / fewFaults // with another fault each time
+					if points++; sweeping && part.Has(points) || !sweeping && n%every == every-1 && n/every%len(faultsOf(c)) == i {
+						meet(n, f)
+					}
+				}
+			}
+			t.Logf("%d calls, %d of %d faults made, %d ended the operation with an error", len(calls), met, points, refused)
+			if met < fewFaults {
+				t.Errorf("only %d faults were made: the sweep proves nothing", met)
 			}
 		})
 	}
 }
 
-// callKinds are the kinds of calls at which a scenario of the sweep made a fault.
-type callKinds struct {
-	mu     sync.Mutex
-	failed map[string]bool // guarded by mu
+// faultsOf are those that a call can have, the worst one last.
+func faultsOf(c testdb.Call) []fault {
+	if c.Reads() {
+		return readFaults
+	}
+	return writeFaults
 }
 
-// first reports whether no call of that kind failed before.
-func (k *callKinds) first(call string) bool {
+// callClasses are the classes of calls at which some scenario of the sweep made faults. A class is a
+// kind of call on a kind of file: the rename of a catalog, say.
+type callClasses struct {
+	mu  sync.Mutex
+	met map[string]int // class → faults; guarded by mu
+}
+
+// ownPart matches what a name of a file has of its own, and what SQLite adds to that of a temporary one.
+var ownPart = regexp.MustCompile(`-[0-9a-f]{16}(-wal|-shm|-journal)?|_[0-9]{8}_[0-9]{6}(_[0-9]+)?`)
+
+// next returns a fault for c where its class has had fewer than two: the worst one, then another.
+func (k *callClasses) next(c testdb.Call) (f fault, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	before := k.failed[call]
-	k.failed[call] = true
-	return !before
+	class := c.Name + " " + ownPart.ReplaceAllString(filepath.Base(c.Path), "")
+	k.met[class]++
+	all := faultsOf(c)
+	switch k.met[class] {
+	case 1:
+		return all[len(all)-1], true
+	case 2:
+		return all[len(k.met)%(len(all)-1)], true
+	}
+	return fault{}, false
 }
 
-// check fails where none failed of a kind that every sweep meets.
-func (k *callKinds) check(t *testing.T) {
-	if len(k.failed) == 0 {
+// check fails where there was none at a class that every sweep meets.
+func (k *callClasses) check(t *testing.T) {
+	if len(k.met) == 0 {
 		return // skipped
 	}
-	for _, call := range []string{"open", "newfstatat", "read", "pread64", "write", "pwrite64", "fsync", "ftruncate", "rename", "unlink", "symlink"} {
-		if !k.failed[call] {
-			t.Errorf("no %s failed: the sweep does not show what becomes of it", call)
+	for _, class := range []string{"open catalog.json", "newfstatat data.db", "read catalog.json", "pread64 data_backup_AUTO.db.zst", "write activity.jsonl",
+		"pwrite64 .snapd-tmp-catalog.json", "fsync backups", "fsync data.db", "ftruncate data.db", "rename data.db", "rename .data.db.snapd-restore",
+		"unlink .data.db.snapd-restore", "unlink data_backup_AUTO.db.zst", "symlink .snapd-tmp-data_latest.db.zst-link"} {
+		if k.met[class] == 0 {
+			t.Errorf("no %s failed: the sweep does not show what becomes of it", class)
 		}
 	}
 }
@@ -178,8 +186,10 @@ func TestFaultsThatCost(t *testing.T) {
 	}{
 		{"restore offline with a WAL", "pwrite64 rename", "data.db"}, // the checkpoint of a log that was then removed
 		{"rebuild", "pread64", "data_backup_AUTO*"},                  // an archive, which was marked failed
+		{"verify", "open", "data_backup_AUTO*"}, {"verify", "pread64", "data_backup_AUTO*"}, {"verify full", "pread64", "data_backup_AUTO*"},
+		{"drill", "open", "data_backup_AUTO*"}, {"drill", "pread64", "data_backup_AUTO*"},
 	} {
-		t.Run(c.scenario, func(t *testing.T) {
+		t.Run(c.scenario+" "+c.calls, func(t *testing.T) {
 			t.Parallel()
 			all := faultScenarios()
 			s := all[slices.IndexFunc(all, func(s *scenario) bool { return s.name == c.scenario })]
@@ -234,6 +244,9 @@ func (s *scenario) survives(t *testing.T, what string, decide func(n int, c test
 	if oerr != nil {
 		t.Errorf("%s: the next start: %v", where, oerr)
 		return err
+	}
+	if _, err := os.Lstat(intentOf(db)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: the intent is still there after the next start: %v", where, err)
 	}
 	now := dbFiles(t, db)
 	switch {
