@@ -76,6 +76,7 @@ const (
 	Emptied, Shrunk, OtherSchema, OtherApplication = lineage.Emptied, lineage.Shrunk, lineage.OtherSchema, lineage.OtherApplication
 
 	Replaced, Restored, Returned = lineage.Replaced, lineage.Restored, lineage.Returned
+	SetBack, NewLog              = lineage.SetBack, lineage.NewLog
 	Missing, Blank, NoFile, Link = lineage.Missing, lineage.Blank, lineage.NoFile, lineage.Link
 )
 

@@ -42,6 +42,8 @@ import (
 //
 //   - Latest stays: after a restore it may be an old one.
 //
+//   - The backup that the newest recovery points build on stays.
+//
 // A decision to keep never depends on a backup that goes, so carrying out a
 // plan and planning again removes nothing more.
 func Plan(entries []Entry, s State, p Policy, now time.Time) []Decision {
@@ -53,6 +55,9 @@ func Plan(entries []Entry, s State, p Policy, now time.Time) []Decision {
 		keep, reason := g.decide(&sorted[i])
 		if !keep && sorted[i].ID == latest.ID {
 			keep, reason = true, "restored, and no newer backup has been made"
+		}
+		if !keep && sorted[i].ID == s.PointsBase {
+			keep, reason = true, "the newest recovery points build on it"
 		}
 		out = append(out, Decision{ID: sorted[i].ID, Keep: keep, Reason: reason})
 	}

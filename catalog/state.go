@@ -30,7 +30,12 @@ type State struct {
 	Placed      bool                `json:"placed,omitempty"`    // a recovery put the file there, and no backup was made since
 	Replaced    int64               `json:"replaced,omitempty"`  // seconds that Plan keeps timelines apart, of the last serve; 0: DefaultReplaced
 	Database    string              `json:"database,omitempty"`  // path, from the backup directory where that can be, of the database whose backups these are
-	NoLink      string              `json:"no_link,omitempty"`   // why the link to the latest backup could not be made, "" where it could; it was reported
+	Anchors     []Anchor            `json:"anchors,omitempty"`   // of the change log, oldest first
+	// PointsBase is the id of the backup that the newest recovery points of the change log build on, "" for none.
+	PointsBase string `json:"points_base,omitempty"`
+	// CapturesStopped: a service is to capture every commit, and cannot; nil where it does, or none runs.
+	CapturesStopped *CapturesStopped `json:"captures_stopped,omitempty"`
+	NoLink          string           `json:"no_link,omitempty"` // why the link to the latest backup could not be made, "" where it could; it was reported
 }
 
 // Schedule says when automatic backups are made.
@@ -197,5 +202,6 @@ func (s State) Clone() State {
 	s.LastSuccess = maps.Clone(s.LastSuccess)
 	s.LastFailure = maps.Clone(s.LastFailure)
 	s.Recovered = slices.Clone(s.Recovered)
+	s.Anchors = slices.Clone(s.Anchors)
 	return s
 }

@@ -221,6 +221,12 @@ func decodeState(text []byte) (s catalog.State, err error) {
 			times = append(times, t.At)
 		}
 	}
+	for i := range s.Anchors {
+		times = append(times, &s.Anchors[i].At)
+	}
+	if s.CapturesStopped != nil {
+		times = append(times, &s.CapturesStopped.At)
+	}
 	for _, at := range times {
 		if *at = at.UTC(); at.Year() < 0 || at.Year() > 9999 {
 			return s, errors.New("state: a year that RFC 3339 cannot write")

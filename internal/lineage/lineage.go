@@ -49,6 +49,10 @@ const (
 
 	Restored Cause = "restored" // no break: a restore or a recovery put a backup there
 	Returned Cause = "returned" // no break: the database of before a break is back
+
+	// No breaks, of a change log: what is there is the database that was backed up.
+	SetBack Cause = "set_back" // commits that were captured are gone, as after a power loss
+	NewLog  Cause = "new_log"  // its captures cannot be continued: another page size, say
 )
 
 // Break reports whether c is one that gives a timeline of its own.
@@ -66,6 +70,10 @@ func (c Cause) Verb() string {
 		return "exchanged for another one"
 	case Returned:
 		return "put back"
+	case SetBack:
+		return "set back to an older state"
+	case NewLog:
+		return "given a new change log"
 	}
 	return string(c)
 }
