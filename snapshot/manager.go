@@ -42,6 +42,8 @@ type (
 	Present         = catalog.Present
 	Gone            = catalog.Gone
 	Cause           = catalog.Cause
+	Anchor          = catalog.Anchor
+	CapturesStopped = catalog.CapturesStopped
 	Table           = inspect.Table
 	Quarantine      = catalogfile.Quarantine
 
