@@ -68,6 +68,9 @@ type Report struct {
 // Damaged reports whether the file as it stands is beyond use: corrupt or not a database.
 func (r Report) Damaged() bool { return r.Verdict == Corrupt || r.Verdict == NotADatabase }
 
+// FullOnly reports whether there is damage that only a full check sees.
+func (r Report) FullOnly() bool { return r.Damaged() && r.FailedAt != nil && *r.FailedAt == LevelFull }
+
 // MarshalJSON keeps "findings" an array where a caller made a Report without any.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report

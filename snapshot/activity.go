@@ -310,7 +310,7 @@ func (i interrupted) made(trigger Trigger) (b Backup, ok bool) {
 func (i interrupted) failed() Event {
 	message, advice := interruption(i.op.Kind)
 	if saved, ok := i.made(TriggerPreRestore); ok {
-		if fingerprint, err := livedb.TakeFingerprint(i.database); err == nil && originOf(saved).Unchanged(fingerprint) {
+		if fingerprint, err := livedb.TakeFingerprint(i.database); err == nil && catalogfile.OriginOf(saved).Unchanged(fingerprint) {
 			message, advice = "the program ended during this restore, before it took effect", "the database is as it was before; restore again"
 		} else {
 			advice += "; what it held before is in " + saved.ID

@@ -16,7 +16,7 @@ import (
 	"example.com/snapd/internal/lineage"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
-	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/swap"
 )
 
@@ -136,7 +136,7 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 	if _, err := notice(ctx, m, sight{facts: fingerprint.Lineage(b.contents)}); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
-	from := origin{Fingerprint: fingerprint, Contents: b.contents}
+	from := catalogfile.Origin{Fingerprint: fingerprint, Contents: b.contents}
 	if at, ok := snap.Position(); ok {
 		from.Log = &at
 	}
@@ -191,7 +191,7 @@ func corrupt(m *Manager, report Report) error {
 	report.Path = m.cfg.Database
 	m.mem.Check(report)
 	err := &CorruptError{What: "database " + m.cfg.Database, Report: report}
-	if usable, _, unknown := candidatesOf(m.cat); unknown == nil && len(usable) == 0 {
+	if usable, _, unknown := recovery.Candidates(m.cat); unknown == nil && len(usable) == 0 {
 		return hint(err, adviceWithoutBackup(report))
 	}
 	return err
@@ -211,7 +211,7 @@ func (b *backing) refuseEmptied(snap *pages.Snapshot) error {
 	if snap.Info().PageCount > 0 {
 		return nil
 	}
-	usable, stored, err := candidatesOf(b.m.cat)
+	usable, stored, err := recovery.Candidates(b.m.cat)
 	if err != nil || stored == 0 {
 		return err
 	}
@@ -328,7 +328,7 @@ func verdictOf(report integrity.Report, at time.Time) catalog.Verification {
 	if report.Damaged() {
 		v.State = catalog.Failed
 	}
-	if seenByFullOnly(report) { // it can be restored, and a recovery repairs it
+	if report.FullOnly() { // it can be restored, and a recovery repairs it
 		v.State, v.Level = catalog.Verified, integrity.LevelQuick.String()
 	}
 	if report.Verdict != integrity.Healthy {
@@ -340,35 +340,11 @@ func verdictOf(report integrity.Report, at time.Time) catalog.Verification {
 	return v
 }
 
-// seenByFullOnly reports whether there is damage that quick_check does not see.
-func seenByFullOnly(r integrity.Report) bool {
-	return r.Damaged() && r.FailedAt != nil && *r.FailedAt == integrity.LevelFull
-}
-
-// origin is what an entry keeps of the live database it was taken from.
-type origin struct {
-	livedb.Fingerprint
-	// Log is how far into the log the backup reaches; nil without one.
-	Log *sqlite.LogPosition `json:"log,omitempty"`
-	// Access is who could use the file, for the day when it is missing; nil where that is not known.
-	Access *swap.Access `json:"access,omitempty"`
-	// Contents is what the database is recognised by; an archive has it, too.
-	Contents lineage.Facts `json:"contents"`
-}
-
-// originOf returns what e keeps of its origin, the zero value where it keeps nothing.
-func originOf(e Backup) (o origin) {
-	if json.Unmarshal(e.Source, &o) != nil {
-		return origin{}
-	}
-	return o
-}
-
 // covering returns the backup that the database descends from if the fingerprint
 // proves that it has not changed since.
 func (m *Manager) covering(fingerprint livedb.Fingerprint) (Backup, bool) {
 	b, err := m.cat.Get("latest")
-	if err != nil || !originOf(b).Unchanged(fingerprint) || m.cat.Present(b) != nil {
+	if err != nil || !catalogfile.OriginOf(b).Unchanged(fingerprint) || m.cat.Present(b) != nil {
 		return Backup{}, false
 	}
 	return b, true

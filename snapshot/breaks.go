@@ -125,7 +125,7 @@ func isBack(then, now lineage.Facts) bool {
 
 // factsOf are those of the database of e when it was backed up.
 func factsOf(e Backup) lineage.Facts {
-	o := originOf(e)
+	o := catalogfile.OriginOf(e)
 	return o.Lineage(o.Contents)
 }
 

@@ -15,6 +15,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -32,12 +33,12 @@ const (
 
 // OnMissing says what Recover does when the database file is missing or has
 // zero bytes while usable backups exist.
-type OnMissing string
+type OnMissing = recovery.OnMissing
 
 const (
-	MissingRestore OnMissing = "restore" // put the newest usable backup there; the default
-	MissingFail    OnMissing = "fail"    // return ErrMissing, touch nothing
-	MissingIgnore  OnMissing = "ignore"  // do nothing: the application will create it
+	MissingRestore = recovery.MissingRestore // put the newest usable backup there; the default
+	MissingFail    = recovery.MissingFail    // return ErrMissing, touch nothing
+	MissingIgnore  = recovery.MissingIgnore  // do nothing: the application will create it
 )
 
 // Config says what to protect and how. Zero values are the defaults.

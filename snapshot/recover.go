@@ -1,13 +1,10 @@
 package snapshot
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -16,19 +13,28 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/repair"
 	"example.com/snapd/internal/swap"
 )
 
-// Action is what a recovery does.
-type Action string
+// What a recovery does, see [Recovery].
+type (
+	Action = recovery.Action
+	// RecoveryPlan says what a recovery does, and why.
+	RecoveryPlan = recovery.Plan
+	// RecoveryOption is one way to a usable database, and its price.
+	RecoveryOption = recovery.Option
+	// Recovered is a recovery that lost something, or may have, and that no person has acknowledged.
+	Recovered = recovery.Recovered
+)
 
 const (
-	ActionNone     Action = "none"     // the database is usable, or there is nothing to restore
-	ActionRestored Action = "restored" // a backup took the damaged or missing database's place
-	ActionRepaired Action = "repaired" // the database was repaired from what it holds itself, no backup was needed
-	ActionSalvage  Action = "salvage"  // an option only, never done by itself: [Salvage] takes out what can be read
-	ActionWaiting  Action = "waiting"  // damaged, but a process has it open: nothing was touched
+	ActionNone     = recovery.ActionNone     // the database is usable, or there is nothing to restore
+	ActionRestored = recovery.ActionRestored // a backup took the damaged or missing database's place
+	ActionRepaired = recovery.ActionRepaired // the database was repaired from what it holds itself, no backup was needed
+	ActionSalvage  = recovery.ActionSalvage  // an option only, never done by itself: [Salvage] takes out what can be read
+	ActionWaiting  = recovery.ActionWaiting  // damaged, but a process has it open: nothing was touched
 )
 
 // Recovery is the outcome of [Manager.Recover].
@@ -60,12 +66,12 @@ type Recovery struct {
 // time) is an error, and nothing is touched. Errors: [ErrBusy], [ErrMissing]
 // (with OnMissing fail), [ErrNoUsableBackup], *integrity.CheckError.
 func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
-	r := &recovery{replacing: replacing{m, OpRecover, m.now()}}
+	r := &recovering{replacing: replacing{m, OpRecover, m.now()}}
 	op := &operation{kind: OpRecover, result: func() any { return r.out }}
 	err := m.perform(ctx, op, func(ctx context.Context) (_ Event, err error) {
 		m.start(ctx, "")
-		r.target = m.target(ctx)
-		defer func() { _ = r.trial.Discard() }() // swept by the next operation, else
+		r.found = caseOf(ctx, m)
+		defer func() { _ = r.found.Close() }() // swept by the next operation, else
 		if err = r.run(ctx); errors.Is(err, swap.ErrChanged) {
 			err = hint(failure.As(ErrBusy, err), "stop the program that writes to the database, then try again")
 		}
@@ -84,103 +90,70 @@ func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
 // private copy in the system's temporary directory where the findings allow one, and
 // returns what Recover would do. It changes nothing. Errors: *integrity.CheckError
 // where the check or the trial could not be made.
-func (m *Manager) PlanRecovery(ctx context.Context) (_ RecoveryPlan, err error) {
-	r := &recovery{replacing: replacing{m, OpRecover, m.now()}, target: m.target(ctx), dryRun: true}
-	report, err := r.check(ctx)
+func (m *Manager) PlanRecovery(ctx context.Context) (p RecoveryPlan, err error) {
+	c := caseOf(ctx, m)
+	c.DryRun = true
+	defer func() {
+		if err = errors.Join(err, c.Close()); err != nil {
+			p, err = RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
+		}
+	}()
+	report, err := c.Check(ctx)
 	if err != nil {
-		return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
+		return p, err
 	}
-	defer func() { err = errors.Join(err, r.trial.Discard()) }()
-	f, err := r.facts(ctx, report)
-	if err != nil {
-		return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
-	}
-	p := planRecovery(f)
+	p, err = c.Plan(ctx, report)
 	p.Err = explain(p.Err)
-	if err := r.salvageOption(ctx, &p, f); err != nil {
-		return RecoveryPlan{}, explain(fmt.Errorf("plan recovery: %w", err))
-	}
-	return p, nil
+	return p, err
 }
 
-// recovery is one recovery on its way from the check to its outcome.
-type recovery struct {
+// caseOf is the live database as a case for a recovery.
+func caseOf(ctx context.Context, m *Manager) *recovery.Case {
+	return &recovery.Case{Catalog: m.cat, Target: m.target(ctx), Missing: m.cfg.OnMissing, Level: m.cfg.RecoverLevel, LockWait: m.cfg.LockWait,
+		Repairing: func(bytes int64) {
+			m.progress(ctx, Event{Operation: OpRecover, Phase: PhaseRepair, Path: m.cfg.Database, Total: bytes})
+		}}
+}
+
+// recovering is one recovery on its way from the check to its outcome.
+type recovering struct {
 	replacing
-	target    *swap.Target
-	dryRun    bool                 // the plan is all that is wanted
+	found     *recovery.Case
 	unchanged func() (bool, error) // since the check
-	trial     *repair.Trial
 	out       Recovery
 }
 
 // run checks, plans, and carries the plan out.
-func (r *recovery) run(ctx context.Context) (err error) {
+func (r *recovering) run(ctx context.Context) (err error) {
 	m := r.m
 	// Taken before the check: only the state that was judged is replaced later.
 	if r.unchanged, err = livedb.SameState(m.cfg.Database); err != nil {
 		return err
 	}
-	report, err := r.check(ctx)
+	report, err := r.found.Check(ctx)
 	if err != nil {
 		return err
 	}
 	m.mem.Check(report)
 	r.out = Recovery{Action: ActionNone, Verdict: report.Verdict, Report: report}
 	r.reportCheck(ctx, report)
-	f, err := r.facts(ctx, report)
+	p, err := r.found.Plan(ctx, report)
 	if err != nil {
 		return err
 	}
-	p := planRecovery(f)
 	r.out.Reason = p.Reason
-	if f.repair.failed != nil {
-		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Path: m.cfg.Database, Err: f.repair.failed,
+	if p.NoRepair != nil {
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Path: m.cfg.Database, Err: p.NoRepair,
 			Message: "the database could not be repaired"})
 	}
 	if p.Err != nil {
 		return p.Err
 	}
-	return r.carryOut(ctx, p, f)
-}
-
-// check judges the database, and what it finds twice. It is a full check where that was asked for, where
-// the last one found damage, and where broken rules are news: a page that is not what it was may show
-// as nothing else.
-func (r *recovery) check(ctx context.Context) (Report, error) {
-	m := r.m
-	o := integrity.Options{Level: m.cfg.RecoverLevel, LockWait: m.cfg.LockWait}
-	if !r.dryRun {
-		o.ScratchDir = m.cfg.Dir
-	}
-	state, err := m.cat.State()
-	if err != nil {
-		return Report{}, err
-	}
-	if state.LastCheck.FullOnly() {
-		o.Level = integrity.LevelFull
-	}
-	report, err := integrity.Check(ctx, m.cfg.Database, o)
-	if err == nil && report.Verdict == integrity.Violations && o.Level < integrity.LevelFull {
-		news, nerr := r.brokenSince()
-		if err = nerr; news {
-			o.Level = integrity.LevelFull
-			report, err = integrity.Check(ctx, m.cfg.Database, o)
-		}
-	}
-	if err == nil && report.Damaged() {
-		err = integrity.Confirm(ctx, report, o)
-	}
-	return report, err
-}
-
-// brokenSince reports whether the newest verified backup kept the rules that are broken now.
-func (r *recovery) brokenSince() (bool, error) {
-	latest, err := r.m.cat.Latest()
-	return err == nil && latest != nil && !strings.HasPrefix(latest.Verification.Detail, string(integrity.Violations)), err
+	return r.carryOut(ctx, p)
 }
 
 // reportCheck emits the outcome of the check that the recovery began with.
-func (r *recovery) reportCheck(ctx context.Context, report Report) {
+func (r *recovering) reportCheck(ctx context.Context, report Report) {
 	switch report.Verdict {
 	case integrity.Missing, integrity.Empty:
 		return // what is done about it says it
@@ -193,8 +166,11 @@ func (r *recovery) reportCheck(ctx context.Context, report Report) {
 	}
 }
 
+// errNoProof says that a way out failed its proof, and that the next one may be tried.
+var errNoProof = errors.New("failed its proof")
+
 // carryOut takes the plan's ways out in their order, until one passes its proof.
-func (r *recovery) carryOut(ctx context.Context, p RecoveryPlan, f recoveryFacts) error {
+func (r *recovering) carryOut(ctx context.Context, p RecoveryPlan) error {
 	if p.Action == ActionNone {
 		return r.leave(ctx)
 	}
@@ -202,10 +178,10 @@ func (r *recovery) carryOut(ctx context.Context, p RecoveryPlan, f recoveryFacts
 	for _, way := range p.Options {
 		var err error
 		if way.Action == ActionRepaired {
-			err = r.installRepair(ctx, f.repair.result)
+			err = r.installRepair(ctx)
 		} else {
-			err = r.restore(ctx, way.from)
-			tried += len(way.from)
+			err = r.restore(ctx, way.From())
+			tried += len(way.From())
 		}
 		if !errors.Is(err, errNoProof) {
 			return err
@@ -218,11 +194,11 @@ func (r *recovery) carryOut(ctx context.Context, p RecoveryPlan, f recoveryFacts
 
 // leave has nothing to put in place. An orphan log is kept: SQLite deletes it when the
 // application creates the database.
-func (r *recovery) leave(ctx context.Context) error {
+func (r *recovering) leave(ctx context.Context) error {
 	if r.out.Verdict != integrity.Missing && r.out.Verdict != integrity.Empty {
 		return nil
 	}
-	kept, err := r.target.KeepOrphans(ctx)
+	kept, err := r.found.Target.KeepOrphans(ctx)
 	if err != nil {
 		return err
 	}
@@ -233,7 +209,7 @@ func (r *recovery) leave(ctx context.Context) error {
 }
 
 // quarantined notes where the damaged database was kept.
-func (r *recovery) quarantined(kept string) {
+func (r *recovering) quarantined(kept string) {
 	if kept != "" {
 		r.out.Quarantined = &kept
 	}
@@ -241,7 +217,7 @@ func (r *recovery) quarantined(kept string) {
 
 // restore puts the first of these backups in place that passes its proof; errNoProof
 // where none does.
-func (r *recovery) restore(ctx context.Context, from []Backup) error {
+func (r *recovering) restore(ctx context.Context, from []Backup) error {
 	for _, e := range from {
 		staged, sum, err := r.stage(ctx, e)
 		if err == nil {
@@ -261,7 +237,7 @@ func (r *recovery) restore(ctx context.Context, from []Backup) error {
 // stage unpacks e next to the database and proves the image: its digests, and
 // a check. A backup that fails is marked in the catalog. One with damage that only a full check sees is
 // repaired: its rows stay as they are. sum is the digest of what was staged, "" of a repaired image.
-func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, sum string, err error) {
+func (r *recovering) stage(ctx context.Context, e Backup) (_ *durable.File, sum string, err error) {
 	m := r.m
 	level := m.cfg.RecoverLevel
 	if e.Verification.Detail != "" {
@@ -274,7 +250,7 @@ func (r *recovery) stage(ctx context.Context, e Backup) (_ *durable.File, sum st
 	if err == nil {
 		err = m.remember(ctx, &e, verdictOf(report, m.now()))
 	}
-	if err == nil && report.Damaged() && !seenByFullOnly(report) {
+	if err == nil && report.Damaged() && !report.FullOnly() {
 		err = &CorruptError{What: "backup " + e.ID, Report: report}
 	}
 	if err != nil {
@@ -305,7 +281,7 @@ func discarding(f *durable.File, err error) error {
 }
 
 // unpacked unpacks e next to the database, with its digests proven, and checks it.
-func (r *recovery) unpacked(ctx context.Context, e Backup, level Level) (*durable.File, Report, error) {
+func (r *recovering) unpacked(ctx context.Context, e Backup, level Level) (*durable.File, Report, error) {
 	m := r.m
 	a, err := m.cat.OpenArchive(e)
 	if err != nil {
@@ -322,10 +298,10 @@ func (r *recovery) unpacked(ctx context.Context, e Backup, level Level) (*durabl
 }
 
 // putInPlace swaps the proven image of e in.
-func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, sum string, e Backup) error {
+func (r *recovering) putInPlace(ctx context.Context, staged *durable.File, sum string, e Backup) error {
 	defer staged.Discard()
 	// A missing database leaves at most an orphan log to preserve.
-	orphans, err := r.target.HasSidecars()
+	orphans, err := r.found.Target.HasSidecars()
 	if err != nil {
 		return fmt.Errorf("look for what is next to the database: %w", err)
 	}
@@ -338,8 +314,8 @@ func (r *recovery) putInPlace(ctx context.Context, staged *durable.File, sum str
 }
 
 // installRepair swaps the repaired copy in.
-func (r *recovery) installRepair(ctx context.Context, done repair.Result) error {
-	staged := r.trial.Staged()
+func (r *recovering) installRepair(ctx context.Context) error {
+	staged, done := r.found.Repaired()
 	if staged == nil {
 		return errors.New("there is no repaired copy")
 	}
@@ -361,9 +337,9 @@ func (r *recovery) installRepair(ctx context.Context, done repair.Result) error 
 
 // install swaps s in, if the database is still what was checked, has done note it, and
 // ends with ev where the database is sound then.
-func (r *recovery) install(ctx context.Context, s swap.Swap, done func(kept string), ev Event) error {
+func (r *recovering) install(ctx context.Context, s swap.Swap, done func(kept string), ev Event) error {
 	s.Report, s.Unchanged = r.out.Report, r.unchanged
-	res, err := r.replace(ctx, r.target, s)
+	res, err := r.replace(ctx, r.found.Target, s)
 	if err != nil {
 		return err
 	}
@@ -393,61 +369,12 @@ func recovered(m *Manager, backup, kept string) {
 }
 
 // lost adds what is known of the loss to what is remembered of this recovery.
-func (r *recovery) lost(add func(*catalog.RecoveryOutcome)) {
+func (r *recovering) lost(add func(*catalog.RecoveryOutcome)) {
 	r.m.mem.Update("recovery", func(s *State) {
 		if o := s.LastRecovery(); o != nil {
 			add(o)
 		}
 	})
-}
-
-// Recovered is a recovery that lost something, or may have, and that no person has acknowledged.
-type Recovered struct {
-	At         time.Time  `json:"at"`
-	Action     Action     `json:"action"`      // restored or repaired
-	Backup     *string    `json:"backup"`      // that was restored
-	LosesSince *time.Time `json:"loses_since"` // when that was taken: later changes are lost
-	// RowsLost and TransactionsLost are what a repair lost, as far as that is known.
-	RowsLost         int64   `json:"rows_lost"`
-	TransactionsLost int64   `json:"transactions_lost"`
-	Unrestored       *int64  `json:"unrestored"` // rows that can still be read in Kept and are not in Backup; null: not known
-	Kept             *string `json:"kept"`       // path of the damaged database; null where there was none
-	Loses            string  `json:"loses"`      // one sentence
-}
-
-// unseen are the recoveries that Status reports, the newest first.
-func unseen(m *Manager, state State) []Recovered {
-	all := []Recovered{}
-	for _, o := range slices.Backward(state.Recovered) {
-		if o.Seen {
-			continue
-		}
-		r := Recovered{At: o.At.UTC(), Action: Action(o.Action), LosesSince: o.LosesSince, RowsLost: o.Rows, TransactionsLost: o.Transactions, Unrestored: o.Unrestored}
-		if o.Backup != "" {
-			r.Backup = &o.Backup
-		}
-		if o.Kept != "" {
-			r.Kept = new(filepath.Join(m.cfg.Dir, o.Kept))
-		}
-		r.Loses = r.loss(o.Detail)
-		all = append(all, r)
-	}
-	return all
-}
-
-// loss says what was lost; detail is what a repair said of itself.
-func (r *Recovered) loss(detail string) string {
-	if r.Action == ActionRepaired {
-		return cmp.Or(detail, "what is not known: the program ended before it could say so")
-	}
-	loses := "all changes since the backup"
-	if r.LosesSince != nil {
-		loses = "all changes since " + r.LosesSince.UTC().Format(time.RFC3339)
-	}
-	if n := r.Unrestored; n != nil && r.Kept != nil {
-		loses += fmt.Sprintf("; %d rows that are not in the database can still be read in the file that was kept", *n)
-	}
-	return loses
 }
 
 // AcknowledgeRecovery notes that a person knows what the recoveries up to now have lost, and returns
@@ -456,7 +383,7 @@ func (m *Manager) AcknowledgeRecovery(ctx context.Context) (known []Recovered, e
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
 	defer cancel()
 	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		known = unseen(m, *tx.State())
+		known = recovery.Unseen(m.cfg.Dir, *tx.State())
 		for i := range tx.State().Recovered {
 			tx.State().Recovered[i].Seen = true
 		}
@@ -472,4 +399,64 @@ func (m *Manager) AcknowledgeRecovery(ctx context.Context) (known []Recovered, e
 		m.Record(Activity{Who: callerOf(ctx).Who, Action: "acknowledge", Outcome: "done", Detail: "the recovery of " + r.At.Format(time.RFC3339) + " lost " + r.Loses})
 	}
 	return known, nil
+}
+
+// countUnrestored counts the rows that can still be read of the damaged files that were kept, and are not in the
+// backup that was restored. What cannot be found out in a short time is not said.
+func (r *recovering) countUnrestored(ctx context.Context, e Backup) {
+	if r.out.Quarantined == nil {
+		return
+	}
+	kept := *r.out.Quarantined
+	n, err := recovery.Unrestored(ctx, kept, r.m.cat, e, r.m.cfg.Dir)
+	if err != nil {
+		return
+	}
+	r.out.Unrestored = &n
+	r.lost(func(o *catalog.RecoveryOutcome) { o.Unrestored = &n })
+	r.noteUnrestored(ctx, n)
+	if n > 0 {
+		r.m.ev.emit(context.WithoutCancel(ctx), Event{Type: EventWarning, Operation: OpRecover, Path: kept,
+			Message: fmt.Sprintf("%d rows can still be read in %s that are not in the restored backup", n, filepath.Base(kept))})
+	}
+}
+
+// noteUnrestored keeps the count next to the files: they are not removed for others to stay
+// while they have rows that nothing else has, or may have.
+func (r *recovering) noteUnrestored(ctx context.Context, n int64) {
+	if r.out.Quarantined == nil {
+		return
+	}
+	if err := catalogfile.NoteUnrestored(*r.out.Quarantined, n); err != nil {
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Path: *r.out.Quarantined, Err: err, Message: "the report of the kept files could not be completed"})
+	}
+}
+
+// SalvageOptions of [Salvage].
+type SalvageOptions = recovery.SalvageOptions
+
+// SalvageResult of [Salvage].
+type SalvageResult struct {
+	To string `json:"to"`
+	Salvaged
+}
+
+// Salvage writes every row that can still be read of the damaged database at path into a new
+// database at to. The damaged one is only read, together with its write-ahead log and its rollback journal
+// as far as checksums prove them, and not by SQLite: one page that is lost costs the rows on it. Rows that
+// have no place in a table are kept in the table lost_and_found. It needs no Manager.
+//
+// Errors: [ErrMissing], [ErrRefused] (to exists, or is a part of the database), [ErrBusy] (path was
+// written to meanwhile), [ErrCorrupt] where no page of a database can be recognised, [ErrNoSpace].
+func Salvage(ctx context.Context, path, to string, o SalvageOptions) (SalvageResult, error) {
+	c := Config{Database: path, Dir: o.Dir}
+	if err := c.resolve(); err != nil {
+		return SalvageResult{}, explain(err)
+	}
+	o.Dir = c.Dir
+	said, err := recovery.Salvage(ctx, c.Database, c.base(), to, o)
+	if err != nil {
+		return SalvageResult{}, explain(err)
+	}
+	return SalvageResult{to, said}, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
@@ -129,7 +130,7 @@ func fileOf(f livedb.Fingerprint) (id livedb.ID) {
 // of e: unchanged since e, or since another backup of the same image.
 func holdsImage(all []Backup, e Backup, fingerprint livedb.Fingerprint) bool {
 	return slices.ContainsFunc(all, func(b Backup) bool {
-		return b.ImageBLAKE3 == e.ImageBLAKE3 && b.Usable() && originOf(b).Unchanged(fingerprint)
+		return b.ImageBLAKE3 == e.ImageBLAKE3 && b.Usable() && catalogfile.OriginOf(b).Unchanged(fingerprint)
 	})
 }
 

@@ -250,7 +250,7 @@ func (r *replacing) replace(ctx context.Context, target *swap.Target, s swap.Swa
 // known. What another directory's archive says of it is a claim.
 func lastAccess(all []Backup) *swap.Access {
 	for _, e := range all {
-		if a := originOf(e).Access; a != nil && !e.Adopted {
+		if a := catalogfile.OriginOf(e).Access; a != nil && !e.Adopted {
 			return a
 		}
 	}

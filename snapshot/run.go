@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -326,7 +327,7 @@ func (r *runner) notCreatedYet() bool {
 	if st, err := os.Stat(r.m.cfg.Database); err == nil && st.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
-	_, stored, err := candidatesOf(r.m.cat)
+	_, stored, err := recovery.Candidates(r.m.cat)
 	return err == nil && stored == 0
 }
 

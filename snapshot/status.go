@@ -11,6 +11,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -233,8 +234,8 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
 	s := f.status()
-	s.Recovered = unseen(m, f.state)
-	s.Recovery = recoveryFor(ctx, m, s.Database.Verdict, f.probe, f.state)
+	s.Recovered = recovery.Unseen(m.cfg.Dir, f.state)
+	s.Recovery = caseOf(ctx, m).Outlook(s.Database.Verdict, f.probe)
 	if s.Quarantined, err = m.Quarantines(); err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}

@@ -16,6 +16,7 @@ var floors = []struct {
 	{"cmd/snapd", 9},
 	{"httpapi", 8},
 	{"snapshot", 7},
+	{"internal/recovery", 5},
 	{"internal/failure", 4},
 	{"internal/catalogfile", 3},
 	{"internal/repair", 3},

@@ -77,7 +77,7 @@ func Salvage(ctx context.Context, from Damaged, path string, o SalvageOptions) (
 	}
 	d, err := readDamaged(ctx, from, donor, o.Dir)
 	if err != nil {
-		return Salvaged{}, fmt.Errorf("salvage: %w", err)
+		return Salvaged{}, err
 	}
 	w := &salvager{damaged: d, ctx: ctx, o: o, path: path, made: map[string]bool{}}
 	w.said.Tables, w.said.Skipped = []SalvagedTable{}, []string{}
@@ -85,11 +85,11 @@ func Salvage(ctx context.Context, from Damaged, path string, o SalvageOptions) (
 	w.lost.salvager = w
 	for _, step := range []func() error{w.copyRows, w.finish, w.prove} {
 		if err := step(); err != nil {
-			return Salvaged{}, fmt.Errorf("salvage: %w", err)
+			return Salvaged{}, err
 		}
 	}
 	if w.said.DiskErrors = len(d.failed); w.said.DiskErrors == int(d.Pages) {
-		return Salvaged{}, errors.New("salvage: no page of the file can be read from the disk")
+		return Salvaged{}, errors.New("no page of the file can be read from the disk")
 	}
 	w.said.LostAndFound, w.said.LostTable = w.lost.n, w.lost.name
 	w.said.Complete = w.complete()

@@ -1,4 +1,4 @@
-package snapshot
+package recovery
 
 import (
 	"cmp"
@@ -17,12 +17,13 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/repair"
 	"example.com/snapd/internal/sqlitefile"
 	"example.com/snapd/internal/swap"
 )
 
-// SalvageOptions of [Salvage].
+// SalvageOptions say where a salvage takes the schema from, and where it writes.
 type SalvageOptions struct {
 	// SchemaFrom is where what is lost of the schema comes from: a sound database or archive, or the id
 	// of a backup in Dir. Default: the newest verified backup in Dir, if there is one.
@@ -35,73 +36,60 @@ type SalvageOptions struct {
 	Progress func(table string, rows int64)
 }
 
-// SalvageResult of [Salvage].
-type SalvageResult struct {
-	To string `json:"to"`
-	Salvaged
-}
-
-// Salvage writes every row that can still be read of the damaged database at path into a new
-// database at to. The damaged one is only read, together with its write-ahead log and its rollback journal
-// as far as checksums prove them, and not by SQLite: one page that is lost costs the rows on it. Rows that
-// have no place in a table are kept in the table lost_and_found. It needs no Manager.
-//
-// Errors: [ErrMissing], [ErrRefused] (to exists, or is a part of the database), [ErrBusy] (path was
-// written to meanwhile), [ErrCorrupt] where no page of a database can be recognised, [ErrNoSpace].
-func Salvage(ctx context.Context, path, to string, o SalvageOptions) (_ SalvageResult, err error) {
-	defer func() { err = explain(err) }()
-	c := Config{Database: path, Dir: o.Dir}
-	if err := c.resolve(); err != nil {
-		return SalvageResult{}, err
-	}
+// Salvage writes every row that can still be read of the damaged database at path into a new one at to. base is
+// what the archives' names begin with.
+func Salvage(ctx context.Context, path, base, to string, o SalvageOptions) (_ repair.Salvaged, err error) {
 	target, err := livedb.Resolve(to)
 	if err == nil {
-		err = swap.AcceptOther(c.Database, c.Dir, target, o.Overwrite)
+		err = swap.AcceptOther(path, o.Dir, target, o.Overwrite)
 	}
 	if err != nil {
-		return SalvageResult{}, fmt.Errorf("salvage to %s: %w", to, err)
+		return repair.Salvaged{}, fmt.Errorf("salvage to %s: %w", to, err)
 	}
-	donor, done, err := c.donor(o.SchemaFrom)
+	donor, done, err := schemaOf(base, o)
 	if err != nil {
-		return SalvageResult{}, fmt.Errorf("salvage: schema: %w", err)
+		return repair.Salvaged{}, fmt.Errorf("salvage: schema: %w", err)
 	}
 	defer done()
-	said, err := c.salvage(ctx, target, repair.SalvageOptions{Donor: donor, Dir: filepath.Dir(target), Progress: o.Progress}, o.Overwrite)
-	return SalvageResult{to, said}, err
+	said, err := salvage(ctx, path, target, repair.SalvageOptions{Donor: donor, Dir: filepath.Dir(target), Progress: o.Progress}, o.Overwrite)
+	if err != nil {
+		return repair.Salvaged{}, fmt.Errorf("salvage: %w", err)
+	}
+	return said, nil
 }
 
 // salvage reads the files of the database and commits the new one.
-func (c *Config) salvage(ctx context.Context, target string, o repair.SalvageOptions, overwrite bool) (_ Salvaged, err error) {
-	before, err := livedb.TakeFingerprint(c.Database)
+func salvage(ctx context.Context, path, target string, o repair.SalvageOptions, overwrite bool) (said repair.Salvaged, err error) {
+	before, err := livedb.TakeFingerprint(path)
 	if err != nil {
-		return Salvaged{}, fmt.Errorf("salvage: %w", err)
+		return said, err
 	}
-	from, done, err := openDamaged(c.Database, before)
+	from, done, err := openDamaged(path, before)
 	if err != nil {
-		return Salvaged{}, fmt.Errorf("salvage: %w", err)
+		return said, err
 	}
 	defer done()
 	if err := durable.Fits(filepath.Dir(target), before.Main.Size+before.WAL.Size); err != nil {
-		return Salvaged{}, fmt.Errorf("salvage: %w", err)
+		return said, err
 	}
 	f, err := durable.Create(target, 0o600)
 	if err != nil {
-		return Salvaged{}, fmt.Errorf("salvage: %w", err)
+		return said, err
 	}
 	defer func() { err = errors.Join(err, f.Discard()) }()
-	said, err := repair.Salvage(ctx, from, f.Name(), o)
+	said, err = repair.Salvage(ctx, from, f.Name(), o)
 	if err != nil {
 		if errors.Is(err, sqlitefile.ErrMalformed) {
-			err = hint(failure.As(ErrCorrupt, err), "--schema-from names a database or a backup whose page size and schema it had")
+			err = message.WithHint(failure.As(failure.ErrCorrupt, err), "--schema-from names a database or a backup whose page size and schema it had")
 		}
-		return Salvaged{}, err
+		return said, err
 	}
-	after, err := livedb.TakeFingerprint(c.Database)
+	after, err := livedb.TakeFingerprint(path)
 	if err != nil {
-		return Salvaged{}, fmt.Errorf("salvage: %w", err)
+		return said, err
 	}
 	if after.TakenAt = before.TakenAt; after != before {
-		return Salvaged{}, hint(fmt.Errorf("salvage: %w: %s was written to meanwhile", ErrBusy, c.Database), "stop the program that uses it, and try again")
+		return said, message.WithHint(fmt.Errorf("%w: %s was written to meanwhile", failure.ErrBusy, path), "stop the program that uses it, and try again")
 	}
 	commit := f.CommitNew
 	if overwrite {
@@ -110,14 +98,14 @@ func (c *Config) salvage(ctx context.Context, target string, o repair.SalvageOpt
 	return said, commit()
 }
 
-// donor opens what a schema is taken from; nil where nothing was named and there is no backup that can
+// schemaOf opens what a schema is taken from; nil where nothing was named and there is no backup that can
 // be read.
-func (c *Config) donor(from string) (*RepairImage, func() error, error) {
-	none := func() error { return nil }
+func schemaOf(base string, o SalvageOptions) (*repair.Image, func() error, error) {
+	from, none := o.SchemaFrom, func() error { return nil }
 	if _, err := os.Stat(from); from != "" && err == nil {
 		a, err := archive.Open(from)
 		if err == nil {
-			return &RepairImage{R: a, Size: a.Info().ImageBytes}, a.Close, nil
+			return &repair.Image{R: a, Size: a.Info().ImageBytes}, a.Close, nil
 		}
 		if !errors.Is(err, archive.ErrNotArchive) {
 			return nil, none, err
@@ -127,10 +115,10 @@ func (c *Config) donor(from string) (*RepairImage, func() error, error) {
 			return nil, none, err
 		}
 		size, err := f.Size()
-		return &RepairImage{R: f, Size: size}, f.Close, err
+		return &repair.Image{R: f, Size: size}, f.Close, err
 	}
-	cat, err := catalogfile.Open(c.Dir, c.base())
-	var b Backup
+	cat, err := catalogfile.Open(o.Dir, base)
+	var b catalog.Entry
 	if err == nil {
 		b, err = cat.Get(cmp.Or(from, "latest"))
 	}
@@ -144,7 +132,7 @@ func (c *Config) donor(from string) (*RepairImage, func() error, error) {
 		}
 		return nil, none, err
 	}
-	return &RepairImage{R: a, Size: a.Info().ImageBytes}, a.Close, nil
+	return &repair.Image{R: a, Size: a.Info().ImageBytes}, a.Close, nil
 }
 
 // openDamaged opens the files of a damaged database for reading; done closes them.
@@ -165,7 +153,7 @@ func openDamaged(path string, size livedb.Fingerprint) (from repair.Damaged, don
 		return from, done, err
 	}
 	open = append(open, main)
-	from.Image = RepairImage{R: main, Size: size.Main.Size}
+	from.Image = repair.Image{R: main, Size: size.Main.Size}
 	for suffix, bytes := range map[string]int64{sqlitefile.WALSuffix: size.WAL.Size, sqlitefile.JournalSuffix: size.Journal.Size} {
 		if bytes == 0 {
 			continue
@@ -176,7 +164,7 @@ func openDamaged(path string, size livedb.Fingerprint) (from repair.Damaged, don
 		}
 		open = append(open, f)
 		if suffix == sqlitefile.JournalSuffix {
-			from.Journal = RepairImage{R: f, Size: bytes}
+			from.Journal = repair.Image{R: f, Size: bytes}
 			continue
 		}
 		from.Log = sqlitefile.LogFile{R: f, Size: bytes, NextData: func(off int64) int64 { return livedb.NextData(f, off) }}
@@ -184,10 +172,10 @@ func openDamaged(path string, size livedb.Fingerprint) (from repair.Damaged, don
 	return from, done, nil
 }
 
-// salvageOption adds salvage to the ways out where none is known that loses nothing, with what was
+// addSalvage adds salvage to the ways out where none is known that loses nothing, with what was
 // counted on a private copy: the rows that are known to be gone, and those that the newest backup lacks.
-func (r *recovery) salvageOption(ctx context.Context, p *RecoveryPlan, f recoveryFacts) (err error) {
-	lossless := func(o RecoveryOption) bool { return o.RowsLost != nil && *o.RowsLost == 0 }
+func (c *Case) addSalvage(ctx context.Context, p *Plan, f facts) (err error) {
+	lossless := func(o Option) bool { return o.RowsLost != nil && *o.RowsLost == 0 }
 	if !f.report.Damaged() || f.inUse != nil || slices.ContainsFunc(p.Options, lossless) {
 		return nil
 	}
@@ -200,7 +188,7 @@ func (r *recovery) salvageOption(ctx context.Context, p *RecoveryPlan, f recover
 		return err
 	}
 	defer done()
-	donor, closeDonor := r.donor(ctx, f.candidates)
+	donor, closeDonor := c.donor(ctx, f.candidates)
 	defer closeDonor()
 	if donor != nil {
 		for i := range p.Options {
@@ -223,19 +211,22 @@ func (r *recovery) salvageOption(ctx context.Context, p *RecoveryPlan, f recover
 	if errors.Is(err, sqlitefile.ErrMalformed) {
 		return nil // nothing can be recognised in it
 	}
-	if o, any := optionOf(said); err == nil && any {
+	if err != nil {
+		return fmt.Errorf("try a salvage: %w", err)
+	}
+	if o, any := optionOf(said); any {
 		p.Options = append(p.Options, o)
 	}
-	return err
+	return nil
 }
 
 // optionOf is the option to salvage, by what a trial of that said; any is false where it brings out no row.
-func optionOf(said Salvaged) (o RecoveryOption, any bool) {
+func optionOf(said repair.Salvaged) (o Option, any bool) {
 	var rows, gone, pages int64
 	for _, t := range said.Tables {
 		rows, gone, pages = rows+t.Rows, gone+t.Unreadable+t.CutShort, pages+t.UnreadablePages
 	}
-	o = RecoveryOption{Action: ActionSalvage, Proven: true,
+	o = Option{Action: ActionSalvage, Proven: true,
 		Loses: fmt.Sprintf("of the damaged database %d rows can be written to a new file, and %d more without their table", rows, said.LostAndFound)}
 	switch {
 	case pages > 0 || said.SchemaDamaged || said.DiskErrors > 0:
@@ -247,55 +238,33 @@ func optionOf(said Salvaged) (o RecoveryOption, any bool) {
 	return o, rows+said.LostAndFound > 0
 }
 
-// unrestoredTime bounds how long the rows are counted that a recovery did not bring back.
-const unrestoredTime = 5 * time.Second
-
-// countUnrestored counts the rows that can still be read of the damaged files that were kept, and are not in the
-// backup that was restored. What cannot be found out in a short time is not said.
-func (r *recovery) countUnrestored(ctx context.Context, e Backup) {
-	if r.out.Quarantined == nil {
-		return
-	}
+// Unrestored counts the rows that can still be read of the damaged files that were kept at a path, and are not in the
+// backup that was restored. An error says that this cannot be found out, or not in a short time. Scratch files go to dir.
+func Unrestored(ctx context.Context, kept string, cat *catalogfile.Catalog, e catalog.Entry, dir string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, unrestoredTime)
 	defer cancel()
-	kept := *r.out.Quarantined
 	size, err := livedb.TakeFingerprint(kept)
-	if err != nil || size.Main.Size+e.DatabaseBytes > maxUnrestored {
-		return
+	if err != nil {
+		return 0, err
+	}
+	if size.Main.Size+e.DatabaseBytes > maxUnrestored {
+		return 0, errors.New("too many bytes to be compared")
 	}
 	from, done, err := openDamaged(kept, size)
 	if err != nil {
-		return
+		return 0, err
 	}
 	defer done()
-	a, err := r.m.cat.OpenArchive(e)
+	a, err := cat.OpenArchive(e)
 	if err != nil {
-		return
+		return 0, err
 	}
 	defer a.Close() // it was only read
-	n, err := repair.Unrestored(ctx, from, RepairImage{R: a, Size: a.Info().ImageBytes}, r.m.cfg.Dir)
-	if err != nil {
-		return
-	}
-	r.out.Unrestored = &n
-	r.lost(func(o *catalog.RecoveryOutcome) { o.Unrestored = &n })
-	r.noteUnrestored(ctx, n)
-	if n > 0 {
-		r.m.ev.emit(context.WithoutCancel(ctx), Event{Type: EventWarning, Operation: OpRecover, Path: kept,
-			Message: fmt.Sprintf("%d rows can still be read in %s that are not in the restored backup", n, filepath.Base(kept))})
-	}
+	return repair.Unrestored(ctx, from, repair.Image{R: a, Size: a.Info().ImageBytes}, dir)
 }
 
-// noteUnrestored keeps the count next to the files: they are not removed for others to stay
-// while they have rows that nothing else has, or may have.
-func (r *recovery) noteUnrestored(ctx context.Context, n int64) {
-	if r.out.Quarantined == nil {
-		return
-	}
-	if err := catalogfile.NoteUnrestored(*r.out.Quarantined, n); err != nil {
-		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Path: *r.out.Quarantined, Err: err, Message: "the report of the kept files could not be completed"})
-	}
-}
-
-// maxUnrestored bounds the bytes that are read for that.
-const maxUnrestored = 2 << 30
+// What is read to count rows that were not restored.
+const (
+	unrestoredTime = 5 * time.Second
+	maxUnrestored  = 2 << 30
+)
