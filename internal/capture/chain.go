@@ -39,6 +39,7 @@ type Chain struct {
 	looked  time.Time
 
 	held *livedb.Tx // without a transaction; nil for none
+	may  func(Doubt, string) error
 }
 
 // Base is the image that a change log builds on.
@@ -172,6 +173,9 @@ func (c *Chain) capture(ctx context.Context, tx *livedb.Tx, files livedb.Fingerp
 	if size := tx.Info().PageSize; size != c.pageSize {
 		return out, fmt.Errorf("%w: %d, not %d", ErrOtherShape, size, c.pageSize)
 	}
+	if err := c.ask(NoDoubt, ""); err != nil {
+		return out, err
+	}
 	at := Source{Files: files}
 	if x, ok := tx.LogIndex(); ok {
 		at.Log = &x
@@ -186,13 +190,18 @@ func (c *Chain) capture(ctx context.Context, tx *livedb.Tx, files livedb.Fingerp
 // find finds what differs, by the first way that is proven, and appends it.
 func (c *Chain) find(ctx context.Context, tx *livedb.Tx, at Source, now func() time.Time) (Outcome, error) {
 	out := Outcome{Way: Compared}
+	if was := c.at.Files.Main; was.Present && was.ID != at.Files.Main.ID {
+		out.Reason = "it is another file"
+		if err := c.ask(OtherFile, out.Reason); err != nil {
+			return out, err
+		}
+	}
 	switch {
+	case out.Reason != "":
 	case at.Log == nil:
 		out.Reason = "the database has no log"
 	case c.at.Log == nil:
 		out.Reason = "there was no log to go on from"
-	case c.at.Files.Main.ID != at.Files.Main.ID:
-		out.Reason = "it is another file"
 	case *c.at.Log == *at.Log:
 		return Outcome{Way: Nothing}, nil
 	default:
@@ -206,6 +215,11 @@ func (c *Chain) find(ctx context.Context, tx *livedb.Tx, at Source, now func() t
 			return out, err
 		}
 		out = Outcome{Way: Compared, Reason: m.Reason, Behind: m.Behind}
+	}
+	if out.Behind {
+		if err := c.ask(Behind, out.Reason); err != nil {
+			return out, err
+		}
 	}
 	f, err := c.compare(ctx, tx)
 	if err != nil {
