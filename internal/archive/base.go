@@ -16,7 +16,7 @@ func (f *frameJob) reuseFrame(o WriterOptions) bool {
 	}
 	stored := r.digestsOf(f.id)
 	for made := f.digests; len(made) > 0; {
-		want, err := stored.next(len(made) / digestBytes)
+		want, err := stored.Next(len(made) / digestBytes)
 		if err != nil || !bytes.Equal(made[:len(want)], want) {
 			return false
 		}

@@ -29,11 +29,34 @@ func (o CopyOptions) workers() int {
 // nil. Errors: ErrDamaged with frame and pages, ErrTruncated, w's, or the one of
 // reading. It holds Workers+2 frames.
 func (r *Reader) CopyTo(ctx context.Context, w io.Writer, o CopyOptions) error {
+	image := startHashing()
+	defer image.stop()
+	err := r.Frames(ctx, o, func(frame []byte) error {
+		image.begin(frame)
+		n, err := w.Write(frame)
+		image.wait()
+		if err != nil {
+			return fmt.Errorf("copy image: %w", err)
+		} else if n < len(frame) {
+			return fmt.Errorf("copy image: %w", io.ErrShortWrite)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(image.h.Sum(nil)); got != r.meta.ImageBLAKE3 {
+		return fmt.Errorf("%w: image: BLAKE3 is %s, recorded %s", ErrDamaged, got, r.meta.ImageBLAKE3)
+	}
+	return nil
+}
+
+// Frames calls fn with the image of every frame in order, its pages proven by their digests; it
+// is good until fn returns. Errors: as for CopyTo, and fn's.
+func (r *Reader) Frames(ctx context.Context, o CopyOptions, fn func(image []byte) error) error {
 	p := r.startDecoding(o.workers(), r.allFrames())
 	defer p.stop()
 	digests := r.digests()
-	image := startHashing()
-	defer image.stop()
 	for f := p.next(); f != nil; f = p.next() {
 		if err := context.Cause(ctx); err != nil {
 			return fmt.Errorf("copy image: %w", err)
@@ -44,25 +67,14 @@ func (r *Reader) CopyTo(ctx context.Context, w io.Writer, o CopyOptions) error {
 		if err := r.comparePages(digests, f.id, f.digests); err != nil {
 			return err
 		}
-		image.begin(f.image)
-		n, err := w.Write(f.image)
-		image.wait()
-		if err != nil {
-			return fmt.Errorf("copy image: %w", err)
-		} else if n < len(f.image) {
-			return fmt.Errorf("copy image: %w", io.ErrShortWrite)
+		if err := fn(f.image); err != nil {
+			return err
 		}
 		if o.Progress != nil {
 			o.Progress(f.id*int64(r.meta.FrameBytes) + int64(len(f.image)))
 		}
 	}
-	if err := digests.finish(r.info.Sum); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(image.h.Sum(nil)); got != r.meta.ImageBLAKE3 {
-		return fmt.Errorf("%w: image: BLAKE3 is %s, recorded %s", ErrDamaged, got, r.meta.ImageBLAKE3)
-	}
-	return nil
+	return digests.finish(r.info.Sum)
 }
 
 // hashing takes the image's digest on a goroutine of its own, while the frame is written:
@@ -104,7 +116,7 @@ func (r *Reader) PageDigests(ctx context.Context, fn func(pgno int64, d Digest) 
 		if err := context.Cause(ctx); err != nil {
 			return fmt.Errorf("read page digests: %w", err)
 		}
-		b, err := digests.next(digestsPerFrame)
+		b, err := digests.Next(digestsPerFrame)
 		if err != nil {
 			return err
 		}
@@ -118,10 +130,10 @@ func (r *Reader) PageDigests(ctx context.Context, fn func(pgno int64, d Digest) 
 }
 
 // comparePages compares the digests made from frame i with the stored ones.
-func (r *Reader) comparePages(stored digestSource, i int64, made []byte) error {
+func (r *Reader) comparePages(stored DigestSource, i int64, made []byte) error {
 	pgno := r.firstPage(i) + 1
 	for len(made) > 0 {
-		want, err := stored.next(len(made) / digestBytes)
+		want, err := stored.Next(len(made) / digestBytes)
 		if err != nil {
 			return err
 		}

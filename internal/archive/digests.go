@@ -105,10 +105,10 @@ func digestFrameChecksum(digests []byte, before int64) uint64 {
 	return xxh3.HashSeed(digests, uint64(before))
 }
 
-// A digestSource hands out stored page digests in order: up to want, at least
-// one unless there are none left. The slice is good until the next call.
-type digestSource interface {
-	next(want int) ([]byte, error)
+// A DigestSource hands out page digests in order, one after the other in a slice: up to
+// want, at least one unless there are none left. The slice is good until the next call.
+type DigestSource interface {
+	Next(want int) ([]byte, error)
 }
 
 // digestCursor hands out page digests from any page on, without proving them.
@@ -119,7 +119,8 @@ type digestCursor struct {
 	buf   []byte
 }
 
-func (d *digestCursor) next(want int) ([]byte, error) {
+// Next: see DigestSource.
+func (d *digestCursor) Next(want int) ([]byte, error) {
 	frame, at := d.page/digestsPerFrame, d.page%digestsPerFrame
 	n := min(int64(want), digestsPerFrame-at)
 	d.page += n
@@ -143,13 +144,15 @@ type digestReader struct {
 	sum   Sum    // of those in the frames that were read
 }
 
-// digests returns a reader of all page digests.
+// Digests hands out all page digests; see Image.
+func (r *Reader) Digests() DigestSource { return r.digests() }
+
 func (r *Reader) digests() *digestReader {
 	return &digestReader{r: r.r, off: r.digestsAt(), pages: r.meta.PageCount}
 }
 
-// next: see digestSource.
-func (d *digestReader) next(want int) ([]byte, error) {
+// Next: see DigestSource.
+func (d *digestReader) Next(want int) ([]byte, error) {
 	if len(d.ready) == 0 && d.read < d.pages {
 		if err := d.fill(); err != nil {
 			return nil, err
@@ -194,8 +197,8 @@ func (d *digestReader) finish(want Sum) error {
 	return nil
 }
 
-// proveDigests proves the page digests against the metadata's sum, until it once succeeds.
-func (r *Reader) proveDigests() error {
+// ProveDigests proves the page digests against the metadata's sum, until it once succeeds.
+func (r *Reader) ProveDigests() error {
 	r.proving.Lock()
 	defer r.proving.Unlock()
 	if r.proven {

@@ -2,36 +2,37 @@ package archive
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"example.com/snapd/internal/durable"
 )
 
-// Patch turns an image into an archive's: it holds the archive's pages that differ.
+// Patch turns one image into another: it holds the pages of that which differ.
 type Patch struct {
-	from, to *Reader
+	from, to Image
 	fetched  *fetched // nil before Fetch
 }
 
 // NewPatch returns the patch to the image of to; From says from which one.
-func NewPatch(to *Reader) *Patch { return &Patch{to: to} }
+func NewPatch(to Image) *Patch { return &Patch{to: to} }
 
-// From sets the archive of the image that is to be patched, and proves its page digests.
+// From sets the image that is to be patched, and proves its page digests.
 // It may be called again, also after Fetch.
-func (p *Patch) From(from *Reader) error {
+func (p *Patch) From(from Image) error {
 	p.from = from
-	if err := from.proveDigests(); err != nil {
+	if err := from.ProveDigests(); err != nil {
 		return fmt.Errorf("patch: %w", err)
 	}
 	return nil
 }
 
-// Fetch proves the target as Verify does, and copies the pages that differ to a scratch
-// file in dir on the way, so that Each need not decompress. It copies up to limit bytes,
+// Fetch fetches the pages of the target that differ, and copies them to a scratch file in dir, so that Each need not decompress. It copies up to limit bytes,
 // and only while there is room; Each takes the others from the target. Errors: as for
-// CopyTo, or that the file cannot be made.
+// Image.Fetch, or that the file cannot be made.
 func (p *Patch) Fetch(ctx context.Context, dir string, limit int64, o CopyOptions) error {
 	if err := p.Close(); err != nil {
 		return err
@@ -41,11 +42,8 @@ func (p *Patch) Fetch(ctx context.Context, dir string, limit int64, o CopyOption
 		return fmt.Errorf("fetch pages: %w", err)
 	}
 	f.Unlink()
-	size := p.to.meta.PageSize
-	p.fetched = &fetched{file: f, pageSize: size, room: limit, out: bufio.NewWriterSize(f, 256<<10)}
-	next, stop := iter.Pull2(p.pages(ctx))
-	defer stop()
-	if err := p.to.CopyTo(ctx, &picker{next: next, to: p.fetched}, o); err != nil {
+	p.fetched = &fetched{file: f, pageSize: p.to.Shape().PageSize, room: limit, out: bufio.NewWriterSize(f, 256<<10)}
+	if err := p.to.Fetch(ctx, p.pages(ctx), o, p.fetched.put); err != nil {
 		return err
 	}
 	p.fetched.flush()
@@ -64,26 +62,25 @@ func (p *Patch) Count(ctx context.Context) (n int64, err error) {
 }
 
 // Each calls fn with each page of the target that differs, proven by its digest; page is
-// good until fn returns. Those that were fetched come first; each part is in ascending
-// order. Errors: Diff's, ReadPages's, fn's.
+// good until fn returns. Those that were fetched come first. Errors: Diff's, ReadPages's, fn's.
 func (p *Patch) Each(ctx context.Context, o CopyOptions, fn func(pgno int64, page []byte) error) error {
 	if p.fetched == nil {
 		return p.to.ReadPages(ctx, p.pages(ctx), o, fn)
 	}
-	page := make([]byte, p.to.meta.PageSize)
+	page := make([]byte, p.to.Shape().PageSize)
 	index := p.fetched.cursor()
 	for c, err := range Diff(ctx, p.from, p.to) {
 		if err != nil {
 			return err
 		}
-		i, ok := index(c.Page)
+		slot, ok := index(c.Page)
 		if !ok {
 			continue
 		}
-		if err := p.fetched.read(page, i); err != nil {
+		if err := p.fetched.read(page, slot); err != nil {
 			return err
 		}
-		if PageDigest(p.to.seed, c.Page, page) != c.To {
+		if PageDigest(p.to.Seed(), c.Page, page) != c.To {
 			return fmt.Errorf("%w: the scratch file gives page %d back with another digest", ErrDamaged, c.Page)
 		}
 		if err := fn(c.Page, page); err != nil {
@@ -107,7 +104,7 @@ func (p *Patch) Close() error {
 func (p *Patch) pages(ctx context.Context) iter.Seq2[int64, error] {
 	return func(yield func(int64, error) bool) {
 		for c, err := range Diff(ctx, p.from, p.to) {
-			if err == nil && c.Page > p.to.meta.PageCount {
+			if err == nil && c.Page > p.to.Shape().PageCount {
 				return
 			}
 			if !yield(c.Page, err) {
@@ -132,83 +129,62 @@ func (p *Patch) notFetched(ctx context.Context) iter.Seq2[int64, error] {
 	}
 }
 
-// maxFetched bounds the memory of a fetched: 16 MiB for 16 GiB in pages of 4 KiB.
+// maxFetched bounds the memory of a fetched: 32 MiB for 16 GiB in pages of 4 KiB.
 const maxFetched = 1 << 22
 
-// fetched are pages in a scratch file, one after the other, in ascending order.
+// fetched are pages in a scratch file, one after the other.
 type fetched struct {
 	file     *durable.ScratchFile
 	pageSize int
-	pgnos    []uint32
-	room     int64 // bytes that may still be written; 0 after an error
+	pages    []fetchedPage // in ascending order after flush
+	room     int64         // bytes that may still be written; 0 after an error
 	out      *bufio.Writer
 }
 
-// put keeps the page where there is room for it.
-func (f *fetched) put(pgno int64, page []byte) {
-	if f.room < int64(len(page)) || len(f.pgnos) >= maxFetched {
+type fetchedPage struct{ pgno, slot uint32 }
+
+// put keeps the page where there is room for it. It returns no error.
+func (f *fetched) put(pgno int64, page []byte) error {
+	if f.room < int64(len(page)) || len(f.pages) >= maxFetched {
 		f.room = 0
-		return
+		return nil
 	}
 	f.room -= int64(len(page))
 	if _, err := f.out.Write(page); err != nil {
 		f.giveUp()
-		return
+		return nil
 	}
-	f.pgnos = append(f.pgnos, uint32(pgno))
+	f.pages = append(f.pages, fetchedPage{uint32(pgno), uint32(len(f.pages))})
+	return nil
 }
 
 // giveUp forgets all pages: the file has no room for the buffered pages, and the target has them, too.
-func (f *fetched) giveUp() { f.room, f.pgnos = 0, nil }
+func (f *fetched) giveUp() { f.room, f.pages = 0, nil }
 
 func (f *fetched) flush() {
 	if f.out.Flush() != nil {
 		f.giveUp()
 	}
+	slices.SortFunc(f.pages, func(a, b fetchedPage) int { return cmp.Compare(a.pgno, b.pgno) })
 }
 
 // cursor returns a function that finds pages, asked for in ascending order.
-func (f *fetched) cursor() func(pgno int64) (index int, ok bool) {
+func (f *fetched) cursor() func(pgno int64) (slot uint32, ok bool) {
 	i := 0
-	return func(pgno int64) (int, bool) {
-		for i < len(f.pgnos) && int64(f.pgnos[i]) < pgno {
+	return func(pgno int64) (uint32, bool) {
+		for i < len(f.pages) && int64(f.pages[i].pgno) < pgno {
 			i++
 		}
-		return i, i < len(f.pgnos) && int64(f.pgnos[i]) == pgno
+		if i == len(f.pages) || int64(f.pages[i].pgno) != pgno {
+			return 0, false
+		}
+		return f.pages[i].slot, true
 	}
 }
 
-func (f *fetched) read(page []byte, index int) error {
-	if _, err := f.file.ReadAt(page, int64(index)*int64(f.pageSize)); err != nil {
+func (f *fetched) read(page []byte, slot uint32) error {
+	if _, err := f.file.ReadAt(page, int64(slot)*int64(f.pageSize)); err != nil {
 		return fmt.Errorf("read a fetched page: %w", err)
 	}
 	return nil
-}
-
-// picker takes an image by Write, and keeps the pages that next names.
-type picker struct {
-	next  func() (int64, error, bool)
-	to    *fetched
-	pages int64 // taken so far
-	pgno  int64 // of the next page to keep; 0 before the first
-	ended bool
-}
-
-// Write takes the image's next whole pages.
-func (p *picker) Write(image []byte) (int, error) {
-	size := p.to.pageSize
-	for at := 0; at < len(image); at += size {
-		p.pages++
-		for !p.ended && p.pgno < p.pages {
-			pgno, err, more := p.next()
-			if err != nil {
-				return at, err
-			}
-			p.pgno, p.ended = pgno, !more
-		}
-		if !p.ended && p.pgno == p.pages {
-			p.to.put(p.pgno, image[at:at+size])
-		}
-	}
-	return len(image), nil
 }

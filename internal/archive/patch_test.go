@@ -11,7 +11,7 @@ import (
 // applied is image with the pages of p, cut or grown to the target's size.
 func applied(t *testing.T, p *Patch, image []byte, size int) (out []byte, pgnos []int64, err error) {
 	t.Helper()
-	out = make([]byte, p.to.Info().ImageBytes)
+	out = make([]byte, p.to.Shape().Bytes())
 	copy(out, image)
 	err = p.Each(t.Context(), CopyOptions{Workers: 2}, func(pgno int64, page []byte) error {
 		copy(out[(pgno-1)*int64(size):], page)
@@ -53,7 +53,7 @@ func TestPatch(t *testing.T) {
 				if err := p.Fetch(t.Context(), t.TempDir(), limit, CopyOptions{}); err != nil {
 					t.Fatal(err)
 				}
-				if n := int64(len(p.fetched.pgnos)); n != min(limit/size, 54) {
+				if n := int64(len(p.fetched.pages)); n != min(limit/size, 54) {
 					t.Errorf("%s: %d pages were fetched", what, n)
 				}
 			}

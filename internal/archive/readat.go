@@ -48,7 +48,7 @@ func (r *Reader) loadProven(i int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.proveDigests(); err != nil {
+	if err := r.ProveDigests(); err != nil {
 		return nil, err
 	}
 	made := appendPageDigests(nil, r.seed, r.firstPage(i)+1, image, r.meta.PageSize)

@@ -12,7 +12,7 @@ import (
 // decompressed concurrently. It holds Workers+2 frames. Progress is not called.
 // Errors: as for CopyTo, and fn's.
 func (r *Reader) ReadPages(ctx context.Context, want iter.Seq2[int64, error], o CopyOptions, fn func(pgno int64, page []byte) error) error {
-	if err := r.proveDigests(); err != nil {
+	if err := r.ProveDigests(); err != nil {
 		return fmt.Errorf("read pages: %w", err)
 	}
 	next, stop := iter.Pull2(want)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -120,17 +121,25 @@ func (s *scene) state(seq uint64) []byte {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var whole bytes.Buffer
-	if err := image.CopyTo(s.t.Context(), &whole, archive.CopyOptions{Workers: 1}); err != nil {
+	file, err := os.Create(filepath.Join(s.t.TempDir(), "image"))
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	parts := make([]byte, image.Bytes())
+	defer file.Close()
+	if err := image.Unpack(s.t.Context(), file, archive.CopyOptions{Workers: 1}); err != nil {
+		s.t.Fatal(err)
+	}
+	whole, err := os.ReadFile(file.Name())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	parts := make([]byte, image.Shape().Bytes())
 	for at := 0; at < len(parts); at += 3001 {
 		if _, err := image.ReadAt(parts[at:min(at+3001, len(parts))], int64(at)); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	if !bytes.Equal(whole.Bytes(), parts) {
+	if !bytes.Equal(whole, parts) {
 		s.t.Fatalf("capture %d: the image reads differently in parts", seq)
 	}
 	return parts

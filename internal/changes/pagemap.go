@@ -7,6 +7,8 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
@@ -14,14 +16,16 @@ import (
 )
 
 // Map says where the newest content of each page that the log has is, at one capture. It is
-// made from the indexes alone, and reads the pages when they are asked for. For one goroutine.
+// made from the indexes alone, and reads the pages when they are asked for.
 type Map struct {
 	Capture
 	places   map[uint32]place
 	segments []*segment
 	files    []*os.File
 	dec      *seekable.Decoder
-	parts    partCache
+
+	mu    sync.Mutex // guards parts
+	parts partCache
 }
 
 type place struct {
@@ -35,7 +39,7 @@ type place struct {
 // changed. The first is 0 for all. It is closed by the caller; segments that are thinned meanwhile
 // stay readable.
 func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
-	m := &Map{places: map[uint32]place{}, dec: l.dec, parts: partCache{}}
+	m := &Map{places: map[uint32]place{}, dec: l.dec}
 	defer func() {
 		if err != nil {
 			m.Close()
@@ -128,30 +132,34 @@ func (m *Map) Digests() iter.Seq2[uint32, archive.Digest] {
 	}
 }
 
-// ReadPage reads the content of a page, proven by its digest; ok is as for Digest.
+// ReadPage reads the content of a page, proven by its digest; ok is as for Digest. The parts that were
+// read last are kept.
 func (m *Map) ReadPage(pgno uint32, page []byte) (ok bool, err error) {
 	p, ok := m.places[pgno]
 	if !ok {
 		return false, nil
 	}
 	s := m.segments[p.segment]
-	content, err := m.parts.get(partID{p.segment, p.at}, func() ([]byte, error) {
+	if len(page) != s.head.PageSize {
+		return true, fmt.Errorf("read page %d of the change log: %d bytes were asked for", pgno, len(page))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, err := m.parts.get(partID{p.segment, p.at}, func() (cachedPart, error) {
 		part, err := readPart(s.r, s.size, s.head.PageSize, p.at)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
+			return cachedPart{}, fmt.Errorf("%s: %w", s.name, err)
 		}
-		if int(p.index) >= len(part.entries) || part.entries[p.index] != (entry{pgno, p.digest}) {
-			return nil, fmt.Errorf("%s: %w: the part at %d changed", s.name, ErrDamaged, p.at)
-		}
-		return s.pages(m.dec, part)
+		content, err := s.content(m.dec, part, &partBuffers{})
+		return cachedPart{part: part, content: content}, err
 	})
 	if err != nil {
 		return true, err
 	}
-	if len(page) != s.head.PageSize {
-		return true, fmt.Errorf("read page %d of the change log: %d bytes were asked for", pgno, len(page))
+	if err := m.prove(s, c.part, pgno, c.content); err != nil {
+		return true, err
 	}
-	copy(page, content[int(p.index)*len(page):])
+	copy(page, c.content[int(p.index)*len(page):])
 	return true, nil
 }
 
@@ -164,8 +172,8 @@ func (m *Map) Close() error {
 	return nil
 }
 
-// cachedParts bounds a partCache: parts have up to 1 MiB.
-const cachedParts = 8
+// cachedBytes bounds a partCache: parts have up to 1 MiB.
+const cachedBytes = 8 << 20
 
 type partID struct {
 	segment uint32
@@ -175,27 +183,29 @@ type partID struct {
 // partCache keeps the parts that were decompressed last.
 type partCache struct {
 	parts []cachedPart // the most recent one last
+	bytes int          // of them
 }
 
 type cachedPart struct {
 	id      partID
+	part    *part
 	content []byte
 }
 
-func (c *partCache) get(id partID, load func() ([]byte, error)) ([]byte, error) {
-	for i, p := range c.parts {
-		if p.id == id {
-			c.parts = append(append(c.parts[:i], c.parts[i+1:]...), p)
-			return p.content, nil
-		}
+func (c *partCache) get(id partID, load func() (cachedPart, error)) (p cachedPart, err error) {
+	if i := slices.IndexFunc(c.parts, func(p cachedPart) bool { return p.id == id }); i >= 0 {
+		p = c.parts[i]
+		c.parts = append(append(c.parts[:i], c.parts[i+1:]...), p)
+		return p, nil
 	}
-	content, err := load()
-	if err != nil {
-		return nil, err
+	if p, err = load(); err != nil {
+		return p, err
 	}
-	if len(c.parts) == cachedParts {
+	p.id = id
+	c.parts, c.bytes = append(c.parts, p), c.bytes+len(p.content)
+	for c.bytes > cachedBytes && len(c.parts) > 1 {
+		c.bytes -= len(c.parts[0].content)
 		c.parts = append(c.parts[:0], c.parts[1:]...)
 	}
-	c.parts = append(c.parts, cachedPart{id, content})
-	return content, nil
+	return p, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/zeebo/blake3"
 
@@ -87,32 +88,45 @@ func (s *segment) captures() (list []captured, end int64, err error) {
 	return list, end, err
 }
 
-// pages decompresses the pages of a part, each proven by its digest.
-func (s *segment) pages(d *seekable.Decoder, p *part) ([]byte, error) {
+// partBuffers are reused from part to part.
+type partBuffers struct{ compressed, content []byte }
+
+// content decompresses the pages of a part, one after the other; it is good until the buffers' next use.
+func (s *segment) content(d *seekable.Decoder, p *part, b *partBuffers) ([]byte, error) {
 	if p.Bytes == 0 {
 		return nil, nil
 	}
-	b := make([]byte, p.Bytes)
-	if err := readFull(s.r, b, p.at); err != nil {
+	b.compressed = slices.Grow(b.compressed[:0], int(p.Bytes))[:p.Bytes]
+	if err := readFull(s.r, b.compressed, p.at); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
-	content, err := seekable.Decode(d, b, nil, len(p.entries)*s.head.PageSize)
+	content, err := seekable.Decode(d, b.compressed, b.content, len(p.entries)*s.head.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: pages at %d: %w", s.name, ErrDamaged, p.at, err)
 	}
-	for i, e := range p.entries {
-		page := content[i*s.head.PageSize:][:s.head.PageSize]
-		if archive.PageDigest(s.seed, int64(e.pgno), page) != e.digest {
-			return nil, fmt.Errorf("%s: %w: page %d at %d has another digest", s.name, ErrDamaged, e.pgno, p.at)
-		}
-	}
+	b.content = content
 	return content, nil
+}
+
+// provePage proves page number i of a part's content by its digest.
+func (s *segment) provePage(p *part, i int, content []byte) error {
+	e, page := p.entries[i], content[i*s.head.PageSize:][:s.head.PageSize]
+	if archive.PageDigest(s.seed, int64(e.pgno), page) != e.digest {
+		return fmt.Errorf("%s: %w: page %d at %d has another digest", s.name, ErrDamaged, e.pgno, p.at)
+	}
+	return nil
 }
 
 // prove decompresses every part from an offset on.
 func (s *segment) prove(d *seekable.Decoder, from int64) error {
+	var b partBuffers
 	_, err := s.each(from, func(p *part) error {
-		_, err := s.pages(d, p)
+		content, err := s.content(d, p, &b)
+		for i := range p.entries {
+			if err == nil {
+				err = s.provePage(p, i, content)
+			}
+		}
 		return err
 	})
 	return err
