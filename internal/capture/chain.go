@@ -124,27 +124,47 @@ type Outcome struct {
 	Behind  bool            // commits that were captured are gone from the log: another history began
 	Capture changes.Capture // unless Nothing
 	Changed int             // pages
+
+	Log    *walfollow.Position // where the look found the log; nil without one, or where it was not looked at
+	Early  int64               // the log's frame with which the next look is due, see Watch
+	Locked time.Duration       // for which writers had to wait: in the rollback-journal modes
 }
+
+// earlyFrames is by how much a log may grow before it is looked at again: a quarter of where
+// SQLite begins it again by default, so that what was not seen by then is not yet overwritten.
+const earlyFrames = 250
 
 // Capture looks at the database, and appends what was committed since the last look. Errors: those of
 // livedb.Begin; ErrOtherShape; those of the log, after which the state is the one before.
 func (c *Chain) Capture(ctx context.Context, now func() time.Time) (Outcome, error) {
-	files, err := livedb.FingerprintIfAny(c.path)
+	files, err := livedb.Look(c.path)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("capture: %w", err)
 	}
-	if c.at.Files.Unchanged(files) {
+	if c.unchanged(files) {
 		return Outcome{Way: Nothing}, nil
 	}
 	tx, err := livedb.Begin(ctx, c.path, livedb.Options{})
 	if err != nil {
 		return Outcome{}, fmt.Errorf("capture: %w", err)
 	}
-	out, err := c.capture(ctx, tx, files, now)
+	begun := time.Now()
+	out, err := c.capture(ctx, tx, files.Fingerprint, now)
 	if err != nil {
 		return out, errors.Join(fmt.Errorf("capture: %w", err), tx.Close())
 	}
-	return out, c.hold(ctx, tx)
+	err = c.hold(ctx, tx)
+	if tx.InPlace() && tx.Info().JournalMode != "wal" {
+		out.Locked = time.Since(begun)
+	}
+	return out, err
+}
+
+// unchanged reports whether the files prove that nothing was committed since the last look. In the
+// rollback-journal modes each commit moves the change counter.
+func (c *Chain) unchanged(files livedb.Files) bool {
+	return c.at.Files.Unchanged(files.Fingerprint) ||
+		files.Main.Present && !files.UsesLog() && c.at.Log == nil && c.at.Files.Same(files.Fingerprint)
 }
 
 // hold keeps the connection of a look instead of that of the look before.
@@ -181,10 +201,14 @@ func (c *Chain) capture(ctx context.Context, tx *livedb.Tx, files livedb.Fingerp
 		at.Log = &x
 	}
 	out, err = c.find(ctx, tx, at, now)
-	if err == nil {
-		c.at = at
+	if err != nil {
+		return out, err
 	}
-	return out, err
+	c.at = at
+	if out.Log = at.Log; out.Log != nil {
+		out.Early = out.Log.LastFrame + earlyFrames
+	}
+	return out, nil
 }
 
 // find finds what differs, by the first way that is proven, and appends it.

@@ -75,9 +75,7 @@ func (s *scene) look() ([]byte, livedb.Info) {
 func (s *scene) open() {
 	s.t.Helper()
 	if s.log != nil {
-		if err := errors.Join(s.chain.Rest(), s.log.Close()); err != nil {
-			s.t.Fatal(err)
-		}
+		s.close()
 	}
 	var err error
 	s.log, err = changes.Open(s.dir, changes.Head{Timeline: 1, Database: "data.db", PageSize: s.pageSize, PageSeed: seed.String()})
@@ -85,6 +83,13 @@ func (s *scene) open() {
 		s.t.Fatal(err)
 	}
 	if s.chain, err = Open(s.t.Context(), s.path, Base{Archive: s.base, At: time.Now()}, s.log); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *scene) close() {
+	s.t.Helper()
+	if err := errors.Join(s.chain.Rest(), s.log.Close()); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -204,9 +209,7 @@ func TestEveryCaptureIsAState(t *testing.T) {
 				}
 				compared++
 			}
-			if err := errors.Join(s.chain.Rest(), s.log.Close()); err != nil {
-				t.Fatal(err)
-			}
+			s.close()
 		})
 	}
 	t.Logf("%d captures compared byte for byte; %v; compared because %v", compared, ways, reasons)

@@ -12,4 +12,16 @@
 // Between looks a connection without a transaction may stay open, for as long as there are
 // commits: with it the log's index lives on, and says how many there were. It holds no lock
 // that an application waits for.
+//
+// When to look is decided by Watch. A program runs them in one goroutine:
+//
+//	for {
+//		due, err := watch.Next(ctx) // ctx ended
+//		if due == capture.Rest {
+//			err = chain.Rest()
+//			continue
+//		}
+//		out, err := chain.Capture(ctx, now)
+//		watch.Looked(out, err)
+//	}
 package capture

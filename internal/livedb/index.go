@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"runtime"
 
 	"example.com/snapd/internal/sqlitefile"
 )
@@ -44,3 +45,21 @@ func IndexIdle(path string) bool {
 // that f is: each holds a shared lock on it for as long as it has it open. known
 // is false where the system does not say.
 func (f *File) IndexInUse() (used, known bool) { return indexInUse(f.d) }
+
+// LogIndex reads the header of the log's index from the -shm that f is, without a lock: how far
+// the log goes at this instant, and where a checkpoint is. ok is false where that cannot be read.
+func (f *File) LogIndex() (x sqlitefile.WALIndex, ok bool) {
+	const tries = 10 // a commit writes the header's two copies one after the other
+	var b [sqlitefile.SHMHeadSize]byte
+	for range tries {
+		if n, _ := f.ReadAt(b[:], 0); n < len(b) {
+			return x, false
+		}
+		x, torn, ok := sqlitefile.ParseWALIndex(b[:])
+		if ok || !torn {
+			return x, ok
+		}
+		runtime.Gosched()
+	}
+	return x, false
+}

@@ -1,6 +1,7 @@
 package livedb
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,20 +30,23 @@ type watchStamp struct {
 // Watch starts watching a database; its goroutine ends at close. With an
 // error the Watcher still polls.
 func Watch(database string) (*Watcher, error) {
-	dir, base := filepath.Dir(database), filepath.Base(database)
+	if real, err := Resolve(database); err == nil {
+		database = real // the log is next to the file, not next to a link to it
+	}
+	base := filepath.Base(database)
 	w := &Watcher{ch: make(chan struct{}, 1), done: make(chan struct{}), db: database,
 		names: map[string]bool{base: true, sqlitefile.WAL(base): true, sqlitefile.Journal(base): true}}
 	w.Poll()
 	var err error
 	if w.fs, err = fsnotify.NewWatcher(); err == nil {
-		if err = w.fs.Add(dir); err != nil {
+		if err = w.Resume(); err != nil {
 			w.fs.Close()
 			w.fs = nil
 		}
 	}
 	if err != nil {
 		close(w.done)
-		return w, fmt.Errorf("watch %s: %w", dir, err)
+		return w, fmt.Errorf("watch %s: %w", filepath.Dir(database), err)
 	}
 	go w.run()
 	return w, nil
@@ -78,6 +82,30 @@ func (w *Watcher) Changed() <-chan struct{} {
 		return nil
 	}
 	return w.ch
+}
+
+// Pause ends the notices, which cost a busy writer and this process a wake-up for each write.
+func (w *Watcher) Pause() {
+	if w != nil && w.fs != nil {
+		_ = w.fs.Remove(filepath.Dir(w.db)) // it was not watched, or is gone
+	}
+}
+
+// Resume begins them again: what is written from now on is noticed. A notice from before is
+// dropped, as a difference for Poll is. With an error there are none.
+func (w *Watcher) Resume() error {
+	if w == nil || w.fs == nil {
+		return errors.New("the system gives no notices")
+	}
+	if err := w.fs.Add(filepath.Dir(w.db)); err != nil {
+		return err
+	}
+	select {
+	case <-w.ch:
+	default:
+	}
+	w.Poll()
+	return nil
 }
 
 // Poll reports whether sizes or times differ from the last poll: file systems
