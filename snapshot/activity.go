@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/protection"
 )
 
 // Activity is an entry of the log of what was done, by whom and how it ended.
@@ -184,7 +185,7 @@ func (m *Manager) History(days int) ([]Day, error) {
 
 // historyFacts is what the days are judged by, as it is now.
 func historyFacts(m *Manager) (activity.Facts, error) {
-	f := activity.Facts{Now: m.now(), Slack: grace + m.present.Load().Jitter}
+	f := activity.Facts{Now: m.now(), Slack: protection.Grace + m.present.Load().Jitter}
 	var err error
 	if f.Revision, err = m.cat.Revision(); err != nil { // before reading: what comes meanwhile is then read again
 		return f, err

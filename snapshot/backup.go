@@ -11,6 +11,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/breaks"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/lineage"
@@ -133,7 +134,7 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 	if err := b.recognise(ctx, snap.Tx); err != nil {
 		return Backup{}, err
 	}
-	if _, err := notice(ctx, m, sight{facts: fingerprint.Lineage(b.contents)}); err != nil {
+	if _, err := notice(ctx, m, breaks.Sight{Facts: fingerprint.Lineage(b.contents)}); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
 	from := catalogfile.Origin{Fingerprint: fingerprint, Contents: b.contents}

@@ -3,9 +3,7 @@ package snapshot
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -28,13 +26,5 @@ func TestDamageThatCouldNotBeLookedFor(t *testing.T) {
 	}
 	if err := m.damagedFiles(t.Context()); err != nil {
 		t.Errorf("a sound database: %v", err)
-	}
-}
-
-// An archive that cannot be looked at has not gone.
-func TestArchiveThatCannotBeLookedAt(t *testing.T) {
-	f := facts{latest: &Backup{ID: "data_1", File: "data_1.db.zst"}, archive: fs.ErrPermission}
-	if s := f.status(); s.Code != WhyArchiveGone || !strings.Contains(s.Reason, "permission") || strings.Contains(s.Reason, "gone") {
-		t.Errorf("%+v", s)
 	}
 }

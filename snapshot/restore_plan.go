@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/protection"
 )
 
 // RestorePlan says what restoring a backup over the database would cost now. As
@@ -79,7 +80,7 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 	}
 	now := m.now()
 	p := RestorePlan{Backup: e.Public(), bound: bound}
-	if v := *worse(report.Verdict, state); v == integrity.Healthy || v == integrity.Violations {
+	if v := *protection.Worse(report.Verdict, state); v == integrity.Healthy || v == integrity.Violations {
 		// What does not become known in time the restore finds out, and stops.
 		wait, cancel := context.WithTimeout(ctx, statusPatience)
 		damaged, err := damagedByJournal(wait, m)
@@ -94,22 +95,22 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 		since := catalog.TakenAt(all, e, now)
 		p.LosesSince, p.LosesSeconds = &since, int64(max(0, now.Sub(since))/time.Second)
 	}
-	f := facts{state: state}
-	f.count(slices.Values(all))
+	f := protection.Facts{State: state}
+	f.Count(slices.Values(all))
 	live := int64(0) // bytes to be saved
 	if p.SafetyBackup {
 		live = max(fingerprint.Main.Size, fingerprint.WAL.Size)
-		if err := durable.Fits(m.cfg.Dir, catalog.ArchiveSize(live, f.latest)); err != nil {
+		if err := durable.Fits(m.cfg.Dir, catalog.ArchiveSize(live, f.Latest)); err != nil {
 			return RestorePlan{}, fmt.Errorf("safety backup: %w", err)
 		}
 	}
-	p.EstimatedMS = catalog.RestoreTime(e.DatabaseBytes, live, state, f.drilled, f.latest)
+	p.EstimatedMS = catalog.RestoreTime(e.DatabaseBytes, live, state, f.Drilled, f.Latest)
 	return p, nil
 }
 
 // bindPlan looks at what a plan to restore e depends on.
 func bindPlan(database string, e Backup, state catalog.State) (planBinding, livedb.Fingerprint, error) {
-	b := planBinding{database: database, verdict: *worse(integrity.Healthy, state), backup: e.Verification.State}
+	b := planBinding{database: database, verdict: *protection.Worse(integrity.Healthy, state), backup: e.Verification.State}
 	if r := state.LastRestore; r != nil {
 		b.restored = r.ID + " " + r.At.UTC().Format(time.RFC3339Nano)
 	}

@@ -11,83 +11,50 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/protection"
 	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/schedule"
 )
 
-// Protection is the one-word answer to "is the data safe?".
-type Protection string
-
-const (
-	Protected   Protection = "protected"   // a verified backup covers the database as the schedule promises
-	AtRisk      Protection = "at_risk"     // there is a verified backup, but something is wrong: see the reason
-	Unprotected Protection = "unprotected" // there is no verified backup
+// The state of the protection, as [Manager.Status] returns it.
+type (
+	// Status is the state of the protection.
+	Status = protection.Status
+	// Protection is the one-word answer to "is the data safe?".
+	Protection = protection.Protection
+	// Why says in a word why a [Status] is what it is.
+	Why = protection.Why
+	// DatabaseStatus is what Status says of the live file.
+	DatabaseStatus = protection.DatabaseStatus
+	// LastRestore is the last restore over the database.
+	LastRestore = protection.LastRestore
 )
 
-// Status is the state of the protection.
-type Status struct {
-	State          Protection     `json:"state"`
-	Code           Why            `json:"code"`   // why, in a word
-	Reason         string         `json:"reason"` // why, in one sentence
-	Database       DatabaseStatus `json:"database"`
-	NewestVerified *string        `json:"newest_verified"`     // backup id: what "latest" means
-	LossWindow     *int64         `json:"loss_window_seconds"` // since the newest verified backup was taken or, later, restored
-	Covered        bool           `json:"covered"`             // the database is provably unchanged since then
-	NextRun        *time.Time     `json:"next_run"`            // null while no serve runs, and while the database is damaged or missing
-	Schedule       *Schedule      `json:"schedule"`            // null while no serve runs, or without one
-	PruneFailed    *Outcome       `json:"prune_failed"`        // the last removal of old backups, where it failed; tried again by itself
-	LastDrill      *DrillOutcome  `json:"last_drill"`
-	LastRestore    *LastRestore   `json:"last_restore"`
-	Recovered      []Recovered    `json:"recovered"` // recoveries that lost something and are not acknowledged, the newest first; never nil
-	// EstimatedRestoreMS is how long it will take to put the newest verified backup
-	// back, by the last restore or drill; null before the first.
-	EstimatedRestoreMS *int64 `json:"estimated_restore_ms"`
-	FreeBytes          *int64 `json:"free_bytes"` // in the backup directory; null where the system does not report it
-	Break              *Break `json:"break"`      // that nobody accepted; null where there is none
-	// Quarantined are the damaged databases that were kept, the oldest first.
-	Quarantined []Quarantine `json:"quarantined"`
-	// Recovery is what Recover would do; null where nothing is wrong with the database.
-	Recovery *RecoveryPlan `json:"recovery"`
-}
-
-// DatabaseStatus is what Status says of the live file. Verdict is of a probe,
-// or the worse one of the last check; null when it could not be looked at.
-type DatabaseStatus struct {
-	Path    string   `json:"path"`
-	Bytes   int64    `json:"bytes"` // of the main file
-	Verdict *Verdict `json:"verdict"`
-}
-
-// Why says in a word why a [Status] is what it is.
-type Why string
+const (
+	Protected   = protection.Protected   // a verified backup covers the database as the schedule promises
+	AtRisk      = protection.AtRisk      // there is a verified backup, but something is wrong: see the reason
+	Unprotected = protection.Unprotected // there is no verified backup
+)
 
 const (
-	WhyNoBackup    Why = "no_backup"    // unprotected: there is none
-	WhyUnverified  Why = "unverified"   // unprotected: there are some, none of them verified
-	WhyDirectory   Why = "directory"    // unprotected: the backup directory is gone, or another one is in its place
-	WhyArchiveGone Why = "archive_gone" // at risk: the newest verified backup's file is gone, has another size, or cannot be looked at
-	WhyCheckFailed Why = "check_failed" // at risk: the database could not be looked at
-	WhyDamaged     Why = "damaged"      // at risk: the database is damaged
-	WhyMissing     Why = "missing"      // at risk: the database is missing or empty
-	WhyBreak       Why = "break"        // at risk: another database is in its place, or less than half of it, see Break
-	WhyExposed     Why = "exposed"      // at risk: other users could replace or remove the backups
-	WhyFailed      Why = "failed"       // at risk: the last backup failed
-	WhyClock       Why = "clock"        // at risk: the newest verified backup is from the future
-	WhyOverdue     Why = "overdue"      // at risk: the schedule promised a backup that did not come
-	WhyUnchanged   Why = "unchanged"    // protected: the database is provably as the newest verified backup has it
-	WhyRecent      Why = "recent"       // protected: the newest verified backup is as recent as promised
+	WhyNoBackup    = protection.WhyNoBackup    // unprotected: there is none
+	WhyUnverified  = protection.WhyUnverified  // unprotected: there are some, none of them verified
+	WhyDirectory   = protection.WhyDirectory   // unprotected: the backup directory is gone, or another one is in its place
+	WhyArchiveGone = protection.WhyArchiveGone // at risk: the newest verified backup's file is gone, has another size, or cannot be looked at
+	WhyCheckFailed = protection.WhyCheckFailed // at risk: the database could not be looked at
+	WhyDamaged     = protection.WhyDamaged     // at risk: the database is damaged
+	WhyMissing     = protection.WhyMissing     // at risk: the database is missing or empty
+	WhyBreak       = protection.WhyBreak       // at risk: another database is in its place, or less than half of it, see Break
+	WhyExposed     = protection.WhyExposed     // at risk: other users could replace or remove the backups
+	WhyFailed      = protection.WhyFailed      // at risk: the last backup failed
+	WhyClock       = protection.WhyClock       // at risk: the newest verified backup is from the future
+	WhyOverdue     = protection.WhyOverdue     // at risk: the schedule promised a backup that did not come
+	WhyUnchanged   = protection.WhyUnchanged   // protected: the database is provably as the newest verified backup has it
+	WhyRecent      = protection.WhyRecent      // protected: the newest verified backup is as recent as promised
 )
 
 // Schedule says when automatic backups are made: by Cron where that is set.
 type Schedule = schedule.Schedule
-
-// LastRestore is the last restore over the database.
-type LastRestore struct {
-	ID     string    `json:"id"` // the backup that was restored
-	At     time.Time `json:"at"`
-	Undo   *string   `json:"undo"`   // the backup of what it replaced; null where there is none, or none any more
-	Action string    `json:"action"` // "restore" or "recover"
-}
 
 // Stats are the figures of the backup directory. Latest is the id of what "latest" means, null where no backup is
 // verified; Oldest that of the oldest backup.
@@ -233,9 +200,9 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
-	s := f.status()
-	s.Recovered = recovery.Unseen(m.cfg.Dir, f.state)
-	s.Recovery = caseOf(ctx, m).Outlook(s.Database.Verdict, f.probe)
+	s := f.Status()
+	s.Recovered = recovery.Unseen(m.cfg.Dir, f.State)
+	s.Recovery = caseOf(ctx, m).Outlook(s.Database.Verdict, f.Probe)
 	if s.Quarantined, err = m.Quarantines(); err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
@@ -246,34 +213,34 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 }
 
 // gatherFacts looks up what a status is judged by.
-func gatherFacts(ctx context.Context, m *Manager) (f facts, err error) {
-	f = facts{now: m.now(), slack: grace + m.present.Load().Jitter, path: m.cfg.Database}
-	if f.state, err = m.mem.State(); err != nil {
+func gatherFacts(ctx context.Context, m *Manager) (f protection.Facts, err error) {
+	f = protection.Facts{Now: m.now(), Slack: protection.Grace + m.present.Load().Jitter, Path: m.cfg.Database}
+	if f.State, err = m.mem.State(); err != nil {
 		return f, err
 	}
-	f.promised, f.place = m.present.Load().promised(f.state), m.cat.CheckPlace()
-	f.exposed = catalogfile.Exposure(m.cfg.Dir)
+	f.Promised, f.Place = m.present.Load().promised(f.State), m.cat.CheckPlace()
+	f.Exposed = catalogfile.Exposure(m.cfg.Dir)
 	if st, err := os.Stat(m.cfg.Database); err == nil {
-		f.databaseBytes = st.Size()
+		f.DatabaseBytes = st.Size()
 	}
-	f.probe, f.probeErr = m.look(ctx, integrity.LevelProbe, min(m.cfg.LockWait, statusPatience))
+	f.Probe, f.ProbeErr = m.look(ctx, integrity.LevelProbe, min(m.cfg.LockWait, statusPatience))
 	if ctx.Err() != nil {
 		return f, ctx.Err()
 	}
 	if _, running, err := m.cat.ServeRunning(); err == nil {
-		f.serving = running
+		f.Serving = running
 	}
 	all, err := m.cat.All()
 	if err != nil {
 		return f, err
 	}
-	f.count(all)
-	if f.latest != nil {
-		f.archive = m.cat.Present(*f.latest)
+	f.Count(all)
+	if f.Latest != nil {
+		f.Archive = m.cat.Present(*f.Latest)
 	}
 	if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil {
-		_, f.covered = m.covering(fingerprint)
+		_, f.Covered = m.covering(fingerprint)
 	}
-	f.broken, err = breakOf(ctx, m, f.now)
+	f.Broken, err = breakOf(ctx, m, f.Now)
 	return f, err
 }
