@@ -33,7 +33,8 @@ func TestRootStaysOutOfOthersDirectories(t *testing.T) {
 			real := filepath.Join(base, "real", "data.db")
 			return errors.Join(os.Mkdir(filepath.Dir(real), 0o755), os.Rename(link, real), os.Symlink(real, link), os.Lchown(link, alice, alice))
 		},
-		"a directory of all": func(base string) error { return os.Chmod(base, 0o777) },
+		"a directory of a group": func(base string) error { return errors.Join(os.Chown(base, 0, 5000), os.Chmod(base, 0o770)) },
+		"a directory of all":     func(base string) error { return os.Chmod(base, 0o777) },
 	} {
 		base := t.TempDir()
 		config := snapshot.Config{Database: filepath.Join(base, "data.db")}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"example.com/snapd/internal/livedb"
@@ -17,8 +18,9 @@ import (
 // chooseUser decides, for root, with whose rights to files the program works on the database
 // of --db. Where a user could exchange the database or the backups for other files, or for
 // links to some, it is with that user's: what such an exchange reaches is then no more than
-// the user could reach alone. Where there are several, or everyone can write, nothing is
-// changed here, and snapshot.Open refuses. --user decides otherwise.
+// the user could reach alone. Where the members of a group could, it is with those of the database's owner.
+// Where there are several owners, or everyone can write, nothing is changed here, and
+// snapshot.Open refuses. --user decides otherwise.
 func (a *app) chooseUser() error {
 	if os.Geteuid() != 0 || a.DB == "" {
 		return nil
@@ -42,6 +44,11 @@ func (a *app) chooseUser() error {
 		if other == nil || other.UID == trust.Anyone {
 			continue
 		}
+		if other.UID == trust.Members {
+			if other.UID = a.databaseOwner(); other.UID == 0 {
+				return nil
+			}
+		}
 		for _, path := range paths {
 			if another, err := trust.Find(path, other.UID); err != nil || another != nil {
 				return nil
@@ -50,6 +57,16 @@ func (a *app) chooseUser() error {
 		return a.actAs(owner(other))
 	}
 	return nil
+}
+
+// databaseOwner is the user that the database belongs to, 0 where that is not known.
+func (a *app) databaseOwner() int {
+	info, err := os.Lstat(a.DB)
+	if err != nil {
+		return 0
+	}
+	uid, _ := trust.OwnerOf(info)
+	return uid
 }
 
 // places are the paths of the database and, for the directory itself, of a file in the backup directory.
@@ -108,11 +125,14 @@ func lookUp(name string) (rights, error) {
 	return r, nil
 }
 
-// owner has the rights of the user whose a directory or link is.
+// owner has the rights of the user whose a directory or link is, and of its group.
 func owner(s *trust.Stranger) rights {
 	r, err := lookUp(strconv.Itoa(s.UID))
 	if err != nil || r.gid == r.uid && len(r.groups) == 0 {
-		r = rights{uid: s.UID, gid: s.GID, groups: []int{s.GID}, name: fmt.Sprintf("user %d", s.UID)}
+		r = rights{uid: s.UID, gid: s.GID, name: fmt.Sprintf("user %d", s.UID)}
+	}
+	if !slices.Contains(r.groups, s.GID) {
+		r.groups = append(r.groups, s.GID)
 	}
 	return r
 }

@@ -5,5 +5,6 @@
 // unless that is sticky. Where only root and the present user own them, a path names the same
 // file twice, and nothing has to be looked at again.
 //
-// The rights of groups are not looked at: who is in a group is settled by root.
+// The members of a group that can write count for root only: most users have a group of their own,
+// and who is in another user's is that user's affair.
 package trust

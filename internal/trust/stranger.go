@@ -9,19 +9,25 @@ import (
 	"strings"
 )
 
-// Anyone is the UID of a [Stranger] where every user is one.
-const Anyone = -1
+// Of a [Stranger], the UID of more users than one.
+const (
+	Anyone  = -1 // every user
+	Members = -2 // the users of a group
+)
 
-// Stranger is a user who could exchange what a path names.
+// Stranger is a user, or are users, who could exchange what a path names.
 type Stranger struct {
-	UID  int    // Anyone: all users
+	UID  int    // or Anyone, Members
 	GID  int    // the group of what is theirs
 	Path string // what is theirs: a directory or a symbolic link
 }
 
 func (s *Stranger) String() string {
-	if s.UID == Anyone {
+	switch s.UID {
+	case Anyone:
 		return s.Path + " can be written by every user"
+	case Members:
+		return fmt.Sprintf("%s can be written by group %d", s.Path, s.GID)
 	}
 	return fmt.Sprintf("%s belongs to user %d", s.Path, s.UID)
 }
@@ -97,8 +103,14 @@ func stranger(path string, info fs.FileInfo, uid int) *Stranger {
 	if owner, known := OwnerOf(info); known && owner != 0 && owner != uid {
 		return &Stranger{UID: owner, GID: groupOf(info), Path: path}
 	}
-	if open := info.IsDir() && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0; open && hasOwners {
-		return &Stranger{UID: Anyone, Path: path}
+	if !hasOwners || !info.IsDir() || info.Mode()&fs.ModeSticky != 0 {
+		return nil
+	}
+	switch gid := groupOf(info); {
+	case info.Mode().Perm()&0o002 != 0:
+		return &Stranger{UID: Anyone, GID: gid, Path: path}
+	case info.Mode().Perm()&0o020 != 0 && uid == 0 && gid != 0:
+		return &Stranger{UID: Members, GID: gid, Path: path}
 	}
 	return nil
 }

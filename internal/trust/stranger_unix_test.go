@@ -13,6 +13,7 @@ import (
 const (
 	alice = 4001
 	bob   = 4002
+	team  = 5000
 )
 
 // Lost: a file of root's, or of another user's, that somebody put in the place of the one named.
@@ -21,7 +22,7 @@ func TestStrangers(t *testing.T) {
 		t.Skip("NOT TESTED: only root can give files to other users")
 	}
 	base := t.TempDir()
-	for _, dir := range []string{"top/sub", "alice/sub", "open", "sticky"} {
+	for _, dir := range []string{"top/sub", "alice/sub", "open", "sticky", "team", "team/sub", "stickyteam", "wheel"} {
 		if err := os.MkdirAll(filepath.Join(base, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +35,9 @@ func TestStrangers(t *testing.T) {
 		os.Symlink("../top/file", at("alice/link")), os.Lchown(at("alice/link"), alice, alice),
 		os.Symlink("file", at("top/link")), os.Symlink("../alice/sub", at("top/into")), os.Symlink("loop", at("top/loop")),
 		os.Symlink(at("top"), at("sticky/rootslink")), os.Symlink(at("top"), at("sticky/bobslink")), os.Lchown(at("sticky/bobslink"), bob, bob),
-		os.Symlink(".", at("top/dot")))
+		os.Symlink(".", at("top/dot")),
+		os.Chown(at("team"), 0, team), os.Chmod(at("team"), 0o770), os.Chown(at("stickyteam"), 0, team), os.Chmod(at("stickyteam"), 0o770|os.ModeSticky),
+		os.Chmod(at("wheel"), 0o775))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +60,11 @@ func TestStrangers(t *testing.T) {
 		{"top/into/../../top/file", 0, "alice belongs to user 4001"}, // as the kernel goes there
 		{"open/file", 0, "open can be written by every user"},
 		{"open/file", alice, "open can be written by every user"},
+		{"team/file", 0, "team can be written by group 5000"},
+		{"team/sub/file", 0, "team can be written by group 5000"},
+		{"team/file", alice, ""}, // most users have a group of their own
+		{"stickyteam/file", 0, ""},
+		{"wheel/file", 0, ""},
 		{"sticky/file", 0, ""},
 		{"sticky/rootslink/file", 0, ""},
 		{"sticky/bobslink/file", 0, "sticky/bobslink belongs to user 4002"},
