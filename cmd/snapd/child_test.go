@@ -22,6 +22,8 @@ import (
 //	sampleapp args ARG…       print the arguments, one a line
 //	sampleapp serve DB LOG    work on a database until SIGTERM: each signal is a line
 //	                          of LOG, after "ready"; a last row is written, status 7
+//	sampleapp hold DB LOG     have a database open until SIGTERM, and while a file LOG.busy is there:
+//	                          "ready", "asked" and "ended" in LOG
 //	sampleapp upper           standard input in capitals, and a line of standard error
 func sampleApp() {
 	if err := runSampleApp(os.Args[1:]); err != nil {
@@ -45,8 +47,41 @@ func runSampleApp(args []string) error {
 		return err
 	case len(args) == 3 && args[0] == "serve":
 		return serveApp(args[1], args[2])
+	case len(args) == 3 && args[0] == "hold":
+		return holdApp(args[1], args[2])
 	}
-	return errors.New("usage: sampleapp args|upper|serve")
+	return errors.New("usage: sampleapp args|upper|serve|hold")
+}
+
+// holdApp is an application that is in the way of a recovery, however damaged its database is.
+func holdApp(database, logFile string) error {
+	db, err := os.Open(database)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	fmt.Fprintln(log, "ready")
+	asked := false
+	for parent := os.Getppid(); os.Getppid() == parent; { // until serve was killed, too: the test waits for this process
+		select {
+		case <-signals:
+			asked = true
+			fmt.Fprintln(log, "asked")
+		case <-time.After(20 * time.Millisecond):
+		}
+		if _, err := os.Stat(logFile + ".busy"); asked && err != nil {
+			_, err = fmt.Fprintln(log, "ended")
+			return err
+		}
+	}
+	return nil
 }
 
 func serveApp(database, logFile string) error {

@@ -55,8 +55,12 @@ func (e *outcome) Error() string { return e.message }
 // codeOf returns the stable word for err.
 func codeOf(err error) string {
 	var usage *usageError
-	if errors.As(err, &usage) {
+	var other *relayed
+	switch {
+	case errors.As(err, &usage):
 		return "usage"
+	case errors.As(err, &other):
+		return other.Code
 	}
 	return snapshot.Code(err)
 }

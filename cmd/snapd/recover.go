@@ -38,9 +38,10 @@ func recoverPatiently(ctx context.Context, m *snapshot.Manager) (snapshot.Recove
 
 type recoverCmd struct {
 	missing
-	Level  string `enum:"quick,full" default:"quick" placeholder:"quick|full" help:"How deeply the database is checked (${default}). In full by itself where the last full check found damage."`
-	Seen   bool   `help:"Only acknowledge what recoveries have lost, as status reports it; it is reported no longer."`
-	DryRun bool   `help:"Only say what would be done, why, and what each way out would lose. A repair is tried on a private copy; nothing is changed."`
+	Level   string `enum:"quick,full" default:"quick" placeholder:"quick|full" help:"How deeply the database is checked (${default}). In full by itself where the last full check found damage."`
+	Seen    bool   `help:"Only acknowledge what recoveries have lost, as status reports it; it is reported no longer."`
+	Restart bool   `help:"Have the serve that runs the application (serve -- CMD) stop it, recover the database, and start it again. Nothing is stopped where there is nothing to recover, or no way to."`
+	DryRun  bool   `help:"Only say what would be done, why, and what each way out would lose. A repair is tried on a private copy; nothing is changed."`
 }
 
 func (c *recoverCmd) configure(cfg *snapshot.Config) {
@@ -57,7 +58,7 @@ func (c *recoverCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error 
 	if c.DryRun {
 		return c.plan(ctx, a, m)
 	}
-	rec, err := m.Recover(ctx)
+	rec, err := c.recover(ctx, a, m)
 	if err != nil && rec.Action != snapshot.ActionWaiting {
 		return err
 	}
@@ -69,10 +70,29 @@ func (c *recoverCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error 
 	return perr
 }
 
+// recover recovers the database here, or has serve do it around a restart of its application.
+func (c *recoverCmd) recover(ctx context.Context, a *app, m *snapshot.Manager) (snapshot.Recovery, error) {
+	if c.Restart {
+		return askRestart(ctx, m, person(), func(what string) {
+			if !a.Quiet {
+				fmt.Fprintln(a.console, what)
+			}
+		})
+	}
+	rec, err := m.Recover(ctx)
+	if errors.Is(err, snapshot.ErrBusy) && rec.Action == snapshot.ActionWaiting && runsApplication(m) {
+		err = message.WithHint(err, "snapd recover --restart stops the application that serve runs, recovers the database, and starts the application again")
+	}
+	return rec, err
+}
+
 // Validate is called by the parser.
 func (c *recoverCmd) Validate() error {
-	if c.Seen && c.DryRun {
-		return errors.New("--seen and --dry-run exclude each other")
+	if c.Seen && c.DryRun || c.Seen && c.Restart || c.DryRun && c.Restart {
+		return errors.New("--seen, --dry-run and --restart exclude each other")
+	}
+	if c.Restart && (c.Force || c.Level == "full" || c.OnMissing != "restore") {
+		return errors.New("with --restart serve recovers the database, by its own --on-missing and --force; give --restart alone")
 	}
 	return nil
 }

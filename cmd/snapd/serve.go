@@ -158,18 +158,20 @@ func (c *serveCmd) protect(ctx context.Context, a *app, m *snapshot.Manager, sho
 	return nil
 }
 
-// accompany protects the database for as long as the program runs.
+// accompany protects the database for as long as the application runs.
 func (c *serveCmd) accompany(ctx context.Context, a *app, m *snapshot.Manager, shown *page) error {
-	program, err := a.startChild(c.Program, c.hungUp)
+	program, err := a.startApplication(c.Program, c.hungUp)
 	if err != nil {
 		over, cancel := context.WithCancel(ctx)
 		cancel()
 		return errors.Join(err, c.protect(over, a, m, shown)) // if anything changed the database so far
 	}
+	defer a.startControl(m, program)()
+	defer m.Subscribe(program.suggestRestart)()
 	err = c.protect(program.until(ctx), a, m, shown)
-	program.stop() // where the protection could not even begin
+	program.end() // where the protection could not even begin
 	doc, derr := c.result(m)
-	return program.result(a, doc, errors.Join(err, derr))
+	return program.result(doc, errors.Join(err, derr))
 }
 
 // announce says how things stand, and once it is known when the next backup is due.

@@ -114,7 +114,7 @@ func TestProgramGetsAnEarlierSignal(t *testing.T) {
 	a.signals = &interrupts{signals: make(chan os.Signal, 8), taken: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	program, err := a.startChild(programLine{"--", "sampleapp", "upper"}, nil)
+	program, err := a.startApplication(programLine{"--", "sampleapp", "upper"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +122,6 @@ func TestProgramGetsAnEarlierSignal(t *testing.T) {
 	case <-program.until(ctx).Done():
 	case <-time.After(20 * time.Second):
 		t.Error("the program runs on")
-		program.stop()
+		program.end()
 	}
 }

@@ -108,6 +108,9 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 			for _, o := range r.Options {
 				row("", fmt.Sprintf("%s %s loses %s", o.Action, text(o.Backup, "without a backup"), message.OneLine(o.Loses)))
 			}
+			if runsApplication(m) {
+				row("", "snapd recover --restart does it: the application that serve runs is stopped meanwhile")
+			}
 		}
 	})
 }

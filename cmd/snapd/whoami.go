@@ -14,8 +14,11 @@ func caller(c command) snapshot.Caller {
 	case *serveCmd, *demoCmd:
 		return snapshot.Caller{}
 	}
-	return snapshot.Caller{Who: whoami() + " (command line)"}
+	return snapshot.Caller{Who: person()}
 }
+
+// person is who works with the command line.
+func person() string { return whoami() + " (command line)" }
 
 // whoami is the user's name; a container may have none for its user.
 func whoami() string {
