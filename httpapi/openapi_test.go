@@ -215,7 +215,7 @@ var types = map[string]any{
 	"Plan": planView{}, "PlanDocument": planDocument{}, "RestoreRequest": restoreRequest{}, "RestoreResult": snapshot.RestoreResult{},
 	"DrillOutcome": catalog.DrillOutcome{}, "Outcome": catalog.Outcome{}, "Table": snapshot.Table{}, "Tables": tableDocument{}, "Finding": integrity.Finding{}, "Report": integrity.Report{},
 	"Operation": operation{}, "OperationError": operationError{}, "OperationDocument": operationDocument{}, "Operations": operationPage{},
-	"Status": snapshot.Status{}, "DatabaseStatus": snapshot.DatabaseStatus{}, "Schedule": snapshot.Schedule{}, "LastRestore": snapshot.LastRestore{}, "Recovered": snapshot.Recovered{}, "Acknowledged": acknowledgedDocument{}, "RecoveryPlan": snapshot.RecoveryPlan{}, "RecoveryOption": snapshot.RecoveryOption{},
+	"Status": snapshot.Status{}, "DatabaseStatus": snapshot.DatabaseStatus{}, "Schedule": snapshot.Schedule{}, "LastRestore": snapshot.LastRestore{}, "Recovered": snapshot.Recovered{}, "Acknowledged": acknowledgedDocument{}, "RecoveryPlan": snapshot.RecoveryPlan{}, "RecoveryOption": snapshot.RecoveryOption{}, "RecoveryRoom": snapshot.RecoveryRoom{},
 	"Break": snapshot.Break{}, "Accepted": acceptedDocument{}, "Timeline": snapshot.Timeline{},
 	"Quarantine": snapshot.Quarantine{},
 	"Stats":      snapshot.Stats{}, "Day": snapshot.Day{}, "History": historyDocument{}, "Decision": snapshot.Decision{}, "Decisions": decisionDocument{},

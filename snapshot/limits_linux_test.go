@@ -306,3 +306,67 @@ func TestRecoverOnANearlyFullDisk(t *testing.T) {
 	}
 	b.sound()
 }
+
+// Lost: the way out, promised by a plan that cannot be carried out; or an older backup, taken for want of room.
+func TestRecoveryReckonsWithRoom(t *testing.T) {
+	for name, damage := range map[string]func(*testing.T, *bench){
+		"restored": func(_ *testing.T, b *bench) { b.damage() },
+		"repaired": func(t *testing.T, b *bench) { loseIndexRoot(t, b.m.Database()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := smallDisk(t)
+			for place, dirs := range map[string][2]string{"the database's disk": {disk, t.TempDir()}, "the backups' disk": {t.TempDir(), disk}, "one disk": {disk, disk}} {
+				path, dir := filepath.Join(dirs[0], place, "data.db"), filepath.Join(dirs[1], place, "backups")
+				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				makeDatabase(t, path, "delete")
+				b := benchOn(t, path, func(c *snapshot.Config) { c.Dir = dir })
+				b.several(2)
+				damage(t, b)
+				ballast := filepath.Join(disk, "ballast")
+				free, err := durable.FreeSpace(disk)
+				if err != nil {
+					t.Fatal(err)
+				}
+				writeFile(t, ballast, make([]byte, free-64<<10))
+				p, err := b.m.PlanRecovery(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !errors.Is(p.Err, snapshot.ErrNoSpace) || !strings.Contains(snapshot.Hint(p.Err), disk) || p.Action != snapshot.ActionNone || !strings.Contains(p.Reason, "no room") {
+					t.Errorf("%s is full: %s, %q; error %v; %s", place, p.Action, p.Reason, p.Err, snapshot.Hint(p.Err))
+				}
+				short := 0
+				for _, o := range p.Options {
+					for _, r := range o.Room {
+						if !r.Fits && strings.HasPrefix(r.Dir, disk) && r.Needs > 64<<10 && r.Free != nil && *r.Free <= 64<<10 {
+							short++
+						}
+					}
+					if o.Chosen {
+						t.Errorf("%s is full: chosen is %+v", place, o)
+					}
+				}
+				if short == 0 || string(p.Options[0].Action) != name {
+					t.Errorf("%s is full: %+v", place, p.Options)
+				}
+				before := b.appFiles()
+				if r, err := b.m.Recover(t.Context()); !errors.Is(err, snapshot.ErrNoSpace) || r.Action != snapshot.ActionNone || b.appFiles() != before {
+					t.Errorf("%s is full: recovered %+v, %v", place, r, err)
+				}
+				if err := os.Remove(ballast); err != nil {
+					t.Fatal(err)
+				}
+				p, err = b.m.PlanRecovery(t.Context())
+				if err != nil || p.Err != nil || string(p.Action) != name || !p.Options[0].Chosen || len(p.Options[0].Room) == 0 {
+					t.Errorf("%s has room: %+v, %v", place, p, err)
+				}
+				if r, err := b.m.Recover(t.Context()); err != nil || string(r.Action) != name {
+					t.Errorf("%s has room: %+v, %v", place, r, err)
+				}
+				b.sound()
+			}
+		})
+	}
+}

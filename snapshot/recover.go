@@ -25,6 +25,8 @@ type (
 	RecoveryPlan = recovery.Plan
 	// RecoveryOption is one way to a usable database, and its price.
 	RecoveryOption = recovery.Option
+	// RecoveryRoom is what a way out needs of a disk.
+	RecoveryRoom = recovery.Room
 	// Recovered is a recovery that lost something, or may have, and that no person has acknowledged.
 	Recovered = recovery.Recovered
 )

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"example.com/snapd/internal/message"
@@ -175,13 +177,26 @@ func printPlan(w io.Writer, m *snapshot.Manager, p snapshot.RecoveryPlan) {
 		return
 	}
 	table(w, func(row func(...string)) {
-		row("WAY OUT", "BACKUP", "PROVEN", "LOSES")
+		row("WAY OUT", "BACKUP", "PROVEN", "ROOM", "LOSES")
 		for _, o := range p.Options {
 			proven := "when taken"
 			if o.Proven {
 				proven = "yes"
 			}
-			row(string(o.Action), text(o.Backup, "-"), proven, message.OneLine(o.Loses))
+			row(string(o.Action), text(o.Backup, "-"), proven, roomLine(o.Room), message.OneLine(o.Loses))
 		}
 	})
+}
+
+// roomLine says what a way out needs of which disk, and where that is not free.
+func roomLine(rooms []snapshot.RecoveryRoom) string {
+	var all []string
+	for _, r := range rooms {
+		line := size(r.Needs) + " in " + r.Dir
+		if !r.Fits {
+			line += " (only " + size(*r.Free) + " free)"
+		}
+		all = append(all, line)
+	}
+	return cmp.Or(strings.Join(all, ", "), "-")
 }

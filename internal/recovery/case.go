@@ -3,6 +3,7 @@
 //	check      the live database, twice where it finds damage                     case.go
 //	facts      the backups, a repair of a private copy, who has the database open  case.go
 //	plan       the ways out, the one that loses the least first; pure              plan.go
+//	room       what each needs of which disk                                       room.go
 //	salvage    what can still be read, into a new file; what it would bring out    salvage.go
 //	lost       what recoveries have lost that no person has acknowledged           lost.go
 //
@@ -135,8 +136,11 @@ func (c *Case) facts(ctx context.Context, report integrity.Report) (f facts, err
 		return f, err
 	}
 	if f.repair.hope && (c.DryRun || f.inUse == nil) {
-		err = c.tryRepair(ctx, &f)
+		if err = c.tryRepair(ctx, &f); err != nil {
+			return f, err
+		}
 	}
+	f.disks, err = findDisks(f.database, c.Target.Dir)
 	return f, err
 }
 
@@ -154,8 +158,12 @@ func (c *Case) tryRepair(ctx context.Context, f *facts) (err error) {
 		f.repair.failed = err
 		return nil
 	}
+	if durable.IsNoSpace(err) {
+		f.repair.tried, f.repair.noRoom = false, err
+		return nil
+	}
 	if err == nil {
-		f.repair.result, f.repair.backupLoses = c.trial.Result, c.trial.DonorLoses
+		f.repair.result, f.repair.backupLoses, f.repair.staged = c.trial.Result, c.trial.DonorLoses, !c.DryRun
 		f.repair.unchanged, err = unchangedSince(f.database, f.candidates, c.trial.Result)
 	}
 	return err
@@ -217,6 +225,9 @@ func (c *Case) Outlook(verdict *integrity.Verdict, probe integrity.Report) *Plan
 	}
 	f := facts{database: c.Target.Database, verdict: *verdict, report: probe, candidates: usable, stored: stored, onMissing: c.Missing}
 	f.repair.hope = *verdict == integrity.Corrupt || *verdict == integrity.NotADatabase
+	if f.disks, err = findDisks(f.database, c.Target.Dir); err != nil {
+		return nil
+	}
 	unused := failure.Explain(c.Target.Unused())
 	if errors.Is(unused, failure.ErrBusy) {
 		f.inUse = unused

@@ -57,6 +57,8 @@ type Option struct {
 	// Proven: the way was tried on a private copy and passed its proof. Else that
 	// comes when it is taken, and the next one is tried when it fails.
 	Proven bool `json:"proven"`
+	// Room is what it needs of which disk; never nil. Where that is not free it is not taken, and no way out that loses more.
+	Room []Room `json:"room"`
 	// Chosen: it is the way that Action names.
 	Chosen bool `json:"chosen"`
 
@@ -78,6 +80,7 @@ type facts struct {
 	repair     repairFacts
 	askedFull  bool  // somebody wants damage to be acted on that only a full check sees
 	inUse      error // which process has the database open; nil for none
+	disks      disks
 }
 
 // repairFacts are what is known of a repair.
@@ -86,6 +89,8 @@ type repairFacts struct {
 	tried  bool // on a private copy
 	result repair.Result
 	failed error // why it cannot be, after it was tried
+	noRoom error // that it could not be tried
+	staged bool  // the repaired copy is next to the database
 	// backupLoses counts the rows of the repaired copy, and those that it lost, that the
 	// newest backup does not have; nil where that is not known.
 	backupLoses *int64
@@ -137,6 +142,15 @@ func decide(f facts) Plan {
 		p.Action, p.Reason, p.Err = ActionWaiting, f.inUse.Error(), f.inUse
 		return p
 	}
+	short := p.Options[0].short()
+	if p.Options[0].Action == ActionRepaired && f.repair.noRoom != nil {
+		short = f.repair.noRoom
+	}
+	if short != nil {
+		p.Reason += "; there is no room for it, and what loses more is not done for want of room"
+		p.Err = failure.Explain(short)
+		return p
+	}
 	p.Action, p.Options[0].Chosen = p.Options[0].Action, true
 	return p
 }
@@ -144,7 +158,7 @@ func decide(f facts) Plan {
 // waysOut returns the ways out of a damaged or missing database, the one that loses the
 // least first, and why that is so.
 func waysOut(f facts) (options []Option, reason string) {
-	restore := restoreOption(f.candidates)
+	restore := f.restoreOption(f.candidates)
 	if !f.repair.hope || f.repair.failed != nil {
 		reason = whyNoRepair(f)
 		if restore == nil {
@@ -152,8 +166,11 @@ func waysOut(f facts) (options []Option, reason string) {
 		}
 		return []Option{*restore}, reason + "; the newest backup that passes its proof takes the database's place"
 	}
-	repair := Option{Action: ActionRepaired, Loses: "what a trial on a private copy will say"}
+	repair := Option{Action: ActionRepaired, Loses: "what a trial on a private copy will say", Room: f.repair.room(f.disks)}
 	if !f.repair.tried {
+		if f.repair.noRoom != nil {
+			repair.Loses += "; there was no room for one: " + f.repair.noRoom.Error()
+		}
 		return inOrder(repair, restore), "a repair of a private copy may make whole what is damaged, and is tried first"
 	}
 	result := f.repair.result
@@ -167,7 +184,7 @@ func waysOut(f facts) (options []Option, reason string) {
 	}
 	if holdsMore(f.candidates, result) {
 		dropped, repair.RowsLost = max(dropped, 1), nil
-		return []Option{*restoreOption(f.candidates[:1]), repair}, "the newest backup holds transactions that the damaged log no longer proves: it loses less than a repair"
+		return []Option{*f.restoreOption(f.candidates[:1]), repair}, "the newest backup holds transactions that the damaged log no longer proves: it loses less than a repair"
 	}
 	if better := f.repair.backupHasMore(result); better != "" && restore != nil {
 		restore.from = f.candidates[:1] // what older ones lose was not counted
@@ -216,6 +233,17 @@ func (f repairFacts) backupHasMore(result repair.Result) string {
 	return ""
 }
 
+// room is what a repair still needs: the copy of the database's files, and where tables were written again a file for that.
+func (f repairFacts) room(d disks) []Room {
+	switch {
+	case f.staged:
+		return d.needs(0, 0)
+	case f.tried && f.result.Rebuilt:
+		return d.needs(d.files, d.files)
+	}
+	return d.needs(d.files, 0)
+}
+
 // inOrder are the ways out, that of a backup last, where there is one.
 func inOrder(repair Option, restore *Option) []Option {
 	if restore == nil {
@@ -250,12 +278,12 @@ func whyNoRepair(f facts) string {
 
 // restoreOption is the option to restore the first of these backups that passes its
 // proof; nil where there is none.
-func restoreOption(from []catalog.Entry) *Option {
+func (f facts) restoreOption(from []catalog.Entry) *Option {
 	if len(from) == 0 {
 		return nil
 	}
 	at := from[0].CreatedAt.UTC()
-	return &Option{Action: ActionRestored, Backup: &from[0].ID, LosesSince: &at, from: from,
+	return &Option{Action: ActionRestored, Backup: &from[0].ID, LosesSince: &at, from: from, Room: f.disks.needs(from[0].DatabaseBytes, 0),
 		Loses: fmt.Sprintf("all changes since %s (%s)", at.Format(time.RFC3339), humanize.Time(at))}
 }
 

@@ -199,8 +199,8 @@ func (c *Case) addSalvage(ctx context.Context, p *Plan, f facts) (err error) {
 			}
 		}
 	}
-	if err := durable.Preflight(os.TempDir(), size.Main.Size+size.WAL.Size); err != nil {
-		return err
+	if err := durable.Fits(os.TempDir(), size.Main.Size+size.WAL.Size); err != nil {
+		return uncounted(p, err)
 	}
 	scratch, err := durable.Scratch("", "salvage")
 	if err != nil {
@@ -212,11 +212,20 @@ func (c *Case) addSalvage(ctx context.Context, p *Plan, f facts) (err error) {
 		return nil // nothing can be recognised in it
 	}
 	if err != nil {
-		return fmt.Errorf("try a salvage: %w", err)
+		return uncounted(p, fmt.Errorf("try a salvage: %w", err))
 	}
 	if o, any := optionOf(said); any {
 		p.Options = append(p.Options, o)
 	}
+	return nil
+}
+
+// uncounted adds salvage where there was no room to count what it brings out; other errors are returned.
+func uncounted(p *Plan, err error) error {
+	if !durable.IsNoSpace(err) {
+		return err
+	}
+	p.Options = append(p.Options, Option{Action: ActionSalvage, Loses: "what can be read was not counted: " + err.Error(), Room: []Room{}})
 	return nil
 }
 
@@ -226,7 +235,7 @@ func optionOf(said repair.Salvaged) (o Option, any bool) {
 	for _, t := range said.Tables {
 		rows, gone, pages = rows+t.Rows, gone+t.Unreadable+t.CutShort, pages+t.UnreadablePages
 	}
-	o = Option{Action: ActionSalvage, Proven: true,
+	o = Option{Action: ActionSalvage, Proven: true, Room: []Room{},
 		Loses: fmt.Sprintf("of the damaged database %d rows can be written to a new file, and %d more without their table", rows, said.LostAndFound)}
 	switch {
 	case pages > 0 || said.SchemaDamaged || said.DiskErrors > 0:
