@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/seekable"
 )
 
@@ -34,25 +36,29 @@ type Reader struct {
 // proven when they are read. Errors: ErrNotArchive, ErrTruncated, ErrDamaged,
 // ErrVersion, ErrLimit, or the file system's.
 func Open(path string) (*Reader, error) {
-	// Before opening: a named pipe would wait for its writer.
-	st, err := os.Stat(path)
+	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
 	}
-	if !st.Mode().IsRegular() {
+	f, err := durable.OpenRegular(real, os.O_RDONLY, 0)
+	if errors.Is(err, durable.ErrNotRegular) {
 		return nil, fmt.Errorf("open archive %s: %w: not a regular file", path, ErrNotArchive)
 	}
-	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
 	}
-	st, err = f.Stat()
+	return OpenFile(f)
+}
+
+// OpenFile is Open for an open file, which the Reader closes, as does an error.
+func OpenFile(f *os.File) (*Reader, error) {
+	st, err := f.Stat()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open archive: %w", err), f.Close())
 	}
 	r, err := NewReader(f, st.Size())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open archive %s: %w", path, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("open archive %s: %w", f.Name(), err), f.Close())
 	}
 	r.closer = f
 	return r, nil

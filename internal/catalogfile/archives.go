@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
@@ -15,9 +16,13 @@ import (
 // OpenArchive opens the archive of e and ties it to its entry by the image digest.
 // Errors: ErrNotFound, archive.ErrDamaged and the others of package archive.
 func (c *Catalog) OpenArchive(e catalog.Entry) (*archive.Reader, error) {
-	r, err := archive.Open(c.Path(e))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, message.WithHint(fmt.Errorf("backup %s: its file has gone: %w", e.ID, ErrNotFound), "run rebuild, or choose another backup from list")
+	r, err := c.openArchive(e.File)
+	const way = "run rebuild, or choose another backup from list"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, message.WithHint(fmt.Errorf("backup %s: its file has gone: %w", e.ID, ErrNotFound), way)
+	case errors.Is(err, ErrUnsafe):
+		return nil, message.WithHint(fmt.Errorf("backup %s: something else is in the place of its file: %w: %v", e.ID, ErrNotFound, err), way)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("backup %s: %w", e.ID, err)
@@ -27,6 +32,15 @@ func (c *Catalog) OpenArchive(e catalog.Entry) (*archive.Reader, error) {
 			e.ID, archive.ErrDamaged, got, e.ImageBLAKE3), r.Close())
 	}
 	return r, nil
+}
+
+// openArchive opens the archive of that name. Errors: ErrUnsafe, those of package archive.
+func (c *Catalog) openArchive(name string) (*archive.Reader, error) {
+	f, err := openOurs(filepath.Join(c.dir, name), os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	return archive.OpenFile(f)
 }
 
 // ErrArchiveGone: there is no archive, or another one.

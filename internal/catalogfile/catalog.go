@@ -198,7 +198,7 @@ func (c *Catalog) loadPlain() (*document, error) {
 	if err := c.moveAway(catalogName); err != nil {
 		return nil, err
 	}
-	return nil, fmt.Errorf("%s: %w: it was no plain file", c.file(), ErrDamaged)
+	return nil, fmt.Errorf("%s: %w: it was none of this program's", c.file(), ErrDamaged)
 }
 
 // errLost: there are archives, but no catalog.json.
@@ -265,7 +265,7 @@ func (s stamp) same(info fs.FileInfo) bool {
 
 // read returns the file's text and what Stat says about that very file.
 func (c *Catalog) read() ([]byte, fs.FileInfo, error) {
-	f, err := openRegular(c.file(), os.O_RDONLY)
+	f, err := openOurs(c.file(), os.O_RDONLY)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -85,7 +85,7 @@ func (c *Catalog) LockServe(ctx context.Context) (*Lock, error) {
 // ServeRunning reports whether a service runs on the directory, and whose.
 func (c *Catalog) ServeRunning() (holder Holder, running bool, err error) {
 	path := filepath.Join(c.dir, serveLock)
-	if err := checkRegular(os.Lstat(path)); errors.Is(err, ErrUnsafe) {
+	if err := lookOurs(c.dir, serveLock); errors.Is(err, ErrUnsafe) {
 		return Holder{}, false, nil // no service has locked that: LockServe moves it away
 	}
 	fl := flock.New(path, flock.SetFlag(os.O_RDONLY|durable.OpenPlain))
@@ -154,7 +154,7 @@ func (c *Catalog) take(ctx context.Context, name string, wait bool) (*flock.Floc
 		return nil, err
 	}
 	path := filepath.Join(c.dir, name)
-	if err := checkRegular(os.Lstat(path)); errors.Is(err, ErrUnsafe) {
+	if err := lookOurs(c.dir, name); errors.Is(err, ErrUnsafe) {
 		if err := c.moveAway(name); err != nil {
 			return nil, err
 		}
@@ -203,7 +203,7 @@ func (c *Catalog) sign(fl *flock.Flock, purpose string) {
 
 // holder reads the signature of a lock file; zero when it has none.
 func (c *Catalog) holder(name string) Holder {
-	f, err := openRegular(filepath.Join(c.dir, name), os.O_RDONLY)
+	f, err := openOurs(filepath.Join(c.dir, name), os.O_RDONLY)
 	if err != nil {
 		return Holder{}
 	}

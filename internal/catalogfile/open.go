@@ -16,34 +16,55 @@ import (
 	"example.com/snapd/internal/trust"
 )
 
-// openRegular opens a file of the backup directory that is not made here and now.
-// ErrUnsafe for everything but a regular file: a user who can write in the directory
-// can put links and pipes there.
-func openRegular(path string, flag int) (*os.File, error) {
+// openOurs opens a file of the backup directory that is not made here and now. ErrUnsafe for
+// everything but a regular file that no stranger may have put there: a user who can write in the
+// directory can put links, pipes and other catalogs there. It is judged by its descriptor.
+func openOurs(path string, flag int) (*os.File, error) {
 	f, err := durable.OpenRegular(path, flag, 0)
 	if errors.Is(err, durable.ErrNotRegular) {
-		err = fmt.Errorf("%w: %w", ErrUnsafe, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnsafe, err)
 	}
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err := ours(filepath.Dir(path), info, err); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+	}
+	return f, nil
 }
 
-// checkRegular takes what Lstat or Stat returned.
-func checkRegular(info fs.FileInfo, err error) error {
-	if err == nil && !info.Mode().IsRegular() {
+// ours takes what Lstat or Stat returned of a file in dir.
+func ours(dir string, info fs.FileInfo, err error) error {
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%w: it is not a regular file; move it away", ErrUnsafe)
 	}
+	in, err := os.Stat(dir)
+	if err == nil && trust.Planted(in, info, trust.User()) {
+		uid, _ := trust.OwnerOf(info)
+		return fmt.Errorf("%w: it belongs to user %d, and others can write in the directory; move it away, or give it to the user of the backups with chown", ErrUnsafe, uid)
+	}
 	return err
+}
+
+// lookOurs judges the file of that name in dir.
+func lookOurs(dir, name string) error {
+	info, err := os.Lstat(filepath.Join(dir, name))
+	return ours(dir, info, err)
 }
 
 // guardWait bounds the wait for another process that moves something away.
 const guardWait = 5 * time.Second
 
-// moveAway renames what is in the place of a file of the catalog and is no regular file, so
+// moveAway renames what is in the place of a file of the catalog and is none of ours, so
 // that nothing which somebody puts there stops backups. A lock on the directory itself keeps two
 // processes from moving each other's new file. Errors: ErrUnsafe, where it cannot be done.
 func (c *Catalog) moveAway(name string) error {
 	path := filepath.Join(c.dir, name)
-	refused := func(why error) error { return errors.Join(named(path, checkRegular(os.Lstat(path))), explain(why)) }
+	refused := func(why error) error { return errors.Join(named(path, lookOurs(c.dir, name)), explain(why)) }
 	guard := flock.New(c.dir, flock.SetFlag(os.O_RDONLY))
 	ctx, cancel := context.WithTimeout(context.Background(), guardWait)
 	defer cancel()
@@ -51,7 +72,7 @@ func (c *Catalog) moveAway(name string) error {
 		return refused(err)
 	}
 	defer guard.Close()
-	if err := checkRegular(os.Lstat(path)); !errors.Is(err, ErrUnsafe) {
+	if err := lookOurs(c.dir, name); !errors.Is(err, ErrUnsafe) {
 		return nil // another process was faster
 	}
 	to, err := c.freeName(name + ".replaced-" + c.now().UTC().Format(timeLayout))
@@ -79,7 +100,7 @@ func rewriteLock(fl *flock.Flock, text []byte) error {
 	if err != nil {
 		return err
 	}
-	f, err := openRegular(fl.Path(), os.O_WRONLY)
+	f, err := openOurs(fl.Path(), os.O_WRONLY)
 	if err != nil {
 		return err
 	}

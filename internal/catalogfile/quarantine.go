@@ -104,7 +104,7 @@ func (q *Quarantine) readReport(dir string) {
 }
 
 func (q *Quarantine) report(dir string) (report map[string]json.RawMessage, err error) {
-	f, err := openRegular(filepath.Join(dir, q.Name+reportSuffix), os.O_RDONLY)
+	f, err := openOurs(filepath.Join(dir, q.Name+reportSuffix), os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

@@ -244,7 +244,7 @@ func (d *document) over(other *document) *document {
 }
 
 func (c *Catalog) salvageFile() (*document, error) {
-	f, err := openRegular(c.file(), os.O_RDONLY)
+	f, err := openOurs(c.file(), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return newDocument(), nil
 	}
@@ -258,7 +258,7 @@ func (c *Catalog) salvageFile() (*document, error) {
 // setAside keeps a durable copy of catalog.json; the file itself stays until
 // it is replaced, so that a crash in between loses nothing.
 func (c *Catalog) setAside() (string, error) {
-	f, err := openRegular(c.file(), os.O_RDONLY)
+	f, err := openOurs(c.file(), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil // moved away
 	}

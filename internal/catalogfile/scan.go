@@ -134,7 +134,7 @@ func (c *Catalog) readArchives(ctx context.Context, names []string) (read []read
 }
 
 func (c *Catalog) readArchive(name string) (reading, error) {
-	r, err := archive.Open(filepath.Join(c.dir, name))
+	r, err := c.openArchive(name)
 	if err != nil {
 		return reading{}, err
 	}

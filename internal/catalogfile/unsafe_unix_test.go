@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 )
 
@@ -209,5 +210,83 @@ func TestExposedDirectory(t *testing.T) {
 	}
 	if err := lock(); !errors.Is(err, catalogfile.ErrUnsafe) {
 		t.Errorf("another user's link: %v", err)
+	}
+}
+
+// Lost: the backups, to a user who can write in the directory and puts another catalog, with
+// archives of its own, in the place of ours; recovery would restore those.
+func TestFilesOfStrangers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: only root can give files to other users")
+	}
+	const alice = 4001
+	hers := open(t, t.TempDir())
+	for range 3 {
+		backup(t, hers, catalog.Manual, catalog.Verified, start.AddDate(1, 0, 0))
+	}
+	for name, c := range map[string]struct {
+		owner    int
+		mode     os.FileMode
+		accepted bool
+	}{
+		"others can write in the directory":     {0, 0o770, false},
+		"nobody else could have put them there": {0, 0o755, true}, // copied from another machine, say
+		"the directory is hers":                 {alice, 0o775, true},
+	} {
+		dir := t.TempDir()
+		ours := open(t, dir)
+		e := backup(t, ours, catalog.Auto, catalog.Verified, start)
+		if err := os.CopyFS(filepath.Join(dir, "hers"), os.DirFS(hers.Dir())); err != nil {
+			t.Fatal(err)
+		}
+		planted, err := filepath.Glob(filepath.Join(dir, "hers", "*.*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range planted {
+			at := filepath.Join(dir, filepath.Base(path))
+			if err := errors.Join(os.Rename(path, at), os.Lchown(at, alice, alice)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(os.Chown(dir, c.owner, 5000), os.Chmod(dir, c.mode)); err != nil {
+			t.Fatal(err)
+		}
+		for what, at := range map[string]*catalogfile.Catalog{"in use": ours, "anew": open(t, dir)} {
+			reconcile(t, at)
+			_, err := at.Get(e.ID)
+			if all := entries(t, at); err != nil || (len(all) > 1) != c.accepted {
+				t.Errorf("%s, %s: %v, %v", name, what, ids(all), err)
+			}
+		}
+	}
+}
+
+// Lost: another user's or root's file, read as a backup at the end of a link; or the program, which
+// waits for a pipe's other end; or a good backup, marked failed for what is in its place.
+func TestPlantedArchive(t *testing.T) {
+	for kind, plant := range planted(t) {
+		c := open(t, t.TempDir())
+		e := backup(t, c, catalog.Auto, catalog.Verified, start)
+		away := filepath.Join(t.TempDir(), "away")
+		if err := errors.Join(os.Rename(c.Path(e), away), plant(c.Path(e))); err != nil {
+			t.Fatal(err)
+		}
+		opened := func() error {
+			r, err := c.OpenArchive(e)
+			if err == nil {
+				err = r.Close()
+			}
+			return err
+		}
+		if err := soon(t, kind, opened); !errors.Is(err, catalogfile.ErrNotFound) || errors.Is(err, archive.ErrNotArchive) {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if err := errors.Join(os.Remove(c.Path(e)), os.Symlink(away, c.Path(e))); err != nil {
+			t.Fatal(err)
+		}
+		if err := opened(); !errors.Is(err, catalogfile.ErrNotFound) {
+			t.Errorf("a link to an archive: %v", err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // ErrNotRegular: a symbolic link, a pipe, a directory or the like is where a file
@@ -21,10 +22,13 @@ func OpenRegular(path string, flag int, perm fs.FileMode) (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	f, err := os.OpenFile(path, flag|OpenPlain, perm)
+	if errors.Is(err, syscall.ELOOP) { // put there since the first look
+		return nil, fmt.Errorf("%s: %w", path, ErrNotRegular)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := regular(f.Stat()); err != nil { // put there since the first look
+	if err := regular(f.Stat()); err != nil { // as well
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
 	return f, nil

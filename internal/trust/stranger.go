@@ -114,3 +114,14 @@ func stranger(path string, info fs.FileInfo, uid int) *Stranger {
 	}
 	return nil
 }
+
+// Planted reports whether another user may have put the file into the directory: others can write
+// in that, and the file is neither root's nor uid's nor the directory's owner's.
+func Planted(dir, file fs.FileInfo, uid int) bool {
+	if dir.Mode().Perm()&0o022 == 0 {
+		return false
+	}
+	owner, known := OwnerOf(file)
+	of, _ := OwnerOf(dir)
+	return known && owner != 0 && owner != uid && owner != of
+}
