@@ -190,3 +190,54 @@ func (v *View) Close() error {
 	}
 	return nil
 }
+
+// Run is captures without a gap between them: a base that has the changes up to After or a later one of them
+// gives the image of each after it.
+type Run struct {
+	After    uint64
+	Captures []Capture
+}
+
+// Runs lists all captures, in order. A segment that is damaged or missing ends a run: what follows it needs
+// a base of its own.
+func (v *View) Runs(ctx context.Context) (runs []Run, err error) {
+	err = v.again(ctx, func() error {
+		runs = nil
+		return v.log.runs(ctx, &runs)
+	})
+	return runs, err
+}
+
+func (l *Log) runs(ctx context.Context, runs *[]Run) error {
+	upTo := uint64(0) // of the run at the end
+	take := func(first, last uint64, list []captured) {
+		if n := len(*runs); n == 0 || first != upTo+1 {
+			*runs = append(*runs, Run{After: first - 1})
+		}
+		run := &(*runs)[len(*runs)-1]
+		for _, c := range list {
+			run.Captures = append(run.Captures, c.Capture)
+		}
+		if upTo = last; len(list) == 0 || list[len(list)-1].Seq != last {
+			upTo = 0 // nothing goes on from here
+		}
+	}
+	for _, s := range l.sealed {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var list []captured
+		err := l.with(s, func(s *segment) (err error) {
+			list, _, err = s.captures()
+			return err
+		})
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			return err
+		}
+		take(s.first, s.last, list)
+	}
+	if n := len(l.list); n > 0 {
+		take(l.list[0].Seq, l.list[n-1].Seq, l.list)
+	}
+	return nil
+}
