@@ -126,7 +126,7 @@ const maxBegan = 200
 // Since is when the database was last as e has it: when e was taken, or restored.
 // What would be lost with the database is what changed since.
 func Since(e Entry, s State) time.Time {
-	if t := s.Timeline; t != nil && t.Cause == Restored && t.From == e.ID && t.Began().After(e.CreatedAt) {
+	if t := s.Timeline; t != nil && t.Cause == Restored && t.From == e.ID && t.Point == "" && t.Began().After(e.CreatedAt) {
 		return t.Began()
 	}
 	return e.CreatedAt

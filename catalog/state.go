@@ -43,7 +43,8 @@ type Schedule = schedule.Schedule
 
 // RestoreOutcome is the last restore over the live database.
 type RestoreOutcome struct {
-	ID     string    `json:"id"` // the backup that was restored
+	ID     string    `json:"id"`             // the backup or recovery point that was restored
+	Base   string    `json:"base,omitempty"` // of a recovery point: the backup that it is read from
 	At     time.Time `json:"at"`
 	Action string    `json:"action,omitempty"` // "restore" or "recover"
 	Safety string    `json:"safety,omitempty"` // id of the backup of the replaced state, "" where there is none
@@ -58,6 +59,8 @@ type Present struct {
 	// From is the backup that was restored or whose database came back; of a break the newest
 	// backup before it. "" where there is none.
 	From string `json:"from,omitempty"`
+	// Point is the recovery point that was restored; From is the backup that it is read from. "" for none.
+	Point string `json:"point,omitempty"`
 	What string `json:"what,omitempty"` // of a break, for people
 }
 

@@ -57,18 +57,18 @@ type openImage struct {
 // openImage opens the image of a backup. A damaged archive is marked failed, also when
 // that shows in a later read.
 func (m *Manager) openImage(ctx context.Context, id string) (openImage, error) {
-	e, err := m.cat.Get(id)
+	e, err := find(ctx, m, id)
 	if err != nil {
 		return openImage{}, explain(err)
 	}
-	r, err := m.cat.OpenArchive(e)
+	r, err := openProven(ctx, m, "", e)
 	if err != nil {
-		return openImage{}, explain(m.markFailed(ctx, e, err))
+		return openImage{}, explain(err)
 	}
 	ctx = context.WithoutCancel(ctx)
-	image, err := inspect.New(r, r.Info().ImageBytes, e.CreatedAt, func(err error) {
-		if err = explain(m.markFailed(ctx, e, fmt.Errorf("backup %s: %w", e.ID, err))); errors.Is(err, ErrCorrupt) {
-			m.ev.emit(ctx, Event{Type: EventWarning, Backup: e.ID, Path: m.cat.Path(e), Err: err, Message: "an open backup is damaged"})
+	image, err := inspect.New(r, r.Shape().Bytes(), e.CreatedAt, func(err error) {
+		if err = explain(r.failed(ctx, m, fmt.Errorf("%s: %w", named(e), err))); errors.Is(err, ErrCorrupt) {
+			m.ev.emit(ctx, Event{Type: EventWarning, Backup: e.ID, Path: pathOf(m, e), Err: err, Message: "an open " + kindOf(e) + " is damaged"})
 		}
 	})
 	if err != nil {

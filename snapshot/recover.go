@@ -247,7 +247,7 @@ func (r *recovering) stage(ctx context.Context, e Backup) (_ *durable.File, sum 
 	}
 	f, report, err := r.unpacked(ctx, e, level)
 	if err == nil && report.Damaged() {
-		err = r.readBack(ctx, f, e)
+		err = r.readBack(ctx, f, e, nil)
 	}
 	if err == nil {
 		err = m.remember(ctx, &e, verdictOf(report, m.now()))

@@ -10,7 +10,6 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 	"example.com/snapd/internal/swap"
@@ -51,7 +50,8 @@ type RestoreResult struct {
 	DurationMS   int64   `json:"duration_ms"`
 }
 
-// Restore puts the backup's image in place. The backup is proven first. Over
+// Restore puts the image of a backup, or of a recovery point, in place. The backup is proven first; of
+// a point each page that is written, and that all of them are the point's. Over
 // the database it goes through one write transaction that writes the pages that
 // differ from the state that the safety backup has, so that open connections of any
 // process stay good and no acknowledged commit is lost; readers see the old
@@ -148,8 +148,8 @@ func (r *RestoreResult) activity() Activity {
 type restoring struct {
 	replacing
 	RestoreOptions
-	backup Backup
-	image  *archive.Reader // of the backup
+	backup Backup // or what describes the recovery point
+	image  opened // of it
 	res    RestoreResult
 }
 
@@ -157,7 +157,7 @@ type restoring struct {
 // that only a swap will do.
 func (r *restoring) run(ctx context.Context, id string) (err error) {
 	m := r.m
-	if r.backup, err = m.cat.Get(id); err != nil {
+	if r.backup, err = find(ctx, m, id); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	r.res.Restored = r.backup.ID
@@ -174,8 +174,8 @@ func (r *restoring) run(ctx context.Context, id string) (err error) {
 			return err
 		}
 	}
-	if r.image, err = m.cat.OpenArchive(r.backup); err != nil {
-		return m.markFailed(ctx, r.backup, err)
+	if r.image, err = openProven(ctx, m, OpRestore, r.backup); err != nil {
+		return err
 	}
 	defer r.image.Close()
 	how, err := r.choose(ctx)
@@ -314,7 +314,7 @@ func (r *restoring) toFile(ctx context.Context) error {
 	}
 	f, err := r.unpack(ctx, r.image, r.backup, target)
 	if err != nil {
-		return r.m.markFailed(ctx, r.backup, err)
+		return r.image.failed(ctx, r.m, err)
 	}
 	defer f.Discard()
 	commit := f.CommitNew
@@ -327,11 +327,20 @@ func (r *restoring) toFile(ctx context.Context) error {
 	return nil
 }
 
+// pointBase is the id of the backup that a recovery point is read from, "" for a backup.
+func (r *restoring) pointBase() string {
+	if !isPoint(r.backup) {
+		return ""
+	}
+	return r.image.base.ID
+}
+
 // outcome is what the catalog keeps of the restore.
 func (r *restoring) outcome() catalog.RestoreOutcome {
 	o := catalog.RestoreOutcome{ID: r.res.Restored, Action: string(OpRestore), DurationMS: r.took(), Kept: nameOf(r.res.Quarantined)}
 	if r.res.SafetyBackup != nil {
 		o.Safety = *r.res.SafetyBackup
 	}
+	o.Base = r.pointBase()
 	return o
 }

@@ -38,7 +38,7 @@ func (r *restoring) online(ctx context.Context) error {
 	}()
 	if p == nil { // before a writer has to wait, or a program to close the database
 		if err := r.image.Verify(ctx, r.proving(ctx)); err != nil {
-			return r.m.markFailed(ctx, r.backup, fmt.Errorf("restore: backup %s: %w", r.backup.ID, err))
+			return r.image.failed(ctx, r.m, fmt.Errorf("restore: %s: %w", named(r.backup), err))
 		}
 	}
 	if err != nil {
@@ -61,7 +61,7 @@ func (r *restoring) sameLayout(ctx context.Context, live livedb.Info) error {
 	}
 	var h sqlitefile.Header
 	if _, err := r.image.ReadAt(h[:], 0); err != nil {
-		return r.m.markFailed(ctx, r.backup, fmt.Errorf("restore: backup %s: %w", r.backup.ID, err))
+		return r.image.failed(ctx, r.m, fmt.Errorf("restore: %s: %w", named(r.backup), err))
 	}
 	if live.Reserved != h.Reserved() {
 		return &swapNeeded{fmt.Sprintf("%d reserved bytes a page live, %d in the backup", live.Reserved, h.Reserved())}
@@ -171,7 +171,7 @@ func (r *restoring) fetch(ctx context.Context, p *prestaged) error {
 		return fmt.Errorf("restore: safety backup: %w", err)
 	}
 	if err := p.patch.Fetch(ctx, r.m.cfg.Dir, limit, r.proving(ctx)); err != nil {
-		return r.m.markFailed(ctx, r.backup, fmt.Errorf("restore: backup %s: %w", r.backup.ID, err))
+		return r.image.failed(ctx, r.m, fmt.Errorf("restore: %s: %w", named(r.backup), err))
 	}
 	return nil
 }
@@ -189,7 +189,7 @@ func (r *restoring) locked(ctx context.Context, p *prestaged) (err error) {
 	m := r.m
 	page1 := make([]byte, r.backup.PageSize)
 	if _, err := r.image.ReadAt(page1, 0); err != nil {
-		return fmt.Errorf("restore: backup %s: %w", r.backup.ID, err)
+		return fmt.Errorf("restore: %s: %w", named(r.backup), err)
 	}
 	tx, err := pages.BeginWrite(ctx, m.cfg.Database, m.cfg.LockWait)
 	if err != nil {
@@ -366,7 +366,7 @@ func (r *restoring) forget(ctx context.Context, id string) error {
 // pend records a restore whose transaction is complete except for its
 // commit: if the process dies right after that, nothing else says that it was made.
 func (r *restoring) pend(tx *pages.WriteTx, safety Backup) {
-	o := catalog.RestoreOutcome{ID: r.backup.ID, At: r.m.now(), Action: "restore", Safety: safety.ID}
+	o := catalog.RestoreOutcome{ID: r.backup.ID, At: r.m.now(), Action: "restore", Safety: safety.ID, Base: r.pointBase()}
 	r.m.mem.Update("restore", func(s *catalog.State) { s.Restoring = &catalog.Restoring{RestoreOutcome: o, Cookie: tx.Cookie()} })
 }
 

@@ -52,7 +52,7 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 			err = explain(fmt.Errorf("plan restore: %w", err))
 		}
 	}()
-	e, err := m.cat.Get(id)
+	e, err := find(ctx, m, id)
 	if err != nil {
 		return RestorePlan{}, err
 	}
@@ -60,11 +60,11 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 		return RestorePlan{}, hint(failure.As(ErrCorrupt, fmt.Errorf("backup %s failed its proof: %s", e.ID, e.Verification.Detail)),
 			"choose another backup, or verify this one again")
 	}
-	r, err := m.cat.OpenArchive(e)
+	image, err := open(ctx, m, e)
 	if err != nil {
 		return RestorePlan{}, err
 	}
-	r.Close() // it was only read
+	image.Close() // it was only read
 	all, state, err := m.cat.Read()
 	if err != nil {
 		return RestorePlan{}, err
@@ -92,7 +92,10 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 		p.SafetyBackup = !damaged
 	}
 	if !p.SafetyBackup || !holdsImage(all, e, fingerprint) {
-		since := catalog.TakenAt(all, e, now)
+		since := e.CreatedAt
+		if !isPoint(e) {
+			since = catalog.TakenAt(all, e, now)
+		}
 		p.LosesSince, p.LosesSeconds = &since, int64(max(0, now.Sub(since))/time.Second)
 	}
 	f := protection.Facts{State: state}
@@ -138,7 +141,7 @@ func holdsImage(all []Backup, e Backup, fingerprint livedb.Fingerprint) bool {
 // PlanHolds returns [ErrStale] where p is no longer true. A restore asks that again,
 // when nothing can change any more.
 func (m *Manager) PlanHolds(p RestorePlan) error {
-	e, err := m.cat.Get(p.Backup.ID)
+	e, err := find(context.Background(), m, p.Backup.ID)
 	if err != nil {
 		return explain(fmt.Errorf("restore: %w", err))
 	}

@@ -50,11 +50,11 @@ func (r *restoring) swap(ctx context.Context) (err error) {
 		return fmt.Errorf("restore: %w", err)
 	}
 	if s.staged, err = r.unpack(ctx, r.image, r.backup, m.cfg.Database); err != nil {
-		return m.markFailed(ctx, r.backup, err)
+		return r.image.failed(ctx, m, err)
 	}
 	defer s.staged.Discard()
 	m.atPoint("unpacked")
-	if err := r.readBack(ctx, s.staged, r.backup); err != nil {
+	if err := r.readBack(ctx, s.staged, r.backup, r.image); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	if err := s.applyWAL(ctx); err != nil {
@@ -95,7 +95,7 @@ func (s *swapping) run(ctx context.Context) error {
 			return err
 		}
 		in.Staged, in.Sum, in.Unchanged = s.staged, s.backup.ImageBLAKE3, unchanged
-		in.Note.Backup = s.backup.ID
+		in.Note.Backup, in.Note.Base = s.backup.ID, s.pointBase()
 		if s.res.SafetyBackup != nil {
 			in.Note.Safety = *s.res.SafetyBackup
 		}
@@ -199,9 +199,9 @@ func (r *replacing) took() int64 { return max(1, r.m.now().Sub(r.began).Millisec
 
 // unpack writes the image of r to a temp file made for target and proves its
 // digests on the way. The file is not synced yet.
-func (r *replacing) unpack(ctx context.Context, image *archive.Reader, e Backup, target string) (_ *durable.File, err error) {
-	info := image.Info()
-	if err := durable.Fits(filepath.Dir(target), info.ImageBytes); err != nil {
+func (r *replacing) unpack(ctx context.Context, image archive.Image, e Backup, target string) (_ *durable.File, err error) {
+	size := image.Shape().Bytes()
+	if err := durable.Fits(filepath.Dir(target), size); err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
 	f, err := durable.Create(target, 0o600)
@@ -213,17 +213,21 @@ func (r *replacing) unpack(ctx context.Context, image *archive.Reader, e Backup,
 			err = errors.Join(err, f.Discard())
 		}
 	}()
-	p := r.m.progress(ctx, Event{Operation: r.kind, Backup: e.ID, Phase: PhaseUnpack, Total: info.ImageBytes})
-	if err := image.CopyTo(ctx, f, archive.CopyOptions{Workers: r.m.cfg.workers(), Progress: p}); err != nil {
-		return nil, fmt.Errorf("restore: backup %s: %w", e.ID, err)
+	p := r.m.progress(ctx, Event{Operation: r.kind, Backup: e.ID, Phase: PhaseUnpack, Total: size})
+	if err := image.Unpack(ctx, f, archive.CopyOptions{Workers: r.m.cfg.workers(), Progress: p}); err != nil {
+		return nil, fmt.Errorf("restore: %s: %w", named(e), err)
 	}
 	return f, nil
 }
 
-// readBack makes sure that the staged file holds the image of e. A disk that returns
+// readBack makes sure that the staged file holds the image of e, which is needed where e is a recovery point. A disk that returns
 // something else proves nothing about the backup, and an older one would fare no better.
-func (r *replacing) readBack(ctx context.Context, staged *durable.File, e Backup) error {
-	err := swap.ReadBack(ctx, staged, e.DatabaseBytes, e.ImageBLAKE3, archive.NewImageHash())
+func (r *replacing) readBack(ctx context.Context, staged *durable.File, e Backup, image archive.Image) error {
+	want, h := e.ImageBLAKE3, archive.NewImageHash()
+	if isPoint(e) {
+		want, h = image.Shape().Sum.Digits(), archive.NewSumHash(image.Seed(), image.Shape().PageSize)
+	}
+	err := swap.ReadBack(ctx, staged, e.DatabaseBytes, want, h)
 	if errors.Is(err, swap.ErrOtherBytes) {
 		err = hint(err, "check that disk; the backup is sound, and restore --to writes it to another one")
 	}
@@ -315,7 +319,7 @@ func (m *Manager) target(ctx context.Context) *swap.Target {
 			Point: m.atPoint,
 			Committed: func(n swap.Note, kept string) {
 				if n.Backup != "" {
-					m.mem.Restored(catalog.RestoreOutcome{ID: n.Backup, Action: n.Operation, Safety: n.Safety, Kept: nameOf(kept)})
+					m.mem.Restored(catalog.RestoreOutcome{ID: n.Backup, Base: n.Base, Action: n.Operation, Safety: n.Safety, Kept: nameOf(kept)})
 				} else { // a repair
 					m.mem.Update("repair", func(s *catalog.State) { s.Placed, s.Gone = true, nil })
 				}

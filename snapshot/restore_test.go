@@ -454,7 +454,7 @@ func TestAt(t *testing.T) {
 			at   int // minutes after the first
 			want string
 		}{{"before all", -1, ""}, {"the first's own time", 0, first.ID}, {"between", 179, first.ID}, {"after all", 181, second.ID}} {
-			got, err := b.m.At(first.CreatedAt.Add(minutes(c.at)))
+			got, err := b.m.PointAt(t.Context(), first.CreatedAt.Add(minutes(c.at)))
 			if got.ID != c.want || (err == nil) != (c.want != "") || err != nil && !errors.Is(err, snapshot.ErrNotFound) {
 				t.Errorf("%s: %q %v", c.name, got.ID, err)
 			}

@@ -94,26 +94,12 @@ func (m *Manager) Page(kind Kind, cursor string, limit int) (page []Backup, next
 
 // Find returns one backup; "latest" is that of [catalog.Latest].
 func (m *Manager) Find(id string) (Backup, error) {
-	e, err := m.cat.Get(id)
+	e, err := find(context.Background(), m, id)
 	return e.Public(), err
 }
 
 // ArchivePath returns the absolute path of a backup's file.
 func (m *Manager) ArchivePath(b Backup) string { return m.cat.Path(b) }
-
-// At returns the newest verified backup taken at or before t.
-func (m *Manager) At(t time.Time) (Backup, error) {
-	all, err := m.cat.All()
-	if err != nil {
-		return Backup{}, fmt.Errorf("list: %w", err)
-	}
-	for e := range all {
-		if e.Usable() && !e.CreatedAt.After(t) {
-			return e.Public(), nil
-		}
-	}
-	return Backup{}, hint(fmt.Errorf("%w: none verified was taken at or before %s", ErrNotFound, t.Format(time.RFC3339)), "see list for what there is")
-}
 
 // Stats returns the figures.
 func (m *Manager) Stats() (Stats, error) {

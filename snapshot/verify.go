@@ -67,7 +67,7 @@ func proven(e Backup, proof func() (Report, error)) (Report, error) {
 	if err != nil || !report.Damaged() {
 		return report, err
 	}
-	return report, confirmed(&CorruptError{What: "backup " + e.ID, Report: report}, proof)
+	return report, confirmed(&CorruptError{What: named(e), Report: report}, proof)
 }
 
 // confirmed carries out a proof after damage was found. It returns nil where the proof
@@ -182,7 +182,7 @@ func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
 	var out DrillOutcome
 	op := &operation{kind: OpDrill, result: func() any { return out }}
 	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
-		e, err := m.cat.Get(id)
+		e, err := find(ctx, m, id)
 		if err != nil {
 			return Event{}, fmt.Errorf("drill: %w", err)
 		}
@@ -194,14 +194,17 @@ func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
 		}
 		now := m.now()
 		done := DrillOutcome{ID: e.ID, At: now, Verdict: string(report.Verdict), DurationMS: max(1, now.Sub(began).Milliseconds())}
-		if err := m.remember(ctx, &e, verdictOf(report, now), func(s *catalog.State) { s.LastDrill = &done }); err != nil {
+		drilled := func(s *catalog.State) { s.LastDrill = &done }
+		if isPoint(e) {
+			m.mem.Update("drill", drilled)
+		} else if err := m.remember(ctx, &e, verdictOf(report, now), drilled); err != nil {
 			return Event{}, err
 		}
 		if out = done; report.Damaged() {
-			return Event{}, &CorruptError{What: "backup " + e.ID, Report: report}
+			return Event{}, &CorruptError{What: named(e), Report: report}
 		}
 		return Event{Type: EventDrilled, Done: e.DatabaseBytes, Total: e.DatabaseBytes,
-			Message: fmt.Sprintf("backup restored on trial and checked in full in %d ms: %s", out.DurationMS, e.ID),
+			Message: fmt.Sprintf("%s was restored on trial and checked in full in %d ms", named(e), out.DurationMS),
 			more:    Activity{Detail: "restored on trial: " + out.Verdict, DatabaseBytes: e.DatabaseBytes, DurationMS: out.DurationMS}}, nil
 	})
 	return out, err
@@ -210,13 +213,12 @@ func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
 // rehearse restores e to a scratch file and judges it there.
 func (m *Manager) rehearse(ctx context.Context, e Backup) (_ Report, err error) {
 	meter := m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseUnpack, Total: e.DatabaseBytes})
-	r, err := m.cat.OpenArchive(e)
+	r, err := open(ctx, m, e)
 	if err != nil {
-		return damagedReport(m.cat.Path(e), integrity.LevelFull, err)
+		return damagedReport(pathOf(m, e), integrity.LevelFull, err)
 	}
 	defer r.Close() // it was only read
-	image := r.Info().ImageBytes
-	if err := durable.Preflight(m.cfg.Dir, image); err != nil {
+	if err := durable.Preflight(m.cfg.Dir, r.Shape().Bytes()); err != nil {
 		return Report{}, fmt.Errorf("drill: %w", err)
 	}
 	scratch, err := durable.Scratch(m.cfg.Dir, "drill")
@@ -228,8 +230,8 @@ func (m *Manager) rehearse(ctx context.Context, e Backup) (_ Report, err error) 
 			err = errors.Join(err, fmt.Errorf("drill: %w", cerr))
 		}
 	}()
-	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Workers: m.cfg.workers(), Progress: meter}); err != nil {
-		return damagedReport(m.cat.Path(e), integrity.LevelFull, fmt.Errorf("drill: backup %s: %w", e.ID, err))
+	if err := r.Unpack(ctx, scratch, archive.CopyOptions{Workers: m.cfg.workers(), Progress: meter}); err != nil {
+		return damagedReport(pathOf(m, e), integrity.LevelFull, fmt.Errorf("drill: %s: %w", named(e), err))
 	}
 	if err := durable.Sync(scratch.File); err != nil { // a restore would wait for that too
 		return Report{}, fmt.Errorf("drill: %w", err)
@@ -237,6 +239,6 @@ func (m *Manager) rehearse(ctx context.Context, e Backup) (_ Report, err error) 
 	m.atPoint("drill unpacked")
 	m.progress(ctx, Event{Operation: OpDrill, Backup: e.ID, Phase: PhaseCheck})
 	report, err := integrity.CheckCopy(ctx, scratch.Name(), integrity.Options{Level: integrity.LevelFull})
-	report.Path = m.cat.Path(e)
+	report.Path = pathOf(m, e)
 	return report, err
 }

@@ -94,7 +94,8 @@ func (c *restoreCmd) time() (time.Time, error) {
 
 func (c *restoreCmd) choose(m *snapshot.Manager, at time.Time) (snapshot.Backup, error) {
 	if c.At != "" {
-		return m.At(at)
+		p, err := m.PointAt(context.Background(), at)
+		return p.Entry(), err
 	}
 	b, err := m.Find(c.ID)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"math/bits"
 	"strconv"
 
@@ -113,3 +114,39 @@ func ParseSum(pages int64, digits string) (Sum, error) {
 	}
 	return Sum{Pages: pages, hi: hi, lo: lo}, errLo
 }
+
+// sumHash is the hash of an image whose result is that of its Sum.
+type sumHash struct {
+	seed Seed
+	page []byte // the bytes of the next page that were written
+	sum  Sum
+}
+
+// NewSumHash returns a hash of an image; it gives what Sum.Digits writes. A part of a page at the end counts as a page.
+func NewSumHash(seed Seed, pageSize int) hash.Hash {
+	return &sumHash{seed: seed, page: make([]byte, 0, pageSize)}
+}
+
+func (h *sumHash) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		k := min(cap(h.page)-len(h.page), len(p)-n)
+		h.page = append(h.page, p[n:n+k]...)
+		if n += k; len(h.page) == cap(h.page) {
+			h.sum.Add(PageDigest(h.seed, h.sum.Pages+1, h.page))
+			h.page = h.page[:0]
+		}
+	}
+	return n, nil
+}
+
+func (h *sumHash) Sum(b []byte) []byte {
+	sum := h.sum
+	if len(h.page) > 0 {
+		sum.Add(PageDigest(h.seed, sum.Pages+1, h.page))
+	}
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, sum.hi), sum.lo)
+}
+
+func (h *sumHash) Reset()         { h.page, h.sum = h.page[:0], Sum{} }
+func (h *sumHash) Size() int      { return digestBytes }
+func (h *sumHash) BlockSize() int { return cap(h.page) }

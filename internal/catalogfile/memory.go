@@ -1,6 +1,7 @@
 package catalogfile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -121,15 +122,18 @@ func (r *Memory) Restored(o catalog.RestoreOutcome) {
 // Restored records o as the last restore. Over the database only a person restores an archive
 // that another directory made: that accepts it.
 func (tx *Tx) Restored(o catalog.RestoreOutcome) {
-	e, err := tx.Get(o.ID)
+	e, err := tx.Get(cmp.Or(o.Base, o.ID))
 	if err != nil {
-		e = catalog.Entry{ID: o.ID, Timeline: tx.Present().Timeline}
+		e = catalog.Entry{ID: cmp.Or(o.Base, o.ID), Timeline: tx.Present().Timeline}
 	} else if !e.Accepted() {
 		e.Pinned = true
 		_ = tx.Put(e) // it was valid before
 	}
 	s := tx.State()
 	s.Begin(tx.Present(), catalog.Restored, e, "", catalog.NotBefore(tx.Entries(), o.At))
+	if o.Base != "" {
+		s.Timeline.Point = o.ID
+	}
 	s.LastRestore, s.Restoring, s.Placed = &o, nil, true
 	tx.relink = true // to what was restored
 }

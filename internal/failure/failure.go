@@ -11,10 +11,12 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/changes"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/message"
+	"example.com/snapd/internal/points"
 	"example.com/snapd/internal/swap"
 )
 
@@ -114,13 +116,15 @@ func Explain(err error) error {
 			err = message.WithHint(err, "move away what the message names: only regular files of the database and of this program belong there")
 		}
 		return err
+	case errors.Is(err, points.ErrNotFound) && !errors.Is(err, ErrNotFound):
+		return message.WithHint(As(ErrNotFound, err), "points shows what can be restored")
 	case errors.Is(err, ErrNotFound) && Hint(err) == "":
 		return message.WithHint(err, "list shows the backups that there are")
 	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrMissing):
 		return err
 	case errors.Is(err, livedb.ErrMissing):
 		return As(ErrMissing, err)
-	case errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive),
+	case errors.Is(err, archive.ErrDamaged), errors.Is(err, changes.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive),
 		errors.Is(err, livedb.ErrCorrupt), errors.Is(err, livedb.ErrNotDatabase), errors.Is(err, inspect.ErrDamaged):
 		return As(ErrCorrupt, err)
 	case errors.Is(err, ErrDirectory):

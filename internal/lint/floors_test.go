@@ -22,6 +22,7 @@ var floors = []struct {
 	{"internal/failure", 4},
 	{"internal/catalogfile", 3},
 	{"internal/repair", 3},
+	{"internal/points", 3},
 	{"catalog", 2},             // catalog and integrity
 	{"integrity", 2},           // do not know each other
 	{"internal/swap", 2},       // knows neither, nor they it

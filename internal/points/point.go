@@ -62,7 +62,7 @@ func (p Point) Entry() catalog.Entry {
 		return *p.backup
 	}
 	return catalog.Entry{
-		ID: p.ID, Point: p.ID, CreatedAt: p.At, DatabaseBytes: p.Bytes, PageSize: p.pageSize, PageCount: p.Pages,
+		ID: p.ID, Point: p.ID, Kind: catalog.Kind(Change), CreatedAt: p.At, DatabaseBytes: p.Bytes, PageSize: p.pageSize, PageCount: p.Pages,
 		Timeline: catalog.Timeline{Number: p.timeline}, Verification: catalog.Verification{State: catalog.Verified},
 	}
 }

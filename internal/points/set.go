@@ -32,6 +32,23 @@ func Read(ctx context.Context, backups string, entries []catalog.Entry, state ca
 	return read(ctx, backups, numbers, entries, state)
 }
 
+// Find looks for one point, in the log of its timeline alone. The id is TIMELINE.SEQ.
+func Find(ctx context.Context, backups, id string, entries []catalog.Entry, state catalog.State) (*Set, Point, error) {
+	timeline, _, ok := catalog.ParsePoint(id)
+	if !ok {
+		return nil, Point{}, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	s, err := read(ctx, backups, []uint64{timeline}, entries, state)
+	if err != nil {
+		return nil, Point{}, err
+	}
+	p, err := s.Find(id)
+	if err != nil && len(s.Damaged) > 0 {
+		err = errors.Join(err, errors.Join(s.Damaged...))
+	}
+	return s, p, err
+}
+
 // read looks at the logs of some timelines.
 func read(ctx context.Context, backups string, numbers []uint64, entries []catalog.Entry, state catalog.State) (*Set, error) {
 	s := &Set{backups: backups}

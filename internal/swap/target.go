@@ -48,6 +48,7 @@ type Observer struct {
 // process that finishes the swap after a crash.
 type Note struct {
 	Backup    string `json:"backup"`              // id of the backup that is put in place, "" for none
+	Base      string `json:"base,omitempty"`      // where Backup is a recovery point: id of the backup that it is read from
 	Operation string `json:"operation,omitempty"` // what the swap is part of
 	Safety    string `json:"safety,omitempty"`    // id of the backup of what is replaced, "" for none
 }
