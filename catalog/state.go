@@ -61,7 +61,7 @@ type Present struct {
 	From string `json:"from,omitempty"`
 	// Point is the recovery point that was restored; From is the backup that it is read from. "" for none.
 	Point string `json:"point,omitempty"`
-	What string `json:"what,omitempty"` // of a break, for people
+	What  string `json:"what,omitempty"` // of a break, for people
 }
 
 // Gone says since when there is no database to back up, and why.

@@ -62,7 +62,7 @@ func (m *Manager) settle(ctx context.Context) error {
 	}
 	defer lock.Unlock()
 	var unknown *swap.UnknownUseError
-	if err := explain(m.finishSwap(ctx)); errors.Is(err, ErrBusy) || errors.As(err, &unknown) {
+	if err := explain(finishSwap(ctx, m)); errors.Is(err, ErrBusy) || errors.As(err, &unknown) {
 		m.ev.emit(ctx, Event{Type: EventWarning, Operation: "restore", Err: err,
 			Message: "a restore that was cut short cannot be finished while the database is in use, or may be"})
 		return nil

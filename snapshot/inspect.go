@@ -19,7 +19,7 @@ import (
 // Damage beyond the schema shows when a query needs those pages: the query fails with
 // SQLite's error, and the backup is marked failed then. Other errors: [ErrNotFound].
 func (m *Manager) OpenBackup(ctx context.Context, id string) (*sql.DB, error) {
-	image, err := m.openImage(ctx, id)
+	image, err := lookInside(ctx, m, id)
 	if err != nil {
 		return nil, fmt.Errorf("open backup: %w", err)
 	}
@@ -36,7 +36,7 @@ func (m *Manager) OpenBackup(ctx context.Context, id string) (*sql.DB, error) {
 // two seconds at most, for any schema. Errors: [ErrNotFound],
 // [ErrCorrupt], [ErrRefused] for a schema of too many tables.
 func (m *Manager) Tables(ctx context.Context, id string) (_ []Table, err error) {
-	image, err := m.openImage(ctx, id)
+	image, err := lookInside(ctx, m, id)
 	if err != nil {
 		return nil, fmt.Errorf("tables: %w", err)
 	}
@@ -54,9 +54,9 @@ type openImage struct {
 	close func() error
 }
 
-// openImage opens the image of a backup. A damaged archive is marked failed, also when
+// lookInside opens the image of a backup or a recovery point. A damaged archive is marked failed, also when
 // that shows in a later read.
-func (m *Manager) openImage(ctx context.Context, id string) (openImage, error) {
+func lookInside(ctx context.Context, m *Manager, id string) (openImage, error) {
 	e, err := find(ctx, m, id)
 	if err != nil {
 		return openImage{}, explain(err)

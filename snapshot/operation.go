@@ -255,7 +255,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 			m.ev.emit(ctx, Event{Type: EventWarning, Operation: Operation(what), Err: err, Message: "the operation lock could not be released"})
 		}
 	}
-	if err := m.finishSwap(ctx); err != nil {
+	if err := finishSwap(ctx, m); err != nil {
 		done()
 		return nil, err
 	}
@@ -263,7 +263,7 @@ func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err 
 		done()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	m.resolveRestore(ctx)
+	resolveRestore(ctx, m)
 	m.endInterrupted()
 	return done, nil
 }

@@ -373,7 +373,7 @@ func (r *restoring) pend(tx *pages.WriteTx, safety Backup) {
 // resolveRestore finds out whether a pending restore was committed when its process died.
 // The caller holds the operation lock. Where the database cannot be read, the next
 // operation tries again.
-func (m *Manager) resolveRestore(ctx context.Context) {
+func resolveRestore(ctx context.Context, m *Manager) {
 	state, err := m.cat.State()
 	if err != nil || state.Restoring == nil {
 		return // an operation that needs the state gets the error

@@ -345,7 +345,7 @@ func warnOfPlace(ctx context.Context, m *Manager) {
 }
 
 // finishSwap brings a swap that a crash cut short to its end, if there is one.
-func (m *Manager) finishSwap(ctx context.Context) error {
+func finishSwap(ctx context.Context, m *Manager) error {
 	end, err := m.target(ctx).Finish(ctx)
 	if err != nil {
 		return err
