@@ -93,13 +93,15 @@ type backing struct {
 
 	image
 	seed  archive.Seed    // of the page digests
-	base  *archive.Reader // of a similar image, whose frames can be reused; may be nil
+	base  *archive.Reader // of a similar image, whose frames are reused; nil for that of latest
 	check check
 
 	// What has been staged: written and read back, not yet synced and named.
 	id   string
 	file *durable.File
 	info archive.Info
+	from string // id of the backup that has some of its frames, "" for none
+	kept int    // how many
 	took time.Duration
 }
 
@@ -292,7 +294,7 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 	}
 	m.atPoint("archive named")
 	e := catalogfile.NewEntry(b.id, b.info)
-	e.DurationMS = b.took.Milliseconds()
+	e.DurationMS, e.Base = b.took.Milliseconds(), b.from
 	e.Verification = verdictOf(b.check.report, m.now())
 	if b.source != nil {
 		e.Source = b.source
@@ -318,9 +320,21 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 	}
 	m.atPoint("latest linked")
 	m.ev.emit(ctx, Event{Type: EventBackedUp, Operation: OpBackup, Trigger: string(b.req.Trigger), Backup: e.ID,
-		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File, Reason: b.read, result: e.Public(),
+		Path: m.cat.Path(e), Done: e.DatabaseBytes, Total: e.DatabaseBytes, Message: "database backed up to " + e.File, Reason: b.reason(), result: e.Public(),
 		more: Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes, DurationMS: e.DurationMS}})
 	return e, nil
+}
+
+// reason says how the image was read, and what had not to be compressed.
+func (b *backing) reason() string {
+	if b.from == "" {
+		return b.read
+	}
+	copied := fmt.Sprintf("%d of %d frames are unchanged since %s", b.kept, b.info.Frames, b.from)
+	if b.read == "" {
+		return copied
+	}
+	return b.read + "; " + copied
 }
 
 // verdictOf is the proof of an archive whose image got report.

@@ -121,11 +121,14 @@ func (b *backing) stage(ctx context.Context) (err error) {
 			err = errors.Join(err, b.file.Discard())
 		}
 	}()
-	if err := b.compress(ctx); err != nil {
+	w, err := b.compress(ctx, latest)
+	if err != nil {
 		return err
 	}
 	m.atPoint("compressed")
-	if err := b.readBack(ctx); err != nil {
+	// Every byte that was stored: what was compressed by decompressing it, a frame of the base by its bytes.
+	err = w.ReadBack(ctx, b.file, archive.CopyOptions{Workers: m.cfg.backupWorkers(b.req), Progress: b.phase(ctx, PhaseReadBack, b.info.ImageBytes)})
+	if err != nil {
 		return fmt.Errorf("backup: read back: %w", err)
 	}
 	b.took = m.now().Sub(b.began)
@@ -133,19 +136,25 @@ func (b *backing) stage(ctx context.Context) (err error) {
 	return nil
 }
 
-// compress writes the image as an archive, and checks it before or meanwhile.
-func (b *backing) compress(ctx context.Context) error {
-	m := b.m
-	w, err := archive.NewWriter(b.file, archive.WriterOptions{
+// compress writes the image as an archive, and checks it before or meanwhile. Frames in which
+// nothing has changed since latest are copied from there.
+func (b *backing) compress(ctx context.Context, latest *Backup) (w *archive.Writer, err error) {
+	m, base, broken := b.m, b.base, error(nil)
+	if base == nil && latest != nil {
+		if base, broken = m.cat.OpenArchive(*latest); broken == nil {
+			defer base.Close() // it was only read
+		}
+	}
+	w, err = archive.NewWriter(b.file, archive.WriterOptions{
 		PageSize: b.live.PageSize, Level: compressions[m.cfg.Compression], Workers: m.cfg.backupWorkers(b.req), ScratchDir: m.cfg.Dir,
-		Seed: b.seed, Base: b.base,
+		Seed: b.seed, Base: base,
 	})
 	if err != nil {
-		return fmt.Errorf("backup: %w", err)
+		return nil, fmt.Errorf("backup: %w", err)
 	}
 	defer w.Abort()
 	if err := b.copyChecked(ctx, w); err != nil {
-		return err
+		return nil, err
 	}
 	if err := b.end(); err != nil { // the log of the database need not grow while we prove
 		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpBackup, Trigger: string(b.req.Trigger), Err: err,
@@ -157,12 +166,27 @@ func (b *backing) compress(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if b.info, err = w.Finish(facts); err != nil {
-		return fmt.Errorf("backup: %w", err)
+		return nil, fmt.Errorf("backup: %w", err)
 	}
-	return nil
+	if b.base == nil && latest != nil {
+		b.reused(ctx, *latest, w.Reused(), errors.Join(broken, w.BaseError()))
+	}
+	return w, nil
+}
+
+// reused keeps how many frames are those of latest, and reports what was in the way of more.
+// Where that proves the stored backup damaged, it is marked failed.
+func (b *backing) reused(ctx context.Context, latest Backup, frames int, broken error) {
+	if b.from = ""; frames > 0 {
+		b.from, b.kept = latest.ID, frames
+	}
+	if broken != nil {
+		b.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpBackup, Trigger: string(b.req.Trigger), Backup: latest.ID,
+			Err: b.m.markFailed(ctx, latest, broken), Message: "unchanged parts could not all be taken from the backup before"})
+	}
 }
 
 // copyChecked copies the image to w, and returns once it has been checked as well.
@@ -234,20 +258,6 @@ func (b *backing) facts() archive.Facts {
 		f.CheckLevel = b.check.report.Level.String()
 	}
 	return f
-}
-
-// readBack proves the stored bytes: every frame's checksum, every page's
-// digest, and the image's against what was written.
-func (b *backing) readBack(ctx context.Context) error {
-	r, err := archive.NewReader(b.file, b.info.ArchiveBytes)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if got := r.Info().ImageBLAKE3; got != b.info.ImageBLAKE3 {
-		return fmt.Errorf("%w: image digest %s, wrote %s", archive.ErrDamaged, got, b.info.ImageBLAKE3)
-	}
-	return r.Verify(ctx, archive.CopyOptions{Workers: b.m.cfg.backupWorkers(b.req), Progress: b.phase(ctx, PhaseReadBack, b.info.ImageBytes)})
 }
 
 // close ends the transaction or removes the private copy, and removes what was staged

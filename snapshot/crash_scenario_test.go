@@ -140,6 +140,7 @@ func crashScenarios() []*scenario {
 	ruin := func(t *testing.T, db string) { testdb.Overwrite(t, db, 0, make([]byte, size(t, db))) }
 	return []*scenario{
 		{name: "backup", op: "backup", mode: "wal"},
+		{name: "backup of what changed", op: "backup", mode: ofSeveralFrames},
 		{name: "backup rollback mode", op: "backup", mode: "delete"},
 		{name: "prune", op: "prune", mode: "wal"},
 		{name: "delete", op: "delete", mode: "wal"},
@@ -193,7 +194,10 @@ type beginning struct {
 	manualHash, newestHash string
 }
 
-var beginnings = map[string]*beginning{"wal": {}, "delete": {}}
+// ofSeveralFrames is WAL mode, with archives in which most frames are the base's.
+const ofSeveralFrames = "wal, several frames"
+
+var beginnings = map[string]*beginning{"wal": {}, "delete": {}, ofSeveralFrames: {}}
 
 // make makes the database and its backups.
 func (b *beginning) make(t *testing.T, mode string) {
@@ -201,7 +205,11 @@ func (b *beginning) make(t *testing.T, mode string) {
 	dir := filepath.Join(templates, mode)
 	must(t, os.Mkdir(dir, 0o700))
 	db := filepath.Join(dir, "data.db")
-	testdb.MakeCRM(t, db, samplecrm.Options{Seed: 1, JournalMode: mode})
+	o := samplecrm.Options{Seed: 1, JournalMode: mode}
+	if mode == ofSeveralFrames {
+		o.JournalMode, o.Bytes = "wal", 3<<20
+	}
+	testdb.MakeCRM(t, db, o)
 	m := openManager(t, db)
 	for i := range 4 {
 		req := snapshot.Auto(catalog.TriggerSchedule)
@@ -212,6 +220,9 @@ func (b *beginning) make(t *testing.T, mode string) {
 		must(t, err)
 		b.ids = slices.Insert(b.ids, 0, made.ID)
 		b.newest = filepath.Join(templates, mode+strconv.Itoa(i)+".db")
+		if i > 0 && (made.Base != "") != (mode == ofSeveralFrames) {
+			t.Fatalf("%s: the base is %q", made.ID, made.Base)
+		}
 		unzstd(t, m.ArchivePath(made), b.newest)
 		b.newestHash = testdb.FileHash(t, b.newest)
 		if i == 1 {

@@ -72,7 +72,7 @@ func crashAt(t *testing.T, op, db string, at any) (point string) {
 // sweeps says how many crash points the operation of a scenario passes at least. A
 // sweep that meets fewer proves less than it should.
 var sweeps = map[string]int{
-	"automatic": 12, "accept": 3, "backup": 12, "backup rollback mode": 12, "prune": 10, "delete": 12,
+	"automatic": 12, "accept": 3, "backup": 12, "backup of what changed": 12, "backup rollback mode": 12, "prune": 10, "delete": 12,
 	"restore online": 7, "restore online rollback mode": 7, "restore online after a crash of the application": 7,
 	"restore offline": 10, "restore offline with a WAL": 11, "restore offline with a hot journal": 11,
 	"recover corrupt": 7, "recover corrupt with a WAL": 10, "recover by a repair": 7, "recover by a repair of the log": 9,

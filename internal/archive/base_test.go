@@ -3,25 +3,64 @@ package archive
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"sync/atomic"
 	"testing"
+
+	"example.com/snapd/internal/testdb"
 )
 
-// An archive with a base is what it would be without: frames of the same pages are
-// copied, all others compressed, wherever the image ends.
+// written makes an archive of image, and proves it by ReadBack and by Verify.
+func written(t *testing.T, image []byte, o WriterOptions) (*Writer, []byte) {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := NewWriter(&b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	if _, err := w.Write(image); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Finish(testFacts); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.ReadBack(t.Context(), bytes.NewReader(b.Bytes()), CopyOptions{}); err != nil {
+		t.Fatalf("read back: %v", err)
+	}
+	var out bytes.Buffer
+	if err := open(t, b.Bytes()).CopyTo(t.Context(), &out, CopyOptions{}); err != nil || !bytes.Equal(out.Bytes(), image) {
+		t.Fatalf("%v, %d bytes of %d", err, out.Len(), len(image))
+	}
+	return w, b.Bytes()
+}
+
+// renewed are the frames that are not the base's.
+func renewed(w *Writer) (list []int) {
+	for i, reused := range w.reused {
+		if !reused {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// An archive with a base is what it would be without, byte for byte: frames of the same pages
+// are copied, all others compressed, wherever the image ends.
 func TestBase(t *testing.T) {
 	const size, frame = 4096, 16 * 4096
 	image := crmImage(10*frame+3*size, size, 1)
-	// Harder compressed, so that the sizes show which frames were copied.
-	stored, _ := pack(t, image, WriterOptions{PageSize: size, FrameBytes: frame, Level: Better, Seed: 3})
 	fresh := WriterOptions{PageSize: size, FrameBytes: frame, Workers: 3, Seed: 3}
+	stored, _ := pack(t, image, fresh)
 	changed := bytes.Clone(image)
 	changed[0]++
 	changed[5*frame-1]++
 	changed[10*frame+2*size]++
 	for name, c := range map[string]struct {
 		image   []byte
-		renewed []int // frames
+		renewed []int
 	}{
 		"the same":    {image, nil},
 		"changed":     {changed, []int{0, 4, 10}},
@@ -31,61 +70,163 @@ func TestBase(t *testing.T) {
 	} {
 		o := fresh
 		o.Base = open(t, stored)
-		got, info := pack(t, c.image, o)
-		r := open(t, got)
-		var out bytes.Buffer
-		if err := r.CopyTo(t.Context(), &out, CopyOptions{}); err != nil || !bytes.Equal(out.Bytes(), c.image) {
-			t.Fatalf("%s: %v, %d bytes", name, err, out.Len())
+		w, got := written(t, c.image, o)
+		if list := renewed(w); !slices.Equal(list, c.renewed) || w.BaseError() != nil {
+			t.Errorf("%s: compressed %v, not %v; %v", name, list, c.renewed, w.BaseError())
 		}
-		fromBase, plain := pack(t, c.image, fresh)
-		if info.ImageBLAKE3 != plain.ImageBLAKE3 {
-			t.Errorf("%s: another digest", name)
+		if want, _ := pack(t, c.image, fresh); !bytes.Equal(got, want) {
+			t.Errorf("%s: another archive than without a base", name)
 		}
-		a := open(t, fromBase)
-		renewed := map[int]bool{}
-		for _, i := range c.renewed {
-			renewed[i] = true
-		}
-		for i := range info.Frames {
-			mine, want := r.offsets[i+1]-r.offsets[i], a.offsets[i+1]-a.offsets[i]
-			if !renewed[i] {
-				want = o.Base.offsets[i+1] - o.Base.offsets[i]
-			}
-			if mine != want {
-				t.Errorf("%s: frame %d has %d bytes, want %d (renewed %v)", name, i, mine, want, renewed[i])
-			}
+		// It is a base as good as the first one.
+		o.Base = open(t, got)
+		if w, _ := written(t, c.image, o); len(renewed(w)) != 0 {
+			t.Errorf("%s: of a base that has one, %v are compressed", name, renewed(w))
 		}
 	}
 }
 
-// Lost: an image, to a frame that is no longer what the digests are of. It is not
-// looked into when it is copied, but Verify, which has to follow, finds it.
-func TestDamagedBase(t *testing.T) {
+// What does not fit is no base, and no damage.
+func TestUnlikeBase(t *testing.T) {
 	const size, frame = 4096, 16 * 4096
 	image := crmImage(4*frame, size, 1)
-	stored, _ := pack(t, image, WriterOptions{PageSize: size, FrameBytes: frame})
-	o := WriterOptions{PageSize: size, FrameBytes: frame, Base: open(t, stored)}
-	bad := bytes.Clone(stored)
-	bad[o.Base.offsets[1]+2000]++
-	o.Base = open(t, bad)
-	got, _ := pack(t, image, o)
-	if err := open(t, got).Verify(t.Context(), CopyOptions{}); !errors.Is(err, ErrDamaged) {
-		t.Errorf("a damaged frame was copied, and passes: %v", err)
+	o := WriterOptions{PageSize: size, FrameBytes: frame, Seed: 3}
+	version2, err := Open("testdata/v2" + Ext)
+	if err != nil {
+		t.Fatal(err)
 	}
-	// One that cannot be read, or is of another shape, is as good as none.
-	want, _ := pack(t, image, WriterOptions{PageSize: size, FrameBytes: frame})
-	closed := open(t, stored)
-	closed.r = failing{}
-	other, _ := pack(t, image, WriterOptions{PageSize: size, FrameBytes: 2 * frame})
-	seeded, _ := pack(t, image, WriterOptions{PageSize: size, FrameBytes: frame, Level: Better, Seed: 4})
-	for name, base := range map[string]*Reader{"unreadable": closed, "other frames": open(t, other), "another seed": open(t, seeded)} {
+	defer version2.Close()
+	for name, change := range map[string]func(*WriterOptions){
+		"other frames":  func(o *WriterOptions) { o.FrameBytes = 2 * frame },
+		"another seed":  func(o *WriterOptions) { o.Seed = 4 },
+		"another level": func(o *WriterOptions) { o.Level = Better },
+		"other pages":   func(o *WriterOptions) { o.PageSize = 2 * size },
+	} {
+		other := o
+		change(&other)
+		stored, _ := pack(t, image, other)
+		with := o
+		with.Base = open(t, stored)
+		if w, _ := written(t, image, with); w.Reused() != 0 || w.BaseError() != nil {
+			t.Errorf("%s: %d frames reused, %v", name, w.Reused(), w.BaseError())
+		}
+	}
+	// Its frames are the same, by their page digests; there is no proof of the stored bytes.
+	nine := make([]byte, version2.Info().ImageBytes)
+	if _, err := version2.ReadAt(nine, 0); err != nil {
+		t.Fatal(err)
+	}
+	with := WriterOptions{PageSize: 512, FrameBytes: 2048, Seed: version2.Seed(), Base: version2}
+	if w, _ := written(t, nine, with); w.Reused() != 0 || w.BaseError() != nil {
+		t.Errorf("version 2: %d frames reused, %v", w.Reused(), w.BaseError())
+	}
+}
+
+// If this fails, a bit that rotted in one backup is in the next one, which counts as proven.
+func TestRottenBase(t *testing.T) {
+	const size, frame = 512, 4 * 512
+	image := crmImage(4*frame, size, 1)
+	o := WriterOptions{PageSize: size, FrameBytes: frame, Workers: 1}
+	stored, _ := pack(t, image, o)
+	data, every := int(open(t, stored).offsets[4]), testdb.Sampled(101)
+	for bit := 0; bit < 8*len(stored); bit += every {
+		bad := bytes.Clone(stored)
+		bad[bit/8] ^= 1 << (bit % 8)
+		base, err := NewReader(bytes.NewReader(bad), int64(len(bad)))
+		if err != nil {
+			continue // it cannot be opened
+		}
 		o.Base = base
-		if got, _ := pack(t, image, o); !bytes.Equal(got, want) {
-			t.Errorf("%s: another archive", name)
+		w, got := written(t, image, o)
+		if !bytes.Equal(got, stored) {
+			t.Fatalf("byte %d, bit %d: another archive", bit/8, bit%8)
+		}
+		if bit < 8*data && (!errors.Is(w.BaseError(), ErrDamaged) || w.Reused() != 3) {
+			t.Errorf("byte %d, bit %d: %d frames reused, %v", bit/8, bit%8, w.Reused(), w.BaseError())
 		}
 	}
 }
 
-type failing struct{}
+// rotting gives other bits from its so manieth read on.
+type rotting struct {
+	io.ReaderAt
+	left atomic.Int64
+	err  error // given instead, where it is set
+}
 
-func (failing) ReadAt([]byte, int64) (int, error) { return 0, io.ErrClosedPipe }
+func (r *rotting) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(p, off)
+	if r.left.Add(-1) < 0 && n > 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
+		p[n/2] ^= 1
+	}
+	return n, err
+}
+
+// If this fails, a base that rots, or becomes unreadable, while frames are copied costs the
+// backup, or is copied as it is.
+func TestBaseThatRotsMeanwhile(t *testing.T) {
+	const size, frame = 512, 4 * 512
+	image := crmImage(6*frame, size, 1)
+	o := WriterOptions{PageSize: size, FrameBytes: frame, Workers: 2}
+	stored, _ := pack(t, image, o)
+	for _, fault := range []error{nil, io.ErrClosedPipe} {
+		reused := -1
+		for reads := int64(0); reused < 6; reads++ {
+			base := open(t, stored)
+			source := &rotting{ReaderAt: base.r, err: fault}
+			source.left.Store(reads)
+			base.r, o.Base = source, base
+			w, got := written(t, image, o)
+			if !bytes.Equal(got, stored) {
+				t.Fatalf("%v after %d reads: another archive", fault, reads)
+			}
+			// Rotten page digests are like those of other pages: then nothing is found, or later.
+			if fault != nil && w.Reused() < 6 && w.BaseError() == nil {
+				t.Errorf("%v after %d reads: %d frames reused, without a word", fault, reads, w.Reused())
+			}
+			reused = w.Reused()
+			if reads > 100 {
+				t.Fatalf("%d reads, and still %d frames reused", reads, reused)
+			}
+		}
+	}
+}
+
+// If this fails, a write that went wrong gives an archive that counts as proven, for the reason
+// that its base was.
+func TestReadBackFindsEveryFlippedBit(t *testing.T) {
+	const size, frame = 512, 4 * 512
+	image := crmImage(4*frame, size, 1)
+	o := WriterOptions{PageSize: size, FrameBytes: frame, Workers: 1}
+	stored, _ := pack(t, image, o)
+	o.Base = open(t, stored)
+	changed := bytes.Clone(image)
+	changed[frame]++
+	w, got := written(t, changed, o)
+	if list := renewed(w); !slices.Equal(list, []int{1}) {
+		t.Fatalf("frames %v are compressed", list)
+	}
+	every := testdb.Sampled(7)
+	for bit := 0; bit < 8*len(got); bit += every {
+		got[bit/8] ^= 1 << (bit % 8)
+		if err := w.ReadBack(t.Context(), bytes.NewReader(got), CopyOptions{Workers: 1}); err == nil || !isVerdict(err) {
+			t.Errorf("byte %d of %d, bit %d: %v", bit/8, len(got), bit%8, err)
+		}
+		got[bit/8] ^= 1 << (bit % 8)
+	}
+	for n := range len(got) / every {
+		n *= every
+		if err := w.ReadBack(t.Context(), bytes.NewReader(got[:n]), CopyOptions{Workers: 1}); !errors.Is(err, ErrTruncated) {
+			t.Errorf("cut to %d of %d bytes: %v", n, len(got), err)
+		}
+	}
+	// The base itself is a sound archive, and not what was written.
+	if err := w.ReadBack(t.Context(), bytes.NewReader(stored), CopyOptions{}); err == nil {
+		t.Error("another archive is read back")
+	}
+	if err := w.ReadBack(t.Context(), &rotting{ReaderAt: bytes.NewReader(got), err: io.ErrClosedPipe}, CopyOptions{}); !errors.Is(err, io.ErrClosedPipe) || isVerdict(err) {
+		t.Error(fmt.Errorf("what cannot be read: %w", err))
+	}
+}

@@ -54,7 +54,10 @@ func (r *Reader) CopyTo(ctx context.Context, w io.Writer, o CopyOptions) error {
 // Frames calls fn with the image of every frame in order, its pages proven by their digests; it
 // is good until fn returns. Errors: as for CopyTo, and fn's.
 func (r *Reader) Frames(ctx context.Context, o CopyOptions, fn func(image []byte) error) error {
-	p := r.startDecoding(o.workers(), r.allFrames())
+	if _, err := r.frameDigests(); err != nil { // every byte counts
+		return err
+	}
+	p := r.startDecoding(o.workers(), r.allFrames(), r.decode)
 	defer p.stop()
 	digests := r.digests()
 	for f := p.next(); f != nil; f = p.next() {

@@ -5,7 +5,8 @@ import "sync"
 // decoding is a ring of frames that workers decompress ahead of next.
 type decoding struct {
 	r       *Reader
-	fill    func(*decodedFrame) bool // says which frame is next; false after the last
+	fill    func(*decodedFrame) bool  // says which frame is next; false after the last
+	load    func(*decodedFrame) error // called by the workers
 	ring    []*decodedFrame
 	asked   int64 // frames given to the workers
 	given   int64 // frames returned by next
@@ -23,10 +24,10 @@ type decodedFrame struct {
 	done    chan struct{} // one token from the worker
 }
 
-// startDecoding decompresses the frames that fill names. It is called by next only.
-func (r *Reader) startDecoding(workers int, fill func(*decodedFrame) bool) *decoding {
+// startDecoding has workers load the frames that fill names. fill is called by next only.
+func (r *Reader) startDecoding(workers int, fill func(*decodedFrame) bool, load func(*decodedFrame) error) *decoding {
 	workers = int(min(int64(workers), r.meta.frames()))
-	p := &decoding{r: r, fill: fill, ring: make([]*decodedFrame, workers+2)}
+	p := &decoding{r: r, fill: fill, load: load, ring: make([]*decodedFrame, workers+2)}
 	p.todo = make(chan *decodedFrame, len(p.ring))
 	for i := range p.ring {
 		p.ring[i] = &decodedFrame{done: make(chan struct{}, 1)}
@@ -49,13 +50,27 @@ func (r *Reader) allFrames() func(*decodedFrame) bool {
 
 func (p *decoding) work() {
 	for f := range p.todo {
-		image, err := f.load(p.r, f.id)
-		f.err = err
-		if err == nil {
-			f.digests = appendPageDigests(f.digests[:0], p.r.seed, p.r.firstPage(f.id)+1, image, p.r.meta.PageSize)
-		}
+		f.err = p.load(f)
 		f.done <- struct{}{}
 	}
+}
+
+// decode loads f, and makes the digests of its pages.
+func (r *Reader) decode(f *decodedFrame) error {
+	err := f.read(r, f.id)
+	if err == nil {
+		err = f.decompress(r)
+	}
+	return err
+}
+
+// decompress decompresses what was read, and makes the digests of its pages.
+func (f *decodedFrame) decompress(r *Reader) error {
+	image, err := f.decode(r, f.id)
+	if err == nil {
+		f.digests = appendPageDigests(f.digests[:0], r.seed, r.firstPage(f.id)+1, image, r.meta.PageSize)
+	}
+	return err
 }
 
 // next waits for the next frame, nil after the last; it is good until the call after.

@@ -5,8 +5,10 @@
 //
 // What an archive holds is proven by one digest for every page ([PageDigest]), the
 // [Sum] over all of them, and BLAKE3-256 for the whole image, as b3sum prints it. Two
-// images are compared by their page digests ([Diff]). Memory is bounded by frames in
-// flight, plus eight bytes for every frame of the image (8 MiB for 1 TiB).
+// images are compared by their page digests ([Diff]). Each frame has a digest of its stored
+// bytes, too: with it a frame of one archive is proven to be what another one needs, and
+// copied ([WriterOptions]). Memory is bounded by frames in flight, plus some 24 bytes for
+// every frame of the image (24 MiB for 1 TiB).
 package archive
 
 import (
@@ -19,8 +21,10 @@ import (
 const (
 	// Ext is the file name extension of archives.
 	Ext = ".db.zst"
-	// FormatVersion is the version that is written and read.
-	FormatVersion = 2
+	// FormatVersion is the version that is written.
+	FormatVersion = 3
+	// oldestVersion is the first one that is read.
+	oldestVersion = 2
 	// DefaultFrameBytes is how much of the image one frame holds.
 	DefaultFrameBytes = 1 << 20
 )

@@ -30,6 +30,7 @@ func (w *Writer) Finish(facts Facts) (Info, error) {
 	if err != nil {
 		return Info{}, w.fail(err)
 	}
+	w.info = info
 	return info, nil
 }
 
@@ -43,10 +44,14 @@ func (w *Writer) finish(facts Facts) (Info, error) {
 		PageSeed:    w.o.Seed.String(),
 		Sum:         w.spool.sum.Digits(),
 		ImageBLAKE3: hex.EncodeToString(w.imageHash.Sum(nil)),
+		Level:       w.o.Level,
 		Facts:       facts,
 	}
 	if w.o.PageSize > 0 {
 		m.PageCount = w.total / int64(w.o.PageSize)
+	}
+	if len(w.frameDigests) > 0 {
+		m.FramesSum = w.frameSum().Digits()
 	}
 	m.Facts.CreatedAt = m.Facts.CreatedAt.UTC()
 	if err := m.check(); err != nil {
@@ -56,6 +61,13 @@ func (w *Writer) finish(facts Facts) (Info, error) {
 	err := w.spool.writeFrames(writerFunc(w.put), m.PageCount, func(n int) { extra = append(extra, uint32(n)) })
 	if err != nil {
 		return Info{}, err
+	}
+	if m.FramesSum != "" {
+		list := appendFrameDigests(w.frameDigests)
+		if err := w.put(list); err != nil {
+			return Info{}, err
+		}
+		extra = append(extra, uint32(len(list)))
 	}
 	doc, err := json.Marshal(m)
 	if err != nil {
@@ -73,7 +85,14 @@ func (w *Writer) finish(facts Facts) (Info, error) {
 		return Info{}, err
 	}
 	m, err = decodeMetadata(doc) // so that Info is what Open will say
+	m.version = FormatVersion
 	return m.info(w.written), err
+}
+
+// frameSum is the sum of the frame digests.
+func (w *Writer) frameSum() (s Sum) {
+	s.addAll(w.frameDigests)
+	return s
 }
 
 func (w *Writer) writeSeekTable(m metadata, extra []uint32) error {

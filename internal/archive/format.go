@@ -13,6 +13,7 @@ import (
 //
 //	data frame …      one zstd frame for every FrameBytes of image
 //	digest frame …    skippable: page digests, digestsPerFrame in all but the last
+//	frame digests     skippable: a digest of each data frame as it is stored; version 2 has none
 //	metadata frame    skippable: JSON and a trailer of fixed size
 //	seek table        skippable: sizes of all frames above, and the footer
 //
@@ -20,6 +21,7 @@ import (
 const (
 	magicDigests  = 0x184D2A5B
 	magicMetadata = 0x184D2A5C
+	magicFrames   = 0x184D2A5D
 
 	blake3Bytes   = 32
 	digestBytes   = 16 // of a page

@@ -22,7 +22,7 @@ func FuzzOpen(f *testing.F) {
 		f.Add(stored[:len(stored)*2/3], false)
 		f.Add(append(bytes.Clone(stored[:len(stored)/2]), stored[len(stored)/2+1:]...), true)
 	}
-	for _, name := range []string{"v1", "v2"} {
+	for _, name := range []string{"v1", "v2", "v3"} {
 		b, err := os.ReadFile(filepath.Join("testdata", name+Ext))
 		if err != nil {
 			f.Fatal(err)

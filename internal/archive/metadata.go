@@ -60,7 +60,11 @@ type metadata struct {
 	PageSeed    string `json:"page_seed"`
 	Sum         string `json:"sum"` // its digits
 	ImageBLAKE3 string `json:"image_blake3"`
+	FramesSum   string `json:"frames_sum,omitempty"` // digits, of the frame digests; "" where there are none
+	Level       Level  `json:"level,omitempty"`
 	Facts       Facts  `json:"facts"`
+
+	version int // of the format, from the trailer
 }
 
 func (m metadata) imageBytes() int64 { return int64(m.PageSize) * m.PageCount }
@@ -70,11 +74,19 @@ func (m metadata) frames() int64 { return ceilDiv(m.imageBytes(), int64(m.FrameB
 
 func (m metadata) digestFrames() int64 { return ceilDiv(m.PageCount, digestsPerFrame) }
 
+// otherFrames is the number of skippable frames in the seek table.
+func (m metadata) otherFrames() int64 {
+	if m.FramesSum == "" {
+		return m.digestFrames() + 1
+	}
+	return m.digestFrames() + 2
+}
+
 // info describes an archive whose metadata passed check.
 func (m metadata) info(archiveBytes int64) Info {
 	sum, _ := ParseSum(m.PageCount, m.Sum) // check has parsed it
 	return Info{
-		FormatVersion: FormatVersion,
+		FormatVersion: m.version,
 		PageSize:      m.PageSize,
 		PageCount:     m.PageCount,
 		ImageBytes:    m.imageBytes(),
@@ -119,7 +131,11 @@ func (m metadata) check() error {
 	}
 	_, errSeed := ParseSeed(m.PageSeed)
 	_, errSum := ParseSum(m.PageCount, m.Sum)
-	if err := errors.Join(errSeed, errSum); err != nil {
+	var errFrames error
+	if m.FramesSum != "" {
+		_, errFrames = ParseSum(m.frames(), m.FramesSum)
+	}
+	if err := errors.Join(errSeed, errSum, errFrames); err != nil {
 		return fmt.Errorf("%w: metadata: %w", ErrDamaged, err)
 	}
 	if !isHex(m.ImageBLAKE3, blake3Bytes) {

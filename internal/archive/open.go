@@ -27,8 +27,9 @@ type Reader struct {
 	dec     *zstd.Decoder
 	cache   frameCache
 
-	proving sync.Mutex // guards proven
+	proving sync.Mutex // guards what follows
 	proven  bool       // the page digests are those that meta names
+	frames  []byte     // the proven frame digests; nil until they are asked for
 }
 
 // Open opens the archive at path and proves its structure: metadata, seek
@@ -75,7 +76,7 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want := meta.frames() + meta.digestFrames() + 1; table.frames != want {
+	if want := meta.frames() + meta.otherFrames(); table.frames != want {
 		return nil, fmt.Errorf("%w: seek table has %d frames, metadata makes it %d", ErrDamaged, table.frames, want)
 	}
 	if table.descriptor != 0 {
@@ -163,6 +164,7 @@ func readMetadata(r io.ReaderAt, table seekTable) (meta metadata, frame int64, e
 		return meta, 0, err
 	}
 	meta, err = decodeMetadata(doc)
+	meta.version = int(version)
 	return meta, frame, err
 }
 
@@ -172,7 +174,7 @@ func checkVersion(version uint32) error {
 		return fmt.Errorf("%w: format version 0", ErrDamaged)
 	case version > FormatVersion:
 		return fmt.Errorf("%w: format %d is newer than format %d, which this program reads: upgrade snapd, or use zstd -d", ErrVersion, version, FormatVersion)
-	case version < FormatVersion:
+	case version < oldestVersion:
 		return fmt.Errorf("%w: format %d, of a version of snapd that was never released, and this program reads format %d: use zstd -d",
 			ErrVersion, version, FormatVersion)
 	}

@@ -287,10 +287,13 @@ func TestMisplacedBlocksAreFound(t *testing.T) {
 // dataFrame is the stored size of the first data frame.
 func (s *subject) dataFrame() int { return s.parts()[1] }
 
-// parts are where the archive's parts begin, and its end: data frames, digest
-// frames, metadata, seek table.
+// parts are where the archive's parts begin, and its end: data frames, page
+// digests, frame digests, metadata, seek table.
 func (s *subject) parts() []int {
 	entries := s.info.Frames + int(ceilDiv(s.info.PageCount, digestsPerFrame)) + 1
+	if s.info.Frames > 0 {
+		entries++ // the frame digests
+	}
 	table := len(s.stored) - int(seekable.TableBytes(int64(entries)))
 	offs := []int{0}
 	for i := range entries {

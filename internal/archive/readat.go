@@ -73,20 +73,33 @@ type frameBuffers struct {
 
 // load reads and decompresses frame i; the result is good until the next load.
 func (b *frameBuffers) load(r *Reader, i int64) ([]byte, error) {
-	size := int(r.offsets[i+1] - r.offsets[i])
-	if cap(b.compressed) < size {
-		b.compressed = make([]byte, size+size/4) // so that a slightly larger one needs no other
+	if err := b.read(r, i); err != nil {
+		return nil, err
 	}
-	b.compressed = b.compressed[:size]
-	if err := readFull(r.r, b.compressed, r.offsets[i]); err != nil {
-		return nil, fmt.Errorf("read %s: %w", r.where(i), err)
-	}
+	return b.decode(r, i)
+}
+
+// decode decompresses frame i, which was read.
+func (b *frameBuffers) decode(r *Reader, i int64) ([]byte, error) {
 	image, err := seekable.Decode(r.dec, b.compressed, b.image, int(r.meta.frameImageBytes(i)))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, r.where(i), err)
 	}
 	b.image = image
 	return image, nil
+}
+
+// read reads frame i as it is stored.
+func (b *frameBuffers) read(r *Reader, i int64) error {
+	size := int(r.offsets[i+1] - r.offsets[i])
+	if cap(b.compressed) < size {
+		b.compressed = make([]byte, size+size/4) // so that a slightly larger one needs no other
+	}
+	b.compressed = b.compressed[:size]
+	if err := readFull(r.r, b.compressed, r.offsets[i]); err != nil {
+		return fmt.Errorf("read %s: %w", r.where(i), err)
+	}
+	return nil
 }
 
 // where names frame i and its pages, for messages.

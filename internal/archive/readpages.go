@@ -19,7 +19,7 @@ func (r *Reader) ReadPages(ctx context.Context, want iter.Seq2[int64, error], o 
 	defer stop()
 	s := selection{r: r, next: next}
 	s.advance()
-	p := r.startDecoding(o.workers(), s.fill)
+	p := r.startDecoding(o.workers(), s.fill, r.decode)
 	defer p.stop()
 	for f := p.next(); f != nil; f = p.next() {
 		if err := context.Cause(ctx); err != nil {

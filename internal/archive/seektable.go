@@ -64,8 +64,8 @@ func endMissing(r io.ReaderAt, size int64) error {
 // readSeekTable proves that the entries are what meta says, and that they and
 // the table account for every byte of the file before and after off.
 func readSeekTable(r io.ReaderAt, off int64, meta metadata, metaFrame int64) (offsets []int64, err error) {
-	frames, digestFrames := meta.frames(), meta.digestFrames()
-	entries := frames + digestFrames + 1
+	frames := meta.frames()
+	entries := frames + meta.otherFrames()
 	in := io.NewSectionReader(r, off, seekable.TableBytes(entries))
 	offsets = make([]int64, 0, frames+1)
 	at := int64(0)
@@ -106,6 +106,8 @@ func checkEntry(meta metadata, i, compressed, decompressed, metaFrame int64) err
 	case i < frames+digestFrames:
 		first := (i - frames) * digestsPerFrame
 		exact = digestFrameBytes(min(meta.PageCount-first, digestsPerFrame))
+	case i < frames+meta.otherFrames()-1:
+		exact = frameDigestsBytes(frames)
 	default:
 		exact = metaFrame
 	}

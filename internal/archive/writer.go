@@ -34,9 +34,10 @@ type WriterOptions struct {
 
 	// Seed of the page digests: the one of the archives that this one is to be compared with.
 	Seed Seed
-	// Base is an archive of a similar image with the same Seed, open until Finish or
-	// Abort. Frames whose page digests equal the base's are copied from it, not
-	// compressed. They were not read: what was written has to be proven by Verify.
+	// Base is a proven archive of a similar image with the same Seed, open until Finish or
+	// Abort. A frame whose page digests equal the base's is copied from it instead of
+	// compressed, where its stored bytes still have the digest that they had when they were
+	// proven; see ReadBack.
 	Base *Reader
 }
 
@@ -61,11 +62,16 @@ type Writer struct {
 	mu  sync.Mutex // guards err
 	err error      // the first one; sticky
 
-	// Owned by sequence while it runs, then by Finish.
-	imageHash *blake3.Hasher
-	spool     *digestSpool
-	sizes     []uint32 // compressed, of every data frame
-	written   int64    // bytes to dst
+	base *base // nil where there is none that can be used
+
+	// Owned by sequence while it runs, then by Finish and ReadBack.
+	imageHash    *blake3.Hasher
+	spool        *digestSpool
+	sizes        []uint32 // compressed, of every data frame
+	frameDigests []byte   // of every data frame
+	reused       []bool   // data frames that are the base's
+	written      int64    // bytes to dst
+	info         Info     // set by Finish
 }
 
 // frameJob is a frame on its way through a worker to sequence.
@@ -74,6 +80,8 @@ type frameJob struct {
 	image      []byte
 	compressed []byte
 	digests    []byte
+	stored     Digest        // of compressed
+	reused     bool          // compressed is the base's
 	done       chan struct{} // one token from the worker
 }
 
@@ -162,6 +170,7 @@ func (w *Writer) start() error {
 		}
 		encoders[i] = e
 	}
+	w.openBase()
 	inFlight := w.o.Workers + 2
 	w.free = make(chan *frameJob, inFlight)
 	w.todo = make(chan *frameJob, inFlight)
@@ -192,8 +201,9 @@ func (w *Writer) compress(e *zstd.Encoder) {
 		first := f.id*int64(w.o.FrameBytes/w.o.PageSize) + 1
 		whole := f.image[:len(f.image)/w.o.PageSize*w.o.PageSize]
 		f.digests = appendPageDigests(f.digests[:0], w.o.Seed, first, whole, w.o.PageSize)
-		if !f.reuseFrame(w.o) {
+		if f.reused = w.base != nil && len(whole) == len(f.image) && w.base.reuse(f); !f.reused {
 			f.compressed = e.EncodeAll(f.image, f.compressed[:0])
+			f.stored = frameDigest(w.o.Seed, f.id, f.compressed)
 		}
 		f.done <- struct{}{}
 	}
@@ -223,6 +233,8 @@ func (w *Writer) writeFrame(f *frameJob) error {
 	}
 	w.imageHash.Write(f.image)
 	w.sizes = append(w.sizes, uint32(len(f.compressed)))
+	w.frameDigests = append(w.frameDigests, f.stored[:]...)
+	w.reused = append(w.reused, f.reused)
 	return w.spool.add(f.digests)
 }
 

@@ -1,0 +1,135 @@
+package snapshot_test
+
+import (
+	"bytes"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/samplecrm"
+	"example.com/snapd/internal/testdb"
+	"example.com/snapd/snapshot"
+)
+
+// newLargeBench is newBench with a database of several frames.
+func newLargeBench(t *testing.T, mode string) *bench {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "data.db")
+	testdb.MakeCRM(t, path, samplecrm.Options{Seed: 1, JournalMode: mode, Bytes: 4 << 20})
+	testdb.CheckAtEnd(t, path)
+	return benchOn(t, path)
+}
+
+// frames returns the stored frames of e.
+func (b *bench) frames(e snapshot.Backup) (n int) {
+	b.t.Helper()
+	r, err := archive.Open(b.m.ArchivePath(e))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer r.Close()
+	return r.Info().Frames
+}
+
+// Lost: a backup that needs another one, or is not the database.
+func TestBackupOfWhatChanged(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"wal", "delete"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			b := newLargeBench(t, mode)
+			first := b.manual()
+			b.exec("UPDATE contacts SET phone = '0' WHERE id = 5")
+			second := b.auto()
+			if first.Base != "" || second.Base != first.ID || second.Verification.State != catalog.Verified {
+				t.Errorf("bases %q and %q, %+v", first.Base, second.Base, second.Verification)
+			}
+			done := b.rec.wait(t, "the second backup", func(ev snapshot.Event) bool { return ev.Type == snapshot.EventBackedUp && ev.Backup == second.ID })
+			if !strings.Contains(done.Reason, " frames are unchanged since "+first.ID) {
+				t.Errorf("reason %q", done.Reason)
+			}
+			if err := b.m.Delete(t.Context(), []string{first.ID}, true); err != nil {
+				t.Fatal(err)
+			}
+			if mode == "wal" {
+				b.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+			}
+			image := stockImage(t, b.m.ArchivePath(second))
+			if !bytes.Equal(image, readFile(t, b.m.Database())) || imageHash(image) != second.ImageBLAKE3 {
+				t.Error("zstd -d does not give the database")
+			}
+			if _, err := b.m.Drill(t.Context(), second.ID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Lost: what a restore replaces. Its backup is made of the frames of the one before, too.
+func TestSafetyBackupOfWhatChanged(t *testing.T) {
+	t.Parallel()
+	for _, offline := range []bool{false, true} {
+		b := newLargeBench(t, "wal")
+		b.mark("first")
+		first := b.manual()
+		b.mark("second")
+		second := b.manual()
+		b.mark("third")
+		done, err := b.m.Restore(t.Context(), first.ID, snapshot.RestoreOptions{Offline: offline})
+		if err != nil {
+			t.Fatal(err)
+		}
+		safety, err := b.m.Find(*done.SafetyBackup)
+		if err != nil || safety.Base != second.ID {
+			t.Errorf("offline %v: the safety backup is made from %q, %v", offline, safety.Base, err)
+		}
+		if a, b := b.markIn(safety.ID), b.marked(); a != "third" || b != "first" {
+			t.Errorf("offline %v: %q is saved and %q restored", offline, a, b)
+		}
+	}
+}
+
+// If this fails, one backup that rots spoils those after it, which count as verified.
+func TestRottenBackupIsNoBase(t *testing.T) {
+	t.Parallel()
+	for name, rot := range map[string]func(*bench, snapshot.Backup){
+		"its last frame": func(b *bench, e snapshot.Backup) {
+			digests := 16*e.PageCount + 16*int64(b.frames(e)) // and some headers
+			testdb.FlipByte(b.t, b.m.ArchivePath(e), e.ArchiveBytes-digests-4000)
+		},
+		"its metadata": func(b *bench, e snapshot.Backup) { testdb.FlipByte(b.t, b.m.ArchivePath(e), -200) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newLargeBench(t, "wal")
+			good := b.manual()
+			b.mark("second")
+			rotten := b.manual()
+			b.mark("third")
+			rot(b, rotten)
+			made := b.auto()
+			warned := b.rec.wait(t, "a warning", func(ev snapshot.Event) bool { return ev.Type == snapshot.EventWarning })
+			if warned.Backup != rotten.ID || !errors.Is(warned.Err, archive.ErrDamaged) {
+				t.Errorf("warned of %s: %v", warned.Backup, warned.Err)
+			}
+			if e, err := b.m.Find(rotten.ID); err != nil || e.Verification.State != catalog.Failed {
+				t.Errorf("the rotten one: %+v, %v", e.Verification, err)
+			}
+			for _, e := range []snapshot.Backup{good, made} {
+				if _, err := b.m.Drill(t.Context(), e.ID); err != nil {
+					t.Errorf("%s: %v", e.ID, err)
+				}
+			}
+			if got := b.markIn(made.ID); got != "third" {
+				t.Errorf("the backup has %q", got)
+			}
+			b.mark("fourth")
+			if next := b.auto(); next.Base != made.ID {
+				t.Errorf("the next one is made from %q", next.Base)
+			}
+		})
+	}
+}
