@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/message"
@@ -22,8 +23,11 @@ import (
 // Where there are several owners, or everyone can write, nothing is changed here, and
 // snapshot.Open refuses. --user decides otherwise.
 func (a *app) chooseUser() error {
-	if os.Geteuid() != 0 || a.DB == "" {
+	if os.Geteuid() != 0 {
 		return nil
+	}
+	if err := a.checkConfig(); err != nil || a.DB == "" {
+		return err
 	}
 	if a.User != "" {
 		u, err := lookUp(a.User)
@@ -55,6 +59,24 @@ func (a *app) chooseUser() error {
 			}
 		}
 		return a.actAs(owner(other))
+	}
+	return nil
+}
+
+// checkConfig refuses, for root, a configuration that another user could change: it says on
+// which files root works, and as whom. --user on the command line decides otherwise.
+func (a *app) checkConfig() error {
+	path := string(a.Config)
+	if path == "" || slices.ContainsFunc(a.args, func(arg string) bool { return strings.HasPrefix(arg, "--user") }) {
+		return nil
+	}
+	other, err := trust.FindWriter(path, 0)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if other != nil {
+		return message.WithHint(fmt.Errorf("%w: as root, the configuration %s is not safe to use: %s", snapshot.ErrRefused, path, other),
+			"give it to root with chown and chmod 644, in a directory of root's; or run snapd as that user; or say with --user whose rights to files are used")
 	}
 	return nil
 }

@@ -46,6 +46,19 @@ func Find(path string, uid int) (*Stranger, error) {
 	return s, nil
 }
 
+// FindWriter is Find that counts users who could write in the file as well.
+func FindWriter(path string, uid int) (*Stranger, error) {
+	s, err := Find(path, uid)
+	if err != nil || s != nil {
+		return s, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("whose %s is: %w", path, err)
+	}
+	return stranger(path, info, uid), nil
+}
+
 func find(path string, uid int) (*Stranger, error) {
 	if !filepath.IsAbs(path) { // not filepath.Abs: "link/../x" is next to what the link points to
 		wd, err := os.Getwd()
@@ -98,12 +111,12 @@ func split(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == filepath.Separator })
 }
 
-// stranger returns who owns a directory or link on the way, or can write in the directory.
+// stranger returns who owns a file, a directory or a link, or can write in it.
 func stranger(path string, info fs.FileInfo, uid int) *Stranger {
 	if owner, known := OwnerOf(info); known && owner != 0 && owner != uid {
 		return &Stranger{UID: owner, GID: groupOf(info), Path: path}
 	}
-	if !hasOwners || !info.IsDir() || info.Mode()&fs.ModeSticky != 0 {
+	if !hasOwners || info.Mode()&(fs.ModeSymlink|fs.ModeSticky) != 0 {
 		return nil
 	}
 	switch gid := groupOf(info); {
