@@ -38,8 +38,8 @@ type Chain struct {
 	at      Source
 	looked  time.Time
 
-	held *livedb.Tx // without a transaction; nil for none
-	may  func(Doubt, string) error
+	pin pin
+	may func(Doubt, string) error
 }
 
 // Base is the image that a change log builds on.
@@ -126,37 +126,47 @@ type Outcome struct {
 	Changed int             // pages
 
 	Log    *walfollow.Position // where the look found the log; nil without one, or where it was not looked at
-	Early  int64               // the log's frame with which the next look is due, see Watch
-	Locked time.Duration       // for which writers had to wait: in the rollback-journal modes
+	Hold   Hold
+	Early  int64         // the log's frame with which the next look is due, see Watch
+	Locked time.Duration // for which writers had to wait: in the rollback-journal modes
 }
 
-// earlyFrames is by how much a log may grow before it is looked at again: a quarter of where
-// SQLite begins it again by default, so that what was not seen by then is not yet overwritten.
-const earlyFrames = 250
-
 // Capture looks at the database, and appends what was committed since the last look. Errors: those of
-// livedb.Begin; ErrOtherShape; those of the log, after which the state is the one before.
-func (c *Chain) Capture(ctx context.Context, now func() time.Time) (Outcome, error) {
+// livedb.Begin and, with ErrCopyOnly, of Options.InPlace; ErrExclusive, ErrForeignLog, ErrNetwork;
+// ErrOtherShape; those of the log, after which the state is the one before.
+func (c *Chain) Capture(ctx context.Context, now func() time.Time) (out Outcome, err error) {
+	defer func() {
+		if err != nil { // what it is tried again for may take long
+			err = errors.Join(fmt.Errorf("capture: %w", err), c.pin.letGo())
+		}
+	}()
 	files, err := livedb.Look(c.path)
 	if err != nil {
-		return Outcome{}, fmt.Errorf("capture: %w", err)
+		return out, err
 	}
 	if c.unchanged(files) {
-		return Outcome{Way: Nothing}, nil
+		return Outcome{Way: Nothing}, c.pin.letGo()
 	}
-	tx, err := livedb.Begin(ctx, c.path, livedb.Options{})
+	tx, err := begin(ctx, c.path, files, livedb.Options{})
 	if err != nil {
-		return Outcome{}, fmt.Errorf("capture: %w", err)
+		return out, err
 	}
 	begun := time.Now()
-	out, err := c.capture(ctx, tx, files.Fingerprint, now)
+	out, err = c.capture(ctx, tx, files.Fingerprint, now)
 	if err != nil {
-		return out, errors.Join(fmt.Errorf("capture: %w", err), tx.Close())
+		return out, errors.Join(err, tx.Close())
 	}
-	err = c.hold(ctx, tx)
-	if tx.InPlace() && tx.Info().JournalMode != "wal" {
+	return c.keep(ctx, tx, out, begun)
+}
+
+// keep keeps the connection of a look instead of that of the look before.
+func (c *Chain) keep(ctx context.Context, tx *livedb.Tx, out Outcome, begun time.Time) (Outcome, error) {
+	if tx.Info().JournalMode != "wal" {
+		err := errors.Join(tx.Close(), c.Rest())
 		out.Locked = time.Since(begun)
+		return out, err
 	}
+	err := c.pin.take(ctx, tx, &out, begun)
 	return out, err
 }
 
@@ -167,27 +177,9 @@ func (c *Chain) unchanged(files livedb.Files) bool {
 		files.Main.Present && !files.UsesLog() && c.at.Log == nil && c.at.Files.Same(files.Fingerprint)
 }
 
-// hold keeps the connection of a look instead of that of the look before.
-func (c *Chain) hold(ctx context.Context, tx *livedb.Tx) error {
-	before := c.held
-	c.held = nil
-	if tx.Info().JournalMode != "wal" || !tx.InPlace() {
-		return errors.Join(tx.Close(), before.Close())
-	}
-	if err := tx.Release(ctx); err != nil {
-		return errors.Join(err, tx.Close(), before.Close())
-	}
-	c.held = tx
-	return before.Close()
-}
-
 // Rest closes the connection that is held between looks: after some silence, so that the application's
 // last one is the last one.
-func (c *Chain) Rest() error {
-	held := c.held
-	c.held = nil
-	return held.Close()
-}
+func (c *Chain) Rest() error { return c.pin.close() }
 
 func (c *Chain) capture(ctx context.Context, tx *livedb.Tx, files livedb.Fingerprint, now func() time.Time) (out Outcome, err error) {
 	if size := tx.Info().PageSize; size != c.pageSize {
@@ -204,10 +196,8 @@ func (c *Chain) capture(ctx context.Context, tx *livedb.Tx, files livedb.Fingerp
 	if err != nil {
 		return out, err
 	}
-	c.at = at
-	if out.Log = at.Log; out.Log != nil {
-		out.Early = out.Log.LastFrame + earlyFrames
-	}
+	c.pin.judge(out, c.at.Log, at.Log)
+	c.at, out.Log = at, at.Log
 	return out, nil
 }
 
@@ -279,7 +269,7 @@ func (c *Chain) follow(ctx context.Context, tx *livedb.Tx, at Source) (_ *found,
 	}
 	changed, err := walfollow.Follow(ctx, walfollow.Look{
 		Log:  sqlitefile.LogFile{R: log, Size: fi.Size()},
-		From: *c.at.Log, To: *at.Log, Unbroken: c.held != nil, Seed: c.seed,
+		From: *c.at.Log, To: *at.Log, Unbroken: c.pin.tx != nil, Seed: c.seed,
 	})
 	if err != nil {
 		return nil, err
@@ -330,32 +320,4 @@ func (f *found) add(c *Chain, pgno uint32, d archive.Digest) {
 	if int(pgno) > len(c.digests) || c.digests[pgno-1] != d {
 		f.digests[pgno] = d
 	}
-}
-
-// compare reads every page.
-func (c *Chain) compare(ctx context.Context, tx *livedb.Tx) (*found, error) {
-	f := &found{pages: tx.Info().PageCount, digests: map[uint32]archive.Digest{}}
-	pgno := uint32(0)
-	s := &pages.Snapshot{Tx: tx}
-	err := s.CopyTo(ctx, pageWriter(func(page []byte) {
-		pgno++
-		f.add(c, pgno, archive.PageDigest(c.seed, int64(pgno), page))
-	}), nil)
-	if err != nil {
-		return nil, err
-	}
-	read, end, err := s.Pages()
-	if err != nil {
-		return nil, err
-	}
-	f.read, f.close = read, []func(){end}
-	return f, nil
-}
-
-// pageWriter gets a page with each Write.
-type pageWriter func(page []byte)
-
-func (w pageWriter) Write(page []byte) (int, error) {
-	w(page)
-	return len(page), nil
 }

@@ -239,7 +239,7 @@ func TestIdleIsIdle(t *testing.T) {
 	}
 	before := testdb.DirListing(t, filepath.Dir(path)) + testdb.DirListing(t, s.dir)
 	out, err := s.chain.Capture(t.Context(), time.Now)
-	if err != nil || out.Way != Nothing || s.chain.held != nil {
+	if err != nil || out.Way != Nothing || s.chain.pin.tx != nil {
 		t.Errorf("%+v, %v", out, err)
 	}
 	if after := testdb.DirListing(t, filepath.Dir(path)) + testdb.DirListing(t, s.dir); after != before {

@@ -28,9 +28,9 @@ const (
 	// lockShare is the least ratio of the time between looks to the time for which one holds
 	// a lock that writers wait for.
 	lockShare = 50
-	// glances are made at the index between two looks, for each Every: a log that grows fast is
-	// looked at early. They come faster where it needs that, down to leastGlance apart.
-	glances     = 20
+	// mostGlance is the time between two glances at the index while there are commits: a log that
+	// grows fast is looked at early. Where it needs that they come faster, down to leastGlance apart.
+	mostGlance  = 50 * time.Millisecond
 	leastGlance = 2 * time.Millisecond
 	// idlePoll is the time between looks at the files' times where there are no notices, or
 	// none has come so far; trustedPoll that where notices come.
@@ -66,7 +66,8 @@ type Watch struct {
 
 	seen   *walfollow.Position // by the last look; nil without a log
 	early  int64               // the log's frame with which a look is due at once
-	glance time.Duration       // between two at the index
+	hold   Hold
+	glance time.Duration // between two at the index
 
 	trusted bool // a notice has come
 	missed  bool // one did not
@@ -139,7 +140,7 @@ func (w *Watch) due(now time.Time) bool {
 		return false
 	case now.Before(w.next):
 		return w.failed == 0 && !now.Before(w.quiet) && w.grew()
-	case now.Before(w.until) && w.failed == 0 && !w.noticed && !w.changed():
+	case now.Before(w.until) && w.failed == 0 && !w.noticed && w.hold != Pinned && !w.changed():
 		if w.next = now.Add(w.pace.Every); w.next.After(w.until) {
 			w.next = w.until
 		}
@@ -219,7 +220,8 @@ func (w *Watch) wake() {
 func (w *Watch) Looked(out Outcome, err error) {
 	now := time.Now()
 	last := !w.begun.Before(w.until)
-	if err == nil && last && out.Way == Nothing {
+	found := out.Way == Followed || out.Way == Compared
+	if err == nil && last && !found {
 		w.failed, w.resting = 0, true
 		return
 	}
@@ -230,7 +232,7 @@ func (w *Watch) Looked(out Outcome, err error) {
 		return
 	}
 	w.failed = 0
-	if out.Way != Nothing {
+	if found {
 		w.until = w.begun.Add(w.pace.Silence)
 	}
 	// What is committed now is to be on the disk within Every.
@@ -240,19 +242,23 @@ func (w *Watch) Looked(out Outcome, err error) {
 	if w.next.Before(w.quiet) {
 		w.next = w.quiet
 	}
-	w.plan(out)
+	w.plan(out, found)
 }
 
 // plan decides what glances go by until the next look.
-func (w *Watch) plan(out Outcome) {
+func (w *Watch) plan(out Outcome, found bool) {
 	before := w.seen
-	w.seen, w.early = out.Log, out.Early
+	w.seen, w.early, w.hold = out.Log, out.Early, out.Hold
 	if w.seen == nil {
 		return
 	}
 	w.files.Reopen()
-	w.glance = w.pace.Every / glances
-	if before == nil || out.Way == Nothing {
+	w.glance = mostGlance
+	switch {
+	case w.hold == LetGo:
+		w.glance = leastGlance
+		return
+	case before == nil || !found:
 		return
 	}
 	grown := w.seen.LastFrame

@@ -123,16 +123,11 @@ func writerAnywhere(real string, id ID) (open bool, why error) {
 // leasesTell returns an error where the kernel knows of this machine's processes at most, and
 // refuses a lease for other reasons as well.
 func leasesTell(d *descriptor) error {
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(int(d.Fd()), &fs); err != nil {
-		return err
+	kind, err := d.fileSystem()
+	if err == nil && kind != Local {
+		err = errors.New("it is on a network file system, or one in user space")
 	}
-	switch uint32(fs.Type) {
-	case unix.NFS_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CEPH_SUPER_MAGIC,
-		unix.V9FS_MAGIC, unix.FUSE_SUPER_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC, unix.OCFS2_SUPER_MAGIC:
-		return errors.New("it is on a network file system, or one in user space")
-	}
-	return nil
+	return err
 }
 
 // uses reports whether another process has a file open for itself: a child of this

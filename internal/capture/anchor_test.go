@@ -1,0 +1,161 @@
+package capture
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlitefile"
+	"example.com/snapd/internal/testdb"
+)
+
+// An anchor captures, compares that very state, and hands it on.
+func TestAnchor(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		t.Run(mode, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "data.db")
+			a := testdb.StartChurn(t, path, 1, "PRAGMA journal_mode="+mode+"; "+testdb.ChurnSchema)
+			a.Exec(0, "INSERT INTO t(a, b) VALUES(1, randomblob(50000))")
+			s := newScene(t, path)
+			a.Exec(0, "INSERT INTO t(a) VALUES(2)")
+			s.capture()
+			a.Exec(0, "INSERT INTO t(a) VALUES(3)")
+			var rows int64
+			anchored, err := s.chain.Anchor(t.Context(), time.Now, func(ctx context.Context, tx *livedb.Tx) (err error) {
+				a.Exec(0, "PRAGMA busy_timeout=0")
+				if mode == "wal" { // writers do not wait, and the state stays
+					a.Exec(0, "INSERT INTO t(a) VALUES(4)")
+				}
+				rows, err = tx.Conn().Int(ctx, "SELECT count(*) FROM t")
+				return err
+			})
+			if err != nil || len(anchored.Differ) != 0 || anchored.Way == Nothing || anchored.Capture.Seq != 2 || rows != 3 {
+				t.Errorf("%+v, %v, %d rows", anchored, err, rows)
+			}
+			if (anchored.Locked > 0) != (mode == "delete") {
+				t.Errorf("locked for %v", anchored.Locked)
+			}
+			s.capture()
+			if mode != "wal" {
+				return
+			}
+			// What the chain believes of two pages is made wrong: the anchor finds and mends it.
+			a.Exec(0, "INSERT INTO t(a) VALUES(5)")
+			d := s.chain.digests[1]
+			d[3] ^= 1
+			s.chain.set(2, d)
+			d = s.chain.digests[5]
+			d[0] ^= 1
+			s.chain.set(6, d)
+			failed := errors.New("not proven")
+			anchored, err = s.chain.Anchor(t.Context(), time.Now, func(context.Context, *livedb.Tx) error { return failed })
+			if !errors.Is(err, failed) || anchored.Way != Followed {
+				t.Errorf("%+v, %v", anchored, err)
+			}
+			if !slices.Contains(anchored.Differ, 6) || len(anchored.Differ) > 2 || anchored.Repaired.Seq != anchored.Capture.Seq+1 {
+				t.Errorf("%+v", anchored)
+			}
+			now, _ := s.look()
+			if got := s.state(s.chain.seq); !bytes.Equal(got, now) {
+				t.Error("the state is not the database after the anchor")
+			}
+			s.close()
+		})
+	}
+}
+
+// What cannot be captured says so, and appends nothing.
+func TestWhatCannotBeCaptured(t *testing.T) {
+	begin := func(t *testing.T, pragmas string) (*scene, *testdb.Churn) {
+		path := filepath.Join(t.TempDir(), "data.db")
+		a := testdb.StartChurn(t, path, 1, "PRAGMA journal_mode=wal; "+testdb.ChurnSchema)
+		s := newScene(t, path)
+		a.Stop()
+		a = testdb.StartChurn(t, path, 1, pragmas)
+		a.Exec(0, "INSERT INTO t(a) VALUES(1)")
+		return s, a
+	}
+	refused := func(t *testing.T, s *scene, want error) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if out, err := s.chain.Capture(ctx, time.Now); !errors.Is(err, want) || out.Way != "" || s.chain.seq != 0 {
+			t.Errorf("%+v, %v", out, err)
+		}
+	}
+	t.Run("exclusive from the beginning", func(t *testing.T) {
+		s, a := begin(t, "PRAGMA locking_mode=EXCLUSIVE")
+		refused(t, s, ErrExclusive)
+		refused(t, s, livedb.ErrBusy)
+		a.Stop()
+		s.capture()
+		s.close()
+	})
+	t.Run("exclusive later", func(t *testing.T) {
+		s, a := begin(t, "SELECT 1")
+		a.Exec(0, "PRAGMA locking_mode=EXCLUSIVE; INSERT INTO t(a) VALUES(2)")
+		refused(t, s, ErrExclusive)
+		a.Exec(0, "INSERT INTO t(a) VALUES(3)")
+		a.Exec(0, "PRAGMA locking_mode=NORMAL; INSERT INTO t(a) VALUES(4)")
+		s.capture()
+		s.close()
+	})
+	t.Run("locked in a rollback-journal mode", func(t *testing.T) {
+		s, a := begin(t, "PRAGMA journal_mode=delete; BEGIN EXCLUSIVE")
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := s.chain.Capture(ctx, time.Now); !errors.Is(err, livedb.ErrBusy) || errors.Is(err, ErrExclusive) {
+			t.Error(err)
+		}
+		a.Exec(0, "COMMIT")
+		s.capture()
+		s.close()
+	})
+	for kind, want := range map[livedb.FileSystem]error{livedb.Network: ErrNetwork, livedb.UserSpace: ErrNetwork} {
+		t.Run(fmt.Sprint("file system ", kind), func(t *testing.T) {
+			s, _ := begin(t, "SELECT 1")
+			fileSystemOf = func(string) (livedb.FileSystem, error) { return kind, nil }
+			defer func() { fileSystemOf = livedb.FileSystemOf }()
+			refused(t, s, want)
+			fileSystemOf = livedb.FileSystemOf
+			s.capture()
+			s.close()
+		})
+	}
+	t.Run("another file format", func(t *testing.T) {
+		s, a := begin(t, "SELECT 1")
+		a.Stop()
+		testdb.Overwrite(t, s.path, 18, []byte{3, 3})
+		refused(t, s, ErrForeignLog)
+		s.close()
+	})
+	t.Run("another log format", func(t *testing.T) {
+		s, a := begin(t, "SELECT 1")
+		testdb.Damaged(t, s.path)
+		f, err := os.OpenFile(sqlitefile.WAL(s.path), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		var h sqlitefile.WALHeader
+		_, err = f.ReadAt(h[:], 0)
+		binary.BigEndian.PutUint32(h[4:], 4000000)
+		chained := h.Sum()
+		sum := chained.Bytes()
+		copy(h[24:], sum[:])
+		if _, errWrite := f.WriteAt(h[:], 0); err != nil || errWrite != nil || !h.Intact() {
+			t.Fatal(err, errWrite)
+		}
+		refused(t, s, ErrForeignLog)
+		a.Stop()
+		s.close()
+	})
+}
