@@ -3,6 +3,8 @@ package catalog
 import (
 	"fmt"
 	"strings"
+
+	"example.com/snapd/internal/message"
 )
 
 // Changes is what bringing the catalog in line with its directory found.
@@ -10,7 +12,7 @@ type Changes struct {
 	Rebuilt  bool     // the catalog was rebuilt from the archives
 	Reason   string   // why, when it was not requested
 	SetAside string   // path of the copy of a damaged catalog.json
-	Moved    []string // names that things which were no plain files have now: they were in the place of files of the catalog
+	Moved    []string // names that others' files, links and the like have now, which were in the place of files of the catalog
 	Pinned   []string // ids of backups pinned because the damaged catalog.json no longer showed whether they were
 
 	Added    []Entry   // archives that had no entry; unverified
@@ -41,7 +43,7 @@ func (ch Changes) Empty() bool { return len(ch.Lines()) == 0 }
 // Lines returns the changes, one sentence each, for a log.
 func (ch Changes) Lines() []string {
 	var out []string
-	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	say := func(format string, args ...any) { out = append(out, message.OneLine(fmt.Sprintf(format, args...))) }
 	if ch.Rebuilt {
 		say("catalog rebuilt from %d archives, all unverified now", len(ch.Added))
 		if ch.Reason != "" {
@@ -52,7 +54,7 @@ func (ch Changes) Lines() []string {
 		say("damaged catalog kept as %s; notes that were no longer readable in it are lost", ch.SetAside)
 	}
 	for _, name := range ch.Moved {
-		say("something that is no plain file was in the place of a file of the catalog; it is now %s", name)
+		say("what is none of this program's plain files was in the place of a file of the catalog; it is now %s", name)
 	}
 	if len(ch.Pinned) > 0 {
 		say("pinned, as the damaged catalog no longer shows whether they were; unpin those that need not be kept: %s", strings.Join(ch.Pinned, ", "))

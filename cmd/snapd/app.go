@@ -183,7 +183,7 @@ func (a *app) result(doc any, human func(w io.Writer)) error {
 		return nil
 	}
 	w := bufio.NewWriter(a.out)
-	human(w)
+	human(legible{w})
 	if err := w.Flush(); err != nil { // or the first error before that
 		return fmt.Errorf("print result: %w", err)
 	}

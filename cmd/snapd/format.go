@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
@@ -79,6 +81,8 @@ func table(w io.Writer, fill func(row func(cells ...string))) {
 		rows = append(rows, cells)
 		widths = append(widths, make([]int, max(0, len(cells)-len(widths)))...)
 		for i, cell := range cells {
+			cell = message.OneLine(cell)
+			cells[i] = cell
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 		widths[0] = min(widths[0], maxFirstColumn)
@@ -90,6 +94,23 @@ func table(w io.Writer, fill func(row func(cells ...string))) {
 		}
 		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
 	}
+}
+
+// legible writes text without control characters but line ends and tabs: names and reports of
+// files may come from others, and could have a terminal show something else. Each text is whole.
+type legible struct{ io.Writer }
+
+func (l legible) Write(text []byte) (int, error) {
+	clean := bytes.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return ' '
+		}
+		return r
+	}, text)
+	if _, err := l.Writer.Write(clean); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }
 
 // backupTable lists backups.

@@ -90,6 +90,9 @@ func Quarantines(dir string) (list []Quarantine, err error) {
 	return list, nil
 }
 
+// oneWord matches what can be a verdict.
+var oneWord = regexp.MustCompile(`^[a-z_]{1,40}$`)
+
 // unrestoredMember is what NoteUnrestored adds to a report.
 const unrestoredMember = "unrestored"
 
@@ -99,8 +102,14 @@ func (q *Quarantine) readReport(dir string) {
 	if err != nil {
 		return
 	}
-	_ = json.Unmarshal(report["verdict"], &q.Verdict)
-	_ = json.Unmarshal(report[unrestoredMember], &q.Unrestored)
+	var verdict string
+	if json.Unmarshal(report["verdict"], &verdict) == nil && oneWord.MatchString(verdict) {
+		q.Verdict = verdict
+	}
+	var rows *int64
+	if json.Unmarshal(report[unrestoredMember], &rows) == nil && rows != nil && *rows >= 0 {
+		q.Unrestored = rows
+	}
 }
 
 func (q *Quarantine) report(dir string) (report map[string]json.RawMessage, err error) {
