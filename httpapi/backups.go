@@ -85,7 +85,7 @@ func cursorError(err error) error {
 	return err
 }
 
-// find returns the backup that the path names, if it is still what the client saw.
+// find returns the backup or recovery point that the path names, if it is still what the client saw.
 func (h *Handler) find(c *call) (snapshot.Backup, error) {
 	b, err := h.m.Find(c.param("id"))
 	if err != nil {
@@ -95,6 +95,14 @@ func (h *Handler) find(c *call) (snapshot.Backup, error) {
 		return b, fail(http.StatusConflict, "stale", "this backup was changed since it was looked at", "look at it again")
 	}
 	return b, nil
+}
+
+// withFile refuses what was found where it is a recovery point of the change log: that has no file, note or pin.
+func withFile(b snapshot.Backup, err error) (snapshot.Backup, error) {
+	if err == nil && b.File == "" {
+		err = fail(http.StatusNotFound, "not_found", b.ID+" is a recovery point of the change log and no backup", "it can be looked into, tested and restored")
+	}
+	return b, err
 }
 
 func (h *Handler) getBackup(w http.ResponseWriter, c *call) error {
@@ -160,7 +168,7 @@ func (h *Handler) patchBackup(w http.ResponseWriter, c *call) error {
 	}
 	h.edits.Lock() // of two changes to the same state, one is answered that it is stale
 	defer h.edits.Unlock()
-	b, err := h.find(c)
+	b, err := withFile(h.find(c))
 	if err != nil {
 		return err
 	}
@@ -184,7 +192,7 @@ func (h *Handler) patchBackup(w http.ResponseWriter, c *call) error {
 func (h *Handler) deleteBackup(w http.ResponseWriter, c *call) error {
 	h.edits.Lock()
 	defer h.edits.Unlock()
-	b, err := h.find(c)
+	b, err := withFile(h.find(c))
 	if err != nil {
 		return err
 	}
@@ -240,7 +248,7 @@ func (h *Handler) verifyBackup(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	b, err := h.find(c)
+	b, err := withFile(h.find(c))
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (h *Handler) download(w http.ResponseWriter, c *call) error {
 	if !h.o.AllowDownload {
 		return fail(http.StatusForbidden, "downloads_off", "this server does not give archives away", "its administrator can switch that on")
 	}
-	b, err := h.m.Find(c.param("id"))
+	b, err := withFile(h.m.Find(c.param("id")))
 	if err != nil {
 		return err
 	}

@@ -127,6 +127,13 @@ func (f *faults) Revision() (string, error) {
 	return before(f, background, "Revision", f.manager.Revision)
 }
 
+func (f *faults) Points(ctx context.Context, q snapshot.PointsQuery) ([]snapshot.Point, string, error) {
+	if err := f.hit(ctx, "Points"); err != nil {
+		return nil, "", err
+	}
+	return f.manager.Points(ctx, q)
+}
+
 func (f *faults) Tables(ctx context.Context, id string) ([]snapshot.Table, error) {
 	return before(f, ctx, "Tables", func() ([]snapshot.Table, error) { return f.manager.Tables(ctx, id) })
 }

@@ -23,6 +23,7 @@ type manager interface {
 	Operation(id string) (snapshot.OperationRecord, error)
 	Operations(kinds []snapshot.Operation, limit int) ([]snapshot.OperationRecord, error)
 	Revision() (string, error)
+	Points(ctx context.Context, q snapshot.PointsQuery) (page []snapshot.Point, next string, err error)
 	Tables(ctx context.Context, id string) ([]snapshot.Table, error)
 	PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error)
 	PlanHolds(snapshot.RestorePlan) error

@@ -31,6 +31,11 @@ var scenes = []scene{
 	{name: "empty"},
 	{name: "protected", site: withPast(3 * time.Hour)},
 	{name: "table", site: withPast(3 * time.Hour), show: hook("backups")},
+	{name: "moment", site: withPast(3 * time.Hour), show: hook("moment"), reach: func(_ *site, p *tab) {
+		p.axis()
+		p.click(hook("axis"))
+		p.sees(hook("moment-after-restore"))
+	}},
 	{name: "activity", site: withPast(3 * time.Hour), show: hook("activity")},
 	{name: "at-risk", site: withPast(31 * time.Hour)},
 	{name: "damaged", site: func(s *site) {

@@ -105,6 +105,8 @@ export const decisions = () => request('GET', 'retention-plan');
 export const activity = (limit, cursor) => request('GET', `activity${query({ limit, cursor })}`);
 export const backups = (kind, limit, cursor) => request('GET', `backups${query({ kind, limit, cursor })}`);
 export const backup = (id) => request('GET', one(id));
+export const density = (from, to, buckets) => request('GET', `points/density${query({ from, to, buckets })}`);
+export const nearest = (at) => request('GET', `points/nearest${query({ at })}`);
 export const operations = () => request('GET', 'operations');
 export const operation = (id) => request('GET', `operations/${encodeURIComponent(id)}`);
 

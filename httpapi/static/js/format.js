@@ -74,6 +74,9 @@ const longDay = make(dayParts);
 const briefDay = make(shortDay);
 const utcDay = make({ ...shortDay, timeZone: 'UTC' });
 const time = make(clock);
+const second = { ...clock, second: '2-digit' };
+const fullSecond = make({ ...dayParts, ...second });
+const timeSecond = make(second);
 
 function valid(at) {
   const date = new Date(at ?? NaN);
@@ -126,9 +129,30 @@ export function day(date) {
   return at ? utcDay.format(at) : String(date);
 }
 
+// axisDay names a day in little room: "25 Nov".
+export function axisDay(at) {
+  return briefDay.format(at);
+}
+
 export function hhmm(at) {
   const date = valid(at);
   return date ? time.format(date) : '–';
+}
+
+// exact is the local time to the second: "25 Nov 2026, 14:31:59".
+export function exact(at) {
+  const date = valid(at);
+  return date ? fullSecond.format(date) : 'at an unknown time';
+}
+
+export function hhmmss(at) {
+  const date = valid(at);
+  return date ? timeSecond.format(date) : '–';
+}
+
+export function utcExact(at) {
+  const date = valid(at);
+  return date ? `${date.toISOString().slice(0, 19).replace('T', ' ')} UTC` : '';
 }
 
 // relative is one unit only: "3 hours ago", "in 12 minutes".

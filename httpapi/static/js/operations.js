@@ -129,7 +129,7 @@ const done = {
   backup: (o) => `The backup is done and verified${o.result?.archive_bytes ? `: ${bytes(o.result.archive_bytes)}` : ''}.`,
   verify: (o, name) => (o.result?.verification?.state === 'failed' ? `The backup${name} failed its verification.` : `The backup${name} is verified: it is complete and sound.`),
   drill: (o, name) => `The test restore${name} passed${o.result?.duration_ms ? `: it took ${took(o.result.duration_ms)}` : ''}.`,
-  restore: (o, name, b) => (b?.trigger === 'pre-restore' ? `The restore is undone: the database is back as it was on ${label(b.created_at)}.` : `The backup${name} is restored.`),
+  restore: (o, name, b) => (words.isPoint(o.backup) ? `The database is back at recovery point ${o.backup}.` : b?.trigger === 'pre-restore' ? `The restore is undone: the database is back as it was on ${label(b.created_at)}.` : `The backup${name} is restored.`),
   check: (o) => checked(o.result),
   recover: (o, name) => (name ? `The database was damaged, and is recovered from the backup${name}.` : 'The database was damaged, and is recovered.'),
   prune: () => 'Old backups were removed.',
@@ -164,7 +164,8 @@ function badly(operation) {
 
 function headline(operation) {
   const backup = store.backups.get(operation.backup) ?? operation.result;
-  const name = backup?.created_at && operation.kind !== 'backup' ? ` of ${label(backup.created_at)}` : '';
+  const name = words.isPoint(operation.backup) ? ` of recovery point ${operation.backup}`
+    : backup?.created_at && operation.kind !== 'backup' ? ` of ${label(backup.created_at)}` : '';
   if (operation.state === 'cancelled') return `The ${words.noun(operation.kind)} was cancelled.${operation.kind === 'restore' ? ' The database was not changed.' : ''}`;
   if (operation.state === 'failed' && operation.error?.code === 'corrupt' && damaged[operation.kind]) return damaged[operation.kind](name);
   if (operation.state === 'failed') return `The ${words.noun(operation.kind)}${name} failed.`;

@@ -23,6 +23,7 @@ import { forget, may, publish, refresh, store } from './store.js';
 import { startUndo } from './undo.js';
 
 let started = false;
+let moment = null; // the time axis, once it is loaded
 let place = null; // where the user was when the session ended
 let way = { expired() {}, loggedOut() {} };
 
@@ -34,6 +35,7 @@ async function logout() {
   forget();
   forgetOperations();
   forgetBackups();
+  moment?.forgetMoment();
 }
 
 async function newest() {
@@ -55,6 +57,22 @@ const remedies = {
   },
 };
 
+// startLater loads the time axis, which is below the fold, when it is about to be seen or the
+// user begins to act.
+function startLater() {
+  const signs = ['keydown', 'pointerdown', 'pointermove', 'wheel', 'touchstart'];
+  const load = async () => {
+    near.disconnect();
+    for (const sign of signs) window.removeEventListener(sign, load);
+    if (moment) return;
+    moment = await import('./moment.js');
+    await moment.startMoment();
+  };
+  const near = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && load());
+  near.observe(byId('moment'));
+  for (const sign of signs) window.addEventListener(sign, load, { passive: true });
+}
+
 function start() {
   started = true;
   watchDock();
@@ -67,6 +85,7 @@ function start() {
   startCreate();
   startHistory();
   startStats();
+  startLater();
   startBackups();
   startActivity();
   startConnection();

@@ -35,7 +35,7 @@ export async function words(problem) {
       return { text: 'This had changed meanwhile, so nothing was done. Here is the present state.', hint: sentence(problem.hint), tone: 'warn' };
     case 'not_found':
       refresh().catch(failed);
-      return { text: 'This backup is not there any more. Here is the present state.', hint: '', tone: 'warn' };
+      return { text: 'This is not there any more. Here is the present state.', hint: '', tone: 'warn' };
     case 'busy':
       return { text: await busyWords(problem), hint: '', tone: 'warn' };
     case 'forbidden':

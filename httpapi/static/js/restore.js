@@ -4,12 +4,15 @@
 import * as api from './api.js';
 import { attr, busy, el, icon, show, text } from './dom.js';
 import { openDialog } from './dialog.js';
-import { excerpt, moment, now, plural, relative, sentence, span, took, utc } from './format.js';
+import { exact, excerpt, moment, now, plural, relative, sentence, span, took, utc, utcExact } from './format.js';
 import { follow } from './operations.js';
 import { say } from './notices.js';
 import { attempt, words } from './problems.js';
 import * as names from './words.js';
 import { store } from './store.js';
+
+// when is the moment of a state: of a backup to the minute, of a recovery point to the second.
+const when = (backup) => (names.isPoint(backup.id) ? exact : moment)(backup.created_at);
 
 const again = Symbol('start again');
 
@@ -26,6 +29,7 @@ function cost(plan, backup) {
 }
 
 function proof(backup) {
+  if (names.isPoint(backup.id)) return ['ok', 'check', 'Proof', 'Every page is proven by its digest before it is put back, and all of them together by their sum.'];
   const v = backup.verification;
   if (v.state === 'verified') return ['ok', 'check', 'Proof', `Read back completely and checked (${names.level(v.level)}) ${relative(v.at)}: it is complete and sound.`];
   if (v.state === 'failed') return ['bad', 'cross', 'Proof', `The last verification failed${v.detail ? `: ${v.detail}` : ''}. It is proven again before anything is replaced.`];
@@ -86,14 +90,15 @@ function outdated(dialog, close, explanation) {
 const expiry = 'The plan has expired: it is good for two minutes, so that you do not act on an old state.';
 
 function first(plan, backup, undo, opener) {
-  const time = moment(backup.created_at);
+  const time = when(backup);
+  const isPoint = names.isPoint(backup.id);
   return openDialog({
     id: 'dialog-restore-1',
-    title: undo ? `Undo the restore and go back to ${time}?` : `Restore the backup of ${time}?`,
+    title: undo ? `Undo the restore and go back to ${time}?` : isPoint ? `Go back to ${time}?` : `Restore the backup of ${time}?`,
     opener,
     content: (close, dialog) => ({
       body: [
-        el('p', { class: 'muted' }, `${names.kind(backup)} backup · ${utc(backup.created_at)}`, backup.note ? [' · ', el('span', {}, excerpt(backup.note))] : ''),
+        el('p', { class: 'muted' }, isPoint ? `Recovery point ${backup.id} · ${utcExact(backup.created_at)}` : `${names.kind(backup)} backup · ${utc(backup.created_at)}`, backup.note ? [' · ', el('span', {}, excerpt(backup.note))] : ''),
         facts(plan, backup),
         countdown(dialog, plan, () => outdated(dialog, close, expiry)),
       ],
@@ -141,7 +146,7 @@ function second(plan, backup, undo, opener) {
       });
       return {
         body: [
-          el('p', {}, `The database goes back to how it was on ${moment(backup.created_at)}.${cost(plan, backup)}`),
+          el('p', {}, `The database goes back to how it was on ${when(backup)}.${cost(plan, backup)}`),
           el('label', { for: 'restore-name' }, 'Type ', el('strong', { class: 'code' }, plan.confirm), ' to confirm'),
           field, error,
           countdown(dialog, plan, () => outdated(dialog, close, expiry)),

@@ -4,6 +4,7 @@ import { busy, byId, show, text } from './dom.js';
 import { brief, moment, now } from './format.js';
 import { undo } from './restore.js';
 import { may, store, subscribe } from './store.js';
+import { isPoint } from './words.js';
 
 const key = 'snapd-undo-dismissed';
 
@@ -51,7 +52,7 @@ function render() {
   show(banner, offered);
   if (!offered) return;
   const backup = store.backups.get(last.id);
-  const what = backup ? `the backup of ${moment(backup.created_at)}` : last.id;
+  const what = backup ? `the backup of ${moment(backup.created_at)}` : isPoint(last.id) ? `recovery point ${last.id}` : last.id;
   text(byId('undo-words'), words(last, backup, what));
 }
 

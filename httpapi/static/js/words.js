@@ -16,6 +16,9 @@ const triggers = {
   'pre-restore': 'before a restore',
 };
 
+// isPoint says that an id is of a recovery point of the change log: "1.4711".
+export const isPoint = (id) => /^\d+\.\d+$/.test(id ?? '');
+
 export function kind(b) {
   if (b.trigger === 'pre-restore') return 'Safety';
   return b.kind === 'manual' ? 'Manual' : 'Automatic';
@@ -61,6 +64,11 @@ const running = {
 };
 
 export function doing(operation, backup) {
+  if (isPoint(operation.backup)) {
+    const at = ` recovery point ${operation.backup}`;
+    if (operation.kind === 'restore') return `Going back to${at}`;
+    if (operation.kind === 'drill') return `Testing a restore of${at}`;
+  }
   const name = operation.kind === 'backup' ? '' : backup ? ` of ${label(backup.created_at)}` : '';
   return `${running[operation.kind] ?? sentence(operation.kind).replace(/\.$/, '')}${name}`;
 }

@@ -1,0 +1,92 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"example.com/snapd/snapshot"
+)
+
+func pointRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/points", right: RightView, query: []string{"from", "to", "limit", "cursor"}, handle: (*Handler).listPoints},
+		{method: http.MethodGet, path: "/points/density", right: RightView, query: []string{"from", "to", "buckets"}, handle: (*Handler).getDensity},
+		{method: http.MethodGet, path: "/points/nearest", right: RightView, query: []string{"at"}, handle: (*Handler).getNearest},
+	}
+}
+
+// Points of one page, and slices of a density.
+const (
+	defaultPoints  = 100
+	maxPoints      = 1000
+	defaultBuckets = 240
+	maxBuckets     = 1000
+)
+
+// moment reads a time of the query; the zero time where it is absent.
+func moment(values url.Values, name string) (time.Time, error) {
+	if !values.Has(name) {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, values.Get(name))
+	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+		return time.Time{}, invalid(fmt.Sprintf("parameter %q must be a time as RFC 3339 writes it", name), "such as 2026-11-25T13:31:59Z; a + is written %2B")
+	}
+	return t, nil
+}
+
+// span reads the parameters from and to.
+func span(values url.Values) (from, to time.Time, err error) {
+	if from, err = moment(values, "from"); err != nil {
+		return from, to, err
+	}
+	if to, err = moment(values, "to"); err != nil {
+		return from, to, err
+	}
+	if !from.IsZero() && !to.IsZero() && from.After(to) {
+		return from, to, invalid(`parameter "from" is after "to"`, "")
+	}
+	return from, to, nil
+}
+
+type pointPage struct {
+	Points []snapshot.Point `json:"points"`
+	Next   *string          `json:"next_cursor"`
+}
+
+func (h *Handler) listPoints(w http.ResponseWriter, c *call) error {
+	from, to, err := span(c.query)
+	if err != nil {
+		return err
+	}
+	limit, err := number(c.query, "limit", defaultPoints, maxPoints)
+	if err != nil {
+		return err
+	}
+	page, next, err := h.m.Points(c.Context(), snapshot.PointsQuery{From: from, To: to, Limit: limit, Cursor: c.query.Get("cursor")})
+	if c.query.Has("cursor") && errors.Is(err, snapshot.ErrNotFound) {
+		return invalid(`parameter "cursor" is none that was given out, or its point was thinned out since`, "start again without one")
+	}
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, pointPage{notNull(page), cursor(next)})
+}
+
+// allPoints are the recovery points, the newest first. They are read by a few requests at a time: a log can have very many.
+func (h *Handler) allPoints(c *call) ([]snapshot.Point, error) {
+	ctx, cancel := context.WithTimeout(c.Context(), readTimeout)
+	defer cancel()
+	select {
+	case h.reading <- struct{}{}:
+		defer func() { <-h.reading }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	all, _, err := h.m.Points(ctx, snapshot.PointsQuery{})
+	return all, err
+}

@@ -1,0 +1,300 @@
+// Going back to a moment, which is chosen on the time axis, by keyboard or by typing, and the
+// states before and after it are offered with what each would lose.
+
+import * as api from './api.js';
+import { draw, drawHover, place, rangeOf, scales } from './axis.js';
+import { attr, busy, byId, el, show, text } from './dom.js';
+import { exact, hhmmss, now, plural, span, utcExact } from './format.js';
+import { parse } from './localtime.js';
+import { say } from './notices.js';
+import { attempt } from './problems.js';
+import { restore } from './restore.js';
+import { may, onRefresh, store, subscribe } from './store.js';
+import * as words from './words.js';
+
+const buckets = 240;
+const pause = 150; // ms without another choice after which the server is asked
+
+let scale = 'days';
+let chosen = null; // ms
+let density = null;
+let found = null; // {before, after, lost} for the chosen moment
+let asking = 0;
+let timer = 0;
+
+const iso = (at) => new Date(at).toISOString();
+const present = (at) => (at === null || at === undefined ? null : Date.parse(at));
+
+function range() {
+  return rangeOf(scale, chosen, density ? Date.parse(density.now) : now());
+}
+
+async function load() {
+  const { from, to } = rangeOf(scale, chosen, now());
+  const answer = await api.density(iso(from), iso(to), buckets);
+  density = { ...answer, now: iso(now()) };
+}
+
+function redraw() {
+  const node = byId('axis-drawing');
+  const width = Math.floor(node.getBoundingClientRect().width);
+  if (!width || !density) return;
+  const backups = [...store.backups.values()].filter((b) => b.verification.state === 'verified').map((b) => Date.parse(b.created_at));
+  draw(node, { range: range(), scale, width, density, backups, chosen, before: present(found?.before?.at) });
+}
+
+// value tells assistive software where the slider is.
+function value() {
+  const axis = byId('axis');
+  const { from, to } = range();
+  attr(axis, 'aria-valuemin', Math.floor(from / 1000));
+  attr(axis, 'aria-valuemax', Math.floor(to / 1000));
+  attr(axis, 'aria-valuenow', Math.floor((chosen ?? to) / 1000));
+  const before = found?.before ? `, with the state of ${hhmmss(found.before.at)} before it` : '';
+  attr(axis, 'aria-valuetext', chosen === null ? 'No moment is chosen' : `${exact(chosen)}${before}`);
+}
+
+// choose takes a moment, and asks for the states around it.
+function choose(at, { typed = false } = {}) {
+  const oldest = (present(density?.oldest) ?? 0) + 1; // times of states are finer than ms
+  chosen = Math.min(now(), Math.max(oldest, Math.round(at)));
+  found = null;
+  if (!typed) {
+    byId('moment-time').value = local(chosen);
+    complain('');
+  }
+  redraw();
+  value();
+  clearTimeout(timer);
+  timer = setTimeout(() => attempt(find), pause);
+}
+
+// local is a moment as it can be typed: to the second, the day before the time.
+function local(at) {
+  const d = new Date(at);
+  const two = (n) => String(n).padStart(2, '0');
+  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
+}
+
+async function find() {
+  const asked = (asking += 1);
+  const { from, to } = range();
+  const [answer] = await Promise.all([api.nearest(iso(chosen)), scale === 'hour' || chosen < from || chosen > to ? load() : null]);
+  if (asked !== asking) return;
+  found = answer;
+  render();
+  const heard = [found.before && `Before it: ${exact(found.before.at)}.`, found.after && `After it: ${exact(found.after.at)}.`];
+  say(heard.filter(Boolean).join(' ') || 'There is no state to go back to.');
+}
+
+// lostBy says what going back to a point would lose. Points whose commits were not counted
+// have at least one each.
+function lostBy(point, isAfter) {
+  if (!isAfter && !found.after && store.status.covered) return 'Nothing is lost: the database is unchanged since.';
+  const own = isAfter && point.from !== null;
+  const uncounted = found.lost.uncounted - (own && !point.commits ? 1 : 0);
+  const commits = found.lost.commits - (own ? point.commits : 0) + uncounted;
+  const counted = commits > 0 ? `: ${uncounted ? 'at least ' : ''}${plural(commits, 'commit')}` : '';
+  return `All changes since are lost, those of ${span((now() - Date.parse(point.at)) / 1000)}${counted}.`;
+}
+
+function what(point) {
+  if (point.kind === 'backup') {
+    const b = store.backups.get(point.backup);
+    return b ? `${words.kind(b).toLowerCase()} backup, ${words.trigger(b.trigger)}` : 'backup';
+  }
+  return point.commits ? plural(point.commits, 'commit') : 'commits, not counted';
+}
+
+function card(side, point) {
+  const isAfter = side === 'after';
+  const distance = span(Math.abs(Date.parse(point.at) - chosen) / 1000);
+  const go = el('button', { type: 'button', class: isAfter ? '' : 'primary', 'data-testid': `moment-${side}-restore` }, `Go back to ${hhmmss(point.at)}…`);
+  go.addEventListener('click', () => busy(go, () => restore(subject(point), go)));
+  const step = el('button', { type: 'button', class: 'quiet', 'data-testid': `moment-${side}-step` }, isAfter ? 'Later' : 'Earlier');
+  step.addEventListener('click', () => choose(isAfter ? Date.parse(point.at) + 1 : Date.parse(point.at) - 1));
+  show(go, may('restore'));
+  return [
+    el('h3', {}, isAfter ? 'The first state after it' : 'The last state before it'),
+    el('p', { class: 'when' }, el('time', { class: 'strong', datetime: point.at }, exact(point.at)), ' ', el('span', { class: 'muted small' }, utcExact(point.at))),
+    el('p', { class: 'muted small' }, `${distance} ${isAfter ? 'after' : 'before'} the chosen moment · ${what(point)}`),
+    el('p', {}, lostBy(point, isAfter)),
+    el('p', { class: 'buttons' }, go, step),
+  ];
+}
+
+// subject is a point as the restore dialogs take it.
+const subject = (point) => store.backups.get(point.backup) ?? { id: point.backup ?? point.id };
+
+// between says what is known of the time between the two states.
+function between() {
+  const { before, after } = found;
+  if (!before && !after) return 'There is no state to go back to.';
+  if (!after) return 'Nothing was captured after it: this is the newest state.';
+  if (!before) return 'Nothing older is kept.';
+  if (!after.from) return 'What was committed in between was not captured.';
+  if (chosen <= Date.parse(after.from)) return `Nothing was committed in between: at ${hhmmss(chosen)} the database was in the first of the two states.`;
+  return `What was committed between ${hhmmss(after.from)} and ${hhmmss(after.at)} was captured together: there is no state in between.`;
+}
+
+let shown = '';
+
+function renderFound() {
+  const key = JSON.stringify([found, chosen, store.session?.rights, Math.floor(now() / 10_000)]);
+  if (key === shown) return;
+  shown = key;
+  show(byId('moment-found'), chosen !== null);
+  text(byId('moment-between'), found ? between() : '');
+  for (const side of ['before', 'after']) {
+    const box = byId(`moment-${side}`);
+    const point = found?.[side];
+    const held = box.contains(document.activeElement) ? document.activeElement.dataset.testid : '';
+    box.replaceChildren(...(point ? card(side, point) : []));
+    show(box, Boolean(point));
+    if (held) (box.querySelector(`[data-testid="${held}"]`) ?? byId('axis')).focus({ preventScroll: true });
+  }
+}
+
+// capturing says how well the present is covered, or why it is not.
+function capturing({ continuous }) {
+  if (!continuous || continuous.state === 'off') return 'Commits are not captured: only the states that were backed up can be had back.';
+  const until = continuous.at ? ` until ${ago(continuous.at)}` : '';
+  return {
+    on: `Every commit is captured${until}.`,
+    behind: `Capturing is behind: everything is captured${until}.`,
+    gap: `Commits are captured${until}; some before were missed, and are captured as one.`,
+  }[continuous.state] ?? `Commits are captured${until}.`;
+}
+
+function ago(at) {
+  const seconds = (now() - Date.parse(at)) / 1000;
+  return seconds < 60 ? `${Math.max(0, Math.floor(seconds))} s ago` : exact(at);
+}
+
+function render() {
+  if (!store.status) return;
+  text(byId('moment-words'), capturing(store.status));
+  const any = Boolean(density?.oldest);
+  show(byId('moment-tools'), any);
+  if (!any) return;
+  text(byId('moment-reach'), `The oldest state is of ${exact(density.oldest)}.`);
+  redraw();
+  value();
+  renderFound();
+}
+
+function complain(problem) {
+  const field = byId('moment-time');
+  text(byId('moment-problem'), problem);
+  attr(field, 'aria-invalid', problem ? 'true' : null);
+  show(byId('moment-twice'), false);
+}
+
+// submit takes what was typed. A time in an hour that came twice is asked for again.
+function submit(event) {
+  event.preventDefault();
+  const { times, problem } = parse(byId('moment-time').value, now());
+  if (problem) complain(problem);
+  else if (times.at(0) > now() + 1000) complain('That is in the future.');
+  else if (times.length > 1) twice(times);
+  else {
+    complain('');
+    choose(times[0], { typed: true });
+  }
+  if (problem) byId('moment-time').focus();
+}
+
+function twice(times) {
+  complain('');
+  const box = byId('moment-twice');
+  box.replaceChildren(el('p', {}, 'The clocks were set back: this time came twice.'),
+    el('p', { class: 'buttons' }, times.map((at, i) => {
+      const button = el('button', { type: 'button', 'data-testid': `moment-twice-${i + 1}` }, `${i ? 'The second' : 'The first'} (${utcExact(at)})`);
+      button.addEventListener('click', () => {
+        complain('');
+        choose(at, { typed: true });
+        byId('axis').focus({ preventScroll: true });
+      });
+      return button;
+    })));
+  show(box, true);
+  box.querySelector('button').focus();
+}
+
+function keydown(event) {
+  const { step, leap } = scales[scale];
+  const { from, to } = range();
+  const small = event.shiftKey ? 1000 : step;
+  const at = chosen ?? to;
+  const target = {
+    ArrowLeft: at - small, ArrowDown: at - small, ArrowRight: at + small, ArrowUp: at + small,
+    PageDown: at - leap, PageUp: at + leap, Home: from, End: to,
+  }[event.key];
+  if (target === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  choose(target);
+}
+
+function startPointing(axis) {
+  const node = byId('axis-drawing');
+  const at = (event) => {
+    const box = node.getBoundingClientRect();
+    return place(range(), box.width).time(event.clientX - box.left);
+  };
+  const to = (event) => choose(Math.round(at(event) / 1000) * 1000);
+  axis.addEventListener('pointerdown', (event) => {
+    if (event.button !== 0) return;
+    axis.setPointerCapture(event.pointerId);
+    to(event);
+  });
+  axis.addEventListener('pointermove', (event) => {
+    if (axis.hasPointerCapture(event.pointerId)) to(event);
+    else if (event.pointerType === 'mouse') drawHover(node, range(), node.getBoundingClientRect().width, event.clientX - node.getBoundingClientRect().left);
+  });
+  axis.addEventListener('pointerleave', () => drawHover(node, null, 0, null));
+}
+
+async function rescale(name) {
+  scale = name;
+  await attempt(load);
+  render();
+}
+
+// styled adds the section's style sheet, and waits for it.
+function styled() {
+  return new Promise((done) => {
+    document.head.append(el('link', { rel: 'stylesheet', href: 'css/moment.css', load: done, error: done }));
+  });
+}
+
+async function refreshed() {
+  await load();
+  if (chosen !== null) found = await api.nearest(iso(chosen));
+}
+
+// startMoment begins when the rest of the page is there.
+export async function startMoment() {
+  await Promise.all([styled(), attempt(refreshed)]);
+  onRefresh(refreshed);
+  subscribe(render);
+  const axis = byId('axis');
+  axis.addEventListener('keydown', keydown);
+  startPointing(axis);
+  byId('moment-form').addEventListener('submit', submit);
+  for (const input of document.querySelectorAll('input[name="scale"]')) {
+    input.addEventListener('change', () => rescale(input.value));
+  }
+  new ResizeObserver(redraw).observe(byId('axis-drawing'));
+  setInterval(() => {
+    if (!document.hidden && store.status && document.body.dataset.view === 'page') text(byId('moment-words'), capturing(store.status));
+  }, 1000);
+  render();
+}
+
+export function forgetMoment() {
+  density = null;
+  chosen = null;
+  found = null;
+  byId('moment-time').value = '';
+  complain('');
+}
