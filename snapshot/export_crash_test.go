@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/pages"
 )
 
@@ -20,4 +21,16 @@ func SetCommit(t *testing.T, fn func(*pages.WriteTx, context.Context) error) {
 // Look looks for a break as a Run does.
 func Look(m *Manager) (due bool) {
 	return new(breakWatch).look(context.Background(), m, m.now())
+}
+
+// UpdateEntry changes a backup's entry in the catalog.
+func UpdateEntry(m *Manager, id string, change func(*Backup)) error {
+	return m.cat.Update(context.Background(), func(tx *catalogfile.Tx) error {
+		e, err := tx.Get(id)
+		if err != nil {
+			return err
+		}
+		change(&e)
+		return tx.Put(e)
+	})
 }

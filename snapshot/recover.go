@@ -309,7 +309,7 @@ func (r *recovering) putInPlace(ctx context.Context, staged *durable.File, sum s
 	}
 	preserve := r.out.Report.Damaged() || orphans
 	return r.install(ctx, swap.Swap{Staged: staged, Sum: sum, Preserve: preserve, Note: swap.Note{Backup: e.ID}}, func(kept string) {
-		r.m.mem.Restored(catalog.RestoreOutcome{ID: e.ID, Action: string(OpRecover), DurationMS: r.took(), Kept: nameOf(kept)})
+		r.m.mem.Took(r.took())
 		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
 	}, Event{Type: EventRestored,
 		Message: fmt.Sprintf("database recovered from %s, taken %s: %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339), r.out.Reason)})

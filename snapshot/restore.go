@@ -10,6 +10,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 	"example.com/snapd/internal/swap"
@@ -153,8 +154,7 @@ type restoring struct {
 	res    RestoreResult
 }
 
-// run proves the backup, chooses a strategy, and carries it out. The online one may find
-// that only a swap will do.
+// run finds and proves what is to be restored, and carries it out.
 func (r *restoring) run(ctx context.Context, id string) (err error) {
 	m := r.m
 	if r.backup, err = find(ctx, m, id); err != nil {
@@ -174,6 +174,28 @@ func (r *restoring) run(ctx context.Context, id string) (err error) {
 			return err
 		}
 	}
+	for damaged := error(nil); ; {
+		err := r.carryOut(ctx)
+		if damaged != nil && errors.Is(err, ErrNotFound) {
+			return damaged // there was no other base
+		}
+		if !isPoint(r.backup) || r.image.base.ID == "" || !errors.Is(err, archive.ErrDamaged) {
+			return err
+		}
+		base, errGet := m.cat.Get(r.image.base.ID)
+		if errGet != nil || base.Usable() {
+			return errors.Join(err, errGet)
+		}
+		// It was marked failed, nothing was changed, and there may be an older base.
+		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRestore, Backup: base.ID, Err: err,
+			Message: fmt.Sprintf("backup %s, from which recovery point %s was read, is damaged; trying an older one", base.ID, r.backup.ID)})
+		damaged = err
+	}
+}
+
+// carryOut opens the image, chooses a strategy, and does it. The online one may find that only a swap will do.
+func (r *restoring) carryOut(ctx context.Context) (err error) {
+	m := r.m
 	if r.image, err = openProven(ctx, m, OpRestore, r.backup); err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func (s *swapping) run(ctx context.Context) error {
 		if err == nil {
 			s.res.Quarantined = done.Kept
 			s.res.Reason += inPlaceReason(done.InPlace)
-			s.m.mem.Restored(s.outcome()) // with how long it took
+			s.m.mem.Took(s.took())
 			return nil
 		} else if !errors.Is(err, swap.ErrChanged) {
 			return fmt.Errorf("restore: %w", err)

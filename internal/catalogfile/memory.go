@@ -119,6 +119,17 @@ func (r *Memory) Restored(o catalog.RestoreOutcome) {
 	r.UpdateTx("restore", func(tx *Tx) { tx.Restored(o) })
 }
 
+// Took keeps how long the last restore took, which is known after it counts.
+func (r *Memory) Took(ms int64) {
+	r.Update("restore", func(s *catalog.State) {
+		if s.LastRestore != nil {
+			last := *s.LastRestore // a state that was handed out is not changed
+			last.DurationMS = ms
+			s.LastRestore = &last
+		}
+	})
+}
+
 // Restored records o as the last restore. Over the database only a person restores an archive
 // that another directory made: that accepts it.
 func (tx *Tx) Restored(o catalog.RestoreOutcome) {
