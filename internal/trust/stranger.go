@@ -36,8 +36,9 @@ func (s *Stranger) String() string {
 const maxLinks = 40
 
 // Find returns the first user other than root and uid who could exchange the file at path, nil
-// where there is none. The file itself may belong to anyone and may be missing, with the
-// directories before it: these would be made.
+// where there is none. The file itself may be missing, with the directories before it: these would
+// be made. It may belong to anyone, but where others can write in its directory: there its owner
+// can exchange it, sticky or not.
 func Find(path string, uid int) (*Stranger, error) {
 	s, err := find(path, uid)
 	if err != nil {
@@ -69,6 +70,7 @@ func find(path string, uid int) (*Stranger, error) {
 	}
 	at := filepath.VolumeName(path) + string(filepath.Separator)
 	rest := split(path)
+	shared := false // others can make files in the directory before
 	for links := 0; ; {
 		info, err := os.Lstat(at)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -79,11 +81,15 @@ func find(path string, uid int) (*Stranger, error) {
 		}
 		isLink := info.Mode()&fs.ModeSymlink != 0
 		if !isLink && (len(rest) == 0 || !info.IsDir()) {
+			if shared {
+				return ownerAmong(at, info, uid), nil
+			}
 			return nil, nil
 		}
 		if s := stranger(at, info, uid); s != nil {
 			return s, nil
 		}
+		shared = info.IsDir() && info.Mode().Perm()&0o022 != 0
 		if isLink {
 			if links++; links > maxLinks {
 				return nil, fmt.Errorf("more than %d symbolic links", maxLinks)
@@ -113,8 +119,8 @@ func split(path string) []string {
 
 // stranger returns who owns a file, a directory or a link, or can write in it.
 func stranger(path string, info fs.FileInfo, uid int) *Stranger {
-	if owner, known := OwnerOf(info); known && owner != 0 && owner != uid {
-		return &Stranger{UID: owner, GID: groupOf(info), Path: path}
+	if s := ownerAmong(path, info, uid); s != nil {
+		return s
 	}
 	if !hasOwners || info.Mode()&(fs.ModeSymlink|fs.ModeSticky) != 0 {
 		return nil
@@ -124,6 +130,14 @@ func stranger(path string, info fs.FileInfo, uid int) *Stranger {
 		return &Stranger{UID: Anyone, GID: gid, Path: path}
 	case info.Mode().Perm()&0o020 != 0 && uid == 0 && gid != 0:
 		return &Stranger{UID: Members, GID: gid, Path: path}
+	}
+	return nil
+}
+
+// ownerAmong returns the owner, nil where that is root or uid.
+func ownerAmong(path string, info fs.FileInfo, uid int) *Stranger {
+	if owner, known := OwnerOf(info); known && owner != 0 && owner != uid {
+		return &Stranger{UID: owner, GID: groupOf(info), Path: path}
 	}
 	return nil
 }

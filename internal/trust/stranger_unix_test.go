@@ -37,7 +37,8 @@ func TestStrangers(t *testing.T) {
 		os.Symlink(at("top"), at("sticky/rootslink")), os.Symlink(at("top"), at("sticky/bobslink")), os.Lchown(at("sticky/bobslink"), bob, bob),
 		os.Symlink(".", at("top/dot")),
 		os.Chown(at("team"), 0, team), os.Chmod(at("team"), 0o770), os.Chown(at("stickyteam"), 0, team), os.Chmod(at("stickyteam"), 0o770|os.ModeSticky),
-		os.Chmod(at("wheel"), 0o775))
+		os.Chmod(at("wheel"), 0o775),
+		os.WriteFile(at("sticky/hers"), nil, 0o600), os.Lchown(at("sticky/hers"), alice, alice), os.WriteFile(at("stickyteam/hers"), nil, 0o600), os.Lchown(at("stickyteam/hers"), alice, alice))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +67,10 @@ func TestStrangers(t *testing.T) {
 		{"stickyteam/file", 0, ""},
 		{"wheel/file", 0, ""},
 		{"sticky/file", 0, ""},
+		{"sticky/hers", 0, "sticky/hers belongs to user 4001"}, // whoever owns a file there can exchange it
+		{"sticky/hers", bob, "sticky/hers belongs to user 4001"},
+		{"sticky/hers", alice, ""},
+		{"stickyteam/hers", 0, "stickyteam/hers belongs to user 4001"},
 		{"sticky/rootslink/file", 0, ""},
 		{"sticky/bobslink/file", 0, "sticky/bobslink belongs to user 4002"},
 		{"sticky/bobslink/file", bob, ""},
