@@ -14,10 +14,13 @@ import (
 	"example.com/snapd/internal/samplecrm"
 )
 
+// captureSeed is that of the page digests.
+const captureSeed = archive.Seed(7)
+
 // chainOf is a change log on a backup of the database as it is now.
 func chainOf(b testing.TB, path string) *capture.Chain {
 	b.Helper()
-	const seed = archive.Seed(7)
+	const seed = captureSeed
 	f, err := os.Create(filepath.Join(b.TempDir(), "base"))
 	if err != nil {
 		b.Fatal(err)

@@ -210,17 +210,18 @@ func (c *Chain) find(ctx context.Context, tx *livedb.Tx, at Source, now func() t
 			return out, err
 		}
 	}
+	from, known := c.from(at)
 	switch {
 	case out.Reason != "":
 	case at.Log == nil:
 		out.Reason = "the database has no log"
-	case c.at.Log == nil:
+	case !known:
 		out.Reason = "there was no log to go on from"
-	case *c.at.Log == *at.Log:
+	case from == *at.Log:
 		return Outcome{Way: Nothing}, nil
 	default:
 		out.Way = Followed
-		f, err := c.follow(ctx, tx, at)
+		f, err := c.follow(ctx, tx, from, *at.Log)
 		if err == nil {
 			err = c.append(ctx, &out, f, at, now())
 		}
@@ -242,6 +243,23 @@ func (c *Chain) find(ctx context.Context, tx *livedb.Tx, at Source, now func() t
 	return out, c.append(ctx, &out, f, at, now())
 }
 
+// from is the position in the log that at is of after which commits were not captured. Where there was no
+// log that is its beginning, if nothing has been copied from it into the database file, or into
+// that before it began: the file is as it was, and the log that was there then is still there.
+func (c *Chain) from(at Source) (p walfollow.Position, known bool) {
+	switch {
+	case at.Log == nil:
+		return p, false
+	case c.at.Log != nil && c.at.Log.PageSize > 0:
+		return *c.at.Log, true
+	}
+	salts, ok := at.Files.LogSalts()
+	if !ok || salts != at.Log.Salts || !c.at.Files.FileUntouched(at.Files) {
+		return p, false
+	}
+	return walfollow.Position{PageSize: at.Log.PageSize, Pages: uint32(len(c.digests)), Salts: salts}, true
+}
+
 // found are the pages in which a state differs.
 type found struct {
 	pages   int64 // of the database
@@ -251,8 +269,8 @@ type found struct {
 	close   []func()
 }
 
-// follow takes them from the log.
-func (c *Chain) follow(ctx context.Context, tx *livedb.Tx, at Source) (_ *found, err error) {
+// follow takes them from the log, between two positions.
+func (c *Chain) follow(ctx context.Context, tx *livedb.Tx, from, to walfollow.Position) (_ *found, err error) {
 	log, err := livedb.OpenSidecar(sqlitefile.WAL(tx.Path()))
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
@@ -267,9 +285,10 @@ func (c *Chain) follow(ctx context.Context, tx *livedb.Tx, at Source) (_ *found,
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
+	// An index that is made again counts from 0, so that a count from there proves nothing.
 	changed, err := walfollow.Follow(ctx, walfollow.Look{
 		Log:  sqlitefile.LogFile{R: log, Size: fi.Size()},
-		From: *c.at.Log, To: *at.Log, Unbroken: c.pin.tx != nil, Seed: c.seed,
+		From: from, To: to, Unbroken: c.pin.tx != nil && from.Changes > 0, Seed: c.seed,
 	})
 	if err != nil {
 		return nil, err

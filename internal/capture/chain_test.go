@@ -228,15 +228,7 @@ func TestIdleIsIdle(t *testing.T) {
 	if err := s.chain.Rest(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); !s.chain.at.Files.Unchanged(must(livedb.FingerprintIfAny(path))); {
-		s.capture() // a file that was just written may be written again in the same instant
-		if err := s.chain.Rest(); err != nil {
-			t.Fatal(err)
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the files never come to rest")
-		}
-	}
+	s.settle()
 	before := testdb.DirListing(t, filepath.Dir(path)) + testdb.DirListing(t, s.dir)
 	out, err := s.chain.Capture(t.Context(), time.Now)
 	if err != nil || out.Way != Nothing || s.chain.pin.tx != nil {
@@ -244,6 +236,53 @@ func TestIdleIsIdle(t *testing.T) {
 	}
 	if after := testdb.DirListing(t, filepath.Dir(path)) + testdb.DirListing(t, s.dir); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// settle looks until the files prove that nothing is written: one that was just written may be written
+// again in the same instant.
+func (s *scene) settle() {
+	s.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !s.chain.at.Files.Unchanged(must(livedb.FingerprintIfAny(s.path))); {
+		s.capture()
+		if err := s.chain.Rest(); err != nil {
+			s.t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatal("the files never come to rest")
+		}
+	}
+}
+
+// The commits of an application that was started since the last look are all in its log, as long as
+// nothing was copied from it: no page is compared.
+func TestNewLog(t *testing.T) {
+	t.Parallel()
+	for name, v := range map[string]struct {
+		before, since string
+		want          Way
+	}{
+		"begun":                   {"", "INSERT INTO t(a) VALUES(2); INSERT INTO t(a) VALUES(3)", Followed},
+		"begun twice":             {"INSERT INTO t(a) VALUES(2)", "INSERT INTO t(a) VALUES(3)", Compared},
+		"copied":                  {"", "INSERT INTO t(a) VALUES(2); PRAGMA wal_checkpoint", Compared},
+		"copied, and begun again": {"", "INSERT INTO t(a) VALUES(2); PRAGMA wal_checkpoint(RESTART); INSERT INTO t(a) VALUES(3)", Compared},
+		"copied, and cut":         {"", "INSERT INTO t(a) VALUES(2); PRAGMA wal_checkpoint(TRUNCATE)", Compared},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "data.db")
+			testdb.StartChurn(t, path, 1, "PRAGMA journal_mode=wal; "+testdb.ChurnSchema+"INSERT INTO t(a) VALUES(1)").Stop()
+			s := newScene(t, path)
+			s.settle()
+			if v.before != "" {
+				testdb.StartChurn(t, path, 1, v.before).Stop()
+			}
+			testdb.StartChurn(t, path, 1, v.since)
+			if out := s.capture(); out.Way != v.want || v.want == Followed && out.Capture.Commits != 2 {
+				t.Errorf("%+v", out)
+			}
+			s.close()
+		})
 	}
 }
 

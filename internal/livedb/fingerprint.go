@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // racyWindow is how much older than the look a time stamp must be before the
@@ -94,6 +96,23 @@ func (f Fingerprint) Unchanged(now Fingerprint) bool {
 		}
 	}
 	return true
+}
+
+// FileUntouched reports whether nothing was written into the database file itself between f and
+// now: no commit without a log, and no checkpoint. True only on proof, as Unchanged.
+func (f Fingerprint) FileUntouched(now Fingerprint) bool {
+	limit := f.TakenAt.Add(-racyWindow).UnixNano()
+	return f.Main.Present && f.Main == now.Main && f.Main.MTime <= limit && f.Main.CTime <= limit
+}
+
+// LogSalts are those of the log's header; ok is false where there is none.
+func (f Fingerprint) LogSalts() (salts [8]byte, ok bool) {
+	head, err := hex.DecodeString(f.WAL.Head)
+	if err != nil || len(head) < sqlitefile.WALHeaderSize {
+		return salts, false
+	}
+	h := sqlitefile.WALHeader(head)
+	return h.Salts(), true
 }
 
 // FingerprintIfAny is TakeFingerprint, and zero where there is no database.
