@@ -169,7 +169,7 @@ func TestTypedMoments(t *testing.T) {
 	p.click(hook("moment-twice-2"))
 	p.gone(hook("moment-twice"))
 	p.sees(hook("moment-found"))
-	find((*made)[0].CreatedAt.Add(30 * time.Minute).Format(time.RFC3339)) // in UTC
+	find((*made)[0].CreatedAt.Add(30*time.Minute + time.Second).Format(time.RFC3339)) // in UTC
 	p.says(hook("moment-before"), "30 min before")
 	find("-1m")
 	p.says(hook("moment-before"), "h ", "before") // 1 h 59 min, or later
