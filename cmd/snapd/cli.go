@@ -33,6 +33,7 @@ type grammar struct {
 	globals
 
 	Serve    serveCmd    `cmd:"" help:"Protect the database: check, recover if it is damaged, back up by schedule until stopped."`
+	Points   pointsCmd   `cmd:"" help:"List the states that can be restored: the backups, and every commit captured in between."`
 	Backup   backupCmd   `cmd:"" help:"Make one backup now; kept until deleted."`
 	List     listCmd     `cmd:"" help:"List the backups, newest first."`
 	Stats    statsCmd    `cmd:"" help:"How many backups there are and how large they are."`
@@ -41,7 +42,7 @@ type grammar struct {
 	Verify   verifyCmd   `cmd:"" help:"Prove stored backups again."`
 	Drill    drillCmd    `cmd:"" help:"Rehearse a restore: to a scratch file, with a full check, timed."`
 	Tables   tablesCmd   `cmd:"" help:"List the tables inside a backup, without restoring it."`
-	Restore  restoreCmd  `cmd:"" help:"Put a backup in the database's place, or write it to another file."`
+	Restore  restoreCmd  `cmd:"" help:"Put a backup, or the state at a moment, in the database's place, or write it to another file."`
 	Undo     undoCmd     `cmd:"" help:"Undo the last restore: put back what it replaced."`
 	Recover  recoverCmd  `cmd:"" help:"Check the database, and restore the newest good backup if it is damaged or missing."`
 	Salvage  salvageCmd  `cmd:"" help:"Copy every row that can still be read of a damaged database into a new one."`

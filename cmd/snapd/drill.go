@@ -11,7 +11,7 @@ import (
 )
 
 type drillCmd struct {
-	ID string `arg:"" optional:"" default:"latest" help:"Backup; default: latest, the newest verified one; after a restore the restored one."`
+	ID string `arg:"" optional:"" default:"latest" help:"Backup or recovery point; default: latest, the newest verified one; after a restore the restored one."`
 }
 
 // drillDocument is the JSON form of a drill.
@@ -39,7 +39,7 @@ func (c *drillCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 		return err
 	}
 	if damaged {
-		return &outcome{exitCorrupt, "backup " + b.ID + " cannot be restored: it is damaged"}
+		return &outcome{exitCorrupt, b.ID + " cannot be restored: it is damaged"}
 	}
 	return nil
 }

@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"certificate":  certificate,
 			"until":        until,
 			"unprivileged": unprivileged,
+			"capture":      captureCmd,
 		},
 	})
 }

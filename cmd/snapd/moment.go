@@ -102,3 +102,19 @@ func parseAgo(word string) (time.Duration, bool) {
 	ago, err := time.ParseDuration(amount)
 	return ago, err == nil && ago >= 0
 }
+
+// secondTime is the other instant at which local clocks showed the time that the word says: they are set back in
+// autumn. A word with a zone, or a duration, says one instant.
+func secondTime(word string, t time.Time) (again time.Time, ok bool) {
+	word = strings.TrimSpace(word)
+	if _, err := time.Parse(time.RFC3339, word); err == nil || isAgo(word) {
+		return t, false
+	}
+	shown := func(t time.Time) string { return t.Format("2006-01-02 15:04:05") }
+	for _, d := range []time.Duration{-time.Hour, time.Hour, -30 * time.Minute, 30 * time.Minute} {
+		if shown(t.Add(d)) == shown(t) {
+			return t.Add(d), true
+		}
+	}
+	return t, false
+}

@@ -51,3 +51,25 @@ func TestDaysEndWhenTheNextBegins(t *testing.T) {
 		t.Errorf("yesterday ended at %v", got)
 	}
 }
+
+// Lost: an hour of recovery points, where clocks are set back and its name says another one.
+func TestAnHourThatCameTwice(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 10, 25, 8, 0, 0, 0, berlin)
+	for word, want := range map[string]bool{
+		"02:30": true, "2026-10-25 02:30": true, "today 2:30": true, "2026-10-25T02:59:59": true,
+		"01:59": false, "03:00": false, "2026-10-24 02:30": false, "2026-10-25T00:30:00Z": false, "-6h": false,
+	} {
+		at, ok := parseMoment(word, now)
+		if !ok {
+			t.Fatal(word)
+		}
+		other, twice := secondTime(word, at)
+		if twice != want || twice && (other.Equal(at) || other.Format(time.DateTime) != at.Format(time.DateTime)) {
+			t.Errorf("%q: %v and %v, %v", word, at, other, twice)
+		}
+	}
+}

@@ -15,22 +15,21 @@ import (
 )
 
 type restoreCmd struct {
-	ID string `arg:"" optional:"" help:"The backup; latest is the newest verified one; after a restore the restored one."`
-	At moment `placeholder:"TIME" help:"Instead of ID: the newest verified one taken at or before this time: 2025-10-31 14:30, 2025-10-31 (that day's last), 14:30, yesterday 14:30, -2h, or RFC 3339."`
+	ID string `arg:"" optional:"" help:"The backup, or a recovery point such as 1.4711 (see points); latest is the newest verified backup; after a restore the restored one."`
+	At moment `placeholder:"TIME" help:"Instead of ID: the newest recovery point at or before this time: 2025-10-31 14:30, 2025-10-31 (that day's last), 14:30, yesterday 14:30, -2h, or RFC 3339."`
 	To string `placeholder:"PATH" help:"Write it to this new file; the database is not touched."`
 	restoring
 }
 
 func (c *restoreCmd) run(ctx context.Context, a *app) error {
 	if (c.ID == "") == (c.At == "") {
-		return &usageError{"name one backup: an ID, latest, or --at TIME", "see snapd list"}
+		return &usageError{"name one backup or recovery point: an ID, latest, or --at TIME", "see snapd list and snapd points"}
 	}
 	if c.To != "" && c.Offline {
 		return &usageError{"--to and --offline exclude each other", "--offline is about the database itself"}
 	}
-	at, err := c.time()
-	if err != nil {
-		return err
+	if _, ok := parseMoment(string(c.At), time.Now()); c.At != "" && !ok {
+		return notATime("--at", c.At)
 	}
 	if _, err := os.Stat(filepath.Dir(c.To)); c.To != "" && errors.Is(err, fs.ErrNotExist) {
 		return message.WithHint(&noSuchFile{fmt.Errorf("restore to %s: %w", c.To, err)}, "make that directory first, or choose another one")
@@ -39,7 +38,7 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	b, err := c.choose(m, at)
+	b, err := c.choose(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -82,19 +81,10 @@ func (c restoring) restored(a *app, m *snapshot.Manager, done snapshot.RestoreRe
 	return a.result(done, func(w io.Writer) { c.print(w, a, m, done) })
 }
 
-func (c *restoreCmd) time() (time.Time, error) {
-	if c.At == "" {
-		return time.Time{}, nil
-	}
-	if t, ok := parseMoment(string(c.At), time.Now()); ok {
-		return t, nil
-	}
-	return time.Time{}, &usageError{fmt.Sprintf("--at %q is not a time", c.At), "write " + momentForms + "; times without a zone are local"}
-}
-
-func (c *restoreCmd) choose(m *snapshot.Manager, at time.Time) (snapshot.Backup, error) {
+// choose finds what is to be restored: a backup, or what describes a recovery point as one.
+func (c *restoreCmd) choose(ctx context.Context, m *snapshot.Manager) (snapshot.Backup, error) {
 	if c.At != "" {
-		p, err := m.PointAt(context.Background(), at)
+		p, err := pointAt(ctx, m, c.At, time.Now())
 		return p.Entry(), err
 	}
 	b, err := m.Find(c.ID)

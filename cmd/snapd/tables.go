@@ -11,7 +11,7 @@ import (
 )
 
 type tablesCmd struct {
-	ID string `arg:"" help:"Backup; latest is the newest verified one; after a restore the restored one."`
+	ID string `arg:"" help:"Backup or recovery point; latest is the newest verified one; after a restore the restored one."`
 }
 
 func (c *tablesCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
