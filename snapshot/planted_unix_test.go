@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
@@ -149,4 +150,38 @@ func TestUnreadableIsAnError(t *testing.T) {
 		}
 	}
 	b.manual()
+}
+
+// Lost: the backups, and the points of other timelines, to one thing in the place of a change log
+// or of a part of one.
+func TestNothingPlantedHidesPoints(t *testing.T) {
+	for kind, plant := range planted {
+		if kind == "unreadable" {
+			continue // no one knows what it holds: an error
+		}
+		for _, name := range []string{"changes", "changes/7", "changes/7/open.chg", "changes/7/000000001-000000002_20251031_120000.chg.zst"} {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, "wal")
+				first := b.manual()
+				path := filepath.Join(b.m.Dir(), name)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), plant(path)); err != nil {
+					t.Fatal(err)
+				}
+				all, _, err := b.m.Points(t.Context(), snapshot.PointsQuery{})
+				if err != nil || len(all) != 1 || all[0].Backup == nil || *all[0].Backup != first.ID {
+					t.Errorf("points: %+v, %v", all, err)
+				}
+				if p, err := b.m.PointAt(t.Context(), time.Now().Add(time.Hour)); err != nil || p.Backup == nil {
+					t.Errorf("point at: %+v, %v", p, err)
+				}
+				if got, err := b.m.Find("latest"); err != nil || got.ID != first.ID {
+					t.Errorf("latest: %v, %v", got.ID, err)
+				}
+				if _, err := b.m.Restore(t.Context(), first.ID, snapshot.RestoreOptions{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
 }

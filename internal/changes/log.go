@@ -157,7 +157,7 @@ func (l *Log) dropContained() error {
 
 // recover opens the open segment where there is one.
 func (l *Log) recover() error {
-	f, err := durable.OpenRegular(filepath.Join(l.dir, openName), os.O_RDWR, fileMode)
+	f, err := openFile(filepath.Join(l.dir, openName), os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -285,7 +285,7 @@ func (l *Log) begin() error {
 	if err := errors.Join(err, f.Discard()); err != nil {
 		return err
 	}
-	if l.file, err = durable.OpenRegular(path, os.O_RDWR, fileMode); err != nil {
+	if l.file, err = openFile(path, os.O_RDWR); err != nil {
 		return err
 	}
 	l.open = &segment{name: openName, r: l.file, size: int64(len(head)), head: l.head, seed: l.seed, start: int64(len(head))}
@@ -354,7 +354,7 @@ func segmentName(first, last uint64, at time.Time) string {
 
 // with opens a sealed segment.
 func (l *Log) with(s sealedSegment, fn func(*segment) error) error {
-	f, err := durable.OpenRegular(filepath.Join(l.dir, s.name), os.O_RDONLY, 0)
+	f, err := openFile(filepath.Join(l.dir, s.name), os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("read the change log: %w", err)
 	}

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"example.com/snapd/internal/archive"
-	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/seekable"
 )
 
@@ -50,7 +49,7 @@ func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
 		if s.last <= after || s.first > upTo {
 			continue
 		}
-		f, err := durable.OpenRegular(filepath.Join(l.dir, s.name), os.O_RDONLY, 0)
+		f, err := openFile(filepath.Join(l.dir, s.name), os.O_RDONLY)
 		if err != nil {
 			return nil, err
 		}

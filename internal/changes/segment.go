@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/zeebo/blake3"
 
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/seekable"
 )
 
@@ -244,4 +246,13 @@ func (s *segment) digest(end int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s: read the change log: %w", s.name, err)
 	}
 	return h.Sum(nil), nil
+}
+
+// openFile opens a file of a log. What is no regular file was put there by another: it is damage.
+func openFile(path string, flag int) (*os.File, error) {
+	f, err := durable.OpenRegular(path, flag, 0)
+	if errors.Is(err, durable.ErrNotRegular) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return f, err
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/seekable"
 )
 
@@ -71,7 +70,7 @@ func (v *View) lookOnce() (same bool, err error) {
 		}
 	}
 	v.log = l
-	f, err := durable.OpenRegular(filepath.Join(v.dir, openName), os.O_RDONLY, 0)
+	f, err := openFile(filepath.Join(v.dir, openName), os.O_RDONLY)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}

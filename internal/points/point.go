@@ -83,6 +83,9 @@ func Directory(backups string, timeline uint64) string {
 
 // timelines lists those that have a directory, in order.
 func timelines(backups string) (all []uint64, err error) {
+	if info, err := os.Stat(Folder(backups)); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%w: %s is not a directory", changes.ErrDamaged, Folder(backups))
+	}
 	entries, err := os.ReadDir(Folder(backups))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

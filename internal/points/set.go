@@ -25,11 +25,15 @@ type Set struct {
 
 // Read looks at the backups, newest first, and at the change logs next to them.
 func Read(ctx context.Context, backups string, entries []catalog.Entry, state catalog.State) (*Set, error) {
-	numbers, err := timelines(backups)
-	if err != nil {
-		return nil, err
+	numbers, damage := timelines(backups)
+	if damage != nil && !errors.Is(damage, changes.ErrDamaged) {
+		return nil, damage
 	}
-	return read(ctx, backups, numbers, entries, state)
+	s, err := read(ctx, backups, numbers, entries, state)
+	if err == nil && damage != nil {
+		s.Damaged = append(s.Damaged, damage)
+	}
+	return s, err
 }
 
 // Find looks for one point, in the log of its timeline alone. The id is TIMELINE.SEQ.
