@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/changes"
 	"example.com/snapd/internal/durable"
 )
 
@@ -35,10 +36,10 @@ func CheckArchive(ctx context.Context, path string, o Options) (Report, error) {
 	return CheckImage(ctx, r, path, o)
 }
 
-// CheckImage is CheckArchive for an open archive; path is only what the report calls it.
-func CheckImage(ctx context.Context, r *archive.Reader, path string, o Options) (_ Report, err error) {
+// CheckImage is CheckArchive for an open archive, or the image of a recovery point; path is only what the report calls it.
+func CheckImage(ctx context.Context, r archive.Image, path string, o Options) (_ Report, err error) {
 	start := time.Now()
-	image := r.Info().ImageBytes
+	image := r.Shape().Bytes()
 	dir := o.scratchDir()
 	if err := durable.Fits(dir, image); err != nil {
 		return Report{}, cannotRead(path, fmt.Errorf("unpack archive: %w", err))
@@ -48,7 +49,7 @@ func CheckImage(ctx context.Context, r *archive.Reader, path string, o Options) 
 		return Report{}, cannotRead(path, fmt.Errorf("unpack archive: %w", err))
 	}
 	defer func() { err = closed(path, scratch, err) }()
-	if err := r.CopyTo(ctx, scratch, archive.CopyOptions{Progress: o.Progress}); err != nil {
+	if err := r.Unpack(ctx, scratch, archive.CopyOptions{Progress: o.Progress}); err != nil {
 		if damagedArchive(err) {
 			return archiveReport(path, err, o, start), nil
 		}
@@ -71,7 +72,8 @@ func archiveReport(path string, err error, o Options, start time.Time) Report {
 
 // damagedArchive reports whether err of reading an archive proves that its bytes changed.
 func damagedArchive(err error) bool {
-	return errors.Is(err, archive.ErrDamaged) || errors.Is(err, archive.ErrTruncated) || errors.Is(err, archive.ErrNotArchive)
+	return errors.Is(err, archive.ErrDamaged) || errors.Is(err, archive.ErrTruncated) || errors.Is(err, archive.ErrNotArchive) ||
+		errors.Is(err, changes.ErrDamaged)
 }
 
 // closed closes a scratch file and keeps the first error as a *CheckError.

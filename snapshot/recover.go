@@ -221,9 +221,9 @@ func (r *recovering) quarantined(kept string) {
 // where none does.
 func (r *recovering) restore(ctx context.Context, from []Backup) error {
 	for _, e := range from {
-		staged, sum, err := r.stage(ctx, e)
+		in, err := r.stage(ctx, e)
 		if err == nil {
-			if err = r.putInPlace(ctx, staged, sum, e); err == nil {
+			if err = r.putInPlace(ctx, in, e); err == nil {
 				r.countUnrestored(ctx, e)
 			}
 			return err
@@ -231,47 +231,57 @@ func (r *recovering) restore(ctx context.Context, from []Backup) error {
 		if !errors.Is(explain(err), ErrCorrupt) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersion) {
 			return err
 		}
-		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Backup: e.ID, Err: err, Message: "this backup cannot be used; trying the next way out"})
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Backup: e.ID, Err: err, Message: "this " + kindOf(e) + " cannot be used; trying the next way out"})
 	}
 	return errNoProof
 }
 
 // stage unpacks e next to the database and proves the image: its digests, and
 // a check. A backup that fails is marked in the catalog. One with damage that only a full check sees is
-// repaired: its rows stay as they are. sum is the digest of what was staged, "" of a repaired image.
-func (r *recovering) stage(ctx context.Context, e Backup) (_ *durable.File, sum string, err error) {
+// repaired: its rows stay as they are.
+func (r *recovering) stage(ctx context.Context, e Backup) (_ swap.Swap, err error) {
 	m := r.m
+	image, err := openProven(ctx, m, OpRecover, e)
+	if err != nil {
+		return swap.Swap{}, err
+	}
+	defer image.Close() // it was only read
 	level := m.cfg.RecoverLevel
 	if e.Verification.Detail != "" {
 		level = integrity.LevelFull
 	}
-	f, report, err := r.unpacked(ctx, e, level)
+	f, report, err := r.unpacked(ctx, image, level)
 	if err == nil && report.Damaged() {
-		err = r.readBack(ctx, f, e, nil)
+		err = r.readBack(ctx, f, e, image)
 	}
-	if err == nil {
+	if err == nil && !isPoint(e) {
 		err = m.remember(ctx, &e, verdictOf(report, m.now()))
 	}
 	if err == nil && report.Damaged() && !report.FullOnly() {
-		err = &CorruptError{What: "backup " + e.ID, Report: report}
+		err = &CorruptError{What: named(e), Report: report}
 	}
 	if err != nil {
-		return nil, "", discarding(f, err)
+		return swap.Swap{}, discarding(f, err)
+	}
+	in := swap.Swap{Staged: f, Sum: e.ImageBLAKE3, Note: swap.Note{Backup: e.ID}}
+	if isPoint(e) {
+		in.Note.Base = image.base.ID
 	}
 	if !report.Damaged() {
-		return f, e.ImageBLAKE3, nil
+		return in, nil
 	}
 	if _, err = repair.Copy(ctx, f.Name(), report, repair.Options{Dir: m.cfg.Dir}); err == nil {
-		return f, "", nil
+		in.Sum = ""
+		return in, nil
 	}
 	if !errors.Is(err, repair.ErrNotRepairable) {
-		return nil, "", discarding(f, err)
+		return swap.Swap{}, discarding(f, err)
 	}
 	if err := f.Discard(); err != nil {
-		return nil, "", err
+		return swap.Swap{}, err
 	}
-	f, _, err = r.unpacked(ctx, e, integrity.LevelQuick) // as it was backed up
-	return f, e.ImageBLAKE3, discarding(f, err)
+	in.Staged, _, err = r.unpacked(ctx, image, integrity.LevelQuick) // as it was backed up
+	return in, discarding(in.Staged, err)
 }
 
 // discarding drops the file where there is an error, and returns that.
@@ -282,17 +292,12 @@ func discarding(f *durable.File, err error) error {
 	return err
 }
 
-// unpacked unpacks e next to the database, with its digests proven, and checks it.
-func (r *recovering) unpacked(ctx context.Context, e Backup, level Level) (*durable.File, Report, error) {
+// unpacked unpacks the image next to the database, with its digests proven, and checks it.
+func (r *recovering) unpacked(ctx context.Context, image opened, level Level) (*durable.File, Report, error) {
 	m := r.m
-	a, err := m.cat.OpenArchive(e)
+	f, err := r.unpack(ctx, image, image.of, m.cfg.Database)
 	if err != nil {
-		return nil, Report{}, m.markFailed(ctx, e, err)
-	}
-	defer a.Close()
-	f, err := r.unpack(ctx, a, e, m.cfg.Database)
-	if err != nil {
-		return nil, Report{}, m.markFailed(ctx, e, err)
+		return nil, Report{}, image.failed(ctx, m, err)
 	}
 	m.atPoint("unpacked")
 	report, err := integrity.CheckCopy(ctx, f.Name(), integrity.Options{Level: level})
@@ -300,15 +305,15 @@ func (r *recovering) unpacked(ctx context.Context, e Backup, level Level) (*dura
 }
 
 // putInPlace swaps the proven image of e in.
-func (r *recovering) putInPlace(ctx context.Context, staged *durable.File, sum string, e Backup) error {
-	defer staged.Discard()
+func (r *recovering) putInPlace(ctx context.Context, in swap.Swap, e Backup) error {
+	defer in.Staged.Discard()
 	// A missing database leaves at most an orphan log to preserve.
 	orphans, err := r.found.Target.HasSidecars()
 	if err != nil {
 		return fmt.Errorf("look for what is next to the database: %w", err)
 	}
-	preserve := r.out.Report.Damaged() || orphans
-	return r.install(ctx, swap.Swap{Staged: staged, Sum: sum, Preserve: preserve, Note: swap.Note{Backup: e.ID}}, func(kept string) {
+	in.Preserve = r.out.Report.Damaged() || orphans
+	return r.install(ctx, in, func(string) {
 		r.m.mem.Took(r.took())
 		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
 	}, Event{Type: EventRestored,
@@ -363,7 +368,7 @@ func recovered(m *Manager, backup, kept string) {
 	o := catalog.RecoveryOutcome{At: m.now(), Action: string(ActionRepaired), Backup: backup, Kept: nameOf(kept)}
 	if backup != "" {
 		o.Action = string(ActionRestored)
-		if e, err := m.cat.Get(backup); err == nil {
+		if e, err := find(context.Background(), m, backup); err == nil {
 			o.LosesSince = &e.CreatedAt
 		}
 	}
@@ -410,7 +415,12 @@ func (r *recovering) countUnrestored(ctx context.Context, e Backup) {
 		return
 	}
 	kept := *r.out.Quarantined
-	n, err := recovery.Unrestored(ctx, kept, r.m.cat, e, r.m.cfg.Dir)
+	image, err := open(ctx, r.m, e)
+	if err != nil {
+		return
+	}
+	defer image.Close() // it was only read
+	n, err := recovery.Unrestored(ctx, kept, image, r.m.cfg.Dir)
 	if err != nil {
 		return
 	}

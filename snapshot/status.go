@@ -188,7 +188,7 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	}
 	s := f.Status()
 	s.Recovered = recovery.Unseen(m.cfg.Dir, f.State)
-	s.Recovery = caseOf(ctx, m).Outlook(s.Database.Verdict, f.Probe)
+	s.Recovery = caseOf(ctx, m).Outlook(ctx, s.Database.Verdict, f.Probe)
 	if s.Quarantined, err = m.Quarantines(); err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}

@@ -2,6 +2,7 @@ package points
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,12 +52,14 @@ type Point struct {
 	bases         []base         // that it can be read from, the nearest one last
 	log           bool           // the change log has it
 	pageSize      int
+	source        json.RawMessage // of the capture
 }
 
 // Timeline is the number of the timeline that the point is on.
 func (p Point) Timeline() uint64 { return p.timeline }
 
-// Entry describes the image of the point as a backup's entry does. Where it is not a backup's there is no file.
+// Entry describes the image of the point as a backup's entry does. Where it is not a backup's there is no file, and
+// Source is that of the capture.
 func (p Point) Entry() catalog.Entry {
 	if p.backup != nil {
 		return *p.backup
@@ -64,6 +67,7 @@ func (p Point) Entry() catalog.Entry {
 	return catalog.Entry{
 		ID: p.ID, Point: p.ID, Kind: catalog.Kind(Change), CreatedAt: p.At, DatabaseBytes: p.Bytes, PageSize: p.pageSize, PageCount: p.Pages,
 		Timeline: catalog.Timeline{Number: p.timeline}, Verification: catalog.Verification{State: catalog.Verified},
+		Source: p.source,
 	}
 }
 

@@ -36,6 +36,24 @@ func Read(ctx context.Context, backups string, entries []catalog.Entry, state ca
 	return s, err
 }
 
+// Newer returns the set of one timeline, and its points that are newer than its newest backup, newest first.
+func Newer(ctx context.Context, backups string, timeline uint64, entries []catalog.Entry, state catalog.State) (*Set, []Point, error) {
+	s, err := read(ctx, backups, []uint64{timeline}, entries, state)
+	if err != nil {
+		return nil, nil, err
+	}
+	var newer []Point
+	for _, p := range slices.Backward(s.points) {
+		if p.timeline == timeline && p.Kind == Backup {
+			break
+		}
+		if p.timeline == timeline {
+			newer = append(newer, p)
+		}
+	}
+	return s, newer, nil
+}
+
 // Find looks for one point, in the log of its timeline alone. The id is TIMELINE.SEQ.
 func Find(ctx context.Context, backups, id string, entries []catalog.Entry, state catalog.State) (*Set, Point, error) {
 	timeline, _, ok := catalog.ParsePoint(id)
@@ -147,7 +165,7 @@ func offered(r changes.Run, head changes.Head, bases []base, state catalog.State
 		p := Point{
 			ID: catalog.PointID(head.Timeline, c.Seq), From: &from, At: c.At, Kind: Change, Commits: c.Commits, Pages: c.Pages,
 			Bytes: c.Pages * int64(head.PageSize), State: Sealed, timeline: head.Timeline, seq: c.Seq, log: true,
-			bases: good[:len(good):len(good)], pageSize: head.PageSize,
+			bases: good[:len(good):len(good)], pageSize: head.PageSize, source: c.Source,
 		}
 		if state.Anchored(head.Timeline, c.Seq) {
 			p.State = Verified

@@ -3,6 +3,7 @@
 //	check      the live database, twice where it finds damage                     case.go
 //	facts      the backups, a repair of a private copy, who has the database open  case.go
 //	plan       the ways out, the one that loses the least first; pure              plan.go
+//	candidates backups and recovery points; whether one is what the last commit left   candidates.go
 //	room       what each needs of which disk                                       room.go
 //	salvage    what can still be read, into a new file; what it would bring out    salvage.go
 //	lost       what recoveries have lost that no person has acknowledged           lost.go
@@ -18,6 +19,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
@@ -118,7 +120,8 @@ func (c *Case) facts(ctx context.Context, report integrity.Report) (f facts, err
 	if report.Verdict == integrity.Healthy || report.Verdict == integrity.Violations {
 		return f, nil
 	}
-	if f.candidates, f.stored, err = Candidates(c.Catalog); err != nil {
+	newer, err := c.candidates(ctx, &f)
+	if err != nil {
 		return f, err
 	}
 	f.repair.hope = report.Damaged()
@@ -135,8 +138,8 @@ func (c *Case) facts(ctx context.Context, report integrity.Report) (f facts, err
 	} else if err != nil {
 		return f, err
 	}
-	if f.repair.hope && (c.DryRun || f.inUse == nil) {
-		if err = c.tryRepair(ctx, &f); err != nil {
+	if c.DryRun || f.inUse == nil {
+		if err := c.try(ctx, &f, newer); err != nil {
 			return f, err
 		}
 	}
@@ -144,16 +147,80 @@ func (c *Case) facts(ctx context.Context, report integrity.Report) (f facts, err
 	return f, err
 }
 
-// tryRepair repairs a private copy, and compares it with the backup that would be restored first.
+// try finds out what of the ways out can be done: heals or repairs a private copy, and proves a recovery point.
+func (c *Case) try(ctx context.Context, f *facts, newer *newerPoints) error {
+	if f.repair.hope {
+		if healed, err := c.tryHeal(ctx, f); healed || err != nil {
+			return err
+		}
+	}
+	if err := newer.prove(ctx, c, f); err != nil {
+		return err
+	}
+	if f.repair.hope {
+		return c.tryRepair(ctx, f)
+	}
+	return nil
+}
+
+// tryHeal puts back what the disk changed, where the first candidate is provably what the last commit left.
+func (c *Case) tryHeal(ctx context.Context, f *facts) (healed bool, err error) {
+	if len(f.candidates) == 0 {
+		return false, nil
+	}
+	left := f.candidates[0]
+	if proven, err := isLast(ctx, f.database, left); err != nil || !proven {
+		return false, err
+	}
+	image, err := Open(ctx, c.Catalog, left)
+	if err != nil {
+		return false, nil // restoring it says why
+	}
+	defer image.Close()
+	c.Repairing(left.DatabaseBytes)
+	c.trial, err = repair.Heal(ctx, f.database, image, c.DryRun, c.scratch())
+	if durable.IsNoSpace(err) {
+		f.repair.noRoom = err
+		return true, nil // a way out that may lose something is not taken for want of room
+	}
+	if err != nil || c.trial == nil {
+		return false, err
+	}
+	f.repair.tried, f.repair.staged, f.repair.healedFrom = true, !c.DryRun, left.ID
+	f.repair.result = c.trial.Result
+	f.repair.result.PutBack, err = c.pagesOtherwise(ctx, f.database, image)
+	c.trial.Result = f.repair.result
+	return true, err
+}
+
+// pagesOtherwise counts the pages of the image that the database does not have as they are there.
+func (c *Case) pagesOtherwise(ctx context.Context, database string, image archive.Image) (int64, error) {
+	size, err := livedb.TakeFingerprint(database)
+	if err != nil {
+		return 0, err
+	}
+	from, done, err := openDamaged(database, size)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	return repair.Otherwise(ctx, from, image)
+}
+
+// scratch is where private files go, "" for the system's temporary directory.
+func (c *Case) scratch() string {
+	if c.DryRun {
+		return ""
+	}
+	return c.Target.Dir
+}
+
+// tryRepair repairs a private copy, and compares it with the image that would be restored first.
 func (c *Case) tryRepair(ctx context.Context, f *facts) (err error) {
 	f.repair.tried = true
 	donor, closeDonor := c.donor(ctx, f.candidates)
 	defer closeDonor()
-	o := repair.Options{Donor: donor}
-	if !c.DryRun {
-		o.Dir = c.Target.Dir
-	}
-	c.trial, err = repair.Try(ctx, f.database, f.report, c.DryRun, o, c.Repairing)
+	c.trial, err = repair.Try(ctx, f.database, f.report, c.DryRun, repair.Options{Donor: donor, Dir: c.scratch()}, c.Repairing)
 	if errors.Is(err, repair.ErrNotRepairable) {
 		f.repair.failed = err
 		return nil
@@ -169,7 +236,7 @@ func (c *Case) tryRepair(ctx context.Context, f *facts) (err error) {
 	return err
 }
 
-// unchangedSince reports whether it is proven that nothing was committed since the newest backup: by the files' times, by
+// unchangedSince reports whether it is proven that nothing was committed since the first candidate: by the files' times, by
 // the header, or by the log.
 func unchangedSince(database string, candidates []catalog.Entry, saved repair.Result) (bool, error) {
 	if len(candidates) == 0 {
@@ -179,51 +246,39 @@ func unchangedSince(database string, candidates []catalog.Entry, saved repair.Re
 	if err != nil {
 		return false, err
 	}
-	from := catalogfile.OriginOf(candidates[0])
+	from := originOf(candidates[0])
 	at := from.Log
 	whole := at != nil && saved.Dropped == 0 && at.Salts == saved.LogSalts && at.Frame == saved.LogFrame
 	return saved.SameCommit || whole || from.Unchanged(now), nil
 }
 
-// donor opens the image of the backup that would be restored first; nil where that cannot be read.
+// donor opens the image that would be restored first; nil where that cannot be read.
 func (c *Case) donor(ctx context.Context, from []catalog.Entry) (image *repair.Image, done func()) {
 	if len(from) == 0 {
 		return nil, func() {}
 	}
-	a, err := c.Catalog.OpenArchive(from[0])
+	a, err := Open(ctx, c.Catalog, from[0])
 	if err != nil {
 		return nil, func() {} // restoring it says why
 	}
-	image = &repair.Image{R: a, Size: a.Info().ImageBytes}
+	image = &repair.Image{R: a, Size: a.Shape().Bytes()}
 	if !image.Readable(ctx) {
 		image = nil
 	}
 	return image, func() { a.Close() } // it was only read
 }
 
-// Candidates returns the backups that a recovery may restore, in the order in which they are
-// tried, and how many hold data, those that failed their proof too.
-func Candidates(cat *catalogfile.Catalog) (usable []catalog.Entry, stored int, err error) {
-	all, state, err := cat.Read()
-	for _, e := range all {
-		if e.DatabaseBytes > 0 {
-			stored++
-		}
-	}
-	return catalog.Candidates(all, state), stored, err
-}
-
 // Outlook is the plan for a damaged or missing database by the findings of the last check, without trying a repair.
 // nil where nothing is wrong.
-func (c *Case) Outlook(verdict *integrity.Verdict, probe integrity.Report) *Plan {
+func (c *Case) Outlook(ctx context.Context, verdict *integrity.Verdict, probe integrity.Report) *Plan {
 	if verdict == nil || *verdict == integrity.Healthy || *verdict == integrity.Violations {
 		return nil
 	}
-	usable, stored, err := Candidates(c.Catalog)
+	f := facts{database: c.Target.Database, verdict: *verdict, report: probe, onMissing: c.Missing}
+	_, err := c.candidates(ctx, &f)
 	if err != nil {
 		return nil // the caller fails for the same reason
 	}
-	f := facts{database: c.Target.Database, verdict: *verdict, report: probe, candidates: usable, stored: stored, onMissing: c.Missing}
 	f.repair.hope = *verdict == integrity.Corrupt || *verdict == integrity.NotADatabase
 	if f.disks, err = findDisks(f.database, c.Target.Dir); err != nil {
 		return nil

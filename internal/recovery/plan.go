@@ -8,7 +8,6 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/repair"
@@ -44,7 +43,7 @@ type Plan struct {
 // Option is one way to a usable database, and its price.
 type Option struct {
 	Action Action  `json:"action"` // repaired, restored or salvage
-	Backup *string `json:"backup"` // id of the first that is tried; null for a repair
+	Backup *string `json:"backup"` // id of the first that is tried; null for a repair from what the database has
 	Loses  string  `json:"loses"`  // one sentence
 	// LosesSince is the time of the backup: later changes are lost. Null for a repair.
 	LosesSince *time.Time `json:"loses_since"`
@@ -74,23 +73,25 @@ type facts struct {
 	verdict  integrity.Verdict
 	report   integrity.Report // of the check; where the verdict is a memory, of a shallower one
 	// candidates are the backups that may be restored, in the order in which they are tried.
-	candidates []catalog.Entry
-	stored     int // backups that hold data, those that failed their proof too
-	onMissing  OnMissing
-	repair     repairFacts
-	askedFull  bool  // somebody wants damage to be acted on that only a full check sees
-	inUse      error // which process has the database open; nil for none
-	disks      disks
+	candidates    []catalog.Entry
+	damagedPoints int // recovery points that are newer than the candidates, and not sound
+	stored        int // backups that hold data, those that failed their proof too
+	onMissing     OnMissing
+	repair        repairFacts
+	askedFull     bool  // somebody wants damage to be acted on that only a full check sees
+	inUse         error // which process has the database open; nil for none
+	disks         disks
 }
 
 // repairFacts are what is known of a repair.
 type repairFacts struct {
-	hope   bool // the findings allow one
-	tried  bool // on a private copy
-	result repair.Result
-	failed error // why it cannot be, after it was tried
-	noRoom error // that it could not be tried
-	staged bool  // the repaired copy is next to the database
+	hope       bool // the findings allow one
+	tried      bool // on a private copy
+	result     repair.Result
+	failed     error  // why it cannot be, after it was tried
+	noRoom     error  // that it could not be tried
+	healedFrom string // id of the image of what the last commit left, where that is what result is
+	staged     bool   // the repaired copy is next to the database
 	// backupLoses counts the rows of the repaired copy, and those that it lost, that the
 	// newest backup does not have; nil where that is not known.
 	backupLoses *int64
@@ -164,7 +165,7 @@ func waysOut(f facts) (options []Option, reason string) {
 		if restore == nil {
 			return []Option{}, reason + "; no backup is usable: the database is left as it is"
 		}
-		return []Option{*restore}, reason + "; the newest backup that passes its proof takes the database's place"
+		return []Option{*restore}, reason + "; " + f.newest() + " that passes its proof takes the database's place" + f.withDamage()
 	}
 	repair := Option{Action: ActionRepaired, Loses: "what a trial on a private copy will say", Room: f.repair.room(f.disks)}
 	if !f.repair.tried {
@@ -172,6 +173,9 @@ func waysOut(f facts) (options []Option, reason string) {
 			repair.Loses += "; there was no room for one: " + f.repair.noRoom.Error()
 		}
 		return inOrder(repair, restore), "a repair of a private copy may make whole what is damaged, and is tried first"
+	}
+	if f.repair.healedFrom != "" {
+		return inOrder(f.healOption(repair), restore), "nothing was committed since " + f.repair.healedFrom + ", which has every page as the last commit left it: those that the disk has otherwise are put back"
 	}
 	result := f.repair.result
 	dropped, lost := result.Dropped, result.RowsLost()
@@ -184,9 +188,9 @@ func waysOut(f facts) (options []Option, reason string) {
 	}
 	if holdsMore(f.candidates, result) {
 		dropped, repair.RowsLost = max(dropped, 1), nil
-		return []Option{*f.restoreOption(f.candidates[:1]), repair}, "the newest backup holds transactions that the damaged log no longer proves: it loses less than a repair"
+		return []Option{*f.restoreOption(f.candidates[:1]), repair}, f.newest() + " holds transactions that the damaged log no longer proves: it loses less than a repair"
 	}
-	if better := f.repair.backupHasMore(result); better != "" && restore != nil {
+	if better := f.repair.backupHasMore(f.newest(), result); better != "" && restore != nil {
 		restore.from = f.candidates[:1] // what older ones lose was not counted
 		return []Option{*restore, repair}, better
 	}
@@ -194,7 +198,7 @@ func waysOut(f facts) (options []Option, reason string) {
 	switch {
 	case lost > 0 && f.repair.backupLoses != nil && *f.repair.backupLoses < lost:
 		restore.from = f.candidates[:1]
-		return []Option{*restore, repair}, fmt.Sprintf("the damaged database has lost rows that the newest backup has: it loses %d rows, a repair %d", *f.repair.backupLoses, lost)
+		return []Option{*restore, repair}, fmt.Sprintf("the damaged database has lost rows that %s has: it loses %d rows, a repair %d", f.newest(), *f.repair.backupLoses, lost)
 	case lost > 0:
 		reason = fmt.Sprintf("a repair loses %d rows of which only index entries are left, or that an index says otherwise, and no backup is known to lose fewer", lost)
 	case result.LeftOut:
@@ -202,9 +206,9 @@ func waysOut(f facts) (options []Option, reason string) {
 	case dropped > 0:
 		reason = "a repair keeps all transactions that the damaged log still proves, and no backup is known to hold more"
 	case gone+differ > 0:
-		reason = fmt.Sprintf("a repair of a private copy passed its proof; of the newest backup's rows it lacks %d and has %d otherwise, deleted or changed since, or lost", gone, differ)
+		reason = fmt.Sprintf("a repair of a private copy passed its proof; of %s's rows it lacks %d and has %d otherwise, deleted or changed since, or lost", f.newest(), gone, differ)
 		if f.repair.backupLoses != nil {
-			reason += fmt.Sprintf(", and the backup lacks %d of its rows", *f.repair.backupLoses)
+			reason += fmt.Sprintf(", and %s lacks %d of its rows", f.newest(), *f.repair.backupLoses)
 		}
 	default:
 		reason = "a repair of a private copy passed its proof and loses nothing"
@@ -218,17 +222,41 @@ func waysOut(f facts) (options []Option, reason string) {
 	return inOrder(repair, restore), reason
 }
 
-// backupHasMore says why the newest backup is closer to what the database was than its repaired copy, of which result is; ""
+// healOption is the option to put back what the disk changed.
+func (f facts) healOption(o Option) Option {
+	none := int64(0)
+	o.Backup, o.RowsLost, o.LosesTransactions, o.Proven = &f.repair.healedFrom, &none, &none, true
+	o.Loses = "nothing: " + f.repair.result.Summary()
+	return o
+}
+
+// newest is what the first candidate is called.
+func (f facts) newest() string {
+	if len(f.candidates) > 0 && IsPoint(f.candidates[0]) {
+		return "the newest recovery point"
+	}
+	return "the newest backup"
+}
+
+// withDamage says that newer recovery points were passed over.
+func (f facts) withDamage() string {
+	if f.damagedPoints == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d newer recovery points have the damage", f.damagedPoints)
+}
+
+// backupHasMore says why the newest candidate is closer to what the database was than its repaired copy, of which result is; ""
 // where that is not so, as far as is known.
-func (f repairFacts) backupHasMore(result repair.Result) string {
+func (f repairFacts) backupHasMore(newest string, result repair.Result) string {
 	gone, differ := result.OnlyInBackup()
 	switch all := gone + differ + result.RowsLost(); {
 	case f.backupLoses == nil:
 		return ""
 	case f.unchanged && gone+differ > 0: // else the backup may have the same damage
-		return fmt.Sprintf("nothing was committed since the newest backup, and a repair has %d of its rows otherwise or not at all", gone+differ)
+		return fmt.Sprintf("nothing was committed since %s, and a repair has %d of its rows otherwise or not at all", newest, gone+differ)
 	case *f.backupLoses == 0 && all > 0:
-		return fmt.Sprintf("the newest backup has every row that a repair saves, and %d more", all)
+		return fmt.Sprintf("%s has every row that a repair saves, and %d more", newest, all)
 	}
 	return ""
 }
@@ -294,6 +322,6 @@ func holdsMore(candidates []catalog.Entry, saved repair.Result) bool {
 	if saved.Dropped == 0 && saved.LogFrame == 0 || len(candidates) == 0 {
 		return false
 	}
-	at := catalogfile.OriginOf(candidates[0]).Log
+	at := originOf(candidates[0]).Log
 	return at != nil && at.Salts == saved.LogSalts && at.Frame > saved.LogFrame
 }

@@ -18,7 +18,7 @@ import (
 
 // backupAt is a backup that reaches up to a frame of the log with those salts; 0 for none.
 func backupAt(id string, frame int64) catalog.Entry {
-	b := catalog.Entry{ID: id, CreatedAt: time.Date(2025, 10, 31, 12, 0, 0, 0, time.UTC), DatabaseBytes: 4096}
+	b := catalog.Entry{ID: id, File: id + ".db.zst", CreatedAt: time.Date(2025, 10, 31, 12, 0, 0, 0, time.UTC), DatabaseBytes: 4096}
 	if frame > 0 {
 		raw, err := json.Marshal(catalogfile.Origin{Log: &sqlite.LogPosition{Salts: "salts", Frame: frame}})
 		if err != nil {

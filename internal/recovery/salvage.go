@@ -248,15 +248,15 @@ func optionOf(said repair.Salvaged) (o Option, any bool) {
 }
 
 // Unrestored counts the rows that can still be read of the damaged files that were kept at a path, and are not in the
-// backup that was restored. An error says that this cannot be found out, or not in a short time. Scratch files go to dir.
-func Unrestored(ctx context.Context, kept string, cat *catalogfile.Catalog, e catalog.Entry, dir string) (int64, error) {
+// image that was restored. An error says that this cannot be found out, or not in a short time. Scratch files go to dir.
+func Unrestored(ctx context.Context, kept string, image archive.Image, dir string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, unrestoredTime)
 	defer cancel()
 	size, err := livedb.TakeFingerprint(kept)
 	if err != nil {
 		return 0, err
 	}
-	if size.Main.Size+e.DatabaseBytes > maxUnrestored {
+	if size.Main.Size+image.Shape().Bytes() > maxUnrestored {
 		return 0, errors.New("too many bytes to be compared")
 	}
 	from, done, err := openDamaged(kept, size)
@@ -264,12 +264,7 @@ func Unrestored(ctx context.Context, kept string, cat *catalogfile.Catalog, e ca
 		return 0, err
 	}
 	defer done()
-	a, err := cat.OpenArchive(e)
-	if err != nil {
-		return 0, err
-	}
-	defer a.Close() // it was only read
-	return repair.Unrestored(ctx, from, repair.Image{R: a, Size: a.Info().ImageBytes}, dir)
+	return repair.Unrestored(ctx, from, repair.Image{R: image, Size: image.Shape().Bytes()}, dir)
 }
 
 // What is read to count rows that were not restored.

@@ -21,6 +21,7 @@
 //	which tree each page is of                                               claim.go
 //	rows into a new database; those without a place into lost_and_found      salvage.go, salvage_insert.go, salvage_lost.go
 //	rows that a backup lacks of a damaged database                           unrestored.go
+//	pages that are not what the last commit left, from an image of that      heal.go
 //
 // Package integrity judges, before and after; this package is the one that writes, and
 // only to the copy. To put the copy in the database's place is its caller's business.

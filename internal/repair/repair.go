@@ -33,6 +33,10 @@ type Result struct {
 	// LeftOut: the database's file alone is whole, and damaged with the log or the journal next to it. They
 	// are not its own, and nothing of them is in the result; Dropped counts the transactions of the log.
 	LeftOut bool `json:"left_out,omitempty"`
+	// Healed: the pages that are not what the last commit left, PutBack of them, have their content again: from a backup or a
+	// recovery point of that very state.
+	Healed  bool  `json:"healed,omitempty"`
+	PutBack int64 `json:"put_back,omitempty"`
 	// Header: damaged fields of the file's header were given the values they must have had.
 	Header bool `json:"header"`
 	// Rebuilt: the database was written again, row by row, and what can be derived from the
@@ -85,6 +89,8 @@ func (r Result) OnlyInBackup() (gone, differ int64) {
 func (r Result) Summary() string {
 	var parts []string
 	switch {
+	case r.Healed:
+		parts = append(parts, fmt.Sprintf("%d pages that are not what the last commit left have their content again", r.PutBack))
 	case r.LeftOut && r.Dropped > 0:
 		parts = append(parts, fmt.Sprintf("the file alone is whole, and damaged with the log next to it: that is another database's, or of another time, and its %d transactions were left out", r.Dropped))
 	case r.LeftOut:

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"io"
 	"path/filepath"
 	"slices"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlitefile"
@@ -24,7 +24,7 @@ type Trial struct {
 
 	dry  bool
 	file interface {
-		io.Writer
+		archive.File
 		Name() string
 	}
 }
@@ -99,6 +99,20 @@ func (t *Trial) alone(ctx context.Context, database string, report integrity.Rep
 
 // copy makes a copy of those files of the database, in place of the one before.
 func (t *Trial) copy(ctx context.Context, database string, sizes livedb.Sizes) error {
+	if err := t.create(database); err != nil {
+		return err
+	}
+	if err := durable.Fits(filepath.Dir(t.file.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
+		return err
+	}
+	if err := livedb.CopyTo(ctx, database, sizes, t.file); err != nil {
+		return errors.Join(err, livedb.RemoveSidecars(t.file.Name()))
+	}
+	return nil
+}
+
+// create makes an empty file in place of the copy before.
+func (t *Trial) create(database string) error {
 	if err := t.Discard(); err != nil {
 		return err
 	}
@@ -114,12 +128,6 @@ func (t *Trial) copy(ctx context.Context, database string, sizes livedb.Sizes) e
 			return err
 		}
 		t.file = f
-	}
-	if err := durable.Fits(filepath.Dir(t.file.Name()), sizes.Main+sizes.WAL+sizes.Journal); err != nil {
-		return err
-	}
-	if err := livedb.CopyTo(ctx, database, sizes, t.file); err != nil {
-		return errors.Join(err, livedb.RemoveSidecars(t.file.Name()))
 	}
 	return nil
 }

@@ -1,0 +1,174 @@
+package recovery
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/capture"
+	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/points"
+	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
+)
+
+// Candidates returns the backups that a recovery may restore, in the order in which they are
+// tried, and how many hold data, those that failed their proof too.
+func Candidates(cat *catalogfile.Catalog) (usable []catalog.Entry, stored int, err error) {
+	all, state, err := cat.Read()
+	for _, e := range all {
+		if e.DatabaseBytes > 0 {
+			stored++
+		}
+	}
+	return catalog.Candidates(all, state), stored, err
+}
+
+// IsPoint reports whether a candidate is a point of the change log.
+func IsPoint(e catalog.Entry) bool { return e.File == "" }
+
+// candidates are the backups, and before them the newest recovery point of the present timeline that is newer.
+func (c *Case) candidates(ctx context.Context, f *facts) (*newerPoints, error) {
+	all, state, err := c.Catalog.Read()
+	if err != nil {
+		return nil, err
+	}
+	if f.candidates, f.stored, err = Candidates(c.Catalog); err != nil {
+		return nil, err
+	}
+	n := &newerPoints{}
+	n.set, n.points, err = points.Newer(ctx, c.Target.Dir, catalog.PresentOf(slices.Values(all), state).Number, all, state)
+	if err == nil && len(n.points) > 0 {
+		f.candidates = append([]catalog.Entry{n.points[0].Entry()}, f.candidates...)
+	}
+	return n, err
+}
+
+// newerPoints are the recovery points since the newest backup, newest first. Of one that is not verified nobody has looked at the
+// image: the damage may be in it.
+type newerPoints struct {
+	set    *points.Set
+	points []points.Point
+}
+
+// prove makes the newest point whose image is sound the first candidate. Where there is no room to
+// look at one it is the newest that is verified, or else the newest, which is proven when it is restored.
+func (n *newerPoints) prove(ctx context.Context, c *Case, f *facts) error {
+	if len(n.points) == 0 {
+		return nil
+	}
+	i, err := newestSound(len(n.points), func(i int) (bool, error) { return n.sound(ctx, c, n.points[i]) })
+	if durable.IsNoSpace(err) {
+		i = max(0, slices.IndexFunc(n.points, func(p points.Point) bool { return p.State == points.Verified }))
+	} else if err != nil {
+		return err
+	}
+	f.damagedPoints = i
+	f.candidates = f.candidates[1:]
+	if i < len(n.points) {
+		f.candidates = append([]catalog.Entry{n.points[i].Entry()}, f.candidates...)
+	}
+	return nil
+}
+
+// sound checks the image of a point. One that cannot be proven is not sound.
+func (n *newerPoints) sound(ctx context.Context, c *Case, p points.Point) (bool, error) {
+	image, err := n.set.Open(ctx, p, c.Catalog.OpenArchive)
+	if err != nil {
+		return false, ctx.Err()
+	}
+	defer image.Close() // it was only read
+	report, err := integrity.CheckImage(ctx, image, p.ID, integrity.Options{Level: integrity.LevelQuick, ScratchDir: c.scratch()})
+	return !report.Damaged(), err
+}
+
+// newestSound returns the least of n images, newest first, that is sound, and n where none is found. Damage stays: where
+// an image has it, those after it have, too. So few are looked at.
+func newestSound(n int, sound func(i int) (bool, error)) (int, error) {
+	bad, good := -1, n
+	for i, step := 0, 1; i < n && good == n; i, step = i+step, 2*step {
+		if ok, err := sound(i); err != nil {
+			return n, err
+		} else if ok {
+			good = i
+		} else {
+			bad = i
+		}
+	}
+	for good-bad > 1 {
+		i := (good + bad) / 2
+		if ok, err := sound(i); err != nil {
+			return n, err
+		} else if ok {
+			good = i
+		} else {
+			bad = i
+		}
+	}
+	return good, nil
+}
+
+// Open opens the image of a candidate.
+func Open(ctx context.Context, cat *catalogfile.Catalog, e catalog.Entry) (archive.Image, error) {
+	if !IsPoint(e) {
+		return cat.OpenArchive(e)
+	}
+	all, state, err := cat.Read()
+	if err != nil {
+		return nil, err
+	}
+	set, p, err := points.Find(ctx, cat.Dir(), e.ID, all, state)
+	if err != nil {
+		return nil, err
+	}
+	return set.Open(ctx, p, cat.OpenArchive)
+}
+
+// originOf is where the database's files were when the image was taken.
+func originOf(e catalog.Entry) catalogfile.Origin {
+	if !IsPoint(e) {
+		return catalogfile.OriginOf(e)
+	}
+	var s capture.Source
+	if json.Unmarshal(e.Source, &s) != nil {
+		return catalogfile.Origin{}
+	}
+	o := catalogfile.Origin{Fingerprint: s.Files}
+	if s.Log != nil && s.Log.LastFrame > 0 {
+		o.Log = &sqlite.LogPosition{Salts: hex.EncodeToString(s.Log.Salts[:]), Frame: s.Log.LastFrame}
+	}
+	return o
+}
+
+// isLast reports whether it is proven that the image is what the last commit left: by the files' times, or
+// by the log, which ends where it did then.
+func isLast(ctx context.Context, database string, e catalog.Entry) (bool, error) {
+	now, err := livedb.FingerprintIfAny(database)
+	from := originOf(e)
+	if err != nil || !e.Usable() || e.Adopted || !now.Main.Present {
+		return false, err
+	}
+	if from.Unchanged(now) {
+		return true, nil
+	}
+	if from.Log == nil || now.WAL.Size == 0 || now.Journal.Present || now.Main.ID != from.Main.ID {
+		return false, nil
+	}
+	wal, err := livedb.OpenSidecar(sqlitefile.WAL(database))
+	if err != nil {
+		return false, err
+	}
+	defer wal.Close() // it was only read
+	log, err := sqlitefile.ReadLog(ctx, sqlitefile.LogFile{R: wal, Size: now.WAL.Size, NextData: func(off int64) int64 { return livedb.NextData(wal, off) }}, 0)
+	if err != nil {
+		return false, err
+	}
+	salts := log.Header.Salts()
+	return log.Valid && hex.EncodeToString(salts[:]) == from.Log.Salts && log.CommitFrame == from.Log.Frame && log.LastFrame <= log.CommitFrame, nil
+}
