@@ -313,7 +313,7 @@ func (r *recovering) putInPlace(ctx context.Context, in swap.Swap, e Backup) err
 		return fmt.Errorf("look for what is next to the database: %w", err)
 	}
 	in.Preserve = r.out.Report.Damaged() || orphans
-	return r.install(ctx, in, func(string) {
+	return r.install(ctx, in, func() {
 		r.m.mem.Took(r.took())
 		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
 	}, Event{Type: EventRestored,
@@ -327,7 +327,7 @@ func (r *recovering) installRepair(ctx context.Context) error {
 		return errors.New("there is no repaired copy")
 	}
 	r.m.atPoint("repaired")
-	repaired := func(string) {
+	repaired := func() {
 		r.out.Action, r.out.Repair = ActionRepaired, &done
 		r.lost(func(o *catalog.RecoveryOutcome) {
 			o.Rows, o.Transactions, o.Detail = done.RowsLost(), done.Dropped, done.Summary()
@@ -344,7 +344,7 @@ func (r *recovering) installRepair(ctx context.Context) error {
 
 // install swaps s in, if the database is still what was checked, has done note it, and
 // ends with ev where the database is sound then.
-func (r *recovering) install(ctx context.Context, s swap.Swap, done func(kept string), ev Event) error {
+func (r *recovering) install(ctx context.Context, s swap.Swap, done func(), ev Event) error {
 	s.Report, s.Unchanged = r.out.Report, r.unchanged
 	res, err := r.replace(ctx, r.found.Target, s)
 	if err != nil {
@@ -353,7 +353,7 @@ func (r *recovering) install(ctx context.Context, s swap.Swap, done func(kept st
 	r.quarantined(res.Kept)
 	r.out.Reason += inPlaceReason(res.InPlace)
 	ev.Message += inPlaceReason(res.InPlace)
-	done(res.Kept)
+	done()
 	if err := r.checkRestored(ctx, s.Note.Backup); err != nil {
 		return err
 	}
