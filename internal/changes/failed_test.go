@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -35,5 +36,37 @@ func TestNothingIsAppendedOverWhatIsLeft(t *testing.T) {
 	}
 	if err := l.Append(t.Context(), c, pages, h.read); err != nil || h.proves(l) != 2 {
 		t.Error(err)
+	}
+}
+
+// Lost: captures, appended to a file that is no longer in the backup directory, which was moved, or
+// copied to another disk that is mounted in its place; or another log's, sealed as this one's.
+func TestLogIsNoLongerThere(t *testing.T) {
+	const pageSize = 512
+	for name, replace := range map[string]func(dir, away string) error{
+		"moved":   func(string, string) error { return nil },
+		"copied":  func(dir, away string) error { return os.CopyFS(dir, os.DirFS(away)) },
+		"another": func(dir, _ string) error { return os.Mkdir(dir, 0o700) },
+	} {
+		dir := filepath.Join(t.TempDir(), "1")
+		h, l := newHistory(t, pageSize), open(t, dir, pageSize)
+		h.append(l, 2)
+		away := dir + ".away"
+		if err := errors.Join(os.Rename(dir, away), replace(dir, away)); err != nil {
+			t.Fatal(err)
+		}
+		c, pages := h.step(5)
+		if err := l.Append(t.Context(), c, pages, h.read); !errors.Is(err, ErrAway) {
+			t.Errorf("%s: append: %v", name, err)
+		}
+		if err := l.Seal(); !errors.Is(err, ErrAway) {
+			t.Errorf("%s: seal: %v", name, err)
+		}
+		if err := errors.Join(os.RemoveAll(dir), os.Rename(away, dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Append(t.Context(), c, pages, h.read); err != nil || h.proves(l) != 2 {
+			t.Errorf("%s: back again: %v", name, err)
+		}
 	}
 }

@@ -268,7 +268,7 @@ func (l *Log) begin() error {
 		return errors.New("the log is closed")
 	}
 	if l.file != nil {
-		return nil
+		return l.there()
 	}
 	head, err := appendDocument(nil, magicHead, 0, l.head, nil)
 	if err != nil {
@@ -293,6 +293,23 @@ func (l *Log) begin() error {
 	return nil
 }
 
+// ErrAway: the open segment is not in the log's directory any more. That was moved away, or another
+// is in its place. Where it is back, or after another Open, the log goes on.
+var ErrAway = errors.New("the change log is no longer where it was")
+
+// there returns ErrAway where the open segment's name is not that file's.
+func (l *Log) there() error {
+	ours, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := os.Lstat(filepath.Join(l.dir, openName))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(ours, now) {
+		return fmt.Errorf("%w: %s", ErrAway, l.dir)
+	}
+	return err
+}
+
 // Cut is how many bytes of an unfinished capture Open cut off.
 func (l *Log) Cut() int64 { return l.cut }
 
@@ -315,6 +332,9 @@ func (l *Log) Seal() (err error) {
 			err = fmt.Errorf("seal the change log: %w", err)
 		}
 	}()
+	if err := l.there(); err != nil {
+		return err
+	}
 	if err := l.open.prove(l.dec, l.open.start); err != nil {
 		return err
 	}
