@@ -26,11 +26,14 @@ func TestAnchors(t *testing.T) {
 	t.Parallel()
 	var s catalog.State
 	at := time.Now()
-	s.AddAnchor(catalog.Anchor{Timeline: 1, Seq: 10, At: at})
+	s.AddAnchor(1, 10, at)
 	before := s
-	s.AddAnchor(catalog.Anchor{Timeline: 1, Seq: 20, At: at})
-	s.AddAnchor(catalog.Anchor{Timeline: 1, After: 25, Seq: 30, At: at}) // 21 to 25 were doubtful
-	s.AddAnchor(catalog.Anchor{Timeline: 2, Seq: 3, At: at})
+	s.AddAnchor(1, 20, at)
+	s.Doubt(1, 23, at)
+	s.Doubt(1, 25, at)
+	s.AddAnchor(2, 3, at)
+	s.AddAnchor(1, 30, at)
+	s.AddAnchor(1, 28, at)
 	for seq, want := range map[uint64]bool{1: true, 20: true, 21: false, 25: false, 26: true, 30: true, 31: false} {
 		if got := s.Anchored(1, seq); got != want {
 			t.Errorf("1.%d: %v", seq, got)
@@ -40,7 +43,7 @@ func TestAnchors(t *testing.T) {
 		t.Errorf("%+v; before: %+v", s.Anchors, before.Anchors)
 	}
 	for n := range uint64(1000) {
-		s.AddAnchor(catalog.Anchor{Timeline: 3 + n, Seq: 1, At: at})
+		s.AddAnchor(3+n, 1, at)
 	}
 	if len(s.Anchors) > 100 || !s.Anchored(1002, 1) {
 		t.Errorf("%d anchors", len(s.Anchors))
@@ -70,5 +73,23 @@ func TestPlanKeepsTheBaseOfTheNewestPoints(t *testing.T) {
 	}
 	if got := kept(catalog.State{PointsBase: "b"}); got != "eb" {
 		t.Errorf("with one that builds on b: %q", got)
+	}
+}
+
+// Lost: points that the user wanted to keep, for a rule that was read as another one.
+func TestParsePointTiers(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{
+		"48h,5m:7d,1h:30d": "48h,5m:7d,1h:30d", "2d": "48h", "90s, 1m:1h": "1m30s,1m:1h", "10m:30d": "10m:30d",
+		"": "", "48h,": "", "48h,24h": "", "1h:7d,5m:30d": "", "-1h": "", "0h": "", "8d:7d": "", "1y": "", "5m:": "",
+		"1h,2h,3h,4h,5h,6h,7h,8h,9h,10h,11h": "", "9999d": "",
+	} {
+		tiers, err := catalog.ParsePointTiers(s)
+		if err == nil && tiers.String() != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", s, tiers, err)
+		}
+	}
+	if got := catalog.DefaultPointTiers.String(); got != "48h,5m:7d,1h:30d" {
+		t.Errorf("default %q", got)
 	}
 }

@@ -41,22 +41,32 @@ func (l *Log) Captures(ctx context.Context) (all []Capture, err error) {
 // as one. The last capture of a new segment stays in any case. The old segments are removed once the new one
 // was read back.
 func (l *Log) Thin(ctx context.Context, before time.Time, keep func(Capture) bool) error {
-	for from := 0; from < len(l.sealed); {
-		group, unwanted, err := l.group(from, before, keep)
-		if err != nil {
-			return fmt.Errorf("thin the change log: %w", err)
+	for from := 0; from >= 0; {
+		var err error
+		if from, err = l.ThinFrom(ctx, from, before, keep); err != nil {
+			return err
 		}
-		if group == 0 {
-			return nil
-		}
-		if group > 1 || unwanted {
-			if err := l.join(ctx, from, from+group, keep); err != nil {
-				return fmt.Errorf("thin the change log: %w", err)
-			}
-		}
-		from++
 	}
 	return nil
+}
+
+// ThinFrom is one step of Thin: it makes one segment of those from a number on. next is the number for the
+// next step, negative after the last.
+func (l *Log) ThinFrom(ctx context.Context, from int, before time.Time, keep func(Capture) bool) (next int, err error) {
+	if from >= len(l.sealed) {
+		return -1, nil
+	}
+	group, unwanted, err := l.group(from, before, keep)
+	if err == nil && (group > 1 || unwanted) {
+		err = l.join(ctx, from, from+group, keep)
+	}
+	switch {
+	case err != nil:
+		return -1, fmt.Errorf("thin the change log: %w", err)
+	case group == 0:
+		return -1, nil
+	}
+	return from + 1, nil
 }
 
 // group returns how many segments become one, and whether there is a capture among theirs that need not stay.
