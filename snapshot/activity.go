@@ -109,6 +109,10 @@ func recordOf(ev Event) (a activity.Record, ok bool) {
 	switch ev.Type {
 	case EventBackedUp, EventRemoved:
 	case EventBreak:
+	case EventChainGap:
+		if !ev.loud {
+			return activity.Record{}, false
+		}
 	case EventVerified, EventDrilled, EventChecked, EventRestored, EventQuarantined, EventRepaired, EventRestoreReset:
 		a.Detail = cmp.Or(a.Detail, ev.Message)
 	case EventUnchanged:

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,6 +90,7 @@ type backing struct {
 	// equal to the newest one be recognised and not stored again.
 	source   json.RawMessage
 	contents lineage.Facts // what the database is recognised by
+	mark     marked        // the state in the change log
 	read     string        // by which strategy the live database was read, and why
 
 	image
@@ -139,6 +141,7 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 	if _, err := notice(ctx, m, breaks.Sight{Facts: fingerprint.Lineage(b.contents)}); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
+	b.mark = markState(ctx, m, snap.Tx, fingerprint)
 	from := catalogfile.Origin{Fingerprint: fingerprint, Contents: b.contents}
 	if at, ok := snap.Position(); ok {
 		from.Log = &at
@@ -256,11 +259,12 @@ func (b *backing) sameImage(ctx context.Context) (Backup, bool, error) {
 	if err != nil {
 		return Backup{}, false, err
 	}
+	point := b.mark.proven(b.info.Sum.Digits())
 	err = b.m.cat.Update(ctx, func(tx *catalogfile.Tx) (err error) {
 		if head, err = tx.Get(head.ID); err != nil {
 			return err
 		}
-		head.Source = b.source
+		head.Source, head.Point = b.source, cmp.Or(head.Point, point)
 		tx.State().Placed = false
 		return tx.Put(head)
 	})
@@ -299,6 +303,9 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 	if b.source != nil {
 		e.Source = b.source
 	}
+	if e.Usable() {
+		e.Point = b.mark.proven(b.info.Sum.Digits())
+	}
 	// The archive is complete and durable: its entry is written even when the
 	// caller's context ends just now.
 	ctx = context.WithoutCancel(ctx)
@@ -314,6 +321,7 @@ func (b *backing) publish(ctx context.Context) (Backup, error) {
 		return Backup{}, err
 	}
 	m.atPoint("entry written")
+	m.capturing.Load().backedUp(b.mark, e)
 	if err := m.cat.LinkLatest(); err != nil { // the backup is there all the same
 		m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpBackup, Trigger: string(b.req.Trigger), Backup: e.ID, Err: err,
 			Message: "the link to the newest backup could not be moved"})

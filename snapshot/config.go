@@ -78,6 +78,15 @@ type Config struct {
 	// there was one, replace Retention: for a command that runs next to a service which
 	// was configured elsewhere, and must not undo what that one keeps.
 	FollowService bool
+	// Continuous is how Run captures what is committed between backups, in the change log: 0, the default, looks each second
+	// while there are commits, and in the rollback-journal modes as often as keeps writers waiting for less than 2 % of the time. Else
+	// it is the time between looks; negative is off.
+	Continuous time.Duration
+	// KeepPoints says which recovery points of the change log stay; default [catalog.DefaultPointTiers]. None stays longer
+	// than a backup that it builds on.
+	KeepPoints PointTiers
+	// PointsMaxBytes is the most that the change log takes; points are removed before their time for that. Default: no limit.
+	PointsMaxBytes int64
 	// OnMissing: default MissingRestore.
 	OnMissing OnMissing
 
@@ -201,7 +210,7 @@ func (c *Config) resolveTiming() error {
 	if c.Cron != "" && !schedule.ValidCron(c.Cron) {
 		return hint(fmt.Errorf("%q is not a cron expression", c.Cron), "use five fields, for example \"0 */6 * * *\"")
 	}
-	return nil
+	return c.resolveContinuous()
 }
 
 var compressions = map[string]archive.Level{

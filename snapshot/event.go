@@ -35,6 +35,9 @@ const (
 	EventWarning      EventType = "warning"       // worth a look, e.g. violations
 	EventScheduled    EventType = "scheduled"     // the next automatic backup is due at Next
 	EventBreak        EventType = "break"         // the live file is no longer the database that was backed up, or is it again: Reason
+	EventCaptured     EventType = "captured"      // commits are in the change log, as Point
+	EventAnchored     EventType = "anchored"      // the change log is proven up to Point
+	EventChainGap     EventType = "chain_gap"     // commits have no recovery point of their own, or will have none while Err lasts, or have again
 	EventRestoreReset EventType = "restore_reset" // a half-done restore was finished or undone
 )
 
@@ -46,6 +49,7 @@ type Event struct {
 	Trigger   string // of a backup
 	Phase     Phase
 	Backup    string // id
+	Point     string // id of a recovery point of the change log
 	Path      string
 	Done      int64 // bytes
 	Total     int64 // bytes
@@ -128,6 +132,13 @@ func (e *events) record(ev Event) {
 		level = slog.LevelDebug
 	case EventWarning, EventRestoreReset, EventQuarantined, EventRepaired:
 		level = slog.LevelWarn
+	case EventCaptured, EventAnchored:
+		level = slog.LevelDebug
+	case EventChainGap:
+		level = slog.LevelDebug
+		if ev.loud {
+			level = slog.LevelWarn
+		}
 	case EventReconciled, EventBreak:
 		if ev.loud {
 			level = slog.LevelWarn
@@ -149,7 +160,7 @@ func (e *events) record(ev Event) {
 func (ev Event) attrs() []slog.Attr {
 	var attrs []slog.Attr
 	for _, a := range []struct{ k, v string }{{"operation", string(ev.Operation)}, {"trigger", ev.Trigger}, {"phase", string(ev.Phase)},
-		{"backup", ev.Backup}, {"path", ev.Path}, {"reason", ev.Reason}, {"who", ev.Who}} {
+		{"backup", ev.Backup}, {"point", ev.Point}, {"path", ev.Path}, {"reason", ev.Reason}, {"who", ev.Who}} {
 		if a.v != "" {
 			attrs = append(attrs, slog.String(a.k, a.v))
 		}

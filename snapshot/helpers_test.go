@@ -55,7 +55,8 @@ func makeDatabase(t testing.TB, path, mode string) {
 func benchOn(t testing.TB, path string, edit ...func(*snapshot.Config)) *bench {
 	t.Helper()
 	b := &bench{t: t, rec: &recorder{}}
-	b.cfg = snapshot.Config{Database: path, LockWait: 5 * time.Second, OnEvent: b.rec.note}
+	b.cfg = snapshot.Config{Database: path, LockWait: 5 * time.Second, OnEvent: b.rec.note,
+		Continuous: -1} // captures wait for the system's notices, which the clock of a bubble does not
 	for _, e := range edit {
 		e(&b.cfg)
 	}

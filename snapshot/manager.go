@@ -43,6 +43,8 @@ type (
 	Gone            = catalog.Gone
 	Cause           = catalog.Cause
 	Anchor          = catalog.Anchor
+	PointTier       = catalog.PointTier
+	PointTiers      = catalog.PointTiers
 	CapturesStopped = catalog.CapturesStopped
 	Table           = inspect.Table
 	Quarantine      = catalogfile.Quarantine
@@ -87,6 +89,8 @@ type Manager struct {
 	// reloaded for the Run that is at work.
 	present  atomic.Pointer[Config]
 	reloaded chan struct{}
+
+	capturing atomic.Pointer[capturing] // of the Run that is at work, else nil
 }
 
 // Open reads the catalog of the backup directory and brings it in line with

@@ -45,6 +45,7 @@ func (r *restoring) swap(ctx context.Context) (err error) {
 			}
 		}()
 	}
+	defer suspendCaptures(m)()
 	s := &swapping{restoring: r, target: m.target(ctx)}
 	if err := s.target.WaitUnused(ctx); err != nil {
 		return fmt.Errorf("restore: %w", err)

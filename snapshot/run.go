@@ -36,6 +36,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	r.recordNext(time.Time{})
 	r.watch(ctx)
 	defer func() { r.changes.Close() }()
+	r.capturing = startCapturing(ctx, m)
+	defer func() { r.capturing.end() }()
 	who := callerOf(ctx).Who
 	m.Record(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.present.Load().promise(), Schedule: m.present.Load().schedule().String()})
 	r.loop(ctx)
@@ -61,6 +63,9 @@ type runner struct {
 	m       *Manager
 	timer   *schedule.Timer
 	changes *livedb.Watcher // with OnChange; nil is silent
+
+	capturing *capturing // nil where it is off
+
 	breaks  breakWatch
 	checks  checkWatch
 	pruning schedule.Backoff // of a pruning that failed
@@ -82,6 +87,10 @@ func (r *runner) loop(ctx context.Context) {
 		case <-ctx.Done():
 		case <-r.m.reloaded:
 			r.reload(ctx)
+		case <-r.capturing.needed():
+			if !r.capturing.Ready(ctx) { // the start-up backup may have come meanwhile
+				r.timer.Now(r.m.now())
+			}
 		case <-notices:
 			r.timer.Changed(r.m.now())
 		case <-wait.C:
@@ -94,7 +103,7 @@ func (r *runner) loop(ctx context.Context) {
 }
 
 // Reload takes the schedule and the retention of cfg (Interval, Cron, Jitter, OnChange,
-// MinSpacing, CheckEvery, Retention and KeepReplaced) in place of those that hold so far. A Run that is at work goes
+// MinSpacing, CheckEvery, Retention, KeepReplaced, Continuous, KeepPoints and PointsMaxBytes) in place of those that hold so far. A Run that is at work goes
 // on with them. Its other fields are not looked at.
 func (m *Manager) Reload(cfg Config) error {
 	if err := cfg.resolveTiming(); err != nil {
@@ -103,6 +112,7 @@ func (m *Manager) Reload(cfg Config) error {
 	next := *m.present.Load()
 	next.Interval, next.Cron, next.Jitter, next.OnChange, next.MinSpacing = cfg.Interval, cfg.Cron, cfg.Jitter, cfg.OnChange, cfg.MinSpacing
 	next.Retention, next.KeepReplaced, next.CheckEvery = cfg.Retention, cfg.KeepReplaced, cfg.CheckEvery
+	next.Continuous, next.KeepPoints, next.PointsMaxBytes = cfg.Continuous, cfg.KeepPoints, cfg.PointsMaxBytes
 	m.present.Store(&next)
 	select {
 	case m.reloaded <- struct{}{}:
@@ -117,6 +127,12 @@ func (r *runner) reload(ctx context.Context) {
 	r.m.Record(Activity{Who: callerOf(ctx).Who, Action: "serve", Outcome: "reloaded", Detail: now.promise(), Schedule: now.schedule().String()})
 	r.timer.Reload(now.timing())
 	r.watch(ctx)
+	if off := now.Continuous < 0; off != (r.capturing == nil) {
+		r.capturing.end()
+		r.capturing = startCapturing(ctx, r.m)
+	} else if !off {
+		r.capturing.Wake()
+	}
 	r.recordRetention()
 	r.plan(ctx, r.m.now())
 }

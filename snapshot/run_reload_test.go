@@ -130,10 +130,10 @@ func TestRunReloads(t *testing.T) {
 		b := newBench(t, "delete")
 		r := b.run()
 		settle(time.Minute)
-		if err := b.m.Reload(snapshot.Config{Interval: time.Millisecond}); err == nil {
+		if err := b.m.Reload(snapshot.Config{Continuous: -1, Interval: time.Millisecond}); err == nil {
 			t.Error("an interval of a millisecond was taken")
 		}
-		if err := b.m.Reload(snapshot.Config{Interval: time.Hour, Retention: snapshot.Policy{Last: 2}}); err != nil {
+		if err := b.m.Reload(snapshot.Config{Continuous: -1, Interval: time.Hour, Retention: snapshot.Policy{Last: 2}}); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 4 {
@@ -149,7 +149,7 @@ func TestRunReloads(t *testing.T) {
 		if s := b.status(); s.Schedule == nil || s.Schedule.IntervalSeconds != 3600 || s.NextRun == nil {
 			t.Errorf("status: %+v, next %v", s.Schedule, s.NextRun)
 		}
-		if err := b.m.Reload(snapshot.Config{Interval: -1}); err != nil {
+		if err := b.m.Reload(snapshot.Config{Continuous: -1, Interval: -1}); err != nil {
 			t.Fatal(err)
 		}
 		settle(0)
@@ -168,7 +168,7 @@ func TestRunReloadsOnChange(t *testing.T) {
 	b := newBench(t, "delete")
 	r := b.run()
 	b.rec.wait(t, "the start-up backup", func(e snapshot.Event) bool { return e.Type == snapshot.EventScheduled })
-	if err := b.m.Reload(snapshot.Config{OnChange: 10 * time.Millisecond, MinSpacing: time.Millisecond}); err != nil {
+	if err := b.m.Reload(snapshot.Config{Continuous: -1, OnChange: 10 * time.Millisecond, MinSpacing: time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	b.rec.wait(t, "the schedule", func(e snapshot.Event) bool { return e.Type == snapshot.EventScheduled })
