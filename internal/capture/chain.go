@@ -147,7 +147,7 @@ func (c *Chain) Capture(ctx context.Context, now func() time.Time) (out Outcome,
 	if c.unchanged(files) {
 		return Outcome{Way: Nothing}, c.pin.letGo()
 	}
-	tx, err := begin(ctx, c.path, files, livedb.Options{})
+	tx, err := c.begin(ctx, files, livedb.Options{})
 	if err != nil {
 		return out, err
 	}

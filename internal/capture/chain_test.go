@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -59,16 +60,21 @@ func newScene(t *testing.T, path string) *scene {
 // look is the database as SQLite shows it.
 func (s *scene) look() ([]byte, livedb.Info) {
 	s.t.Helper()
-	tx, err := pages.Begin(s.t.Context(), s.path, livedb.Options{})
+	image, info, err := imageOf(s.t.Context(), s.path)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer tx.Close()
-	var b bytes.Buffer
-	if err := tx.CopyTo(s.t.Context(), &b, nil); err != nil {
-		s.t.Fatal(err)
+	return image, info
+}
+
+func imageOf(ctx context.Context, path string) ([]byte, livedb.Info, error) {
+	tx, err := pages.Begin(ctx, path, livedb.Options{})
+	if err != nil {
+		return nil, livedb.Info{}, err
 	}
-	return b.Bytes(), tx.Info()
+	var b bytes.Buffer
+	err = tx.CopyTo(ctx, &b, nil)
+	return b.Bytes(), tx.Info(), errors.Join(err, tx.Close())
 }
 
 // open begins as a service that was restarted does.
@@ -150,6 +156,17 @@ func (s *scene) state(seq uint64) []byte {
 	return parts
 }
 
+// compareAll compares every state with the copy that was taken with it.
+func (s *scene) compareAll() int {
+	s.t.Helper()
+	for seq, want := range s.states {
+		if !bytes.Equal(s.state(seq), want) {
+			s.t.Errorf("capture %d is not what it was", seq)
+		}
+	}
+	return len(s.states)
+}
+
 // Every capture is the state of the database at its look, for any work in between.
 func TestEveryCaptureIsAState(t *testing.T) {
 	t.Parallel()
@@ -164,13 +181,14 @@ func TestEveryCaptureIsAState(t *testing.T) {
 		{1024, "wal", "PRAGMA wal_autocheckpoint=100; PRAGMA cache_size=3; PRAGMA cache_spill=1"},
 		{4096, "delete", ""},
 		{4096, "either", "PRAGMA wal_autocheckpoint=40"},
+		{2048, "page sizes", ""},
 	} {
 		t.Run(fmt.Sprintf("%d/%s/%s", v.pageSize, v.mode, v.each), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(v.pageSize), uint64(len(v.mode))))
 			path := filepath.Join(t.TempDir(), "data.db")
-			mode := map[string]string{"either": "wal"}[v.mode]
-			if mode == "" {
-				mode = v.mode
+			mode := v.mode
+			if mode != "delete" {
+				mode = "wal"
 			}
 			each := "PRAGMA synchronous=OFF; " + v.each
 			testdb.StartChurn(t, path, 1, fmt.Sprintf("PRAGMA page_size=%d; PRAGMA auto_vacuum=2; PRAGMA journal_mode=%s; %s", v.pageSize, mode, testdb.ChurnSchema)).Stop()
@@ -188,8 +206,20 @@ func TestEveryCaptureIsAState(t *testing.T) {
 						t.Fatal(err)
 					}
 					a.Stop()
-					if v.mode == "either" {
+					switch v.mode {
+					case "either":
 						testdb.StartChurn(t, path, 1, "PRAGMA journal_mode="+[]string{"wal", "delete"}[i%2]).Stop()
+					case "page sizes":
+						size := 512 << rng.IntN(6)
+						testdb.StartChurn(t, path, 1, fmt.Sprintf("PRAGMA journal_mode=delete; PRAGMA page_size=%d; VACUUM; PRAGMA journal_mode=wal", size)).Stop()
+						if size != s.pageSize {
+							if out, err := s.chain.Capture(t.Context(), time.Now); !errors.Is(err, ErrOtherShape) {
+								t.Fatalf("page size %d after %d: %+v, %v", size, s.pageSize, out, err)
+							}
+							compared += s.compareAll()
+							s.close()
+							s = newScene(t, path)
+						}
 					}
 					a = testdb.StartChurn(t, path, 2, each)
 				case i%17 == 16:
@@ -203,12 +233,7 @@ func TestEveryCaptureIsAState(t *testing.T) {
 					reasons[strings.TrimRight(out.Reason, "0123456789")]++
 				}
 			}
-			for seq, want := range s.states {
-				if !bytes.Equal(s.state(seq), want) {
-					t.Errorf("capture %d is not what it was", seq)
-				}
-				compared++
-			}
+			compared += s.compareAll()
 			s.close()
 		})
 	}

@@ -84,7 +84,7 @@ func (c *Chain) Anchor(ctx context.Context, now func() time.Time, prove func(con
 	if err != nil {
 		return a, err
 	}
-	tx, err := begin(ctx, c.path, files, livedb.Options{AvoidReadMark0: true})
+	tx, err := c.begin(ctx, files, livedb.Options{AvoidReadMark0: true})
 	if err != nil {
 		return a, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/sqlitefile"
 	"example.com/snapd/internal/walfollow"
 )
 
@@ -49,11 +50,12 @@ const (
 
 // pin is what is held between two looks.
 type pin struct {
-	tx     *livedb.Tx // with or without its transaction; nil for none
-	pinned bool       // with
-	fire   bool       // commits come faster than looks
-	begun  time.Time  // the last look, once its state was pinned
-	grown  int64      // frames since the look before; more than any for commits that were missed
+	tx     *livedb.Tx   // with or without its transaction; nil for none
+	log    [2]livedb.ID // the -wal and -shm that it uses
+	pinned bool         // with
+	fire   bool         // commits come faster than looks
+	begun  time.Time    // the last look, once its state was pinned
+	grown  int64        // frames since the look before; more than any for commits that were missed
 }
 
 // missedFrames stands for frames that were missed.
@@ -104,8 +106,25 @@ func (p *pin) take(ctx context.Context, tx *livedb.Tx, out *Outcome, begun time.
 			return errors.Join(err, tx.Close(), before.close())
 		}
 	}
-	p.tx = tx
+	p.tx, p.log = tx, logOf(tx)
 	return before.close()
+}
+
+// ready is called before a look. Where the log was deleted under the connection that is held, as by an
+// administrator after a crash of the application, SQLite would go on with the old index: every
+// connection of a process to one database file shares it.
+func (p *pin) ready() error {
+	if p.tx == nil || logOf(p.tx) == p.log {
+		return nil
+	}
+	return p.close()
+}
+
+// logOf identifies the log and its index that are there now; zero for none.
+func logOf(tx *livedb.Tx) (ids [2]livedb.ID) {
+	ids[0], _ = livedb.Identify(sqlitefile.WAL(tx.Path()))
+	ids[1], _ = livedb.Identify(sqlitefile.SHM(tx.Path()))
+	return ids
 }
 
 // letGo ends the transaction that is held, if one is.

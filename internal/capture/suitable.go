@@ -27,12 +27,12 @@ var (
 var fileSystemOf = livedb.FileSystemOf
 
 // begin pins a state of a database that can be captured.
-func begin(ctx context.Context, path string, files livedb.Files, o livedb.Options) (*livedb.Tx, error) {
-	if err := suitable(path, files); err != nil {
+func (c *Chain) begin(ctx context.Context, files livedb.Files, o livedb.Options) (*livedb.Tx, error) {
+	if err := errors.Join(c.pin.ready(), suitable(c.path, files)); err != nil {
 		return nil, err
 	}
 	o.InPlace = true
-	tx, err := livedb.Begin(ctx, path, o)
+	tx, err := livedb.Begin(ctx, c.path, o)
 	if errors.Is(err, livedb.ErrBusy) && files.UsesLog() {
 		err = fmt.Errorf("%w: %w", ErrExclusive, err)
 	}

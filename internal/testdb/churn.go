@@ -88,3 +88,22 @@ func operation(rng *rand.Rand) string {
 	}
 	return "INSERT INTO t(a) VALUES(1)"
 }
+
+// ChurnForever is the work of a Churn with one connection in a process of its own, until that is killed. What
+// other connections' locks keep it from is left out.
+func ChurnForever(path, each string, seed uint64) error {
+	db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec(each); err != nil {
+		return fmt.Errorf("%s: %w", each, err)
+	}
+	fmt.Println("churns")
+	for rng := rand.New(rand.NewPCG(seed, seed)); ; {
+		if _, err := db.Exec(operation(rng)); err != nil { // busy, and the transaction may be open
+			_, _ = db.Exec("ROLLBACK")
+		}
+	}
+}
