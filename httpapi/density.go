@@ -96,7 +96,7 @@ func (h *Handler) getDensity(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	all, err := h.allPoints(c)
+	all, err := h.points.get(c.Context(), time.Time{})
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,8 @@ func (h *Handler) getNearest(w http.ResponseWriter, c *call) error {
 	if at.IsZero() {
 		return invalid(`parameter "at" is needed`, "give a time as RFC 3339 writes it")
 	}
-	all, err := h.allPoints(c)
+	// What came after a moment is known from a little later on.
+	all, err := h.points.get(c.Context(), at.Add(pointsLife))
 	if err != nil {
 		return err
 	}

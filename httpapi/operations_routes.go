@@ -53,6 +53,7 @@ func (h *Handler) refused(c *call, action, backup string, err error) {
 // happened is called after a change for which the Manager may send no event.
 func (h *Handler) happened() {
 	h.status.forget()
+	h.points.forget()
 	h.hub.changed()
 }
 

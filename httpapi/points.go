@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -67,7 +66,12 @@ func (h *Handler) listPoints(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	page, next, err := h.m.Points(c.Context(), snapshot.PointsQuery{From: from, To: to, Limit: limit, Cursor: c.query.Get("cursor")})
+	ctx, leave, err := h.readingSlot(c)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	page, next, err := h.m.Points(ctx, snapshot.PointsQuery{From: from, To: to, Limit: limit, Cursor: c.query.Get("cursor")})
 	if c.query.Has("cursor") && errors.Is(err, snapshot.ErrNotFound) {
 		return invalid(`parameter "cursor" is none that was given out, or its point was thinned out since`, "start again without one")
 	}
@@ -75,18 +79,4 @@ func (h *Handler) listPoints(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, pointPage{notNull(page), cursor(next)})
-}
-
-// allPoints are the recovery points, the newest first. They are read by a few requests at a time: a log can have very many.
-func (h *Handler) allPoints(c *call) ([]snapshot.Point, error) {
-	ctx, cancel := context.WithTimeout(c.Context(), readTimeout)
-	defer cancel()
-	select {
-	case h.reading <- struct{}{}:
-		defer func() { <-h.reading }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	all, _, err := h.m.Points(ctx, snapshot.PointsQuery{})
-	return all, err
 }

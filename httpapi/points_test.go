@@ -3,11 +3,13 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/snapd/snapshot"
@@ -193,4 +195,52 @@ func TestHostilePointIDs(t *testing.T) {
 		}
 		a.ask("POST", at+"/restore", string(body)).problem(404, "not_found")
 	}
+}
+
+// If this fails, a page that is looked at keeps the server reading, or shows what is no longer there.
+func TestPointsAreReadNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reads := 0
+		p := newPointsCache(nil, time.Now)
+		p.read = func(ctx context.Context) ([]snapshot.Point, error) {
+			reads++
+			time.Sleep(500 * time.Millisecond)
+			return []snapshot.Point{pointAt(reads, 0, 0, 1)}, ctx.Err()
+		}
+		get := func(since time.Time) string {
+			t.Helper()
+			all, err := p.get(t.Context(), since)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return all[0].ID
+		}
+		want := func(what, got, want string) {
+			t.Helper()
+			if got != want {
+				t.Errorf("%s: %s, want %s", what, got, want)
+			}
+		}
+		began := time.Now()
+		want("the first", get(time.Time{}), "1.1")
+		want("for a moment of before", get(began), "1.1")
+		time.Sleep(3 * time.Second)
+		want("for a moment after they were read", get(began.Add(time.Second)), "1.2")
+		time.Sleep(4 * time.Second)
+		want("while they are good", get(time.Time{}), "1.2")
+		want("for a moment to come", get(time.Now().Add(time.Hour)), "1.3")
+		time.Sleep(pointsShare * 500 * time.Millisecond)
+		want("after their time", get(time.Time{}), "1.4")
+		p.forget()
+		want("after something happened", get(time.Time{}), "1.5")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		p.forget()
+		if _, err := p.get(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("for a client that has gone: %v", err)
+		}
+		if got := get(time.Time{}); got == "1.5" {
+			t.Error("after a failure: what was there before something happened")
+		}
+	})
 }

@@ -11,6 +11,7 @@ type services struct {
 	ops       *operations
 	hub       *hub
 	status    *statusCache
+	points    *pointsCache
 	plans     *plans
 	edits     sync.Mutex    // of the catalog's entries, from the comparison to the change
 	reading   chan struct{} // the reading slots: one element for each archive that is read
@@ -34,6 +35,7 @@ func (h *Handler) startServices() error {
 	s := &h.services
 	s.status = &statusCache{ask: h.m.Status, now: h.o.now, base: base}
 	s.hub = newHub(h.m.Revision, s.status.summary)
+	s.points = newPointsCache(h.m, h.now)
 	s.plans = &plans{}
 	s.reading = make(chan struct{}, maxReading)
 	s.ops = newOperations(h.m, h.log, h.now, s.hub.publish, h.happened)

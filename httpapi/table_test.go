@@ -57,7 +57,7 @@ func failing(method string, err error, c routeCase) routeCase {
 	c.do = func(tb *table) answer {
 		tb.f.fails(method, err)
 		defer tb.f.on(method, nil)
-		tb.status.forget()
+		tb.happened()
 		return do(tb)
 	}
 	return c

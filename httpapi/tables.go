@@ -22,15 +22,24 @@ type tableDocument struct {
 	Tables []snapshot.Table `json:"tables"`
 }
 
-func (h *Handler) getTables(w http.ResponseWriter, c *call) error {
+// readingSlot waits for a slot, and bounds the reading. leave is called when it is done.
+func (h *Handler) readingSlot(c *call) (ctx context.Context, leave func(), err error) {
 	ctx, cancel := context.WithTimeout(c.Context(), readTimeout)
-	defer cancel()
 	select {
 	case h.reading <- struct{}{}:
-		defer func() { <-h.reading }()
+		return ctx, func() { <-h.reading; cancel() }, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		cancel()
+		return nil, nil, ctx.Err()
 	}
+}
+
+func (h *Handler) getTables(w http.ResponseWriter, c *call) error {
+	ctx, leave, err := h.readingSlot(c)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	all, err := h.m.Tables(ctx, c.param("id"))
 	if err != nil {
 		return err
