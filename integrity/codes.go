@@ -89,6 +89,7 @@ const (
 	CodeRTree                  Code = "rtree"                    // an R-tree's tables contradict each other
 	CodeVirtualTable           Code = "virtual_table"            // another virtual table reports damage
 	CodeStructure              Code = "structure"                // damage that SQLite reported in words not known here
+	CodeRowsReadable           Code = "rows_readable"            // explains damage: how many rows of a damaged table can be read
 	CodeUnreadable             Code = "unreadable"               // SQLite gave up with its code for corruption
 	CodeArchive                Code = "archive_damaged"          // the archive's bytes are not those that were stored
 
@@ -111,6 +112,7 @@ var kinds = map[Code]kind{
 	CodePartialPage:     {severity: SeverityInfo},
 	CodeTrailingPages:   {severity: SeverityInfo},
 	CodeMangled:         {severity: SeverityInfo},
+	CodeRowsReadable:    {severity: SeverityInfo},
 	CodeHeaderReserved:  {severity: SeverityInfo},
 	CodeWALTornTail:     {severity: SeverityInfo},
 	CodeWALUnproven:     {severity: SeverityInfo},

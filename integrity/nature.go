@@ -27,6 +27,60 @@ func mangled(sample []byte) string {
 	return ""
 }
 
+// lineEndsCut says so where a program that took the file for text took out the carriage return before
+// each line feed: none is left, and the pages begin ever further before their places.
+func lineEndsCut(sample []byte) string {
+	h := sqlitefile.HeaderOf(sample)
+	if h == nil || h.PageSize() == 0 || bytes.Contains(sample, []byte("\r\n")) {
+		return ""
+	}
+	size, feeds := h.PageSize(), bytes.Count(sample, []byte("\n"))
+	gone, steps := 0, 0
+	for at := size; at-gone+size <= len(sample) && gone <= feeds; at += size {
+		place := sample[:at-gone+size]
+		if listsCells(place[at-gone:]) {
+			continue // as far from its place as the page before
+		}
+		for more := 1; more <= min(size, at-gone-sqlitefile.HeaderSize); more++ {
+			if listsCells(place[at-gone-more:][:size]) {
+				gone, steps = gone+more, steps+1
+				break
+			}
+		}
+	}
+	if steps < 2 || gone > feeds {
+		return ""
+	}
+	return "the file was transferred or converted as text: the carriage return before each line feed was taken out (CRLF to LF), and is lost"
+}
+
+// listsCells reports whether b is a b-tree page by its header and by the places of its cells, which
+// hold no text.
+func listsCells(b []byte) bool {
+	kind := sqlitefile.PageType(b[0])
+	if !kind.Valid() {
+		return false
+	}
+	list := 8
+	if !kind.Leaf() {
+		list = 12
+	}
+	u16 := func(at int) int { return int(b[at])<<8 | int(b[at+1]) }
+	cells, content := u16(3), u16(5)
+	if content == 0 {
+		content = 65536
+	}
+	if cells < 3 || b[7] > 60 || content > len(b) || content < list+2*cells {
+		return false
+	}
+	for i := range cells {
+		if at := u16(list + 2*i); at < content || at >= len(b) {
+			return false
+		}
+	}
+	return true
+}
+
 // validUTF8 reports whether all of b is UTF-8, but for a character cut off at its end.
 func validUTF8(b []byte) bool {
 	for range utf8.UTFMax - 1 {

@@ -66,6 +66,12 @@ func TestSaysWhatBecameOfAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mails, err := os.ReadFile(makeDB(t, "mails.db", `CREATE TABLE mails(id INTEGER PRIMARY KEY, body TEXT);
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<2000)
+		INSERT INTO mails SELECT i, 'From: '||i||char(13,10)||'Subject: mail '||i||char(13,10,13,10)||'Hello,'||char(10)||hex(zeroblob(i%90)) FROM n;`))
+	if err != nil {
+		t.Fatal(err)
+	}
 	wal := logOf(t)
 	overwritten := bytes.Clone(whole)
 	copy(overwritten, encrypted(whole[:4096]))
@@ -75,6 +81,7 @@ func TestSaysWhatBecameOfAFile(t *testing.T) {
 	}{
 		"encrypted":             {encrypted(whole), "it is encrypted (by SQLCipher"},
 		"CRLF":                  {bytes.ReplaceAll(whole, []byte("\n"), []byte("\r\n")), "(CRLF)"},
+		"CRLF to LF":            {bytes.ReplaceAll(mails, []byte("\r\n"), []byte("\n")), "(CRLF to LF)"},
 		"replaced by a decoder": {bytes.ToValidUTF8(whole, []byte("\ufffd")), "(U+FFFD)"},
 		"Latin-1 to UTF-8":      {latin1(whole), "UTF-8 throughout"},
 		"a log":                 {wal, "it is a -wal file"},
@@ -106,7 +113,7 @@ func TestOrdinaryDamageIsNoConversion(t *testing.T) {
 			b := bytes.Clone(whole)
 			copy(b[page*4096:], bad)
 			sample := b[:min(len(b), sampleSize)]
-			if m := mangled(sample); m != "" {
+			if m := mangled(sample) + lineEndsCut(sample); m != "" {
 				t.Errorf("page %d, %s: %s", page+1, kind, m)
 			}
 			if page == 0 {

@@ -1,6 +1,7 @@
 package integrity
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -34,6 +35,8 @@ type Finding struct {
 	Page  int64  `json:"page,omitempty"`
 	// Object is that of the schema whose row or SQL is damaged.
 	Object string `json:"object,omitempty"`
+	// Rows says how much of Table can be read; of CodeRowsReadable only.
+	Rows *RowCount `json:"rows,omitempty"`
 
 	// root is the root page of the tree that the finding is in, until nameTrees gives
 	// the tree its name; 0 for none.
@@ -126,6 +129,14 @@ func (t *results) file(f Finding) {
 	}
 }
 
+// keep files a finding that has its place in a full report, too.
+func (t *results) keep(f Finding) {
+	if len(t.findings) == MaxFindings {
+		t.findings, t.more = t.findings[:MaxFindings-1], true
+	}
+	t.file(f)
+}
+
 // merge adds the findings of another results.
 func (t *results) merge(o results) {
 	for _, f := range o.findings {
@@ -151,7 +162,7 @@ func (t *results) report(path string, level Level, failed *Level, start time.Tim
 		r.Findings[i].root = 0
 	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(b.Code.Severity() - a.Code.Severity()) })
-	if why := mangled(t.sample); why != "" && t.damaged() && t.verdict == "" {
+	if why := cmp.Or(mangled(t.sample), lineEndsCut(t.sample)); why != "" && t.damaged() && t.verdict == "" {
 		r.Findings = slices.Insert(r.Findings, 0, Finding{Code: CodeMangled, Message: why})
 	}
 	if t.more {

@@ -73,7 +73,7 @@ func (s *sqlCheck) run(ctx context.Context, level Level) (failed *Level, err err
 	if failed, err = s.failedAt(ctx, level); err != nil {
 		return nil, err
 	}
-	return failed, errors.Join(s.explain(ctx, LevelQuick), s.nameTrees(ctx))
+	return failed, errors.Join(s.explain(ctx, LevelQuick), s.nameTrees(ctx), s.countRows(ctx))
 }
 
 func at(l Level) *Level { return &l }

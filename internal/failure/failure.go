@@ -45,6 +45,11 @@ func (e *CorruptError) Error() string {
 		f := e.Report.Findings[0]
 		msg = fmt.Sprintf("%s: %s (%s)", msg, f.Message, f.Code)
 	}
+	for _, f := range e.Report.Findings {
+		if f.Rows != nil {
+			return fmt.Sprintf("%s is damaged: %s; %s", e.What, msg, f.Message)
+		}
+	}
 	return e.What + " is damaged: " + msg
 }
 
