@@ -30,6 +30,7 @@
 //	budget, schemasize                        what a check may cost
 //	lines, trees                              codes, places and names out of what SQLite says
 //	nature                                    what became of a file, in words: encrypted, converted, a bare log
+//	readable                                  how many rows of a damaged table can be read
 //	scan, provenlog                           for a repair: every finding, and what a damaged log proves
 //
 // The fixtures in testdata/corrupt are made by internal/fixtures (go generate).

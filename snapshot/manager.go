@@ -51,6 +51,7 @@ type (
 
 	Finding      = integrity.Finding
 	FindingCode  = integrity.Code
+	RowCount     = integrity.RowCount
 	Severity     = integrity.Severity
 	CheckError   = integrity.CheckError
 	RepairResult = repair.Result
