@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -81,6 +82,14 @@ func BenchmarkFollow(b *testing.B) {
 				return w
 			}
 			write()
+			idle, err := sql.Open("sqlite", path) // the application has other connections: none of the writer's is the last
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer idle.Close()
+			if _, err := idle.Exec("SELECT count(*) FROM counter"); err != nil {
+				b.Fatal(err)
+			}
 			chain := chainOf(b, path)
 			var alone, next written
 			var account followed

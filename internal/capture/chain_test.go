@@ -28,6 +28,7 @@ type scene struct {
 	dir      string
 	base     *archive.Reader
 	image    []byte // of the base
+	archived []byte // the base
 	pageSize int
 	log      *changes.Log
 	chain    *Chain
@@ -36,6 +37,15 @@ type scene struct {
 
 func newScene(t *testing.T, path string) *scene {
 	s := &scene{t: t, path: path, dir: filepath.Join(t.TempDir(), "1"), states: map[uint64][]byte{}}
+	s.makeBase()
+	s.open()
+	return s
+}
+
+// makeBase archives the database as it is now.
+func (s *scene) makeBase() {
+	t := s.t
+	t.Helper()
 	var info livedb.Info
 	s.image, info = s.look()
 	s.pageSize = info.PageSize
@@ -53,8 +63,7 @@ func newScene(t *testing.T, path string) *scene {
 	if s.base, err = archive.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len())); err != nil {
 		t.Fatal(err)
 	}
-	s.open()
-	return s
+	s.archived = b.Bytes()
 }
 
 // look is the database as SQLite shows it.
@@ -77,6 +86,10 @@ func imageOf(ctx context.Context, path string) ([]byte, livedb.Info, error) {
 	return b.Bytes(), tx.Info(), errors.Join(err, tx.Close())
 }
 
+func headOf(pageSize int) changes.Head {
+	return changes.Head{Timeline: 1, Database: "data.db", PageSize: pageSize, PageSeed: seed.String()}
+}
+
 // open begins as a service that was restarted does.
 func (s *scene) open() {
 	s.t.Helper()
@@ -84,7 +97,7 @@ func (s *scene) open() {
 		s.close()
 	}
 	var err error
-	s.log, err = changes.Open(s.dir, changes.Head{Timeline: 1, Database: "data.db", PageSize: s.pageSize, PageSeed: seed.String()})
+	s.log, err = changes.Open(s.dir, headOf(s.pageSize))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -335,7 +348,7 @@ func TestAppendFailsAndGoesOn(t *testing.T) {
 	if s.chain.sum.Pages != int64(len(s.chain.digests)) {
 		t.Errorf("%d pages in the sum, %d digests", s.chain.sum.Pages, len(s.chain.digests))
 	}
-	s.chain.log = must(changes.Open(s.dir, changes.Head{Timeline: 1, Database: "data.db", PageSize: s.pageSize, PageSeed: seed.String()}))
+	s.chain.log = must(changes.Open(s.dir, headOf(s.pageSize)))
 	s.log = s.chain.log
 	if out := s.capture(); out.Way != Followed || out.Capture.Commits != 2 {
 		t.Errorf("%+v", out)

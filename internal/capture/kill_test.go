@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testdb.RunChild(map[string]func([]string) error{"churn": churnChild, "image": imageChild, "check": checkChild})
+	testdb.RunChild(map[string]func([]string) error{"churn": churnChild, "image": imageChild, "check": checkChild, "service": serviceChild})
 	os.Exit(m.Run())
 }
 
@@ -87,7 +87,7 @@ func TestKilledWriters(t *testing.T) {
 	t.Parallel()
 	looks := 60
 	if testdb.Sampled(2) == 1 { // make sweep
-		looks = 1000
+		looks = 500
 	}
 	for _, v := range []struct {
 		pageSize int
