@@ -20,7 +20,9 @@ import (
 
 const (
 	manualNote = "the one to restore"
-	keepOne    = 1
+	// scenarioPoint is the recovery point of a scenario that restores one.
+	scenarioPoint = "1.1"
+	keepOne       = 1
 )
 
 var operations = map[string]func(context.Context, *snapshot.Manager) error{
@@ -54,6 +56,14 @@ var operations = map[string]func(context.Context, *snapshot.Manager) error{
 	},
 	"restore online":  func(ctx context.Context, m *snapshot.Manager) error { return restoreManual(ctx, m, false) },
 	"restore offline": func(ctx context.Context, m *snapshot.Manager) error { return restoreManual(ctx, m, true) },
+	"restore point online": func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.Restore(ctx, scenarioPoint, snapshot.RestoreOptions{})
+		return err
+	},
+	"restore point offline": func(ctx context.Context, m *snapshot.Manager) error {
+		_, err := m.Restore(ctx, scenarioPoint, snapshot.RestoreOptions{Offline: true})
+		return err
+	},
 }
 
 func restoreManual(ctx context.Context, m *snapshot.Manager, offline bool) error {
@@ -150,6 +160,9 @@ func crashScenarios() []*scenario {
 		{name: "restore offline", op: "restore offline", mode: "delete"},
 		{name: "restore offline with a WAL", op: "restore offline", mode: "wal", damage: killedWriter},
 		{name: "restore offline with a hot journal", op: "restore offline", mode: "delete", damage: hotJournal},
+		{name: "restore point online", op: "restore point online", mode: "wal"},
+		{name: "restore point online rollback mode", op: "restore point online", mode: "delete"},
+		{name: "restore point offline", op: "restore point offline", mode: "wal"},
 		{name: "recover corrupt", op: "recover", mode: "delete", damage: ruin},
 		{name: "recover corrupt with a WAL", op: "recover", mode: "wal", damage: func(t *testing.T, db string) {
 			killedWriter(t, db)
@@ -253,6 +266,9 @@ func (s *scenario) prepare(t *testing.T) {
 	if s.op == "recover" {
 		s.restored = dump(t, b.newest)
 	}
+	if strings.HasPrefix(s.op, "restore point") {
+		s.makePoint(t, db)
+	}
 	if s.damage != nil {
 		s.damage(t, db)
 	}
@@ -268,6 +284,24 @@ func (s *scenario) prepare(t *testing.T) {
 	if s.op != "recover" {
 		s.live = contents(t, db)
 	}
+}
+
+// makePoint captures the database after the newest backup, and changes it again.
+func (s *scenario) makePoint(t *testing.T, db string) {
+	t.Helper()
+	m := openManager(t, db)
+	base, err := m.Find("latest")
+	must(t, err)
+	c := startCaptures(t, m, base)
+	if id := c.capture(); id != scenarioPoint {
+		t.Fatalf("captured %q", id)
+	}
+	c.stop()
+	image := filepath.Join(t.TempDir(), "point.db")
+	writeFile(t, image, c.images[scenarioPoint])
+	s.manual = testdb.FileHash(t, image)
+	s.restored = dump(t, image)
+	testdb.ShellQuery(t, db, "DELETE FROM notes WHERE id % 3 = 0")
 }
 
 // copy makes a directory to crash in and returns its database's path.

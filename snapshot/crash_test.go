@@ -75,6 +75,7 @@ var sweeps = map[string]int{
 	"automatic": 12, "accept": 3, "backup": 12, "backup of what changed": 12, "backup rollback mode": 12, "prune": 10, "delete": 12,
 	"restore online": 7, "restore online rollback mode": 7, "restore online after a crash of the application": 7,
 	"restore offline": 10, "restore offline with a WAL": 11, "restore offline with a hot journal": 11,
+	"restore point online": 7, "restore point online rollback mode": 7, "restore point offline": 10,
 	"recover corrupt": 7, "recover corrupt with a WAL": 10, "recover by a repair": 7, "recover by a repair of the log": 9,
 	"restore offline onto a mount point": 12, "restore offline onto a mount point with a WAL": 12, "recover a corrupt mount point": 9,
 	"recover missing": 5, "recover missing with an orphan WAL": 8,
@@ -177,13 +178,18 @@ func (s *scenario) finish(t *testing.T, db, where string) (isNew bool) {
 		if !maps.Equal(now, s.before) {
 			t.Errorf("%s: the database changed", where)
 		}
-	case s.op == "restore online":
+	case strings.HasSuffix(s.op, "online"):
 		isNew = s.onlineOutcome(t, db, where)
 	default:
 		isNew = s.swapOutcome(t, m, db, now, where)
 	}
 	s.checkCatalog(t, m, where)
 	s.goOn(t, m, db, where)
+	if isNew && strings.HasPrefix(s.op, "restore point") {
+		if state, err := m.State(); err != nil || state.Timeline == nil || state.Timeline.Point != scenarioPoint || state.Timeline.From != s.ids[0] {
+			t.Errorf("%s: the timeline is %+v, %v", where, state.Timeline, err)
+		}
+	}
 	s.checkOperations(t, m, isNew, where)
 	return isNew
 }
