@@ -38,6 +38,8 @@ const (
 
 	// partBytes is how much content a part has at most.
 	partBytes = 1 << 20
+	// mostDocuments have no more bytes: one read is enough for them.
+	mostDocuments = 1 << 10
 	// maxDocument bounds the JSON of a head, a part or a seal.
 	maxDocument = 64 << 10
 	// maxPayload bounds the rest of a skippable frame: the smallest pages have 512 bytes.
@@ -135,27 +137,31 @@ var errEnd = fmt.Errorf("%w: no whole frame", ErrDamaged)
 
 // readDocument reads such a frame into document; end is where it ends.
 func readDocument(r io.ReaderAt, size int64, magic uint32, at int64, document any) (more []byte, end int64, err error) {
-	var h [seekable.SkipHeaderBytes]byte
-	if size-at < int64(len(h)) {
+	const header = seekable.SkipHeaderBytes
+	if size-at < header {
 		return nil, at, errEnd
 	}
-	if err := readFull(r, h[:], at); err != nil {
-		return nil, at, err
-	}
-	n := int64(byteOrder.Uint32(h[4:]))
-	if byteOrder.Uint32(h[:]) != magic || n < lengthBytes+checksumBytes || n > int64(maxPayload) || n > size-at-int64(len(h)) {
-		return nil, at, errEnd
-	}
-	b := make([]byte, int64(len(h))+n)
+	b := make([]byte, min(size-at, mostDocuments))
 	if err := readFull(r, b, at); err != nil {
 		return nil, at, err
 	}
+	n := int64(byteOrder.Uint32(b[4:]))
+	if byteOrder.Uint32(b) != magic || n < lengthBytes+checksumBytes || n > int64(maxPayload) || n > size-at-header {
+		return nil, at, errEnd
+	}
+	if read := int64(len(b)); header+n > read {
+		b = append(make([]byte, 0, header+n), b...)[:header+n]
+		if err := readFull(r, b[read:], at+read); err != nil {
+			return nil, at, err
+		}
+	}
+	b = b[:header+n]
 	end = at + int64(len(b))
 	body := b[:len(b)-checksumBytes]
 	if xxh3.HashSeed(body, uint64(at)) != byteOrder.Uint64(b[len(body):]) {
 		return nil, at, errEnd
 	}
-	body = body[len(h):]
+	body = body[header:]
 	length := int64(byteOrder.Uint32(body))
 	if body = body[lengthBytes:]; length > int64(len(body)) {
 		return nil, at, errEnd
