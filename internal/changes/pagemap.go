@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -19,19 +20,27 @@ import (
 type Map struct {
 	Capture
 	places   map[uint32]place
+	parts    []storedPart // in the order in which the log has them
 	segments []*segment
 	files    []*os.File
 	dec      *seekable.Decoder
 
-	mu    sync.Mutex // guards parts
-	parts partCache
+	mu    sync.Mutex // guards cache
+	cache partCache
 }
 
 type place struct {
-	at      int64  // of the part's index
+	part   uint32 // its number in parts
+	index  uint32 // among the part's pages
+	digest archive.Digest
+}
+
+// storedPart is where the content of a part is.
+type storedPart struct {
 	segment uint32 // its number in segments
-	index   uint32 // among the part's pages
-	digest  archive.Digest
+	bytes   uint32 // of the frame
+	at      int64  // of the frame
+	pages   int
 }
 
 // Map returns the pages that the captures after one, and up to another one that the log has,
@@ -62,15 +71,14 @@ func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := m.add(ctx, segment, l.head, after, upTo); err != nil {
-			return nil, err
-		}
+		m.segments = append(m.segments, segment)
 	}
 	if l.open != nil {
 		open := *l.open
-		if err := m.add(ctx, &open, l.head, after, upTo); err != nil {
-			return nil, err
-		}
+		m.segments = append(m.segments, &open)
+	}
+	if err := m.read(ctx, l.head, after, upTo); err != nil {
+		return nil, err
 	}
 	if m.Seq != upTo {
 		return nil, fmt.Errorf("there is no capture %d: %w", upTo, fs.ErrNotExist)
@@ -83,31 +91,65 @@ func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
 	return m, nil
 }
 
-// add puts the pages of a segment's captures over those of the segments before.
-func (m *Map) add(ctx context.Context, s *segment, head Head, after, upTo uint64) error {
-	if s.head != head {
-		return fmt.Errorf("%s: it is of another log", s.name)
+// read reads the indexes of all segments, some at a time, and puts the pages of each over those of the
+// segments before.
+func (m *Map) read(ctx context.Context, head Head, after, upTo uint64) error {
+	workers := runtime.GOMAXPROCS(0)
+	for first := 0; first < len(m.segments); first += workers {
+		some := make([]changed, min(workers, len(m.segments)-first))
+		var wait sync.WaitGroup
+		for i := range some {
+			wait.Go(func() { some[i] = m.segments[first+i].changed(ctx, head, after, upTo) })
+		}
+		wait.Wait()
+		for i := range some {
+			if some[i].err != nil {
+				return some[i].err
+			}
+			m.add(uint32(first+i), some[i])
+		}
 	}
-	n := uint32(len(m.segments))
-	m.segments = append(m.segments, s)
+	return nil
+}
+
+// changed is what some captures of a segment changed.
+type changed struct {
+	parts []*part
+	last  *Capture
+	err   error
+}
+
+// changed reads the indexes of the captures after one and up to another.
+func (s *segment) changed(ctx context.Context, head Head, after, upTo uint64) (c changed) {
+	if s.head != head {
+		return changed{err: fmt.Errorf("%s: it is of another log", s.name)}
+	}
 	var pending []*part
-	_, err := s.each(s.start, func(p *part) error {
+	_, c.err = s.each(s.start, func(p *part) error {
 		pending = append(pending, p)
 		if p.Capture == nil {
 			return nil
 		}
 		if seq := p.Capture.Seq; seq > after && seq <= upTo {
-			for _, p := range pending {
-				for i, e := range p.entries {
-					m.places[e.pgno] = place{p.from, n, uint32(i), e.digest}
-				}
-			}
-			m.Capture = *p.Capture
+			c.parts, c.last = append(c.parts, pending...), p.Capture
 		}
 		pending = pending[:0]
 		return ctx.Err()
 	})
-	return err
+	return c
+}
+
+func (m *Map) add(segment uint32, c changed) {
+	for _, p := range c.parts {
+		n := uint32(len(m.parts))
+		m.parts = append(m.parts, storedPart{segment, uint32(p.Bytes), p.at, len(p.entries)})
+		for i, e := range p.entries {
+			m.places[e.pgno] = place{n, uint32(i), e.digest}
+		}
+	}
+	if c.last != nil {
+		m.Capture = *c.last
+	}
 }
 
 // Len is the number of pages that the log has for the capture.
@@ -138,28 +180,34 @@ func (m *Map) ReadPage(pgno uint32, page []byte) (ok bool, err error) {
 	if !ok {
 		return false, nil
 	}
-	s := m.segments[p.segment]
-	if len(page) != s.head.PageSize {
+	size := m.segments[0].head.PageSize
+	if len(page) != size {
 		return true, fmt.Errorf("read page %d of the change log: %d bytes were asked for", pgno, len(page))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c, err := m.parts.get(partID{p.segment, p.at}, func() (cachedPart, error) {
-		part, err := readPart(s.r, s.size, s.head.PageSize, p.at)
-		if err != nil {
-			return cachedPart{}, fmt.Errorf("%s: %w", s.name, err)
-		}
-		content, err := s.content(m.dec, part, &partBuffers{})
-		return cachedPart{part: part, content: content}, err
-	})
+	content, err := m.cache.get(p.part, func() ([]byte, error) { return m.content(p.part, &partBuffers{}) })
+	if err == nil {
+		err = m.prove(pgno, content)
+	}
 	if err != nil {
 		return true, err
 	}
-	if err := m.prove(s, c.part, pgno, c.content); err != nil {
-		return true, err
-	}
-	copy(page, c.content[int(p.index)*len(page):])
+	copy(page, content[int(p.index)*size:])
 	return true, nil
+}
+
+// content decompresses a part.
+func (m *Map) content(part uint32, b *partBuffers) ([]byte, error) {
+	p := m.parts[part]
+	return m.segments[p.segment].content(m.dec, p, b)
+}
+
+// prove proves a page in the content of its part.
+func (m *Map) prove(pgno uint32, content []byte) error {
+	p := m.places[pgno]
+	part := m.parts[p.part]
+	return m.segments[part.segment].provePage(part, int(p.index), entry{pgno, p.digest}, content)
 }
 
 // Close closes the segments' files.
@@ -174,37 +222,31 @@ func (m *Map) Close() error {
 // cachedBytes bounds a partCache: parts have up to 1 MiB.
 const cachedBytes = 8 << 20
 
-type partID struct {
-	segment uint32
-	at      int64
-}
-
-// partCache keeps the parts that were decompressed last.
+// partCache keeps the content of the parts that were decompressed last.
 type partCache struct {
 	parts []cachedPart // the most recent one last
 	bytes int          // of them
 }
 
 type cachedPart struct {
-	id      partID
-	part    *part
+	part    uint32
 	content []byte
 }
 
-func (c *partCache) get(id partID, load func() (cachedPart, error)) (p cachedPart, err error) {
-	if i := slices.IndexFunc(c.parts, func(p cachedPart) bool { return p.id == id }); i >= 0 {
-		p = c.parts[i]
+func (c *partCache) get(part uint32, load func() ([]byte, error)) ([]byte, error) {
+	if i := slices.IndexFunc(c.parts, func(p cachedPart) bool { return p.part == part }); i >= 0 {
+		p := c.parts[i]
 		c.parts = append(append(c.parts[:i], c.parts[i+1:]...), p)
-		return p, nil
+		return p.content, nil
 	}
-	if p, err = load(); err != nil {
-		return p, err
+	content, err := load()
+	if err != nil {
+		return nil, err
 	}
-	p.id = id
-	c.parts, c.bytes = append(c.parts, p), c.bytes+len(p.content)
+	c.parts, c.bytes = append(c.parts, cachedPart{part, content}), c.bytes+len(content)
 	for c.bytes > cachedBytes && len(c.parts) > 1 {
 		c.bytes -= len(c.parts[0].content)
 		c.parts = append(c.parts[:0], c.parts[1:]...)
 	}
-	return p, nil
+	return content, nil
 }

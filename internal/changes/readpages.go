@@ -18,7 +18,7 @@ func (m *Map) ReadPages(ctx context.Context, pgnos []uint32, o archive.CopyOptio
 	sorted := slices.Clone(pgnos)
 	slices.SortFunc(sorted, func(a, b uint32) int {
 		x, y := m.places[a], m.places[b]
-		return cmp.Or(cmp.Compare(x.segment, y.segment), cmp.Compare(x.at, y.at), cmp.Compare(x.index, y.index))
+		return cmp.Or(cmp.Compare(x.part, y.part), cmp.Compare(x.index, y.index))
 	})
 	workers := o.Workers
 	if workers == 0 {
@@ -83,8 +83,8 @@ func (m *Map) startReading(workers int, pages []uint32) *reading {
 // next waits for the next part, nil after the last; it is good until the call after.
 func (r *reading) next() *partJob {
 	for len(r.left) > 0 && r.asked-r.given < len(r.ring) {
-		first, n := r.m.places[r.left[0]], 1
-		for n < len(r.left) && r.m.places[r.left[n]].sharesPart(first) {
+		first, n := r.m.places[r.left[0]].part, 1
+		for n < len(r.left) && r.m.places[r.left[n]].part == first {
 			n++
 		}
 		j := r.ring[r.asked%len(r.ring)]
@@ -107,33 +107,16 @@ func (r *reading) stop() {
 	r.workers.Wait()
 }
 
-func (p place) sharesPart(o place) bool { return p.segment == o.segment && p.at == o.at }
-
 // load decompresses the part of the pages, and proves those.
 func (m *Map) load(pages []uint32, b *partBuffers) ([]byte, error) {
-	at := m.places[pages[0]]
-	s := m.segments[at.segment]
-	p, err := readPart(s.r, s.size, s.head.PageSize, at.at)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.name, err)
-	}
-	content, err := s.content(m.dec, p, b)
+	content, err := m.content(m.places[pages[0]].part, b)
 	if err != nil {
 		return nil, err
 	}
 	for _, pgno := range pages {
-		if err := m.prove(s, p, pgno, content); err != nil {
+		if err := m.prove(pgno, content); err != nil {
 			return nil, err
 		}
 	}
 	return content, nil
-}
-
-// prove proves a page in the content of its part.
-func (m *Map) prove(s *segment, p *part, pgno uint32, content []byte) error {
-	want := m.places[pgno]
-	if int(want.index) >= len(p.entries) || p.entries[want.index] != (entry{pgno, want.digest}) {
-		return fmt.Errorf("%s: %w: the part at %d changed", s.name, ErrDamaged, p.from)
-	}
-	return s.provePage(p, int(want.index), content)
 }

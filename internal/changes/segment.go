@@ -94,15 +94,15 @@ func (s *segment) captures() (list []captured, end int64, err error) {
 type partBuffers struct{ compressed, content []byte }
 
 // content decompresses the pages of a part, one after the other; it is good until the buffers' next use.
-func (s *segment) content(d *seekable.Decoder, p *part, b *partBuffers) ([]byte, error) {
-	if p.Bytes == 0 {
+func (s *segment) content(d *seekable.Decoder, p storedPart, b *partBuffers) ([]byte, error) {
+	if p.bytes == 0 {
 		return nil, nil
 	}
-	b.compressed = slices.Grow(b.compressed[:0], int(p.Bytes))[:p.Bytes]
+	b.compressed = slices.Grow(b.compressed[:0], int(p.bytes))[:p.bytes]
 	if err := readFull(s.r, b.compressed, p.at); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
-	content, err := seekable.Decode(d, b.compressed, b.content, len(p.entries)*s.head.PageSize)
+	content, err := seekable.Decode(d, b.compressed, b.content, p.pages*s.head.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: pages at %d: %w", s.name, ErrDamaged, p.at, err)
 	}
@@ -111,8 +111,8 @@ func (s *segment) content(d *seekable.Decoder, p *part, b *partBuffers) ([]byte,
 }
 
 // provePage proves page number i of a part's content by its digest.
-func (s *segment) provePage(p *part, i int, content []byte) error {
-	e, page := p.entries[i], content[i*s.head.PageSize:][:s.head.PageSize]
+func (s *segment) provePage(p storedPart, i int, e entry, content []byte) error {
+	page := content[i*s.head.PageSize:][:s.head.PageSize]
 	if archive.PageDigest(s.seed, int64(e.pgno), page) != e.digest {
 		return fmt.Errorf("%s: %w: page %d at %d has another digest", s.name, ErrDamaged, e.pgno, p.at)
 	}
@@ -123,10 +123,11 @@ func (s *segment) provePage(p *part, i int, content []byte) error {
 func (s *segment) prove(d *seekable.Decoder, from int64) error {
 	var b partBuffers
 	_, err := s.each(from, func(p *part) error {
-		content, err := s.content(d, p, &b)
-		for i := range p.entries {
+		stored := storedPart{bytes: uint32(p.Bytes), at: p.at, pages: len(p.entries)}
+		content, err := s.content(d, stored, &b)
+		for i, e := range p.entries {
 			if err == nil {
-				err = s.provePage(p, i, content)
+				err = s.provePage(stored, i, e, content)
 			}
 		}
 		return err
