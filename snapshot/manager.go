@@ -11,6 +11,7 @@ import (
 	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/inspect"
+	"example.com/snapd/internal/points"
 	"example.com/snapd/internal/repair"
 )
 
@@ -85,6 +86,8 @@ type Manager struct {
 	act *activity.Journal
 
 	mem *catalogfile.Memory
+
+	captures points.Cache // of what Points has read
 
 	// present is cfg with the schedule and the retention of the last Reload, which sends on
 	// reloaded for the Run that is at work.

@@ -59,7 +59,7 @@ func pointsOf(ctx context.Context, m *Manager) (*points.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return points.Read(ctx, m.cfg.Dir, all, state)
+	return points.Read(ctx, &m.captures, m.cfg.Dir, all, state)
 }
 
 // find returns the backup with an id, or what describes the recovery point with it as a backup's entry

@@ -23,13 +23,16 @@ type Set struct {
 	Damaged []error
 }
 
+// Cache keeps what does not change between one Read and the next.
+type Cache = changes.Cache
+
 // Read looks at the backups, newest first, and at the change logs next to them.
-func Read(ctx context.Context, backups string, entries []catalog.Entry, state catalog.State) (*Set, error) {
+func Read(ctx context.Context, cache *Cache, backups string, entries []catalog.Entry, state catalog.State) (*Set, error) {
 	numbers, damage := timelines(backups)
 	if damage != nil && !errors.Is(damage, changes.ErrDamaged) {
 		return nil, damage
 	}
-	s, err := read(ctx, backups, numbers, entries, state)
+	s, err := read(ctx, cache, backups, numbers, entries, state)
 	if err == nil && damage != nil {
 		s.Damaged = append(s.Damaged, damage)
 	}
@@ -38,7 +41,7 @@ func Read(ctx context.Context, backups string, entries []catalog.Entry, state ca
 
 // Newer returns the set of one timeline, and its points that are newer than its newest backup, newest first.
 func Newer(ctx context.Context, backups string, timeline uint64, entries []catalog.Entry, state catalog.State) (*Set, []Point, error) {
-	s, err := read(ctx, backups, []uint64{timeline}, entries, state)
+	s, err := read(ctx, nil, backups, []uint64{timeline}, entries, state)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,7 +63,7 @@ func Find(ctx context.Context, backups, id string, entries []catalog.Entry, stat
 	if !ok {
 		return nil, Point{}, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
-	s, err := read(ctx, backups, []uint64{timeline}, entries, state)
+	s, err := read(ctx, nil, backups, []uint64{timeline}, entries, state)
 	if err != nil {
 		return nil, Point{}, err
 	}
@@ -72,7 +75,7 @@ func Find(ctx context.Context, backups, id string, entries []catalog.Entry, stat
 }
 
 // read looks at the logs of some timelines.
-func read(ctx context.Context, backups string, numbers []uint64, entries []catalog.Entry, state catalog.State) (*Set, error) {
+func read(ctx context.Context, cache *Cache, backups string, numbers []uint64, entries []catalog.Entry, state catalog.State) (*Set, error) {
 	s := &Set{backups: backups}
 	usable := slices.DeleteFunc(slices.Clone(entries), func(e catalog.Entry) bool { return !e.Usable() })
 	slices.SortFunc(usable, func(a, b catalog.Entry) int { return int(int64(a.Seq) - int64(b.Seq)) })
@@ -96,7 +99,7 @@ func read(ctx context.Context, backups string, numbers []uint64, entries []catal
 		if len(numbers) > 0 && numbers[0] == next {
 			numbers = numbers[1:]
 			var err error
-			if captures, err = s.captures(ctx, next, entries, state); err != nil {
+			if captures, err = s.captures(ctx, cache, next, entries, state); err != nil {
 				return nil, err
 			}
 		}
@@ -117,7 +120,7 @@ func timelineOf(e catalog.Entry) uint64 {
 }
 
 // captures are the points of a timeline's log, in order.
-func (s *Set) captures(ctx context.Context, timeline uint64, entries []catalog.Entry, state catalog.State) (all []Point, err error) {
+func (s *Set) captures(ctx context.Context, cache *Cache, timeline uint64, entries []catalog.Entry, state catalog.State) (all []Point, err error) {
 	v, err := changes.Read(ctx, Directory(s.backups, timeline))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -129,7 +132,7 @@ func (s *Set) captures(ctx context.Context, timeline uint64, entries []catalog.E
 		return nil, err
 	}
 	defer v.Close()
-	runs, err := v.Runs(ctx)
+	runs, err := v.Runs(ctx, cache)
 	if err != nil {
 		return nil, err
 	}
