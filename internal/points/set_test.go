@@ -185,7 +185,7 @@ func TestStates(t *testing.T) {
 		s.capture(1, uint64(n+1), byte(11+n), n+1, "a")
 	}
 	s.backup("b", 1, 14, 4, "1.4")
-	s.state.AddAnchor(catalog.Anchor{Timeline: 1, Seq: 2})
+	s.state.AddAnchor(1, 2, minute(2))
 	var got []string
 	for _, p := range s.set().points {
 		got = append(got, fmt.Sprint(p.ID, " ", p.Kind, " ", p.State))
