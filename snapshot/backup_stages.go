@@ -109,6 +109,28 @@ func (b *backing) stage(ctx context.Context) (err error) {
 		}
 		return fmt.Errorf("backup: %w", err)
 	}
+	err = b.write(ctx, latest, latest != nil && b.sameAs(*latest))
+	if errors.Is(err, errNotCopied) {
+		err = b.write(ctx, latest, false)
+	}
+	return err
+}
+
+// errNotCopied: a stored backup is not what it was, and the image has to be read after all.
+var errNotCopied = errors.New("the latest backup could not be copied")
+
+// sameAs reports whether the state is proven to be that of latest, and its check with it: nothing was
+// committed since, the image is of the same size, and the same SQLite found nothing wrong.
+func (b *backing) sameAs(latest Backup) bool {
+	v := latest.Verification
+	now, err := livedb.TakeFingerprint(b.m.cfg.Database) // after the state was pinned
+	return err == nil && b.base == nil && catalogfile.OriginOf(latest).Unchanged(now) && b.live.Bytes() == latest.DatabaseBytes && b.live.PageSize == latest.PageSize &&
+		v.State == catalog.Verified && v.Level != "" && v.Detail == ""
+}
+
+// write writes the archive to a temporary file, and proves what was stored. With same it is a copy of latest.
+func (b *backing) write(ctx context.Context, latest *Backup, same bool) (err error) {
+	m := b.m
 	var path string
 	if b.id, path, err = m.cat.NewFile(b.req.Kind, b.began); err != nil {
 		return fmt.Errorf("backup: %w", err)
@@ -121,7 +143,7 @@ func (b *backing) stage(ctx context.Context) (err error) {
 			err = errors.Join(err, b.file.Discard())
 		}
 	}()
-	w, err := b.compress(ctx, latest)
+	w, err := b.compress(ctx, latest, same)
 	if err != nil {
 		return err
 	}
@@ -138,7 +160,7 @@ func (b *backing) stage(ctx context.Context) (err error) {
 
 // compress writes the image as an archive, and checks it before or meanwhile. Frames in which
 // nothing has changed since latest are copied from there.
-func (b *backing) compress(ctx context.Context, latest *Backup) (w *archive.Writer, err error) {
+func (b *backing) compress(ctx context.Context, latest *Backup, same bool) (w *archive.Writer, err error) {
 	m, base, broken := b.m, b.base, error(nil)
 	if base == nil && latest != nil {
 		if base, broken = m.cat.OpenArchive(*latest); broken == nil {
@@ -153,7 +175,16 @@ func (b *backing) compress(ctx context.Context, latest *Backup) (w *archive.Writ
 		return nil, fmt.Errorf("backup: %w", err)
 	}
 	defer w.Abort()
-	if err := b.copyChecked(ctx, w); err != nil {
+	if same && base != nil && base.Info().SQLiteVersion == b.live.SQLiteVersion {
+		err = w.CopyBase(ctx, b.phase(ctx, PhaseCompress, b.live.Bytes()))
+		if w.BaseError() != nil {
+			return nil, fmt.Errorf("%w: %w", errNotCopied, err)
+		}
+		b.check = check{done: closed, report: integrity.Report{Path: m.cfg.Database, Verdict: integrity.Healthy, Level: integrity.LevelQuick}}
+	} else {
+		err = b.copyChecked(ctx, w)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := b.end(); err != nil { // the log of the database need not grow while we prove
@@ -216,6 +247,9 @@ type check struct {
 	report integrity.Report
 	err    error
 }
+
+// closed is the channel of a check that is over.
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // startCheck checks the image: at once, or concurrently with what follows. damaged is
 // called when it proves damage.

@@ -250,8 +250,7 @@ func (r *restoring) safety(ctx context.Context, tx *pages.WriteTx, p *prestaged)
 		return Backup{}, err
 	}
 	err := b.stage(ctx)
-	if p != nil && (errors.Is(err, archive.ErrDamaged) || durable.IsNoSpace(err)) {
-		// It may be what was prestaged, or the room that it takes.
+	if p != nil && durable.IsNoSpace(err) { // there may be room without what was prestaged
 		if err := p.close(); err != nil {
 			return Backup{}, err
 		}

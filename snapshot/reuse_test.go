@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"example.com/snapd/catalog"
@@ -132,4 +133,82 @@ func TestRottenBackupIsNoBase(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A backup of a database that provably has not changed is a copy of the one before, also where a restore
+// makes it of what it replaces. Lost: that it is the database, that it stands alone, or its proof.
+func TestBackupOfWhatDidNotChange(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"wal", "delete"} {
+		t.Run(mode, func(t *testing.T) {
+			later(t, func(t *testing.T) {
+				b := newBench(t, mode)
+				b.mark("first")
+				first := b.manual()
+				b.mark("second")
+				second := b.manual()
+				checked := b.watchChecks()
+				again := b.backup(snapshot.Manual("a copy"))
+				if again.Base != second.ID || again.Note != "a copy" || again.ImageBLAKE3 != second.ImageBLAKE3 || again.Verification.State != catalog.Verified || again.Verification.Level != "quick" {
+					t.Errorf("%+v", again)
+				}
+				must(t, b.m.Delete(t.Context(), []string{second.ID}, true))
+				if got := b.markIn(again.ID); got != "second" || imageHash(stockImage(t, b.m.ArchivePath(again))) != again.ImageBLAKE3 {
+					t.Errorf("the copy has %q", got)
+				}
+				done, err := b.m.Restore(t.Context(), first.ID, snapshot.RestoreOptions{})
+				must(t, err)
+				safety, err := b.m.Find(*done.SafetyBackup)
+				must(t, err)
+				if safety.Base != again.ID || safety.Trigger != catalog.TriggerPreRestore || !safety.Pinned || b.markIn(safety.ID) != "second" || b.marked() != "first" {
+					t.Errorf("%+v", safety)
+				}
+				if checked() {
+					t.Error("the database was read and checked again")
+				}
+				b.mark("third")
+				third := b.manual()
+				if !checked() {
+					t.Error("what changed was not checked")
+				}
+				if _, err := b.m.Drill(t.Context(), third.ID); err != nil || b.markIn(third.ID) != "third" {
+					t.Errorf("%+v, %v", third, err)
+				}
+			})
+		})
+	}
+}
+
+// watchChecks returns a function that reports whether a backup checked the database since it was last called.
+func (b *bench) watchChecks() (checked func() bool) {
+	var seen atomic.Bool
+	b.t.Cleanup(b.m.Subscribe(func(ev snapshot.Event) {
+		if ev.Phase == snapshot.PhaseCheck && ev.Operation == snapshot.OpBackup {
+			seen.Store(true)
+		}
+	}))
+	return func() bool { return seen.Swap(false) }
+}
+
+// If this fails, a stored backup that rots makes a copy that counts as verified, or costs the backup.
+func TestRottenBackupIsNotCopied(t *testing.T) {
+	t.Parallel()
+	later(t, func(t *testing.T) {
+		b := newBench(t, "wal")
+		b.mark("kept")
+		first := b.manual()
+		b.damageArchive(first)
+		checked := b.watchChecks()
+		again := b.manual()
+		if again.Base != "" || !checked() || b.markIn(again.ID) != "kept" {
+			t.Errorf("%+v", again)
+		}
+		if _, err := b.m.Drill(t.Context(), again.ID); err != nil {
+			t.Error(err)
+		}
+		if e, err := b.m.Find(first.ID); err != nil || e.Verification.State != catalog.Failed {
+			t.Errorf("%+v, %v", e.Verification, err)
+		}
+		b.noDebris()
+	})
 }

@@ -2,6 +2,10 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -87,3 +91,55 @@ func (w *Writer) BaseError() error {
 	defer w.base.mu.Unlock()
 	return w.base.failed
 }
+
+// CopyBase writes all of Base's image, in place of Write: nothing is decompressed or compressed. That
+// the image to be stored is that one is for the caller to know. Progress is called with bytes of the
+// image. Errors: ErrDamaged where a stored frame is not the one that was proven, and others, final ones.
+func (w *Writer) CopyBase(ctx context.Context, progress func(int64)) error {
+	if w.ended || w.started {
+		return errEnded
+	}
+	if w.openBase(); w.base == nil || w.base.frames == nil {
+		return w.fail(fmt.Errorf("copy the base: %w", cmp.Or(w.BaseError(), errUnlike)))
+	}
+	b, digests := w.base, w.base.digests()
+	var buffers frameBuffers
+	for i := range b.meta.frames() {
+		err := context.Cause(ctx)
+		if err == nil {
+			err = buffers.read(b.Reader, i)
+		}
+		f := frameJob{id: i, reused: true, compressed: buffers.compressed}
+		if err == nil {
+			f.stored = frameDigest(b.seed, i, f.compressed)
+			err = b.compareFrame(b.frames, i, f.stored)
+		}
+		for n := int(b.meta.frameImageBytes(i)) / b.meta.PageSize; err == nil && len(f.digests) < n*digestBytes; {
+			var more []byte
+			more, err = digests.Next(n - len(f.digests)/digestBytes)
+			f.digests = append(f.digests, more...)
+		}
+		if err != nil && ctx.Err() == nil {
+			b.found(err)
+		}
+		if err == nil {
+			err = w.writeFrame(&f)
+		}
+		if err != nil {
+			return w.fail(fmt.Errorf("copy the base: %w", err))
+		}
+		w.total += b.meta.frameImageBytes(i)
+		if progress != nil {
+			progress(w.total)
+		}
+	}
+	if err := digests.finish(b.info.Sum); err != nil {
+		b.found(err)
+		return w.fail(fmt.Errorf("copy the base: %w", err))
+	}
+	w.imageBLAKE3 = b.meta.ImageBLAKE3
+	return nil
+}
+
+// errUnlike: what CopyBase copies has to be of the same pages, seed, frames and level.
+var errUnlike = errors.New("it is no archive of the same kind")

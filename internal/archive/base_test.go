@@ -230,3 +230,55 @@ func TestReadBackFindsEveryFlippedBit(t *testing.T) {
 		t.Error(fmt.Errorf("what cannot be read: %w", err))
 	}
 }
+
+// copyBase makes an archive of o.Base's image by CopyBase.
+func copyBase(t *testing.T, o WriterOptions) (*Writer, []byte, error) {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := NewWriter(&b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	if err := w.CopyBase(t.Context(), nil); err != nil {
+		return w, nil, err
+	}
+	if _, err := w.Finish(testFacts); err != nil {
+		t.Fatal(err)
+	}
+	return w, b.Bytes(), w.ReadBack(t.Context(), bytes.NewReader(b.Bytes()), CopyOptions{})
+}
+
+// Lost: a copy of a backup that is another one than the image's, or of one that has rotted.
+func TestCopyBase(t *testing.T) {
+	const size, frame = 512, 4 * 512
+	for _, pages := range []int{1, 4, 19} {
+		o := WriterOptions{PageSize: size, FrameBytes: frame, Workers: 1}
+		stored, _ := pack(t, crmImage(pages*size, size, 1), o)
+		o.Base = open(t, stored)
+		if _, got, err := copyBase(t, o); err != nil || !bytes.Equal(got, stored) {
+			t.Errorf("%d pages: %v, another archive", pages, err)
+		}
+		for _, change := range []func(*WriterOptions){func(o *WriterOptions) { o.Seed = 4 }, func(o *WriterOptions) { o.Level = Best }, func(o *WriterOptions) { o.Base = nil }} {
+			other := o
+			change(&other)
+			if w, _, err := copyBase(t, other); !errors.Is(err, errUnlike) || w.BaseError() != nil {
+				t.Errorf("%d pages: of another kind: %v, %v", pages, err, w.BaseError())
+			}
+		}
+		every := testdb.Sampled(5)
+		for bit := 0; bit < 8*len(stored); bit += every {
+			bad := bytes.Clone(stored)
+			bad[bit/8] ^= 1 << (bit % 8)
+			base, err := NewReader(bytes.NewReader(bad), int64(len(bad)))
+			if err != nil {
+				continue
+			}
+			o.Base = base
+			w, _, err := copyBase(t, o)
+			if !errors.Is(err, ErrDamaged) || !errors.Is(w.BaseError(), ErrDamaged) {
+				t.Fatalf("byte %d, bit %d: %v, %v", bit/8, bit%8, err, w.BaseError())
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -43,7 +44,7 @@ func (w *Writer) finish(facts Facts) (Info, error) {
 		FrameBytes:  w.o.FrameBytes,
 		PageSeed:    w.o.Seed.String(),
 		Sum:         w.spool.sum.Digits(),
-		ImageBLAKE3: hex.EncodeToString(w.imageHash.Sum(nil)),
+		ImageBLAKE3: cmp.Or(w.imageBLAKE3, hex.EncodeToString(w.imageHash.Sum(nil))),
 		Level:       w.o.Level,
 		Facts:       facts,
 	}

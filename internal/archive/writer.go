@@ -66,6 +66,7 @@ type Writer struct {
 
 	// Owned by sequence while it runs, then by Finish and ReadBack.
 	imageHash    *blake3.Hasher
+	imageBLAKE3  string // of an image that was not read; else imageHash's
 	spool        *digestSpool
 	sizes        []uint32 // compressed, of every data frame
 	frameDigests []byte   // of every data frame
@@ -231,7 +232,7 @@ func (w *Writer) writeFrame(f *frameJob) error {
 	if err := w.put(f.compressed); err != nil {
 		return err
 	}
-	w.imageHash.Write(f.image)
+	w.imageHash.Write(f.image) // of nothing in CopyBase
 	w.sizes = append(w.sizes, uint32(len(f.compressed)))
 	w.frameDigests = append(w.frameDigests, f.stored[:]...)
 	w.reused = append(w.reused, f.reused)

@@ -86,6 +86,7 @@ func fileState(path string, f *os.File, headLen int64) (FileState, error) {
 // but no content, gives false, and so does a file that was written so shortly
 // before f that a further write could bear the same time.
 func (f Fingerprint) Unchanged(now Fingerprint) bool {
+	f.WAL, now.WAL = f.WAL.orNone(), now.WAL.orNone()
 	if !f.Main.Present || f.Main != now.Main || f.WAL != now.WAL || f.Journal != now.Journal {
 		return false
 	}
@@ -113,6 +114,14 @@ func (f Fingerprint) LogSalts() (salts [8]byte, ok bool) {
 	}
 	h := sqlitefile.WALHeader(head)
 	return h.Salts(), true
+}
+
+// orNone is none for an empty log, which whoever opens the database makes, and which has no commit.
+func (s FileState) orNone() FileState {
+	if s.Size == 0 {
+		return FileState{}
+	}
+	return s
 }
 
 // FingerprintIfAny is TakeFingerprint, and zero where there is no database.
