@@ -11,6 +11,7 @@ import (
 	"github.com/zeebo/blake3"
 	"github.com/zeebo/xxh3"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
@@ -58,6 +59,55 @@ func BenchmarkBackup(b *testing.B) {
 				b.StartTimer()
 			}
 		})
+	}
+}
+
+// BenchmarkBackupOfWhatChanged is the next backup, with its proof, of a database of which one
+// page of a thousand changed since the last one, all over the file.
+func BenchmarkBackupOfWhatChanged(b *testing.B) {
+	for _, kind := range []string{"auto", "manual"} {
+		b.Run(kind, func(b *testing.B) {
+			m, bytes := crm(b, "wal")
+			b.SetBytes(bytes)
+			last, err := m.Backup(b.Context(), snapshot.Manual(""))
+			if err != nil {
+				b.Fatal(err)
+			}
+			req := snapshot.Manual("")
+			if kind == "auto" {
+				req = snapshot.Auto(catalog.TriggerSchedule)
+			}
+			for b.Loop() {
+				b.StopTimer()
+				touchPages(b, m.Database(), bytes/4096/1000)
+				b.StartTimer()
+				made, err := m.Backup(b.Context(), req)
+				if err != nil || made.Base != last.ID {
+					b.Fatal(made.Base, err)
+				}
+				b.StopTimer()
+				if err := m.Delete(b.Context(), []string{last.ID}, true); err != nil {
+					b.Fatal(err)
+				}
+				last = made
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// touchPages changes so many rows, which are as many pages, at equal distances.
+func touchPages(b *testing.B, path string, n int64) {
+	b.Helper()
+	db, err := samplecrm.Open(path, "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	_, err = db.ExecContext(b.Context(), `WITH RECURSIVE last(id) AS (SELECT max(id) FROM activities), nth(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM nth WHERE i < ?)
+		UPDATE activities SET kind = CASE kind WHEN 'call' THEN 'task' ELSE 'call' END WHERE id IN (SELECT i * (SELECT id FROM last) / ? FROM nth)`, n, n+1)
+	if err != nil {
+		b.Fatal(err)
 	}
 }
 

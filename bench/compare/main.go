@@ -5,6 +5,11 @@
 //
 //	go run ./bench/compare -size 1GiB -rounds 5
 //
+// With -only continuous it compares what keeps each commit, next to the same writer: the writer's
+// rate and 99th percentile, the processor time of the service, what it stores, the -wal, a kill -9 of
+// both at a random moment, restores to the last moment and to one in the middle, and what it
+// uses while nothing happens (Linux).
+//
 // The database is a sample CRM in WAL mode, with a process that goes on writing to it
 // during the backups. Figures of one table can be compared with one another; those of
 // two tables, from two machines or hours, cannot.
@@ -21,6 +26,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"example.com/snapd/bench/internal/measure"
 	"example.com/snapd/internal/samplecrm"
@@ -34,8 +40,12 @@ type options struct {
 	only   string
 	ours   bool
 
-	create, write, alone string // what a process of our own does instead
-	touch                measure.Size
+	rates          string // of continuous, and what follows
+	duration, idle time.Duration
+	kills          int
+
+	create, write, ledger, alone string // what a process of our own does instead
+	touch                        measure.Size
 }
 
 func main() {
@@ -44,10 +54,15 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often every program runs")
 	flag.StringVar(&o.dir, "dir", "", "`directory` to work in; needs room for about six times -size; the system's for temporary files")
 	flag.BoolVar(&o.cold, "cold", false, "take the files out of the page cache before every run (Linux)")
-	flag.StringVar(&o.only, "only", "", "one `group` only: backup, verify, restore or check")
+	flag.StringVar(&o.only, "only", "", "one `group` only: backup, verify, restore or check; or continuous: what keeps each commit, next to a writer")
 	flag.BoolVar(&o.ours, "ours", false, "leave out the peers")
+	flag.StringVar(&o.rates, "rates", "100,1000", "continuous: `commits` a second")
+	flag.DurationVar(&o.duration, "duration", time.Minute, "continuous: how long each writer works")
+	flag.DurationVar(&o.idle, "idle", 20*time.Second, "continuous: how long it is idle afterwards")
+	flag.IntVar(&o.kills, "kills", 5, "continuous: how often writer and service are killed in each round")
 	flag.StringVar(&o.create, "create", "", "make the database at this `path`, and no more")
 	flag.StringVar(&o.write, "write", "", "write to the database at this `path` until interrupted, and no more")
+	flag.StringVar(&o.ledger, "ledger", "", "with -write and a single -rates: note each commit in the file at this `path`")
 	flag.StringVar(&o.alone, "alone", "", "store the database at this `path` in -dir, without proof, and no more")
 	flag.Var(&o.touch, "touch", "take so many `bytes` of memory for a moment, and no more")
 	flag.Parse()
@@ -63,6 +78,12 @@ func run(ctx context.Context, o options) (err error) {
 	switch {
 	case o.create != "":
 		return samplecrm.Create(ctx, o.create, samplecrm.Options{Bytes: int64(o.size), Seed: 1})
+	case o.write != "" && o.ledger != "":
+		rates, err := o.perSecond()
+		if err != nil {
+			return err
+		}
+		return writeLedger(ctx, o.write, ledger{o.ledger}, rates[0])
 	case o.write != "":
 		return write(ctx, o.write)
 	case o.touch > 0:
@@ -79,6 +100,9 @@ func run(ctx context.Context, o options) (err error) {
 	f, err := prepare(ctx, o)
 	if err != nil {
 		return err
+	}
+	if o.only == "continuous" {
+		return f.continuous(ctx)
 	}
 	jobs := f.jobs(o.only)
 	if err := f.rounds(ctx, jobs); err != nil {
@@ -152,7 +176,7 @@ func prepare(ctx context.Context, o options) (*field, error) {
 		return nil, err
 	}
 	f.bytes = st.Size()
-	if o.only == "backup" || o.only == "check" { // they need no stored backup
+	if o.only == "backup" || o.only == "check" || o.only == "continuous" { // they need no stored backup
 		return f, nil
 	}
 	return f, f.stock(ctx)
