@@ -72,6 +72,42 @@ func TestAnchor(t *testing.T) {
 	}
 }
 
+// A transaction that is older than what was captured since is nothing gone back in time.
+func TestOlderTransaction(t *testing.T) {
+	for _, commits := range []string{"INSERT INTO t(a) VALUES(2)", "PRAGMA wal_checkpoint; INSERT INTO t(a) VALUES(2); INSERT INTO t(a) VALUES(3)", ""} {
+		path := filepath.Join(t.TempDir(), "data.db")
+		a := testdb.StartChurn(t, path, 1, "PRAGMA journal_mode=wal; "+testdb.ChurnSchema)
+		s := newScene(t, path)
+		a.Exec(0, "INSERT INTO t(a) VALUES(1)")
+		files := must(livedb.TakeFingerprint(path))
+		tx, err := livedb.Begin(t.Context(), path, livedb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Exec(0, commits)
+		s.capture()
+		before, _ := s.chain.State()
+		s.chain.SetGate(func(d Doubt, reason string) error {
+			if d != NoDoubt {
+				t.Errorf("%q: %s", commits, reason)
+			}
+			return nil
+		})
+		out, err := s.chain.Within(t.Context(), tx, files, time.Now)
+		if commits == "" && (err != nil || out.Way != Nothing) || commits != "" && !errors.Is(err, ErrPast) {
+			t.Errorf("%q: %+v, %v", commits, out, err)
+		}
+		if now, _ := s.chain.State(); now != before {
+			t.Errorf("%q: capture %d, and %d", commits, before, now)
+		}
+		if err := tx.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.capture()
+		s.close()
+	}
+}
+
 // What cannot be captured says so, and appends nothing.
 func TestWhatCannotBeCaptured(t *testing.T) {
 	begin := func(t *testing.T, pragmas string) (*scene, *testdb.Churn) {

@@ -24,6 +24,9 @@ type Source struct {
 	Log   *walfollow.Position `json:"log,omitempty"` // nil without a log, or where it is not known
 }
 
+// ErrPast: the transaction is older than what was captured last, and sees another state.
+var ErrPast = errors.New("a later state was captured already")
+
 // Chain is a base and the captures after it. For one goroutine.
 type Chain struct {
 	path     string
@@ -37,6 +40,7 @@ type Chain struct {
 	sum     archive.Sum
 	at      Source
 	looked  time.Time
+	pinned  time.Time // a time after that state was pinned; zero for one of an earlier process
 
 	pin pin
 	may func(Doubt, string) error
@@ -192,13 +196,28 @@ func (c *Chain) capture(ctx context.Context, tx *livedb.Tx, files livedb.Fingerp
 	if x, ok := tx.LogIndex(); ok {
 		at.Log = &x
 	}
+	pinned := time.Now()
+	if c.mayBePast(tx, at) {
+		return out, ErrPast
+	}
 	out, err = c.find(ctx, tx, at, now)
 	if err != nil {
 		return out, err
 	}
 	c.pin.judge(out, c.at.Log, at.Log)
-	c.at, out.Log = at, at.Log
+	c.at, c.pinned, out.Log = at, pinned, at.Log
 	return out, nil
+}
+
+// mayBePast reports whether tx, which another goroutine began, may see a state before the last
+// one that was captured. In the rollback-journal modes nothing is committed while it is open.
+func (c *Chain) mayBePast(tx *livedb.Tx, at Source) bool {
+	if !tx.Pinned().Before(c.pinned) || tx.Info().JournalMode != "wal" {
+		return false
+	}
+	was, is := c.at.Log, at.Log
+	onward := was != nil && is != nil && was.Salts == is.Salts && (*was == *is || was.LastFrame < is.LastFrame)
+	return !onward
 }
 
 // find finds what differs, by the first way that is proven, and appends it.

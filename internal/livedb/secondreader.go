@@ -54,7 +54,7 @@ func (t *Tx) OpenSecondReader(ctx context.Context) error {
 		if second.info.JournalMode != "wal" {
 			return errors.Join(second.Close(), ctx.Err())
 		}
-		t.conn, second.conn, t.info, t.page1 = second.conn, t.conn, second.info, second.page1
+		t.conn, second.conn, t.info, t.page1, t.pinned = second.conn, t.conn, second.info, second.page1, second.pinned
 		if err := errors.Join(second.Close(), ctx.Err()); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/sqlite"
@@ -24,7 +25,11 @@ type Tx struct {
 	private  *durable.ScratchFile
 	borrowed bool // the transaction is the caller's, who writes in it
 	second   *Tx
+	pinned   time.Time
 }
+
+// Pinned is a time right before the state that t sees was pinned.
+func (t *Tx) Pinned() time.Time { return t.pinned }
 
 // Info says what the image is.
 func (t *Tx) Info() Info { return t.info }
@@ -62,7 +67,7 @@ func (t *Tx) Conn() *sqlite.Conn { return t.conn }
 // Within is the state that the open transaction of conn sees, a write transaction on
 // the database at the resolved path real. Its Close does nothing.
 func Within(ctx context.Context, real string, conn *sqlite.Conn) (*Tx, error) {
-	t := &Tx{path: real, conn: conn, borrowed: true}
+	t := &Tx{path: real, conn: conn, borrowed: true, pinned: time.Now()}
 	var err error
 	t.info, t.page1, err = readInfo(ctx, conn)
 	return t, err
@@ -109,6 +114,7 @@ func connect(ctx context.Context, path string, o sqlite.Options) (*sqlite.Conn, 
 
 // pin reads for the first time: BEGIN alone takes no lock.
 func (t *Tx) pin(ctx context.Context) (err error) {
+	t.pinned = time.Now()
 	if err := t.conn.Exec(ctx, "PRAGMA schema_version"); err != nil {
 		return err
 	}

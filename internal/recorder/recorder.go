@@ -331,7 +331,7 @@ func (r *Recorder) lookOnce(capt func() (capture.Outcome, error), ctx context.Co
 		}
 		r.finish()
 		return out, &endedError{r.timeline, catalog.NewLog, err.Error()}
-	case errors.Is(err, errSuspended), errors.Is(err, errOtherFile):
+	case errors.Is(err, errSuspended), errors.Is(err, errOtherFile), errors.Is(err, capture.ErrPast):
 		return out, err
 	default:
 		if !livedb.Transient(err) && !errors.Is(err, livedb.ErrBusy) && !errors.Is(err, livedb.ErrMissing) {
