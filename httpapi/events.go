@@ -55,8 +55,9 @@ type listener struct {
 	mu       sync.Mutex // guards what follows
 	order    []string
 	latest   map[string]operation
-	revision *string // nil: nothing new
-	seen     string  // the revision that it knows, or will
+	revision *string   // nil: nothing new
+	captured *captured // the newest one; nil: nothing new
+	seen     string    // the revision that it knows, or will
 	bye      string
 	dropped  bool
 }
@@ -112,6 +113,15 @@ func (b *hub) publish(op operation) {
 	defer b.mu.Unlock()
 	for c := range b.all {
 		c.put(op)
+	}
+}
+
+// captured sends every client the newest recovery point of the change log. It never waits.
+func (b *hub) captured(p captured) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.all {
+		c.capture(p)
 	}
 }
 
@@ -199,6 +209,13 @@ func (c *listener) change(revision string, always bool) {
 	}
 }
 
+func (c *listener) capture(p captured) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.captured = &p
+	c.notify()
+}
+
 func (c *listener) leave(reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -221,6 +238,7 @@ var errDropped = errors.New("the client does not read")
 type batch struct {
 	operations []operation
 	revision   *string
+	captured   *captured
 	bye        string
 }
 
@@ -231,11 +249,11 @@ func (c *listener) take() (batch, error) {
 	if c.dropped {
 		return batch{}, errDropped
 	}
-	b := batch{revision: c.revision, bye: c.bye, operations: make([]operation, 0, len(c.order))}
+	b := batch{revision: c.revision, captured: c.captured, bye: c.bye, operations: make([]operation, 0, len(c.order))}
 	for _, id := range c.order {
 		b.operations = append(b.operations, c.latest[id])
 	}
 	clear(c.latest)
-	c.order, c.revision = slices.Delete(c.order, 0, len(c.order)), nil
+	c.order, c.revision, c.captured = slices.Delete(c.order, 0, len(c.order)), nil, nil
 	return b, nil
 }

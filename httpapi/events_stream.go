@@ -115,6 +115,9 @@ func (s *eventStream) batch(b batch) {
 	if b.revision != nil {
 		s.event("changed", change{*b.revision})
 	}
+	if b.captured != nil {
+		s.event("captured", b.captured)
+	}
 	if b.bye != "" {
 		s.event("bye", bye{b.bye})
 	}

@@ -161,6 +161,45 @@ func TestEventsTellAnOperation(t *testing.T) {
 	a.hub.changed()
 }
 
+// If this fails, the page shows a loss window that is long over, or each capture has everything fetched again.
+func TestEventsTellCaptures(t *testing.T) {
+	var f *faults
+	a := openAPI(t, faulty(&f))
+	a.hub.pace = fast
+	e := a.eventsFrom(t.Context(), a.server.URL)
+	e.next().into(t, "hello", &hello{})
+	a.status.mu.Lock()
+	era := a.status.era
+	a.status.mu.Unlock()
+	f.says(snapshot.Event{Type: snapshot.EventCaptured, Point: "1.6", At: noon})
+	f.says(snapshot.Event{Type: snapshot.EventChainGap, Point: "1.7", Reason: "missed"})
+	f.says(snapshot.Event{Type: snapshot.EventCaptured, Point: "1.7", At: noon.Add(time.Second), Reason: "missed"})
+	f.says(snapshot.Event{Type: snapshot.EventAnchored, Point: "1.7"})
+	for got := (captured{}); got.Point != "1.7"; {
+		e.next(":").into(t, "captured", &got)
+		if got.Point == "1.7" && !got.At.Equal(noon.Add(time.Second)) {
+			t.Errorf("%+v", got)
+		}
+	}
+	a.status.mu.Lock()
+	if a.status.era != era {
+		t.Error("captures have the status computed again")
+	}
+	a.status.mu.Unlock()
+	text := string(a.ask("GET", "/metrics", "").body)
+	for _, line := range []string{`snapd_captures_total{kind="followed"} 1`, `snapd_captures_total{kind="compared"} 1`, "snapd_gaps_total 1", `snapd_points_bytes{age="hour"} 0`} {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("there is no %q in\n%s", line, text)
+		}
+	}
+	f.says(snapshot.Event{Type: snapshot.EventChainGap, Err: errBroken})
+	a.status.mu.Lock()
+	defer a.status.mu.Unlock()
+	if a.status.era == era {
+		t.Error("that nothing is captured any more is no news")
+	}
+}
+
 // Lost: a page that shows an old list, because another process made the backup.
 func TestEventsTellWhatOtherProcessesDo(t *testing.T) {
 	a := openAPI(t, nil)

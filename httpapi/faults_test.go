@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"example.com/snapd/catalog"
@@ -14,9 +15,9 @@ import (
 type faults struct {
 	manager
 
-	mu  sync.Mutex
-	set map[string]func(context.Context) error
-	ear func(snapshot.Event) // of the handler
+	mu   sync.Mutex
+	set  map[string]func(context.Context) error
+	ears []func(snapshot.Event) // of the handler
 }
 
 // on sets what happens before the method; nil lifts it.
@@ -62,14 +63,16 @@ func (f *faults) hit(ctx context.Context, method string) error {
 // says has the handler hear an event.
 func (f *faults) says(ev snapshot.Event) {
 	f.mu.Lock()
-	ear := f.ear
+	ears := slices.Clone(f.ears)
 	f.mu.Unlock()
-	ear(ev)
+	for _, ear := range ears {
+		ear(ev)
+	}
 }
 
 func (f *faults) Subscribe(fn func(snapshot.Event)) func() {
 	f.mu.Lock()
-	f.ear = fn
+	f.ears = append(f.ears, fn)
 	f.mu.Unlock()
 	return f.manager.Subscribe(fn)
 }

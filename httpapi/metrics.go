@@ -13,6 +13,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/points"
 	"example.com/snapd/snapshot"
 )
 
@@ -53,7 +54,7 @@ var (
 	descState      = metric("protection_state", "1 for the present state of the protection, 0 for the others.", "state")
 	descBreak      = metric("break", "1 while the live file is not the database that was backed up, until that is accepted or over.")
 	descReadable   = metric("readable", "1 if the catalog and the status could be read for this scrape, 0 if parts of it are missing.")
-	descAge        = metric("newest_verified_backup_age_seconds", "Time since the newest verified backup was taken or restored: what would be lost at most. Absent where there is none.")
+	descAge        = metric("newest_verified_backup_age_seconds", "Time since the newest verified backup was taken or restored: without captures, what would be lost at most. Absent where there is none.")
 	descNewest     = metric("newest_verified_backup_timestamp_seconds", "When the newest verified backup was taken or, later, restored.")
 	descSuccess    = metric("last_success_timestamp_seconds", "When the last backup of that trigger succeeded.", "trigger")
 	descFailure    = metric("last_failure_timestamp_seconds", "When the last backup of that trigger failed.", "trigger")
@@ -70,6 +71,10 @@ var (
 	descEstimate   = metric("estimated_restore_seconds", "How long it will take to put the newest verified backup back. Absent before the first restore or drill.")
 	descRestore    = metric("last_restore_timestamp_seconds", "When the database was last restored.")
 	descFree       = metric("free_bytes", "Free space for backups.")
+	descCaptures   = metric("captures_total", "Captures of the change log since this program began: followed commit by commit in the write-ahead log, or compared page by page.", "kind")
+	descGaps       = metric("gaps_total", "How often commits were missed, and have one recovery point together, since this program began.")
+	descPointAt    = metric("points_newest_timestamp_seconds", "When the newest recovery point of the change log was captured. Absent where there is none.")
+	descPointBytes = metric("points_bytes", "Size of the change log, by the age of what is in it.", "age")
 	descRunning    = metric("operations_running", "Operations that run now.", "kind")
 	descOperations = metric("operations_total", "Operations that ended since this program began.", "kind", "outcome")
 	descClients    = metric("event_clients", "Clients that listen to events.")
@@ -92,6 +97,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	readable := c.status(s)
 	readable = c.catalog(s) && readable
+	readable = c.changeLog(s) && readable
 	s.gauge(descReadable, flag(readable))
 }
 
@@ -123,6 +129,22 @@ func (c *collector) operations(s sample) {
 			s.counter(descOperations, float64(totals[outcome{kind, state}]), string(kind), state)
 		}
 	}
+}
+
+func (c *collector) changeLog(s sample) bool {
+	n := c.h.captures.counts()
+	s.counter(descCaptures, float64(n.followed), "followed")
+	s.counter(descCaptures, float64(n.compared), "compared")
+	s.counter(descGaps, float64(n.gaps))
+	use, err := points.Use(c.h.m.Dir(), c.h.now())
+	if err != nil {
+		c.h.log.Error("metrics", "error", oneLine(err.Error()))
+		return false
+	}
+	for age, bytes := range map[string]int64{"hour": use.Hour, "day": use.Day, "week": use.Week, "older": use.Older} {
+		s.gauge(descPointBytes, float64(bytes), age)
+	}
+	return true
 }
 
 func (c *collector) status(s sample) bool {

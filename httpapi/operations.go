@@ -198,7 +198,7 @@ func (o *operations) hear(ev snapshot.Event) {
 		}
 	}()
 	o.note(ev)
-	if ev.Type != snapshot.EventProgress {
+	if ev.Type != snapshot.EventProgress && !logEvent(ev) {
 		o.changed()
 	}
 }

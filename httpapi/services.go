@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"sync"
+
+	"example.com/snapd/snapshot"
 )
 
 // services are what the handlers share between requests.
@@ -12,6 +14,7 @@ type services struct {
 	hub       *hub
 	status    *statusCache
 	points    *pointsCache
+	captures  captures
 	plans     *plans
 	edits     sync.Mutex    // of the catalog's entries, from the comparison to the change
 	reading   chan struct{} // the reading slots: one element for each archive that is read
@@ -39,7 +42,9 @@ func (h *Handler) startServices() error {
 	s.plans = &plans{}
 	s.reading = make(chan struct{}, maxReading)
 	s.ops = newOperations(h.m, h.log, h.now, s.hub.publish, h.happened)
+	unhear := h.m.Subscribe(func(ev snapshot.Event) { s.captures.hear(ev, s.hub.captured) })
 	h.closers = append(h.closers, s.ops.close, s.hub.close, func(context.Context) error {
+		unhear()
 		stop()
 		return nil
 	})

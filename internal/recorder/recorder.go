@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -373,6 +374,7 @@ func (r *Recorder) captured(out capture.Outcome, before capture.Source) {
 	ev := Event{Kind: Captured, Point: id, Message: fmt.Sprintf("captured %s: %d pages of %d commits", id, out.Changed, out.Capture.Commits)}
 	if out.Way == capture.Compared {
 		ev.Message = fmt.Sprintf("captured %s: %d pages, by comparison", id, out.Changed)
+		ev.Reason = cmp.Or(out.Reason, "there is no write-ahead log")
 		if before.Log != nil && r.failing.IsZero() {
 			r.o.Host.Tell(Event{Kind: Gap, Point: id, Message: "some commits have one recovery point together", Reason: out.Reason})
 		}

@@ -2,7 +2,7 @@
 // and then. A proxy that buffers events must not leave the page dead.
 
 import * as api from './api.js';
-import { publish, refresh, refreshSoon, refreshStatus, store } from './store.js';
+import { knowCapture, publish, refresh, refreshSoon, refreshStatus, store } from './store.js';
 
 const helloWithin = 8000; // ms until a silent stream counts as one that does not work
 const longest = 30_000; // ms between attempts
@@ -77,6 +77,10 @@ function connect() {
     if (operation) handlers.operation(operation);
   });
   source.addEventListener('changed', () => refreshSoon(failed));
+  source.addEventListener('captured', (event) => {
+    const captured = parse(event);
+    if (captured) knowCapture(captured);
+  });
   source.addEventListener('bye', (event) => {
     if (parse(event)?.reason === 'session') handlers.ended();
     else failed();

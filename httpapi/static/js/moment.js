@@ -4,7 +4,7 @@
 import * as api from './api.js';
 import { draw, drawHover, place, rangeOf, scales } from './axis.js';
 import { attr, busy, byId, el, show, text } from './dom.js';
-import { exact, hhmmss, now, plural, span, utcExact } from './format.js';
+import { exact, hhmmss, now, plural, sentence, span, utcExact } from './format.js';
 import { parse } from './localtime.js';
 import { say } from './notices.js';
 import { attempt } from './problems.js';
@@ -21,6 +21,7 @@ let density = null;
 let found = null; // {before, after, lost} for the chosen moment
 let asking = 0;
 let timer = 0;
+let newest = ''; // the point of the change log that the axis was drawn with
 
 const iso = (at) => new Date(at).toISOString();
 const present = (at) => (at === null || at === undefined ? null : Date.parse(at));
@@ -156,14 +157,13 @@ function renderFound() {
 }
 
 // capturing says how well the present is covered, or why it is not.
-function capturing({ continuous }) {
-  if (!continuous || continuous.state === 'off') return 'Commits are not captured: only the states that were backed up can be had back.';
-  const until = continuous.at ? ` until ${ago(continuous.at)}` : '';
-  return {
-    on: `Every commit is captured${until}.`,
-    behind: `Capturing is behind: everything is captured${until}.`,
-    gap: `Commits are captured${until}; some before were missed, and are captured as one.`,
-  }[continuous.state] ?? `Commits are captured${until}.`;
+function capturing({ continuous, loss_window_seconds: window }) {
+  if (!continuous || continuous.state === 'off') return 'Commits are not captured now: only the states on the axis can be had back.';
+  if (continuous.state === 'gap') return `Commits are not captured: ${sentence(continuous.what)}`;
+  if (!continuous.point) return 'Capturing begins with the next backup.';
+  const until = ago(continuous.at);
+  if (continuous.state === 'behind') return `Capturing is behind: the last capture was made ${until}.`;
+  return window === 0 ? `Every commit is captured. The last capture was made ${until}.` : `Every commit is captured until ${until}.`;
 }
 
 function ago(at) {
@@ -267,6 +267,16 @@ function styled() {
   });
 }
 
+const often = 10_000; // ms between two looks at the density while commits are captured
+
+// keepUp has the newest commits appear on the axis.
+function keepUp() {
+  const point = store.status?.continuous?.point;
+  if (!density || !point || point === newest || now() - Date.parse(density.now) < often) return;
+  newest = point;
+  attempt(refreshed).then(render);
+}
+
 async function refreshed() {
   await load();
   if (chosen !== null) found = await api.nearest(iso(chosen));
@@ -286,7 +296,9 @@ export async function startMoment() {
   }
   new ResizeObserver(redraw).observe(byId('axis-drawing'));
   setInterval(() => {
-    if (!document.hidden && store.status && document.body.dataset.view === 'page') text(byId('moment-words'), capturing(store.status));
+    if (document.hidden || !store.status || document.body.dataset.view !== 'page') return;
+    text(byId('moment-words'), capturing(store.status));
+    keepUp();
   }, 1000);
   render();
 }

@@ -1,7 +1,7 @@
 // The card at the top: is the data safe, why, and the one button that repairs it.
 
 import { attr, busy, byId, icon, show, text, useIcon } from './dom.js';
-import { brief, bytes, count, hhmm, moment, now, plural, relative, sentence, span, took, utc } from './format.js';
+import { brief, bytes, count, hhmm, hhmmss, moment, now, plural, relative, sentence, span, took, utc, utcExact } from './format.js';
 import { may, store, subscribe } from './store.js';
 import * as words from './words.js';
 
@@ -34,7 +34,7 @@ function newestTime(status) {
   const restored = restoredTime(status);
   if (restored) return restored;
   const known = store.backups.get(status.newest_verified);
-  return known ? new Date(known.created_at) : new Date(store.statusAt - status.loss_window_seconds * 1000);
+  return known ? new Date(known.created_at) : null;
 }
 
 // disproven says that verifying again is no way out: there is nothing left to prove.
@@ -47,13 +47,18 @@ function disproven() {
 function reason(status) {
   const newest = newestTime(status);
   const how = restoredTime(status) ? 'restored' : 'taken';
-  if (newest && status.code === 'recent') return `The newest verified backup was ${how} ${relative(newest)}.`;
+  if (newest && status.code === 'recent') return `${covered(status)}The newest verified backup was ${how} ${relative(newest)}.`;
   if (newest && status.code === 'unchanged') return `The database is unchanged since the verified backup ${how} ${relative(newest)}.`;
   if (status.code === 'unverified') {
     return disproven() ? 'There is no verified backup: the stored ones failed their verification.'
       : 'There is no verified backup: the stored ones have not been proven yet.';
   }
   return sentence(status.reason);
+}
+
+// covered says that the time since that backup is covered, too.
+function covered({ continuous }) {
+  return continuous?.state === 'on' && continuous.point ? 'Every commit is captured as it is made. ' : '';
 }
 
 function remedy(status) {
@@ -84,13 +89,23 @@ function fact(name, value, detail, title, tone) {
   attr(byId(`fact-${name}`).parentElement, 'data-tone', tone);
 }
 
+const working = 3; // s since the last capture in which the application counts as at work
+
+// loss is what would be lost with the database now. The server's window was true when it said it.
 function loss(status) {
   const newest = newestTime(status);
-  if (!newest) return ['Everything', 'there is no verified backup', '', 'bad'];
-  if (status.covered) return ['Nothing', `unchanged since ${brief(newest)}`, utc(newest), 'ok'];
-  const seconds = (now() - newest) / 1000;
-  if (seconds < 0) return ['Not known', 'the newest backup is dated in the future', utc(newest), 'warn'];
-  return [span(seconds), `what changed since ${brief(newest)}`, utc(newest)];
+  const { loss_window_seconds: window, continuous } = status;
+  if (window === null || window === undefined) return ['Everything', 'there is no verified backup', '', 'bad'];
+  if (status.covered) return ['Nothing', newest ? `unchanged since ${brief(newest)}` : 'unchanged since the last backup', utc(newest), 'ok'];
+  if (newest && newest > now()) return ['Not known', 'the newest backup is dated in the future', utc(newest), 'warn'];
+  if (continuous?.at && ['on', 'behind'].includes(continuous.state)) {
+    const since = Math.max(0, (now() - Date.parse(continuous.at)) / 1000);
+    if (since < working) return [span(Math.max(1, Math.ceil(since))), `captured until ${hhmmss(continuous.at)}`, utcExact(continuous.at), 'ok'];
+    if (window === 0) return ['Nothing', `the last commit, ${hhmmss(continuous.at)}, is captured`, utcExact(continuous.at), 'ok'];
+  }
+  const seconds = window + Math.max(0, now() - store.statusAt) / 1000;
+  if (window === 0) return ['Nothing', 'every commit is captured', '', 'ok'];
+  return [span(seconds), `what changed since ${brief(now() - seconds * 1000)}`, '', continuous?.state === 'behind' ? 'warn' : null];
 }
 
 function schedule(status) {
@@ -174,4 +189,7 @@ export function startStatus(handlers) {
     if (found) busy(button, () => handlers[found[2]](button));
   });
   subscribe(render);
+  setInterval(() => {
+    if (!document.hidden && store.status?.continuous?.at && document.body.dataset.view === 'page') fact('loss', ...loss(store.status));
+  }, 1000);
 }

@@ -31,6 +31,13 @@ export function may(right) {
   return store.session?.rights?.includes(right) ?? false;
 }
 
+// knowCapture takes the newest recovery point of the change log.
+export function knowCapture({ point, at }) {
+  if (!store.status?.continuous) return;
+  Object.assign(store.status.continuous, { point, at });
+  publish();
+}
+
 export function knowBackup(b) {
   if (b?.id) store.backups.set(b.id, b);
 }
