@@ -103,3 +103,30 @@ func countRows(t *testing.T, path, table string) (n int) {
 	eachRow(t, path, "SELECT count(*) FROM "+table+" NOT INDEXED", func(st *sqlite.Stmt) { n = int(st.Int(0)) })
 	return n
 }
+
+// Lost: rows, said to be none, where they could not be compared with the backup that has them.
+func TestRecoverDoesNotClaimWhatItDidNotCompare(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(t *testing.T, path string, bytes int64){
+		"all of it": func(t *testing.T, path string, _ int64) { testdb.Overwrite(t, path, 0, make([]byte, 64)) },
+		"a frame":   func(t *testing.T, path string, bytes int64) { testdb.FlipByte(t, path, bytes/2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "delete")
+			e := b.auto()
+			b.mark("newer")
+			loseIndexRoot(t, b.m.Database())
+			damage(t, b.m.ArchivePath(e), e.ArchiveBytes)
+			p := b.plan()
+			if o := p.Options[0]; p.Action != snapshot.ActionRepaired || o.RowsLost != nil || strings.Contains(o.Loses, "without losing") || strings.HasPrefix(o.Loses, "no") || strings.Contains(p.Reason, "loses nothing") {
+				t.Errorf("plan %s, %q: loses %q, %v rows", p.Action, p.Reason, o.Loses, o.RowsLost)
+			}
+			if rec := b.repairs(); rec.Repair.NotCompared == "" || strings.Contains(rec.Repair.Summary(), "without losing") {
+				t.Errorf("%+v", rec.Repair)
+			}
+			if r := b.status().Recovered; len(r) != 1 || !strings.Contains(r[0].Loses, "may be lost") {
+				t.Errorf("status: %+v", r)
+			}
+		})
+	}
+}

@@ -218,9 +218,14 @@ func (c *Case) scratch() string {
 // tryRepair repairs a private copy, and compares it with the image that would be restored first.
 func (c *Case) tryRepair(ctx context.Context, f *facts) (err error) {
 	f.repair.tried = true
-	donor, closeDonor := c.donor(ctx, f.candidates)
+	o := repair.Options{Dir: c.scratch()}
+	donor, closeDonor, err := c.donor(ctx, f.candidates)
 	defer closeDonor()
-	c.trial, err = repair.Try(ctx, f.database, f.report, c.DryRun, repair.Options{Donor: donor, Dir: c.scratch()}, c.Repairing)
+	if err != nil {
+		o.NoDonor = err.Error()
+	}
+	o.Donor = donor
+	c.trial, err = repair.Try(ctx, f.database, f.report, c.DryRun, o, c.Repairing)
 	if errors.Is(err, repair.ErrNotRepairable) {
 		f.repair.failed = err
 		return nil
@@ -252,20 +257,21 @@ func unchangedSince(database string, candidates []catalog.Entry, saved repair.Re
 	return saved.SameCommit || whole || from.Unchanged(now), nil
 }
 
-// donor opens the image that would be restored first; nil where that cannot be read.
-func (c *Case) donor(ctx context.Context, from []catalog.Entry) (image *repair.Image, done func()) {
+// donor opens the image that would be restored first; nil where there is none, or it cannot be read, as the error says.
+func (c *Case) donor(ctx context.Context, from []catalog.Entry) (image *repair.Image, done func(), err error) {
 	if len(from) == 0 {
-		return nil, func() {}
+		return nil, func() {}, nil
 	}
 	a, err := Open(ctx, c.Catalog, from[0])
 	if err != nil {
-		return nil, func() {} // restoring it says why
+		return nil, func() {}, err
 	}
+	done = func() { a.Close() } // it was only read
 	image = &repair.Image{R: a, Size: a.Shape().Bytes()}
-	if !image.Readable(ctx) {
-		image = nil
+	if err := image.Readable(ctx); err != nil {
+		return nil, done, err
 	}
-	return image, func() { a.Close() } // it was only read
+	return image, done, nil
 }
 
 // Outlook is the plan for a damaged or missing database by the findings of the last check, without trying a repair.

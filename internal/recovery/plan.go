@@ -183,7 +183,8 @@ func waysOut(f facts) (options []Option, reason string) {
 	if restore != nil {
 		restore.countRows(f.repair.backupLoses)
 	}
-	if dropped == 0 {
+	unknown := result.NotCompared != ""
+	if dropped == 0 && !unknown {
 		repair.RowsLost = &lost
 	}
 	if holdsMore(f.candidates, result) {
@@ -210,6 +211,8 @@ func waysOut(f facts) (options []Option, reason string) {
 		if f.repair.backupLoses != nil {
 			reason += fmt.Sprintf(", and %s lacks %d of its rows", f.newest(), *f.repair.backupLoses)
 		}
+	case unknown:
+		reason = "a repair of a private copy passed its proof, and loses no row that an index covers; it could not be compared with " + f.newest() + ": " + result.NotCompared
 	default:
 		reason = "a repair of a private copy passed its proof and loses nothing"
 		if len(result.Removed)+len(result.Emptied) == 0 && !result.Donated {

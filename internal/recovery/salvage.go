@@ -188,7 +188,7 @@ func (c *Case) addSalvage(ctx context.Context, p *Plan, f facts) (err error) {
 		return err
 	}
 	defer done()
-	donor, closeDonor := c.donor(ctx, f.candidates)
+	donor, closeDonor, _ := c.donor(ctx, f.candidates) // restoring it says why
 	defer closeDonor()
 	if donor != nil {
 		for i := range p.Options {

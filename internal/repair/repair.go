@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/livedb"
@@ -55,6 +56,9 @@ type Result struct {
 	// BackupOnly are rows that the newest backup has and the result has not, or has otherwise: deleted or
 	// changed since, or lost where no index covers them. Those in Lost are not among them.
 	BackupOnly []Loss `json:"backup_only,omitempty"`
+	// NotCompared is why what was rebuilt was not compared with a backup, "" where it was, or there is none: rows that no index
+	// covers may be lost.
+	NotCompared string `json:"not_compared,omitempty"`
 	// Report is the full check that proves the result: healthy, or violations.
 	Report integrity.Report `json:"-"`
 
@@ -108,7 +112,7 @@ func (r Result) Summary() string {
 		if n := len(r.Indexes); n > 0 {
 			derived = "indexes were rebuilt from their tables"
 		}
-		if gone, _ := r.OnlyInBackup(); len(r.Lost) == 0 && gone == 0 {
+		if gone, _ := r.OnlyInBackup(); len(r.Lost) == 0 && gone == 0 && r.NotCompared == "" {
 			derived += " without losing a row"
 		}
 		parts = append(parts, derived+list(": ", r.Indexes))
@@ -121,6 +125,9 @@ func (r Result) Summary() string {
 	}
 	if len(r.BackupOnly) > 0 {
 		parts = append(parts, "of the backup's rows "+r.backupOnly()+" (deleted or changed since the backup, or lost)")
+	}
+	if r.NotCompared != "" {
+		parts = append(parts, "rows that no index covers may be lost, as it was not compared with the backup: "+r.NotCompared)
 	}
 	if r.Donated {
 		parts = append(parts, "the schema was damaged, and what of it was lost is as in the backup")
@@ -162,6 +169,13 @@ func list(head string, names []string) string {
 	return s
 }
 
+// notCompared notes why the result was not compared. Where nothing was rebuilt there is no need to.
+func (r *Result) notCompared(why string) {
+	if r.Rebuilt {
+		r.NotCompared = why
+	}
+}
+
 // Options of a repair.
 type Options struct {
 	// Dir is for files that are written meanwhile; "" is the system's directory for temporary files.
@@ -169,6 +183,10 @@ type Options struct {
 	// Donor is a sound earlier state of the database, a backup, from which pages of the
 	// schema are taken that the database has lost; nil for none. No rows are.
 	Donor *Image
+	// NoDonor is why there is none although there are backups, "" else.
+	NoDonor string
+	// CompareFor bounds the comparison with the donor; 0 is half a minute, or as long as the repair took.
+	CompareFor time.Duration
 }
 
 // Copy makes the private copy at path whole, if that can be done with all the rows

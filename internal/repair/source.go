@@ -311,10 +311,10 @@ func openDonor(ctx context.Context, i *Image) (*source, error) {
 	return s, nil
 }
 
-// Readable reports whether the schema can be read, so that the image can be a donor.
-func (i *Image) Readable(ctx context.Context) bool {
+// Readable returns nil where the schema can be read, so that the image can be a donor.
+func (i *Image) Readable(ctx context.Context) error {
 	_, err := openDonor(ctx, i)
-	return err == nil
+	return err
 }
 
 func readHeader(i Image) (h sqlitefile.Header, err error) {

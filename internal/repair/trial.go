@@ -1,11 +1,14 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
@@ -32,7 +35,7 @@ type Trial struct {
 // Try repairs a private copy of the database, which report is of. begin hears of its size
 // before the copy. What was rebuilt, and in a dry run any copy, is compared with the donor. Errors: ErrNotRepairable, and others where the trial could not be made.
 func Try(ctx context.Context, database string, report integrity.Report, dry bool, o Options, begin func(bytes int64)) (_ *Trial, err error) {
-	t := &Trial{dry: dry}
+	t, began := &Trial{dry: dry}, time.Now()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.Discard())
@@ -53,8 +56,11 @@ func Try(ctx context.Context, database string, report integrity.Report, dry bool
 	if err != nil {
 		return nil, err
 	}
+	if o.NoDonor != "" {
+		t.Result.notCompared(o.NoDonor)
+	}
 	if o.Donor != nil && (dry || t.Result.Rebuilt) {
-		t.DonorLoses, err = t.compare(ctx, *o.Donor)
+		err = t.compare(ctx, o, cmp.Or(o.CompareFor, max(compareTime, time.Since(began))))
 	}
 	return t, err
 }
@@ -132,20 +138,50 @@ func (t *Trial) create(database string) error {
 	return nil
 }
 
-// compare counts the rows that the donor lacks; nil where that cannot be found out.
-func (t *Trial) compare(ctx context.Context, donor Image) (*int64, error) {
-	r := &t.Result
+// compareTime bounds how long the copy is compared with the donor, where making it took no longer.
+const compareTime = 30 * time.Second
+
+// compare counts the rows that the donor lacks, and finds those that only it has. Where that cannot be found out, or not in
+// that time, the result says so.
+func (t *Trial) compare(ctx context.Context, o Options, limit time.Duration) error {
+	r := t.Result
 	if r.LeftOut {
-		r = &Result{} // the file is whole: rows that only the backup has were deleted
+		r = Result{} // the file is whole: rows that only the backup has were deleted
 	}
-	n, err := r.Compare(ctx, t.file.Name(), donor)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	n, err := r.compareLocal(within, t.file.Name(), *o.Donor, o.Dir)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case within.Err() != nil:
+		t.Result.notCompared("that takes more than " + limit.Round(time.Millisecond).String())
+	case err != nil: // it is no way out that is known to be better
+		t.Result.notCompared(err.Error())
+	default:
+		t.DonorLoses = &n
+		if !t.Result.LeftOut {
+			t.Result = r
+		}
 	}
-	if err != nil {
-		return nil, nil // the donor cannot be read: it is no way out that is known to be better
+	return nil
+}
+
+// compareLocal is Compare with a file that has the backup's image, where there is room for one in dir: an archive
+// is fast to read in order, and rows are not.
+func (r *Result) compareLocal(ctx context.Context, path string, backup Image, dir string) (n int64, err error) {
+	if stored, ok := backup.R.(archive.Image); ok && durable.Fits(cmp.Or(dir, os.TempDir()), backup.Size) == nil {
+		f, err := durable.Scratch(dir, "compare")
+		if err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		if err := stored.Unpack(ctx, f, archive.CopyOptions{}); err != nil {
+			return 0, err
+		}
+		backup.R = f
 	}
-	return &n, nil
+	return r.Compare(ctx, path, backup)
 }
 
 // Staged is the repaired copy; nil of a dry run, and without a trial.
