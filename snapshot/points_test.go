@@ -259,6 +259,9 @@ func TestAPointIsReadLikeABackup(t *testing.T) {
 	if state, err := b.m.State(); err != nil || state.LastDrill == nil || state.LastDrill.ID != id {
 		t.Errorf("%+v, %v", state.LastDrill, err)
 	}
+	if e, err := b.m.Verify(t.Context(), id, snapshot.LevelFull); err != nil || e.ID != id || e.Verification.State != catalog.Verified || e.Verification.Level != "full" {
+		t.Errorf("verify: %+v, %v", e.Verification, err)
+	}
 	for what, err := range map[string]error{
 		"delete": b.m.Delete(t.Context(), []string{id}, true), "pin": last(b.m.SetPinned(t.Context(), id, true)),
 		"note": last(b.m.SetNote(t.Context(), id, "x")), "none": last(b.m.Find("1.99")), "other timeline": last(b.m.Find("7.1")),

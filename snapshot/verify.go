@@ -20,12 +20,13 @@ import (
 // version of SQLite: the digest proves that it is that image to the byte, and
 // the check would find the same again. The outcome is kept in the catalog. A damaged
 // backup gives its entry with state failed and [ErrCorrupt]; a backup whose file
-// has gone, [ErrNotFound].
+// has gone, [ErrNotFound]. Of a recovery point all that it is read from is proven, and its image
+// checked; what is found is not kept.
 func (m *Manager) Verify(ctx context.Context, id string, level Level) (Backup, error) {
 	var e Backup
 	op := &operation{kind: OpVerify, backup: id, result: func() any { return e.Public() }}
 	err := m.perform(ctx, op, func(ctx context.Context) (_ Event, err error) {
-		if e, err = m.cat.Get(id); err != nil {
+		if e, err = find(ctx, m, id); err != nil {
 			return Event{}, fmt.Errorf("verify: %w", err)
 		}
 		m.start(ctx, e.ID)
@@ -33,7 +34,7 @@ func (m *Manager) Verify(ctx context.Context, id string, level Level) (Backup, e
 		if e, err = m.verify(ctx, e, level); err != nil {
 			return Event{}, err
 		}
-		return Event{Type: EventVerified, Message: "backup verified: " + e.ID,
+		return Event{Type: EventVerified, Message: kindOf(e) + " verified: " + e.ID,
 			more: Activity{Detail: "level " + level.String(), DatabaseBytes: e.DatabaseBytes}}, nil
 	})
 	return e.Public(), err
@@ -51,11 +52,13 @@ func (m *Manager) verify(ctx context.Context, e Backup, level integrity.Level) (
 		v = e.Verification
 		v.At = &at
 	}
-	if err := m.remember(ctx, &e, v); err != nil {
+	if isPoint(e) {
+		e.Verification = v
+	} else if err := m.remember(ctx, &e, v); err != nil {
 		return e, err
 	}
 	if report.Damaged() {
-		return e, &CorruptError{What: "backup " + e.ID, Report: report}
+		return e, &CorruptError{What: named(e), Report: report}
 	}
 	return e, nil
 }
@@ -87,19 +90,19 @@ func confirmed(damage error, proof func() (Report, error)) error {
 // image inside, unless that was judged before: then a sound one gives the zero Report.
 func (m *Manager) prove(ctx context.Context, e Backup, level Level) (Report, error) {
 	read := m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseReadBack, Total: e.DatabaseBytes})
-	r, err := m.cat.OpenArchive(e)
+	r, err := open(ctx, m, e)
 	if err != nil {
-		return damagedReport(m.cat.Path(e), level, err)
+		return damagedReport(pathOf(m, e), level, err)
 	}
 	defer r.Close() // it was only read
-	if judged(e, r.Info(), level) {
+	if own, ok := r.Image.(*archive.Reader); ok && judged(e, own.Info(), level) {
 		if err := r.Verify(ctx, archive.CopyOptions{Workers: m.cfg.workers(), Progress: read}); err != nil {
 			return damagedReport(m.cat.Path(e), level, fmt.Errorf("verify: %w", err))
 		}
 		return Report{}, nil
 	}
-	return integrity.CheckImage(ctx, r, m.cat.Path(e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir, Progress: func(done int64) {
-		if read(done); done == r.Info().ImageBytes {
+	return integrity.CheckImage(ctx, r, pathOf(m, e), integrity.Options{Level: level, ScratchDir: m.cfg.Dir, Progress: func(done int64) {
+		if read(done); done == r.Shape().Bytes() {
 			m.progress(ctx, Event{Operation: OpVerify, Backup: e.ID, Phase: PhaseCheck})
 		}
 	}})

@@ -12,7 +12,7 @@ import (
 )
 
 type verifyCmd struct {
-	ID    []string `arg:"" optional:"" help:"Backups; default: latest, the newest verified one; after a restore the restored one."`
+	ID    []string `arg:"" optional:"" help:"Backups or recovery points; default: latest, the newest verified one; after a restore the restored one."`
 	All   bool     `help:"All of them."`
 	Level string   `enum:"quick,full" default:"quick" placeholder:"LEVEL" help:"quick: by digests, with a check if the backup has not passed one; full: checked again, in full (${default})."`
 }
@@ -67,15 +67,18 @@ func (c *verifyCmd) choose(m *snapshot.Manager) ([]snapshot.Backup, error) {
 	if len(ids) == 0 {
 		ids = []string{"latest"}
 	}
+	var chosen []snapshot.Backup // the recovery points among them first
 	wanted := map[string]bool{}
 	for _, id := range ids {
 		b, err := m.Find(id)
 		if err != nil {
 			return nil, fmt.Errorf("verify %s: %w", id, err)
 		}
+		if b.File == "" && !wanted[b.ID] {
+			chosen = append(chosen, b)
+		}
 		wanted[b.ID] = true
 	}
-	var chosen []snapshot.Backup
 	for _, b := range all {
 		if wanted[b.ID] {
 			chosen = append(chosen, b)
