@@ -151,7 +151,7 @@ func (c *Chain) Capture(ctx context.Context, now func() time.Time) (out Outcome,
 	if c.unchanged(files) {
 		return Outcome{Way: Nothing}, c.pin.letGo()
 	}
-	tx, err := c.begin(ctx, files, livedb.Options{})
+	tx, err := c.begin(ctx, files)
 	if err != nil {
 		return out, err
 	}

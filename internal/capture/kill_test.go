@@ -63,7 +63,7 @@ func (s *scene) during() (out Outcome, now []byte, err error) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	tx, err := s.chain.begin(s.t.Context(), files, livedb.Options{})
+	tx, err := s.chain.begin(s.t.Context(), files)
 	if err != nil {
 		return out, nil, err
 	}

@@ -27,12 +27,11 @@ var (
 var fileSystemOf = livedb.FileSystemOf
 
 // begin pins a state of a database that can be captured.
-func (c *Chain) begin(ctx context.Context, files livedb.Files, o livedb.Options) (*livedb.Tx, error) {
+func (c *Chain) begin(ctx context.Context, files livedb.Files) (*livedb.Tx, error) {
 	if err := errors.Join(c.pin.ready(), suitable(c.path, files)); err != nil {
 		return nil, err
 	}
-	o.InPlace = true
-	tx, err := livedb.Begin(ctx, c.path, o)
+	tx, err := livedb.Begin(ctx, c.path, livedb.Options{InPlace: true})
 	if errors.Is(err, livedb.ErrBusy) && files.UsesLog() {
 		err = fmt.Errorf("%w: %w", ErrExclusive, err)
 	}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package bench
 
 import (
@@ -82,6 +84,7 @@ func BenchmarkCompare(b *testing.B) {
 			}
 			b.SetBytes(fi.Size())
 			var locked time.Duration
+			cpu := cpuTime()
 			for b.Loop() {
 				chain.Distrust()
 				out, err := chain.Capture(b.Context(), time.Now)
@@ -90,6 +93,7 @@ func BenchmarkCompare(b *testing.B) {
 				}
 				locked += out.Locked
 			}
+			b.ReportMetric((cpuTime()-cpu).Seconds()*float64(1<<30)/float64(fi.Size())/float64(b.N), "cpu-s/GiB")
 			b.ReportMetric(float64(locked.Milliseconds())/float64(b.N), "locked-ms/op")
 		})
 	}
