@@ -28,9 +28,9 @@ type keeper struct{ at time.Time }
 
 // chores are what is done from time to time.
 func (r *Recorder) chores(ctx context.Context) {
-	now := r.o.Now()
+	now, away := r.o.Now(), r.o.Host.CheckPlace()
 	r.mu.Lock()
-	if r.log != nil {
+	if r.log != nil && away == nil {
 		if _, since := r.log.OpenBytes(); !since.IsZero() && now.Sub(since).Abs() >= sealEvery {
 			r.tell(r.seal())
 		}
@@ -40,7 +40,11 @@ func (r *Recorder) chores(ctx context.Context) {
 		r.keep.at = now
 	}
 	r.mu.Unlock()
-	if due && ctx.Err() == nil {
+	switch {
+	case !due || ctx.Err() != nil:
+	case away != nil:
+		r.tell(away)
+	default:
 		r.tell(r.retain(ctx, now))
 	}
 }

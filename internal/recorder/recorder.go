@@ -38,6 +38,8 @@ type Host interface {
 	Read() ([]catalog.Entry, catalog.State, error)
 	OpenArchive(catalog.Entry) (*archive.Reader, error)
 	PageSeed(context.Context) (archive.Seed, error)
+	// CheckPlace refuses a backup directory that went away, and another one in its place.
+	CheckPlace() error
 	// Update changes what is remembered; what names it.
 	Update(what string, change func(*catalog.State))
 
@@ -296,6 +298,9 @@ func (r *Recorder) lookOnce(capt func() (capture.Outcome, error), ctx context.Co
 	defer r.mu.Unlock()
 	if r.suspended > 0 || r.ended {
 		return out, errSuspended
+	}
+	if err := r.o.Host.CheckPlace(); err != nil {
+		return out, err
 	}
 	if r.chain == nil {
 		if err := r.open(ctx); err != nil {
