@@ -66,7 +66,7 @@ func makeLedger(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = db.ExecContext(ctx, "CREATE TABLE ledger(n INTEGER NOT NULL); INSERT INTO ledger VALUES(0)")
+	_, err = db.ExecContext(ctx, "CREATE TABLE ledger(n INTEGER NOT NULL, probes INTEGER NOT NULL DEFAULT 0); INSERT INTO ledger(n) VALUES(0)")
 	return errors.Join(err, db.Close())
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"example.com/snapd/internal/samplecrm"
 )
 
 // service is a program that runs next to the application and keeps what it commits.
@@ -20,7 +23,7 @@ type service struct {
 	needs string   // the peer; "" for ours, and for none at all
 	serve []string // arguments; nil: nothing runs
 	// ready reports whether it has what it needs to begin with, and captures.
-	ready func(ctx context.Context, f *field) (bool, error)
+	ready func(ctx context.Context, f *field, db *sql.DB, began time.Time) (bool, error)
 	// restore are the arguments that restore a moment to $W/out.db; of the zero time, the last one.
 	restore func(f *field, at time.Time) []string
 }
@@ -48,30 +51,31 @@ func services() []service {
 	}
 }
 
-// snapdReady: there is a backup, and the change log is on.
-func snapdReady(ctx context.Context, f *field) (bool, error) {
-	out, err := f.command(ctx, []string{"$SNAPD", "status", "--json", "--db", "$DB", "--dir", "$W/b"}).Output()
-	var status struct {
-		Newest     *string `json:"newest_verified"`
-		Continuous *struct {
-			State string `json:"state"`
-		} `json:"continuous"`
-	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) { // its exit status says whether the database is protected
+// snapdReady: a commit made since it began is a recovery point.
+func snapdReady(ctx context.Context, f *field, db *sql.DB, began time.Time) (bool, error) {
+	if _, err := db.ExecContext(ctx, "UPDATE ledger SET probes = probes + 1"); err != nil {
 		return false, err
 	}
-	if json.Unmarshal(out, &status) != nil || status.Newest == nil {
+	cmd := f.command(ctx, []string{"$SNAPD", "points", "--json", "--limit", "1", "--db", "$DB", "--dir", "$W/b"})
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) { // there is no backup directory yet
 		return false, nil
 	}
-	if status.Continuous != nil && status.Continuous.State == "off" {
-		return false, errors.New("it keeps no change log")
+	var doc struct {
+		Points []struct {
+			At   time.Time `json:"at"`
+			Kind string    `json:"kind"`
+		} `json:"points"`
 	}
-	return status.Continuous == nil || status.Continuous.State == "on", nil
+	if err == nil {
+		err = json.Unmarshal(out, &doc)
+	}
+	return len(doc.Points) > 0 && doc.Points[0].Kind == "change" && doc.Points[0].At.After(began), err
 }
 
 // litestreamReady: it has stored as much as there is, and for a second no more.
-func litestreamReady(ctx context.Context, f *field) (bool, error) {
+func litestreamReady(ctx context.Context, f *field, _ *sql.DB, _ time.Time) (bool, error) {
 	before, err := size(filepath.Join(f.work(), "b"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -108,18 +112,24 @@ type running struct {
 }
 
 // start starts the service, and waits until it is ready.
-func (f *field) start(ctx context.Context, s service) (*running, error) {
+func (f *field) start(ctx context.Context, s service) (r *running, err error) {
 	if s.serve == nil {
 		return nil, nil
 	}
-	r := &running{cmd: f.command(ctx, append([]string{}, s.serve...)), done: make(chan error, 1)}
+	db, err := samplecrm.Open(f.db, "") // the application has it open
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	r = &running{cmd: f.command(ctx, append([]string{}, s.serve...)), done: make(chan error, 1)}
 	r.cmd.Stderr = &r.errs
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	go func() { r.done <- r.cmd.Wait() }()
 	for {
-		ok, err := s.ready(ctx, f)
+		ok, err := s.ready(ctx, f, db, began)
 		if ok {
 			return r, nil
 		}
@@ -131,7 +141,7 @@ func (f *field) start(ctx context.Context, s service) (*running, error) {
 			return nil, fmt.Errorf("%s ended: %w: %s", s.name, err, r.errs.Bytes())
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), r.kill())
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(time.Second):
 		}
 	}
 }
