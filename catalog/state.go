@@ -33,6 +33,8 @@ type State struct {
 	Anchors     []Anchor            `json:"anchors,omitempty"`   // of the change log, oldest first
 	// PointsBase is the id of the backup that the newest recovery points of the change log build on, "" for none.
 	PointsBase string `json:"points_base,omitempty"`
+	// Continuous is how the service captures commits, of the last serve: "auto", "off" or a duration; "" where that is not known.
+	Continuous string `json:"continuous,omitempty"`
 	// CapturesStopped: a service is to capture every commit, and cannot; nil where it does, or none runs.
 	CapturesStopped *CapturesStopped `json:"captures_stopped,omitempty"`
 	NoLink          string           `json:"no_link,omitempty"` // why the link to the latest backup could not be made, "" where it could; it was reported

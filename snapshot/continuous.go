@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/changes"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/protection"
 	"example.com/snapd/internal/recorder"
 )
 
@@ -67,6 +69,17 @@ func (c *capturing) end() {
 	if c != nil {
 		c.stop()
 	}
+}
+
+// quickCheck checks the database; where captures are made, in the very state by which all pages of the change log are proven.
+func quickCheck(ctx context.Context, m *Manager) (Report, error) {
+	if c := m.capturing.Load(); c != nil {
+		report, err := c.Anchor(ctx)
+		if !errors.Is(err, recorder.ErrNotAnchored) {
+			return report, err
+		}
+	}
+	return m.look(ctx, LevelQuick, m.cfg.LockWait)
 }
 
 // suspendCaptures keeps the database closed for what replaces its file.
@@ -223,6 +236,36 @@ func (h *recorderHost) Tell(e recorder.Event) {
 		ev.more.Detail += ": " + e.Reason
 	}
 	h.m.ev.emit(context.Background(), ev)
+}
+
+const continuousOff = "off"
+
+// continuous is Config.Continuous as the state has it.
+func (c *Config) continuous() string {
+	switch {
+	case c.Continuous < 0:
+		return continuousOff
+	case c.Continuous == 0:
+		return "auto"
+	}
+	return c.Continuous.String()
+}
+
+// logStatus is how far the change log goes, as of the facts so far.
+func logStatus(ctx context.Context, m *Manager, f protection.Facts) (recorder.Status, error) {
+	if c := m.capturing.Load(); c != nil {
+		return c.Status(), nil
+	}
+	all, err := m.cat.All()
+	if err != nil {
+		return recorder.Status{}, err
+	}
+	s, err := recorder.ReadStatus(ctx, filepath.Join(m.cfg.Dir, recorder.Dir), m.cfg.Database, catalog.PresentOf(all, f.State).Number, f.Serving)
+	if err != nil && ctx.Err() == nil {
+		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "the change log could not be read"})
+		err = nil
+	}
+	return s, err
 }
 
 // resolveContinuous validates how captures are made and kept.

@@ -223,7 +223,7 @@ func (w *checkWatch) look(ctx context.Context, m *Manager, now time.Time) {
 	if err != nil || files.Fingerprint.Same(w.seen) || !files.UsesLog() && files.Main.Size > heldUpBytes {
 		return // unchanged; or it is not there, which is the breaks' to report
 	}
-	report, err := m.look(ctx, LevelQuick, m.cfg.LockWait)
+	report, err := quickCheck(ctx, m)
 	if err != nil || report.Damaged() {
 		_, err = m.Check(ctx, LevelQuick)
 	} else {
@@ -302,12 +302,12 @@ func (r *runner) recordNone() {
 	}
 }
 
-// recordRetention keeps the policy for those who follow the service.
+// recordRetention keeps the policy, and how commits are captured, for those who follow the service.
 func (r *runner) recordRetention() {
 	present := r.m.present.Load()
-	policy, replaced := present.Retention, present.keepReplaced()
-	if state, err := r.m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != policy || state.Replaced != replaced) {
-		r.m.mem.Update("retention", func(s *catalog.State) { s.Retention, s.Replaced = &policy, replaced })
+	policy, replaced, captures := present.Retention, present.keepReplaced(), present.continuous()
+	if state, err := r.m.cat.State(); err == nil && (state.Retention == nil || *state.Retention != policy || state.Replaced != replaced || state.Continuous != captures) {
+		r.m.mem.Update("retention", func(s *catalog.State) { s.Retention, s.Replaced, s.Continuous = &policy, replaced, captures })
 	}
 }
 

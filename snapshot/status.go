@@ -28,9 +28,16 @@ type (
 	DatabaseStatus = protection.DatabaseStatus
 	// LastRestore is the last restore over the database.
 	LastRestore = protection.LastRestore
+	// Continuous is how the commits between backups are captured.
+	Continuous = protection.Continuous
+	// CaptureState says in a word whether they are.
+	CaptureState = protection.CaptureState
 )
 
 const (
+	CapturesOn, CapturesOff     = protection.CapturesOn, protection.CapturesOff
+	CapturesGap, CapturesBehind = protection.CapturesGap, protection.CapturesBehind
+
 	Protected   = protection.Protected   // a verified backup covers the database as the schedule promises
 	AtRisk      = protection.AtRisk      // there is a verified backup, but something is wrong: see the reason
 	Unprotected = protection.Unprotected // there is no verified backup
@@ -227,6 +234,11 @@ func gatherFacts(ctx context.Context, m *Manager) (f protection.Facts, err error
 	if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil {
 		_, f.Covered = m.covering(fingerprint)
 	}
+	if f.Log, err = logStatus(ctx, m, f); err != nil {
+		return f, err
+	}
+	f.Capture = f.State.Continuous != "" && f.State.Continuous != continuousOff
+	f.Now = m.now() // what was looked at meanwhile is not from the future
 	f.Broken, err = breakOf(ctx, m, f.Now)
 	return f, err
 }

@@ -11,7 +11,7 @@ import (
 
 // reloadable are the settings that serve takes from its configuration file again when it
 // gets SIGHUP. The others need a restart: what is open with them stays open.
-var reloadable = []string{"interval", "cron", "on-change", "check-every",
+var reloadable = []string{"interval", "cron", "on-change", "check-every", "continuous", "keep-points", "points-max-bytes",
 	"keep", "keep-replaced", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly", "log-level", "quiet"}
 
 // hungUp asks for readAgain.

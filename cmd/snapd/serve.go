@@ -22,7 +22,8 @@ type serveCmd struct {
 	retention
 	missing
 	listening
-	OnChange   time.Duration `default:"0" placeholder:"DURATION" help:"Also back up once the database has been quiet for this long after a change; 0 is off."`
+	OnChange time.Duration `default:"0" placeholder:"DURATION" help:"Also back up once the database has been quiet for this long after a change; 0 is off."`
+	continuous
 	CheckEvery time.Duration `default:"1h" placeholder:"DURATION" help:"Check the database this often if it changed, taking at most 1 % of the time; 0 is off."`
 	Program    programLine   `arg:"" optional:"" passthrough:"partial" help:"-- CMD ARG…: a program to run while the database is protected. It starts after the recovery and gets the signals; when it ends serve makes the shutdown backup and ends with its status."`
 
@@ -37,12 +38,13 @@ func (c *serveCmd) Validate() error {
 	if c.CheckEvery < 0 {
 		return fmt.Errorf("--check-every %s is negative; use 0 for no checks", c.CheckEvery)
 	}
-	return errors.Join(c.scheduling.Validate(), c.retention.Validate(), c.listening.Validate(), c.Program.check())
+	return errors.Join(c.scheduling.Validate(), c.retention.Validate(), c.continuous.Validate(), c.listening.Validate(), c.Program.check())
 }
 
 func (c *serveCmd) configure(cfg *snapshot.Config) {
 	c.scheduling.configure(cfg)
 	c.missing.configure(cfg)
+	c.continuous.configure(cfg)
 	cfg.Retention, cfg.KeepReplaced, cfg.OnChange = c.policy(), c.replaced(), c.OnChange
 	if cfg.CheckEvery = c.CheckEvery; c.CheckEvery == 0 {
 		cfg.CheckEvery = -1

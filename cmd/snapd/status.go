@@ -41,13 +41,7 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 	if s.Database.Verdict != nil {
 		verdict = string(*s.Database.Verdict)
 	}
-	window, next, drill := "no verified backup", "none: no serve is running", "never"
-	if s.LossWindow != nil {
-		window = duration(time.Duration(*s.LossWindow) * time.Second)
-		if s.Covered {
-			window = "nothing: unchanged since that backup"
-		}
-	}
+	next, drill := "none: no serve is running", "never"
 	if holder, err := m.RunningIn(); err == nil && holder != "" {
 		switch s.Code {
 		case snapshot.WhyDamaged:
@@ -71,7 +65,10 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 		}
 		row("backups", m.Dir())
 		row("newest verified", text(s.NewestVerified, "none"))
-		row("would be lost", window)
+		row("would be lost", lossWindow(s))
+		if c := s.Continuous; c.Point != nil {
+			row("recovery points", fmt.Sprintf("%d, %s, the newest %s (%s); captures are %s", c.Points, size(c.Bytes), *c.Point, ago(*c.At), captures(c)))
+		}
 		row("next backup", next)
 		row("last drill", drill)
 		if f := s.PruneFailed; f != nil {
@@ -113,4 +110,28 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 			}
 		}
 	})
+}
+
+// lossWindow is what would be lost with the database.
+func lossWindow(s snapshot.Status) string {
+	switch {
+	case s.LossWindow == nil:
+		return "no verified backup"
+	case s.Covered:
+		return "nothing: unchanged since that backup"
+	case *s.LossWindow == 0 && s.Continuous.Point != nil:
+		return "nothing: every commit is captured"
+	}
+	return duration(time.Duration(*s.LossWindow) * time.Second)
+}
+
+// captures says whether commits are captured.
+func captures(c snapshot.Continuous) string {
+	switch c.State {
+	case snapshot.CapturesGap:
+		return "stopped: " + message.OneLine(c.What)
+	case snapshot.CapturesBehind:
+		return "behind"
+	}
+	return string(c.State)
 }

@@ -13,6 +13,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/breaks"
 	"example.com/snapd/internal/failure"
+	"example.com/snapd/internal/recorder"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -34,6 +35,8 @@ type Facts struct {
 	Broken        *breaks.Break
 	Unsaved       bool // of a database that lost something, and was accepted, there is no backup
 
+	Log      recorder.Status   // of the change log
+	Capture  bool              // the Run that is at work, if any, is to capture
 	Serving  bool              // a Run is at work
 	Promised schedule.Schedule // of that Run, or of one that was killed, else the configured one
 	Slack    time.Duration     // how late a backup may be
@@ -84,10 +87,10 @@ func (f *Facts) Status() Status {
 		}
 	}
 	if f.Latest != nil && f.Archive == nil {
-		seconds := int64(max(0, f.Now.Sub(catalog.Since(*f.Latest, f.State))) / time.Second)
+		seconds := int64(f.window() / time.Second)
 		s.NewestVerified, s.LossWindow, s.Covered = &f.Latest.ID, &seconds, f.Covered
 	}
-	s.Break = f.Broken
+	s.Break, s.Continuous = f.Broken, f.continuous()
 	s.Code, s.Reason = f.why()
 	s.State = protection(s.Code)
 	if s.Code == WhyMissing || s.Code == WhyDamaged && !f.State.LastCheck.FullOnly() {
@@ -166,7 +169,57 @@ func (f *Facts) why() (code Why, reason string) {
 	if due, late := f.Promised.Overdue(since, f.Now, f.Slack); late {
 		return WhyOverdue, fmt.Sprintf("a backup was due %s; the newest verified one was taken %s", f.ago(due), taken)
 	}
-	return WhyRecent, fmt.Sprintf("the newest verified backup was taken %s", taken)
+	return WhyRecent, f.captured() + fmt.Sprintf("the newest verified backup was taken %s", taken)
+}
+
+// window is the time before now whose commits would be lost with the database: since the newest verified backup was taken
+// or, later, restored, or the last capture; 0 where nothing was committed since.
+func (f *Facts) window() time.Duration {
+	window := max(0, f.Now.Sub(catalog.Since(*f.Latest, f.State)))
+	if since, known := f.Log.Window(f.Now); known {
+		window = min(window, (since + time.Second - 1).Truncate(time.Second)) // some are outstanding: not 0
+	}
+	if f.Covered && f.Serving && f.Capture {
+		return 0
+	}
+	return window
+}
+
+// lateAfter is how long ago the last capture may be while commits are outstanding.
+const lateAfter = 10 * time.Second
+
+// continuous says how commits are captured.
+func (f *Facts) continuous() Continuous {
+	c := Continuous{State: CapturesOn, Timeline: f.Log.Timeline, Points: f.Log.Points, Bytes: f.Log.Bytes}
+	if f.Log.Seq > 0 {
+		id, at := catalog.PointID(f.Log.Timeline, f.Log.Seq), f.Log.At.UTC()
+		c.Point, c.At = &id, &at
+	}
+	late, known := f.Log.Window(f.Now)
+	switch stopped := f.State.CapturesStopped; {
+	case !f.Serving || !f.Capture:
+		c.State = CapturesOff
+	case stopped != nil:
+		c.State, c.What = CapturesGap, stopped.What
+	case known && late > lateAfter:
+		c.State = CapturesBehind
+	}
+	return c
+}
+
+// captured says how far commits are captured.
+func (f *Facts) captured() string {
+	late, known := f.Log.Window(f.Now)
+	switch c := f.continuous(); {
+	case c.State == CapturesGap:
+		return fmt.Sprintf("commits are not captured since %s: %s; ", f.ago(f.State.CapturesStopped.At), c.What)
+	case c.State == CapturesOff || !known:
+		return ""
+	case late == 0:
+		return "every commit is captured; "
+	default:
+		return fmt.Sprintf("every commit is captured until %s; ", f.ago(f.Now.Add(-late)))
+	}
 }
 
 // brokenWords says what a break means, and what can be done.

@@ -28,7 +28,7 @@ type Status struct {
 	Reason         string                `json:"reason"` // why, in one sentence
 	Database       DatabaseStatus        `json:"database"`
 	NewestVerified *string               `json:"newest_verified"`     // backup id: what "latest" means
-	LossWindow     *int64                `json:"loss_window_seconds"` // since the newest verified backup was taken or, later, restored
+	LossWindow     *int64                `json:"loss_window_seconds"` // what was committed in it has no recovery point: see Facts.window
 	Covered        bool                  `json:"covered"`             // the database is provably unchanged since then
 	NextRun        *time.Time            `json:"next_run"`            // null while no serve runs, and while the database is damaged or missing
 	Schedule       *schedule.Schedule    `json:"schedule"`            // null while no serve runs, or without one
@@ -41,11 +41,33 @@ type Status struct {
 	EstimatedRestoreMS *int64        `json:"estimated_restore_ms"`
 	FreeBytes          *int64        `json:"free_bytes"` // in the backup directory; null where the system does not report it
 	Break              *breaks.Break `json:"break"`      // that nobody accepted; null where there is none
+	Continuous         Continuous    `json:"continuous"`
 	// Quarantined are the damaged databases that were kept, the oldest first.
 	Quarantined []catalogfile.Quarantine `json:"quarantined"`
 	// Recovery is what Recover would do; null where nothing is wrong with the database.
 	Recovery *recovery.Plan `json:"recovery"`
 }
+
+// Continuous is how the commits between backups are captured, in the change log.
+type Continuous struct {
+	State    CaptureState `json:"state"`
+	Point    *string      `json:"point"` // the newest one of the change log; null for none
+	At       *time.Time   `json:"at"`    // of it
+	Timeline uint64       `json:"timeline"`
+	Points   int          `json:"points"` // of the present timeline
+	Bytes    int64        `json:"bytes"`  // of the whole change log
+	What     string       `json:"what"`   // of a gap: why
+}
+
+// CaptureState says in a word whether commits are captured.
+type CaptureState string
+
+const (
+	CapturesOn     CaptureState = "on"
+	CapturesOff    CaptureState = "off"    // no service captures
+	CapturesGap    CaptureState = "gap"    // it cannot
+	CapturesBehind CaptureState = "behind" // it has not for a while
+)
 
 // DatabaseStatus is what Status says of the live file. Verdict is of a probe,
 // or the worse one of the last check; null when it could not be looked at.

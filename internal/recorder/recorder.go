@@ -348,6 +348,8 @@ func (r *Recorder) lookOnce(capt func() (capture.Outcome, error), ctx context.Co
 	if seq, _ := r.chain.State(); seq != was {
 		r.points++
 		r.captured(out, before)
+	} else {
+		r.tell(r.noteLook(before))
 	}
 	if bytes, _ := r.log.OpenBytes(); bytes >= changes.SealedBytes {
 		r.tell(r.seal())
