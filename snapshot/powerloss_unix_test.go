@@ -21,7 +21,7 @@ func ownFiles(name string) bool {
 // least number of different states that one can leave.
 var powerLossScenarios = map[string]int{
 	"backup": 12, "backup of what changed": 12, "backup rollback mode": 12, "prune": 8, "delete": 10,
-	"restore offline": 30, "restore offline with a WAL": 30,
+	"restore offline": 30, "restore offline with a WAL": 30, "restore point offline": 30,
 	"recover corrupt": 25, "recover corrupt with a WAL": 25, "recover by a repair": 15, "recover missing": 15,
 }
 
