@@ -187,3 +187,61 @@ func TestNoMomentYet(t *testing.T) {
 	s.manual("the first")
 	p.sees(hook("axis"))
 }
+
+// record has a service capture every commit, and returns when the change log has its base.
+func (s *site) record() {
+	s.t.Helper()
+	s.manual("the base")
+	s.exec("CREATE TABLE steps(at)")
+	s.run()
+}
+
+// step commits once, and returns when that is a recovery point.
+func (s *site) step() (p snapshot.Point) {
+	s.t.Helper()
+	newest := func() snapshot.Point {
+		all, _, err := s.manager.Points(s.t.Context(), snapshot.PointsQuery{Limit: 1})
+		if err != nil || len(all) == 0 {
+			s.t.Fatalf("points: %v, %v", all, err)
+		}
+		return all[0]
+	}
+	before := newest().ID
+	s.exec("INSERT INTO steps VALUES(1)")
+	s.waitFor("a capture", func() bool { p = newest(); return p.ID != before && p.From != nil })
+	return p
+}
+
+// Lost if this fails: what captures are for. A wrong statement is taken back by a second, next to the running
+// application, on the page.
+func TestGoBackByASecond(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(s *site) { s.config.Continuous = 100 * time.Millisecond })
+	s.record()
+	s.step()
+	good := s.step()
+	wrong := s.step()
+	p := s.open(desktop)
+	p.axis()
+	p.says(hook("moment-words"), "captured")
+	p.fill(hook("moment-time"), good.At.Add(-time.Millisecond).Format(time.RFC3339Nano))
+	p.press(kb.Enter)
+	p.says(hook("moment-after"), typed(t, good.At)[11:], "lost", "1 commit.")
+	p.accessible("a moment among captures")
+	p.click(hook("moment-after-step"))
+	p.wait("the good state before", "!"+found(hook("moment-before")+` [datetime="`+good.At.Format(time.RFC3339Nano)+`"]`)+" === false")
+	p.click(hook("moment-before-restore"))
+	p.says(hook("dialog-restore-1"), "go back to", "recovery point "+good.ID, "digest", "undo")
+	p.confirmRestore()
+	p.says(hook("outcome"), "back at recovery point "+good.ID)
+	if n := s.count(steps); n != 2 {
+		t.Errorf("%d steps after going back to the second", n)
+	}
+	p.says(hook("undo-banner"), "undo", good.ID)
+	p.click(hook("undo-button"))
+	p.confirmRestore()
+	s.waitFor("what was there before", func() bool { return s.count(steps) == 3 })
+	if wrong.ID == good.ID {
+		t.Error("two steps are one point")
+	}
+}

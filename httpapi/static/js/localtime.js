@@ -1,7 +1,7 @@
 // Times as people type them, in the browser's time zone. The forms are those of the
 // command's --at.
 
-const clock = String.raw`(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?`;
+const clock = String.raw`(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?`;
 const forms = {
   ago: /^-\s*(\d+)\s*(s|m|h|d)$/,
   zoned: new RegExp(String.raw`^(\d{4})-(\d{2})-(\d{2})[T ]+${clock}\s*(Z|UTC|[+-]\d{2}:?\d{2})$`, 'i'),
@@ -14,11 +14,11 @@ const day = 86_400_000;
 // wall is a reading of a clock on a wall as milliseconds, whatever the zone; null where no
 // clock shows it.
 function wall(year, month, date, hour, minute, second) {
-  const parts = [year, month - 1, date, hour, minute, second].map(Number);
+  const parts = [year, month - 1, date, hour, minute, Math.floor(second)].map(Number);
   const at = Date.UTC(...parts);
   const back = new Date(at);
   const same = [back.getUTCFullYear(), back.getUTCMonth(), back.getUTCDate(), back.getUTCHours(), back.getUTCMinutes(), back.getUTCSeconds()];
-  return same.every((part, i) => part === parts[i]) ? at : null;
+  return same.every((part, i) => part === parts[i]) ? at + Math.floor((second % 1) * 1000) : null;
 }
 
 const offset = (at) => new Date(at).getTimezoneOffset() * 60_000;
