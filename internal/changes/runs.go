@@ -15,7 +15,7 @@ import (
 // gives the image of each after it.
 type Run struct {
 	After    uint64
-	Captures []Capture // without Source
+	Captures []Capture // Source is that of the last one in each segment, else nil
 }
 
 // Cache keeps the captures of sealed segments, which do not change, between one look at a log and the next. Its
@@ -135,7 +135,9 @@ func plain(list []captured) []Capture {
 	out := make([]Capture, len(list))
 	for i, c := range list {
 		out[i] = c.Capture
-		out[i].Source = nil
+		if i < len(list)-1 { // only the newest is compared with the database as it is
+			out[i].Source = nil
+		}
 	}
 	return out
 }
