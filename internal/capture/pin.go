@@ -29,6 +29,8 @@ const (
 	// fireRate is how many frames a second are too many to follow without a pin: the log is begun
 	// again after a quarter of a second.
 	fireRate = 4000
+	// burstBegins is the time from the first commit after a rest to the look for which it is noticed, about.
+	burstBegins = 100 * time.Millisecond
 	// defaultCheckpoint is the number of frames from which SQLite tries to begin the log again.
 	defaultCheckpoint = 1000
 )
@@ -78,6 +80,9 @@ func (p *pin) judge(out Outcome, from, to *walfollow.Position) {
 // take keeps the transaction of a look, which began then, or its connection.
 func (p *pin) take(ctx context.Context, tx *livedb.Tx, out *Outcome, begun time.Time) error {
 	since := begun.Sub(p.begun)
+	if p.tx == nil { // after a rest commits begin shortly before the look
+		since = min(since, burstBegins)
+	}
 	p.begun = begun
 	switch rate := float64(p.grown) / since.Seconds(); {
 	case p.grown >= 2*earlyFrames && rate >= fireRate:

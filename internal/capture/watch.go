@@ -209,7 +209,7 @@ func (w *Watch) wait(ctx context.Context, now time.Time) {
 // wake ends the idle time: something was written. A moment later more of it is there.
 func (w *Watch) wake() {
 	w.files.Pause()
-	w.noticed, w.next = true, time.Now().Add(w.pace.Every/10)
+	w.noticed, w.next, w.glance = true, time.Now().Add(w.pace.Every/10), leastGlance
 	if w.next.Before(w.quiet) {
 		w.next = w.quiet
 	}
