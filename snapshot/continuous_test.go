@@ -279,7 +279,12 @@ func TestCapturesStopLoudlyAndGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := c.run()
-	c.rec.wait(t, "captures that stop", func(e snapshot.Event) bool { return e.Type == snapshot.EventChainGap })
+	stopped, backedUp := false, false
+	c.rec.wait(t, "captures that stop, and the start-up backup", func(e snapshot.Event) bool { // which is to have none of the commits
+		stopped = stopped || e.Type == snapshot.EventChainGap
+		backedUp = backedUp || e.Type == snapshot.EventBackedUp
+		return stopped && backedUp
+	})
 	c.commit(3)
 	if s, err := c.m.State(); err != nil || s.CapturesStopped == nil {
 		t.Errorf("%+v, %v", s.CapturesStopped, err)
