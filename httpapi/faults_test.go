@@ -183,6 +183,13 @@ func (f *faults) Restore(ctx context.Context, id string, o snapshot.RestoreOptio
 	return f.manager.Restore(ctx, id, o)
 }
 
+func (f *faults) Quarantines() ([]snapshot.Quarantine, error) {
+	if err := f.hit(context.Background(), "Quarantines"); err != nil {
+		return nil, err
+	}
+	return f.manager.Quarantines()
+}
+
 func (f *faults) Delete(ctx context.Context, ids []string, force bool) error {
 	if err := f.hit(ctx, "Delete"); err != nil {
 		return err

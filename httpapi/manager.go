@@ -28,6 +28,7 @@ type manager interface {
 	PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error)
 	PlanHolds(snapshot.RestorePlan) error
 	Replaced() (snapshot.Backup, error)
+	Quarantines() ([]snapshot.Quarantine, error)
 	AcknowledgeRecovery(context.Context) ([]snapshot.Recovered, error)
 
 	Subscribe(func(snapshot.Event)) (cancel func())

@@ -75,6 +75,8 @@ var (
 	descGaps       = metric("gaps_total", "How often commits were missed, and have one recovery point together, since this program began.")
 	descPointAt    = metric("points_newest_timestamp_seconds", "When the newest recovery point of the change log was captured. Absent where there is none.")
 	descPointBytes = metric("points_bytes", "Size of the change log, by the age of what is in it.", "age")
+	descKept       = metric("quarantines", "Damaged databases that were kept.")
+	descKeptBytes  = metric("quarantines_bytes", "Size of the damaged databases that were kept.")
 	descRunning    = metric("operations_running", "Operations that run now.", "kind")
 	descOperations = metric("operations_total", "Operations that ended since this program began.", "kind", "outcome")
 	descClients    = metric("event_clients", "Clients that listen to events.")
@@ -158,6 +160,12 @@ func (c *collector) status(s sample) bool {
 	}
 	s.gauge(descBreak, flag(st.Break != nil))
 	s.gauge(descDatabase, float64(st.Database.Bytes))
+	var kept int64
+	for _, q := range st.Quarantined {
+		kept += q.Bytes
+	}
+	s.gauge(descKept, float64(len(st.Quarantined)))
+	s.gauge(descKeptBytes, float64(kept))
 	if ms := st.EstimatedRestoreMS; ms != nil {
 		s.gauge(descEstimate, float64(*ms)/1000)
 	}

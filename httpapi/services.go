@@ -25,7 +25,7 @@ type services struct {
 // serviceRoutes is the part of the table that needs the services.
 func serviceRoutes() []route {
 	var all []route
-	for _, part := range [][]route{statusRoutes(), activityRoutes(), backupRoutes(), restoreRoutes(), pointRoutes(), tableRoutes(), downloadRoutes(),
+	for _, part := range [][]route{statusRoutes(), activityRoutes(), backupRoutes(), quarantineRoutes(), restoreRoutes(), pointRoutes(), tableRoutes(), downloadRoutes(),
 		checkRoutes(), operationRoutes(), eventRoutes(), metricRoutes()} {
 		all = append(all, part...)
 	}

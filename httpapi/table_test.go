@@ -176,6 +176,15 @@ func routeCases() []routeCase {
 		failing("Delete", snapshot.ErrRefused, plain("DELETE /backups/:id", 409, "refused", "/backups/{first}", "")),
 		failing("Delete", errBroken, plain("DELETE /backups/:id", 500, "failed", "/backups/{first}", "")),
 		failing("Delete", snapshot.ErrNoSpace, plain("DELETE /backups/:id", 507, "no_space", "/backups/{first}", "")),
+		plain("GET /quarantines", 200, "", "/quarantines", ""),
+		failing("Quarantines", errBroken, plain("GET /quarantines", 500, "failed", "/quarantines", "")),
+		kept(plain("DELETE /quarantines/:name", 204, "", "/quarantines/"+keptName, "")),
+		plain("DELETE /quarantines/:name", 404, "not_found", "/quarantines/corrupted_20251031_120600", ""),
+		plain("DELETE /quarantines/:name", 404, "not_found", "/quarantines/{first}", ""),
+		whileBusy(kept(plain("DELETE /quarantines/:name", 409, "busy", "/quarantines/"+keptName, ""))),
+		failing("Delete", snapshot.ErrBusy, kept(plain("DELETE /quarantines/:name", 409, "busy", "/quarantines/"+keptName, ""))),
+		failing("Delete", errBroken, kept(plain("DELETE /quarantines/:name", 500, "failed", "/quarantines/"+keptName, ""))),
+		failing("Delete", snapshot.ErrNoSpace, kept(plain("DELETE /quarantines/:name", 507, "no_space", "/quarantines/"+keptName, ""))),
 		{"POST /backups/:id/verify", 202, "", func(tb *table) answer {
 			r := tb.ask("POST", "/backups/latest/verify", "", "If-Match: *")
 			tb.finish(r)

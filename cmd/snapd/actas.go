@@ -159,10 +159,30 @@ func owner(s *trust.Stranger) rights {
 	return r
 }
 
+// chown is the command that gives the user what is there of the database and its backups.
+func (a *app) chown(u rights) string {
+	command := fmt.Sprintf("chown -R %d:%d", u.uid, u.gid)
+	have := map[string]bool{}
+	for _, path := range a.places() {
+		all := []string{path, path + "-wal", path + "-shm", path + "-journal"}
+		if filepath.Base(path) == "x" {
+			all = []string{filepath.Dir(path)}
+		}
+		for _, path := range all {
+			if _, err := os.Lstat(path); err == nil && !have[path] {
+				have[path] = true
+				command += " " + shellQuote(path)
+			}
+		}
+	}
+	return command
+}
+
 // actAs works with another user's rights to files from now on. Files of root's, left by an
 // earlier run as root, would be out of reach: that is said before anything is done.
 func (a *app) actAs(u rights) error {
-	way := fmt.Sprintf("give the database, its directory and the backups to one user with chown; or run snapd as that user; or, where you trust %s, give --user root", u.name)
+	way := fmt.Sprintf("%s gives them to %s, with whose rights snapd then works (in a container also: docker run --user %d:%d); or, where you trust %s, add --user root to this command",
+		a.chown(u), u.name, u.uid, u.gid, u.name)
 	for _, path := range a.places() {
 		if filepath.Base(path) == "x" {
 			path = filepath.Dir(path)

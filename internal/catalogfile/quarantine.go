@@ -16,6 +16,7 @@ import (
 
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/message"
 )
 
 // Quarantine is a damaged database that was kept, with its sidecars and its report.
@@ -24,6 +25,7 @@ type Quarantine struct {
 	At      time.Time `json:"at"`
 	Bytes   int64     `json:"bytes"`             // of all its files
 	Verdict string    `json:"verdict,omitempty"` // of its report
+	Found   string    `json:"found,omitempty"`   // the first finding of its report
 	// Unrestored counts the rows that could still be read in it and were not in what took its
 	// place; nil where that is not known.
 	Unrestored *int64 `json:"unrestored,omitempty"`
@@ -34,6 +36,7 @@ type Quarantine struct {
 const (
 	reportSuffix = ".json"
 	maxReport    = 4 << 20 // bytes read of a report
+	maxFound     = 500     // bytes taken of its first finding
 )
 
 // quarantineFile is the name of a file of a quarantine.
@@ -105,6 +108,10 @@ func (q *Quarantine) readReport(dir string) {
 	var verdict string
 	if json.Unmarshal(report["verdict"], &verdict) == nil && oneWord.MatchString(verdict) {
 		q.Verdict = verdict
+	}
+	var findings []struct{ Message string }
+	if json.Unmarshal(report["findings"], &findings) == nil && len(findings) > 0 {
+		q.Found = message.OneLine(findings[0].Message[:min(len(findings[0].Message), maxFound)])
 	}
 	var rows *int64
 	if json.Unmarshal(report[unrestoredMember], &rows) == nil && rows != nil && *rows >= 0 {

@@ -43,7 +43,7 @@ export function download(b) {
   link.remove();
 }
 
-function complaint(id) {
+export function complaint(id) {
   const node = el('p', { class: 'problem', id, role: 'alert', hidden: true });
   const report = async (problem) => {
     if (problem.status === 401) return;

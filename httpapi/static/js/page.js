@@ -10,6 +10,7 @@ import { startCreate } from './create.js';
 import { closeAll } from './dialog.js';
 import { busy, byId, show, text } from './dom.js';
 import { startHistory } from './history.js';
+import { startKept } from './kept.js';
 import * as live from './live.js';
 import { clearNotices, notice, watchDock } from './notices.js';
 import { follow, followRunning, forgetOperations, recall, startOperations } from './operations.js';
@@ -87,6 +88,7 @@ function start() {
   startStats();
   startLater();
   startBackups();
+  startKept();
   startActivity();
   startConnection();
   live.keepTime();
