@@ -146,13 +146,6 @@ func (c *Config) resolve() error {
 	}
 	given := c.Database
 	c.Database = path
-	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
-		what := "no regular file"
-		if st.IsDir() {
-			what = "a directory"
-		}
-		return hint(fmt.Errorf("open: %s is %s", path, what), "name the SQLite file itself, for example data.db")
-	}
 	if c.Dir == "" {
 		c.Dir = filepath.Join(filepath.Dir(path), "backups")
 	}
@@ -164,6 +157,9 @@ func (c *Config) resolve() error {
 		return hint(fmt.Errorf("open: backup directory: %w", err), "choose another directory with --dir")
 	case err == nil && !st.IsDir():
 		return hint(fmt.Errorf("open: backup directory %s is a file", c.Dir), "choose a directory with --dir")
+	}
+	if err := c.checkFile(); err != nil {
+		return err
 	}
 	if err := c.checkStrangers(given); err != nil {
 		return fmt.Errorf("open: %w", err)
@@ -191,6 +187,23 @@ func (c *Config) resolve() error {
 		return fmt.Errorf("open: compression %q: want fastest, default, better or best", c.Compression)
 	}
 	return nil
+}
+
+// checkFile refuses a path that names no file. Where backups are stored there was one: then it is
+// a break, which Status reports.
+func (c *Config) checkFile() error {
+	st, err := os.Stat(c.Database)
+	if err != nil || st.Mode().IsRegular() {
+		return nil // a missing one has other ways
+	}
+	if _, err := os.Stat(filepath.Join(c.Dir, "catalog.json")); err == nil {
+		return nil
+	}
+	what := "no regular file"
+	if st.IsDir() {
+		what = "a directory"
+	}
+	return hint(fmt.Errorf("open: %s is %s", c.Database, what), "name the SQLite file itself, for example data.db")
 }
 
 // resolveTiming validates the schedule.

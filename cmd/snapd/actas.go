@@ -169,8 +169,9 @@ func (a *app) chown(u rights) string {
 			all = []string{filepath.Dir(path)}
 		}
 		for _, path := range all {
-			if _, err := os.Lstat(path); err == nil && !have[path] {
-				have[path] = true
+			same, err := filepath.Abs(path)
+			if _, lerr := os.Lstat(path); err == nil && lerr == nil && !have[same] {
+				have[same] = true
 				command += " " + shellQuote(path)
 			}
 		}

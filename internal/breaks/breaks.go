@@ -56,7 +56,11 @@ func See(ctx context.Context, path, named string, wait time.Duration) (Sight, er
 	case err != nil:
 		return Sight{}, err
 	case !st.Mode().IsRegular():
-		return Sight{Gone: lineage.NoFile, What: "what has its name is no file: " + st.Mode().Type().String()}, nil
+		what := "what has its name is no file: " + st.Mode().Type().String()
+		if st.IsDir() {
+			what = "a directory has its name"
+		}
+		return Sight{Gone: lineage.NoFile, What: what}, nil
 	case st.Size() == 0:
 		if log, err := os.Stat(sqlitefile.WAL(path)); err != nil || log.Size() == 0 {
 			return Sight{Gone: lineage.Blank, What: "the file has zero bytes"}, nil
