@@ -14,6 +14,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/schedule"
@@ -189,15 +190,18 @@ func (c *Config) resolve() error {
 	return nil
 }
 
-// checkFile refuses a path that names no file. Where backups are stored there was one: then it is
-// a break, which Status reports.
+// checkFile refuses a path that names no file. Where backups of it are stored there was one: then
+// it is a break, which Status reports.
 func (c *Config) checkFile() error {
 	st, err := os.Stat(c.Database)
 	if err != nil || st.Mode().IsRegular() {
 		return nil // a missing one has other ways
 	}
-	if _, err := os.Stat(filepath.Join(c.Dir, "catalog.json")); err == nil {
-		return nil
+	if cat, err := catalogfile.Open(c.Dir, c.base()); err == nil {
+		all, state, err := cat.Read()
+		if err == nil && len(all) > 0 && state.Database == catalogfile.OwnerName(c.Dir, c.Database) {
+			return nil
+		}
 	}
 	what := "no regular file"
 	if st.IsDir() {
