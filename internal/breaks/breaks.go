@@ -117,6 +117,23 @@ func Judge(all []catalog.Entry, state catalog.State, s Sight) (c Change) {
 		}
 		c.Began, c.What = lineage.Judge(then, s.Facts)
 		c.From = before
+	} else if state.Timeline == nil {
+		return rebuilt(all, s)
+	}
+	return c
+}
+
+// rebuilt judges by the newest archive where the catalog was lost, and with it which restore put there
+// what is there now: only a loss is believed. An undo of a restore may have brought it back.
+func rebuilt(all []catalog.Entry, s Sight) (c Change) {
+	i := slices.IndexFunc(all, func(b catalog.Entry) bool { return b.Accepted() && b.Verification.State != catalog.Failed })
+	if i < 0 {
+		return c
+	}
+	then := factsOf(all[i])
+	then.File = 0
+	if cause, what := lineage.Judge(then, s.Facts); cause.Loss() {
+		return Change{Began: cause, What: what, From: all[i]}
 	}
 	return c
 }
