@@ -35,7 +35,7 @@ func (r *Recorder) chores(ctx context.Context) {
 			r.tell(r.seal())
 		}
 	}
-	due := r.keep.at.IsZero() || now.Sub(r.keep.at).Abs() >= keepEvery
+	due := r.timeline > 0 && (r.keep.at.IsZero() || now.Sub(r.keep.at).Abs() >= keepEvery) // it is known which log is the present one
 	if due {
 		r.keep.at = now
 	}
