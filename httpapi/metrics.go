@@ -159,6 +159,9 @@ func (c *collector) status(s sample) bool {
 		s.gauge(descState, flag(st.State == state), string(state))
 	}
 	s.gauge(descBreak, flag(st.Break != nil))
+	if at := st.Continuous.At; at != nil {
+		s.gauge(descPointAt, unix(*at))
+	}
 	s.gauge(descDatabase, float64(st.Database.Bytes))
 	var kept int64
 	for _, q := range st.Quarantined {

@@ -106,7 +106,7 @@ func (s *statusCache) summary(ctx context.Context) string {
 	if err != nil {
 		return "unknown"
 	}
-	word := string(st.State) + " " + string(st.Code) // without the reason, which has the age in it
+	word := string(st.State) + " " + string(st.Code) + " " + string(st.Continuous.State) // without the reason, which has the age in it
 	if st.Break != nil {
 		word += " " + string(st.Break.Cause) + " " + st.Break.At.String()
 	}
