@@ -96,11 +96,10 @@ func TestReadOnlyDatabase(t *testing.T) {
 		reachable(t, path)
 		chmod(t, 0o644, path)
 		dir := filepath.Join(t.TempDir(), "backups")
-		if err := os.Mkdir(dir, 0o777); err != nil {
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, testdb.Nobody(), -1)); err != nil {
 			t.Fatal(err)
 		}
 		reachable(t, dir)
-		chmod(t, 0o777, dir)
 		before := testdb.DirListing(t, filepath.Dir(path))
 		testdb.AsNobody(t, func() {
 			// The process is root's: only its rights to files are not.

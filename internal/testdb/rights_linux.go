@@ -8,6 +8,16 @@ import (
 	"testing"
 )
 
+const nobody = 65534
+
+// Nobody is the user whose file rights AsNobody gives: it owns what is made there.
+func Nobody() int {
+	if id := os.Geteuid(); id != 0 {
+		return id
+	}
+	return nobody
+}
+
 // AsNobody runs fn with the file rights of the user "nobody" (65534), whom modes
 // keep out, as they do not root. Only root can become another user; for others
 // fn runs with its own rights, which must be limited as well. Rights to
@@ -18,7 +28,6 @@ func AsNobody(t testing.TB, fn func()) {
 		fn()
 		return
 	}
-	const nobody = 65534
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := errors.Join(syscall.Setfsgid(nobody), syscall.Setfsuid(nobody)); err != nil {
