@@ -288,6 +288,9 @@ func (b *backing) facts() archive.Facts {
 		JournalMode: i.JournalMode, UserVersion: i.UserVersion, ApplicationID: i.ApplicationID,
 		Contents: b.contents, SchemaVersion: i.SchemaVersion, Encoding: i.Encoding, AutoVacuum: i.AutoVacuum, SQLiteVersion: i.SQLiteVersion,
 	}
+	if b.mark.by != nil {
+		f.Point, f.PointSum = b.mark.Point(), b.mark.Sum
+	}
 	if !b.check.report.Damaged() {
 		f.CheckLevel = b.check.report.Level.String()
 	}

@@ -173,6 +173,39 @@ func TestCapturesGoOnAfterARestart(t *testing.T) {
 	c.points()
 }
 
+// Lost: every point after the first backup, with the catalog that knew which backups they build on.
+func TestPointsOutliveTheCatalog(t *testing.T) {
+	t.Parallel()
+	c := newCounted(t, "wal")
+	r := c.run()
+	c.rec.wait(t, "the start-up backup", func(e snapshot.Event) bool { return e.Type == snapshot.EventBackedUp })
+	c.commit(3)
+	c.captures()
+	base := c.manual()
+	c.commit(2)
+	point := c.captures()
+	if err := r.wait(t); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range c.ids() {
+		if id != base.ID {
+			if err := c.m.Delete(t.Context(), []string{id}, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Remove(filepath.Join(c.m.Dir(), "catalog.json")); err != nil {
+		t.Fatal(err)
+	}
+	c.reopen()
+	if _, err := c.m.Verify(t.Context(), base.ID, snapshot.LevelQuick); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := c.ledger(point); n != 5 {
+		t.Errorf("point %s has %d commits", point, n)
+	}
+}
+
 // Lost: the history after a restore, or that before it, by a point that is of the other one.
 func TestCapturesAfterARestore(t *testing.T) {
 	t.Parallel()

@@ -58,13 +58,6 @@ func (p *application) watch(c *child) {
 	}
 }
 
-// process returns the present process, or the last one.
-func (p *application) process() *child {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.now
-}
-
 // passOn gives signals to the application. Once that is over the second of those that ask
 // for an end gets it at once, as without an application.
 func (p *application) passOn(signals <-chan os.Signal) {

@@ -32,6 +32,10 @@ type Facts struct {
 	// Timeline is the history that the image is of, Contents what it is recognised by.
 	Timeline lineage.Timeline `json:"timeline"`
 	Contents lineage.Facts    `json:"contents"`
+	// Point is the recovery point whose state was read, PointSum the sum of its image: where that is
+	// the archive's, the image is the point's.
+	Point    string `json:"point,omitempty"`
+	PointSum string `json:"point_sum,omitempty"`
 	// CheckLevel is the level of the integrity check that the image passed in
 	// its own transaction, "" when there was none.
 	CheckLevel string `json:"check_level,omitempty"`

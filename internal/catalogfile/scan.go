@@ -225,6 +225,9 @@ func NewEntry(id string, info archive.Info) catalog.Entry {
 	if e.Seq > maxClaim {
 		e.Seq = 0
 	}
+	if _, _, ok := catalog.ParsePoint(info.Point); ok && info.PointSum == info.Sum.Digits() {
+		e.Point = info.Point
+	}
 	if origin, err := json.Marshal(origin{info.Contents}); err == nil && len(origin) <= maxSource {
 		e.Source = origin
 	}

@@ -145,10 +145,10 @@ func (r *Recorder) Run(ctx context.Context) {
 func (r *Recorder) watch(ctx context.Context) {
 	every := r.o.Settings().Every
 	w, err := capture.NewWatch(r.o.Database, capture.Pace{Every: every})
-	defer w.Close()
-	if err != nil {
+	if err != nil { // it works all the same
 		r.o.Host.Tell(Event{Kind: Trouble, Message: "commits are looked for once a second", Err: err})
 	}
+	defer w.Close()
 	chores := r.o.Now()
 	for ctx.Err() == nil && r.o.Settings().Every == every {
 		if now := r.o.Now(); !now.Before(chores) || chores.Sub(now) > choreEvery {
