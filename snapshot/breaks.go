@@ -11,6 +11,7 @@ import (
 	"example.com/snapd/internal/breaks"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/points"
 )
 
 // Break says that the live file is no longer the database that was backed up.
@@ -37,7 +38,7 @@ func notice(ctx context.Context, m *Manager, s breaks.Sight) (c breaks.Change, e
 	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
 		all := tx.Entries()
 		c = breaks.Judge(all, *tx.State(), s)
-		c.Apply(all, tx.State(), at)
+		c.Apply(all, tx.State(), at, points.Logged(m.cfg.Dir))
 		return nil
 	})
 	if err != nil || c.None() {
@@ -79,7 +80,7 @@ func breakOf(ctx context.Context, m *Manager, now time.Time) (*Break, error) {
 	}
 	if s, err := see(ctx, &m.cfg); err == nil && state.Restoring == nil { // else a restore is about to say what it did
 		if c := breaks.Judge(all, state, s); !c.None() {
-			c.Apply(all, &state, now)
+			c.Apply(all, &state, now, points.Logged(m.cfg.Dir))
 		}
 	}
 	return breaks.Standing(all, state, now), ctx.Err()

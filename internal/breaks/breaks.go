@@ -151,15 +151,16 @@ func factsOf(e catalog.Entry) lineage.Facts {
 	return o.Lineage(o.Contents)
 }
 
-// Apply records c. all comes newest first.
-func (c Change) Apply(all []catalog.Entry, state *catalog.State, at time.Time) {
+// Apply records c. all comes newest first. logged reports whether a timeline has a change log: then its number
+// stands for what was captured, and is not given to another one.
+func (c Change) Apply(all []catalog.Entry, state *catalog.State, at time.Time, logged func(timeline uint64) bool) {
 	present := catalog.PresentOf(slices.Values(all), *state)
 	if c.Gone != "" {
 		state.Gone = &catalog.Gone{At: at, Cause: c.Gone, What: c.What}
 		return
 	}
 	state.Gone = nil
-	unused := !slices.ContainsFunc(all, func(b catalog.Entry) bool { return b.Timeline.Number == present.Number })
+	unused := !slices.ContainsFunc(all, func(b catalog.Entry) bool { return b.Timeline.Number == present.Number }) && !logged(present.Number)
 	switch {
 	case c.Began == "":
 	case c.Began == lineage.Returned && unused && c.From.Timeline.Number == present.Number-1:

@@ -85,6 +85,14 @@ func Directory(backups string, timeline uint64) string {
 	return filepath.Join(Folder(backups), strconv.FormatUint(timeline, 10))
 }
 
+// Logged reports whether a timeline has a change log, or may have one that cannot be seen.
+func Logged(backups string) func(timeline uint64) bool {
+	return func(timeline uint64) bool {
+		_, err := os.Lstat(Directory(backups, timeline))
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+}
+
 // timelines lists those that have a directory, in order.
 func timelines(backups string) (all []uint64, err error) {
 	if info, err := os.Stat(Folder(backups)); err == nil && !info.IsDir() {
