@@ -87,7 +87,8 @@ type Manager struct {
 
 	mem *catalogfile.Memory
 
-	captures points.Cache // of what Points has read
+	captures      points.Cache // of what Points has read
+	damagedPoints reported     // of the change logs
 
 	// present is cfg with the schedule and the retention of the last Reload, which sends on
 	// reloaded for the Run that is at work.

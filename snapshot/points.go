@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -59,7 +60,32 @@ func pointsOf(ctx context.Context, m *Manager) (*points.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return points.Read(ctx, &m.captures, m.cfg.Dir, all, state)
+	set, err := points.Read(ctx, &m.captures, m.cfg.Dir, all, state)
+	if err == nil {
+		m.damagedPoints.report(ctx, m, errors.Join(set.Damaged...))
+	}
+	return set, err
+}
+
+// reported is damage that a warning was given of.
+type reported struct {
+	mu   sync.Mutex
+	text string
+}
+
+// report gives a warning of damage to the change logs, once while it is the same.
+func (r *reported) report(ctx context.Context, m *Manager, damage error) {
+	text := ""
+	if damage != nil {
+		text = damage.Error()
+	}
+	r.mu.Lock()
+	news := text != r.text
+	r.text = text
+	r.mu.Unlock()
+	if news && damage != nil {
+		m.ev.emit(ctx, Event{Type: EventWarning, Err: damage, Message: "some recovery points are not offered: a part of the change log cannot be read"})
+	}
 }
 
 // find returns the backup with an id, or what describes the recovery point with it as a backup's entry

@@ -137,11 +137,11 @@ func (s *segment) prove(d *seekable.Decoder, from int64) error {
 
 // finished lists the captures of a segment that is still open, as a crash may have left it:
 // of the last one any part may be missing. Where another one follows it is no crash's doing:
-// that is ErrDamaged, and nothing may be cut off.
+// that is ErrDamaged, and nothing may be cut off; the captures before the damage are listed.
 func (s *segment) finished(d *seekable.Decoder) (list []captured, end int64, err error) {
 	list, end, err = s.captures()
 	if err != nil {
-		return nil, 0, err
+		return list, end, err
 	}
 	if n := len(list); n > 0 && end == s.size {
 		if err := s.prove(d, list[n-1].begin); errors.Is(err, ErrDamaged) {

@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type View struct {
 	dir  string
 	log  Log
 	held []*os.File // open segments; maps may read them
+	// Damaged says what of the log cannot be read; the rest can.
+	Damaged error
 }
 
 // Read looks at the log in dir. A last capture that is not whole is not there. fs.ErrNotExist: there is
@@ -36,12 +39,12 @@ func Read(ctx context.Context, dir string) (*View, error) {
 
 // look makes v what the log is now.
 func (v *View) look(ctx context.Context) (err error) {
-	for range looks {
+	for try := range looks {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		var same bool
-		if same, err = v.lookOnce(); err == nil && same {
+		if same, err = v.lookOnce(try == looks-1); err == nil && same {
 			return nil
 		}
 		if err != nil && !v.vanished(err) && !errors.Is(err, ErrDamaged) { // damage may be half of an append
@@ -61,8 +64,8 @@ func (v *View) vanished(err error) bool {
 }
 
 // lookOnce reports whether the segments were the same at its end. The open one is opened first: what is
-// sealed meanwhile is in both.
-func (v *View) lookOnce() (same bool, err error) {
+// sealed meanwhile is in both. With lasting, damage of the open one is no append that is under way.
+func (v *View) lookOnce(lasting bool) (same bool, err error) {
 	l := Log{dir: v.dir, closed: true}
 	if l.dec = v.log.dec; l.dec == nil {
 		if l.dec, err = seekable.NewDecoder(); err != nil {
@@ -84,25 +87,34 @@ func (v *View) lookOnce() (same bool, err error) {
 	if l.sealed, err = widest(names); err != nil {
 		return false, err
 	}
-	if n := len(l.sealed); n > 0 {
-		if err := l.with(l.sealed[n-1], func(s *segment) error { l.head, l.seed = s.head, s.seed; return nil }); err != nil {
+	var damaged []error
+	for _, s := range slices.Backward(l.sealed) {
+		err := l.with(s, func(s *segment) error { l.head, l.seed = s.head, s.seed; return nil })
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrDamaged) {
 			return false, err
 		}
+		damaged = append(damaged, err)
 	}
 	if f != nil {
-		if err := l.view(f); err != nil {
+		err := l.view(f)
+		if err != nil && !(lasting && errors.Is(err, ErrDamaged)) {
 			return false, err
 		}
+		damaged = append(damaged, err)
 	}
-	if len(l.sealed) == 0 && len(l.list) == 0 {
-		return false, fs.ErrNotExist
+	v.Damaged = errors.Join(damaged...)
+	if l.head == (Head{}) || len(l.sealed) == 0 && len(l.list) == 0 {
+		return false, cmp.Or(v.Damaged, fs.ErrNotExist)
 	}
 	v.log = l
 	after, err := sealedIn(v.dir)
 	return slices.Equal(names, after), err
 }
 
-// view takes the open segment's whole captures.
+// view takes the open segment's whole captures; with ErrDamaged those before the damage.
 func (l *Log) view(f *os.File) error {
 	fi, err := f.Stat()
 	if err != nil {
@@ -112,20 +124,17 @@ func (l *Log) view(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	if len(l.sealed) == 0 {
+	if l.head == (Head{}) {
 		l.head, l.seed = s.head, s.seed
 	} else if s.head != l.head {
 		return fmt.Errorf("%s: %w: it is of another log", openName, ErrDamaged)
 	}
 	list, end, err := s.finished(l.dec)
-	if err != nil {
-		return err
-	}
 	if list = l.superseded(list); len(list) > 0 {
 		s.size = end
 		l.list, l.end, l.open = list, end, s
 	}
-	return nil
+	return err
 }
 
 // widest leaves out segments whose captures another one has.

@@ -132,6 +132,9 @@ func (s *Set) captures(ctx context.Context, cache *Cache, timeline uint64, entri
 		return nil, err
 	}
 	defer v.Close()
+	if v.Damaged != nil {
+		s.Damaged = append(s.Damaged, v.Damaged)
+	}
 	runs, err := v.Runs(ctx, cache)
 	if err != nil {
 		return nil, err

@@ -264,3 +264,52 @@ func TestSkippedBases(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Lost: every state of a timeline, by one rotten byte in one of its segments.
+func TestDamageCostsItsOwnSegmentOnly(t *testing.T) {
+	t.Parallel()
+	for _, of := range []struct {
+		segment string
+		at      int64 // of the damage; negative: before the end
+		want    []string
+	}{
+		{"open.chg", 10, []string{"a=10 over a", "1.1=11 over a", "1.2=12 over b", "1.3=13 over b"}},
+		{"open.chg", -250, []string{"a=10 over a", "1.1=11 over a", "1.2=12 over b", "1.3=13 over b", "1.4=14 over b"}},
+		{"000000001-*", 10, []string{"a=10 over a", "1.2=12 over b", "1.3=13 over b", "1.4=14 over b", "1.5=15 over b", "1.6=16 over b"}},
+		{"000000003-*", 10, []string{"a=10 over a", "1.1=11 over a", "1.2=12 over b"}},
+	} {
+		t.Run(fmt.Sprint(of.segment, of.at), func(t *testing.T) {
+			s := newShop(t)
+			s.backup("a", 1, 10, 0, "")
+			s.capture(1, 1, 11, 1, "a")
+			s.capture(1, 2, 12, 2, "a")
+			s.seal(1)
+			s.backup("b", 1, 12, 2, "1.2")
+			s.capture(1, 3, 13, 4, "a")
+			s.seal(1)
+			for seq := range uint64(3) {
+				s.capture(1, 4+seq, byte(14+seq), 5+int(seq), "a")
+			}
+			names, err := filepath.Glob(filepath.Join(Directory(s.dir, 1), of.segment))
+			if err != nil || len(names) != 1 {
+				t.Fatal(names, err)
+			}
+			b, err := os.ReadFile(names[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := of.at
+			if at < 0 {
+				at += int64(len(b))
+			}
+			b[at] ^= 0x10
+			if err := os.WriteFile(names[0], b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s.lists(of.want...)
+			if len(s.set().Damaged) == 0 {
+				t.Error("it is not said that something is damaged")
+			}
+		})
+	}
+}

@@ -130,6 +130,9 @@ func (r *Recorder) with(ctx context.Context, timeline uint64, fn func(l *changes
 		return err
 	}
 	l, err := changes.Open(dir, head)
+	if errors.Is(err, changes.ErrDamaged) {
+		return nil // for a person, too
+	}
 	if err != nil {
 		return err
 	}
