@@ -19,6 +19,7 @@ import (
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/recovery"
+	"example.com/snapd/internal/sqlite"
 	"example.com/snapd/internal/swap"
 )
 
@@ -89,9 +90,10 @@ type backing struct {
 	// source is the origin of the image; nil for a safety backup. It lets an image that is
 	// equal to the newest one be recognised and not stored again.
 	source   json.RawMessage
-	contents lineage.Facts // what the database is recognised by
-	mark     marked        // the state in the change log
-	read     string        // by which strategy the live database was read, and why
+	position *sqlite.LogPosition // of the state, in the log; nil without one
+	contents lineage.Facts       // what the database is recognised by
+	mark     marked              // the state in the change log
+	read     string              // by which strategy the live database was read, and why
 
 	image
 	seed  archive.Seed    // of the page digests
@@ -144,7 +146,7 @@ func (b *backing) run(ctx context.Context) (Backup, error) {
 	b.mark = markState(ctx, m, snap.Tx, fingerprint)
 	from := catalogfile.Origin{Fingerprint: fingerprint, Contents: b.contents}
 	if at, ok := snap.Position(); ok {
-		from.Log = &at
+		b.position, from.Log = &at, &at
 	}
 	if a, err := swap.AccessOf(m.cfg.Database); err == nil { // else a restore of a missing database goes without
 		kept := a.Kept()

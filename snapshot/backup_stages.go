@@ -13,6 +13,7 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/sqlite"
 )
 
 // image is a state of the database that can be checked and copied: the open
@@ -120,12 +121,22 @@ func (b *backing) stage(ctx context.Context) (err error) {
 var errNotCopied = errors.New("the latest backup could not be copied")
 
 // sameAs reports whether the state is proven to be that of latest, and its check with it: nothing was
-// committed since, the image is of the same size, and the same SQLite found nothing wrong.
+// committed since, the image is of the same size, and the same SQLite found nothing wrong. That says
+// what was committed, not what the disk has: a restore writes where its safety backup differs from
+// the image, so that one has to be read.
 func (b *backing) sameAs(latest Backup) bool {
 	v := latest.Verification
+	if b.req.Trigger == catalog.TriggerPreRestore || !samePosition(catalogfile.OriginOf(latest).Log, b.position) {
+		return false
+	}
 	now, err := livedb.TakeFingerprint(b.m.cfg.Database) // after the state was pinned
 	return err == nil && b.base == nil && catalogfile.OriginOf(latest).Unchanged(now) && b.live.Bytes() == latest.DatabaseBytes && b.live.PageSize == latest.PageSize &&
 		v.State == catalog.Verified && v.Level != "" && v.Detail == ""
+}
+
+// samePosition reports whether the log ends at the same commit; that takes no time stamp at its word.
+func samePosition(a, b *sqlite.LogPosition) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
 }
 
 // write writes the archive to a temporary file, and proves what was stored. With same it is a copy of latest.
