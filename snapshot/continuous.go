@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -54,6 +55,66 @@ func startCapturing(ctx context.Context, m *Manager) *capturing {
 	}
 	m.capturing.Store(c)
 	return c
+}
+
+// early is what captures before a Run.
+type early struct {
+	lock      *catalogfile.Lock
+	stop      func()     // ends the waiting for a program that has the database open
+	capturing *capturing // nil before one has; valid after stop
+}
+
+// inUsePoll is the time between two looks whether a program has the database open.
+const inUsePoll = 100 * time.Millisecond
+
+// Capture has what other programs commit captured before [Manager.Recover] and Run, which goes on with it: a check
+// of a large database takes a while. It begins once a program has the log of the database open, since the index of a log whose
+// owner died is evidence for Recover; and only where an earlier Run captured. end gives it up where no Run came;
+// after one it does nothing. Errors: [ErrBusy] where another Run has this backup directory.
+func (m *Manager) Capture(ctx context.Context) (end func(), err error) {
+	if _, err := os.Stat(filepath.Join(m.cfg.Dir, recorder.Dir)); err != nil || m.present.Load().Continuous < 0 {
+		return func() {}, nil // Run says what is wrong with the directory
+	}
+	lock, err := m.cat.LockServe(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, hint(explain(fmt.Errorf("capture: %w", err)), "stop the other one, or give this one its own --dir")
+	}
+	wait, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	e := &early{lock: lock, stop: func() { cancel(); <-done }}
+	go func() {
+		defer close(done)
+		poll := time.NewTicker(inUsePoll)
+		defer poll.Stop()
+		for !livedb.LogInUse(m.cfg.Database) {
+			select {
+			case <-wait.Done():
+				return
+			case <-poll.C:
+			}
+		}
+		e.capturing = startCapturing(ctx, m)
+	}()
+	m.early.Store(e)
+	return func() {
+		if m.early.CompareAndSwap(e, nil) {
+			e.stop()
+			e.capturing.end()
+			_ = e.lock.Unlock() // the process ends
+		}
+	}, nil
+}
+
+// goOn is the capturing of a Run.
+func (e *early) goOn(ctx context.Context, m *Manager) *capturing {
+	if e.stop != nil {
+		e.stop()
+	}
+	if e.capturing == nil {
+		return startCapturing(ctx, m)
+	}
+	e.capturing.Wake() // it may have waited for the recovery
+	return e.capturing
 }
 
 // needed delivers requests for a backup.

@@ -96,6 +96,7 @@ type Manager struct {
 	reloaded chan struct{}
 
 	capturing atomic.Pointer[capturing] // of the Run that is at work, else nil
+	early     atomic.Pointer[early]     // before the Run
 }
 
 // Open reads the catalog of the backup directory and brings it in line with

@@ -108,9 +108,6 @@ func (m *Manager) perform(ctx context.Context, op *operation, work func(context.
 		}
 		defer unlock()
 	}
-	if op.kind == OpRecover {
-		defer suspendCaptures(m)()
-	}
 	returned := false
 	defer func() {
 		if !returned && !op.ended {

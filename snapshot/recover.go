@@ -128,11 +128,11 @@ type recovering struct {
 // run checks, plans, and carries the plan out.
 func (r *recovering) run(ctx context.Context) (err error) {
 	m := r.m
-	// Taken before the check: only the state that was judged is replaced later.
-	if r.unchanged, err = livedb.SameState(m.cfg.Database); err != nil {
-		return err
+	report, err := r.check(ctx)
+	if err == nil && report.Verdict != integrity.Healthy && report.Verdict != integrity.Violations && m.capturing.Load() != nil {
+		defer suspendCaptures(m)() // what closes its connection may change the state
+		report, err = r.check(ctx)
 	}
-	report, err := r.found.Check(ctx)
 	if err != nil {
 		return err
 	}
@@ -152,6 +152,14 @@ func (r *recovering) run(ctx context.Context) (err error) {
 		return p.Err
 	}
 	return r.carryOut(ctx, p)
+}
+
+// check judges the database. Only the state that it judged is replaced later.
+func (r *recovering) check(ctx context.Context) (report Report, err error) {
+	if r.unchanged, err = livedb.SameState(r.m.cfg.Database); err != nil {
+		return report, err
+	}
+	return r.found.Check(ctx)
 }
 
 // reportCheck emits the outcome of the check that the recovery began with.

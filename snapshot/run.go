@@ -20,28 +20,33 @@ import (
 // schedule and, with OnChange, after changes, and a final one when ctx has
 // ended. A failed backup is an event and is tried again; Run goes on. It
 // returns nil after a final backup that succeeded, or [ErrBusy] at once where
-// another Run has this backup directory. Call Recover first.
+// another Run has this backup directory. Call Recover first, and before that Capture
+// where other programs may be writing.
 func (m *Manager) Run(ctx context.Context) error {
 	if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 		return hint(fmt.Errorf("run: backup directory: %w", err), "choose a writable directory with --dir")
 	}
-	lock, err := m.cat.LockServe(context.WithoutCancel(ctx))
-	if err != nil {
-		return hint(explain(fmt.Errorf("run: %w", err)), "stop the other one, or give this one its own --dir")
+	before := m.early.Swap(nil)
+	if before == nil {
+		lock, err := m.cat.LockServe(context.WithoutCancel(ctx))
+		if err != nil {
+			return hint(explain(fmt.Errorf("run: %w", err)), "stop the other one, or give this one its own --dir")
+		}
+		before = &early{lock: lock}
 	}
-	defer lock.Unlock()
+	defer before.lock.Unlock()
 	r := &runner{m: m, timer: schedule.NewTimer(m.present.Load().timing())}
 	warnOfPlace(ctx, m)
 	r.recordRetention()
 	r.recordNext(time.Time{})
 	r.watch(ctx)
 	defer func() { r.changes.Close() }()
-	r.capturing = startCapturing(ctx, m)
+	r.capturing = before.goOn(ctx, m)
 	defer func() { r.capturing.end() }()
 	who := callerOf(ctx).Who
 	m.Record(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.present.Load().promise(), Schedule: m.present.Load().schedule().String()})
 	r.loop(ctx)
-	err = r.finalBackup(ctx)
+	err := r.finalBackup(ctx)
 	m.Record(Activity{Who: who, Action: "serve", Outcome: "stopped"}) // with what was idle until now
 	// A service that was stopped leaves no schedule. One that was killed does, and Status reports what it misses.
 	r.recordNone()

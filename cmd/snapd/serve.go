@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.com/snapd/httpapi"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
@@ -78,7 +79,17 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	a.log.Info("protecting database", "path", m.Database(), "backups", m.Dir())
+	endCapture, err := m.Capture(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	defer endCapture()
 	rec, err := recoverPatiently(ctx, m)
+	if errors.Is(err, livedb.ErrMoving) && ctx.Err() == nil {
+		// Another program opens and closes it all the time. Each backup proves what it stores.
+		a.log.Warn("the database was not checked: it is written to all the time; the start-up backup checks it", "error", err.Error())
+		err = nil
+	}
 	switch {
 	case err == nil:
 		c.announce(a, m, rec)

@@ -41,6 +41,18 @@ func IndexIdle(path string) bool {
 	return known && !used
 }
 
+// LogInUse reports whether a connection uses the log of the database at path; false where the system does
+// not say.
+func LogInUse(path string) bool {
+	f, err := OpenIndex(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	used, known := f.IndexInUse()
+	return known && used
+}
+
 // IndexInUse reports whether a connection, of this process too, uses the -shm
 // that f is: each holds a shared lock on it for as long as it has it open. known
 // is false where the system does not say.
