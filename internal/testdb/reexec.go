@@ -128,6 +128,14 @@ func (c *Child) WaitLine(prefix string) string {
 	return ""
 }
 
+// Lines returns what the child prints until it ends.
+func (c *Child) Lines() (all []string) {
+	for line := range c.lines {
+		all = append(all, line)
+	}
+	return all
+}
+
 // Wait returns when the child has ended by itself; an error has what it wrote to
 // standard error.
 func (c *Child) Wait() error {
