@@ -138,7 +138,8 @@ func TestRecoverHealsByASoundImageOnly(t *testing.T) {
 // where it did at the last capture.
 func TestRecoverHealsRotFromTheChangeLog(t *testing.T) {
 	t.Parallel()
-	for name, since := range map[string]string{"captured": "", "and one commit more": "UPDATE accounts SET name = 'not captured' WHERE id = 1"} {
+	for name, since := range map[string]string{"captured": "", "and one commit more": "UPDATE accounts SET name = 'not captured' WHERE id = 1",
+		"and one commit more, of which the disk has zeros": "UPDATE accounts SET name = 'not captured' WHERE id = 1"} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, "wal")
 			base := b.auto()
@@ -146,10 +147,15 @@ func TestRecoverHealsRotFromTheChangeLog(t *testing.T) {
 			app := startPython(t, b.m.Database(), "5")
 			app.ask("UPDATE accounts SET name = 'captured' WHERE id = 1")
 			point := capturing()
+			end := int64(len(readFile(t, b.m.Database()+"-wal")))
 			if since != "" {
 				app.ask(since)
 			}
 			app.kill()
+			if strings.Contains(name, "zeros") {
+				wal := b.m.Database() + "-wal"
+				testdb.Overwrite(t, wal, end, make([]byte, len(readFile(t, wal))-int(end)))
+			}
 			b.damage()
 			if since == "" {
 				b.heals(point, 1)

@@ -2,8 +2,11 @@ package recovery
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"io"
 	"slices"
 
 	"example.com/snapd/catalog"
@@ -170,5 +173,26 @@ func isLast(ctx context.Context, database string, e catalog.Entry) (bool, error)
 		return false, err
 	}
 	salts := log.Header.Salts()
-	return log.Valid && hex.EncodeToString(salts[:]) == from.Log.Salts && log.CommitFrame == from.Log.Frame && log.LastFrame <= log.CommitFrame, nil
+	if !log.Valid || hex.EncodeToString(salts[:]) != from.Log.Salts || log.CommitFrame != from.Log.Frame || log.LastFrame > log.CommitFrame {
+		return false, nil
+	}
+	return endsThere(wal, log)
+}
+
+// generations is how often a log may have been begun again since a frame was written that is still in it.
+const generations = 1 << 16
+
+// endsThere reports whether the last commit that can be proven is the log's last one: the file ends with it, or
+// goes on with a frame of an earlier generation. Anything else, such as zeros, may be what the disk made of a commit.
+func endsThere(wal io.ReaderAt, log *sqlitefile.Log) (bool, error) {
+	if log.Frames == log.CommitFrame {
+		return !log.Partial, nil
+	}
+	next := make(sqlitefile.Frame, sqlitefile.FrameHeaderSize)
+	if _, err := wal.ReadAt(next, log.PageAt(log.CommitFrame+1)-sqlitefile.FrameHeaderSize); err != nil {
+		return false, fmt.Errorf("read the end of the log: %w", err)
+	}
+	is, was := log.Header.Salts(), next.Salts()
+	ago := binary.BigEndian.Uint32(is[:]) - binary.BigEndian.Uint32(was[:]) // each generation adds 1
+	return next.Page() != 0 && ago > 0 && ago < generations, nil
 }

@@ -236,14 +236,14 @@ func (c *Case) tryRepair(ctx context.Context, f *facts) (err error) {
 	}
 	if err == nil {
 		f.repair.result, f.repair.backupLoses, f.repair.staged = c.trial.Result, c.trial.DonorLoses, !c.DryRun
-		f.repair.unchanged, err = unchangedSince(f.database, f.candidates, c.trial.Result)
+		f.repair.unchanged, err = unchangedSince(ctx, f.database, f.candidates, c.trial.Result)
 	}
 	return err
 }
 
 // unchangedSince reports whether it is proven that nothing was committed since the first candidate: by the files' times, by
 // the header, or by the log.
-func unchangedSince(database string, candidates []catalog.Entry, saved repair.Result) (bool, error) {
+func unchangedSince(ctx context.Context, database string, candidates []catalog.Entry, saved repair.Result) (bool, error) {
 	if len(candidates) == 0 {
 		return false, nil
 	}
@@ -252,9 +252,14 @@ func unchangedSince(database string, candidates []catalog.Entry, saved repair.Re
 		return false, err
 	}
 	from := originOf(candidates[0])
+	if saved.SameCommit || from.Unchanged(now) {
+		return true, nil
+	}
 	at := from.Log
-	whole := at != nil && saved.Dropped == 0 && at.Salts == saved.LogSalts && at.Frame == saved.LogFrame
-	return saved.SameCommit || whole || from.Unchanged(now), nil
+	if at == nil || saved.Dropped > 0 || at.Salts != saved.LogSalts || at.Frame != saved.LogFrame {
+		return false, nil
+	}
+	return isLast(ctx, database, candidates[0])
 }
 
 // donor opens the image that would be restored first; nil where there is none, or it cannot be read, as the error says.
