@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 // fakeFiles are a database's as a test has them.
 type fakeFiles struct {
+	mu       sync.Mutex
 	notices  chan struct{}
 	silent   bool // the system gives no notices
 	paused   bool
@@ -31,11 +33,25 @@ type fakeFiles struct {
 }
 
 func (f *fakeFiles) Changed() <-chan struct{} { return f.notices }
-func (f *fakeFiles) Pause()                   { f.paused = true }
 func (f *fakeFiles) Reopen()                  {}
 func (f *fakeFiles) Close()                   {}
 
+func (f *fakeFiles) Pause() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.paused = true
+}
+
+// last is the index as the last write left it.
+func (f *fakeFiles) last() sqlitefile.WALIndex {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.index
+}
+
 func (f *fakeFiles) Resume() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.paused = false
 	select {
 	case <-f.notices:
@@ -46,6 +62,8 @@ func (f *fakeFiles) Resume() error {
 }
 
 func (f *fakeFiles) Poll() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.polls++
 	differs := f.polled != f.written
 	f.polled = f.written
@@ -53,11 +71,15 @@ func (f *fakeFiles) Poll() bool {
 }
 
 func (f *fakeFiles) Index() (sqlitefile.WALIndex, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.glances++
 	return f.index, f.hasIndex
 }
 
 func (f *fakeFiles) write(frames int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.written++
 	if f.index.LastFrame += frames; f.index.LastFrame > 1000 {
 		f.index.LastFrame, f.index.Salts[3] = frames, f.index.Salts[3]+1
@@ -104,10 +126,10 @@ func diary(t *testing.T, f *fakeFiles, pace Pace, locked, span time.Duration, wr
 			out := Outcome{Way: Nothing}
 			if f.hasIndex {
 				out.Log = &walfollow.Position{}
-				*out.Log = f.index
-				out.Early = f.index.LastFrame + earlyFrames
+				*out.Log = f.last()
+				out.Early = out.Log.LastFrame + earlyFrames
 			}
-			if n := f.index.Changes; n != seen {
+			if n := f.last().Changes; n != seen {
 				out.Way, seen, out.Locked = Followed, n, locked
 				due = append(due, fmt.Sprintf("%.2f", at))
 			} else {
@@ -188,7 +210,11 @@ func TestUntrustedNotices(t *testing.T) {
 	writes := map[time.Duration]int64{minute: 1, 2 * minute: 1, 4 * minute: 1, 6 * minute: 1}
 	got := ""
 	synctest.Test(t, func(t *testing.T) {
-		time.AfterFunc(90*time.Second, func() { f.silent = true })
+		time.AfterFunc(90*time.Second, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.silent = true
+		})
 		f.notices = make(chan struct{}, 1)
 		begin := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 8*minute)
@@ -206,8 +232,8 @@ func TestUntrustedNotices(t *testing.T) {
 				continue
 			}
 			out := Outcome{Way: Nothing}
-			if f.index.Changes != seen {
-				out.Way, seen = Followed, f.index.Changes
+			if n := f.last().Changes; n != seen {
+				out.Way, seen = Followed, n
 				got += fmt.Sprintf("%.1f ", time.Since(begin).Seconds())
 			}
 			w.Looked(out, nil)
