@@ -152,30 +152,30 @@ func TestWhenToLook(t *testing.T) {
 	}
 	for _, v := range []struct {
 		name   string
-		files  fakeFiles
+		files  *fakeFiles
 		locked time.Duration
 		span   time.Duration
 		writes map[time.Duration]int64
 		want   string
 	}{
-		{"nothing", fakeFiles{hasIndex: true}, 0, 60 * s, nil, "0.00 nothing, 0.00 rest"},
-		{"one commit", fakeFiles{hasIndex: true}, 0, 60 * s, commits(10*s+1, 10*s+2, s, 2),
+		{"nothing", &fakeFiles{hasIndex: true}, 0, 60 * s, nil, "0.00 nothing, 0.00 rest"},
+		{"one commit", &fakeFiles{hasIndex: true}, 0, 60 * s, commits(10*s+1, 10*s+2, s, 2),
 			"0.00 nothing, 0.00 rest, 10.10, 15.10 nothing, 15.10 rest"},
-		{"without notices", fakeFiles{hasIndex: true, silent: true}, 0, 60 * s, commits(10*s+555*ms, 11*s, s, 2),
+		{"without notices", &fakeFiles{hasIndex: true, silent: true}, 0, 60 * s, commits(10*s+555*ms, 11*s, s, 2),
 			"0.00 nothing, 0.00 rest, 11.10, 16.10 nothing, 16.10 rest"},
-		{"some seconds of work", fakeFiles{hasIndex: true}, 0, 60 * s, commits(10*s+5*ms, 13*s, 10*ms, 1),
+		{"some seconds of work", &fakeFiles{hasIndex: true}, 0, 60 * s, commits(10*s+5*ms, 13*s, 10*ms, 1),
 			"0.00 nothing, 0.00 rest, 10.11, 11.11, 12.11, 13.11, 18.11 nothing, 18.11 rest"},
-		{"the log grows early", fakeFiles{hasIndex: true}, 0, 12 * s, commits(10*s+5*ms, 11*s, 10*ms, 5),
+		{"the log grows early", &fakeFiles{hasIndex: true}, 0, 12 * s, commits(10*s+5*ms, 11*s, 10*ms, 5),
 			"0.00 nothing, 0.00 rest, 10.11, 10.61, 11.61"},
-		{"each commit begins the log again", fakeFiles{hasIndex: true}, 0, 11*s + 300*ms, commits(10*s+5*ms, 11*s, 300*ms, 600),
+		{"each commit begins the log again", &fakeFiles{hasIndex: true}, 0, 11*s + 300*ms, commits(10*s+5*ms, 11*s, 300*ms, 600),
 			"0.00 nothing, 0.00 rest, 10.11, 10.36, 10.65, 10.96"},
-		{"no log", fakeFiles{}, 0, 60 * s, commits(10*s+5*ms, 12*s, 10*ms, 1),
+		{"no log", &fakeFiles{}, 0, 60 * s, commits(10*s+5*ms, 12*s, 10*ms, 1),
 			"0.00 nothing, 0.00 rest, 10.11, 11.11, 12.11, 17.11 nothing, 17.11 rest"},
-		{"writers wait", fakeFiles{}, 100 * ms, 21 * s, commits(10*s+5*ms, 20*s, 10*ms, 1),
+		{"writers wait", &fakeFiles{}, 100 * ms, 21 * s, commits(10*s+5*ms, 20*s, 10*ms, 1),
 			"0.00 nothing, 0.00 rest, 10.11, 15.11, 20.11"},
 	} {
 		t.Run(v.name, func(t *testing.T) {
-			if got := diary(t, &v.files, Pace{}, v.locked, v.span, v.writes); got != v.want {
+			if got := diary(t, v.files, Pace{}, v.locked, v.span, v.writes); got != v.want {
 				t.Errorf("%s\nwant %s", got, v.want)
 			}
 		})

@@ -127,7 +127,9 @@ func New(o Options) *Recorder { return &Recorder{o: o} }
 // Run captures what is committed until ctx ends. Then it looks once more, and seals.
 func (r *Recorder) Run(ctx context.Context) {
 	if _, state, err := r.o.Host.Read(); err == nil {
+		r.mu.Lock()
 		r.stopped = state.CapturesStopped // of a process before this one
+		r.mu.Unlock()
 	}
 	for ctx.Err() == nil {
 		r.watch(ctx)
@@ -167,13 +169,20 @@ func (r *Recorder) watch(ctx context.Context) {
 		case due == capture.Look:
 			out, err := r.look(ctx)
 			if errors.Is(err, errWaiting) {
-				r.o.Host.NeedBackup(fmt.Sprint(r.timeline, " ", r.unfit))
+				r.o.Host.NeedBackup(r.wanting())
 			}
 			w.Looked(out, err)
 		case woken:
 			return // a new watch begins with a look
 		}
 	}
+}
+
+// wanting names what a backup is needed for.
+func (r *Recorder) wanting() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprint(r.timeline, " ", r.unfit)
 }
 
 func (r *Recorder) setWake(up context.CancelFunc) {
