@@ -76,3 +76,35 @@ func TestATimelineIsOfOneHistory(t *testing.T) {
 		t.Errorf("the newest point is not of timeline 4: %d, %v", len(newest), err)
 	}
 }
+
+// Lost: the meaning of a point's number, where the change log of a timeline is gone and captures go on: the backup with
+// the point of that number would be taken for its state.
+func TestNumbersAreNotGivenTwice(t *testing.T) {
+	t.Parallel()
+	c := newCounted(t, "wal")
+	r := c.run()
+	c.rec.wait(t, "the start-up backup", func(e snapshot.Event) bool { return e.Type == snapshot.EventBackedUp })
+	c.commit(3)
+	c.captures()
+	if err := r.wait(t); err != nil {
+		t.Fatal(err)
+	}
+	latest, err := c.m.Find("latest")
+	if err != nil || latest.Point == "" {
+		t.Fatalf("%+v, %v", latest, err)
+	}
+	if err := os.RemoveAll(filepath.Join(c.m.Dir(), "changes")); err != nil {
+		t.Fatal(err)
+	}
+	c.reopen()
+	r = c.run()
+	c.commit(2)
+	after := c.captures()
+	if err := r.wait(t); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := c.ledger(latest.Point); n != 3 || strings.HasPrefix(after, "1.") {
+		t.Errorf("%s has %d commits of 3, then comes %s", latest.Point, n, after)
+	}
+	c.points()
+}

@@ -33,9 +33,9 @@ func (t Tiers) Keep(now time.Time) func(Capture) bool {
 }
 
 // DropBefore removes the sealed segments that have no capture after one: a base that has them
-// is kept, or nothing builds on them any more.
+// is kept, or nothing builds on them any more. The last capture stays: those that come are numbered after it.
 func (l *Log) DropBefore(seq uint64) error {
-	for len(l.sealed) > 0 && l.sealed[0].last <= seq {
+	for len(l.sealed) > 0 && l.sealed[0].last <= seq && (len(l.sealed) > 1 || len(l.list) > 0) {
 		if err := durable.Remove(filepath.Join(l.dir, l.sealed[0].name)); err != nil {
 			return fmt.Errorf("drop a part of the change log: %w", err)
 		}

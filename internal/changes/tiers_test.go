@@ -74,4 +74,10 @@ func TestDropBefore(t *testing.T) {
 	if len(files(t, dir)) != 2 {
 		t.Errorf("%d files", len(files(t, dir)))
 	}
+	if err := l.DropBefore(h.captures[8].Seq); err != nil { // lost otherwise: the number of the next capture
+		t.Fatal(err)
+	}
+	if last, ok, err := open(t, dir, pageSize).Last(); err != nil || !ok || last.Seq != h.captures[8].Seq {
+		t.Errorf("the last capture is %+v, %v, %v", last, ok, err)
+	}
 }

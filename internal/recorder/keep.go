@@ -56,7 +56,7 @@ type kept struct {
 }
 
 // decide says what stays of a log, for a plan: the captures that follow from a base that is there, and no
-// base older than the last tier is needed for. present: the log is appended to.
+// base older than the last tier is needed for. Only a usable base is relied on for dropping those before it. present: the log is appended to.
 func decide(list []base, tiers changes.Tiers, newest, now time.Time, present bool) kept {
 	if len(list) == 0 {
 		return kept{all: !present}
@@ -67,7 +67,7 @@ func decide(list []base, tiers changes.Tiers, newest, now time.Time, present boo
 	}
 	k := kept{from: list[len(list)-1].seq}
 	for _, b := range list {
-		if b.CreatedAt.Before(end) {
+		if b.Usable() && b.CreatedAt.Before(end) {
 			k.from = max(k.from, b.seq)
 			break // the newest of them
 		}
@@ -174,13 +174,9 @@ func thin(ctx context.Context, l *changes.Log, before time.Time, keep func(chang
 	return nil
 }
 
-// stored is bases, with those that are not verified: a catalog that was rebuilt knows of no proof.
+// stored is bases, with those that are not usable: a catalog that was rebuilt knows of no proof.
 func stored(all []catalog.Entry, timeline uint64, head string, last uint64) []base {
-	some := slices.Clone(all)
-	for i := range some {
-		some[i].Verification.State, some[i].Adopted = catalog.Verified, false
-	}
-	return bases(some, timeline, head, last)
+	return basesIn(all, func(catalog.Entry) bool { return true }, timeline, head, last)
 }
 
 // shrink removes points before their time, until the logs have no more than the limit.
@@ -218,6 +214,9 @@ func shrinkLog(ctx context.Context, l *changes.Log, all []catalog.Entry, timelin
 	for _, b := range slices.Backward(stored(all, timeline, l.Head().Base, last.Seq)) {
 		if !over() {
 			return false, nil
+		}
+		if !b.Usable() {
+			continue
 		}
 		if err := turn(func() error { return l.DropBefore(b.seq) }); err != nil {
 			return false, err

@@ -13,7 +13,12 @@ func TestDecide(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	days := func(n int) time.Time { return now.Add(-time.Duration(n) * 24 * time.Hour) }
-	at := func(seq uint64, age int) base { return base{catalog.Entry{CreatedAt: days(age)}, seq} }
+	at := func(seq uint64, age int) base {
+		return base{catalog.Entry{CreatedAt: days(age), Verification: catalog.Verification{State: catalog.Verified}}, seq}
+	}
+	failed := func(seq uint64, age int) base {
+		return base{catalog.Entry{CreatedAt: days(age), Verification: catalog.Verification{State: catalog.Failed}}, seq}
+	}
 	for name, c := range map[string]struct {
 		list    []base // newest first
 		newest  time.Time
@@ -25,6 +30,7 @@ func TestDecide(t *testing.T) {
 		"its first base is there":           {[]base{at(50, 1), at(0, 3)}, now, true, kept{}},
 		"its first base was pruned":         {[]base{at(50, 1), at(20, 3)}, now, true, kept{from: 20}},
 		"bases beyond the last tier":        {[]base{at(50, 1), at(40, 35), at(20, 90)}, now, true, kept{from: 40}},
+		"one of those is damaged":           {[]base{at(50, 1), failed(40, 35), at(20, 90)}, now, true, kept{from: 20}},
 		"the newest one is beyond it, too":  {[]base{at(50, 31)}, now, true, kept{from: 50}},
 		"an older log beyond the last tier": {[]base{at(50, 40)}, days(31), false, kept{all: true}},
 		"an older log within it":            {[]base{at(50, 40)}, days(29), false, kept{from: 50}},
@@ -47,5 +53,29 @@ func TestNothingIsRemovedBeforeALogIsOpen(t *testing.T) {
 	r.chores(t.Context())
 	if !r.keep.at.IsZero() {
 		t.Error("the retention was carried out")
+	}
+}
+
+// Lost: points that only a damaged backup, or one that another directory made, seems to have a base for.
+func TestBasesThatCount(t *testing.T) {
+	t.Parallel()
+	entry := func(id, point string, state catalog.VerifyState, adopted bool) catalog.Entry {
+		return catalog.Entry{ID: id, Point: point, PageSize: 4096, Adopted: adopted, Pinned: adopted, Verification: catalog.Verification{State: state}}
+	}
+	all := []catalog.Entry{
+		entry("other", "1.40", catalog.Verified, true), entry("damaged", "1.30", catalog.Failed, false),
+		entry("good", "1.20", catalog.Verified, false), entry("head", "", catalog.Verified, false),
+	}
+	ids := func(list []base) (ids string) {
+		for _, b := range list {
+			ids += b.ID + " "
+		}
+		return ids
+	}
+	if got, want := ids(bases(all, 1, "head", 50)), "good head "; got != want {
+		t.Errorf("read from %s, not %s", got, want)
+	}
+	if got, want := ids(stored(all, 1, "head", 50)), "damaged good head "; got != want {
+		t.Errorf("stored: %s, not %s", got, want)
 	}
 }

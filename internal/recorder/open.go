@@ -21,12 +21,17 @@ type base struct {
 }
 
 // bases lists what a log that has captures can be read from, the newest first.
-func bases(all []catalog.Entry, timeline uint64, head string, last uint64) (list []base) {
+func bases(all []catalog.Entry, timeline uint64, head string, last uint64) []base {
+	return basesIn(all, catalog.Entry.Usable, timeline, head, last)
+}
+
+// basesIn is bases of the backups that count.
+func basesIn(all []catalog.Entry, counts func(catalog.Entry) bool, timeline uint64, head string, last uint64) (list []base) {
 	for _, e := range all {
 		of, seq, ok := catalog.ParsePoint(e.Point)
 		switch {
-		case !e.Usable() || e.PageSize == 0:
-		case ok && of == timeline && seq <= last:
+		case !counts(e) || e.PageSize == 0:
+		case ok && of == timeline && seq <= last && !e.Adopted: // the number is not of another directory
 			list = append(list, base{e, seq})
 		case e.ID == head:
 			list = append(list, base{e, 0})
@@ -67,6 +72,8 @@ func (r *Recorder) open(ctx context.Context) error {
 	}
 	head, err := headOf(ctx, r.dir(present.Number))
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && hadPoints(all, state, present.Number):
+		return &endedError{r.timeline, catalog.NewLog, "its change log is gone, and no number of a recovery point is given twice"}
 	case errors.Is(err, fs.ErrNotExist):
 		return r.begin(ctx, firstBases(all, present), seed)
 	case errors.Is(err, changes.ErrDamaged):
@@ -75,6 +82,15 @@ func (r *Recorder) open(ctx context.Context) error {
 		return err
 	}
 	return r.goOn(ctx, head, all, seed)
+}
+
+// hadPoints reports whether captures of a timeline are known, which its log had.
+func hadPoints(all []catalog.Entry, state catalog.State, timeline uint64) bool {
+	return slices.ContainsFunc(state.Anchors, func(a catalog.Anchor) bool { return a.Timeline == timeline }) ||
+		slices.ContainsFunc(all, func(e catalog.Entry) bool {
+			of, _, ok := catalog.ParsePoint(e.Point)
+			return ok && of == timeline && !e.Adopted
+		})
 }
 
 // headOf is what the captures of a log have in common.
