@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,6 +39,8 @@ const (
 	trustedPoll = 30 * time.Second
 	// maxBackoff is the longest time between looks that fail.
 	maxBackoff = time.Minute
+	// maxPassing is after how many failures the intervals no longer grow where it passes by itself.
+	maxPassing = 2
 )
 
 // Watch decides when a database is looked at:
@@ -227,7 +230,9 @@ func (w *Watch) Looked(out Outcome, err error) {
 	}
 	w.files.Pause()
 	if err != nil {
-		w.failed++
+		if w.failed++; passes(err) {
+			w.failed = min(w.failed, maxPassing)
+		}
 		w.next = now.Add(min(w.pace.Every<<min(w.failed, 16), max(maxBackoff, w.pace.Every)))
 		return
 	}
@@ -243,6 +248,11 @@ func (w *Watch) Looked(out Outcome, err error) {
 		w.next = w.quiet
 	}
 	w.plan(out, found)
+}
+
+// passes reports whether the application at its work was in the way: it commits meanwhile.
+func passes(err error) bool {
+	return (livedb.Transient(err) || errors.Is(err, livedb.ErrBusy)) && !errors.Is(err, ErrExclusive)
 }
 
 // plan decides what glances go by until the next look.

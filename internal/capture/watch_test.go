@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlitefile"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/internal/walfollow"
@@ -245,8 +246,24 @@ func TestUntrustedNotices(t *testing.T) {
 	}
 }
 
-// A look that fails is made again, less and less often, and what it missed is there in the end.
+// A look that fails is made again, less and less often, and what it missed is there in the end. What
+// fails while the application is at work would lose what it commits: it stays within seconds.
 func TestLooksThatFail(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("no space"), "0 2 6 14 30 62 122 182 242"},
+		{ErrExclusive, "0 2 6 14 30 62 122 182 242"},
+		{fmt.Errorf("%w: %w", ErrExclusive, livedb.ErrBusy), "0 2 6 14 30 62 122 182 242"},
+		{livedb.ErrMoving, "0 2 6 10 14 18 22 26 30"},
+		{livedb.ErrBusy, "0 2 6 10 14 18 22 26 30"},
+	} {
+		t.Run(c.err.Error(), func(t *testing.T) { looksThatFail(t, c.err, c.want) })
+	}
+}
+
+func looksThatFail(t *testing.T, fails error, want string) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatch(&fakeFiles{notices: make(chan struct{}, 1)}, Pace{})
 		begin := time.Now()
@@ -256,9 +273,9 @@ func TestLooksThatFail(t *testing.T) {
 				t.Fatal(what, err)
 			}
 			at = append(at, fmt.Sprint(int(time.Since(begin).Seconds())))
-			w.Looked(Outcome{}, errors.New("no space"))
+			w.Looked(Outcome{}, fails)
 		}
-		if got, want := strings.Join(at, " "), "0 2 6 14 30 62 122 182 242"; got != want {
+		if got := strings.Join(at, " "); got != want {
 			t.Errorf("looked at %s, want %s", got, want)
 		}
 		if _, err := w.Next(t.Context()); err != nil {
