@@ -1,6 +1,8 @@
 package snapshot_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,4 +67,58 @@ func TestPointsMaxBytes(t *testing.T) {
 			t.Errorf("point %s has %d commits of %d", id, n, highest)
 		}
 	}
+}
+
+// Lost: the points of the timeline before a restore while a backup leads to them, or the disk's room for those that no backup
+// leads to; or the present log with them.
+func TestAnOldTimelinesLog(t *testing.T) {
+	t.Parallel()
+	var later atomic.Int64 // hours
+	c := newCounted(t, "wal", func(cfg *snapshot.Config) {
+		cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load()) * time.Hour) }
+	})
+	r := c.run()
+	first := c.rec.wait(t, "the start-up backup", func(e snapshot.Event) bool { return e.Type == snapshot.EventBackedUp }).Backup
+	c.commit(3)
+	back := c.captures()
+	c.commit(2)
+	c.captures()
+	done, err := c.m.Restore(t.Context(), back, snapshot.RestoreOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.n = 3
+	c.commit(1)
+	c.captures()
+	c.manual()
+	c.commit(1)
+	after := c.captures()
+	later.Add(2)
+	c.commit(1)
+	c.captures()
+	if n, _ := c.ledger(back); n != 3 {
+		t.Errorf("point %s has %d commits, not 3", back, n)
+	}
+	if err := c.m.Delete(t.Context(), []string{*done.SafetyBackup, first}, true); err != nil {
+		t.Fatal(err)
+	}
+	later.Add(2)
+	old := filepath.Join(c.m.Dir(), "changes", "1")
+	for end := time.Now().Add(patience); ; {
+		c.commit(1)
+		c.captures()
+		if _, err := os.Stat(old); os.IsNotExist(err) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the log of timeline 1 is still there")
+		}
+	}
+	if err := r.wait(t); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := c.ledger(after); n != 5 || !strings.HasPrefix(after, "2.") {
+		t.Errorf("point %s has %d commits, not 5", after, n)
+	}
+	c.points()
 }
