@@ -110,6 +110,7 @@ type Recorder struct {
 	log       *changes.Log   // nil while there is none open
 	chain     *capture.Chain // nil with it
 	base      string         // id of the newest backup that the log builds on
+	rotten    error          // damage that was found when the open segment was sealed, nil for none
 	unfit     string         // id of a backup that no log can build on: it has another page size
 	points    int            // of the log
 	looked    time.Time      // the last look that succeeded, or zero
@@ -311,6 +312,10 @@ func (r *Recorder) lookOnce(capt func() (capture.Outcome, error), ctx context.Co
 	if err := r.o.Host.CheckPlace(); err != nil {
 		return out, err
 	}
+	if err := r.rotten; err != nil { // what is appended to it could never be sealed
+		r.close()
+		return out, &endedError{r.timeline, catalog.NewLog, err.Error()}
+	}
 	if r.chain == nil {
 		if err := r.open(ctx); err != nil {
 			r.close()
@@ -445,7 +450,11 @@ func (r *Recorder) seal() error {
 	if r.log == nil {
 		return nil
 	}
-	return r.log.Seal()
+	err := r.log.Seal()
+	if errors.Is(err, changes.ErrDamaged) {
+		r.rotten = err
+	}
+	return err
 }
 
 // finish ends a log that is not appended to any more.
@@ -462,7 +471,7 @@ func (r *Recorder) close() {
 	if r.log != nil {
 		_ = r.log.Close() // every capture was synced
 	}
-	r.chain, r.log = nil, nil
+	r.chain, r.log, r.rotten = nil, nil, nil
 }
 
 // dir is where the log of a timeline is.
