@@ -56,6 +56,7 @@ func TestLoginForm(t *testing.T) {
 	p := newTab(t, s.addr, desktop)
 	p.allow(firstVisit)
 	p.allow(wrongToken)
+	p.allow(`^(answer|log network error).*401.*/points/density`) // what was asked for when the session ended
 	p.visit(s.page())
 	p.sees(hook("login-form"))
 	p.accessible("login")

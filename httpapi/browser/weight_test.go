@@ -64,9 +64,8 @@ func TestFirstPaint(t *testing.T) {
 	p.steady("signed in")
 }
 
-// Years of backups must scroll like a page of text.
+// Years of backups must scroll like a page of text. Not next to other tests: it measures.
 func TestManyBackups(t *testing.T) {
-	t.Parallel()
 	var c clock
 	s := newSite(t, func(s *site) { s.config.Now = c.now })
 	c.set(time.Now().Add(-manyBackups * time.Hour))

@@ -62,11 +62,18 @@ const remedies = {
 // user begins to act.
 function startLater() {
   const signs = ['keydown', 'pointerdown', 'pointermove', 'wheel', 'touchstart'];
+  let loading = false;
   const load = async () => {
+    if (loading) return;
+    loading = true;
+    try {
+      moment = await import('./moment.js');
+    } catch { // the server cannot be reached, which the page says: the next sign tries again
+      loading = false;
+      return;
+    }
     near.disconnect();
     for (const sign of signs) window.removeEventListener(sign, load);
-    if (moment) return;
-    moment = await import('./moment.js');
     await moment.startMoment();
   };
   const near = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && load());
