@@ -8,7 +8,7 @@ import (
 )
 
 // Lost: the mode of another file, to a user who exchanges the socket for a link before it gets its
-// own mode by its name; or the page, to whoever connects before that.
+// own mode by its name; or the page, to a program that connects before that.
 func TestSocketHasItsModeFromTheBeginning(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	config := net.ListenConfig{Control: ownerOnly}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"example.com/snapd/internal/samplecrm"
+	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
 
@@ -38,10 +39,7 @@ type committed []time.Time
 
 // Lost: commits that a service was there to capture, when it and the application die at the same moment.
 func TestKilledServiceLosesASecond(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("no python3 to be the application")
-	}
+	python := testdb.RequireTool(t, "python3")
 	rounds := 2
 	if n, err := strconv.Atoi(os.Getenv("SNAPD_KILLS")); err == nil {
 		rounds = n
@@ -53,7 +51,7 @@ func TestKilledServiceLosesASecond(t *testing.T) {
 	}
 	snapd := filepath.Join(dir, "snapd") // TestMain is the program under that name
 	if err := os.Symlink(self, snapd); err != nil {
-		t.Skip(err)
+		t.Skipf("NOT TESTED: a link cannot be made: %v", err)
 	}
 	database := filepath.Join(dir, "data.db")
 	var all committed

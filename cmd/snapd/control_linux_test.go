@@ -62,7 +62,7 @@ func asAnother[T any](t *testing.T, user int, f func() (T, error)) T {
 // peace, when another user can have it restarted.
 func TestControlIsForOneUser(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, to be another user at one end")
+		t.Skip("NOT TESTED: only root can be another user at one end")
 	}
 	dir := t.TempDir()
 	if err := errors.Join(os.Chmod(dir, 0o777), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {

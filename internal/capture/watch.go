@@ -112,7 +112,7 @@ func newWatch(f files, pace Pace) *Watch {
 	return w
 }
 
-// Next waits until something is due: a look at first, then whatever the outcomes of looks and the
+// Next waits until something is due: a look at first, then what the outcomes of looks and the
 // database itself call for. Its error is the context's.
 func (w *Watch) Next(ctx context.Context) (Due, error) {
 	for {

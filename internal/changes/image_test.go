@@ -151,7 +151,7 @@ func TestImage(t *testing.T) {
 	t.Logf("%d images compared", compared)
 }
 
-// A page is proven whoever reads next to it.
+// A page is proven also where others read at the same time.
 func TestImageReadConcurrently(t *testing.T) {
 	t.Parallel()
 	const pageSize = 512

@@ -116,7 +116,7 @@ func (f Fingerprint) LogSalts() (salts [8]byte, ok bool) {
 	return h.Salts(), true
 }
 
-// orNone is none for an empty log, which whoever opens the database makes, and which has no commit.
+// orNone is none for an empty log, which any program that opens the database makes, and which has no commit.
 func (s FileState) orNone() FileState {
 	if s.Size == 0 {
 		return FileState{}

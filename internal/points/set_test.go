@@ -165,7 +165,7 @@ func TestWhatIsOffered(t *testing.T) {
 	back = unproven(0)
 	s.lists("1.2=12 over b", "c=12 over c", "1.3=13 over b", "1.4=14 over d", "2.1=13 over b", "2.2=22 over b")
 	back()
-	// Another directory's backup is the oldest, whatever it says.
+	// Another directory's backup is the oldest, also where it says otherwise.
 	s.entries[3].Adopted, s.entries[3].Pinned = true, true
 	s.lists("d=14 over d", "a=10 over a", "1.1=11 over a", "1.2=12 over b", "c=12 over c", "1.3=13 over b", "1.4=14 over b", "2.1=13 over b", "2.2=22 over b")
 	s.entries[3].Adopted = false

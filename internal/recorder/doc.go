@@ -11,8 +11,8 @@
 //	                                          └─ an error ─▶ stopped; again with growing pauses
 //
 // A state is appended only after a gate was passed with that very state pinned: no restore is
-// being recorded, and the timeline is still the log's. So whatever a restore, a break or another process
-// does between two looks, a log has captures of its own history only.
+// being recorded, and the timeline is still the log's. So a log has captures of its own history only, also where
+// a restore, a break or another process comes between two looks.
 //
 // # Locks
 //

@@ -355,7 +355,7 @@ func (r *Recorder) lookOnce(capt func() (capture.Outcome, error), ctx context.Co
 		return out, err
 	default:
 		if !livedb.Transient(err) && !errors.Is(err, livedb.ErrBusy) && !errors.Is(err, livedb.ErrMissing) {
-			r.close() // whatever the log is now is found out when it is opened again
+			r.close() // what the log is now is found out when it is opened again
 		}
 		return out, err
 	}

@@ -67,7 +67,7 @@ func TestStrangers(t *testing.T) {
 		{"stickyteam/file", 0, ""},
 		{"wheel/file", 0, ""},
 		{"sticky/file", 0, ""},
-		{"sticky/hers", 0, "sticky/hers belongs to user 4001"}, // whoever owns a file there can exchange it
+		{"sticky/hers", 0, "sticky/hers belongs to user 4001"}, // the owner of a file there can exchange it
 		{"sticky/hers", bob, "sticky/hers belongs to user 4001"},
 		{"sticky/hers", alice, ""},
 		{"stickyteam/hers", 0, "stickyteam/hers belongs to user 4001"},

@@ -11,7 +11,7 @@ const forms = {
 const unit = { s: 1000, m: 60_000, h: 3600_000, d: 86_400_000 };
 const day = 86_400_000;
 
-// wall is a reading of a clock on a wall as milliseconds, whatever the zone; null where no
+// wall is a reading of a clock on a wall as milliseconds, in any zone; null where no
 // clock shows it.
 function wall(year, month, date, hour, minute, second) {
   const parts = [year, month - 1, date, hour, minute, Math.floor(second)].map(Number);
