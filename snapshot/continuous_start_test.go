@@ -24,18 +24,25 @@ func (c *counted) stopped() {
 	}
 }
 
+// startsCapturing begins captures as a service does before its check, and waits for the first.
+func (c *counted) startsCapturing() (end func()) {
+	c.t.Helper()
+	c.stopped()
+	end, err := c.m.Capture(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.commit(2)
+	c.captures()
+	return end
+}
+
 // Lost: what is committed while a service checks the database that it begins to protect.
 func TestCaptureDuringRecover(t *testing.T) {
 	t.Parallel()
 	c := newCounted(t, "wal")
-	c.stopped()
-	end, err := c.m.Capture(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	end := c.startsCapturing()
 	defer end()
-	c.commit(2)
-	c.captures()
 
 	during := 0
 	defer c.m.Subscribe(func(e snapshot.Event) { // the check comes after it has returned
@@ -109,14 +116,8 @@ func TestCaptureWaitsForUsers(t *testing.T) {
 func TestRecoverAfterCapture(t *testing.T) {
 	t.Parallel()
 	c := newCounted(t, "wal")
-	c.stopped()
-	end, err := c.m.Capture(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	end := c.startsCapturing()
 	defer end()
-	c.commit(2)
-	c.captures()
 	c.app.Close()
 	c.damage()
 	rec, err := c.m.Recover(t.Context())

@@ -98,20 +98,7 @@ func timelines(backups string) (all []uint64, err error) {
 	if info, err := os.Stat(Folder(backups)); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%w: %s is not a directory", changes.ErrDamaged, Folder(backups))
 	}
-	entries, err := os.ReadDir(Folder(backups))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("read the change logs: %w", err)
-	}
-	for _, e := range entries {
-		n, err := strconv.ParseUint(e.Name(), 10, 63)
-		if err == nil && n > 0 && e.IsDir() && strconv.FormatUint(n, 10) == e.Name() {
-			all = append(all, n)
-		}
-	}
-	slices.Sort(all)
-	return all, nil
+	return changes.Timelines(Folder(backups))
 }
 
 // basesOf are the usable backups that captures of a log can be read over, in order.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -81,7 +80,7 @@ func (r *Recorder) retain(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	timelines, err := timelinesIn(r.o.Dir)
+	timelines, err := changes.Timelines(r.o.Dir)
 	if err != nil {
 		return err
 	}
@@ -236,21 +235,6 @@ func shrinkLog(ctx context.Context, l *changes.Log, all []catalog.Entry, timelin
 		}
 	}
 	return false, nil
-}
-
-// timelinesIn lists the timelines that have a log in dir, in order.
-func timelinesIn(dir string) (list []uint64, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list the change logs: %w", err)
-	}
-	for _, e := range entries {
-		if n, err := strconv.ParseUint(e.Name(), 10, 63); err == nil && e.IsDir() && strconv.FormatUint(n, 10) == e.Name() {
-			list = append(list, n)
-		}
-	}
-	slices.Sort(list)
-	return list, nil
 }
 
 // sizeOf is how many bytes all files below dir have.
