@@ -48,6 +48,17 @@ type Object struct {
 	Checksum string
 }
 
+// Abilities is what a store was found to do by itself.
+type Abilities struct {
+	// Exclusive: of two writers of one name at the same instant, one gets [ErrExists]. Without it a taken name is found by
+	// looking first, which a second writer at that very instant can slip past.
+	Exclusive bool
+	// Checksum is the kind that Objects have, "crc64nvme" or "sha256"; "" for none.
+	Checksum string
+	// Reason says, for people, why an ability is missing or not known yet; "" when nothing is.
+	Reason string
+}
+
 // A Store is safe for concurrent use. Contexts bound every call; an implementation retries by itself what its own protocol
 // calls transient, and returns when ctx ends. No error or String shows a secret.
 type Store interface {
@@ -65,6 +76,8 @@ type Store interface {
 	List(ctx context.Context, prefix, after string) iter.Seq2[Object, error]
 	// Delete removes the object. A name that the store does not have is [ErrMissing].
 	Delete(ctx context.Context, name string) error
+	// Abilities returns what is known by now, without asking the store: Put finds it out.
+	Abilities() Abilities
 	// String is the place as a person would name it: a URL without credentials.
 	String() string
 }
