@@ -218,8 +218,8 @@ func TestImageIsProven(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer i.Close()
-	path := filepath.Join(dir, l.sealed[0].name)
-	stored := files(t, dir)[l.sealed[0].name]
+	path := filepath.Join(dir, l.sealed[0].Name)
+	stored := files(t, dir)[l.sealed[0].Name]
 	ctx, o := t.Context(), archive.CopyOptions{}
 	found := 0
 	for at := 200; at < len(stored); at += 97 {

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"example.com/snapd/internal/archive"
@@ -18,7 +16,6 @@ import (
 
 const (
 	openName = "open.chg"
-	ext      = ".chg.zst"
 	fileMode = 0o600
 )
 
@@ -28,7 +25,7 @@ type Log struct {
 	dir    string
 	head   Head
 	seed   archive.Seed
-	sealed []sealedSegment // in order
+	sealed []Sealed // in order
 
 	// Of the open segment; file is nil while there is none.
 	file *os.File
@@ -41,11 +38,6 @@ type Log struct {
 
 	enc *seekable.Encoder
 	dec *seekable.Decoder
-}
-
-type sealedSegment struct {
-	name        string
-	first, last uint64
 }
 
 // Open opens the log in dir, which is made where it is missing, and cuts off what a crash left
@@ -91,33 +83,6 @@ func Open(dir string, head Head) (_ *Log, err error) {
 	return l, l.recover()
 }
 
-// sealedIn lists the sealed segments, in order of their first captures, the wider one first.
-func sealedIn(dir string) (list []sealedSegment, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		var s sealedSegment
-		base, is := strings.CutSuffix(e.Name(), ext)
-		if !is || !e.Type().IsRegular() {
-			continue
-		}
-		if n, err := fmt.Sscanf(base, "%d-%d_", &s.first, &s.last); n != 2 || err != nil || s.first == 0 || s.last < s.first {
-			continue
-		}
-		s.name = e.Name()
-		list = append(list, s)
-	}
-	slices.SortFunc(list, func(a, b sealedSegment) int {
-		if a.first != b.first {
-			return int(int64(a.first - b.first))
-		}
-		return int(int64(b.last - a.last))
-	})
-	return list, nil
-}
-
 // follow takes the log's base from a segment where none was named, and proves that it is of this log.
 func (l *Log) follow(s *segment) error {
 	if l.head.Base == "" {
@@ -138,18 +103,18 @@ func (l *Log) dropContained() error {
 	kept := l.sealed[:0]
 	for _, s := range l.sealed {
 		switch {
-		case s.last <= last:
+		case s.Last <= last:
 			if err := l.with(kept[len(kept)-1], (*segment).whole); err != nil {
 				return err
 			}
-			if err := durable.Remove(filepath.Join(l.dir, s.name)); err != nil {
+			if err := durable.Remove(l.path(s)); err != nil {
 				return err
 			}
 			continue
-		case s.first <= last:
-			return fmt.Errorf("%w: %s overlaps the segment before it", ErrDamaged, s.name)
+		case s.First <= last:
+			return fmt.Errorf("%w: %s overlaps the segment before it", ErrDamaged, s.Name)
 		}
-		kept, last = append(kept, s), s.last
+		kept, last = append(kept, s), s.Last
 	}
 	l.sealed = kept
 	return nil
@@ -191,7 +156,7 @@ func (l *Log) recover() error {
 // superseded leaves nothing of an open segment that was sealed: a crash came between its new name
 // and the removal of the old one.
 func (l *Log) superseded(list []captured) []captured {
-	if n := len(l.sealed); n > 0 && len(list) > 0 && list[len(list)-1].Seq <= l.sealed[n-1].last {
+	if n := len(l.sealed); n > 0 && len(list) > 0 && list[len(list)-1].Seq <= l.sealed[n-1].Last {
 		return nil
 	}
 	return list
@@ -342,8 +307,9 @@ func (l *Log) Seal() (err error) {
 	if err != nil {
 		return err
 	}
-	s := sealedSegment{first: l.list[0].Seq, last: l.list[len(l.list)-1].Seq}
-	s.name = segmentName(s.first, s.last, l.list[len(l.list)-1].At)
+	last := l.list[len(l.list)-1]
+	s := Sealed{First: l.list[0].Seq, Last: last.Seq, At: last.At.UTC().Truncate(time.Second)}
+	s.Name = sealedName(s.First, s.Last, s.At)
 	if _, err = l.file.WriteAt(tail, l.end); err == nil {
 		err = durable.Sync(l.file)
 	}
@@ -353,7 +319,7 @@ func (l *Log) Seal() (err error) {
 	err = l.file.Close() // Windows renames no open file
 	l.file, l.open, l.list, l.end = nil, nil, nil, 0
 	if err == nil {
-		err = durable.RenameNew(filepath.Join(l.dir, openName), filepath.Join(l.dir, s.name))
+		err = durable.RenameNew(filepath.Join(l.dir, openName), l.path(s))
 	}
 	if err != nil { // it may have its new name all the same
 		sealed, errList := sealedIn(l.dir)
@@ -368,13 +334,9 @@ func (l *Log) Seal() (err error) {
 	return nil
 }
 
-func segmentName(first, last uint64, at time.Time) string {
-	return fmt.Sprintf("%09d-%09d_%s%s", first, last, at.UTC().Format("20060102_150405"), ext)
-}
-
 // with opens a sealed segment.
-func (l *Log) with(s sealedSegment, fn func(*segment) error) error {
-	f, err := openFile(filepath.Join(l.dir, s.name), os.O_RDONLY)
+func (l *Log) with(s Sealed, fn func(*segment) error) error {
+	f, err := openFile(l.path(s), os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("read the change log: %w", err)
 	}
@@ -383,7 +345,7 @@ func (l *Log) with(s sealedSegment, fn func(*segment) error) error {
 	if err != nil {
 		return fmt.Errorf("read the change log: %w", err)
 	}
-	segment, err := openSegment(s.name, f, fi.Size())
+	segment, err := openSegment(s.Name, f, fi.Size())
 	if err != nil {
 		return err
 	}

@@ -267,7 +267,7 @@ func TestWhatACrashLeaves(t *testing.T) {
 	if err := l.Seal(); err != nil {
 		t.Fatal(err)
 	}
-	sealed := l.sealed[0].name
+	sealed := l.sealed[0].Name
 	b := files(t, dir)[sealed]
 	// Sealed, not renamed.
 	if err := os.Rename(filepath.Join(dir, sealed), filepath.Join(dir, openName)); err != nil {
@@ -293,7 +293,7 @@ func TestWhatACrashLeaves(t *testing.T) {
 	}
 	l.Close()
 	// The wider one is damaged: the other is what is left.
-	wide := l.sealed[0].name
+	wide := l.sealed[0].Name
 	damaged := bytes.Clone(files(t, dir)[wide])
 	damaged[len(damaged)/3] ^= 1
 	for name, content := range map[string][]byte{sealed: b, wide: damaged} {
@@ -437,7 +437,7 @@ func TestForeignReaders(t *testing.T) {
 	if err := l.Seal(); err != nil {
 		t.Fatal(err)
 	}
-	b := files(t, dir)[l.sealed[0].name]
+	b := files(t, dir)[l.sealed[0].Name]
 	dec, err := zstd.NewReader(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -55,10 +54,10 @@ func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
 		}
 	}()
 	for _, s := range l.sealed {
-		if s.last <= after || s.first > upTo {
+		if s.Last <= after || s.First > upTo {
 			continue
 		}
-		f, err := openFile(filepath.Join(l.dir, s.name), os.O_RDONLY)
+		f, err := openFile(l.path(s), os.O_RDONLY)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +66,7 @@ func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
 		if err != nil {
 			return nil, err
 		}
-		segment, err := openSegment(s.name, f, fi.Size())
+		segment, err := openSegment(s.Name, f, fi.Size())
 		if err != nil {
 			return nil, err
 		}

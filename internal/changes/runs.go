@@ -54,13 +54,13 @@ func (c *Cache) put(path string, fi fs.FileInfo, captures []Capture) {
 }
 
 // forget drops the segments of a directory that are no longer there.
-func (c *Cache) forget(dir string, there []sealedSegment) {
+func (c *Cache) forget(dir string, there []Sealed) {
 	if c == nil {
 		return
 	}
 	names := map[string]bool{}
 	for _, s := range there {
-		names[filepath.Join(dir, s.name)] = true
+		names[filepath.Join(dir, s.Name)] = true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,7 +101,7 @@ func (l *Log) runs(ctx context.Context, c *Cache) (runs []Run, err error) {
 		if err != nil && !errors.Is(err, ErrDamaged) {
 			return nil, err
 		}
-		take(s.first, s.last, list)
+		take(s.First, s.Last, list)
 	}
 	c.forget(l.dir, l.sealed)
 	if n := len(l.list); n > 0 {
@@ -111,8 +111,8 @@ func (l *Log) runs(ctx context.Context, c *Cache) (runs []Run, err error) {
 }
 
 // sealedCaptures lists the captures of a sealed segment, also those before damage.
-func (l *Log) sealedCaptures(s sealedSegment, c *Cache) (list []Capture, err error) {
-	path := filepath.Join(l.dir, s.name)
+func (l *Log) sealedCaptures(s Sealed, c *Cache) (list []Capture, err error) {
+	path := l.path(s)
 	fi, err := os.Lstat(path)
 	if err != nil {
 		return nil, err

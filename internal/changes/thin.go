@@ -96,14 +96,15 @@ func (l *Log) group(from int, before time.Time, keep func(Capture) bool) (n int,
 
 // join makes one segment of those from one number to before another.
 func (l *Log) join(ctx context.Context, from, to int, keep func(Capture) bool) (err error) {
-	first, last := l.sealed[from].first, l.sealed[to-1].last
+	first, last := l.sealed[from].First, l.sealed[to-1].Last
 	source := *l
 	source.sealed, source.list, source.open = l.sealed[from:to], nil, nil
 	all, err := source.Captures(ctx)
 	if err != nil {
 		return err
 	}
-	name := segmentName(first, last, all[len(all)-1].At)
+	at := all[len(all)-1].At.UTC().Truncate(time.Second)
+	name := sealedName(first, last, at)
 	f, err := durable.Create(filepath.Join(l.dir, name), fileMode)
 	if err != nil {
 		return err
@@ -146,12 +147,12 @@ func (l *Log) join(ctx context.Context, from, to int, keep func(Capture) bool) (
 		return err
 	}
 	old := slices.Clone(l.sealed[from:to])
-	l.sealed = slices.Replace(l.sealed, from, to, sealedSegment{name, first, last})
+	l.sealed = slices.Replace(l.sealed, from, to, Sealed{name, first, last, at})
 	for _, s := range old {
-		if s.name == name {
+		if s.Name == name {
 			continue // it was replaced
 		}
-		if err := durable.Remove(filepath.Join(l.dir, s.name)); err != nil {
+		if err := durable.Remove(l.path(s)); err != nil {
 			return err
 		}
 	}

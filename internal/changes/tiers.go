@@ -2,7 +2,6 @@ package changes
 
 import (
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"example.com/snapd/internal/durable"
@@ -35,8 +34,8 @@ func (t Tiers) Keep(now time.Time) func(Capture) bool {
 // DropBefore removes the sealed segments that have no capture after one: a base that has them
 // is kept, or nothing builds on them any more. The last capture stays: those that come are numbered after it.
 func (l *Log) DropBefore(seq uint64) error {
-	for len(l.sealed) > 0 && l.sealed[0].last <= seq && (len(l.sealed) > 1 || len(l.list) > 0) {
-		if err := durable.Remove(filepath.Join(l.dir, l.sealed[0].name)); err != nil {
+	for len(l.sealed) > 0 && l.sealed[0].Last <= seq && (len(l.sealed) > 1 || len(l.list) > 0) {
+		if err := durable.Remove(l.path(l.sealed[0])); err != nil {
 			return fmt.Errorf("drop a part of the change log: %w", err)
 		}
 		l.sealed = l.sealed[1:]

@@ -137,21 +137,6 @@ func (l *Log) view(f *os.File) error {
 	return err
 }
 
-// widest leaves out segments whose captures another one has.
-func widest(all []sealedSegment) (kept []sealedSegment, err error) {
-	var last uint64
-	for _, s := range all {
-		switch {
-		case s.last <= last:
-			continue
-		case s.first <= last:
-			return nil, fmt.Errorf("%w: %s overlaps the segment before it", ErrDamaged, s.name)
-		}
-		kept, last = append(kept, s), s.last
-	}
-	return kept, nil
-}
-
 // Head is what all captures have in common.
 func (v *View) Head() Head { return v.log.head }
 

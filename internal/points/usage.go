@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
+
+	"example.com/snapd/internal/changes"
 )
 
 // Usage is the size of the change logs in bytes, by the age of the newest capture of each segment.
@@ -54,14 +55,8 @@ func (u *Usage) add(bytes int64, age time.Duration) {
 
 // segmentTime is the time in the name of a sealed segment; written where it has none.
 func segmentTime(name string, written time.Time) time.Time {
-	name, sealed := strings.CutSuffix(name, ".chg.zst")
-	i := strings.IndexByte(name, '_')
-	if !sealed || i < 0 {
-		return written
+	if s, ok := changes.ParseSealed(name); ok {
+		return s.At
 	}
-	t, err := time.Parse("20060102_150405", name[i+1:])
-	if err != nil {
-		return written
-	}
-	return t
+	return written
 }

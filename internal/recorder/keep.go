@@ -28,12 +28,10 @@ type keeper struct{ at time.Time }
 // chores are what is done from time to time.
 func (r *Recorder) chores(ctx context.Context) {
 	now, away := r.o.Now(), r.o.Host.CheckPlace()
-	r.mu.Lock()
-	if r.log != nil && away == nil {
-		if _, since := r.log.OpenBytes(); !since.IsZero() && now.Sub(since).Abs() >= sealEvery {
-			r.tell(r.seal())
-		}
+	if away == nil {
+		r.tell(r.SealOlder(sealEvery))
 	}
+	r.mu.Lock()
 	due := r.timeline > 0 && (r.keep.at.IsZero() || now.Sub(r.keep.at).Abs() >= keepEvery) // it is known which log is the present one
 	if due {
 		r.keep.at = now

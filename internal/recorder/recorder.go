@@ -445,6 +445,20 @@ func (r *Recorder) tell(err error) {
 	}
 }
 
+// SealOlder seals what was captured, if its first capture is so old: a sealed segment can be copied to another place,
+// and changes.SealedIn lists it. While nothing is captured it does nothing.
+func (r *Recorder) SealOlder(age time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.log == nil {
+		return nil
+	}
+	if _, since := r.log.OpenBytes(); since.IsZero() || r.o.Now().Sub(since).Abs() < age {
+		return nil
+	}
+	return r.seal()
+}
+
 // seal ends the open segment.
 func (r *Recorder) seal() error {
 	if r.log == nil {

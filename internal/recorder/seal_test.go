@@ -48,3 +48,50 @@ func TestRottenSegmentEndsItsLog(t *testing.T) {
 		t.Errorf("%v, %+v", err, end)
 	}
 }
+
+// What is sealed when asked is what replication can send.
+func TestSealOlder(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2025, 10, 31, 12, 0, 0, 0, time.UTC)
+	r := New(Options{Dir: t.TempDir(), Host: silent{}, Now: func() time.Time { return now }})
+	r.timeline = 1
+	if err := r.SealOlder(0); err != nil {
+		t.Fatal(err)
+	}
+	seed := archive.Seed(5)
+	page := make([]byte, 512)
+	var sum archive.Sum
+	sum.Add(archive.PageDigest(seed, 1, page))
+	var err error
+	if r.log, err = changes.Open(r.dir(1), changes.Head{Timeline: 1, Base: "base", PageSize: len(page), PageSeed: seed.String()}); err != nil {
+		t.Fatal(err)
+	}
+	defer r.log.Close()
+	for seq := range uint64(3) {
+		c := changes.Capture{Seq: seq + 1, From: now, At: now, Commits: 1, Pages: 1, Sum: sum.Digits()}
+		if err := r.log.Append(t.Context(), c, []uint32{1}, func(_ uint32, p []byte) error { copy(p, page); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(4 * time.Second)
+	}
+	sealed := func(age time.Duration) []changes.Sealed {
+		if err := r.SealOlder(age); err != nil {
+			t.Fatal(err)
+		}
+		list, err := changes.SealedIn(r.dir(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	if list := sealed(13 * time.Second); len(list) != 0 {
+		t.Errorf("too early: %+v", list)
+	}
+	at := time.Date(2025, 10, 31, 12, 0, 8, 0, time.UTC)
+	if list := sealed(12 * time.Second); len(list) != 1 || list[0].First != 1 || list[0].Last != 3 || !list[0].At.Equal(at) {
+		t.Errorf("%+v", list)
+	}
+	if list := sealed(0); len(list) != 1 {
+		t.Errorf("sealed again: %+v", list)
+	}
+}
