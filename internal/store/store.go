@@ -33,8 +33,11 @@ var (
 	ErrFull = errors.New("the store has no room")
 )
 
-// MaxName is the most bytes that a name may have.
-const MaxName = 512
+// MaxName is the most bytes that a name may have, MaxElement those between two slashes.
+const (
+	MaxName    = 512
+	MaxElement = 200
+)
 
 // An Object is what a store says about one of its objects.
 type Object struct {

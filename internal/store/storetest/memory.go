@@ -3,7 +3,6 @@ package storetest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"iter"
@@ -43,6 +42,7 @@ type Memory struct {
 
 type entry struct {
 	data    []byte
+	sum     string
 	version string
 	at      time.Time
 }
@@ -120,12 +120,11 @@ func (m *Memory) set(name string, data []byte) {
 		data = []byte{}
 	}
 	m.puts++
-	m.objects[name] = entry{data: data, version: strconv.Itoa(m.puts), at: time.Now()}
+	m.objects[name] = entry{data: data, sum: Checksum("sha256", data), version: strconv.Itoa(m.puts), at: time.Now()}
 }
 
 func (e entry) object(name string) store.Object {
-	return store.Object{Name: name, Size: int64(len(e.data)), Modified: e.at, Version: e.version,
-		Checksum: fmt.Sprintf("sha256:%x", sha256.Sum256(e.data))}
+	return store.Object{Name: name, Size: int64(len(e.data)), Modified: e.at, Version: e.version, Checksum: e.sum}
 }
 
 // begin counts an operation and lets the hook have its way.
@@ -165,6 +164,9 @@ func (m *Memory) end(op Op, name string) error {
 
 // Put implements [store.Store].
 func (m *Memory) Put(ctx context.Context, name string, src io.ReaderAt, size int64) (store.Object, error) {
+	if err := store.CheckPut(name, size); err != nil {
+		return store.Object{}, err
+	}
 	if err := m.begin(ctx, Put, name); err != nil {
 		return store.Object{}, err
 	}
@@ -202,6 +204,9 @@ func (m *Memory) find(op Op, name string) (entry, error) {
 
 // Get implements [store.Store].
 func (m *Memory) Get(ctx context.Context, name, version string, off, n int64) (io.ReadCloser, error) {
+	if err := store.CheckGet(name, off); err != nil {
+		return nil, err
+	}
 	if err := m.begin(ctx, Get, name); err != nil {
 		return nil, err
 	}
@@ -219,7 +224,7 @@ func (m *Memory) Get(ctx context.Context, name, version string, off, n int64) (i
 	if n < 0 {
 		asked = max(int64(len(e.data))-off, 0)
 	}
-	body := e.data[min(max(off, 0), int64(len(e.data))):]
+	body := e.data[min(off, int64(len(e.data))):]
 	body = body[:min(asked, int64(len(body)))]
 	m.mu.Lock()
 	hook := m.body
