@@ -30,7 +30,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BROWSER     := httpapi/browser
 MODULES     := . $(BROWSER)
 PLATFORMS   := linux/arm64 darwin/arm64 windows/amd64
-TOOLS       := sqlite3 zstd python3 npm curl jq
+TOOLS       := sqlite3 zstd python3 npm curl jq age
 AXE         := $(BROWSER)/axe
 TESTFLAGS   ?= -count=1 -timeout 20m
 BENCH       ?= .

@@ -94,6 +94,7 @@ var owners = map[string][]string{
 	"github.com/zeebo/":                   {"internal/archive", "internal/changes"},
 	"modernc.org/libc":                    {"internal/sqlite"},
 	"modernc.org/sqlite/lib":              {"internal/sqlite"},
+	"filippo.io/age":                      {"internal/store/seal"},
 	"unsafe":                              {"internal/sqlite/engine", "internal/testdb"},
 	"github.com/SaveTheRbtz/":             nil, // a foreign reader, for tests only
 	"github.com/mattn/go-sqlite3":         nil, // a second SQLite library breaks the first one's locks

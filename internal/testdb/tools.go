@@ -15,7 +15,7 @@ func RequireTool(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		Missing(t, name, "apt-get install sqlite3 zstd python3")
+		Missing(t, name, "apt-get install sqlite3 zstd age python3")
 	}
 	if name == "python3" {
 		return interpreter(path)

@@ -1,0 +1,166 @@
+package seal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"filippo.io/age"
+
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/store"
+)
+
+// Suffix is what the names of sealed objects end with, in the store.
+const Suffix = ".age"
+
+// inMemory is the most content that is encrypted in memory; more goes to a private file first.
+const inMemory = 4 << 20
+
+// Store seals what is put into another store. Names are without [Suffix] on this side, and with it on that one; objects without it
+// are not seen. Size, Version and Checksum of an Object are those of the sealed object, for that is what the store can be asked
+// about; the ranges of Get are those of the content.
+type Store struct {
+	inner   store.Store
+	to      Recipients
+	ids     Identities
+	scratch string
+}
+
+var _ store.Store = (*Store)(nil)
+
+// New returns the store around inner. Without recipients nothing can be put, and without identities nothing can be read.
+// Encrypted content of more than 4 MiB is kept in the directory scratch, "" for the system's, until inner has it.
+func New(inner store.Store, to Recipients, ids Identities, scratch string) *Store {
+	return &Store{inner: inner, to: to, ids: ids, scratch: scratch}
+}
+
+// Put encrypts the content and stores it. Inner stores read their source as often as they like, and encrypting again gives
+// other bytes: so they read a private copy of the encrypted content, which has no name where the system allows that.
+func (s *Store) Put(ctx context.Context, name string, src io.ReaderAt, size int64) (store.Object, error) {
+	if len(s.to.keys) == 0 {
+		return store.Object{}, fmt.Errorf("encrypt %s: %w: there is none", name, ErrRecipients)
+	}
+	if size <= inMemory {
+		var sealed bytes.Buffer
+		sealed.Grow(int(size) + maxHeader)
+		if err := s.encrypt(ctx, &sealed, src, size); err != nil {
+			return store.Object{}, fmt.Errorf("encrypt %s: %w", name, err)
+		}
+		return s.put(ctx, name, bytes.NewReader(sealed.Bytes()), int64(sealed.Len()))
+	}
+	file, err := durable.Scratch(s.scratch, "sealed")
+	if err != nil {
+		return store.Object{}, fmt.Errorf("encrypt %s: %w", name, err)
+	}
+	defer file.Close() // nothing in it is needed any more
+	file.Unlink()
+	w := &counting{w: file}
+	if err = durable.Preflight(s.scratch, size); err == nil {
+		err = s.encrypt(ctx, w, src, size)
+	}
+	if err != nil {
+		return store.Object{}, fmt.Errorf("encrypt %s: %w", name, err)
+	}
+	return s.put(ctx, name, file, w.n)
+}
+
+func (s *Store) put(ctx context.Context, name string, sealed io.ReaderAt, size int64) (store.Object, error) {
+	o, err := s.inner.Put(ctx, name+Suffix, sealed, size)
+	o.Name = name
+	return o, err
+}
+
+// counting counts what is written.
+type counting struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// encrypt writes the content to dst as age encrypts it.
+func (s *Store) encrypt(ctx context.Context, dst io.Writer, src io.ReaderAt, size int64) error {
+	w, err := age.Encrypt(dst, s.to.keys...)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, min(size, 1<<20))
+	for off := int64(0); off < size; {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		n, err := src.ReadAt(buf[:min(int64(len(buf)), size-off)], off)
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+		if off += int64(n); off < size && err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("read what is to be encrypted at %d: %w", off, err)
+		}
+	}
+	return w.Close()
+}
+
+// Get decrypts a range of the content. Errors, besides those of the inner store: ErrNoIdentity, ErrDamaged.
+func (s *Store) Get(ctx context.Context, name, version string, off, n int64) (io.ReadCloser, error) {
+	o, err := s.inner.Stat(ctx, name+Suffix)
+	if err != nil {
+		return nil, err
+	}
+	if version != "" && version != o.Version {
+		return nil, fmt.Errorf("decrypt %s: %w", name, store.ErrChanged)
+	}
+	object, err := Open(ctx, s.inner, o, s.ids)
+	if errors.Is(err, ErrNoIdentity) && len(s.to.names) > 0 {
+		err = fmt.Errorf("%w; the recipients that are configured: %s", err, brief(s.to.names))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return object.Get(ctx, off, n)
+}
+
+// Stat returns what the inner store knows about the sealed object.
+func (s *Store) Stat(ctx context.Context, name string) (store.Object, error) {
+	o, err := s.inner.Stat(ctx, name+Suffix)
+	o.Name = name
+	return o, err
+}
+
+// List returns the sealed objects, in the order of their names in the inner store.
+func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[store.Object, error] {
+	return func(yield func(store.Object, error) bool) {
+		for o, err := range s.inner.List(ctx, prefix, after) {
+			name, sealed := strings.CutSuffix(o.Name, Suffix)
+			if err == nil && (!sealed || name <= after || !strings.HasPrefix(name, prefix)) {
+				continue
+			}
+			o.Name = name
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+// Abilities are the inner store's.
+func (s *Store) Abilities() store.Abilities { return s.inner.Abilities() }
+
+// Delete removes the sealed object.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	return s.inner.Delete(ctx, name+Suffix)
+}
+
+// String is the place.
+func (s *Store) String() string { return s.inner.String() }
