@@ -16,6 +16,7 @@ import (
 	"example.com/snapd/internal/changes"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/sqlitefile"
 	"example.com/snapd/internal/testdb"
 )
 
@@ -289,6 +290,28 @@ func (s *scene) settle() {
 		if time.Now().After(deadline) {
 			s.t.Fatal("the files never come to rest")
 		}
+	}
+}
+
+// A commit that neither sizes, times nor the log's header show is not left to the next one.
+func TestCommitWhoseTimesWereSetBack(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "data.db")
+	app := testdb.StartChurn(t, path, 1, "PRAGMA journal_mode=wal; "+testdb.ChurnSchema)
+	app.Exec(0, "INSERT INTO t(a) VALUES(1); INSERT INTO t(a) VALUES(2); INSERT INTO t(a) VALUES(3); PRAGMA wal_checkpoint(RESTART); INSERT INTO t(a) VALUES(4)")
+	s := newScene(t, path)
+	s.settle()
+	log := sqlitefile.WAL(path)
+	was := must(os.Stat(log))
+	app.Exec(0, "INSERT INTO t(a) VALUES(5)")
+	if err := os.Chtimes(log, was.ModTime(), was.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if now := must(os.Stat(log)); now.Size() != was.Size() {
+		t.Fatal("the commit does not hide")
+	}
+	if out := s.capture(); out.Way != Followed || out.Capture.Commits != 1 {
+		t.Errorf("%+v", out)
 	}
 }
 

@@ -53,6 +53,9 @@ func Look(path string) (Files, error) {
 	if f.WAL, err = sidecarState(sqlitefile.WAL(real), sqlitefile.WALHeaderSize); err != nil {
 		return Files{}, err
 	}
+	if f.WAL.Size > 0 {
+		f.WAL.End = logEnd(real)
+	}
 	if f.Journal, err = sidecarState(sqlitefile.Journal(real), sqlitefile.JournalHeaderSize); err != nil {
 		return Files{}, err
 	}

@@ -1,6 +1,7 @@
 package livedb
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -40,6 +41,25 @@ type FileState struct {
 	// file change counter and version-valid-for (bytes 24–27, 92–95), of the WAL
 	// its header with the salts (0–31), of a journal its header (0–27).
 	Head string `json:"head,omitempty"`
+	// End is, of the WAL, where its index says that it ends: salts, last frame and that frame's checksum, in hex.
+	// A commit moves it, whatever became of the file's times; a checkpoint does not, and neither does an index that is
+	// made again. "" where there is no index, or none that can be read.
+	End string `json:"end,omitempty"`
+}
+
+// logEnd is End of the log of the database at the resolved path real.
+func logEnd(real string) string {
+	f, err := openIndex(real)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	x, ok := f.LogIndex()
+	if !ok {
+		return ""
+	}
+	b := binary.BigEndian.AppendUint32(x.Salts[:], uint32(x.LastFrame))
+	return hex.EncodeToString(append(b, x.Sum[:]...))
 }
 
 // TakeFingerprint looks at the files of the database at path. What is to be

@@ -21,7 +21,11 @@ func IdentityOf(path string, fi fs.FileInfo) (ID, error) { return idOf(path, fi)
 
 // Same reports whether f and now describe the same state, whenever they were
 // taken. Unlike Unchanged it takes time stamps at their word: use it where a
-// writer would also have moved a size, a counter or a salt, or is locked out.
+// writer would also have moved a size, a counter or a salt, or is locked out. An index that only
+// one of them saw is no difference.
 func (f Fingerprint) Same(now Fingerprint) bool {
+	if f.WAL.End == "" || now.WAL.End == "" {
+		f.WAL.End, now.WAL.End = "", ""
+	}
 	return f.Main == now.Main && f.WAL == now.WAL && f.Journal == now.Journal
 }

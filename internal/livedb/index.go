@@ -22,6 +22,10 @@ func OpenIndex(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openIndex(real)
+}
+
+func openIndex(real string) (*File, error) {
 	d, err := acquire(sqlitefile.SHM(real), os.O_RDONLY, indexing)
 	if err != nil {
 		return nil, err

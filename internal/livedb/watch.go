@@ -20,11 +20,14 @@ type Watcher struct {
 	done  chan struct{} // closed when the goroutine has ended
 	names map[string]bool
 	db    string
-	seen  [2]watchStamp // of the file and its WAL, at the last poll
+	seen  watchStamps // at the last poll
 }
 
-type watchStamp struct {
-	size, mtime int64
+// watchStamps are of the file and its WAL.
+type watchStamps struct {
+	size, mtime [2]int64
+	ctime       int64  // of the file, which no program sets
+	end         string // of the WAL, by its index
 }
 
 // Watch starts watching a database; its goroutine ends at close. With an
@@ -108,17 +111,25 @@ func (w *Watcher) Resume() error {
 	return nil
 }
 
-// Poll reports whether sizes or times differ from the last poll: file systems
-// without notification, and lost watches, are noticed this way.
+// Poll reports whether sizes, times or the end of the log differ from the last poll: file systems
+// without notification, and lost watches, are noticed this way. Of the database itself nothing is read.
 func (w *Watcher) Poll() bool {
 	if w == nil {
 		return false
 	}
-	var now [2]watchStamp
+	var now watchStamps
 	for i, name := range []string{w.db, sqlitefile.WAL(w.db)} {
-		if st, err := os.Stat(name); err == nil {
-			now[i] = watchStamp{st.Size(), st.ModTime().UnixNano()}
+		st, err := os.Stat(name)
+		if err != nil {
+			continue
 		}
+		now.size[i], now.mtime[i] = st.Size(), st.ModTime().UnixNano()
+		if i == 0 {
+			now.ctime = changeTime(st)
+		}
+	}
+	if now.size[1] > 0 {
+		now.end = logEnd(w.db)
 	}
 	differs := now != w.seen
 	w.seen = now
