@@ -93,20 +93,14 @@ func (d *damaged) layOut(size, reserved int, log *sqlitefile.Log) {
 	pages := uint32(min((d.from.Size+int64(size)-1)/int64(size), maxPages))
 	if log != nil && log.PageSize == size {
 		d.takeLog(log)
-		// Each page after those of the file is in the log.
-		most := uint32(min(int64(pages)+int64(len(d.newest)), maxPages))
-		for n := range d.newest {
-			if n <= most {
-				pages = max(pages, n)
-			}
-		}
+		pages = reach(pages, d.newest)
 		d.counted = log.Pages
 	}
 	if d.back != nil && d.back.PageSize != size {
 		d.back = nil
 	}
 	if d.back != nil && d.counted == 0 {
-		pages = max(pages, min(d.back.Pages, pages+uint32(len(d.back.Before))))
+		pages = reach(pages, d.back.Before)
 		d.counted = d.back.Pages
 	}
 	d.File = sqlitefile.File{R: d, PageSize: size, Usable: size - reserved, Pages: pages}
@@ -122,6 +116,21 @@ func (d *damaged) layOut(size, reserved int, log *sqlitefile.Log) {
 	if d.counted == 0 {
 		d.counted = pages
 	}
+}
+
+// maxLost bounds the pages that may be missing between the end of a file that was cut short and those that its log or its
+// journal has.
+const maxLost = 1 << 24
+
+// reach returns how many pages there are, with these after those of the file.
+func reach(pages uint32, copies map[uint32]int64) uint32 {
+	most := uint32(min(int64(pages)+int64(len(copies))+maxLost, maxPages))
+	for n := range copies {
+		if n <= most {
+			pages = max(pages, n)
+		}
+	}
+	return pages
 }
 
 func (d *damaged) readLog(ctx context.Context, hint int) (*sqlitefile.Log, error) {
@@ -167,6 +176,8 @@ func (d *damaged) ReadAt(p []byte, off int64) (int, error) {
 		r, off = d.from.Log.R, at+within
 	} else if d.copied(n) {
 		r, off = d.from.Journal.R, d.back.Before[n]+within
+	} else if off >= d.from.Size {
+		return 0, errLost
 	}
 	had, err := readTwice(r, p, off)
 	switch {

@@ -204,6 +204,35 @@ func TestSalvageReadsTheLog(t *testing.T) {
 	}
 }
 
+// A file that was cut short with a log, or a journal, of pages far beyond its end: what they have is there, the pages between are lost.
+func TestSalvageOfACutFileReadsWhatIsBeyond(t *testing.T) {
+	for mode, change := range map[string]string{
+		"wal":    "INSERT INTO t SELECT a+1000, randomblob(400) FROM t WHERE a<=100",
+		"delete": "UPDATE t SET b=randomblob(400) WHERE a>900",
+	} {
+		path := makeDB(t, "x.db", "PRAGMA page_size=512; PRAGMA journal_mode="+mode+"; CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<1000) INSERT INTO t SELECT i, randomblob(400) FROM n")
+		c := connect(t, path)
+		if err := c.Exec(t.Context(), "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=5; BEGIN;"+change); err != nil {
+			t.Fatal(err)
+		}
+		d := Damaged{}
+		if mode == "delete" {
+			d.Journal = imageFrom(read(t, path+"-journal"))
+		} else if err := c.Exec(t.Context(), "COMMIT"); err != nil {
+			t.Fatal(err)
+		} else {
+			log := read(t, path+"-wal")
+			d.Log = sqlitefile.LogFile{R: bytes.NewReader(log), Size: int64(len(log))}
+		}
+		d.Image = imageFrom(read(t, path)[:512*200])
+		_, to := salvaged(t, d, nil)
+		wantInt(t, to, "SELECT count(*)>=95 FROM t WHERE a>900", 1)
+		if t.Failed() {
+			t.Fatal(mode)
+		}
+	}
+}
+
 // A transaction that was cut off is not in what is salvaged: its journal has the pages from before.
 func TestSalvageRollsBack(t *testing.T) {
 	path := makeDB(t, "x.db", "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<5000) INSERT INTO t SELECT i, 'committed' FROM n")

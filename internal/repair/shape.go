@@ -110,7 +110,7 @@ func newShaper(ctx context.Context, dir string) (_ *shaper, err error) {
 		return nil, err
 	}
 	if s.conn, err = sqlite.Open(s.scratch.Name(), sqlite.Options{}); err == nil {
-		err = s.conn.Exec(ctx, "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA trusted_schema=0; CREATE TABLE x(y)")
+		err = s.conn.Exec(ctx, "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA trusted_schema=0; CREATE TABLE x(y); CREATE TABLE z(y)")
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -128,7 +128,7 @@ func (s *shaper) Close() error {
 	return errors.Join(err, s.scratch.Close())
 }
 
-// load makes the objects the whole schema. SQLite reads it as that of any database: functions and
+// load makes the objects, two at most, the whole schema. SQLite reads it as that of any database: functions and
 // collations that it does not know do not matter.
 func (s *shaper) load(objects ...object) error {
 	const empty = "PRAGMA writable_schema=1; DELETE FROM sqlite_schema"
@@ -138,14 +138,17 @@ func (s *shaper) load(objects ...object) error {
 			return err
 		}
 	}
-	st, err := s.conn.Prepare("INSERT INTO sqlite_schema(type,name,tbl_name,rootpage,sql) VALUES(?,?,?,2,?)")
+	st, err := s.conn.Prepare("INSERT INTO sqlite_schema(type,name,tbl_name,rootpage,sql) VALUES(?,?,?,?,?)")
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	for _, o := range objects {
-		for i, text := range []string{o.kind, o.name, o.table, o.sql} {
-			if err := st.BindText(i+1, text); err != nil {
+	for i, o := range objects {
+		if err := st.BindInt(4, int64(i)+2); err != nil { // a table without rowids and its index may not have the same
+			return err
+		}
+		for column, text := range map[int]string{1: o.kind, 2: o.name, 3: o.table, 5: o.sql} {
+			if err := st.BindText(column, text); err != nil {
 				return err
 			}
 		}

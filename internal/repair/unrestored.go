@@ -3,12 +3,15 @@ package repair
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
+	"slices"
 
 	"example.com/snapd/internal/sqlitefile"
 )
 
 // Unrestored counts the rows that can still be read of a damaged database, and that a backup does not
-// have as they are. Of virtual tables those of their content count.
+// have as they are. Of virtual tables those of their content count. A row of which only index entries are left counts
+// where the backup's index does not have one of them.
 func Unrestored(ctx context.Context, from Damaged, backup Image, dir string) (n int64, err error) {
 	old, err := openDonor(ctx, &backup)
 	if err != nil {
@@ -24,17 +27,17 @@ func Unrestored(ctx context.Context, from Damaged, backup Image, dir string) (n 
 			continue
 		}
 		before := entries(func(func(entry)) error { return nil })
-		if o, ok := objectOf(old, t.object); ok {
-			for _, p := range old.objects {
-				if p.is("table", t.name) {
-					o.root = p.root
-				}
-			}
+		if o, ok := objectIn(old, t.object); ok {
 			before = holds.as(rowEntries(ctx, old, o))
 		}
 		was, err := before.tally()
 		if err == nil {
 			err = missing(holds.as(d.entries(ctx, t)), before, was.n, func(entry) { n++ })
+		}
+		if err == nil && holds == holdsRows {
+			var only int64
+			only, err = d.inIndexesOnly(ctx, t, old)
+			n += only
 		}
 		if err != nil {
 			return 0, fmt.Errorf("compare table %s with the backup: %w", t.name, err)
@@ -43,17 +46,123 @@ func Unrestored(ctx context.Context, from Damaged, backup Image, dir string) (n 
 	return n, nil
 }
 
+// objectIn returns the object of that kind and name in a sound database, with its root there.
+func objectIn(s *source, o object) (object, bool) {
+	i := slices.IndexFunc(s.objects, func(p object) bool { return p.is(o.kind, o.name) })
+	if i < 0 {
+		return object{}, false
+	}
+	return s.objects[i], true
+}
+
 // entries are the rows of a table that can be read whole.
 func (d *damaged) entries(ctx context.Context, t *tree) entries {
 	return func(visit func(entry)) error {
-		return d.pagesOf(ctx, t, func(n uint32, page sqlitefile.Page) error {
-			_, err := d.rowsOn(page, n, func(r row) error {
-				if !r.cut && !r.bad {
-					visit(entry{hashRow(r.rowid, r.payload), r.rowid})
-				}
-				return nil
-			})
-			return err
+		return d.eachRow(ctx, t, func(r row) error {
+			if !r.cut && !r.bad {
+				visit(entry{hashRow(r.rowid, r.payload), r.rowid})
+			}
+			return nil
 		})
 	}
+}
+
+// eachRow visits the rows or entries of a tree.
+func (d *damaged) eachRow(ctx context.Context, t *tree, visit func(row) error) error {
+	return d.pagesOf(ctx, t, func(n uint32, page sqlitefile.Page) error {
+		_, err := d.rowsOn(page, n, visit)
+		return err
+	})
+}
+
+// inIndexesOnly counts the rows that the table does not have itself, but one of its indexes does, by an entry that the
+// backup's index does not have.
+func (d *damaged) inIndexesOnly(ctx context.Context, t *tree, backup *source) (int64, error) {
+	if t.shape == nil {
+		return 0, nil
+	}
+	found := map[uint64]bool{} // keys of rows
+	for _, index := range d.trees {
+		if index.table != t || index.shape == nil {
+			continue
+		}
+		gone, err := d.inIndexOnly(ctx, t, index)
+		if err == nil && len(gone) > 0 {
+			if o, ok := objectIn(backup, index.object); ok {
+				err = indexEntries(ctx, backup, o, false, true, nil)(func(e entry) { delete(gone, e.rowid) })
+			}
+		}
+		if err != nil {
+			return 0, fmt.Errorf("index %s: %w", index.name, err)
+		}
+		for _, key := range gone {
+			found[key] = true
+		}
+	}
+	return int64(len(found)), nil
+}
+
+// inIndexOnly returns the keys of the rows that the index has and its table has not, each by the hash of the index entry.
+func (d *damaged) inIndexOnly(ctx context.Context, t, index *tree) (map[int64]uint64, error) {
+	rows, named := d.keys(ctx, t, t), d.keys(ctx, t, index)
+	is, err := rows.tally()
+	if err != nil {
+		return nil, err
+	}
+	if of, err := named.tally(); err != nil || of == is {
+		return nil, err
+	}
+	gone := map[int64]uint64{}
+	err = missing(named, rows, is.n, func(e entry) {
+		if len(gone) < maxWitnesses {
+			gone[e.rowid] = e.hash
+		}
+	})
+	return gone, err
+}
+
+// keys are the rows of a table by their keys: as the table has them, or one of its indexes. Those of an index have
+// the hash of the whole entry in place of the rowid.
+func (d *damaged) keys(ctx context.Context, t, in *tree) entries {
+	return func(visit func(entry)) error {
+		return d.eachRow(ctx, in, func(r row) error {
+			key, ok := t.shape.key(in.shape, r)
+			if !ok {
+				return nil
+			}
+			e := entry{hash: key}
+			if in != t {
+				whole, err := hashEntry(r.payload, false)
+				if err != nil {
+					return nil // it says nothing
+				}
+				e.rowid = whole.rowid
+			}
+			visit(e)
+			return nil
+		})
+	}
+}
+
+// key hashes what names a row of the table: the rowid, or the primary key. in is the shape of the table or
+// of the index that has r.
+func (s *shape) key(in *shape, r row) (hash uint64, ok bool) {
+	if s.rowids && in == s {
+		return hashRow(r.rowid, nil), true
+	}
+	if in != s && (r.cut || len(r.values) != len(in.stored)) {
+		return 0, false
+	}
+	if last := len(in.stored) - 1; s.rowids {
+		return hashRow(r.values[last].Int, nil), in.stored[last] == -1 && r.values[last].Kind == sqlitefile.Integer
+	}
+	var b []byte
+	for _, c := range s.keys {
+		i := slices.Index(in.stored, c)
+		if i < 0 || i >= len(r.values) {
+			return 0, false
+		}
+		b = appendValue(b, r.values[i])
+	}
+	return maphash.Bytes(seed, b), len(b) > 0
 }
