@@ -55,6 +55,7 @@ type grammar struct {
 	LoginURL loginURLCmd `cmd:"" name:"login-url" help:"Print the address of the page of serve, with the login in it."`
 	Demo     demoCmd     `cmd:"" help:"See all of it on a sample database, in a fresh directory."`
 	Version  versionCmd  `cmd:"" help:"Print versions."`
+	Keygen   keygenCmd   `cmd:"" help:"Make a key for copies off the machine, and the sheet with which they are restored."`
 	HelpCmd  helpCmd     `cmd:"" name:"help" help:"Show help."`
 }
 
