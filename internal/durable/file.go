@@ -156,6 +156,10 @@ func (f *File) Commit() error { return f.publish(replace) }
 func (f *File) CommitNew() error { return f.publish(renameNew) }
 
 func (f *File) publish(rename func(from, to string) error) error {
+	return f.publishIn(rename, SyncDir)
+}
+
+func (f *File) publishIn(rename func(from, to string) error, syncDir func(dir string) error) error {
 	if f.published || f.gone {
 		return fmt.Errorf("commit %s: %w", f.target, fs.ErrClosed)
 	}
@@ -167,7 +171,7 @@ func (f *File) publish(rename func(from, to string) error) error {
 		return fmt.Errorf("commit %s: %w", f.target, err)
 	}
 	f.published = true
-	return SyncDir(filepath.Dir(f.target))
+	return syncDir(filepath.Dir(f.target))
 }
 
 // settle syncs and closes; Windows renames no open file.
@@ -184,7 +188,9 @@ func (f *File) settle() error {
 
 // Discard removes the temporary file. It does nothing after a Commit that
 // published the file, nor the second time, and so may be deferred.
-func (f *File) Discard() error {
+func (f *File) Discard() error { return f.discard(func() error { return os.Remove(f.Name()) }) }
+
+func (f *File) discard(remove func() error) error {
 	if f.published || f.gone {
 		return nil
 	}
@@ -193,7 +199,7 @@ func (f *File) Discard() error {
 		f.closed = true
 		errClose = f.f.Close()
 	}
-	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := remove(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(fmt.Errorf("discard temporary file: %w", err), errClose)
 	}
 	f.gone = true

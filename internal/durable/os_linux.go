@@ -3,6 +3,7 @@ package durable
 import (
 	"errors"
 	"os"
+	"path"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,19 @@ func renameNew(from, to string) error {
 		return linkNew(from, to) // an old kernel, or a filesystem without the flag
 	}
 	return err
+}
+
+// renameNewIn is renameNew in one directory of root, without another way.
+func renameNewIn(root *os.Root, from, to string) error {
+	dir, err := root.Open(path.Dir(to))
+	if err != nil {
+		return err
+	}
+	err = unix.Renameat2(int(dir.Fd()), path.Base(from), int(dir.Fd()), path.Base(to), unix.RENAME_NOREPLACE)
+	if err != nil {
+		err = &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return errors.Join(err, dir.Close())
 }
 
 // renameNoReplace is a seam for tests.

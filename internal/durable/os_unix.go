@@ -13,8 +13,11 @@ var diskFull = []error{syscall.ENOSPC, syscall.EDQUOT}
 
 func replace(from, to string) error { return os.Rename(from, to) }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+func syncDir(dir string) error { return syncOpened(os.Open(dir)) }
+
+func syncDirIn(root *os.Root, dir string) error { return syncOpened(root.Open(dir)) }
+
+func syncOpened(d *os.File, err error) error {
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ func startWriteback(*os.File, int64, int64) {}
 // renameNew write through instead.
 func syncDir(string) error { return nil }
 
+func syncDirIn(*os.Root, string) error { return nil }
+
 func replace(from, to string) error {
 	return moveFile(from, to, windows.MOVEFILE_REPLACE_EXISTING|windows.MOVEFILE_WRITE_THROUGH)
 }

@@ -1,0 +1,299 @@
+// Package dir keeps copies in a directory: of another disk, or of a file system that is mounted from elsewhere.
+//
+// An object is a file. It is written under a temporary name next to its own, synced, read back through another descriptor, and
+// renamed so that nothing is replaced. The directory has a marker file, made when the place was first used: a directory without
+// the marker, or with another one, is not the place, such as a mount point whose disk is not there. Every call opens the directory,
+// compares the marker, and works below the descriptor that it has from there on.
+package dir
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/store"
+)
+
+// markerName is the file with the id of the place. No object can have this name.
+const markerName = ".snapd-store"
+
+// maxMarker bounds what is read of it.
+const maxMarker = 128
+
+// abandoned is how old a temporary file is that nobody will finish.
+const abandoned = 24 * time.Hour
+
+// Options says which place is expected.
+type Options struct {
+	// ID is that of the place when it was used before, "" for one that never was: then the marker is made when it is missing.
+	ID string
+}
+
+// Dir is a directory as a store.
+type Dir struct {
+	path string
+	id   string
+
+	mu       sync.Mutex
+	swept    map[string]bool // directories whose temporary files were looked at
+	shared   bool            // a taken name was once found by looking only
+	finished func()          // tests: after the read back of an object, before its name is given
+}
+
+var _ store.Store = (*Dir)(nil)
+
+// Open returns the store in the directory path, which must exist. Errors: [store.ErrGone].
+func Open(ctx context.Context, path string, options Options) (*Dir, error) {
+	if !filepath.IsAbs(path) {
+		return nil, fmt.Errorf("open %q: the path of a directory with copies is absolute", path)
+	}
+	d := &Dir{path: filepath.Clean(path), id: options.ID, swept: map[string]bool{}}
+	id, err := bounded(ctx, func() (string, error) {
+		root, err := d.open()
+		if err != nil {
+			return "", err
+		}
+		defer root.Close()
+		id, err := marker(root)
+		if errors.Is(err, fs.ErrNotExist) && options.ID == "" {
+			id, err = mark(root)
+		}
+		return id, err
+	})
+	if err != nil {
+		return nil, d.wrap("open", "", err)
+	}
+	if options.ID != "" && id != options.ID {
+		return nil, d.wrap("open", "", errAnother)
+	}
+	d.id = id
+	return d, nil
+}
+
+// ID is the id of the place, for Options the next time.
+func (d *Dir) ID() string { return d.id }
+
+// String is the file URL of the directory.
+func (d *Dir) String() string {
+	return (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(d.path), "/")}).String()
+}
+
+// Abilities implements [store.Store].
+func (d *Dir) Abilities() store.Abilities {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a := store.Abilities{Exclusive: !d.shared, Checksum: "sha256"}
+	if d.shared {
+		a.Reason = "the file system can neither rename without replacing nor make hard links"
+	}
+	return a
+}
+
+// Why a directory is not the place.
+var (
+	errUnmarked = errors.New("it has no " + markerName + ", which this place had when it was last used: is the disk mounted?")
+	errAnother  = errors.New("its " + markerName + " is that of another place: is another disk mounted there?")
+)
+
+// open opens the directory, whatever it is.
+func (d *Dir) open() (*os.Root, error) {
+	root, err := os.OpenRoot(d.path)
+	if err == nil {
+		return root, nil
+	}
+	info, errStat := os.Stat(d.path)
+	if errors.Is(errStat, fs.ErrNotExist) || errors.Is(errStat, syscall.ENOTDIR) || errStat == nil && !info.IsDir() {
+		err = fmt.Errorf("%w: %w: make the directory, or mount its disk", store.ErrGone, err)
+	}
+	return nil, err
+}
+
+// enter opens the directory if it is the place.
+func (d *Dir) enter() (*os.Root, error) {
+	root, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	id, err := marker(root)
+	if err == nil && id != d.id {
+		err = errAnother
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
+}
+
+// marker reads the id of the place.
+func marker(root *os.Root) (string, error) {
+	f, err := root.OpenFile(markerName, os.O_RDONLY|durable.OpenPlain, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w: %w", errUnmarked, fs.ErrNotExist)
+	}
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxMarker))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", err
+	}
+	id := strings.TrimSpace(string(text))
+	if id == "" {
+		return "", errAnother
+	}
+	return id, nil
+}
+
+// mark makes the marker. Of two that do so at once, one id stays, and both get it.
+func mark(root *os.Root) (string, error) {
+	var random [16]byte
+	rand.Read(random[:]) // never fails, by its documentation
+	f, err := durable.CreateIn(root, markerName, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write([]byte(hex.EncodeToString(random[:]) + "\n"))
+	if err == nil {
+		_, err = f.CommitNew()
+	}
+	if err := errors.Join(err, f.Discard()); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return marker(root)
+}
+
+// wrap adds the operation and the name to err, and says which of the store's errors it is.
+func (d *Dir) wrap(op, name string, err error) error {
+	var kind error
+	switch {
+	case err == nil:
+		return nil
+	case store.IsSource(err), errors.Is(err, errNoObject), errors.Is(err, store.ErrGone):
+	case errors.Is(err, errUnmarked), errors.Is(err, errAnother):
+		kind = store.ErrGone
+	case op == "put" && errors.Is(err, fs.ErrExist):
+		kind = store.ErrExists
+	case op != "put" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)):
+		kind = store.ErrMissing
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		kind = store.ErrDenied
+	case durable.IsNoSpace(err):
+		kind = store.ErrFull
+	}
+	where := strings.TrimSuffix(d.path+"/"+name, "/")
+	if kind == nil {
+		return fmt.Errorf("%s %s: %w", op, where, err)
+	}
+	return fmt.Errorf("%s %s: %w: %w", op, where, kind, err)
+}
+
+// errNoObject: what has the name is a directory, or something else that is not a file.
+var errNoObject = fmt.Errorf("%w: what has its name is no file", store.ErrMissing)
+
+// object returns what is known about the file.
+func object(name string, info fs.FileInfo) store.Object {
+	return store.Object{Name: name, Size: info.Size(), Modified: info.ModTime(), Version: version(info)}
+}
+
+// version tells two files of one name apart: Put gives each the time of the moment, to the nanosecond where the file system has that.
+func version(info fs.FileInfo) string {
+	return strconv.FormatInt(info.ModTime().UnixNano(), 36) + "-" + strconv.FormatInt(info.Size(), 36)
+}
+
+// Stat implements [store.Store]. The Checksum is missing: a file has none that could be trusted more than its bytes.
+func (d *Dir) Stat(ctx context.Context, name string) (store.Object, error) {
+	if err := store.CheckName(name); err != nil {
+		return store.Object{}, err
+	}
+	info, err := bounded(ctx, func() (fs.FileInfo, error) {
+		root, err := d.enter()
+		if err != nil {
+			return nil, err
+		}
+		defer root.Close()
+		return lstat(root, name)
+	})
+	if err != nil {
+		return store.Object{}, d.wrap("stat", name, err)
+	}
+	return object(name, info), nil
+}
+
+// lstat takes regular files only.
+func lstat(root *os.Root, name string) (fs.FileInfo, error) {
+	info, err := root.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, errNoObject
+	}
+	return info, err
+}
+
+// Delete implements [store.Store].
+func (d *Dir) Delete(ctx context.Context, name string) error {
+	if err := store.CheckName(name); err != nil {
+		return err
+	}
+	_, err := bounded(ctx, func() (struct{}, error) {
+		root, err := d.enter()
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer root.Close()
+		if _, err := lstat(root, name); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, durable.RemoveIn(root, name)
+	})
+	return d.wrap("delete", name, err)
+}
+
+// Get implements [store.Store].
+func (d *Dir) Get(ctx context.Context, name, want string, off, n int64) (io.ReadCloser, error) {
+	if err := store.CheckGet(name, off); err != nil {
+		return nil, err
+	}
+	f, err := bounded(ctx, func() (*os.File, error) {
+		root, err := d.enter()
+		if err != nil {
+			return nil, err
+		}
+		defer root.Close()
+		if _, err := lstat(root, name); err != nil {
+			return nil, err
+		}
+		return root.OpenFile(name, os.O_RDONLY|durable.OpenPlain, 0)
+	})
+	if err != nil {
+		return nil, d.wrap("get", name, err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNoObject
+	}
+	if err == nil && want != "" && version(info) != want {
+		err = store.ErrChanged
+	}
+	if err == nil {
+		_, err = f.Seek(off, io.SeekStart)
+	}
+	if err != nil {
+		return nil, d.wrap("get", name, errors.Join(err, f.Close()))
+	}
+	if n < 0 {
+		n = max(0, info.Size()-off)
+	}
+	return store.Exactly(ctx, f, n), nil
+}
