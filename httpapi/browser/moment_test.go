@@ -1,7 +1,10 @@
 package browser
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -173,6 +176,59 @@ func TestTypedMoments(t *testing.T) {
 	p.says(hook("moment-before"), "30 min before")
 	find("-1m")
 	p.says(hook("moment-before"), "h ", "before") // 1 h 59 min, or later
+}
+
+// What is loaded late must find its room: a row that moves under the finger is pressed for another.
+func TestTheAxisMovesNothing(t *testing.T) {
+	t.Parallel()
+	for _, d := range []device{desktop, narrow, {width: 320, height: 700}} {
+		t.Run(fmt.Sprint(d.width), func(t *testing.T) {
+			t.Parallel()
+			answer := make(chan struct{})
+			release := sync.OnceFunc(func() { close(answer) })
+			s := newSite(t, withPast(3*time.Hour), func(s *site) {
+				s.mount = func(h http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if strings.HasSuffix(r.URL.Path, "/js/moment.js") {
+							<-answer
+						}
+						h.ServeHTTP(w, r)
+					})
+				}
+			})
+			t.Cleanup(release) // before the server is stopped
+			p := s.open(d)
+			p.sees(hook("moment"))
+			must[any](p, found(hook("moment"))+".scrollIntoView({block: 'end', behavior: 'instant'}), null")
+			place := "new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame)).then(() => " + found(hook("backups")) + ".getBoundingClientRect().top)"
+			before := must[float64](p, place)
+			p.gone(hook("axis"))
+			release()
+			p.sees(hook("axis"))
+			if after := must[float64](p, place); after != before {
+				t.Errorf("the list of backups moved by %v px", after-before)
+			}
+			p.steady("with the time axis")
+		})
+	}
+}
+
+// A user who comes to the axis while the server is away finds it there once the server is back.
+func TestTheAxisComesWithTheServer(t *testing.T) {
+	t.Parallel()
+	past, _ := momentsAgo(2 * time.Hour)
+	s := newSite(t, past)
+	p := s.open(device{width: 1280, height: 200}) // the axis is out of sight
+	p.allow(unreachable)
+	s.stop()
+	p.sees(hook("connection"))
+	must[any](p, found(hook("moment"))+".scrollIntoView({block: 'start', behavior: 'instant'}), null")
+	p.press(kb.Shift)
+	p.gone(hook("axis"))
+	s.start()
+	p.gone(hook("connection"))
+	p.sees(hook("axis"))
+	p.accessible("an axis that came late")
 }
 
 // Without anything to go back to the page has to say so, and not show an empty axis.

@@ -18,8 +18,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience bounds every wait. It is long because it is only used up by failures.
-const patience = 30 * time.Second
+// patience bounds every wait. Only failures use it up, on a machine that is as busy as it may be.
+const patience = 2 * time.Minute
 
 // tab is one page.
 type tab struct {

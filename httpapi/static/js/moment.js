@@ -4,7 +4,7 @@
 import * as api from './api.js';
 import { draw, drawHover, place, rangeOf, scales } from './axis.js';
 import { attr, busy, byId, el, show, text } from './dom.js';
-import { exact, hhmmss, now, plural, sentence, span, utcExact } from './format.js';
+import { exact, hhmmss, now, plural, span, utcExact } from './format.js';
 import { parse } from './localtime.js';
 import { say } from './notices.js';
 import { attempt } from './problems.js';
@@ -156,28 +156,12 @@ function renderFound() {
   }
 }
 
-// capturing says how well the present is covered, or why it is not.
-function capturing({ continuous, loss_window_seconds: window }) {
-  if (!continuous || continuous.state === 'off') return 'Commits are not captured now: only the states on the axis can be had back.';
-  if (continuous.state === 'gap') return `Commits are not captured: ${sentence(continuous.what)}`;
-  if (!continuous.point) return 'Capturing begins with the next backup.';
-  const until = ago(continuous.at);
-  if (continuous.state === 'behind') return `Capturing is behind: the last capture was made ${until}.`;
-  return window === 0 ? `Every commit is captured. The last capture was made ${until}.` : `Every commit is captured until ${until}.`;
-}
-
-function ago(at) {
-  const seconds = (now() - Date.parse(at)) / 1000;
-  return seconds < 60 ? `${Math.max(0, Math.floor(seconds))} s ago` : exact(at);
-}
-
 function render() {
   if (!store.status) return;
-  text(byId('moment-words'), capturing(store.status));
   const any = Boolean(density?.oldest);
   show(byId('moment-tools'), any);
   if (!any) return;
-  text(byId('moment-reach'), `The oldest state is of ${exact(density.oldest)}.`);
+  text(byId('moment-reach'), `Oldest state: ${exact(density.oldest)}.`);
   redraw();
   value();
   renderFound();
@@ -260,13 +244,6 @@ async function rescale(name) {
   render();
 }
 
-// styled adds the section's style sheet, and waits for it.
-function styled() {
-  return new Promise((done) => {
-    document.head.append(el('link', { rel: 'stylesheet', href: 'css/moment.css', load: done, error: done }));
-  });
-}
-
 const often = 10_000; // ms between two looks at the density while commits are captured
 
 // keepUp has the newest commits appear on the axis.
@@ -284,7 +261,7 @@ async function refreshed() {
 
 // startMoment begins when the rest of the page is there.
 export async function startMoment() {
-  await Promise.all([styled(), attempt(refreshed)]);
+  await attempt(refreshed);
   onRefresh(refreshed);
   subscribe(render);
   const axis = byId('axis');
@@ -296,11 +273,10 @@ export async function startMoment() {
   }
   new ResizeObserver(redraw).observe(byId('axis-drawing'));
   setInterval(() => {
-    if (document.hidden || !store.status || document.body.dataset.view !== 'page') return;
-    text(byId('moment-words'), capturing(store.status));
-    keepUp();
+    if (!document.hidden && store.status && document.body.dataset.view === 'page') keepUp();
   }, 1000);
   render();
+  byId('moment').removeAttribute('data-loading');
 }
 
 export function forgetMoment() {

@@ -5,6 +5,7 @@ import * as api from './api.js';
 import { startActivity } from './activity.js';
 import { forgetBackups, startBackups } from './backups.js';
 import { startBreaks } from './breaks.js';
+import { startCapturing } from './capturing.js';
 import { startConnection } from './connection.js';
 import { startCreate } from './create.js';
 import { closeAll } from './dialog.js';
@@ -20,12 +21,13 @@ import { restore } from './restore.js';
 import { startStats } from './stats.js';
 import { startStatus } from './status.js';
 import { startTitle } from './title.js';
-import { forget, may, publish, refresh, store } from './store.js';
+import { forget, may, publish, refresh, store, subscribe } from './store.js';
 import { startUndo } from './undo.js';
 
 let started = false;
 let moment = null; // the time axis, once it is loaded
 let place = null; // where the user was when the session ended
+const away = ['offline', 'reconnecting']; // states of the connection
 let way = { expired() {}, loggedOut() {} };
 
 async function logout() {
@@ -59,26 +61,35 @@ const remedies = {
 };
 
 // startLater loads the time axis, which is below the fold, when it is about to be seen or the
-// user begins to act.
+// user begins to act. Its room is kept until then. Without the server, which the page says is
+// away, it is loaded when that is back.
 function startLater() {
   const signs = ['keydown', 'pointerdown', 'pointermove', 'wheel', 'touchstart'];
+  let wanted = false;
   let loading = false;
   const load = async () => {
-    if (loading) return;
+    if (!moment) show(byId('moment-tools'), Boolean(store.status?.newest_verified));
+    if (!wanted || moment || loading || away.includes(store.connection)) return;
     loading = true;
     try {
       moment = await import('./moment.js');
-    } catch { // the server cannot be reached, which the page says: the next sign tries again
-      loading = false;
+    } catch { // the server has gone: the connection comes to know it
       return;
+    } finally {
+      loading = false;
     }
-    near.disconnect();
-    for (const sign of signs) window.removeEventListener(sign, load);
     await moment.startMoment();
   };
-  const near = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && load());
+  const want = () => {
+    wanted = true;
+    near.disconnect();
+    for (const sign of signs) window.removeEventListener(sign, want);
+    load();
+  };
+  const near = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && want());
   near.observe(byId('moment'));
-  for (const sign of signs) window.addEventListener(sign, load, { passive: true });
+  for (const sign of signs) window.addEventListener(sign, want, { passive: true });
+  subscribe(load);
 }
 
 function start() {
@@ -93,6 +104,7 @@ function start() {
   startCreate();
   startHistory();
   startStats();
+  startCapturing();
   startLater();
   startBackups();
   startKept();
