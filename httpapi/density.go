@@ -30,10 +30,10 @@ type pointGap struct {
 const leastGap = 10 * time.Second
 
 // inLog reports whether the change log has p.
-func inLog(p snapshot.Point) bool { return p.From != nil }
+func inLog(p *snapshot.Point) bool { return p.From != nil }
 
 // isGap reports whether p has commits together that were not followed one by one.
-func isGap(p snapshot.Point) bool {
+func isGap(p *snapshot.Point) bool {
 	return inLog(p) && p.Commits == 0 && p.At.Sub(*p.From) >= leastGap
 }
 
@@ -41,7 +41,8 @@ func isGap(p snapshot.Point) bool {
 func densityOf(points []snapshot.Point, from, to time.Time, n int) density {
 	d := density{From: from, To: to, Points: make([]int, n), Commits: make([]int64, n), Gaps: []pointGap{}}
 	slice := max(to.Sub(from)/time.Duration(n), 1)
-	for _, p := range slices.Backward(points) {
+	for i := range slices.Backward(points) {
+		p := &points[i]
 		if d.Oldest == nil || p.At.Before(*d.Oldest) {
 			d.Oldest = &p.At
 		}
@@ -121,12 +122,13 @@ type lost struct {
 // nearestOf looks in points, which come newest first: their order counts, since a clock may have been set back.
 func nearestOf(points []snapshot.Point, at time.Time) nearest {
 	n := nearest{At: at}
-	for i, p := range points {
+	for i := range points {
+		p := &points[i]
 		if !p.At.After(at) {
-			n.Before = &p
+			n.Before = p
 			break
 		}
-		n.After = &points[i]
+		n.After = p
 		if !inLog(p) {
 			continue
 		}

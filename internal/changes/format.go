@@ -27,6 +27,7 @@ const (
 	magicHead = 0x184D2A57
 	magicPart = 0x184D2A58
 	magicSeal = 0x184D2A59
+	magicList = 0x184D2A5A
 )
 
 const (
@@ -40,6 +41,8 @@ const (
 	partBytes = 1 << 20
 	// mostDocuments have no more bytes: one read is enough for them.
 	mostDocuments = 1 << 10
+	// maxPages is how many pages an image has at most.
+	maxPages = 1<<32 - 2
 	// maxDocument bounds the JSON of a head, a part or a seal.
 	maxDocument = 64 << 10
 	// maxPayload bounds the rest of a skippable frame: the smallest pages have 512 bytes.
@@ -86,7 +89,7 @@ type Capture struct {
 }
 
 func (c Capture) check() error {
-	if _, err := archive.ParseSum(c.Pages, c.Sum); c.Seq == 0 || c.Pages < 0 || c.Pages > 1<<32-2 || err != nil {
+	if _, err := archive.ParseSum(c.Pages, c.Sum); c.Seq == 0 || c.Pages < 0 || c.Pages > maxPages || err != nil {
 		return fmt.Errorf("%w: capture %d of %d pages: %w", ErrDamaged, c.Seq, c.Pages, err)
 	}
 	return nil
@@ -146,7 +149,7 @@ func readDocument(r io.ReaderAt, size int64, magic uint32, at int64, document an
 		return nil, at, err
 	}
 	n := int64(byteOrder.Uint32(b[4:]))
-	if byteOrder.Uint32(b) != magic || n < lengthBytes+checksumBytes || n > int64(maxPayload) || n > size-at-header {
+	if byteOrder.Uint32(b) != magic || n < lengthBytes+checksumBytes || n > maxPayloadOf(magic) || n > size-at-header {
 		return nil, at, errEnd
 	}
 	if read := int64(len(b)); header+n > read {
@@ -170,6 +173,13 @@ func readDocument(r io.ReaderAt, size int64, magic uint32, at int64, document an
 		return nil, at, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return body[length:], end, nil
+}
+
+func maxPayloadOf(magic uint32) int64 {
+	if magic == magicList {
+		return lengthBytes + maxDocument + maxListed*listedBytes + checksumBytes
+	}
+	return int64(maxPayload)
 }
 
 // readFull reads all of b. A file that ends before is damaged.

@@ -33,6 +33,8 @@ type Log struct {
 	list []captured
 	end  int64 // of the last whole capture, and of the file
 
+	last Capture // of the sealed segments, once it was asked for
+
 	closed bool
 	cut    int64 // bytes of an unfinished capture that Open cut off
 
@@ -174,17 +176,17 @@ func (l *Log) Last() (c Capture, ok bool, err error) {
 	if len(l.list) > 0 {
 		return l.list[len(l.list)-1].Capture, true, nil
 	}
-	if len(l.sealed) == 0 {
-		return c, false, nil
+	if len(l.sealed) == 0 || l.last.Seq > 0 {
+		return l.last, l.last.Seq > 0, nil
 	}
 	err = l.with(l.sealed[len(l.sealed)-1], func(s *segment) error {
 		list, _, err := s.captures()
 		if err == nil && len(list) > 0 {
-			c, ok = list[len(list)-1].Capture, true
+			l.last, ok = list[len(list)-1].Capture, true
 		}
 		return err
 	})
-	return c, ok, err
+	return l.last, ok, err
 }
 
 // Append adds a capture, whose pages are the given ones, in ascending order; read reads the
@@ -303,7 +305,7 @@ func (l *Log) Seal() (err error) {
 	if err := l.open.prove(l.dec, l.open.start); err != nil {
 		return err
 	}
-	tail, err := l.open.appendSeal(nil, l.list, l.end)
+	tail, err := l.open.appendEnd(l.list, l.end)
 	if err != nil {
 		return err
 	}
@@ -330,7 +332,7 @@ func (l *Log) Seal() (err error) {
 		l.sealed = sealed
 		return errors.Join(err, l.recover()) // without the seal
 	}
-	l.sealed = append(l.sealed, s)
+	l.sealed, l.last = append(l.sealed, s), last.Capture
 	return nil
 }
 

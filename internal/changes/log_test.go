@@ -470,6 +470,7 @@ func FuzzSegment(f *testing.F) {
 		if _, end, err := s.captures(); err == nil && end > s.size {
 			t.Fatal(end, s.size)
 		}
+		_, _ = s.listed()
 		_ = s.whole()
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,8 +15,21 @@ import (
 // Run is captures without a gap between them: a base that has the changes up to After or a later one of them
 // gives the image of each after it.
 type Run struct {
-	After    uint64
-	Captures []Capture // Source is that of the last one in each segment, else nil
+	After uint64
+	lists [][]Listed // of its segments
+}
+
+// Captures yields them in order.
+func (r *Run) Captures() iter.Seq[*Listed] {
+	return func(yield func(*Listed) bool) {
+		for _, list := range r.lists {
+			for i := range list {
+				if !yield(&list[i]) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Cache keeps the captures of sealed segments, which do not change, between one look at a log and the next. Its
@@ -28,10 +42,10 @@ type Cache struct {
 type cachedSegment struct {
 	bytes    int64
 	at       time.Time // of the file
-	captures []Capture
+	captures []Listed
 }
 
-func (c *Cache) get(path string, fi fs.FileInfo) ([]Capture, bool) {
+func (c *Cache) get(path string, fi fs.FileInfo) ([]Listed, bool) {
 	if c == nil {
 		return nil, false
 	}
@@ -41,7 +55,7 @@ func (c *Cache) get(path string, fi fs.FileInfo) ([]Capture, bool) {
 	return s.captures, ok && s.bytes == fi.Size() && s.at.Equal(fi.ModTime())
 }
 
-func (c *Cache) put(path string, fi fs.FileInfo, captures []Capture) {
+func (c *Cache) put(path string, fi fs.FileInfo, captures []Listed) {
 	if c == nil {
 		return
 	}
@@ -81,14 +95,25 @@ func (v *View) Runs(ctx context.Context, c *Cache) (runs []Run, err error) {
 	return runs, err
 }
 
+// Count is how many captures the log has.
+func (l *Log) Count(ctx context.Context) (n int, err error) {
+	runs, err := l.runs(ctx, nil)
+	for _, r := range runs {
+		for _, list := range r.lists {
+			n += len(list)
+		}
+	}
+	return n, err
+}
+
 func (l *Log) runs(ctx context.Context, c *Cache) (runs []Run, err error) {
 	upTo := uint64(0) // of the last run; 0 where nothing goes on from it
-	take := func(first, last uint64, list []Capture) {
+	take := func(first, last uint64, list []Listed) {
 		if n := len(runs); n == 0 || first != upTo+1 {
 			runs = append(runs, Run{After: first - 1})
 		}
 		run := &runs[len(runs)-1]
-		run.Captures = append(run.Captures, list...)
+		run.lists = append(run.lists, list)
 		if upTo = last; len(list) == 0 || list[len(list)-1].Seq != last {
 			upTo = 0
 		}
@@ -105,13 +130,13 @@ func (l *Log) runs(ctx context.Context, c *Cache) (runs []Run, err error) {
 	}
 	c.forget(l.dir, l.sealed)
 	if n := len(l.list); n > 0 {
-		take(l.list[0].Seq, l.list[n-1].Seq, plain(l.list))
+		take(l.list[0].Seq, l.list[n-1].Seq, asListed(l.list))
 	}
 	return runs, nil
 }
 
 // sealedCaptures lists the captures of a sealed segment, also those before damage.
-func (l *Log) sealedCaptures(s Sealed, c *Cache) (list []Capture, err error) {
+func (l *Log) sealedCaptures(s Sealed, c *Cache) (list []Listed, err error) {
 	path := l.path(s)
 	fi, err := os.Lstat(path)
 	if err != nil {
@@ -120,24 +145,12 @@ func (l *Log) sealedCaptures(s Sealed, c *Cache) (list []Capture, err error) {
 	if list, ok := c.get(path, fi); ok {
 		return list, nil
 	}
-	err = l.with(s, func(s *segment) error {
-		captures, _, err := s.captures()
-		list = plain(captures)
+	err = l.with(s, func(s *segment) (err error) {
+		list, err = s.listed()
 		return err
 	})
 	if err == nil {
 		c.put(path, fi, list)
 	}
 	return list, err
-}
-
-func plain(list []captured) []Capture {
-	out := make([]Capture, len(list))
-	for i, c := range list {
-		out[i] = c.Capture
-		if i < len(list)-1 { // only the newest is compared with the database as it is
-			out[i].Source = nil
-		}
-	}
-	return out
 }

@@ -1,14 +1,11 @@
 package changes
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-
-	"github.com/zeebo/blake3"
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
@@ -182,71 +179,6 @@ func (s *segment) follows(end int64) (begin int64, err error) {
 		}
 	}
 	return 0, nil
-}
-
-// sealDocument ends a sealed segment.
-type sealDocument struct {
-	Captures int64  `json:"captures"`
-	First    uint64 `json:"first"`
-	Last     uint64 `json:"last"`
-}
-
-// appendSeal appends what ends the segment after its last capture.
-func (s *segment) appendSeal(b []byte, list []captured, end int64) ([]byte, error) {
-	sum, err := s.digest(end)
-	if err != nil {
-		return nil, err
-	}
-	before := len(b)
-	b, err = appendDocument(b, magicSeal, end, sealDocument{int64(len(list)), list[0].Seq, list[len(list)-1].Seq}, sum)
-	if err != nil {
-		return nil, err
-	}
-	entries := seekable.AppendEntry(nil, uint32(s.start), 0)
-	_, err = s.each(s.start, func(p *part) error {
-		entries = seekable.AppendEntry(entries, uint32(p.at-p.from), 0)
-		if p.Bytes > 0 {
-			entries = seekable.AppendEntry(entries, uint32(p.Bytes), uint32(len(p.entries)*s.head.PageSize))
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	entries = seekable.AppendEntry(entries, uint32(len(b)-before), 0)
-	n := int64(len(entries) / seekable.EntryBytes)
-	b = append(seekable.AppendTableHeader(b, n), entries...)
-	return seekable.AppendFooter(b, uint32(n)), nil
-}
-
-// whole proves that the segment is sealed, and every byte before the seal.
-func (s *segment) whole() error {
-	list, end, err := s.captures()
-	if err != nil {
-		return err
-	}
-	var doc sealDocument
-	want, after, err := readDocument(s.r, s.size, magicSeal, end, &doc)
-	if err != nil {
-		return fmt.Errorf("%s: seal: %w", s.name, err)
-	}
-	sum, err := s.digest(end)
-	if err != nil {
-		return err
-	}
-	if int64(len(list)) != doc.Captures || !bytes.Equal(sum, want) || s.size <= after {
-		return fmt.Errorf("%s: %w: it is not what was sealed", s.name, ErrDamaged)
-	}
-	return nil
-}
-
-// digest is the BLAKE3 of the first bytes of the file.
-func (s *segment) digest(end int64) ([]byte, error) {
-	h := blake3.New()
-	if _, err := io.Copy(h, io.NewSectionReader(s.r, 0, end)); err != nil {
-		return nil, fmt.Errorf("%s: read the change log: %w", s.name, err)
-	}
-	return h.Sum(nil), nil
 }
 
 // openFile opens a file of a log. What is no regular file was put there by another: it is damage.

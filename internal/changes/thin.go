@@ -75,14 +75,14 @@ func (l *Log) group(from int, before time.Time, keep func(Capture) bool) (n int,
 	for _, s := range l.sealed[from:] {
 		old, fits := false, false
 		err := l.with(s, func(s *segment) error {
-			list, _, err := s.captures()
+			list, err := s.listed()
 			if err != nil || len(list) == 0 {
 				return err
 			}
-			old = list[len(list)-1].At.Before(before)
+			old = list[len(list)-1].At().Before(before)
 			bytes += s.size
 			if fits = n == 0 || bytes <= SealedBytes; old && fits {
-				unwanted = unwanted || slices.ContainsFunc(list[:len(list)-1], func(c captured) bool { return !keep(c.Capture) })
+				unwanted = unwanted || slices.ContainsFunc(list[:len(list)-1], func(c Listed) bool { return !keep(c.capture()) })
 			}
 			return nil
 		})
@@ -136,7 +136,7 @@ func (l *Log) join(ctx context.Context, from, to int, keep func(Capture) bool) (
 	if err := s.prove(l.dec, s.start); err != nil {
 		return err
 	}
-	tail, err := s.appendSeal(nil, list, w.at)
+	tail, err := s.appendEnd(list, w.at)
 	if err != nil {
 		return err
 	}

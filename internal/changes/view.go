@@ -140,15 +140,6 @@ func (l *Log) view(f *os.File) error {
 // Head is what all captures have in common.
 func (v *View) Head() Head { return v.log.head }
 
-// Captures lists all captures, in order.
-func (v *View) Captures(ctx context.Context) (all []Capture, err error) {
-	err = v.again(ctx, func() error {
-		all, err = v.log.Captures(ctx)
-		return err
-	})
-	return all, err
-}
-
 // Map is as Log.Map: fs.ErrNotExist where the log has no such capture, or no longer. The view is closed
 // after it.
 func (v *View) Map(ctx context.Context, after, upTo uint64) (m *Map, err error) {

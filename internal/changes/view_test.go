@@ -15,7 +15,11 @@ import (
 // the list was read may be gone.
 func (h *history) viewed(v *View, images func(uint64) []byte) (proven, gone int) {
 	h.t.Helper()
-	all, err := v.Captures(h.t.Context())
+	var all []Capture
+	err := v.again(h.t.Context(), func() (err error) {
+		all, err = v.log.Captures(h.t.Context())
+		return err
+	})
 	if err != nil {
 		h.t.Fatal(err)
 	}

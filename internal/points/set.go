@@ -18,7 +18,8 @@ var ErrNotFound = errors.New("no such recovery point")
 // Set is the points that can be restored at one moment.
 type Set struct {
 	backups string // the backup directory
-	points  []Point
+	state   catalog.State
+	items   []item // in order
 	// Damaged says what is not offered because a change log cannot be read.
 	Damaged []error
 }
@@ -46,7 +47,8 @@ func Newer(ctx context.Context, backups string, timeline uint64, entries []catal
 		return nil, nil, err
 	}
 	var newer []Point
-	for _, p := range slices.Backward(s.points) {
+	for i := len(s.items) - 1; i >= 0; i-- {
+		p := s.point(i)
 		if p.timeline == timeline && p.Kind == Backup {
 			break
 		}
@@ -76,7 +78,7 @@ func Find(ctx context.Context, backups, id string, entries []catalog.Entry, stat
 
 // read looks at the logs of some timelines.
 func read(ctx context.Context, cache *Cache, backups string, numbers []uint64, entries []catalog.Entry, state catalog.State) (*Set, error) {
-	s := &Set{backups: backups}
+	s := &Set{backups: backups, state: state}
 	usable := slices.DeleteFunc(slices.Clone(entries), func(e catalog.Entry) bool { return !e.Usable() })
 	slices.SortFunc(usable, func(a, b catalog.Entry) int { return int(int64(a.Seq) - int64(b.Seq)) })
 	for len(usable) > 0 || len(numbers) > 0 {
@@ -95,15 +97,15 @@ func read(ctx context.Context, cache *Cache, backups string, numbers []uint64, e
 			}
 			return false
 		})
-		var captures []Point
+		var captures []item
 		if len(numbers) > 0 && numbers[0] == next {
 			numbers = numbers[1:]
 			var err error
-			if captures, err = s.captures(ctx, cache, next, entries, state); err != nil {
+			if captures, err = s.captures(ctx, cache, next, entries); err != nil {
 				return nil, err
 			}
 		}
-		s.points = merge(s.points, captures, of)
+		s.items = merge(s.items, captures, of)
 	}
 	return s, nil
 }
@@ -119,8 +121,8 @@ func timelineOf(e catalog.Entry) uint64 {
 	return e.Timeline.Number
 }
 
-// captures are the points of a timeline's log, in order.
-func (s *Set) captures(ctx context.Context, cache *Cache, timeline uint64, entries []catalog.Entry, state catalog.State) (all []Point, err error) {
+// captures are those of a timeline's log that can be restored, in order.
+func (s *Set) captures(ctx context.Context, cache *Cache, timeline uint64, entries []catalog.Entry) (all []item, err error) {
 	v, err := changes.Read(ctx, Directory(s.backups, timeline))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -149,64 +151,112 @@ func (s *Set) captures(ctx context.Context, cache *Cache, timeline uint64, entri
 		if i > 0 {
 			s.Damaged = append(s.Damaged, fmt.Errorf("%w: nothing leads to capture %s", changes.ErrDamaged, catalog.PointID(timeline, runs[i].After+1)))
 		}
-		all = append(all, offered(runs[i], head, bases, state)...)
+		all = append(all, offered(&runs[i], head, bases)...)
 	}
 	return all, nil
 }
 
+// item is what a point is made of when it is asked for: there may be very many.
+type item struct {
+	line   *line           // of the capture; nil for a backup that is in no log
+	c      *changes.Listed // the capture, nil with line
+	near   int             // how many of the line's bases have no later capture
+	backup *catalog.Entry  // with this very state; nil for none
+	placed bool            // without a capture: the backup's point is its id
+}
+
+// line is a part of a change log without a gap.
+type line struct {
+	head  changes.Head
+	bases []base // that lead to captures of it, in order
+}
+
+// at is when the state was the database's.
+func (i *item) at() time.Time {
+	if i.c != nil {
+		return i.c.At()
+	}
+	return i.backup.CreatedAt
+}
+
+// is reports whether id names the item.
+func (i *item) is(id string) bool {
+	if i.backup != nil && (i.backup.ID == id || i.placed && i.backup.Point == id) {
+		return true
+	}
+	timeline, seq, ok := catalog.ParsePoint(id)
+	return ok && i.c != nil && i.c.Seq == seq && i.line.head.Timeline == timeline
+}
+
 // offered are the captures of a run that have a base.
-func offered(r changes.Run, head changes.Head, bases []base, state catalog.State) (all []Point) {
-	var good []base // for the capture, the nearest one last
-	for _, c := range r.Captures {
+func offered(r *changes.Run, head changes.Head, bases []base) (all []item) {
+	l := &line{head: head}
+	for c := range r.Captures() {
 		for len(bases) > 0 && bases[0].seq <= c.Seq {
 			if bases[0].seq >= r.After {
-				good = append(good, bases[0])
+				l.bases = append(l.bases, bases[0])
 			}
 			bases = bases[1:]
 		}
-		if len(good) == 0 {
-			continue
+		if len(l.bases) > 0 {
+			all = append(all, item{line: l, c: c, near: len(l.bases)})
 		}
-		from := c.From
-		p := Point{
-			ID: catalog.PointID(head.Timeline, c.Seq), From: &from, At: c.At, Kind: Change, Commits: c.Commits, Pages: c.Pages,
-			Bytes: c.Pages * int64(head.PageSize), State: Sealed, timeline: head.Timeline, seq: c.Seq, log: true,
-			bases: good[:len(good):len(good)], pageSize: head.PageSize, source: c.Source,
-		}
-		if state.Anchored(head.Timeline, c.Seq) {
-			p.State = Verified
-		}
-		all = append(all, p)
 	}
 	return all
 }
 
 // merge appends captures and backups of one timeline, each in its own order: a backup goes to its
 // capture, or else where its time says.
-func merge(all, captures []Point, backups []catalog.Entry) []Point {
+func merge(all, captures []item, backups []catalog.Entry) []item {
+	all = slices.Grow(all, len(captures)+len(backups))
 	for _, e := range backups {
 		_, seq, placed := catalog.ParsePoint(e.Point)
 		placed = placed && !e.Adopted
-		n := slices.IndexFunc(captures, func(c Point) bool { return placed && c.seq > seq || !placed && c.At.After(e.CreatedAt) })
+		n := slices.IndexFunc(captures, func(c item) bool { return placed && c.c.Seq > seq || !placed && c.at().After(e.CreatedAt) })
 		if n < 0 {
 			n = len(captures)
 		}
 		all, captures = append(all, captures[:n]...), captures[n:]
-		if last := len(all) - 1; placed && last >= 0 && all[last].ID == e.Point && all[last].backup == nil {
-			p := &all[last]
-			p.Kind, p.Backup, p.State, p.backup = Backup, &e.ID, Verified, &e
-			continue
+		next := item{backup: &e, placed: placed && seq > 0}
+		if last := len(all) - 1; next.placed && last >= 0 {
+			if all[last].backup == nil && all[last].is(e.Point) {
+				all[last].backup = &e
+				continue
+			}
+			next.placed = !all[last].is(e.Point) && (all[last].backup == nil || all[last].backup.Point != e.Point) // each id is given once
 		}
-		p := Point{
-			ID: e.ID, At: e.CreatedAt, Kind: Backup, Pages: e.PageCount, Bytes: e.DatabaseBytes, Backup: &e.ID, State: Verified,
-			timeline: timelineOf(e), backup: &e, pageSize: e.PageSize,
-		}
-		if last := len(all) - 1; placed && seq > 0 && (last < 0 || all[last].ID != e.Point) {
-			p.ID, p.seq = e.Point, seq
-		}
-		all = append(all, p)
+		all = append(all, next)
 	}
 	return append(all, captures...)
+}
+
+// point is the point of an item.
+func (s *Set) point(i int) Point {
+	of := s.items[i]
+	p := Point{Kind: Backup, State: Verified, backup: of.backup}
+	if e := of.backup; e != nil {
+		p.ID, p.At, p.Pages, p.Bytes, p.Backup = e.ID, e.CreatedAt, e.PageCount, e.DatabaseBytes, &e.ID
+		p.timeline, p.pageSize = timelineOf(*e), e.PageSize
+		if of.placed {
+			p.ID = e.Point
+			_, p.seq, _ = catalog.ParsePoint(e.Point)
+		}
+	}
+	if of.c == nil {
+		return p
+	}
+	head, from := of.line.head, of.c.From()
+	p.ID, p.From, p.At, p.Commits, p.Pages = catalog.PointID(head.Timeline, of.c.Seq), &from, of.c.At(), of.c.Commits, of.c.Pages
+	p.Bytes = p.Pages * int64(head.PageSize)
+	p.timeline, p.seq, p.log, p.pageSize, p.source = head.Timeline, of.c.Seq, true, head.PageSize, of.c.Source
+	p.bases = of.line.bases[:of.near:of.near]
+	if of.backup == nil {
+		p.Kind = Change
+		if !s.state.Anchored(p.timeline, p.seq) {
+			p.State = Sealed
+		}
+	}
+	return p
 }
 
 // Query chooses points. Zero values do not restrict.
@@ -218,33 +268,39 @@ type Query struct {
 
 // List returns points, newest first, and the cursor that goes on after them, "" at the end.
 func (s *Set) List(q Query) (page []Point, next string, err error) {
-	all := s.points
+	end := len(s.items)
 	if q.Cursor != "" {
-		end := slices.IndexFunc(all, func(p Point) bool { return p.ID == q.Cursor })
-		if end < 0 {
+		if end = s.index(q.Cursor); end < 0 {
 			return nil, "", fmt.Errorf("%w: to go on after %q: it was thinned out meanwhile", ErrNotFound, q.Cursor)
 		}
-		all = all[:end]
 	}
 	page = []Point{}
-	for _, p := range slices.Backward(all) {
-		if !q.From.IsZero() && p.At.Before(q.From) || !q.To.IsZero() && p.At.After(q.To) {
+	for i := end - 1; i >= 0; i-- {
+		if at := s.items[i].at(); !q.From.IsZero() && at.Before(q.From) || !q.To.IsZero() && at.After(q.To) {
 			continue
 		}
 		if q.Limit > 0 && len(page) == q.Limit {
 			return page, page[len(page)-1].ID, nil
 		}
-		page = append(page, p)
+		page = append(page, s.point(i))
 	}
 	return page, "", nil
 }
 
+// index is the number of the newest item with an id; -1 for none.
+func (s *Set) index(id string) int {
+	for i := len(s.items) - 1; i >= 0; i-- {
+		if s.items[i].is(id) {
+			return i
+		}
+	}
+	return -1
+}
+
 // Find returns a point by its id, or by that of the backup with its state.
 func (s *Set) Find(id string) (Point, error) {
-	for _, p := range slices.Backward(s.points) {
-		if p.ID == id || p.Backup != nil && *p.Backup == id {
-			return p, nil
-		}
+	if i := s.index(id); i >= 0 {
+		return s.point(i), nil
 	}
 	return Point{}, fmt.Errorf("%w: %s", ErrNotFound, id)
 }
@@ -266,9 +322,9 @@ func (e *AmbiguousError) Error() string {
 // At returns the newest point at or before a time; where its clock was set back since, an AmbiguousError.
 func (s *Set) At(t time.Time) (Point, error) {
 	var found []Point
-	for i, p := range s.points {
-		if !p.At.After(t) && (i+1 == len(s.points) || s.points[i+1].At.After(t)) {
-			found = append(found, p)
+	for i := range s.items {
+		if !s.items[i].at().After(t) && (i+1 == len(s.items) || s.items[i+1].at().After(t)) {
+			found = append(found, s.point(i))
 		}
 	}
 	switch len(found) {

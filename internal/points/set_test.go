@@ -110,7 +110,8 @@ func (s *shop) lists(want ...string) {
 	s.t.Helper()
 	var got []string
 	set := s.set()
-	for _, p := range set.points {
+	for i := range set.items {
+		p := set.point(i)
 		i, err := set.Open(s.t.Context(), p, s.open)
 		if err != nil {
 			s.t.Errorf("%s: %v", p.ID, err)
@@ -187,7 +188,9 @@ func TestStates(t *testing.T) {
 	s.backup("b", 1, 14, 4, "1.4")
 	s.state.AddAnchor(1, 2, minute(2))
 	var got []string
-	for _, p := range s.set().points {
+	set := s.set()
+	for i := range set.items {
+		p := set.point(i)
 		got = append(got, fmt.Sprint(p.ID, " ", p.Kind, " ", p.State))
 	}
 	if want := []string{"a backup verified", "1.1 change verified", "1.2 change verified", "1.3 change sealed", "1.4 backup verified"}; !slices.Equal(got, want) {

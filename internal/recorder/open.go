@@ -144,11 +144,9 @@ func (r *Recorder) goOn(ctx context.Context, head changes.Head, all []catalog.En
 	if err != nil {
 		return err
 	}
-	captures, err := r.log.Captures(ctx)
-	if err != nil {
+	if r.points, err = r.log.Count(ctx); err != nil {
 		return err
 	}
-	r.points = len(captures)
 	for _, b := range bases(all, r.timeline, head.Base, last.Seq) {
 		reader, err := r.o.Host.OpenArchive(b.Entry)
 		if err != nil || reader.Seed() != seed || reader.Info().PageSize != head.PageSize {

@@ -63,8 +63,9 @@ const fresh = 3 * time.Second
 // waits a moment for the commits that it has not captured yet.
 func ReadStatus(ctx context.Context, dir, database string, timeline uint64, serving bool) (s Status, err error) {
 	end := time.Now().Add(fresh)
+	var cache changes.Cache
 	for {
-		s, err = readStatus(ctx, dir, database, timeline)
+		s, err = readStatus(ctx, &cache, dir, database, timeline)
 		if err != nil || s.Current || !serving || time.Since(s.Looked) < fresh || time.Now().After(end) {
 			return s, err
 		}
@@ -76,7 +77,7 @@ func ReadStatus(ctx context.Context, dir, database string, timeline uint64, serv
 	}
 }
 
-func readStatus(ctx context.Context, dir, database string, timeline uint64) (s Status, err error) {
+func readStatus(ctx context.Context, cache *changes.Cache, dir, database string, timeline uint64) (s Status, err error) {
 	s.Timeline = timeline
 	if s.Bytes, err = sizeOf(dir); err != nil {
 		return s, err
@@ -89,15 +90,23 @@ func readStatus(ctx context.Context, dir, database string, timeline uint64) (s S
 		return s, err
 	}
 	defer v.Close()
-	all, err := v.Captures(ctx)
-	if err != nil || len(all) == 0 {
+	runs, err := v.Runs(ctx, cache)
+	if err != nil {
 		return s, err
 	}
-	last := all[len(all)-1]
-	s.Points, s.Seq, s.At, s.Looked = len(all), last.Seq, last.At, last.At
+	last := (*changes.Listed)(nil)
+	for _, r := range runs {
+		for c := range r.Captures() {
+			s.Points, last = s.Points+1, c
+		}
+	}
+	if last == nil {
+		return s, nil
+	}
+	s.Seq, s.At, s.Looked = last.Seq, last.At(), last.At()
 	var at capture.Source
 	_ = json.Unmarshal(last.Source, &at) // else the files differ from it
-	if n, ok := readNote(dir); ok && n.Timeline == timeline && n.Seq == last.Seq && n.At.After(last.At) {
+	if n, ok := readNote(dir); ok && n.Timeline == timeline && n.Seq == last.Seq && n.At.After(s.At) {
 		s.Looked, at = n.At, n.Source
 	}
 	s.Current = current(database, at)
