@@ -31,6 +31,10 @@ BROWSER     := httpapi/browser
 MODULES     := . $(BROWSER)
 PLATFORMS   := linux/arm64 darwin/arm64 windows/amd64
 TOOLS       := sqlite3 zstd python3 npm curl jq age
+# The object storage that the tests run, by version too: internal/store/storetest looks for it there.
+GATEWAY     := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+GATEWAY_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/snapd-tools/versitygw-$(lastword $(subst @, ,$(GATEWAY)))
+SFTP_SERVER := /usr/lib/openssh/sftp-server
 AXE         := $(BROWSER)/axe
 TESTFLAGS   ?= -count=1 -timeout 20m
 BENCH       ?= .
@@ -49,11 +53,12 @@ test: tools lint build cross unit browser
 
 # The programs that the tests compare snapd with, and the browser and the
 # accessibility checker for the page. CHROMIUM names a browser that is not on PATH.
-tools: programs $(AXE)/node_modules/.package-lock.json
+tools: programs $(GATEWAY_DIR)/versitygw $(AXE)/node_modules/.package-lock.json
 
 programs:
 	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing+=" $$tool"; done; \
 	[ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null || missing+=" chromium"; \
+	[ -x $(SFTP_SERVER) ] || command -v sftp-server >/dev/null || missing+=" openssh-sftp-server"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		printf '== installing%s\n' "$$missing"; export DEBIAN_FRONTEND=noninteractive; \
@@ -62,6 +67,10 @@ programs:
 		printf 'missing:%s\nthe tests need them; install them, on Debian with\n  sudo apt-get install%s\n' "$$missing" "$$missing" >&2; \
 		exit 1; \
 	fi
+
+$(GATEWAY_DIR)/versitygw:
+	@printf '== versitygw\n'
+	@GOBIN=$(GATEWAY_DIR) $(GO) install $(GATEWAY)
 
 # npm writes this file last, so that a second run finds everything done.
 $(AXE)/node_modules/.package-lock.json: $(AXE)/package.json $(AXE)/package-lock.json
@@ -111,7 +120,7 @@ bare:
 	@bin=$$(mktemp -d); chmod 755 "$$bin"; trap 'rm -r "$$bin"' EXIT; \
 	ln -s "$$(command -v $(GO))" "$$bin/go"; \
 	for tool in sh bash cat cp dd kill ls mkdir mkfifo mv rm sleep stat touch git; do ln -s "$$(command -v $$tool)" "$$bin/"; done; \
-	env -u CI -u CHROMIUM PATH="$$bin" "$$bin/go" test $(TESTFLAGS) ./...
+	env -u CI -u CHROMIUM SNAPD_VERSITYGW="$$bin/versitygw" SNAPD_SFTP_SERVER="$$bin/sftp-server" PATH="$$bin" "$$bin/go" test $(TESTFLAGS) ./...
 
 build:
 	$(call say,./snapd)
