@@ -27,7 +27,7 @@ func TestOneBadReadMarksNoBackupFailed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = m.markFailed(ctx, b, fmt.Errorf("restore: %w: frame 0", archive.ErrDamaged))
+	err = proverOf(ctx, m, Event{}).MarkFailed(ctx, b, fmt.Errorf("restore: %w: frame 0", archive.ErrDamaged))
 	if err == nil || errors.Is(explain(err), ErrCorrupt) {
 		t.Errorf("a bad read of a sound backup gives %v", err)
 	}

@@ -41,7 +41,7 @@ func (c *Config) checkStrangers(given string) error {
 // archive without its entry. While another operation holds the lock none of
 // that is debris, and it is left alone.
 func (m *Manager) settle(ctx context.Context) error {
-	pending, err := m.target(ctx).Pending()
+	pending, err := targetOf(ctx, m).Pending()
 	if err != nil {
 		return err
 	}

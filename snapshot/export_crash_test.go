@@ -6,6 +6,7 @@ import (
 
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/pages"
+	"example.com/snapd/internal/restore"
 )
 
 // SetCrashPoint has reach called at every point between two irreversible steps.
@@ -13,9 +14,9 @@ func SetCrashPoint(reach func(name string)) { crashPoint = reach }
 
 // SetCommit has a restore commit by fn until the test ends.
 func SetCommit(t *testing.T, fn func(*pages.WriteTx, context.Context) error) {
-	was := commit
-	commit = fn
-	t.Cleanup(func() { commit = was })
+	was := restore.Commit
+	restore.Commit = fn
+	t.Cleanup(func() { restore.Commit = was })
 }
 
 // Look looks for a break as a Run does.

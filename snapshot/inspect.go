@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"example.com/snapd/internal/inspect"
+	"example.com/snapd/internal/proof"
 )
 
 // OpenBackup opens the database inside a backup for reading, straight from the
@@ -57,18 +58,19 @@ type openImage struct {
 // lookInside opens the image of a backup or a recovery point. A damaged archive is marked failed, also when
 // that shows in a later read.
 func lookInside(ctx context.Context, m *Manager, id string) (openImage, error) {
-	e, err := find(ctx, m, id)
+	e, err := proof.Find(ctx, m.cat, id)
 	if err != nil {
 		return openImage{}, explain(err)
 	}
-	r, err := openProven(ctx, m, "", e)
+	prover := proverOf(ctx, m, Event{})
+	r, err := prover.Open(ctx, e)
 	if err != nil {
 		return openImage{}, explain(err)
 	}
 	ctx = context.WithoutCancel(ctx)
 	image, err := inspect.New(r, r.Shape().Bytes(), e.CreatedAt, func(err error) {
-		if err = explain(r.failed(ctx, m, fmt.Errorf("%s: %w", named(e), err))); errors.Is(err, ErrCorrupt) {
-			m.ev.emit(ctx, Event{Type: EventWarning, Backup: e.ID, Path: pathOf(m, e), Err: err, Message: "an open " + kindOf(e) + " is damaged"})
+		if err = explain(prover.Failed(ctx, r, fmt.Errorf("%s: %w", proof.Named(e), err))); errors.Is(err, ErrCorrupt) {
+			m.ev.emit(ctx, Event{Type: EventWarning, Backup: e.ID, Path: proof.Path(m.cat, e), Err: err, Message: "an open " + proof.Kind(e) + " is damaged"})
 		}
 	})
 	if err != nil {

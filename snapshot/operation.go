@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/progress"
 )
 
 // Operation names what a Manager does: the same word in events, in the activity log
@@ -37,18 +38,18 @@ const (
 )
 
 // Phase names a part of an operation, in its progress events.
-type Phase string
+type Phase = progress.Phase
 
 const (
-	PhaseCheck    Phase = "check"     // an integrity check
-	PhaseSpool    Phase = "spool"     // the image is copied to a private file
-	PhaseCompress Phase = "compress"  // the archive is written
-	PhaseReadBack Phase = "read back" // the stored bytes are proven
-	PhaseProve    Phase = "prove"     // a backup is proven before a restore
-	PhaseUnpack   Phase = "unpack"    // the image is written to a file
-	PhaseRepair   Phase = "repair"    // a copy of the database is made whole
-	PhaseWrite    Phase = "write"     // the image is written into the live database
-	PhaseCommit   Phase = "commit"    // from here on cancelling has no effect
+	PhaseCheck    = progress.Check    // an integrity check
+	PhaseSpool    = progress.Spool    // the image is copied to a private file
+	PhaseCompress = progress.Compress // the archive is written
+	PhaseReadBack = progress.ReadBack // the stored bytes are proven
+	PhaseProve    = progress.Prove    // a backup is proven before a restore
+	PhaseUnpack   = progress.Unpack   // the image is written to a file
+	PhaseRepair   = progress.Repair   // a copy of the database is made whole
+	PhaseWrite    = progress.Write    // the image is written into the live database
+	PhaseCommit   = progress.Commit   // from here on cancelling has no effect
 )
 
 // operation is one call of a Manager that does something. Its life:
@@ -207,12 +208,27 @@ func operationOf(ctx context.Context) *operation {
 	return op
 }
 
-// progress announces a phase and returns its meter.
-func (m *Manager) progress(ctx context.Context, ev Event) func(int64) {
-	ev.Type = EventProgress
-	m.ev.emit(ctx, ev)
-	return m.ev.meter(ctx, ev)
+// reporter makes events of what the rooms below report of an operation.
+type reporter struct {
+	m   *Manager
+	ctx context.Context
+	of  Event // what they have in common
 }
+
+func (r reporter) Phase(p Phase, total int64) (done func(int64)) {
+	ev := r.of
+	ev.Type, ev.Phase, ev.Total = EventProgress, p, total
+	r.m.ev.emit(r.ctx, ev)
+	return r.m.ev.meter(r.ctx, ev)
+}
+
+func (r reporter) Warn(w progress.Warning) {
+	ev := r.of
+	ev.Type, ev.Backup, ev.Path, ev.Err, ev.Message = EventWarning, cmp.Or(w.Backup, ev.Backup), w.Path, w.Err, w.Message
+	r.m.ev.emit(r.ctx, ev)
+}
+
+func (r reporter) Point(name string) { atPoint(name) }
 
 // Ends reports whether ev is the end of the operation that it names, well or not:
 // every call of the Manager that does something has exactly one such event, and one
@@ -288,7 +304,7 @@ func (c *Config) lockWait(ctx context.Context) time.Duration {
 // irreversible steps, so that the test can kill the process there.
 var crashPoint func(name string)
 
-func (m *Manager) atPoint(name string) {
+func atPoint(name string) {
 	if crashPoint != nil {
 		crashPoint(name)
 	}

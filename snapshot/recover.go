@@ -13,8 +13,10 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/repair"
+	"example.com/snapd/internal/restore"
 	"example.com/snapd/internal/swap"
 )
 
@@ -68,7 +70,7 @@ type Recovery struct {
 // time) is an error, and nothing is touched. Errors: [ErrBusy], [ErrMissing]
 // (with OnMissing fail), [ErrNoUsableBackup], *integrity.CheckError.
 func (m *Manager) Recover(ctx context.Context) (Recovery, error) {
-	r := &recovering{replacing: replacing{m, OpRecover, m.now()}}
+	r := &recovering{m: m, began: m.now()}
 	op := &operation{kind: OpRecover, result: func() any { return r.out }}
 	err := m.perform(ctx, op, func(ctx context.Context) (_ Event, err error) {
 		m.start(ctx, "")
@@ -111,15 +113,16 @@ func (m *Manager) PlanRecovery(ctx context.Context) (p RecoveryPlan, err error) 
 
 // caseOf is the live database as a case for a recovery.
 func caseOf(ctx context.Context, m *Manager) *recovery.Case {
-	return &recovery.Case{Catalog: m.cat, Target: m.target(ctx), Missing: m.cfg.OnMissing, Level: m.cfg.RecoverLevel, LockWait: m.cfg.LockWait,
+	return &recovery.Case{Catalog: m.cat, Target: targetOf(ctx, m), Missing: m.cfg.OnMissing, Level: m.cfg.RecoverLevel, LockWait: m.cfg.LockWait,
 		Repairing: func(bytes int64) {
-			m.progress(ctx, Event{Operation: OpRecover, Phase: PhaseRepair, Path: m.cfg.Database, Total: bytes})
+			reporter{m, ctx, Event{Operation: OpRecover, Path: m.cfg.Database}}.Phase(PhaseRepair, bytes)
 		}}
 }
 
 // recovering is one recovery on its way from the check to its outcome.
 type recovering struct {
-	replacing
+	m         *Manager
+	began     time.Time
 	found     *recovery.Case
 	unchanged func() (bool, error) // since the check
 	out       Recovery
@@ -213,7 +216,7 @@ func (r *recovering) leave(ctx context.Context) error {
 		return err
 	}
 	r.quarantined(kept)
-	r.reportQuarantined(ctx, kept)
+	reportQuarantined(ctx, r.m, OpRecover, kept)
 	r.m.ev.emit(ctx, Event{Type: EventChecked, Operation: OpCheck, Path: r.m.cfg.Database, Message: r.out.Reason})
 	return nil
 }
@@ -239,7 +242,7 @@ func (r *recovering) restore(ctx context.Context, from []Backup) error {
 		if !errors.Is(explain(err), ErrCorrupt) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersion) {
 			return err
 		}
-		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Backup: e.ID, Err: err, Message: "this " + kindOf(e) + " cannot be used; trying the next way out"})
+		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Backup: e.ID, Err: err, Message: "this " + proof.Kind(e) + " cannot be used; trying the next way out"})
 	}
 	return errNoProof
 }
@@ -249,7 +252,8 @@ func (r *recovering) restore(ctx context.Context, from []Backup) error {
 // repaired: its rows stay as they are.
 func (r *recovering) stage(ctx context.Context, e Backup) (_ swap.Swap, err error) {
 	m := r.m
-	image, err := openProven(ctx, m, OpRecover, e)
+	place := r.replacer(ctx, e.ID)
+	image, err := place.Open(ctx, e)
 	if err != nil {
 		return swap.Swap{}, err
 	}
@@ -258,23 +262,20 @@ func (r *recovering) stage(ctx context.Context, e Backup) (_ swap.Swap, err erro
 	if e.Verification.Detail != "" {
 		level = integrity.LevelFull
 	}
-	f, report, err := r.unpacked(ctx, image, level)
+	f, report, err := unpacked(ctx, place, image, level)
 	if err == nil && report.Damaged() {
-		err = r.readBack(ctx, f, e, image)
+		err = place.ReadBack(ctx, f, image)
 	}
-	if err == nil && !isPoint(e) {
-		err = m.remember(ctx, &e, verdictOf(report, m.now()))
+	if err == nil && !proof.IsPoint(e) {
+		err = place.Record(ctx, &e, proof.Verdict(report, m.now()))
 	}
 	if err == nil && report.Damaged() && !report.FullOnly() {
-		err = &CorruptError{What: named(e), Report: report}
+		err = &CorruptError{What: proof.Named(e), Report: report}
 	}
 	if err != nil {
 		return swap.Swap{}, discarding(f, err)
 	}
-	in := swap.Swap{Staged: f, Sum: e.ImageBLAKE3, Note: swap.Note{Backup: e.ID}}
-	if isPoint(e) {
-		in.Note.Base = image.base.ID
-	}
+	in := swap.Swap{Staged: f, Sum: e.ImageBLAKE3, Note: swap.Note{Backup: e.ID, Base: image.PointBase()}}
 	if !report.Damaged() {
 		return in, nil
 	}
@@ -288,7 +289,7 @@ func (r *recovering) stage(ctx context.Context, e Backup) (_ swap.Swap, err erro
 	if err := f.Discard(); err != nil {
 		return swap.Swap{}, err
 	}
-	in.Staged, _, err = r.unpacked(ctx, image, integrity.LevelQuick) // as it was backed up
+	in.Staged, _, err = unpacked(ctx, place, image, integrity.LevelQuick) // as it was backed up
 	return in, discarding(in.Staged, err)
 }
 
@@ -301,15 +302,21 @@ func discarding(f *durable.File, err error) error {
 }
 
 // unpacked unpacks the image next to the database, with its digests proven, and checks it.
-func (r *recovering) unpacked(ctx context.Context, image opened, level Level) (*durable.File, Report, error) {
-	m := r.m
-	f, err := r.unpack(ctx, image, image.of, m.cfg.Database)
+func unpacked(ctx context.Context, place *restore.Replacer, image proof.Image, level Level) (*durable.File, Report, error) {
+	f, err := place.Unpack(ctx, image, place.Target.Database)
 	if err != nil {
-		return nil, Report{}, image.failed(ctx, m, err)
+		return nil, Report{}, err
 	}
-	m.atPoint("unpacked")
+	atPoint("unpacked")
 	report, err := integrity.CheckCopy(ctx, f.Name(), integrity.Options{Level: level})
 	return f, report, err
+}
+
+// replacer puts the backup of that id in place, or with "" what a repair made.
+func (r *recovering) replacer(ctx context.Context, id string) *restore.Replacer {
+	p := replacerOf(ctx, r.m, OpRecover, id)
+	p.Began = r.began
+	return p
 }
 
 // putInPlace swaps the proven image of e in.
@@ -322,7 +329,7 @@ func (r *recovering) putInPlace(ctx context.Context, in swap.Swap, e Backup) err
 	}
 	in.Preserve = r.out.Report.Damaged() || orphans
 	return r.install(ctx, in, func() {
-		r.m.mem.Took(r.took())
+		r.m.mem.Took(r.replacer(ctx, e.ID).Took())
 		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
 	}, Event{Type: EventRestored,
 		Message: fmt.Sprintf("database recovered from %s, taken %s: %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339), r.out.Reason)})
@@ -334,7 +341,7 @@ func (r *recovering) installRepair(ctx context.Context) error {
 	if staged == nil {
 		return errors.New("there is no repaired copy")
 	}
-	r.m.atPoint("repaired")
+	atPoint("repaired")
 	repaired := func() {
 		r.out.Action, r.out.Repair = ActionRepaired, &done
 		r.lost(func(o *catalog.RecoveryOutcome) {
@@ -354,15 +361,17 @@ func (r *recovering) installRepair(ctx context.Context) error {
 // ends with ev where the database is sound then.
 func (r *recovering) install(ctx context.Context, s swap.Swap, done func(), ev Event) error {
 	s.Report, s.Unchanged = r.out.Report, r.unchanged
-	res, err := r.replace(ctx, r.found.Target, s)
+	place := r.replacer(ctx, s.Note.Backup)
+	res, err := place.Replace(ctx, s)
 	if err != nil {
 		return err
 	}
+	reportQuarantined(ctx, r.m, OpRecover, res.Kept)
 	r.quarantined(res.Kept)
-	r.out.Reason += inPlaceReason(res.InPlace)
-	ev.Message += inPlaceReason(res.InPlace)
+	r.out.Reason += restore.InPlaceReason(res.InPlace)
+	ev.Message += restore.InPlaceReason(res.InPlace)
 	done()
-	if err := r.checkRestored(ctx, s.Note.Backup); err != nil {
+	if err := place.CheckRestored(ctx); err != nil {
 		return err
 	}
 	ev.Operation, ev.Backup, ev.Path = OpRecover, s.Note.Backup, r.m.cfg.Database
@@ -376,7 +385,7 @@ func recovered(m *Manager, backup, kept string) {
 	o := catalog.RecoveryOutcome{At: m.now(), Action: string(ActionRepaired), Backup: backup, Kept: nameOf(kept)}
 	if backup != "" {
 		o.Action = string(ActionRestored)
-		if e, err := find(context.Background(), m, backup); err == nil {
+		if e, err := proof.Find(context.Background(), m.cat, backup); err == nil {
 			o.LosesSince = &e.CreatedAt
 		}
 	}
@@ -423,7 +432,7 @@ func (r *recovering) countUnrestored(ctx context.Context, e Backup) {
 		return
 	}
 	kept := *r.out.Quarantined
-	image, err := open(ctx, r.m, e)
+	image, err := proof.Open(ctx, r.m.cat, e)
 	if err != nil {
 		return
 	}

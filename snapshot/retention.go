@@ -147,7 +147,7 @@ func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, pinn
 			}
 			continue
 		}
-		m.atPoint("deleted " + e.ID)
+		atPoint("deleted " + e.ID)
 		m.ev.emit(ctx, Event{Type: EventRemoved, Operation: op, Backup: e.ID, Message: message + e.File,
 			more: Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes}})
 	}

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
-	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -348,7 +348,7 @@ func (r *runner) notCreatedYet() bool {
 	if st, err := os.Stat(r.m.cfg.Database); err == nil && st.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
-	_, stored, err := recovery.Candidates(r.m.cat)
+	_, stored, err := catalogfile.Candidates(r.m.cat)
 	return err == nil && stored == 0
 }
 

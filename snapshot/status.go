@@ -11,6 +11,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/protection"
 	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/schedule"
@@ -101,7 +102,7 @@ func (m *Manager) Page(kind Kind, cursor string, limit int) (page []Backup, next
 
 // Find returns one backup; "latest" is that of [catalog.Latest].
 func (m *Manager) Find(id string) (Backup, error) {
-	e, err := find(context.Background(), m, id)
+	e, err := proof.Find(context.Background(), m.cat, id)
 	return e.Public(), err
 }
 

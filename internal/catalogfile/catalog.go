@@ -103,6 +103,18 @@ func (c *Catalog) Read() ([]catalog.Entry, catalog.State, error) {
 	return doc.newestFirst(), doc.state.Clone(), nil
 }
 
+// Candidates returns the backups that a recovery may restore, in the order in which they are
+// tried, and how many hold data, those that failed their proof too.
+func Candidates(c *Catalog) (usable []catalog.Entry, stored int, err error) {
+	all, state, err := c.Read()
+	for _, e := range all {
+		if e.DatabaseBytes > 0 {
+			stored++
+		}
+	}
+	return catalog.Candidates(all, state), stored, err
+}
+
 // Latest returns the backup of [catalog.Latest], nil where there is none.
 func (c *Catalog) Latest() (*catalog.Entry, error) {
 	e, err := c.Get(latestID)

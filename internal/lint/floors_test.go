@@ -12,12 +12,15 @@ var floors = []struct {
 	room  string // this directory and those below it
 	floor int
 }{
-	{"bench", 10},
-	{"cmd/snapd", 9},
-	{"httpapi", 8},
-	{"snapshot", 7},
-	{"internal/protection", 6},
-	{"internal/recovery", 5},
+	{"bench", 12},
+	{"cmd/snapd", 11},
+	{"httpapi", 10},
+	{"snapshot", 9},
+	{"internal/restore", 8},
+	{"internal/protection", 7},
+	{"internal/recovery", 6},
+	{"internal/backup", 6},
+	{"internal/proof", 5},
 	{"internal/breaks", 4},
 	{"internal/failure", 4},
 	{"internal/remote", 4},
@@ -29,11 +32,12 @@ var floors = []struct {
 	{"integrity", 2},           // do not know each other
 	{"internal/swap", 2},       // knows neither, nor they it
 	{"internal/capture", 2},    // nor this
-	{"internal/sqlitefile", 0}, // these five
+	{"internal/sqlitefile", 0}, // these six
 	{"internal/seekable", 0},   // import
 	{"internal/durable", 0},    // nothing
 	{"internal/schedule", 0},   // of ours
 	{"internal/lineage", 0},
+	{"internal/progress", 0},
 	{"internal", 1},
 }
 

@@ -11,30 +11,15 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
-	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/capture"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/points"
+	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/sqlite"
 	"example.com/snapd/internal/sqlitefile"
 )
-
-// Candidates returns the backups that a recovery may restore, in the order in which they are
-// tried, and how many hold data, those that failed their proof too.
-func Candidates(cat *catalogfile.Catalog) (usable []catalog.Entry, stored int, err error) {
-	all, state, err := cat.Read()
-	for _, e := range all {
-		if e.DatabaseBytes > 0 {
-			stored++
-		}
-	}
-	return catalog.Candidates(all, state), stored, err
-}
-
-// IsPoint reports whether a candidate is a point of the change log.
-func IsPoint(e catalog.Entry) bool { return e.File == "" }
 
 // candidates are the backups, and before them the newest recovery point of the present timeline that is newer.
 func (c *Case) candidates(ctx context.Context, f *facts) (*newerPoints, error) {
@@ -42,7 +27,7 @@ func (c *Case) candidates(ctx context.Context, f *facts) (*newerPoints, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.candidates, f.stored, err = Candidates(c.Catalog); err != nil {
+	if f.candidates, f.stored, err = catalogfile.Candidates(c.Catalog); err != nil {
 		return nil, err
 	}
 	n := &newerPoints{}
@@ -117,25 +102,9 @@ func newestSound(n int, sound func(i int) (bool, error)) (int, error) {
 	return good, nil
 }
 
-// Open opens the image of a candidate.
-func Open(ctx context.Context, cat *catalogfile.Catalog, e catalog.Entry) (archive.Image, error) {
-	if !IsPoint(e) {
-		return cat.OpenArchive(e)
-	}
-	all, state, err := cat.Read()
-	if err != nil {
-		return nil, err
-	}
-	set, p, err := points.Find(ctx, cat.Dir(), e.ID, all, state)
-	if err != nil {
-		return nil, err
-	}
-	return set.Open(ctx, p, cat.OpenArchive)
-}
-
 // originOf is where the database's files were when the image was taken.
 func originOf(e catalog.Entry) catalogfile.Origin {
-	if !IsPoint(e) {
+	if !proof.IsPoint(e) {
 		return catalogfile.OriginOf(e)
 	}
 	var s capture.Source

@@ -24,6 +24,7 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/repair"
 	"example.com/snapd/internal/swap"
 )
@@ -172,7 +173,7 @@ func (c *Case) tryHeal(ctx context.Context, f *facts) (healed bool, err error) {
 	if proven, err := isLast(ctx, f.database, left); err != nil || !proven {
 		return false, err
 	}
-	image, err := Open(ctx, c.Catalog, left)
+	image, err := proof.Open(ctx, c.Catalog, left)
 	if err != nil {
 		return false, nil // restoring it says why
 	}
@@ -267,7 +268,7 @@ func (c *Case) donor(ctx context.Context, from []catalog.Entry) (image *repair.I
 	if len(from) == 0 {
 		return nil, func() {}, nil
 	}
-	a, err := Open(ctx, c.Catalog, from[0])
+	a, err := proof.Open(ctx, c.Catalog, from[0])
 	if err != nil {
 		return nil, func() {}, err
 	}

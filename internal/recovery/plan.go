@@ -10,6 +10,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/message"
+	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/repair"
 )
 
@@ -235,7 +236,7 @@ func (f facts) healOption(o Option) Option {
 
 // newest is what the first candidate is called.
 func (f facts) newest() string {
-	if len(f.candidates) > 0 && IsPoint(f.candidates[0]) {
+	if len(f.candidates) > 0 && proof.IsPoint(f.candidates[0]) {
 		return "the newest recovery point"
 	}
 	return "the newest backup"

@@ -1,4 +1,4 @@
-package snapshot
+package restore
 
 import (
 	"context"
@@ -12,14 +12,16 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/message"
+	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/protection"
 )
 
-// RestorePlan says what restoring a backup over the database would cost now. As
-// [RestoreOptions].Plan it binds the restore to that: what is no longer so is
-// [ErrStale], and nothing is touched. It is a value that may be kept for a while.
-type RestorePlan struct {
-	Backup Backup `json:"backup"`
+// Plan says what restoring a backup over the database would cost now. As
+// Options.Plan it binds the restore to that: what is no longer so is
+// ErrStale, and nothing is touched. It is a value that may be kept for a while.
+type Plan struct {
+	Backup catalog.Entry `json:"backup"`
 	// LosesSince is when the state in the backup was taken, at the latest: all changes
 	// since then are lost. Nil where it is proven that there are none.
 	LosesSince   *time.Time `json:"loses_since"`
@@ -29,12 +31,12 @@ type RestorePlan struct {
 	// there is none, or it is damaged and its files are kept whole as they are.
 	SafetyBackup bool `json:"saves_first"`
 
-	bound planBinding
+	bound binding
 }
 
-// planBinding is what a plan takes for granted: commits of the database's writers do not
+// binding is what a plan takes for granted: commits of the database's writers do not
 // change it.
-type planBinding struct {
+type binding struct {
 	database string              // path
 	file     livedb.ID           // of the main file; zero where there is none or it is empty
 	restored string              // id and time of the last restore
@@ -42,58 +44,34 @@ type planBinding struct {
 	backup   catalog.VerifyState // of the backup
 }
 
-// PlanRestore says what restoring the backup would cost, and whether it can be undone.
-// It changes nothing. Errors: [ErrNotFound], [ErrCorrupt] for a backup that failed
-// its proof, [ErrNoSpace] where the present state could not be saved first, [ErrBusy]
-// or *integrity.CheckError where the database could not be looked at.
-func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, err error) {
-	defer func() {
-		if err != nil {
-			err = explain(fmt.Errorf("plan restore: %w", err))
-		}
-	}()
-	e, err := find(ctx, m, id)
-	if err != nil {
-		return RestorePlan{}, err
-	}
+// PlanFor says what restoring e would cost, and whether it can be undone. It changes nothing.
+func (r *Restorer) PlanFor(ctx context.Context, e catalog.Entry) (Plan, error) {
 	if e.Verification.State == catalog.Failed {
-		return RestorePlan{}, hint(failure.As(ErrCorrupt, fmt.Errorf("backup %s failed its proof: %s", e.ID, e.Verification.Detail)),
+		return Plan{}, message.WithHint(failure.As(failure.ErrCorrupt, fmt.Errorf("backup %s failed its proof: %s", e.ID, e.Verification.Detail)),
 			"choose another backup, or verify this one again")
 	}
-	image, err := open(ctx, m, e)
+	image, err := proof.Open(ctx, r.Catalog, e)
 	if err != nil {
-		return RestorePlan{}, err
+		return Plan{}, err
 	}
 	image.Close() // it was only read
-	all, state, err := m.cat.Read()
+	all, state, err := r.Catalog.Read()
 	if err != nil {
-		return RestorePlan{}, err
+		return Plan{}, err
 	}
 	// Before the check: what changes meanwhile then shows as a change.
-	bound, fingerprint, err := bindPlan(m.cfg.Database, e, state)
+	bound, fingerprint, err := bind(r.Target.Database, e, state)
 	if err != nil {
-		return RestorePlan{}, err
+		return Plan{}, err
 	}
-	report, err := m.look(ctx, integrity.LevelProbe, min(m.cfg.LockWait, statusPatience))
-	if err != nil {
-		return RestorePlan{}, err
+	p := Plan{Backup: e.Public(), bound: bound}
+	if p.SafetyBackup, err = r.canBeSaved(ctx, state); err != nil {
+		return Plan{}, err
 	}
-	now := m.now()
-	p := RestorePlan{Backup: e.Public(), bound: bound}
-	if v := *protection.Worse(report.Verdict, state); v == integrity.Healthy || v == integrity.Violations {
-		// What does not become known in time the restore finds out, and stops.
-		wait, cancel := context.WithTimeout(ctx, statusPatience)
-		damaged, err := damagedByJournal(wait, m)
-		late := wait.Err() != nil && ctx.Err() == nil
-		cancel()
-		if err != nil && !late {
-			return RestorePlan{}, err
-		}
-		p.SafetyBackup = !damaged
-	}
+	now := r.Now()
 	if !p.SafetyBackup || !holdsImage(all, e, fingerprint) {
 		since := e.CreatedAt
-		if !isPoint(e) {
+		if !proof.IsPoint(e) {
 			since = catalog.TakenAt(all, e, now)
 		}
 		p.LosesSince, p.LosesSeconds = &since, int64(max(0, now.Sub(since))/time.Second)
@@ -103,17 +81,36 @@ func (m *Manager) PlanRestore(ctx context.Context, id string) (_ RestorePlan, er
 	live := int64(0) // bytes to be saved
 	if p.SafetyBackup {
 		live = max(fingerprint.Main.Size, fingerprint.WAL.Size)
-		if err := durable.Fits(m.cfg.Dir, catalog.ArchiveSize(live, f.Latest)); err != nil {
-			return RestorePlan{}, fmt.Errorf("safety backup: %w", err)
+		if err := durable.Fits(r.Target.Dir, catalog.ArchiveSize(live, f.Latest)); err != nil {
+			return Plan{}, fmt.Errorf("safety backup: %w", err)
 		}
 	}
 	p.EstimatedMS = catalog.RestoreTime(e.DatabaseBytes, live, state, f.Drilled, f.Latest)
 	return p, nil
 }
 
-// bindPlan looks at what a plan to restore e depends on.
-func bindPlan(database string, e Backup, state catalog.State) (planBinding, livedb.Fingerprint, error) {
-	b := planBinding{database: database, verdict: *protection.Worse(integrity.Healthy, state), backup: e.Verification.State}
+// canBeSaved reports whether the database is one that a backup can be made of, as far as a short look says. What does
+// not become known in time the restore finds out, and stops.
+func (r *Restorer) canBeSaved(ctx context.Context, state catalog.State) (bool, error) {
+	report, err := r.check(ctx, integrity.LevelProbe, min(r.LockWait, patience))
+	if err != nil {
+		return false, err
+	}
+	if v := *protection.Worse(report.Verdict, state); v != integrity.Healthy && v != integrity.Violations {
+		return false, nil
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	damaged, err := r.damagedByJournal(wait)
+	if err != nil && wait.Err() != nil && ctx.Err() == nil {
+		err = nil
+	}
+	return err == nil && !damaged, err
+}
+
+// bind looks at what a plan to restore e depends on.
+func bind(database string, e catalog.Entry, state catalog.State) (binding, livedb.Fingerprint, error) {
+	b := binding{database: database, verdict: *protection.Worse(integrity.Healthy, state), backup: e.Verification.State}
 	if r := state.LastRestore; r != nil {
 		b.restored = r.ID + " " + r.At.UTC().Format(time.RFC3339Nano)
 	}
@@ -132,33 +129,23 @@ func fileOf(f livedb.Fingerprint) (id livedb.ID) {
 
 // holdsImage reports whether the fingerprint proves that the database holds the very image
 // of e: unchanged since e, or since another backup of the same image.
-func holdsImage(all []Backup, e Backup, fingerprint livedb.Fingerprint) bool {
-	return slices.ContainsFunc(all, func(b Backup) bool {
+func holdsImage(all []catalog.Entry, e catalog.Entry, fingerprint livedb.Fingerprint) bool {
+	return slices.ContainsFunc(all, func(b catalog.Entry) bool {
 		return b.ImageBLAKE3 == e.ImageBLAKE3 && b.Usable() && catalogfile.OriginOf(b).Unchanged(fingerprint)
 	})
 }
 
-// PlanHolds returns [ErrStale] where p is no longer true. A restore asks that again,
-// when nothing can change any more.
-func (m *Manager) PlanHolds(p RestorePlan) error {
-	e, err := find(context.Background(), m, p.Backup.ID)
-	if err != nil {
-		return explain(fmt.Errorf("restore: %w", err))
-	}
-	return explain(m.holds(&p, e))
-}
-
-// holds returns ErrStale where p is not, or no longer, true for a restore of e. The
-// caller of a restore holds the operation lock.
-func (m *Manager) holds(p *RestorePlan, e Backup) error {
+// Holds returns ErrStale where p is not, or no longer, true for a restore of e. A restore asks that again
+// while the database is locked. The caller of a restore holds the operation lock.
+func (r *Restorer) Holds(p *Plan, e catalog.Entry) error {
 	if p == nil {
 		return nil
 	}
-	all, state, err := m.cat.Read()
+	all, state, err := r.Catalog.Read()
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	now, fingerprint, err := bindPlan(m.cfg.Database, e, state)
+	now, fingerprint, err := bind(r.Target.Database, e, state)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
@@ -187,8 +174,8 @@ const (
 	hasChanged  = "nothing would have been lost, but the database has changed since"
 )
 
-// sameFile is the part of holds that can be asked while the database is locked.
-func (p *RestorePlan) sameFile(database string) error {
+// sameFile is the part of Holds that can be asked while the database is locked.
+func (p *Plan) sameFile(database string) error {
 	if p == nil {
 		return nil
 	}
@@ -204,7 +191,7 @@ func (p *RestorePlan) sameFile(database string) error {
 
 // saved compares what was saved of the database, under the lock under which it is to
 // be replaced, with what p said; nil stands for files that will be kept as they are.
-func (p *RestorePlan) saved(e Backup, safety *Backup) error {
+func (p *Plan) saved(e catalog.Entry, safety *catalog.Entry) error {
 	switch {
 	case p == nil:
 		return nil
@@ -217,5 +204,5 @@ func (p *RestorePlan) saved(e Backup, safety *Backup) error {
 }
 
 func stale(why string) error {
-	return hint(fmt.Errorf("restore: %w: %s; nothing was changed", ErrStale, why), "make a new plan and look at it")
+	return message.WithHint(fmt.Errorf("restore: %w: %s; nothing was changed", failure.ErrStale, why), "make a new plan and look at it")
 }
