@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -270,3 +271,75 @@ func (c *Config) workers() int {
 	}
 	return runtime.GOMAXPROCS(0)
 }
+
+// schedule says when automatic backups are made.
+func (c *Config) schedule() Schedule { return schedule.New(c.Interval, c.Cron) }
+
+// promised is the schedule of the Run that is at work, or was killed, else the configured one.
+func (c *Config) promised(state catalog.State) Schedule {
+	if state.Schedule != nil {
+		return *state.Schedule
+	}
+	return c.schedule()
+}
+
+// nextRuns is when that schedule makes backups after now, one after the other.
+func (c *Config) nextRuns(state catalog.State, now time.Time) func(after time.Time) time.Time {
+	promised, first := c.promised(state), time.Time{}
+	if state.Schedule != nil && state.NextRun != nil {
+		first = promised.Roll(*state.NextRun, now)
+	}
+	return promised.From(first)
+}
+
+// timing is what the timer of Run goes by.
+func (c *Config) timing() schedule.Options {
+	o := schedule.Options{Schedule: c.schedule(), OnChange: c.OnChange, MinSpacing: c.MinSpacing}
+	if c.Jitter > 0 {
+		o.Jitter = func() time.Duration { return rand.N(c.Jitter) }
+	}
+	return o
+}
+
+// promise says for people when Run makes backups.
+func (c *Config) promise() string {
+	when := c.schedule().Describe()
+	if c.OnChange > 0 {
+		when += ", and after changes"
+	}
+	return when
+}
+
+// keepReplaced is KeepReplaced as the state has it, in seconds.
+func (c *Config) keepReplaced() int64 {
+	if c.KeepReplaced < 0 {
+		return -1
+	}
+	return int64(c.KeepReplaced / time.Second)
+}
+
+// policy is the given one, or the one that holds where none is.
+func (c *Config) policy(cat *catalogfile.Catalog, given *Policy) (Policy, error) {
+	if given != nil {
+		return *given, nil
+	}
+	if !c.FollowService {
+		return c.Retention, nil
+	}
+	state, err := cat.State()
+	if err != nil || state.Retention == nil {
+		return c.Retention, err
+	}
+	return *state.Retention, nil
+}
+
+// lockWait is how long the operation of ctx may now wait for a lock.
+func (c *Config) lockWait(ctx context.Context) time.Duration {
+	if until, ok := ctx.Value(patienceKey{}).(time.Time); ok {
+		return min(c.LockWait, max(time.Until(until), time.Millisecond))
+	}
+	return c.LockWait
+}
+
+// statusPatience is how long Status waits for another program's lock.
+const statusPatience = 2 * time.Second

@@ -76,6 +76,47 @@ func (m *Manager) settle(ctx context.Context) error {
 	return nil
 }
 
+// operate makes the backup directory where it was never there, waits for the operation lock and sweeps
+// what a crash left. The returned function gives the lock back.
+func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err error) {
+	if err := m.cat.CheckPlace(); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if m.cat.Known() {
+		// One that goes away from here on is not made again.
+	} else if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+		return nil, hint(fmt.Errorf("%s: backup directory: %w", what, err), "choose a writable directory, with --dir")
+	}
+	wait, cancel := context.WithTimeout(ctx, m.cfg.lockWait(ctx))
+	defer cancel()
+	lock, err := m.cat.LockOperation(wait, true, what)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err = fmt.Errorf("%s: %w", what, err); errors.Is(err, catalogfile.ErrReadOnly) {
+			err = hint(err, "make the backup directory writable for this user, or choose another one with --dir")
+		}
+		return nil, err
+	}
+	done := func() {
+		if err := lock.Unlock(); err != nil {
+			m.ev.emit(ctx, Event{Type: EventWarning, Operation: Operation(what), Err: err, Message: "the operation lock could not be released"})
+		}
+	}
+	if err := finishSwap(ctx, m); err != nil {
+		done()
+		return nil, err
+	}
+	if err := errors.Join(catalogfile.UpdateOwner(ctx, m.cat, m.cfg.Database), m.reconcile(ctx, lock)); err != nil {
+		done()
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	resolveRestore(ctx, m)
+	m.endInterrupted()
+	return done, nil
+}
+
 // reconcile sweeps what a crash left of ours, and aligns the catalog with the directory;
 // the caller holds the lock, and no restore is pending.
 func (m *Manager) reconcile(ctx context.Context, lock *catalogfile.Lock) error {

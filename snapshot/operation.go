@@ -6,14 +6,12 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/catalogfile"
-	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/progress"
 )
 
@@ -243,61 +241,12 @@ func (ev Event) Ends() bool {
 	return false
 }
 
-// operate makes the backup directory where it was never there, waits for the operation lock and sweeps
-// what a crash left. The returned function gives the lock back.
-func (m *Manager) operate(ctx context.Context, what string) (unlock func(), err error) {
-	if err := m.cat.CheckPlace(); err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	if m.cat.Known() {
-		// One that goes away from here on is not made again.
-	} else if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
-		return nil, hint(fmt.Errorf("%s: backup directory: %w", what, err), "choose a writable directory, with --dir")
-	}
-	wait, cancel := context.WithTimeout(ctx, m.cfg.lockWait(ctx))
-	defer cancel()
-	lock, err := m.cat.LockOperation(wait, true, what)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err = fmt.Errorf("%s: %w", what, err); errors.Is(err, catalogfile.ErrReadOnly) {
-			err = hint(err, "make the backup directory writable for this user, or choose another one with --dir")
-		}
-		return nil, err
-	}
-	done := func() {
-		if err := lock.Unlock(); err != nil {
-			m.ev.emit(ctx, Event{Type: EventWarning, Operation: Operation(what), Err: err, Message: "the operation lock could not be released"})
-		}
-	}
-	if err := finishSwap(ctx, m); err != nil {
-		done()
-		return nil, err
-	}
-	if err := errors.Join(catalogfile.UpdateOwner(ctx, m.cat, m.cfg.Database), m.reconcile(ctx, lock)); err != nil {
-		done()
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	resolveRestore(ctx, m)
-	m.endInterrupted()
-	return done, nil
-}
-
 type patienceKey struct{}
 
 // withPatience returns a context whose operation waits for all locks together no longer
 // than d, however long LockWait is.
 func withPatience(ctx context.Context, d time.Duration) context.Context {
 	return context.WithValue(ctx, patienceKey{}, time.Now().Add(d))
-}
-
-// lockWait is how long the operation of ctx may now wait for a lock.
-func (c *Config) lockWait(ctx context.Context) time.Duration {
-	if until, ok := ctx.Value(patienceKey{}).(time.Time); ok {
-		return min(c.LockWait, max(time.Until(until), time.Millisecond))
-	}
-	return c.LockWait
 }
 
 // crashPoint, when a test sets it, is called at every point between two

@@ -379,19 +379,6 @@ func (r *recovering) install(ctx context.Context, s swap.Swap, done func(), ev E
 	return nil
 }
 
-// recovered remembers that a recovery has changed the database: with the backup of that id, or by a
-// repair. What a repair lost is added by the process that made it, if that lives on.
-func recovered(m *Manager, backup, kept string) {
-	o := catalog.RecoveryOutcome{At: m.now(), Action: string(ActionRepaired), Backup: backup, Kept: nameOf(kept)}
-	if backup != "" {
-		o.Action = string(ActionRestored)
-		if e, err := proof.Find(context.Background(), m.cat, backup); err == nil {
-			o.LosesSince = &e.CreatedAt
-		}
-	}
-	m.mem.Update("recovery", func(s *State) { s.Recover(o) })
-}
-
 // lost adds what is known of the loss to what is remembered of this recovery.
 func (r *recovering) lost(add func(*catalog.RecoveryOutcome)) {
 	r.m.mem.Update("recovery", func(s *State) {

@@ -8,6 +8,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/restore"
 	"example.com/snapd/internal/swap"
 )
@@ -126,4 +127,25 @@ func resolveRestore(ctx context.Context, m *Manager) {
 	if committed || err != nil {
 		m.ev.emit(ctx, ev)
 	}
+}
+
+// nameOf is the file name of a path, "" of none.
+func nameOf(path string) string {
+	if path == "" {
+		return ""
+	}
+	return filepath.Base(path)
+}
+
+// recovered remembers that a recovery has changed the database: with the backup of that id, or by a
+// repair. What a repair lost is added by the process that made it, if that lives on.
+func recovered(m *Manager, backup, kept string) {
+	o := catalog.RecoveryOutcome{At: m.now(), Action: string(ActionRepaired), Backup: backup, Kept: nameOf(kept)}
+	if backup != "" {
+		o.Action = string(ActionRestored)
+		if e, err := proof.Find(context.Background(), m.cat, backup); err == nil {
+			o.LosesSince = &e.CreatedAt
+		}
+	}
+	m.mem.Update("recovery", func(s *State) { s.Recover(o) })
 }

@@ -123,14 +123,6 @@ func (m *Manager) PlanHolds(p RestorePlan) error {
 	return explain(restorerOf(ctx, m, e.ID).Holds(&p, e))
 }
 
-// nameOf is the file name of a path, "" of none.
-func nameOf(path string) string {
-	if path == "" {
-		return ""
-	}
-	return filepath.Base(path)
-}
-
 // Replaced returns the backup of what the last restore over the database replaced: restoring it undoes
 // that restore. It does so with a backup of what it replaces in its turn, so undoing twice is no undo.
 //

@@ -79,21 +79,6 @@ func pruning(m *Manager, trigger catalog.Trigger) *operation {
 		}}
 }
 
-// policy is the given one, or the one that holds where none is.
-func (c *Config) policy(cat *catalogfile.Catalog, given *Policy) (Policy, error) {
-	if given != nil {
-		return *given, nil
-	}
-	if !c.FollowService {
-		return c.Retention, nil
-	}
-	state, err := cat.State()
-	if err != nil || state.Retention == nil {
-		return c.Retention, err
-	}
-	return *state.Retention, nil
-}
-
 // retained returns what the retention is judged by: the backups, newest first, and the state with how long the
 // backups from before a break are counted by themselves.
 func retained(m *Manager) (all []Backup, state State, err error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"time"
 
@@ -316,14 +315,6 @@ func (r *runner) recordRetention() {
 	}
 }
 
-// keepReplaced is KeepReplaced as the state has it, in seconds.
-func (c *Config) keepReplaced() int64 {
-	if c.KeepReplaced < 0 {
-		return -1
-	}
-	return int64(c.KeepReplaced / time.Second)
-}
-
 // stopPatience is how long the shutdown backup waits for locks: a container is killed ten
 // seconds after it was asked to stop.
 var stopPatience = 7 * time.Second
@@ -350,42 +341,4 @@ func (r *runner) notCreatedYet() bool {
 	}
 	_, stored, err := catalogfile.Candidates(r.m.cat)
 	return err == nil && stored == 0
-}
-
-// schedule says when automatic backups are made.
-func (c *Config) schedule() Schedule { return schedule.New(c.Interval, c.Cron) }
-
-// promised is the schedule of the Run that is at work, or was killed, else the configured one.
-func (c *Config) promised(state catalog.State) Schedule {
-	if state.Schedule != nil {
-		return *state.Schedule
-	}
-	return c.schedule()
-}
-
-// nextRuns is when that schedule makes backups after now, one after the other.
-func (c *Config) nextRuns(state catalog.State, now time.Time) func(after time.Time) time.Time {
-	promised, first := c.promised(state), time.Time{}
-	if state.Schedule != nil && state.NextRun != nil {
-		first = promised.Roll(*state.NextRun, now)
-	}
-	return promised.From(first)
-}
-
-// timing is what the timer of Run goes by.
-func (c *Config) timing() schedule.Options {
-	o := schedule.Options{Schedule: c.schedule(), OnChange: c.OnChange, MinSpacing: c.MinSpacing}
-	if c.Jitter > 0 {
-		o.Jitter = func() time.Duration { return rand.N(c.Jitter) }
-	}
-	return o
-}
-
-// promise says for people when Run makes backups.
-func (c *Config) promise() string {
-	when := c.schedule().Describe()
-	if c.OnChange > 0 {
-		when += ", and after changes"
-	}
-	return when
 }

@@ -8,6 +8,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
@@ -182,9 +183,6 @@ func (m *Manager) look(ctx context.Context, level integrity.Level, wait time.Dur
 	return integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: level, LockWait: wait})
 }
 
-// statusPatience is how long Status waits for another program's lock.
-const statusPatience = 2 * time.Second
-
 // Status says whether the data is safe, and why. It probes the database but
 // changes nothing; that a damaged catalog had to be rebuilt is entered into the log.
 func (m *Manager) Status(ctx context.Context) (Status, error) {
@@ -242,4 +240,61 @@ func gatherFacts(ctx context.Context, m *Manager) (f protection.Facts, err error
 	f.Now = m.now() // what was looked at meanwhile is not from the future
 	f.Broken, err = breakOf(ctx, m, f.Now)
 	return f, err
+}
+
+// Day is one day, in UTC, of the protection's history.
+type Day = activity.Day
+
+// DayState is what became of one day's protection.
+type DayState = activity.DayState
+
+// The states of a day.
+const (
+	DayOK, DayUnchanged, DayFailed = activity.DayOK, activity.DayUnchanged, activity.DayFailed
+	DayOverdue, DayNone            = activity.DayOverdue, activity.DayNone
+)
+
+// maxHistory is the most days that History looks back.
+const maxHistory = 366
+
+// History returns the last days, the oldest first and today last, at most 366.
+func (m *Manager) History(days int) ([]Day, error) {
+	days = min(max(days, 1), maxHistory)
+	f, err := historyFacts(m)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", explain(err))
+	}
+	all, err := m.act.History(days, f)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", explain(err))
+	}
+	return all, nil
+}
+
+// historyFacts is what the days are judged by, as it is now.
+func historyFacts(m *Manager) (activity.Facts, error) {
+	f := activity.Facts{Now: m.now(), Slack: protection.Grace + m.present.Load().Jitter}
+	var err error
+	if f.Revision, err = m.cat.Revision(); err != nil { // before reading: what comes meanwhile is then read again
+		return f, err
+	}
+	backups, state, err := m.cat.Read()
+	if err != nil {
+		return f, err
+	}
+	f.Schedule = m.present.Load().promised(state)
+	if _, f.Serving, err = m.cat.ServeRunning(); err != nil {
+		return f, err
+	}
+	if fingerprint, err := livedb.TakeFingerprint(m.cfg.Database); err == nil { // else it is not known to be covered
+		if b, ok := m.covering(fingerprint); ok {
+			f.Covered = b.ID
+		}
+	}
+	for _, b := range backups {
+		if b.Verification.State != catalog.Failed {
+			f.Stored = append(f.Stored, activity.Stored{ID: b.ID, CreatedAt: b.CreatedAt, DatabaseBytes: b.DatabaseBytes, ArchiveBytes: b.ArchiveBytes})
+		}
+	}
+	return f, nil
 }
