@@ -10,9 +10,13 @@ import (
 	"example.com/snapd/internal/sqlitefile"
 )
 
-// ownTables are the tables that the application made; those of a full-text index have rows always.
-const ownTables = `SELECT name FROM sqlite_schema WHERE type='table' AND rootpage>0 AND name NOT LIKE 'sqlite\_%%' ESCAPE '\'
-	AND octet_length(name)<=%d AND name NOT IN (SELECT name FROM pragma_table_list WHERE type='shadow') ORDER BY rowid LIMIT %d`
+// ownTables are the tables that the application made. Those in which a virtual table keeps its content, which have
+// rows always, are known by their names: pragma_table_list, which knows them too, compiles every view.
+const ownTables = `WITH virtual(name) AS MATERIALIZED (SELECT name FROM sqlite_schema WHERE type='table' AND rootpage=0 LIMIT %[2]d)
+	SELECT name FROM sqlite_schema AS t WHERE type='table' AND rootpage>0 AND name NOT LIKE 'sqlite\_%%' ESCAPE '\' AND octet_length(name)<=%[1]d
+	AND NOT EXISTS (SELECT 1 FROM virtual AS v WHERE substr(t.name, 1, length(v.name)+1)=v.name||'_' COLLATE NOCASE
+		AND instr(substr(t.name, length(v.name)+2), '_')=0)
+	ORDER BY rowid LIMIT %[2]d`
 
 // Lineage returns what the database is recognised by, as t sees it, but for its file.
 func (t *Tx) Lineage(ctx context.Context) (lineage.Facts, error) {
