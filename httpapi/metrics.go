@@ -79,6 +79,8 @@ var (
 	descKeptBytes  = metric("quarantines_bytes", "Size of the damaged databases that were kept.")
 	descRunning    = metric("operations_running", "Operations that run now.", "kind")
 	descOperations = metric("operations_total", "Operations that ended since this program began.", "kind", "outcome")
+	descNotified   = metric("notifications_total", "Attempts to reach a receiver of notifications, since it is known.", "receiver", "result")
+	descNotifiedAt = metric("notify_last_success_timestamp_seconds", "When the receiver of notifications was last reached. Absent before that.", "receiver")
 	descClients    = metric("event_clients", "Clients that listen to events.")
 )
 
@@ -169,6 +171,13 @@ func (c *collector) status(s sample) bool {
 	}
 	s.gauge(descKept, float64(len(st.Quarantined)))
 	s.gauge(descKeptBytes, float64(kept))
+	for _, r := range st.Receivers {
+		s.counter(descNotified, float64(r.Sent), r.Name, "sent")
+		s.counter(descNotified, float64(r.Failed), r.Name, "failed")
+		if r.LastSuccess != nil {
+			s.gauge(descNotifiedAt, unix(*r.LastSuccess), r.Name)
+		}
+	}
 	if ms := st.EstimatedRestoreMS; ms != nil {
 		s.gauge(descEstimate, float64(*ms)/1000)
 	}

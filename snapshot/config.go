@@ -17,6 +17,7 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/notify"
 	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/schedule"
 )
@@ -89,6 +90,8 @@ type Config struct {
 	KeepPoints PointTiers
 	// PointsMaxBytes is the most that the change log takes; points are removed before their time for that. Default: no limit.
 	PointsMaxBytes int64
+	// Notify are those that Run tells when the protection stops, and when it is back.
+	Notify []Receiver
 	// OnMissing: default MissingRestore.
 	OnMissing OnMissing
 
@@ -212,7 +215,7 @@ func (c *Config) checkFile() error {
 }
 
 // resolveTiming validates the schedule.
-func (c *Config) resolveTiming() error {
+func (c *Config) resolveTiming() (err error) {
 	if c.Interval == 0 {
 		c.Interval = DefaultInterval
 	}
@@ -227,6 +230,9 @@ func (c *Config) resolveTiming() error {
 	}
 	if c.Cron != "" && !schedule.ValidCron(c.Cron) {
 		return hint(fmt.Errorf("%q is not a cron expression", c.Cron), "use five fields, for example \"0 */6 * * *\"")
+	}
+	if c.Notify, err = notify.Named(c.Notify); err != nil {
+		return err
 	}
 	return c.resolveContinuous()
 }

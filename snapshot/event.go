@@ -38,6 +38,7 @@ const (
 	EventCaptured     EventType = "captured"      // commits are in the change log, as Point
 	EventAnchored     EventType = "anchored"      // the change log is proven up to Point
 	EventChainGap     EventType = "chain_gap"     // commits have no recovery point of their own, or will have none while Err lasts, or have again
+	EventReceiver     EventType = "receiver"      // a receiver of notifications fails: Err; or it answers again
 	EventRestoreReset EventType = "restore_reset" // a half-done restore was finished or undone
 )
 
@@ -139,7 +140,7 @@ func (e *events) record(ev Event) {
 		if ev.loud {
 			level = slog.LevelWarn
 		}
-	case EventReconciled, EventBreak:
+	case EventReconciled, EventBreak, EventReceiver:
 		if ev.loud {
 			level = slog.LevelWarn
 		}

@@ -97,6 +97,7 @@ type Manager struct {
 
 	capturing atomic.Pointer[capturing] // of the Run that is at work, else nil
 	early     atomic.Pointer[early]     // before the Run
+	notifying atomic.Pointer[notifying] // of the Run that is at work, where it has receivers
 }
 
 // Open reads the catalog of the backup directory and brings it in line with

@@ -42,6 +42,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer func() { r.changes.Close() }()
 	r.capturing = before.goOn(ctx, m)
 	defer func() { r.capturing.end() }()
+	r.notifying = startNotifying(ctx, m, &r.life)
+	defer func() { r.notifying.end() }()
 	who := callerOf(ctx).Who
 	m.Record(Activity{Who: who, Action: "serve", Outcome: "started", Detail: m.present.Load().promise(), Schedule: m.present.Load().schedule().String()})
 	r.loop(ctx)
@@ -70,6 +72,9 @@ type runner struct {
 
 	capturing *capturing // nil where it is off
 
+	notifying *notifying // nil without receivers
+	life      lifeSign
+
 	breaks  breakWatch
 	checks  checkWatch
 	pruning schedule.Backoff // of a pruning that failed
@@ -77,6 +82,7 @@ type runner struct {
 
 func (r *runner) loop(ctx context.Context) {
 	for ctx.Err() == nil {
+		r.life.give(r.m.now())
 		r.tick(ctx)
 		if ctx.Err() != nil {
 			return
@@ -107,7 +113,7 @@ func (r *runner) loop(ctx context.Context) {
 }
 
 // Reload takes the schedule and the retention of cfg (Interval, Cron, Jitter, OnChange,
-// MinSpacing, CheckEvery, Retention, KeepReplaced, Continuous, KeepPoints and PointsMaxBytes) in place of those that hold so far. A Run that is at work goes
+// MinSpacing, CheckEvery, Retention, KeepReplaced, Continuous, KeepPoints, PointsMaxBytes and Notify) in place of those that hold so far. A Run that is at work goes
 // on with them. Its other fields are not looked at.
 func (m *Manager) Reload(cfg Config) error {
 	if err := cfg.resolveTiming(); err != nil {
@@ -116,7 +122,7 @@ func (m *Manager) Reload(cfg Config) error {
 	next := *m.present.Load()
 	next.Interval, next.Cron, next.Jitter, next.OnChange, next.MinSpacing = cfg.Interval, cfg.Cron, cfg.Jitter, cfg.OnChange, cfg.MinSpacing
 	next.Retention, next.KeepReplaced, next.CheckEvery = cfg.Retention, cfg.KeepReplaced, cfg.CheckEvery
-	next.Continuous, next.KeepPoints, next.PointsMaxBytes = cfg.Continuous, cfg.KeepPoints, cfg.PointsMaxBytes
+	next.Continuous, next.KeepPoints, next.PointsMaxBytes, next.Notify = cfg.Continuous, cfg.KeepPoints, cfg.PointsMaxBytes, cfg.Notify
 	m.present.Store(&next)
 	select {
 	case m.reloaded <- struct{}{}:
@@ -137,6 +143,8 @@ func (r *runner) reload(ctx context.Context) {
 	} else if !off {
 		r.capturing.Wake()
 	}
+	r.notifying.end()
+	r.notifying = startNotifying(ctx, r.m, &r.life)
 	r.recordRetention()
 	r.plan(ctx, r.m.now())
 }

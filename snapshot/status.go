@@ -198,10 +198,18 @@ func (m *Manager) Status(ctx context.Context) (Status, error) {
 	if s.Quarantined, err = m.Quarantines(); err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
-	if free, err := durable.FreeSpace(m.cfg.Dir); err == nil {
-		s.FreeBytes = &free
-	}
+	s.FreeBytes = freeBytes(m)
+	s.Receivers = receivers(m)
 	return s, nil
+}
+
+// freeBytes is the free space in the backup directory; nil where the system does not report it.
+func freeBytes(m *Manager) *int64 {
+	free, err := durable.FreeSpace(m.cfg.Dir)
+	if err != nil {
+		return nil
+	}
+	return &free
 }
 
 // gatherFacts looks up what a status is judged by.

@@ -51,6 +51,7 @@ type grammar struct {
 	Delete   deleteCmd   `cmd:"" help:"Delete backups for good."`
 	Pin      pinCmd      `cmd:"" help:"Exempt a backup from pruning."`
 	Unpin    unpinCmd    `cmd:"" help:"Let pruning have a backup again."`
+	Notify   notifyCmd   `cmd:"" help:"Test the receivers of notifications: notify test."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Rebuild the catalog from the archives."`
 	LoginURL loginURLCmd `cmd:"" name:"login-url" help:"Print the address of the page of serve, with the login in it."`
 	Demo     demoCmd     `cmd:"" help:"See all of it on a sample database, in a fresh directory."`

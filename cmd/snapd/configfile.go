@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -55,8 +56,67 @@ func (configFile) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 	return nil
 }
 
-// readConfig returns the file's values, each a string, a number or a boolean.
+// tables are the arrays of tables that the file may have. The commands that use one read it with readTables.
+var tables = []string{"notify"}
+
+// readConfig returns the file's values, each a string, a number or a boolean; its tables are left out.
 func readConfig(path string) (map[string]any, error) {
+	raw, err := readConfigFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var values map[string]any
+	if err := toml.Unmarshal(raw, &values); err != nil {
+		return nil, malformed(path, err)
+	}
+	for key, v := range values {
+		switch v.(type) {
+		case string, bool, int64:
+			continue
+		case []map[string]any:
+			if slices.Contains(tables, key) {
+				delete(values, key)
+				continue
+			}
+		}
+		return nil, &usageError{fmt.Sprintf("configuration %s: %q is neither a text, a whole number nor a boolean", path, key),
+			"write one line for each setting, for example keep-daily = 7; " + strings.Join(tables, " and ") + " are tables: [[" + tables[0] + "]]"}
+	}
+	return values, nil
+}
+
+// readTables returns the tables of the file that have that name. Keys that T does not know are refused.
+func readTables[T any](path, name string) (all []T, err error) {
+	raw, err := readConfigFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var doc map[string]toml.Primitive
+	meta, err := toml.Decode(string(raw), &doc)
+	if err == nil && meta.IsDefined(name) {
+		err = meta.PrimitiveDecode(doc[name], &all)
+	}
+	if err != nil {
+		return nil, malformed(path, err)
+	}
+	for _, key := range meta.Undecoded() {
+		if key[0] == name {
+			return nil, &usageError{fmt.Sprintf("configuration %s: unknown key %q in [[%s]]", path, strings.Join(key[1:], "."), name), "see docs/alerts.md"}
+		}
+	}
+	return all, nil
+}
+
+// malformed is the error for a file that cannot be parsed. Its message has the line and no value, which may be a secret.
+func malformed(path string, err error) error {
+	var at toml.ParseError
+	if errors.As(err, &at) {
+		return &usageError{fmt.Sprintf("configuration %s: line %d: %s", path, at.Position.Line, at.Message), "see https://toml.io"}
+	}
+	return &usageError{fmt.Sprintf("configuration %s: %v", path, err), "see https://toml.io"}
+}
+
+func readConfigFile(path string) ([]byte, error) {
 	st, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -74,19 +134,7 @@ func readConfig(path string) (map[string]any, error) {
 	if err != nil {
 		return nil, &usageError{fmt.Sprintf("configuration: %v", err), "name a TOML file with --config"}
 	}
-	var values map[string]any
-	if err := toml.Unmarshal(raw, &values); err != nil {
-		return nil, &usageError{fmt.Sprintf("configuration %s: %v", path, err), "see https://toml.io"}
-	}
-	for key, v := range values {
-		switch v.(type) {
-		case string, bool, int64:
-		default:
-			return nil, &usageError{fmt.Sprintf("configuration %s: %q is neither a text, a whole number nor a boolean", path, key),
-				"write one line for each setting, for example keep-daily = 7"}
-		}
-	}
-	return values, nil
+	return raw, nil
 }
 
 // settings are the flags whose names a configuration file may have as keys.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -33,6 +35,9 @@ func (c *serveCmd) readAgain(a *app, m *snapshot.Manager) {
 	parsed, err := again.parse(a.args)
 	fresh, isServe := parsed.(*serveCmd)
 	if err == nil && isServe {
+		fresh.receivers, err = again.receivers()
+	}
+	if err == nil && isServe {
 		var cfg snapshot.Config
 		fresh.configure(&cfg)
 		err = m.Reload(cfg)
@@ -43,6 +48,9 @@ func (c *serveCmd) readAgain(a *app, m *snapshot.Manager) {
 	}
 	a.level.Set(again.logLevel(true))
 	var taken, waiting []string
+	if !reflect.DeepEqual(c.receivers, fresh.receivers) {
+		taken, c.receivers = append(taken, fmt.Sprintf("notify (%s)", count(len(fresh.receivers), "receiver", "receivers"))), fresh.receivers
+	}
 	for _, name := range slices.Sorted(maps.Keys(again.settings)) {
 		switch was, is := a.settings[name], again.settings[name]; {
 		case was == is:

@@ -28,7 +28,8 @@ type serveCmd struct {
 	CheckEvery time.Duration `default:"1h" placeholder:"DURATION" help:"Check the database this often if it changed, taking at most 1 % of the time; 0 is off."`
 	Program    programLine   `arg:"" optional:"" passthrough:"partial" help:"-- CMD ARG…: a program to run while the database is protected. It starts after the recovery and gets the signals; when it ends serve makes the shutdown backup and ends with its status."`
 
-	hangup chan struct{} // SIGHUP came
+	hangup    chan struct{}       // SIGHUP came
+	receivers []snapshot.Receiver // of notifications
 }
 
 // Validate is called by the parser; the embedded ones hide each other.
@@ -46,6 +47,7 @@ func (c *serveCmd) configure(cfg *snapshot.Config) {
 	c.scheduling.configure(cfg)
 	c.missing.configure(cfg)
 	c.continuous.configure(cfg)
+	cfg.Notify = c.receivers
 	cfg.Retention, cfg.KeepReplaced, cfg.OnChange = c.policy(), c.replaced(), c.OnChange
 	if cfg.CheckEvery = c.CheckEvery; c.CheckEvery == 0 {
 		cfg.CheckEvery = -1
@@ -56,6 +58,9 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 	c.hangup = make(chan struct{}, 1)
 	if a.signals != nil {
 		a.signals.onHangup(c.hungUp)
+	}
+	if c.receivers, err = a.receivers(); err != nil {
+		return err
 	}
 	l, taken, err := c.listening.open() // first: what is refused is refused before anything else is done
 	if err != nil && !errors.As(err, new(*net.OpError)) {

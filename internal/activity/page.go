@@ -182,16 +182,15 @@ func resume(files []*file, cursor string) ([]*file, error) {
 	if cursor == "" {
 		return files, nil
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) != 16 {
-		return nil, fmt.Errorf("%w: %.80q; start again without one", ErrCursor, cursor)
+	generation, at, err := parsePosition(cursor)
+	if err != nil {
+		return nil, err
 	}
-	generation, at := binary.BigEndian.Uint64(raw), int64(binary.BigEndian.Uint64(raw[8:]))
 	for i, f := range files {
 		if f.generation != generation {
 			continue
 		}
-		if at < 0 || at > f.end {
+		if at > f.end {
 			return nil, fmt.Errorf("%w: %.80q; start again without one", ErrCursor, cursor)
 		}
 		f.end = at

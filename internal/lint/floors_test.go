@@ -28,6 +28,7 @@ var floors = []struct {
 	{"internal/recorder", 3}, // nor does this know it
 	{"internal/repair", 3},
 	{"internal/points", 3},
+	{"internal/notify", 3},
 	{"catalog", 2},             // catalog and integrity
 	{"integrity", 2},           // do not know each other
 	{"internal/swap", 2},       // knows neither, nor they it

@@ -12,7 +12,6 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/breaks"
-	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/recorder"
 	"example.com/snapd/internal/schedule"
 )
@@ -154,7 +153,7 @@ func (f *Facts) why() (code Why, reason string) {
 	if f.Unsaved {
 		return WhyBreak, fmt.Sprintf("there is no verified backup of the database as it was accepted; the newest one, of the database before, was taken %s", taken)
 	}
-	if last, ok := f.State.StandingFailure(); ok && last.Code != failure.Code(failure.ErrMissing) { // it is there
+	if last, ok := f.failure(); ok {
 		return WhyFailed, "the last backup failed: " + strings.TrimPrefix(last.Message, "backup: ")
 	}
 	if f.Exposed != "" {

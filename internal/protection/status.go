@@ -8,6 +8,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/breaks"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/notify"
 	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/schedule"
 )
@@ -44,6 +45,8 @@ type Status struct {
 	Continuous         Continuous    `json:"continuous"`
 	// Quarantined are the damaged databases that were kept, the oldest first.
 	Quarantined []catalogfile.Quarantine `json:"quarantined"`
+	// Receivers are those of notifications, by name, as the service that is at work, or was last, has them; never nil.
+	Receivers []notify.Status `json:"receivers"`
 	// Recovery is what Recover would do; null where nothing is wrong with the database.
 	Recovery *recovery.Plan `json:"recovery"`
 }
