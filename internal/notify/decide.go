@@ -21,14 +21,17 @@ type Facts struct {
 
 // How long things last.
 const (
-	hold    = time.Minute     // how long a state of the protection has to last before it is told
-	unknown = 5 * time.Minute // and how long it is unknown before that is
+	hold    = time.Minute      // how long a state of the protection has to last before it is told
+	unknown = 5 * time.Minute  // and how long it is unknown before that is
+	filling = 10 * time.Minute // and how long space is low: it comes and goes around the limit
 	remind  = 24 * time.Hour
 )
 
 // holdOf is how long c has to stand before it is told. A state that passes, as while the start-up backup is made, is no news.
 func (c Condition) holdOf() time.Duration {
 	switch {
+	case c.Kind == LowSpace:
+		return filling
 	case c.key() != string(Protected):
 		return 0
 	case c.Code == codeUnknown:

@@ -16,6 +16,7 @@ import * as live from './live.js';
 import { clearNotices, notice, watchDock } from './notices.js';
 import { follow, followRunning, forgetOperations, recall, startOperations } from './operations.js';
 import { attempt } from './problems.js';
+import { startReceivers } from './receivers.js';
 import { startRecovered } from './recovered.js';
 import { restore } from './restore.js';
 import { startStats } from './stats.js';
@@ -98,6 +99,7 @@ function start() {
   startTitle();
   startStatus(remedies);
   startBreaks();
+  startReceivers();
   startRecovered();
   startUndo();
   startOperations(() => refresh().catch(live.failed));

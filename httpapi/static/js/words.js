@@ -115,6 +115,7 @@ export function did(entry) {
   const { action, outcome } = entry;
   if (action === 'serve') return outcome === 'stopped' ? 'stopped the server' : outcome === 'failed' ? 'could not start the server' : 'started the server';
   if (action === 'break') return outcome === 'over' ? 'found the database back' : 'found that the database is not the one that was backed up';
+  if (action === 'notify') return outcome === 'failed' ? 'could not notify a receiver' : 'reached a receiver of notifications again';
   if (action === 'accept' && outcome === 'unchanged') return 'found no break to accept';
   if (outcome === 'unchanged') return 'found nothing to back up: the database is unchanged';
   if (outcome === 'cancelled') return `cancelled a ${noun(action)}`;
