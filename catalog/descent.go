@@ -23,12 +23,9 @@ func Latest(entries iter.Seq[Entry], s State) (latest Entry, ok bool) {
 // Predecessor returns the backup that the database descends from, verified or not yet: its next
 // backup is compared with it. There is none for a timeline that has just begun by a break.
 func Predecessor(entries iter.Seq[Entry], s State) (e Entry, ok bool) {
-	e, of := walk(entries, s, Entry.unfailed)
+	e, of := walk(entries, s, Entry.Unfailed)
 	return e, of == present || of == origin
 }
-
-// unfailed reports whether e is accepted and its proof did not fail.
-func (e Entry) unfailed() bool { return e.Verification.State != Failed && e.Accepted() }
 
 // Which of the backups that count walk found, the better ones first.
 const (
@@ -139,7 +136,7 @@ func Since(e Entry, s State) time.Time {
 func Candidates(entries []Entry, s State) (usable []Entry) {
 	now := PresentOf(slices.Values(entries), s)
 	for _, e := range entries {
-		if e.unfailed() && e.DatabaseBytes > 0 {
+		if e.Unfailed() && e.DatabaseBytes > 0 {
 			usable = append(usable, e)
 		}
 	}

@@ -129,3 +129,6 @@ func (e Entry) Accepted() bool { return !e.Adopted || e.Pinned }
 
 // Usable reports whether the backup counts: accepted, proven, and not disproven since.
 func (e Entry) Usable() bool { return e.Verification.State == Verified && e.Accepted() }
+
+// Unfailed reports whether the backup is accepted and its proof did not fail: after a rebuild of the catalog none is known of.
+func (e Entry) Unfailed() bool { return e.Verification.State != Failed && e.Accepted() }

@@ -95,6 +95,7 @@ type scenario struct {
 	repaired bool // recovery repairs what is damaged: nothing is lost
 	sound    bool // recovery finds nothing to do
 	mounted  bool // the database is a mount point of its own, so that it is written in place
+	point    bool // what is to be restored is scenarioPoint
 
 	dir      string // the template; every crash happens in a copy
 	before   map[string]string
@@ -145,9 +146,10 @@ func breakLog(t *testing.T, db string) {
 	testdb.Damaged(t, db)
 }
 
+// ruin leaves nothing that can be read: a zeroed header alone would be repaired.
+func ruin(t *testing.T, db string) { testdb.Overwrite(t, db, 0, make([]byte, size(t, db))) }
+
 func crashScenarios() []*scenario {
-	// Nothing can be read of what is left: a zeroed header alone would be repaired.
-	ruin := func(t *testing.T, db string) { testdb.Overwrite(t, db, 0, make([]byte, size(t, db))) }
 	return []*scenario{
 		{name: "backup", op: "backup", mode: "wal"},
 		{name: "backup of what changed", op: "backup", mode: ofSeveralFrames},
@@ -160,9 +162,9 @@ func crashScenarios() []*scenario {
 		{name: "restore offline", op: "restore offline", mode: "delete"},
 		{name: "restore offline with a WAL", op: "restore offline", mode: "wal", damage: killedWriter},
 		{name: "restore offline with a hot journal", op: "restore offline", mode: "delete", damage: hotJournal},
-		{name: "restore point online", op: "restore point online", mode: "wal"},
-		{name: "restore point online rollback mode", op: "restore point online", mode: "delete"},
-		{name: "restore point offline", op: "restore point offline", mode: "wal"},
+		{name: "restore point online", op: "restore point online", mode: "wal", point: true},
+		{name: "restore point online rollback mode", op: "restore point online", mode: "delete", point: true},
+		{name: "restore point offline", op: "restore point offline", mode: "wal", point: true},
 		{name: "recover corrupt", op: "recover", mode: "delete", damage: ruin},
 		{name: "recover corrupt with a WAL", op: "recover", mode: "wal", damage: func(t *testing.T, db string) {
 			killedWriter(t, db)
@@ -266,7 +268,7 @@ func (s *scenario) prepare(t *testing.T) {
 	if s.op == "recover" {
 		s.restored = dump(t, b.newest)
 	}
-	if strings.HasPrefix(s.op, "restore point") {
+	if s.point {
 		s.makePoint(t, db)
 	}
 	if s.damage != nil {
@@ -300,6 +302,7 @@ func (s *scenario) makePoint(t *testing.T, db string) {
 	image := filepath.Join(t.TempDir(), "point.db")
 	writeFile(t, image, c.images[scenarioPoint])
 	s.manual = testdb.FileHash(t, image)
+	s.newest = s.manual
 	s.restored = dump(t, image)
 	testdb.ShellQuery(t, db, "DELETE FROM notes WHERE id % 3 = 0")
 }

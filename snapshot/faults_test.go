@@ -80,6 +80,7 @@ func faultScenarios() []*scenario {
 		&scenario{name: "recover healthy", op: "recover", mode: "delete", sound: true},
 		&scenario{name: "recover healthy in WAL mode", op: "recover", mode: "wal", sound: true},
 		&scenario{name: "recover healthy with a WAL", op: "recover", mode: "wal", sound: true, damage: killedWriter},
+		&scenario{name: "recover to a point", op: "recover", mode: "wal", point: true, damage: ruin},
 		&scenario{name: "verify", op: "verify", mode: "wal"}, &scenario{name: "verify full", op: "verify full", mode: "wal"},
 		&scenario{name: "drill", op: "drill", mode: "wal"}, &scenario{name: "rebuild", op: "rebuild", mode: "wal"},
 	)
@@ -201,6 +202,37 @@ func TestFaultsThatCost(t *testing.T) {
 				return testdb.Fault{}
 			})
 		})
+	}
+}
+
+// Lost: the commits since the newest backup, where the change log, or the backup that it is read over, could not be read any more
+// at some moment. From each opening of such a file on every call on it fails.
+func TestFaultsOfPointsCostNoPoint(t *testing.T) {
+	all := faultScenarios()
+	s := all[slices.IndexFunc(all, func(s *scenario) bool { return s.name == "recover to a point" })]
+	s.prepare(t)
+	const fewest = 8
+	for from := 0; ; from++ {
+		opened, failing := 0, ""
+		s.survives(t, fmt.Sprintf("EIO from the opening %d on", from), func(_ int, c testdb.Call) testdb.Fault {
+			name := filepath.Base(c.Path)
+			if c.Name == "open" && (strings.Contains(name, ".chg") || strings.Contains(name, "_AUTO_")) {
+				if opened == from {
+					failing = c.Path
+				}
+				opened++
+			}
+			if failing == c.Path && c.Reads() {
+				return testdb.Fault{Errno: syscall.EIO}
+			}
+			return testdb.Fault{}
+		})
+		if failing == "" && from < fewest {
+			t.Errorf("only %d openings: the test proves nothing", from)
+		}
+		if failing == "" {
+			return
+		}
 	}
 }
 

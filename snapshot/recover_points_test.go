@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -225,7 +226,7 @@ func TestRecoverPassesDamagedPointsOver(t *testing.T) {
 				capturing()
 			}
 			p := b.plan()
-			if p.Action != snapshot.ActionRestored || *p.Options[0].Backup != sound || !strings.Contains(p.Reason, fmt.Sprintf("%d newer recovery points have the damage", after)) {
+			if p.Action != snapshot.ActionRestored || *p.Options[0].Backup != sound || !strings.Contains(p.Reason, fmt.Sprintf("%d newer recovery points are not sound", after)) {
 				t.Errorf("plan %s of %s, %q", p.Action, *p.Options[0].Backup, p.Reason)
 			}
 			b.recovers(sound)
@@ -247,4 +248,30 @@ func TestRecoverGoesOnWithoutTheChangeLog(t *testing.T) {
 	b.damage()
 	testdb.FlipByte(t, filepath.Join(points.Directory(b.m.Dir(), base.Timeline.Number), "open.chg"), 40)
 	b.recovers(base.ID)
+}
+
+// Lost: every commit since the backup, where the catalog was lost, too: a backup of which no proof is known any more is one that
+// recovery proves itself, and so are the points that it leads to.
+func TestRecoverTakesPointsWhereTheCatalogIsLost(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "wal")
+	base := b.auto()
+	capturing := b.captures(base)
+	app := startPython(t, b.m.Database(), "5")
+	app.ask("UPDATE accounts SET name = 'captured' WHERE id = 1")
+	point := capturing()
+	app.ask("UPDATE accounts SET name = 'not captured' WHERE id = 1")
+	app.kill()
+	b.damage()
+	if err := os.Remove(filepath.Join(b.m.Dir(), "catalog.json")); err != nil {
+		t.Fatal(err)
+	}
+	b.reopen()
+	if p := b.plan(); len(p.Options) == 0 || p.Options[0].Backup == nil || *p.Options[0].Backup != point {
+		t.Errorf("plan: %s", ways(p))
+	}
+	rec, err := b.m.Recover(t.Context())
+	if err != nil || rec.Restored == nil || *rec.Restored != point || b.marked() != "captured" {
+		t.Errorf("%+v, %v: marked %q, want point %s", rec, err, b.marked(), point)
+	}
 }

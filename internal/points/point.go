@@ -101,10 +101,11 @@ func timelines(backups string) (all []uint64, err error) {
 	return changes.Timelines(Folder(backups))
 }
 
-// basesOf are the usable backups that captures of a log can be read over, in order.
+// basesOf are the backups that captures of a log can be read over, in order. A point over one that is not verified, as after
+// a rebuild of the catalog, proves itself by its sum all the same.
 func basesOf(head changes.Head, entries []catalog.Entry) (all []base) {
 	for _, e := range entries {
-		if !e.Usable() || e.PageSize != head.PageSize {
+		if !e.Unfailed() || e.PageSize != head.PageSize {
 			continue
 		}
 		if timeline, seq, ok := catalog.ParsePoint(e.Point); ok && timeline == head.Timeline && !e.Adopted {

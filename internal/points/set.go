@@ -40,23 +40,33 @@ func Read(ctx context.Context, cache *Cache, backups string, entries []catalog.E
 	return s, err
 }
 
-// Newer returns the set of one timeline, and its points that are newer than its newest backup, newest first.
+// Newer returns the set of one timeline, and its points that are newer than its newest backup, newest first. entries come newest first.
 func Newer(ctx context.Context, backups string, timeline uint64, entries []catalog.Entry, state catalog.State) (*Set, []Point, error) {
 	s, err := read(ctx, nil, backups, []uint64{timeline}, entries, state)
 	if err != nil {
 		return nil, nil, err
 	}
+	newest := slices.IndexFunc(entries, func(e catalog.Entry) bool { return e.Unfailed() && timelineOf(e) == timeline })
 	var newer []Point
 	for i := len(s.items) - 1; i >= 0; i-- {
 		p := s.point(i)
-		if p.timeline == timeline && p.Kind == Backup {
-			break
-		}
-		if p.timeline == timeline {
+		switch {
+		case p.timeline != timeline:
+		case p.Kind == Backup, newest >= 0 && !p.after(entries[newest]):
+			return s, newer, nil
+		default:
 			newer = append(newer, p)
 		}
 	}
 	return s, newer, nil
+}
+
+// after reports whether a capture is newer than a backup of its timeline.
+func (p Point) after(e catalog.Entry) bool {
+	if _, seq, placed := catalog.ParsePoint(e.Point); placed {
+		return p.seq > seq
+	}
+	return p.At.After(e.CreatedAt)
 }
 
 // Find looks for one point, in the log of its timeline alone. The id is TIMELINE.SEQ.

@@ -5,9 +5,12 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
+	"syscall"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
@@ -65,11 +68,18 @@ func (n *newerPoints) prove(ctx context.Context, c *Case, f *facts) error {
 	return nil
 }
 
-// sound checks the image of a point. One that cannot be proven is not sound.
+// sound checks the image of a point. One that damage keeps from being proven is not sound; where the system failed to read
+// it, that is not known.
 func (n *newerPoints) sound(ctx context.Context, c *Case, p points.Point) (bool, error) {
 	image, err := n.set.Open(ctx, p, c.Catalog.OpenArchive)
-	if err != nil {
+	var system syscall.Errno
+	switch {
+	case ctx.Err() != nil:
 		return false, ctx.Err()
+	case errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist):
+		return false, fmt.Errorf("prove %s: %w", p.ID, err)
+	case err != nil:
+		return false, nil
 	}
 	defer image.Close() // it was only read
 	report, err := integrity.CheckImage(ctx, image, p.ID, integrity.Options{Level: integrity.LevelQuick, ScratchDir: c.scratch()})

@@ -247,7 +247,7 @@ func (f facts) withDamage() string {
 	if f.damagedPoints == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %d newer recovery points have the damage", f.damagedPoints)
+	return fmt.Sprintf("; %d newer recovery points are not sound", f.damagedPoints)
 }
 
 // backupHasMore says why the newest candidate is closer to what the database was than its repaired copy, of which result is; ""
