@@ -58,11 +58,13 @@ func Standing(entries []Entry, s State) (p Present, ok bool) {
 				p = Present{Timeline: b.Timeline}
 			}
 		}
+	case !p.Cause.Break(), p.Number <= s.Accepted:
+		return p, false
+	}
+	if p.From == "" && lost > 0 {
 		if i := slices.IndexFunc(entries, func(e Entry) bool { return e.Usable() && e.Timeline.Number < lost }); i >= 0 {
 			p.From = entries[i].ID
 		}
-	case !p.Cause.Break(), p.Number <= s.Accepted:
-		return p, false
 	}
 	if p.What == "" {
 		p.What = "it was " + p.Cause.Verb()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
 
@@ -77,6 +78,59 @@ func TestALossStandsBehindWhatFollows(t *testing.T) {
 			}
 			if s := b.wants(snapshot.Protected, ""); s.Break != nil {
 				t.Errorf("after its end: %+v", s.Break)
+			}
+		})
+	}
+}
+
+// Wrong: a break that a restore had ended, where the catalog was lost before the next backup: the archives end with the state that was
+// given up. What the database has now decides. A restore that did not take place ends nothing.
+func TestARestoreEndsTheBreakWithoutTheCatalog(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"online", "offline", "cancelled"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, "delete")
+			b.mark("good")
+			good := b.auto()
+			if err := os.Rename(b.m.Database(), b.m.Database()+".was"); err != nil {
+				t.Fatal(err)
+			}
+			makeEmptied(t, b.m.Database(), "delete")
+			b.auto()
+			safety, err := b.m.Restore(t.Context(), good.ID, snapshot.RestoreOptions{Offline: how == "offline"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := b.wants(snapshot.Protected, ""); s.Break != nil {
+				t.Fatalf("break %+v", s.Break)
+			}
+			if how == "cancelled" {
+				b.remove()
+				testdb.Damaged(t, b.m.Database())
+				image := filepath.Join(t.TempDir(), "emptied.db")
+				if _, err := b.m.Restore(t.Context(), *safety.SafetyBackup, snapshot.RestoreOptions{To: image}); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Rename(image, b.m.Database()); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				b.mark("work")
+			}
+			if err := os.Remove(filepath.Join(b.m.Dir(), "catalog.json")); err != nil {
+				t.Fatal(err)
+			}
+			b.reopen()
+			if _, err := b.m.Verify(t.Context(), good.ID, snapshot.LevelQuick); err != nil {
+				t.Fatal(err)
+			}
+			for _, when := range []string{"at once", "with a backup"} {
+				s := b.status()
+				if stands := s.Break != nil && s.Break.Cause == catalog.Emptied && s.Break.Before != nil && *s.Break.Before == good.ID; stands != (how == "cancelled") {
+					t.Errorf("%s: %s, %s; break %+v", when, s.State, s.Reason, s.Break)
+				}
+				b.auto()
 			}
 		})
 	}

@@ -102,7 +102,11 @@ func Judge(all []catalog.Entry, state catalog.State, s Sight) (c Change) {
 		return c
 	}
 	c.Back = state.Gone != nil
-	lost, _ := catalog.Standing(all, state)
+	lost, stands := catalog.Standing(all, state)
+	if before, ok := givenUp(all, state, lost); stands && ok && !judge(before, s.Facts).Loss() {
+		c.Began, c.From = lineage.Returned, before
+		return c
+	}
 	for _, p := range []catalog.Present{catalog.PresentOf(slices.Values(all), state), lost} {
 		i := slices.IndexFunc(all, func(b catalog.Entry) bool { return p.Cause.Break() && b.ID == p.From })
 		if i >= 0 && isBack(factsOf(all[i]), s.Facts) {
@@ -123,10 +127,29 @@ func Judge(all []catalog.Entry, state catalog.State, s Sight) (c Change) {
 	return c
 }
 
+// givenUp returns the newest backup from before a loss, where the catalog was lost and the newest archive is the safety backup of
+// a state that lacks what that backup has: if the database does not, a restore ended the loss.
+func givenUp(all []catalog.Entry, state catalog.State, lost catalog.Present) (before catalog.Entry, ok bool) {
+	newest := slices.IndexFunc(all, catalog.Entry.Unfailed)
+	i := slices.IndexFunc(all, func(e catalog.Entry) bool { return e.Unfailed() && e.Timeline.Number < lost.Lost() })
+	if state.Timeline != nil || newest < 0 || i < 0 || all[newest].Trigger != catalog.TriggerPreRestore {
+		return before, false
+	}
+	return all[i], judge(all[i], factsOf(all[newest])).Loss()
+}
+
+// judge compares what a database has with what it had at a backup, where it is not known which files they were.
+func judge(then catalog.Entry, now lineage.Facts) lineage.Cause {
+	was := factsOf(then)
+	was.File = 0
+	cause, _ := lineage.Judge(was, now)
+	return cause
+}
+
 // rebuilt judges by the newest archive where the catalog was lost, and with it which restore put there
 // what is there now: only a loss is believed. An undo of a restore may have brought it back.
 func rebuilt(all []catalog.Entry, s Sight) (c Change) {
-	i := slices.IndexFunc(all, func(b catalog.Entry) bool { return b.Accepted() && b.Verification.State != catalog.Failed })
+	i := slices.IndexFunc(all, catalog.Entry.Unfailed)
 	if i < 0 {
 		return c
 	}
