@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/store"
 )
 
@@ -45,7 +46,6 @@ const (
 	writerExt    = ".json"
 	sealedExt    = ".age"
 	nameTime     = "20060102_150405"
-	maxElement   = 255 // bytes, of any file system
 	leastDigits  = 9
 	maxNumber    = 1<<63 - 1
 	escapePrefix = '.'
@@ -74,11 +74,12 @@ func (n Name) String() string {
 
 // Check reports why a store cannot have an object of that name, or nil: the id of a backup may be too long.
 func (n Name) Check() error {
-	s := n.String()
-	if len(s)-strings.LastIndexByte(s, '/')-1 > maxElement {
-		return fmt.Errorf("the name of backup %s is too long for a remote: what is not a letter or a digit of English takes three bytes each; rename the database", n.ID)
+	err := store.CheckName(n.String())
+	if err != nil && n.Kind == Backup {
+		err = message.WithHint(fmt.Errorf("the name of backup %s is too long for a remote: %w", n.ID, err),
+			"rename the database: a byte that is no letter or digit of English takes three there")
 	}
-	return store.CheckName(s)
+	return err
 }
 
 // Parse is the reverse of String; ok is false for names that String never gives.

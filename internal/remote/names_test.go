@@ -22,7 +22,7 @@ func TestNames(t *testing.T) {
 		"changes/10/000000001-1234567890_20311031_120005.chg.zst.age":   {Kind: Segment, Timeline: 10, First: 1, Last: 1234567890, At: at, Sealed: true},
 		"catalog/000000012.json.zst":                                    {Kind: Catalog, Number: 12},
 		"catalog/000000012.json.zst.age":                                {Kind: Catalog, Number: 12, Sealed: true},
-		"backups/000000001_" + strings.Repeat("x", 226) + ".db.zst.age": {Kind: Backup, Number: 1, ID: strings.Repeat("x", 226), Sealed: true},
+		"backups/000000001_" + strings.Repeat("x", 179) + ".db.zst.age": {Kind: Backup, Number: 1, ID: strings.Repeat("x", 179), Sealed: true},
 		"backups/9223372036854775807_a-b.db.zst":                        {Kind: Backup, Number: maxNumber, ID: "a-b"},
 	} {
 		if got := n.String(); got != want {

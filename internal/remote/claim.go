@@ -1,0 +1,195 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"example.com/snapd/internal/message"
+	"example.com/snapd/internal/store"
+)
+
+// Writers of a remote leave notes, numbered from 1, each written once:
+//
+//	start ── the newest claim is this directory's, or there is none ──▶ claims the next number ──▶ writes
+//	  │                                                                                             │ before each object it asks
+//	  └── it is another's ──▶ leaves a note that it was refused ──▶ stops, and says whose it is     │ for the next number
+//	                                                                                                ▼
+//	                        the next number is ── not taken ──▶ goes on
+//	                                           ── of one that was refused ──▶ says who that was, and goes on
+//	                                           ── claimed by another process ──▶ stops, and says who that is
+//
+// A directory is known by a token in its ledger, which does not count in a copy of the directory. Of two processes with the same
+// token, which only a machine that was cloned as a whole has, the one that started first stops.
+
+// ErrOtherWriter: somebody else writes to the remote. Nothing more is sent.
+var ErrOtherWriter = errors.New("the remote is written to by another snapd")
+
+// note is what a writer leaves.
+type note struct {
+	Token    string    `json:"token"`
+	Run      string    `json:"run"` // of the process
+	Host     string    `json:"host"`
+	PID      int       `json:"pid"`
+	Database string    `json:"database"` // file name
+	At       time.Time `json:"at"`
+	Refused  bool      `json:"refused,omitempty"`
+
+	number uint64
+}
+
+// String is the writer for people.
+func (n note) String() string {
+	return fmt.Sprintf("snapd on %s (pid %d), database %s, since %s", message.OneLine(n.Host), n.PID, message.OneLine(n.Database), n.At.UTC().Format(time.RFC3339))
+}
+
+// description is snapd.json: what the place is.
+type description struct {
+	Format    int             `json:"format"`
+	Database  string          `json:"database_id"`
+	Name      string          `json:"database"` // file name
+	Created   time.Time       `json:"created_at"`
+	Host      string          `json:"host"`
+	Seed      string          `json:"page_seed,omitempty"` // of the page digests: as it is, or sealed by age in its armor
+	Abilities store.Abilities `json:"store"`
+}
+
+const descriptionFormat = 1
+
+// maxSmall bounds notes and descriptions.
+const maxSmall = 64 << 10
+
+// getSmall reads a small object.
+func getSmall(ctx context.Context, s store.Store, name string, v any) error {
+	r, err := s.Get(ctx, name, "", 0, -1)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	text, err := io.ReadAll(io.LimitReader(r, maxSmall+1))
+	if err == nil && len(text) > maxSmall {
+		err = fmt.Errorf("it has more than %d bytes", maxSmall)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return nil
+}
+
+func putSmall(ctx context.Context, s store.Store, name string, v any) (store.Object, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return store.Object{}, err
+	}
+	return s.Put(ctx, name, bytes.NewReader(text), int64(len(text)))
+}
+
+func getNote(ctx context.Context, s store.Store, number uint64) (n note, err error) {
+	err = getSmall(ctx, s, Name{Kind: Writer, Number: number}.String(), &n)
+	n.number = number
+	return n, err
+}
+
+// lastClaim walks back from the newest note to the claim that holds. ok is false where there is none.
+func lastClaim(ctx context.Context, s store.Store, newest uint64) (n note, ok bool, err error) {
+	for number := newest; number > 0; number-- {
+		n, err = getNote(ctx, s, number)
+		switch {
+		case errors.Is(err, store.ErrMissing): // those before it were removed
+			return note{}, false, nil
+		case err != nil:
+			return note{}, false, err
+		case !n.Refused:
+			return n, true, nil
+		}
+	}
+	return note{}, false, nil
+}
+
+// self is the note of this process.
+func self(token, run, database string, now time.Time) note {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a host without a name"
+	}
+	return note{Token: token, Run: run, Host: host, PID: os.Getpid(), Database: database, At: now.UTC().Truncate(time.Second)}
+}
+
+// otherWriter is the error for a claim of another.
+func otherWriter(n note, remote string) error {
+	return message.WithHint(fmt.Errorf("%w: %s", ErrOtherWriter, n),
+		"if that one is gone for good, run snapd remote adopt "+remote+" here; else give this one a remote of its own")
+}
+
+// claim takes the next number after newest for me, unless another holds the claim. It returns the number.
+func claim(ctx context.Context, s store.Store, me note, newest uint64, remote string) (uint64, error) {
+	holder, held, err := lastClaim(ctx, s, newest)
+	if err != nil {
+		return 0, fmt.Errorf("find out who writes there: %w", err)
+	}
+	if held && holder.Token != me.Token {
+		return 0, refuse(ctx, s, me, holder, newest, remote)
+	}
+	_, err = putSmall(ctx, s, Name{Kind: Writer, Number: newest + 1}.String(), me)
+	if errors.Is(err, store.ErrExists) {
+		return 0, taken(ctx, s, me, newest+1, remote)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("claim the remote: %w", err)
+	}
+	return newest + 1, nil
+}
+
+// taken is the error where a number that seemed free is another's.
+func taken(ctx context.Context, s store.Store, me note, number uint64, remote string) error {
+	n, err := getNote(ctx, s, number)
+	if err != nil {
+		return fmt.Errorf("find out who writes there: %w", err)
+	}
+	if n.Token == me.Token || n.Refused {
+		return fmt.Errorf("claim the remote: note %d was written meanwhile, by %s", number, n)
+	}
+	return otherWriter(n, remote)
+}
+
+// refuse leaves a note for the holder that this one came, once, and returns what is to be said here.
+func refuse(ctx context.Context, s store.Store, me, holder note, newest uint64, remote string) error {
+	if last, err := getNote(ctx, s, newest); err != nil || !last.Refused || last.Token != me.Token {
+		me.Refused = true
+		_, _ = putSmall(ctx, s, Name{Kind: Writer, Number: newest + 1}.String(), me) // without it, it is refused all the same
+	}
+	return otherWriter(holder, remote)
+}
+
+// stillMine asks for the note after number, which another writer would have left. It returns those who were refused, and
+// the number to go on with.
+func stillMine(ctx context.Context, s store.Store, me note, number uint64, remote string) (now uint64, refused []note, err error) {
+	for {
+		_, err := s.Stat(ctx, Name{Kind: Writer, Number: number + 1}.String())
+		if errors.Is(err, store.ErrMissing) {
+			return number, refused, nil
+		}
+		if err != nil {
+			return number, refused, fmt.Errorf("ask whether another writes there: %w", err)
+		}
+		n, err := getNote(ctx, s, number+1)
+		if err != nil {
+			return number, refused, fmt.Errorf("find out who writes there: %w", err)
+		}
+		if !n.Refused {
+			return number, refused, otherWriter(n, remote)
+		}
+		number++
+		if n.Run != me.Run {
+			refused = append(refused, n)
+		}
+	}
+}

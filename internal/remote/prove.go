@@ -1,0 +1,146 @@
+package remote
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc64"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/snapd/internal/store"
+)
+
+// share are the copies to read back now: those that were not within proveAll, and enough others that all are in that time.
+func share(copies []Copy, now time.Time) (list []Copy) {
+	order := make([]Copy, 0, len(copies))
+	var total int64
+	for _, c := range copies {
+		if n, ok := Parse(c.Name); ok && c.Damaged == "" && (n.Kind == Backup || n.Kind == Segment) {
+			order = append(order, c)
+			total += c.Size
+		}
+	}
+	slices.SortStableFunc(order, func(a, b Copy) int { return cmp.Or(a.proven().Compare(b.proven()), cmp.Compare(a.Name, b.Name)) })
+	portion := total/int64(proveAll/proveEvery) + 1
+	for _, c := range order {
+		if portion <= 0 && now.Sub(c.proven()) < proveAll-proveEvery {
+			break
+		}
+		portion -= c.Size
+		list = append(list, c)
+	}
+	return list
+}
+
+// proven is when the copy was proven last: read back, else stored.
+func (c Copy) proven() time.Time {
+	if c.ReadBack != nil {
+		return *c.ReadBack
+	}
+	return c.At
+}
+
+// proveShare reads a share of the copies back.
+func (s *Sender) proveShare(ctx context.Context) error {
+	clear(s.immovable)
+	var bytes int64
+	list := share(s.ledger.Copies, s.o.Now())
+	for _, c := range list {
+		now, err := ReadBack(ctx, s.place.Store, c, s.o.Now())
+		if err != nil {
+			return fmt.Errorf("read %s back from remote %s: %w", c.Name, s.o.Name, err)
+		}
+		s.ledger.put(now)
+		s.unsaved = true
+		bytes += c.Size
+		if now.Damaged != "" {
+			s.save()
+			n, _ := Parse(c.Name)
+			s.o.Host.Tell(Event{Kind: Damaged, Backup: n.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", c.Name, s.o.Name, now.Damaged)})
+		}
+	}
+	at := s.o.Now().UTC()
+	s.ledger.Proven = &at
+	s.save()
+	if len(list) > 0 {
+		s.o.Host.Tell(Event{Kind: Proven, Bytes: bytes, Message: fmt.Sprintf("read %d objects back from remote %s", len(list), s.o.Name)})
+	}
+	return nil
+}
+
+// ReadBack downloads an object and compares it with what was stored. Damage is in the copy that it returns; an error says that it
+// could not be found out.
+func ReadBack(ctx context.Context, s store.Store, c Copy, now time.Time) (Copy, error) {
+	r, err := s.Get(ctx, c.Name, "", 0, -1)
+	if errors.Is(err, store.ErrMissing) {
+		c.Damaged = "it is gone"
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	defer r.Close() // only read
+	n := &counter{r: r}
+	digest, err := digestOf(ctx, c.Checksum, n)
+	if err != nil {
+		return c, err
+	}
+	switch {
+	case n.n != c.Size:
+		c.Damaged = fmt.Sprintf("it has %d bytes, and %d were stored", n.n, c.Size)
+	case c.Checksum != "" && digest != c.Checksum:
+		c.Damaged = "its bytes are not those that were stored"
+	default:
+		at := now.UTC()
+		c.Checksum, c.ReadBack, c.Damaged = digest, &at, "" // of a store that has none, the first reading is what the next ones are compared with
+	}
+	return c, nil
+}
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// nvme is the polynomial of CRC-64/NVME, reversed.
+var nvme = crc64.MakeTable(0x9a6c9329ac4bc9b5)
+
+// digestOf reads r to its end, and returns its digest of the kind that like is of; of no known kind, a SHA-256.
+func digestOf(ctx context.Context, like string, r io.Reader) (string, error) {
+	kind, _, _ := strings.Cut(like, ":")
+	var h hash.Hash
+	switch kind {
+	case "crc64nvme":
+		h = crc64.New(nvme)
+	case "sha256", "":
+		kind, h = "sha256", sha256.New()
+	default:
+		return "", fmt.Errorf("a checksum of an unknown kind: %.40q", like)
+	}
+	buf := make([]byte, 256<<10)
+	for {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		n, err := r.Read(buf)
+		h.Write(buf[:n])
+		if err == io.EOF {
+			return fmt.Sprintf("%s:%x", kind, h.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/store"
+)
+
+// File is an open file of the backup directory.
+type File interface {
+	io.ReaderAt
+	io.Closer
+	Stat() (fs.FileInfo, error)
+}
+
+// saveEvery is how often the ledger is written, at most, while segments are sent.
+const saveEvery = 5 * time.Second
+
+// work does what is to be done, and returns how long nothing else will be; negative: until something changes.
+func (s *Sender) work(ctx context.Context) (wait time.Duration, err error) {
+	if s.place == nil {
+		if err := s.begin(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if since := s.takeCaptured(); s.captured.IsZero() {
+		s.captured = since
+	}
+	if !s.captured.IsZero() && s.o.Now().Sub(s.captured).Abs() >= pace {
+		if err := s.o.Host.Seal(); err != nil {
+			return 0, err
+		}
+		s.captured = time.Time{}
+	}
+	changed, err := s.catchUp(ctx)
+	if changed {
+		err = errors.Join(err, s.writeCatalog(ctx))
+	}
+	if err == nil && !s.o.Now().Before(s.nextProof()) {
+		err = s.proveShare(ctx)
+	}
+	if err != nil {
+		return 0, err
+	}
+	wait = max(0, s.nextProof().Sub(s.o.Now()))
+	if !s.captured.IsZero() {
+		wait = min(wait, max(0, s.captured.Add(pace).Sub(s.o.Now())))
+	}
+	return wait, nil
+}
+
+// catchUp removes and sends until nothing is left to do. changed: backups came or went.
+func (s *Sender) catchUp(ctx context.Context) (changed bool, err error) {
+	defer func() {
+		if s.unsaved {
+			s.save()
+		}
+	}()
+	skip := map[string]bool{} // what could not be opened
+	for ctx.Err() == nil {
+		local, err := s.o.Host.Local(ctx)
+		if err != nil {
+			return changed, err
+		}
+		plan := Decide(local, s.ledger.Copies, s.rules())
+		item, more := next(plan.Send, skip)
+		removals := s.movable(plan.Remove)
+		if !more && len(removals) == 0 {
+			return changed, nil
+		}
+		if err := s.checkClaim(ctx); err != nil {
+			return changed, err
+		}
+		for _, r := range removals {
+			gone, err := s.remove(ctx, r)
+			changed = changed || gone
+			if err != nil {
+				return changed, err
+			}
+		}
+		if !more || len(removals) > 0 {
+			continue // what is there has changed
+		}
+		switch err := s.send(ctx, item); {
+		case errors.Is(err, errUnsendable):
+			skip[item.Name.String()] = true
+			if !errors.Is(err, fs.ErrNotExist) {
+				s.o.Host.Tell(Event{Kind: Notice, Backup: item.Name.ID, Err: err, Message: fmt.Sprintf("%s is not sent to %s", item.Name, s.o.Name)})
+			}
+		case err != nil:
+			return changed, err
+		default:
+			changed = changed || item.Entry != nil
+		}
+	}
+	return changed, ctx.Err()
+}
+
+// errUnsendable: a file here is gone, or is not what it should be.
+var errUnsendable = errors.New("it cannot be sent")
+
+func next(items []Item, skip map[string]bool) (Item, bool) {
+	for _, i := range items {
+		if !skip[i.Name.String()] {
+			return i, true
+		}
+	}
+	return Item{}, false
+}
+
+// rules are what plans go by now.
+func (s *Sender) rules() Rules {
+	set := s.o.Settings()
+	return Rules{From: s.ledger.From, Keep: set.Keep, Delete: set.Delete, Points: set.Points, Sealed: s.place != nil && s.place.Sealed != nil, Claim: s.ledger.Claim, Now: s.o.Now()}
+}
+
+// checkClaim asks whether another writes there now.
+func (s *Sender) checkClaim(ctx context.Context) error {
+	number, refused, err := stillMine(ctx, s.place.Store, s.me, s.ledger.Claim, s.o.Name)
+	s.ledger.Claim = number
+	for _, n := range refused {
+		s.o.Host.Tell(Event{Kind: Intruder, Message: fmt.Sprintf("another snapd tried to write to remote %s and was refused: %s", s.o.Name, n)})
+	}
+	return err
+}
+
+// send stores one object.
+func (s *Sender) send(ctx context.Context, i Item) error {
+	if err := i.Name.Check(); err != nil {
+		return fmt.Errorf("%w: %w", errUnsendable, err)
+	}
+	f, err := s.open(i)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnsendable, err)
+	}
+	defer f.Close() // only read
+	fi, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnsendable, err)
+	}
+	if fi.Size() != i.Size {
+		return fmt.Errorf("%w: it has %d bytes here, and should have %d", errUnsendable, fi.Size(), i.Size)
+	}
+	to, name := s.place.to(i.Name)
+	o, err := to.Put(ctx, name, f, i.Size)
+	if errors.Is(err, store.ErrExists) {
+		return s.exists(ctx, i, f)
+	}
+	if err != nil {
+		return fmt.Errorf("send %s to remote %s: %w", i.Name, s.o.Name, err)
+	}
+	s.stored(i, o)
+	return nil
+}
+
+func (s *Sender) open(i Item) (File, error) {
+	if i.Entry != nil {
+		return s.o.Host.Open(*i.Entry)
+	}
+	return durable.OpenRegular(i.Path, os.O_RDONLY, 0)
+}
+
+// stored enters a copy that the store has acknowledged.
+func (s *Sender) stored(i Item, o store.Object) {
+	c := Copy{Name: i.Name.String(), Size: o.Size, Checksum: o.Checksum, At: s.o.Now().UTC(), Entry: i.Entry, Base: i.Base}
+	s.ledger.put(c)
+	s.unsaved = true
+	if i.Entry != nil || s.o.Now().Sub(s.saved).Abs() >= saveEvery {
+		s.save()
+	}
+	ev := Event{Kind: SentMore, Bytes: o.Size, Message: fmt.Sprintf("recovery points are at remote %s", s.o.Name)}
+	if i.Entry != nil {
+		ev.Kind, ev.Backup, ev.Message = Sent, i.Entry.ID, fmt.Sprintf("backup %s is at remote %s", i.Entry.ID, s.o.Name)
+	} else {
+		ev.Point = catalog.PointID(i.Name.Timeline, i.Name.Last)
+	}
+	s.o.Host.Tell(ev)
+}
+
+// exists decides about a name that is taken: the answer of an earlier attempt was lost, or the list was old. Another
+// writer it cannot be: that one would have had to claim the remote.
+func (s *Sender) exists(ctx context.Context, i Item, f File) error {
+	o, err := s.place.Store.Stat(ctx, i.Name.String())
+	if err != nil {
+		return fmt.Errorf("look at %s at remote %s: %w", i.Name, s.o.Name, err)
+	}
+	o.Name = i.Name.String()
+	c := found(i.Name, o, Local{})
+	c.Entry, c.Base = i.Entry, i.Base
+	if i.Name.Sealed && o.Size <= i.Size {
+		c.Damaged = fmt.Sprintf("it has %d bytes, less than what it seals", o.Size)
+	}
+	if !i.Name.Sealed {
+		digest, err := digestOf(ctx, o.Checksum, io.NewSectionReader(f, 0, i.Size))
+		switch {
+		case err != nil:
+			return err
+		case o.Size != i.Size, o.Checksum != "" && digest != o.Checksum:
+			c.Damaged = "it is not what was to be stored"
+		}
+	}
+	if c.Damaged == "" {
+		s.stored(i, o)
+		return nil
+	}
+	s.ledger.put(c)
+	s.save()
+	s.o.Host.Tell(Event{Kind: Damaged, Backup: i.Name.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", i.Name, s.o.Name, c.Damaged)})
+	if !s.rules().Delete {
+		return fmt.Errorf("%w: its name is taken by a damaged object", errUnsendable)
+	}
+	return nil // the next plan removes it
+}
+
+// maxDenied is how many removals a store may refuse before no more are tried, until the next day.
+const maxDenied = 5
+
+// movable are the removals that the store has not refused today.
+func (s *Sender) movable(all []Removal) (list []Removal) {
+	if len(s.immovable) >= maxDenied {
+		return nil
+	}
+	for _, r := range all {
+		if !s.immovable[r.Name] {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// remove deletes one object. What the store keeps, by an object lock for example, is left and said.
+func (s *Sender) remove(ctx context.Context, r Removal) (changed bool, err error) {
+	err = s.place.Store.Delete(ctx, r.Name)
+	if errors.Is(err, store.ErrDenied) {
+		s.immovable[r.Name] = true
+		if len(s.immovable) == 1 {
+			s.o.Host.Tell(Event{Kind: Notice, Err: err, Message: fmt.Sprintf("remote %s does not let old objects go; they stay, which delete = false leaves to the store", s.o.Name)})
+		}
+		return false, nil
+	}
+	if err != nil && !errors.Is(err, store.ErrMissing) {
+		return false, fmt.Errorf("remove %s from remote %s: %w", r.Name, s.o.Name, err)
+	}
+	s.ledger.drop(r.Name)
+	s.unsaved = true
+	n, _ := Parse(r.Name)
+	if n.Kind != Backup {
+		return false, nil
+	}
+	s.save()
+	s.o.Host.Tell(Event{Kind: Removed, Backup: n.ID, Message: fmt.Sprintf("removed old backup %s from remote %s: %s", n.ID, s.o.Name, r.Why)})
+	return true, nil
+}

@@ -1,0 +1,267 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/store"
+)
+
+const (
+	// pace is the least time between two copies of what was just captured.
+	pace = 10 * time.Second
+	// firstRetry and lastRetry bound the time between attempts at a remote that failed.
+	firstRetry, lastRetry = 10 * time.Second, 5 * time.Minute
+	// proveEvery is how often a share of the copies is read back; all of them come up within proveAll.
+	proveEvery, proveAll = 24 * time.Hour, 30 * 24 * time.Hour
+)
+
+// Host is what a sender needs of the one who keeps the backups. It is called from the sender's goroutine.
+type Host interface {
+	// Local is what there is to send.
+	Local(context.Context) (Local, error)
+	// Open opens an archive for reading, and closes it.
+	Open(catalog.Entry) (File, error)
+	// Seal ends the open segment of the change log, if it has captures.
+	Seal() error
+	Tell(Event)
+	Code(error) string // a stable word for it
+}
+
+// Place is an opened remote.
+type Place struct {
+	Store  store.Store // objects as they lie there
+	Sealed store.Store // seals what is put, under names with the suffix; nil: nothing is sealed
+	// Seal encrypts a short text for the recipients; nil with Sealed.
+	Seal func(text string) (string, error)
+}
+
+// put stores under n, sealed where its name says so.
+func (p Place) to(n Name) (store.Store, string) {
+	if !n.Sealed {
+		return p.Store, n.String()
+	}
+	n.Sealed = false // the store that seals adds the suffix
+	return p.Sealed, n.String()
+}
+
+// EventKind says what an Event is about.
+type EventKind int
+
+// The kinds of events.
+const (
+	Sent     EventKind = iota // a backup is there; Message says how it was proven
+	SentMore                  // a segment is there
+	Removed                   // a backup was removed there
+	Failing                   // the remote cannot be used, for Err; this is tried again
+	Working                   // it can be used again
+	Fenced                    // another writes there, or is who the place belongs to; nothing more is sent
+	Intruder                  // another tried to write there, and was refused
+	Damaged                   // a copy is not what was stored
+	Proven                    // a share of the copies was read back
+	Notice                    // worth a look
+)
+
+// Event is what a sender reports.
+type Event struct {
+	Kind    EventKind
+	Backup  string // id; "" for none
+	Point   string // id of the newest recovery point of a segment
+	Bytes   int64
+	Message string
+	Err     error
+}
+
+// Settings are what may change while a sender runs.
+type Settings struct {
+	Keep   catalog.Policy
+	Delete bool
+	Points time.Duration // how long recovery points stay at most
+	Period time.Duration // how old what is there may be while there is newer here
+}
+
+// Options of New.
+type Options struct {
+	Name       string // of the remote
+	Where      string // for people, without secrets
+	Database   string // file name
+	Dir        string // the backup directory
+	Recipients []string
+	Open       func(context.Context) (Place, error)
+	Host       Host
+	Now        func() time.Time
+	Settings   func() Settings
+}
+
+// Sender keeps one remote up to date.
+type Sender struct {
+	o    Options
+	wake chan struct{}
+	run  string // of this process
+
+	// Of the goroutine of Run.
+	ledger    Ledger
+	place     *Place // nil: not opened, or given up after an error
+	failures  int
+	captured  time.Time // since when there is something to seal; zero for nothing
+	saved     time.Time // when the ledger was written
+	unsaved   bool
+	me        note
+	immovable map[string]bool // what the store does not let go, until the next day
+
+	mu     sync.Mutex
+	hinted time.Time // a capture was made
+}
+
+// New returns a sender, which does nothing yet.
+func New(o Options) *Sender {
+	return &Sender{o: o, wake: make(chan struct{}, 1), run: newToken(), immovable: map[string]bool{}}
+}
+
+// Changed has the sender look for what to send.
+func (s *Sender) Changed() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Captured has the sender seal and send, in a while, what was just captured.
+func (s *Sender) Captured() {
+	s.mu.Lock()
+	first := s.hinted.IsZero()
+	if first {
+		s.hinted = s.o.Now()
+	}
+	s.mu.Unlock()
+	if first {
+		s.Changed()
+	}
+}
+
+// takeCaptured is since when captures wait.
+func (s *Sender) takeCaptured() (since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	since, s.hinted = s.hinted, time.Time{}
+	return since
+}
+
+// Run sends until ctx ends, or until what was there when draining was closed is sent, or cannot be.
+func (s *Sender) Run(ctx context.Context, draining <-chan struct{}) {
+	var err error
+	s.ledger, err = openLedger(s.o.Dir, s.o.Name)
+	if err != nil {
+		s.o.Host.Tell(Event{Kind: Fenced, Err: err, Message: "nothing is sent to " + s.o.Name})
+		return
+	}
+	s.configure()
+	for ctx.Err() == nil {
+		last := closed(draining)
+		wait, err := s.work(ctx)
+		switch {
+		case errors.Is(err, ErrOtherWriter), errors.Is(err, ErrOtherPlace):
+			s.fail(err)
+			s.o.Host.Tell(Event{Kind: Fenced, Err: err, Message: "nothing more is sent to " + s.o.Name})
+			return
+		case err != nil && ctx.Err() == nil:
+			s.fail(err)
+			wait = s.retryAfter()
+		}
+		if last {
+			return
+		}
+		s.sleep(ctx, wait, draining)
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// sleep waits for something to do; negative: for a call of Changed alone. While a remote fails, changes do not hurry it.
+func (s *Sender) sleep(ctx context.Context, wait time.Duration, draining <-chan struct{}) {
+	var timer <-chan time.Time
+	if wait >= 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		timer = t.C
+	}
+	wake := s.wake
+	if s.failures > 0 {
+		wake = nil
+	}
+	select {
+	case <-ctx.Done():
+	case <-draining:
+	case <-wake:
+	case <-timer:
+	}
+}
+
+// retryAfter is how long to wait after the failures so far.
+func (s *Sender) retryAfter() time.Duration {
+	return min(lastRetry, firstRetry<<min(s.failures-1, 10))
+}
+
+// configure remembers in the ledger what is configured.
+func (s *Sender) configure() {
+	set := s.o.Settings()
+	l := &s.ledger
+	l.Where, l.Recipients, l.Retired, l.Period, l.Keep = s.o.Where, append([]string{}, s.o.Recipients...), false, set.Period, set.Keep
+	s.save()
+}
+
+// save writes the ledger. Where that fails the next start lists the store all the same.
+func (s *Sender) save() {
+	s.saved, s.unsaved = s.o.Now(), false
+	if err := s.ledger.write(s.o.Dir); err != nil {
+		s.o.Host.Tell(Event{Kind: Notice, Err: err, Message: "what is at a remote could not be written down"})
+	}
+}
+
+// fail remembers a failure. The first one is told, and one of another kind.
+func (s *Sender) fail(err error) {
+	s.place = nil // what is there is found out again
+	s.failures++
+	code := s.o.Host.Code(err)
+	was, stopped := s.ledger.Failure, errors.Is(err, ErrOtherWriter) || errors.Is(err, ErrOtherPlace)
+	if was != nil && was.Code == code && s.ledger.Stopped == stopped {
+		return
+	}
+	f := Failure{Since: s.o.Now().UTC(), Code: code, Message: err.Error()}
+	if was != nil {
+		f.Since = was.Since
+	}
+	s.ledger.Failure, s.ledger.Stopped = &f, stopped
+	s.save()
+	if !stopped {
+		s.o.Host.Tell(Event{Kind: Failing, Err: err, Message: fmt.Sprintf("remote %s cannot be used; this is tried again by itself", s.o.Name)})
+	}
+}
+
+// works remembers that the remote can be used.
+func (s *Sender) works() {
+	s.failures = 0
+	if was := s.ledger.Failure; was != nil {
+		s.ledger.Failure, s.ledger.Stopped = nil, false
+		s.o.Host.Tell(Event{Kind: Working, Message: fmt.Sprintf("remote %s can be used again", s.o.Name)})
+	}
+}
+
+// nextProof is when a share is to be read back.
+func (s *Sender) nextProof() time.Time {
+	if s.ledger.Proven == nil {
+		return s.o.Now().Add(proveEvery)
+	}
+	return s.ledger.Proven.Add(proveEvery)
+}

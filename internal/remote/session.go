@@ -1,0 +1,198 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/message"
+	"example.com/snapd/internal/store"
+)
+
+// ErrOtherPlace: what is there is another database's, or what was there is gone.
+var ErrOtherPlace = errors.New("the remote is not the place that it was")
+
+// begin opens the remote, finds out what is there, and claims it.
+func (s *Sender) begin(ctx context.Context) error {
+	place, err := s.o.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("open remote %s: %w", s.o.Name, err)
+	}
+	there, err := list(ctx, place.Store)
+	if err != nil {
+		return fmt.Errorf("list remote %s: %w", s.o.Name, err)
+	}
+	newest := uint64(0)
+	for n := range there {
+		if n.Kind == Writer {
+			newest = max(newest, n.Number)
+		}
+	}
+	me := self(s.ledger.Token, s.run, s.o.Database, s.o.Now())
+	if err := s.describe(ctx, place, me, newest); err != nil {
+		return err
+	}
+	if s.ledger.Claim, err = claim(ctx, place.Store, me, max(newest, s.ledger.Claim), s.o.Name); err != nil {
+		return err
+	}
+	s.me = me
+	if err := s.reconcile(ctx, place, there); err != nil {
+		return err
+	}
+	s.place = &place
+	s.works()
+	s.save()
+	return nil
+}
+
+// list is every object of ours.
+func list(ctx context.Context, s store.Store) (map[Name]store.Object, error) {
+	all := map[Name]store.Object{}
+	for o, err := range s.List(ctx, "", "") {
+		if err != nil {
+			return nil, err
+		}
+		if n, ok := Parse(o.Name); ok {
+			all[n] = o
+		}
+	}
+	return all, nil
+}
+
+// describe proves that the place is the one that the ledger knows, or makes it that.
+func (s *Sender) describe(ctx context.Context, place Place, me note, newest uint64) error {
+	var d description
+	name := Name{Kind: Description}.String()
+	err := getSmall(ctx, place.Store, name, &d)
+	switch {
+	case errors.Is(err, store.ErrMissing) && s.ledger.Database == "":
+		return s.establish(ctx, place, me)
+	case errors.Is(err, store.ErrMissing):
+		return message.WithHint(fmt.Errorf("%w: its %s is gone; %d objects were there", ErrOtherPlace, name, len(s.ledger.Copies)),
+			"is it the right place? To begin again there, run snapd remote adopt "+s.o.Name)
+	case err != nil:
+		return fmt.Errorf("find out whose remote %s is: %w", s.o.Name, err)
+	case d.Format != descriptionFormat:
+		return fmt.Errorf("remote %s has format %d, and this program knows %d", s.o.Name, d.Format, descriptionFormat)
+	case d.Database == s.ledger.Database:
+		return nil
+	}
+	holder, held, err := lastClaim(ctx, place.Store, newest)
+	if err != nil || !held {
+		holder = note{Host: d.Host, Database: d.Name, At: d.Created}
+	}
+	return refuse(ctx, place.Store, me, holder, newest, s.o.Name)
+}
+
+// establish writes the description of a place that has none.
+func (s *Sender) establish(ctx context.Context, place Place, me note) error {
+	d := description{Format: descriptionFormat, Database: newToken(), Name: me.Database, Host: me.Host, Created: me.At, Abilities: place.Store.Abilities()}
+	s.ledger.Database = d.Database
+	s.save() // first: a process that is killed here finds its own id there
+	name := Name{Kind: Description}.String()
+	_, err := putSmall(ctx, place.Store, name, d)
+	if errors.Is(err, store.ErrExists) {
+		var now description
+		if err := getSmall(ctx, place.Store, name, &now); err != nil {
+			return err
+		}
+		if now.Database == d.Database {
+			return nil // its answer was lost
+		}
+		s.ledger.Database = ""
+		return otherWriter(note{Host: now.Host, Database: now.Name, At: now.Created}, s.o.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("begin remote %s: %w", s.o.Name, err)
+	}
+	return nil
+}
+
+// reconcile makes the ledger say what is there.
+func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]store.Object) error {
+	local, err := s.o.Host.Local(ctx)
+	if err != nil {
+		return err
+	}
+	now := s.o.Now().UTC()
+	s.ledger.Listed = &now
+	known := make(map[string]Copy, len(s.ledger.Copies))
+	for _, c := range s.ledger.Copies {
+		known[c.Name] = c
+	}
+	copies := make([]Copy, 0, len(there))
+	for n, o := range there {
+		c, ok := known[o.Name]
+		delete(known, o.Name)
+		switch {
+		case ok && c.Size == o.Size:
+		case ok && c.Damaged == "":
+			c.Damaged = fmt.Sprintf("it has %d bytes, and %d were stored", o.Size, c.Size)
+			s.o.Host.Tell(Event{Kind: Damaged, Backup: n.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", o.Name, s.o.Name, c.Damaged)})
+		case !ok:
+			c = found(n, o, local)
+		}
+		copies = append(copies, c)
+	}
+	lost := 0
+	for _, c := range known { // an old list may not show it
+		_, err := place.Store.Stat(ctx, c.Name)
+		switch {
+		case err == nil:
+			copies = append(copies, c)
+		case errors.Is(err, store.ErrMissing):
+			lost++
+		default:
+			return fmt.Errorf("look for %s at remote %s: %w", c.Name, s.o.Name, err)
+		}
+	}
+	if lost > 0 {
+		s.o.Host.Tell(Event{Kind: Notice, Message: fmt.Sprintf("%d objects are gone from remote %s; those that are still here are sent again", lost, s.o.Name)})
+	}
+	s.ledger.Copies = copies
+	return nil
+}
+
+// found is the copy of an object that the ledger does not know.
+func found(n Name, o store.Object, local Local) Copy {
+	c := Copy{Name: o.Name, Size: o.Size, Checksum: o.Checksum, At: o.Modified.UTC()}
+	for _, e := range local.Backups {
+		if n.Kind == Backup && e.ID == n.ID && e.Seq == n.Number && e.Usable() {
+			e := e.Public()
+			e.Copies = nil
+			c.Entry = &e
+		}
+	}
+	for _, l := range local.Segments {
+		if n.Kind == Segment && l.Name.Timeline == n.Timeline {
+			c.Base = l.Base
+			break
+		}
+	}
+	if c.Entry != nil && !n.Sealed && o.Size != c.Entry.ArchiveBytes {
+		c.Damaged = fmt.Sprintf("it has %d bytes, and the archive %d", o.Size, c.Entry.ArchiveBytes)
+	}
+	return c
+}
+
+// Newest is the newest usable backup among copies, and the newest moment that can be restored from them.
+func Newest(copies []Copy) (backup *catalog.Entry, at time.Time) {
+	for _, c := range copies {
+		n, ok := Parse(c.Name)
+		switch {
+		case !ok || c.Damaged != "":
+		case n.Kind == Segment && n.At.After(at):
+			at = n.At
+		case n.Kind == Backup && c.Entry != nil:
+			if backup == nil || c.Entry.Seq > backup.Seq {
+				backup = c.Entry
+			}
+			if c.Entry.CreatedAt.After(at) {
+				at = c.Entry.CreatedAt
+			}
+		}
+	}
+	return backup, at
+}
