@@ -129,35 +129,29 @@ func otherWriter(n note, remote string) error {
 		"if that one is gone for good, run snapd remote adopt "+remote+" here; else give this one a remote of its own")
 }
 
+// maxNotes bounds how many notes a list may not have shown yet.
+const maxNotes = 1000
+
 // claim takes the next number after newest for me, unless another holds the claim. It returns the number.
 func claim(ctx context.Context, s store.Store, me note, newest uint64, remote string) (uint64, error) {
-	holder, held, err := lastClaim(ctx, s, newest)
-	if err != nil {
-		return 0, fmt.Errorf("find out who writes there: %w", err)
+	for range maxNotes {
+		holder, held, err := lastClaim(ctx, s, newest)
+		if err != nil {
+			return 0, fmt.Errorf("find out who writes there: %w", err)
+		}
+		if held && holder.Token != me.Token {
+			return 0, refuse(ctx, s, me, holder, newest, remote)
+		}
+		_, err = putSmall(ctx, s, Name{Kind: Writer, Number: newest + 1}.String(), me)
+		if err == nil {
+			return newest + 1, nil
+		}
+		if !errors.Is(err, store.ErrExists) {
+			return 0, fmt.Errorf("claim the remote: %w", err)
+		}
+		newest++ // an old list did not show it, or another claims just now
 	}
-	if held && holder.Token != me.Token {
-		return 0, refuse(ctx, s, me, holder, newest, remote)
-	}
-	_, err = putSmall(ctx, s, Name{Kind: Writer, Number: newest + 1}.String(), me)
-	if errors.Is(err, store.ErrExists) {
-		return 0, taken(ctx, s, me, newest+1, remote)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("claim the remote: %w", err)
-	}
-	return newest + 1, nil
-}
-
-// taken is the error where a number that seemed free is another's.
-func taken(ctx context.Context, s store.Store, me note, number uint64, remote string) error {
-	n, err := getNote(ctx, s, number)
-	if err != nil {
-		return fmt.Errorf("find out who writes there: %w", err)
-	}
-	if n.Token == me.Token || n.Refused {
-		return fmt.Errorf("claim the remote: note %d was written meanwhile, by %s", number, n)
-	}
-	return otherWriter(n, remote)
+	return 0, errors.New("claim the remote: there is no end to the notes of writers")
 }
 
 // refuse leaves a note for the holder that this one came, once, and returns what is to be said here.

@@ -85,6 +85,9 @@ func (s *Sender) catchUp(ctx context.Context) (changed bool, err error) {
 			if err != nil {
 				return changed, err
 			}
+			if len(s.immovable) >= maxDenied {
+				break
+			}
 		}
 		if !more || len(removals) > 0 {
 			continue // what is there has changed

@@ -259,9 +259,4 @@ func (s *Sender) works() {
 }
 
 // nextProof is when a share is to be read back.
-func (s *Sender) nextProof() time.Time {
-	if s.ledger.Proven == nil {
-		return s.o.Now().Add(proveEvery)
-	}
-	return s.ledger.Proven.Add(proveEvery)
-}
+func (s *Sender) nextProof() time.Time { return s.ledger.Proven.Add(proveEvery) }

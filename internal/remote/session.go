@@ -118,6 +118,9 @@ func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]stor
 	}
 	now := s.o.Now().UTC()
 	s.ledger.Listed = &now
+	if s.ledger.Proven == nil {
+		s.ledger.Proven = &now
+	}
 	known := make(map[string]Copy, len(s.ledger.Copies))
 	for _, c := range s.ledger.Copies {
 		known[c.Name] = c
