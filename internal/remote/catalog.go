@@ -60,7 +60,7 @@ func (s *Sender) writeCatalog(ctx context.Context) error {
 		return err
 	}
 	for ; ; number++ {
-		n := Name{Kind: Catalog, Number: number, Sealed: s.place.Sealed != nil}
+		n := Name{Kind: Catalog, Number: number, Sealed: s.o.Sealed}
 		to, name := s.place.to(n)
 		o, err := to.Put(ctx, name, bytes.NewReader(text), int64(len(text)))
 		if errors.Is(err, store.ErrExists) {

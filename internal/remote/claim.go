@@ -55,7 +55,6 @@ type description struct {
 	Name      string          `json:"database"` // file name
 	Created   time.Time       `json:"created_at"`
 	Host      string          `json:"host"`
-	Seed      string          `json:"page_seed,omitempty"` // of the page digests: as it is, or sealed by age in its armor
 	Abilities store.Abilities `json:"store"`
 }
 

@@ -42,8 +42,10 @@ type Ledger struct {
 	// From is the first timeline whose backups are sent: those before it are another machine's.
 	From uint64 `json:"from,omitempty"`
 
-	Recipients []string       `json:"recipients"` // for whom objects are sealed; empty: they are not
-	Period     time.Duration  `json:"period"`     // how old what is there may be while there is newer here
+	Place      string         `json:"place,omitempty"` // what identifies the place, where its store has such a thing
+	Sealed     bool           `json:"sealed"`          // recipients are configured
+	Recipients []string       `json:"recipients"`      // for whom objects were sealed last
+	Period     time.Duration  `json:"period"`          // how old what is there may be while there is newer here
 	Keep       catalog.Policy `json:"keep"`
 	Copies     []Copy         `json:"copies"`
 	Failure    *Failure       `json:"failure"`           // nil: the last attempt succeeded
@@ -183,4 +185,16 @@ func (l *Ledger) put(c Copy) {
 
 func (l *Ledger) drop(name string) {
 	l.Copies = slices.DeleteFunc(l.Copies, func(c Copy) bool { return c.Name == name })
+}
+
+// Retire has the remotes whose names are not among these shown and judged no more. What is known of them stays.
+func Retire(dir string, configured []string) error {
+	all, err := Ledgers(dir)
+	for _, l := range all {
+		if !slices.Contains(configured, l.Remote) {
+			l.Retired = true
+			err = errors.Join(err, l.write(dir))
+		}
+	}
+	return err
 }

@@ -122,7 +122,7 @@ func next(items []Item, skip map[string]bool) (Item, bool) {
 // rules are what plans go by now.
 func (s *Sender) rules() Rules {
 	set := s.o.Settings()
-	return Rules{From: s.ledger.From, Keep: set.Keep, Delete: set.Delete, Points: set.Points, Sealed: s.place != nil && s.place.Sealed != nil, Claim: s.ledger.Claim, Now: s.o.Now()}
+	return Rules{From: s.ledger.From, Keep: set.Keep, Delete: set.Delete, Points: set.Points, Sealed: s.o.Sealed, Claim: s.ledger.Claim, Now: s.o.Now()}
 }
 
 // checkClaim asks whether another writes there now.
@@ -149,7 +149,9 @@ func (s *Sender) send(ctx context.Context, i Item) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnsendable, err)
 	}
-	if fi.Size() != i.Size {
+	if i.Entry == nil {
+		i.Size = fi.Size() // it may have been thinned
+	} else if fi.Size() != i.Size {
 		return fmt.Errorf("%w: it has %d bytes here, and should have %d", errUnsendable, fi.Size(), i.Size)
 	}
 	to, name := s.place.to(i.Name)

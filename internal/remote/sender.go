@@ -36,11 +36,13 @@ type Host interface {
 type Place struct {
 	Store  store.Store // objects as they lie there
 	Sealed store.Store // seals what is put, under names with the suffix; nil: nothing is sealed
-	// Seal encrypts a short text for the recipients; nil with Sealed.
-	Seal func(text string) (string, error)
+	// Recipients are the public keys for which it seals.
+	Recipients []string
+	// ID identifies the place, where its store has such a thing.
+	ID string
 }
 
-// put stores under n, sealed where its name says so.
+// to is where an object is put, and under which name there.
 func (p Place) to(n Name) (store.Store, string) {
 	if !n.Sealed {
 		return p.Store, n.String()
@@ -86,15 +88,15 @@ type Settings struct {
 
 // Options of New.
 type Options struct {
-	Name       string // of the remote
-	Where      string // for people, without secrets
-	Database   string // file name
-	Dir        string // the backup directory
-	Recipients []string
-	Open       func(context.Context) (Place, error)
-	Host       Host
-	Now        func() time.Time
-	Settings   func() Settings
+	Name     string                                              // of the remote
+	Where    string                                              // for people, without secrets
+	Database string                                              // file name
+	Dir      string                                              // the backup directory
+	Sealed   bool                                                // recipients are configured: nothing may be sent that is not sealed
+	Open     func(ctx context.Context, id string) (Place, error) // id is that of the Place when it was opened first, "" before
+	Host     Host
+	Now      func() time.Time
+	Settings func() Settings
 }
 
 // Sender keeps one remote up to date.
@@ -217,7 +219,7 @@ func (s *Sender) retryAfter() time.Duration {
 func (s *Sender) configure() {
 	set := s.o.Settings()
 	l := &s.ledger
-	l.Where, l.Recipients, l.Retired, l.Period, l.Keep = s.o.Where, append([]string{}, s.o.Recipients...), false, set.Period, set.Keep
+	l.Where, l.Sealed, l.Retired, l.Period, l.Keep = s.o.Where, s.o.Sealed, false, set.Period, set.Keep
 	s.save()
 }
 

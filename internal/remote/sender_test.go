@@ -118,7 +118,7 @@ func (m *machine) sender(s store.Store, settings Settings) *Sender {
 		settings.Period = DefaultPeriod
 	}
 	return New(Options{Name: "offsite", Where: "memory:", Database: "data.db", Dir: m.dir, Host: m, Now: time.Now,
-		Open:     func(context.Context) (Place, error) { return Place{Store: s}, nil },
+		Open:     func(context.Context, string) (Place, error) { return Place{Store: s}, nil },
 		Settings: func() Settings { return settings }})
 }
 

@@ -16,10 +16,14 @@ var ErrOtherPlace = errors.New("the remote is not the place that it was")
 
 // begin opens the remote, finds out what is there, and claims it.
 func (s *Sender) begin(ctx context.Context) error {
-	place, err := s.o.Open(ctx)
+	place, err := s.o.Open(ctx, s.ledger.Place)
+	if err == nil && s.o.Sealed != (place.Sealed != nil) {
+		err = errors.New("it is to be sealed, and would not be")
+	}
 	if err != nil {
 		return fmt.Errorf("open remote %s: %w", s.o.Name, err)
 	}
+	s.ledger.Place, s.ledger.Recipients = place.ID, place.Recipients
 	there, err := list(ctx, place.Store)
 	if err != nil {
 		return fmt.Errorf("list remote %s: %w", s.o.Name, err)

@@ -44,7 +44,7 @@ const DefaultPeriod = time.Hour
 
 // Judge says how far a remote is. It is pure.
 func Judge(l Ledger, local Local, now time.Time) Status {
-	s := Status{Name: l.Remote, URL: l.Where, Encrypted: len(l.Recipients) > 0, Recipients: append([]string{}, l.Recipients...), Period: int64(l.Period / time.Second)}
+	s := Status{Name: l.Remote, URL: l.Where, Encrypted: l.Sealed, Recipients: append([]string{}, l.Recipients...), Period: int64(l.Period / time.Second)}
 	for _, c := range l.Copies {
 		s.Bytes += c.Size
 		n, _ := Parse(c.Name)
@@ -60,7 +60,7 @@ func Judge(l Ledger, local Local, now time.Time) Status {
 		s.Newest, s.NewestAt = &newest.ID, &at
 		s.Proof, s.ProvenAt = l.proof(newest.ID)
 	}
-	plan := Decide(local, l.Copies, Rules{From: l.From, Keep: l.Keep, Sealed: s.Encrypted, Now: now})
+	plan := Decide(local, l.Copies, Rules{From: l.From, Keep: l.Keep, Sealed: l.Sealed, Now: now})
 	var waits time.Duration
 	for _, i := range plan.Send {
 		s.Pending += i.Size
