@@ -14,7 +14,7 @@ import (
 // Activity is an entry of the log of what was done, by whom and how it ended.
 //
 // Action is backup, verify, drill, restore, recover, repair, check, delete, prune,
-// pin, unpin, note, rebuild, accept, break, notify or serve, or one of a caller of [Manager.Record]. Outcome
+// pin, unpin, note, rebuild, accept, break, notify, remote or serve, or one of a caller of [Manager.Record]. Outcome
 // is done, failed, refused, cancelled or unchanged, for serve started or stopped, and for a break noticed or over.
 type Activity = activity.Entry
 
@@ -102,7 +102,11 @@ func recordOf(ev Event) (a activity.Record, ok bool) {
 	a.Backup, a.Trigger = ev.Backup, ev.Trigger
 	switch ev.Type {
 	case EventBackedUp, EventRemoved:
-	case EventBreak, EventReceiver:
+	case EventBreak, EventReceiver, EventRemote:
+	case EventStored:
+		if ev.Backup == "" {
+			return activity.Record{}, false
+		}
 	case EventChainGap:
 		if !ev.loud {
 			return activity.Record{}, false

@@ -19,6 +19,7 @@ import (
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/notify"
 	"example.com/snapd/internal/recovery"
+	"example.com/snapd/internal/remote"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -92,6 +93,8 @@ type Config struct {
 	PointsMaxBytes int64
 	// Notify are those that Run tells when the protection stops, and when it is back.
 	Notify []Receiver
+	// Remotes are places off this machine to which Run sends a copy of every verified backup and of what is captured.
+	Remotes []Remote
 	// OnMissing: default MissingRestore.
 	OnMissing OnMissing
 
@@ -171,6 +174,9 @@ func (c *Config) resolve() error {
 	}
 	if err := c.resolveTiming(); err != nil {
 		return fmt.Errorf("open: %w", err)
+	}
+	if c.Remotes, err = remote.Resolve(c.Remotes, c.Retention); err != nil {
+		return hint(fmt.Errorf("open: %w", err), "docs/remotes.md describes what a remote can be")
 	}
 	if c.OnMissing == "" {
 		c.OnMissing = MissingRestore

@@ -39,6 +39,8 @@ const (
 	EventAnchored     EventType = "anchored"      // the change log is proven up to Point
 	EventChainGap     EventType = "chain_gap"     // commits have no recovery point of their own, or will have none while Err lasts, or have again
 	EventReceiver     EventType = "receiver"      // a receiver of notifications fails: Err; or it answers again
+	EventStored       EventType = "stored"        // a copy of Backup, or of the change log up to Point, is at Remote
+	EventRemote       EventType = "remote"        // Remote cannot be used, can be again, removed an old copy, or is worth a look
 	EventRestoreReset EventType = "restore_reset" // a half-done restore was finished or undone
 )
 
@@ -51,6 +53,7 @@ type Event struct {
 	Phase     Phase
 	Backup    string // id
 	Point     string // id of a recovery point of the change log
+	Remote    string // name
 	Path      string
 	Done      int64 // bytes
 	Total     int64 // bytes
@@ -140,7 +143,11 @@ func (e *events) record(ev Event) {
 		if ev.loud {
 			level = slog.LevelWarn
 		}
-	case EventReconciled, EventBreak, EventReceiver:
+	case EventStored:
+		if ev.Backup == "" {
+			level = slog.LevelDebug
+		}
+	case EventReconciled, EventBreak, EventReceiver, EventRemote:
 		if ev.loud {
 			level = slog.LevelWarn
 		}
@@ -161,7 +168,7 @@ func (e *events) record(ev Event) {
 func (ev Event) attrs() []slog.Attr {
 	var attrs []slog.Attr
 	for _, a := range []struct{ k, v string }{{"operation", string(ev.Operation)}, {"trigger", ev.Trigger}, {"phase", string(ev.Phase)},
-		{"backup", ev.Backup}, {"point", ev.Point}, {"path", ev.Path}, {"reason", ev.Reason}, {"who", ev.Who}} {
+		{"backup", ev.Backup}, {"point", ev.Point}, {"remote", ev.Remote}, {"path", ev.Path}, {"reason", ev.Reason}, {"who", ev.Who}} {
 		if a.v != "" {
 			attrs = append(attrs, slog.String(a.k, a.v))
 		}

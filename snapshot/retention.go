@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/catalogfile"
@@ -116,6 +117,7 @@ var errPinned = fmt.Errorf("%w: it is pinned", ErrRefused)
 // start drops.
 func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, pinned bool, message string) error {
 	var errs []error
+	waits := unsent(ctx, m)
 	for _, e := range going {
 		err := m.cat.DeleteIf(ctx, func(now Backup) error {
 			if now.Pinned && !pinned {
@@ -133,8 +135,8 @@ func (m *Manager) remove(ctx context.Context, op Operation, going []Backup, pinn
 			continue
 		}
 		atPoint("deleted " + e.ID)
-		m.ev.emit(ctx, Event{Type: EventRemoved, Operation: op, Backup: e.ID, Message: message + e.File,
-			more: Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes}})
+		m.ev.emit(ctx, Event{Type: EventRemoved, Operation: op, Backup: e.ID, Message: message + e.File + waits(e.ID),
+			more: Activity{Detail: strings.TrimPrefix(e.Note+waits(e.ID), ", "), DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes}})
 	}
 	return errors.Join(errs...)
 }

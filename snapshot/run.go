@@ -40,6 +40,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	r.recordNext(time.Time{})
 	r.watch(ctx)
 	defer func() { r.changes.Close() }()
+	defer startReplicating(ctx, m)() // it ends after the captures, whose last are sent
 	r.capturing = before.goOn(ctx, m)
 	defer func() { r.capturing.end() }()
 	r.notifying = startNotifying(ctx, m, &r.life)

@@ -15,6 +15,7 @@ import (
 	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/protection"
 	"example.com/snapd/internal/recovery"
+	"example.com/snapd/internal/remote"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -57,6 +58,7 @@ const (
 	WhyExposed     = protection.WhyExposed     // at risk: other users could replace or remove the backups
 	WhyFailed      = protection.WhyFailed      // at risk: the last backup failed
 	WhyClock       = protection.WhyClock       // at risk: the newest verified backup is from the future
+	WhyRemote      = protection.WhyRemote      // at risk: a remote has not got what it should, see Remotes
 	WhyOverdue     = protection.WhyOverdue     // at risk: the schedule promised a backup that did not come
 	WhyUnchanged   = protection.WhyUnchanged   // protected: the database is provably as the newest verified backup has it
 	WhyRecent      = protection.WhyRecent      // protected: the newest verified backup is as recent as promised
@@ -243,6 +245,11 @@ func gatherFacts(ctx context.Context, m *Manager) (f protection.Facts, err error
 	}
 	if f.Log, err = logStatus(ctx, m, f); err != nil {
 		return f, err
+	}
+	if f.Place == nil {
+		if f.Remotes, err = remote.Statuses(ctx, factsOf(m), m.cfg.Remotes, m.now()); err != nil {
+			return f, err
+		}
 	}
 	f.Capture = f.State.Continuous != "" && f.State.Continuous != continuousOff
 	f.Now = m.now() // what was looked at meanwhile is not from the future

@@ -34,6 +34,11 @@ func (c *Catalog) OpenArchive(e catalog.Entry) (*archive.Reader, error) {
 	return r, nil
 }
 
+// OpenFile opens the archive of a backup of c as a file.
+func OpenFile(c *Catalog, e catalog.Entry) (*os.File, error) {
+	return openOurs(filepath.Join(c.dir, e.File), os.O_RDONLY)
+}
+
 // openArchive opens the archive of that name. Errors: ErrUnsafe, those of package archive.
 func (c *Catalog) openArchive(name string) (*archive.Reader, error) {
 	f, err := openOurs(filepath.Join(c.dir, name), os.O_RDONLY)

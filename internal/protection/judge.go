@@ -13,6 +13,7 @@ import (
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/breaks"
 	"example.com/snapd/internal/recorder"
+	"example.com/snapd/internal/remote"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -34,6 +35,7 @@ type Facts struct {
 	Broken        *breaks.Break
 	Unsaved       bool // of a database that lost something, and was accepted, there is no backup
 
+	Remotes  []remote.Status
 	Log      recorder.Status   // of the change log
 	Capture  bool              // the Run that is at work, if any, is to capture
 	Serving  bool              // a Run is at work
@@ -89,7 +91,7 @@ func (f *Facts) Status() Status {
 		seconds := int64(f.window() / time.Second)
 		s.NewestVerified, s.LossWindow, s.Covered = &f.Latest.ID, &seconds, f.Covered
 	}
-	s.Break, s.Continuous = f.Broken, f.continuous()
+	s.Break, s.Continuous, s.Remotes = f.Broken, f.continuous(), append([]remote.Status{}, f.Remotes...)
 	s.Code, s.Reason = f.why()
 	s.State = protection(s.Code)
 	if s.Code == WhyMissing || s.Code == WhyDamaged && !f.State.LastCheck.FullOnly() {
@@ -158,6 +160,11 @@ func (f *Facts) why() (code Why, reason string) {
 	}
 	if f.Exposed != "" {
 		return WhyExposed, f.Exposed
+	}
+	for _, r := range f.Remotes {
+		if lacks := r.Lacking(f.ago); lacks != "" {
+			return WhyRemote, lacks
+		}
 	}
 	if f.Covered {
 		return WhyUnchanged, fmt.Sprintf("the database is unchanged since the verified backup taken %s", taken)

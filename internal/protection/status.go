@@ -10,6 +10,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/notify"
 	"example.com/snapd/internal/recovery"
+	"example.com/snapd/internal/remote"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -43,6 +44,8 @@ type Status struct {
 	FreeBytes          *int64        `json:"free_bytes"` // in the backup directory; null where the system does not report it
 	Break              *breaks.Break `json:"break"`      // that nobody accepted; null where there is none
 	Continuous         Continuous    `json:"continuous"`
+	// Remotes are the places off this machine; never nil.
+	Remotes []remote.Status `json:"remotes"`
 	// Quarantined are the damaged databases that were kept, the oldest first.
 	Quarantined []catalogfile.Quarantine `json:"quarantined"`
 	// Receivers are those of notifications, by name, as the service that is at work, or was last, has them; never nil.
@@ -95,6 +98,7 @@ const (
 	WhyExposed     Why = "exposed"      // at risk: other users could replace or remove the backups
 	WhyFailed      Why = "failed"       // at risk: the last backup failed
 	WhyClock       Why = "clock"        // at risk: the newest verified backup is from the future
+	WhyRemote      Why = "remote"       // at risk: a remote has not got what it should
 	WhyOverdue     Why = "overdue"      // at risk: the schedule promised a backup that did not come
 	WhyUnchanged   Why = "unchanged"    // protected: the database is provably as the newest verified backup has it
 	WhyRecent      Why = "recent"       // protected: the newest verified backup is as recent as promised

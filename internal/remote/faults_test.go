@@ -1,0 +1,168 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/store"
+	"example.com/snapd/internal/store/storetest"
+)
+
+// Lost: the alarm, or the copies of the time when the remote was gone. Nothing may be asked of a store while nothing changes.
+func TestRemoteThatIsGoneForAWhile(t *testing.T) {
+	for name, fault := range map[string]error{"gone": store.ErrGone, "full": store.ErrFull, "denied": store.ErrDenied, "throttled": store.ErrThrottled, "garbage": errors.New("unexpected <html>")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m, s := newMachine(t), storetest.NewMemory()
+				m.backup(1, 0)
+				sender, ctx := m.sender(s, Settings{Delete: true}), t.Context()
+				done := make(chan struct{})
+				go func() { defer close(done); sender.Run(ctx, nil) }()
+				synctest.Wait()
+				asked := func() (n int) {
+					for _, op := range []storetest.Op{storetest.Put, storetest.Get, storetest.Stat, storetest.List, storetest.Delete} {
+						n += s.Count(op)
+					}
+					return n
+				}
+				before := asked()
+				time.Sleep(20 * time.Hour)
+				if n := asked() - before; n > 0 {
+					t.Errorf("%d requests while idle", n)
+				}
+				s.Before(func(context.Context, storetest.Op, string) error { return fault })
+				m.backup(2, 0)
+				sender.Changed()
+				time.Sleep(time.Hour)
+				if m.told(Failing) != 1 {
+					t.Errorf("%+v", m.events)
+				}
+				local, _ := m.Local(ctx)
+				st := Judge(m.ledger(), local, backup(2, 0).CreatedAt.Add(2*time.Hour))
+				if st.State != Behind || st.Error == nil || *st.LagSeconds != 7200 || !strings.Contains(st.Lacking(func(time.Time) string { return "long ago" }), "is behind") {
+					t.Errorf("%+v", st)
+				}
+				s.Before(nil)
+				time.Sleep(lastRetry + time.Second)
+				if got := strings.Join(m.contents(s), " "); got != "data_1 data_2" || m.told(Working) != 1 {
+					t.Errorf("%s is there: %+v", got, m.events)
+				}
+				if l := m.ledger(); l.Failure != nil {
+					t.Errorf("%+v", l.Failure)
+				}
+			})
+		})
+	}
+}
+
+// At most one object in ten seconds for what is captured.
+func TestCapturesAreSentInAWhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, s := newMachine(t), storetest.NewMemory()
+		m.backup(1, 0)
+		sender := m.sender(s, Settings{})
+		go sender.Run(t.Context(), nil)
+		synctest.Wait()
+		puts := s.Count(storetest.Put)
+		for range 60 {
+			sender.Captured()
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if m.seals < 5 || m.seals > 6 {
+			t.Errorf("sealed %d times in a minute", m.seals)
+		}
+		if n := s.Count(storetest.Put) - puts; n > 0 {
+			t.Errorf("%d objects without a segment", n)
+		}
+	})
+}
+
+// A list that does not show what was stored an hour ago must not cost an object, or the copies their proofs.
+func TestOldList(t *testing.T) {
+	t.Parallel()
+	m, s := newMachine(t), storetest.NewMemory()
+	m.backup(1, 0)
+	m.drain(m.sender(s, Settings{}))
+	s.FreezeList(true)
+	m.backup(2, 0)
+	m.segment(1, 9)
+	m.drain(m.sender(s, Settings{}))
+	l := m.ledger()
+	for _, lost := range []bool{false, true} {
+		if lost {
+			l.Copies = nil
+			if err := l.write(m.dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.drain(m.sender(s, Settings{Delete: true}))
+		if got := strings.Join(m.contents(s), " "); got != "data_1 data_2 1/1-9" {
+			t.Errorf("%s is there", got)
+		}
+		if m.told(Failing)+m.told(Fenced)+m.told(Damaged)+m.told(Notice) > 0 {
+			t.Errorf("%+v", m.events)
+		}
+	}
+}
+
+// Rot at the remote is found by reading back, and made good from here.
+func TestRotAtTheRemote(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, s := newMachine(t), storetest.NewMemory()
+		m.backup(1, 0)
+		m.segment(1, 9)
+		sender := m.sender(s, Settings{Delete: true})
+		go sender.Run(t.Context(), nil)
+		synctest.Wait()
+		name := Name{Kind: Backup, Number: 1, ID: "data_1"}.String()
+		rotten := s.Bytes(name)
+		rotten[7] ^= 1
+		s.Set(name, rotten)
+		time.Sleep(proveAll)
+		sender.Changed()
+		synctest.Wait()
+		if m.told(Damaged, "not those that were stored") != 1 || m.told(Proven) < 29 {
+			t.Errorf("%+v", m.events)
+		}
+		if got := strings.Join(m.contents(s), " "); got != "data_1 1/1-9" {
+			t.Errorf("%s is there", got)
+		}
+		for _, c := range m.ledger().Copies {
+			n, _ := Parse(c.Name)
+			if n.Kind == Segment && (c.ReadBack == nil || time.Since(*c.ReadBack) > proveAll) {
+				t.Errorf("%s was not read back for %s", c.Name, time.Since(c.proven()))
+			}
+		}
+	})
+}
+
+// What the store keeps by a lock stays, and is said once.
+func TestObjectLock(t *testing.T) {
+	t.Parallel()
+	m, s := newMachine(t), storetest.NewMemory()
+	s.Before(func(_ context.Context, op storetest.Op, _ string) error {
+		if op == storetest.Delete {
+			return store.ErrDenied
+		}
+		return nil
+	})
+	for i := range 9 {
+		m.backup(i+1, 0)
+		m.drain(m.sender(s, Settings{Delete: true, Keep: catalog.Policy{Last: 1, Daily: catalog.None}}))
+	}
+	if len(m.contents(s)) != 9 || m.told(Notice, "does not let old objects go") != 8 || m.told(Failing) > 0 {
+		t.Errorf("%v, %+v", m.contents(s), m.events)
+	}
+	if n := s.Count(storetest.Delete); n > 9*maxDenied {
+		t.Errorf("%d deletions were tried", n)
+	}
+}
