@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/backup"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/changes"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/points"
 	"example.com/snapd/internal/protection"
 	"example.com/snapd/internal/recorder"
 )
@@ -170,17 +173,41 @@ func markState(ctx context.Context, m *Manager, tx *livedb.Tx, files livedb.Fing
 }
 
 // proven compares the state with what the backup has read of it: where they are equal, the change log is proven up
-// to there, and point is the backup's.
-func (s marked) proven(sum string) (point string) {
-	switch {
-	case s.by == nil:
-	case s.Sum != sum:
-		s.by.Refuted(s.Mark, sum)
-	default:
-		s.by.Proven(s.Mark)
-		return s.Point()
+// to there, and point is the backup's. The image of digests was checked.
+func (s marked) proven(ctx context.Context, sum string, digests backup.Digests) (point string) {
+	if s.Sum != sum {
+		s.by.Refuted(ctx, s.Mark, "", recorder.Digests(digests))
+		return ""
 	}
-	return ""
+	s.by.Proven(s.Mark)
+	return s.Point()
+}
+
+// newestCapture is the newest capture of the log, for a backup whose state could not be captured: it may be the very same,
+// where another process keeps the log, or a restore keeps others from it. What cannot be read has none.
+func newestCapture(ctx context.Context, m *Manager) backup.Mark {
+	all, state, err := m.cat.Read()
+	if err != nil {
+		return backup.Mark{}
+	}
+	timeline := catalog.PresentOf(slices.Values(all), state).Number
+	v, err := changes.Read(ctx, points.Directory(m.cfg.Dir, timeline))
+	if err != nil {
+		return backup.Mark{}
+	}
+	defer v.Close() // only read
+	c, ok, err := v.Last(ctx)
+	if err != nil || !ok {
+		return backup.Mark{}
+	}
+	mark := backup.Mark{Point: catalog.PointID(timeline, c.Seq), Sum: c.Sum}
+	mark.Proven = func(_ context.Context, sum string, _ backup.Digests) string {
+		if sum != mark.Sum {
+			return ""
+		}
+		return mark.Point
+	}
+	return mark
 }
 
 // backedUp has the change log build on a backup from now on.
@@ -279,6 +306,8 @@ func (h *recorderHost) Tell(e recorder.Event) {
 	switch e.Kind {
 	case recorder.Captured:
 		ev.Type = EventCaptured
+	case recorder.Began:
+		ev.Type = EventCapturing
 	case recorder.Anchored:
 		ev.Type = EventAnchored
 	case recorder.Refuted:

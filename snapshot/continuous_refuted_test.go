@@ -2,6 +2,8 @@ package snapshot_test
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 	"testing"
 
 	"example.com/snapd/internal/testdb"
@@ -35,7 +37,10 @@ func TestACapturedPageThatDiffers(t *testing.T) {
 	if b := c.manual(); b.Point != "" {
 		t.Errorf("the backup is point %s, and differs from it", b.Point)
 	}
-	c.rec.wait(t, "a proof that fails", func(e snapshot.Event) bool { return e.Type == snapshot.EventChainGap && e.Point == wrong })
+	refuted := c.rec.wait(t, "a proof that fails", func(e snapshot.Event) bool { return e.Type == snapshot.EventChainGap && e.Point == wrong })
+	if want := fmt.Sprintf("at %s 1 of its pages differ: %d;", wrong, at/4096+1); !strings.HasPrefix(refuted.Reason, want) {
+		t.Errorf("%q, want %q", refuted.Reason, want)
+	}
 	right := c.captures() // by comparison
 	if b := c.manual(); b.Point != right {
 		t.Errorf("the next backup is point %q, not %s", b.Point, right)

@@ -35,6 +35,7 @@ const (
 	EventWarning      EventType = "warning"       // worth a look, e.g. violations
 	EventScheduled    EventType = "scheduled"     // the next automatic backup is due at Next
 	EventBreak        EventType = "break"         // the live file is no longer the database that was backed up, or is it again: Reason
+	EventCapturing    EventType = "capturing"     // commits are captured from now on
 	EventCaptured     EventType = "captured"      // commits are in the change log, as Point
 	EventAnchored     EventType = "anchored"      // the change log is proven up to Point
 	EventChainGap     EventType = "chain_gap"     // commits have no recovery point of their own, or will have none while Err lasts, or have again

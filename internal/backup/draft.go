@@ -27,6 +27,8 @@ type Maker struct {
 	*proof.Prover // its Workers compress and read back
 	Database      string
 	Level         archive.Level
+	// Newest returns the newest capture of the change log: a backup without a Mark may be of its very state.
+	Newest func(context.Context) Mark
 	// Published hears of each backup that is listed in the catalog, and how it was made.
 	Published func(made catalog.Entry, reason string)
 }
@@ -77,9 +79,13 @@ type Draft struct {
 // Mark is the state in the change log; the zero Mark where it is no recovery point.
 type Mark struct {
 	Point, Sum string
-	// Proven compares Sum with that of the image which was read, and returns the point that the backup is of.
-	Proven func(sum string) (point string)
+	// Proven compares Sum with that of the image which was read, and returns the point that the backup is of;
+	// digests gives the pages of that image.
+	Proven func(ctx context.Context, sum string, digests Digests) (point string)
 }
+
+// Digests calls fn with the digest of each page of an image, in order.
+type Digests func(ctx context.Context, fn func(pgno int64, d archive.Digest) error) error
 
 // Draft begins a backup.
 func (k *Maker) Draft(r Request) *Draft { return &Draft{Maker: k, Request: r, Began: k.Now()} }
@@ -205,6 +211,9 @@ func (d *Draft) Stage(ctx context.Context) (err error) {
 		if d.source, err = json.Marshal(d.Origin); err != nil {
 			return fmt.Errorf("backup: %w", err)
 		}
+	}
+	if d.Mark.Proven == nil {
+		d.Mark = d.Newest(ctx)
 	}
 	latest, err := d.Catalog.Latest()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/progress"
@@ -43,7 +44,7 @@ func (d *Draft) sameImage(ctx context.Context) (catalog.Entry, bool, error) {
 	if err != nil {
 		return catalog.Entry{}, false, err
 	}
-	point := d.point()
+	point := d.point(ctx, func() (*archive.Reader, error) { return archive.NewReader(d.file, d.info.ArchiveBytes) })
 	err = d.Catalog.Update(ctx, func(tx *catalogfile.Tx) (err error) {
 		if newest, err = tx.Get(newest.ID); err != nil {
 			return err
@@ -55,12 +56,19 @@ func (d *Draft) sameImage(ctx context.Context) (catalog.Entry, bool, error) {
 	return newest, err == nil, err
 }
 
-// point is the recovery point that the image is proven to be, "" for none.
-func (d *Draft) point() string {
+// point is the recovery point that the image is proven to be, "" for none. open opens its archive.
+func (d *Draft) point(ctx context.Context, open func() (*archive.Reader, error)) string {
 	if d.Mark.Proven == nil {
 		return ""
 	}
-	return d.Mark.Proven(d.info.Sum.Digits())
+	return d.Mark.Proven(ctx, d.info.Sum.Digits(), func(ctx context.Context, fn func(int64, archive.Digest) error) error {
+		r, err := open()
+		if err != nil {
+			return err
+		}
+		defer r.Close() // it was only read
+		return r.PageDigests(ctx, fn)
+	})
 }
 
 // Publish gives the staged archive its name and its entry.
@@ -76,7 +84,7 @@ func (d *Draft) Publish(ctx context.Context) (catalog.Entry, error) {
 		e.Source = d.source
 	}
 	if e.Usable() {
-		e.Point = d.point()
+		e.Point = d.point(ctx, func() (*archive.Reader, error) { return d.Catalog.OpenArchive(e) })
 	}
 	// The archive is complete and durable: its entry is written even when the
 	// caller's context ends just now.

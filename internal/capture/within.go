@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/livedb"
 )
 
@@ -42,3 +43,8 @@ func (c *Chain) State() (seq uint64, sum string) { return c.seq, c.sum.Digits() 
 
 // Source is where the last look found the database.
 func (c *Chain) Source() Source { return c.at }
+
+// Has reports whether the newest state has a page with this digest.
+func (c *Chain) Has(pgno int64, d archive.Digest) bool {
+	return pgno <= int64(len(c.digests)) && c.digests[pgno-1] == d
+}

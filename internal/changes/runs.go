@@ -19,6 +19,14 @@ type Run struct {
 	lists [][]Listed // of its segments
 }
 
+// Len is how many captures it has.
+func (r *Run) Len() (n int) {
+	for _, list := range r.lists {
+		n += len(list)
+	}
+	return n
+}
+
 // Captures yields them in order.
 func (r *Run) Captures() iter.Seq[*Listed] {
 	return func(yield func(*Listed) bool) {
@@ -99,9 +107,7 @@ func (v *View) Runs(ctx context.Context, c *Cache) (runs []Run, err error) {
 func (l *Log) Count(ctx context.Context) (n int, err error) {
 	runs, err := l.runs(ctx, nil)
 	for _, r := range runs {
-		for _, list := range r.lists {
-			n += len(list)
-		}
+		n += r.Len()
 	}
 	return n, err
 }

@@ -140,6 +140,15 @@ func (l *Log) view(f *os.File) error {
 // Head is what all captures have in common.
 func (v *View) Head() Head { return v.log.head }
 
+// Last is as Log.Last.
+func (v *View) Last(ctx context.Context) (c Capture, ok bool, err error) {
+	err = v.again(ctx, func() error {
+		c, ok, err = v.log.Last()
+		return err
+	})
+	return c, ok, err
+}
+
 // Map is as Log.Map: fs.ErrNotExist where the log has no such capture, or no longer. The view is closed
 // after it.
 func (v *View) Map(ctx context.Context, after, upTo uint64) (m *Map, err error) {

@@ -161,7 +161,11 @@ func (s *Set) captures(ctx context.Context, cache *Cache, timeline uint64, entri
 		if i > 0 {
 			s.Damaged = append(s.Damaged, fmt.Errorf("%w: nothing leads to capture %s", changes.ErrDamaged, catalog.PointID(timeline, runs[i].After+1)))
 		}
-		all = append(all, offered(&runs[i], head, bases)...)
+		if some := offered(&runs[i], head, bases); len(all) == 0 {
+			all = some
+		} else {
+			all = append(all, some...)
+		}
 	}
 	return all, nil
 }
@@ -201,6 +205,7 @@ func (i *item) is(id string) bool {
 // offered are the captures of a run that have a base.
 func offered(r *changes.Run, head changes.Head, bases []base) (all []item) {
 	l := &line{head: head}
+	all = make([]item, 0, r.Len())
 	for c := range r.Captures() {
 		for len(bases) > 0 && bases[0].seq <= c.Seq {
 			if bases[0].seq >= r.After {
@@ -284,7 +289,11 @@ func (s *Set) List(q Query) (page []Point, next string, err error) {
 			return nil, "", fmt.Errorf("%w: to go on after %q: it was thinned out meanwhile", ErrNotFound, q.Cursor)
 		}
 	}
-	page = []Point{}
+	room := end
+	if q.Limit > 0 {
+		room = min(room, q.Limit)
+	}
+	page = make([]Point, 0, room)
 	for i := end - 1; i >= 0; i-- {
 		if at := s.items[i].at(); !q.From.IsZero() && at.Before(q.From) || !q.To.IsZero() && at.After(q.To) {
 			continue

@@ -62,17 +62,69 @@ func (r *Recorder) Proven(m Mark) {
 	r.o.Host.Tell(Event{Kind: Anchored, Point: m.Point(), Message: "the change log is proven up to " + m.Point()})
 }
 
-// Refuted records that they did not: what differs is captured at once, and what went before is not verified any more.
-func (r *Recorder) Refuted(m Mark, sum string) {
-	r.o.Host.Update("anchor", func(s *catalog.State) { s.Doubt(m.Timeline, m.Seq, r.o.Now()) })
+// Refuted records that they did not: what differs is captured at once. digests gives the pages that were read. damage is what a quick
+// check of that state found, "" for nothing: then the database's own pages are wrong, and not the change log's. Else what went
+// before is not verified any more.
+func (r *Recorder) Refuted(ctx context.Context, m Mark, damage string, digests Digests) {
 	r.mu.Lock()
+	what := r.differing(ctx, m, digests)
 	if r.chain != nil && r.timeline == m.Timeline {
 		r.chain.Distrust()
 	}
 	r.mu.Unlock()
-	r.o.Host.Tell(Event{Kind: Refuted, Point: m.Point(), Message: "the change log did not have every page that was committed; all pages are compared now",
-		Reason: fmt.Sprintf("at %s the sum of its pages is %s, and the database's %s", catalog.PointID(m.Timeline, m.Seq), m.Sum, sum)})
+	e := Event{Kind: Refuted, Point: m.Point()}
+	if damage == "" {
+		r.o.Host.Update("anchor", func(s *catalog.State) { s.Doubt(m.Timeline, m.Seq, r.o.Now()) })
+		e.Message = "the database is not what the change log has: commits were missed, or its file was changed without SQLite; all pages are compared now"
+		e.Reason = what + "; a quick check finds nothing wrong with them"
+	} else {
+		e.Message = "the database is damaged, and the change log has its pages as they were committed: snapd recover puts them back"
+		e.Reason = what + "; a quick check says: " + damage
+	}
+	r.o.Host.Tell(e)
 	r.Wake()
+}
+
+// Digests calls fn with the digest of each page of a state, in order.
+type Digests func(ctx context.Context, fn func(pgno int64, d archive.Digest) error) error
+
+// maxNamed bounds the pages that a message names.
+const maxNamed = 10
+
+// differing says which pages of the state of m the change log has otherwise. The caller holds r.mu.
+func (r *Recorder) differing(ctx context.Context, m Mark, digests Digests) string {
+	unknown := "which pages differ is not known"
+	if r.chain == nil || r.timeline != m.Timeline {
+		return unknown
+	}
+	since := func(uint32) bool { return false }
+	if seq, _ := r.chain.State(); seq > m.Seq { // what was captured since may differ
+		later, err := r.log.Map(ctx, m.Seq, seq)
+		if err != nil {
+			return unknown + ": " + err.Error()
+		}
+		defer later.Close() // only read
+		since = func(pgno uint32) bool { _, ok := later.Digest(pgno); return ok }
+	}
+	n, named := 0, ""
+	err := digests(ctx, func(pgno int64, d archive.Digest) error {
+		if r.chain.Has(pgno, d) || since(uint32(pgno)) {
+			return nil
+		}
+		if n++; n <= maxNamed {
+			named += fmt.Sprintf(" %d", pgno)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return unknown + ": " + err.Error()
+	case n == 0:
+		return "it ends before"
+	case n > maxNamed:
+		named += " …"
+	}
+	return fmt.Sprintf("at %s %d of its pages differ:%s", catalog.PointID(m.Timeline, m.Seq), n, named)
 }
 
 // BuildOn has later points build on a backup whose state the change log has.
@@ -112,16 +164,25 @@ func (r *Recorder) Anchor(ctx context.Context) (report integrity.Report, err err
 	if err != nil || m.Seq == 0 || state.Anchored(m.Timeline, m.Seq) {
 		return report, errors.Join(ErrNotAnchored, err)
 	}
-	sum, err := sumOf(ctx, tx, r)
+	seed, err := r.o.Host.PageSeed(ctx)
 	if err != nil {
 		return report, fmt.Errorf("anchor: %w", err)
 	}
-	if sum != m.Sum {
-		r.Refuted(m, sum)
-		return report, ErrNotAnchored
+	digests := digestsOf(tx, seed)
+	var sum archive.Sum
+	if err := digests(ctx, func(_ int64, d archive.Digest) error { sum.Add(d); return nil }); err != nil {
+		return report, fmt.Errorf("anchor: %w", err)
 	}
 	if report, err = integrity.CheckTx(ctx, tx.Conn(), integrity.Options{Level: integrity.LevelQuick}); err != nil {
 		return report, fmt.Errorf("anchor: %w", err)
+	}
+	if sum.Digits() != m.Sum {
+		damage := ""
+		if report.Damaged() && len(report.Findings) > 0 {
+			damage = report.Findings[0].Message
+		}
+		r.Refuted(ctx, m, damage, digests)
+		return report, nil
 	}
 	if !report.Damaged() {
 		r.Proven(m)
@@ -129,26 +190,21 @@ func (r *Recorder) Anchor(ctx context.Context) (report integrity.Report, err err
 	return report, nil
 }
 
-// sumOf is the sum of all pages of a state.
-func sumOf(ctx context.Context, tx *livedb.Tx, r *Recorder) (string, error) {
-	seed, err := r.o.Host.PageSeed(ctx)
-	if err != nil {
-		return "", err
+// digestsOf reads all pages of a state.
+func digestsOf(tx *livedb.Tx, seed archive.Seed) Digests {
+	return func(ctx context.Context, fn func(pgno int64, d archive.Digest) error) error {
+		return (&pages.Snapshot{Tx: tx}).CopyTo(ctx, &digester{seed: seed, fn: fn}, nil)
 	}
-	s := summer{seed: seed}
-	if err := (&pages.Snapshot{Tx: tx}).CopyTo(ctx, &s, nil); err != nil {
-		return "", err
-	}
-	return s.sum.Digits(), nil
 }
 
-// summer sums the digests of the pages that it gets, one with each Write.
-type summer struct {
+// digester makes the digests of the pages that it gets, one with each Write.
+type digester struct {
 	seed archive.Seed
-	sum  archive.Sum
+	pgno int64
+	fn   func(pgno int64, d archive.Digest) error
 }
 
-func (s *summer) Write(page []byte) (int, error) {
-	s.sum.Add(archive.PageDigest(s.seed, s.sum.Pages+1, page))
-	return len(page), nil
+func (w *digester) Write(page []byte) (int, error) {
+	w.pgno++
+	return len(page), w.fn(w.pgno, archive.PageDigest(w.seed, w.pgno, page))
 }

@@ -18,12 +18,17 @@ import (
 const (
 	// keepEvery is how often the retention of points is carried out; an idle database's, too.
 	keepEvery = time.Hour
+	// newsAfter is for how long a log has its room again before thinning it is news.
+	newsAfter = 24 * time.Hour
 	// maxHalvings is how often the tiers are halved for a limit of size.
 	maxHalvings = 8
 )
 
 // keeper is when the retention was carried out last.
-type keeper struct{ at time.Time }
+type keeper struct {
+	at     time.Time
+	shrunk time.Time // when points went before their time, or zero
+}
 
 // chores are what is done from time to time.
 func (r *Recorder) chores(ctx context.Context) {
@@ -194,11 +199,21 @@ func (r *Recorder) shrink(ctx context.Context, all []catalog.Entry, timelines []
 		}))
 	}
 	after, err := sizeOf(r.o.Dir)
-	if after < before {
+	if after < before && r.shrunk(now) {
 		r.o.Host.Tell(Event{Kind: Thinned, Message: "recovery points were removed before their time: the change log had more bytes than it may",
 			Reason: fmt.Sprintf("%d bytes, %d now, at most %d", before, after, s.MaxBytes)})
 	}
 	return errors.Join(append(errs, err)...)
+}
+
+// shrunk keeps that points went before their time, and reports whether that is news: a log that has reached its limit is
+// thinned each time.
+func (r *Recorder) shrunk(now time.Time) (news bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	news = r.keep.shrunk.IsZero() || now.Sub(r.keep.shrunk).Abs() >= newsAfter
+	r.keep.shrunk = now
+	return news
 }
 
 // shrinkLog drops the points before the next base, and the next; at last it keeps fewer of those that are left.

@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,29 +53,6 @@ type Host interface {
 	Code(error) string // a stable word for it
 }
 
-// Kind says what an Event is about.
-type Kind int
-
-const (
-	Captured Kind = iota // commits are in the log
-	Gap                  // commits have one point together, for a Reason
-	Refuted              // a proof failed: captures were not what the database was
-	Anchored             // a proof succeeded
-	Stopped              // nothing can be captured
-	Resumed              // it can again
-	Thinned              // points were removed before their time
-	Trouble              // Err was in the way of something that is tried again
-)
-
-// Event is what a recorder reports.
-type Event struct {
-	Kind    Kind
-	Point   string // id; "" for none
-	Message string
-	Reason  string
-	Err     error
-}
-
 // Options of New.
 type Options struct {
 	Database string // path
@@ -118,6 +94,7 @@ type Recorder struct {
 
 	failing time.Time // since when looks fail, or zero
 	stopped *catalog.CapturesStopped
+	told    bool // whether captures work, by this Recorder
 
 	keep keeper
 }
@@ -389,60 +366,12 @@ func (r *Recorder) gate(d capture.Doubt) error {
 	return nil
 }
 
-// captured reports a capture.
-func (r *Recorder) captured(out capture.Outcome, before capture.Source) {
-	id := catalog.PointID(r.timeline, out.Capture.Seq)
-	ev := Event{Kind: Captured, Point: id, Message: fmt.Sprintf("captured %s: %d pages of %d commits", id, out.Changed, out.Capture.Commits)}
-	if out.Way == capture.Compared {
-		ev.Message = fmt.Sprintf("captured %s: %d pages, by comparison", id, out.Changed)
-		ev.Reason = cmp.Or(out.Reason, "there is no write-ahead log")
-		if before.Log != nil && r.failing.IsZero() {
-			r.o.Host.Tell(Event{Kind: Gap, Point: id, Message: "some commits have one recovery point together", Reason: out.Reason})
-		}
-	}
-	r.o.Host.Tell(ev)
-}
-
 // source is where the last look found the database.
 func (r *Recorder) source() capture.Source {
 	if r.chain == nil {
 		return capture.Source{}
 	}
 	return r.chain.Source()
-}
-
-// outcome keeps whether captures work: one event when they stop, one when they go on.
-func (r *Recorder) outcome(ctx context.Context, err error) {
-	now := r.o.Now()
-	switch {
-	case err == nil:
-		if r.stopped != nil {
-			r.o.Host.Update("captures", func(s *catalog.State) { s.CapturesStopped = nil })
-			r.o.Host.Tell(Event{Kind: Resumed, Message: "commits are captured again", Reason: r.stopped.What})
-		}
-		r.failing, r.stopped = time.Time{}, nil
-		return
-	case ctx.Err() != nil, errors.Is(err, errWaiting), errors.Is(err, errSuspended), errors.Is(err, livedb.ErrMissing):
-		return // the backups have their own word for it
-	}
-	if r.failing.IsZero() {
-		r.failing = now
-	}
-	passes := livedb.Transient(err) || errors.Is(err, livedb.ErrBusy)
-	if r.stopped != nil || passes && now.Sub(r.failing) < quietFailure {
-		return
-	}
-	stopped := catalog.CapturesStopped{At: r.failing.UTC(), Code: r.o.Host.Code(err), What: err.Error()}
-	r.stopped = &stopped
-	r.o.Host.Update("captures", func(s *catalog.State) { s.CapturesStopped = &stopped })
-	r.o.Host.Tell(Event{Kind: Stopped, Message: "commits are not captured; this is tried again by itself", Err: err})
-}
-
-// tell keeps an error that changes nothing for the caller.
-func (r *Recorder) tell(err error) {
-	if err != nil {
-		r.o.Host.Tell(Event{Kind: Trouble, Message: "the change log needs another attempt", Err: err})
-	}
 }
 
 // SealOlder seals what was captured, if its first capture is so old: a sealed segment can be copied to another place,
