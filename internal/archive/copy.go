@@ -58,9 +58,9 @@ func (r *Reader) Frames(ctx context.Context, o CopyOptions, fn func(image []byte
 		return err
 	}
 	p := r.startDecoding(o.workers(), r.allFrames(), r.decode)
-	defer p.stop()
+	defer p.Stop()
 	digests := r.digests()
-	for f := p.next(); f != nil; f = p.next() {
+	for f := p.Next(); f != nil; f = p.Next() {
 		if err := context.Cause(ctx); err != nil {
 			return fmt.Errorf("copy image: %w", err)
 		}

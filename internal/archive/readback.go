@@ -39,8 +39,8 @@ func (w *Writer) ReadBack(ctx context.Context, in io.ReaderAt, o CopyOptions) er
 		}
 		return f.decompress(r)
 	})
-	defer p.stop()
-	for f := p.next(); f != nil; f = p.next() {
+	defer p.Stop()
+	for f := p.Next(); f != nil; f = p.Next() {
 		if err := context.Cause(ctx); err != nil {
 			return fmt.Errorf("read back: %w", err)
 		}

@@ -20,8 +20,8 @@ func (r *Reader) ReadPages(ctx context.Context, want iter.Seq2[int64, error], o 
 	s := selection{r: r, next: next}
 	s.advance()
 	p := r.startDecoding(o.workers(), s.fill, r.decode)
-	defer p.stop()
-	for f := p.next(); f != nil; f = p.next() {
+	defer p.Stop()
+	for f := p.Next(); f != nil; f = p.Next() {
 		if err := context.Cause(ctx); err != nil {
 			return fmt.Errorf("read pages: %w", err)
 		}

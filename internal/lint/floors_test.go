@@ -33,12 +33,13 @@ var floors = []struct {
 	{"integrity", 2},           // do not know each other
 	{"internal/swap", 2},       // knows neither, nor they it
 	{"internal/capture", 2},    // nor this
-	{"internal/sqlitefile", 0}, // these six
+	{"internal/sqlitefile", 0}, // these seven
 	{"internal/seekable", 0},   // import
 	{"internal/durable", 0},    // nothing
 	{"internal/schedule", 0},   // of ours
 	{"internal/lineage", 0},
 	{"internal/progress", 0},
+	{"internal/readahead", 0},
 	{"internal", 1},
 }
 
