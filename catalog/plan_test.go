@@ -268,7 +268,7 @@ func TestPlanWrongDateEvictsNothing(t *testing.T) {
 
 // Lost: the past, when backups since a break push out those from before; or the disk, when they stay for ever.
 // For any history of timelines: what one of those that are counted by themselves keeps does not depend on the others, and is what the
-// plan of it alone keeps; a loss that nobody accepted leaves a backup from before it; and carrying
+// plan of it alone keeps; a loss that was not accepted leaves a backup from before it; and carrying
 // the plan out and planning again removes nothing more.
 func TestPlanTimelines(t *testing.T) {
 	causes := []catalog.Cause{catalog.Emptied, catalog.Shrunk, catalog.OtherSchema, catalog.Replaced, catalog.Restored, catalog.Returned}

@@ -45,7 +45,7 @@ func beginnings(entries []Entry, s State) (all []beginning) {
 	return all
 }
 
-// Standing is the timeline whose break nobody accepted, with what is known of it: the present one, or an earlier one whose
+// Standing is the timeline whose break was not accepted, with what is known of it: the present one, or an earlier one whose
 // loss what came since has not made good. entries come newest first.
 func Standing(entries []Entry, s State) (p Present, ok bool) {
 	p = PresentOf(slices.Values(entries), s)
@@ -85,7 +85,7 @@ func (b beginning) apart(now time.Time) bool {
 	return now.Before(b.until) && (!b.accepted || !b.Cause.Break())
 }
 
-// lost reports whether b stands for data that is nowhere else, and nobody has accepted that.
+// lost reports whether b stands for data that is nowhere else, which no person has accepted.
 func (b beginning) lost() bool { return b.Cause.Loss() && !b.accepted }
 
 // ends returns at most maxApart of the beginnings for which yes holds.

@@ -27,14 +27,14 @@ type hub struct {
 
 // pace holds the times of the events. Tests have faster ones.
 type pace struct {
-	least  time.Duration // between two deliveries to one client
-	settle time.Duration // from something that happened to asking what changed
-	poll   time.Duration // between two looks at what other processes did
-	status time.Duration // between two looks at the status
-	beat   time.Duration // between two signs of life
+	least    time.Duration // between two deliveries to one client
+	debounce time.Duration // from something that happened to asking what changed
+	poll     time.Duration // between two looks at what other processes did
+	status   time.Duration // between two looks at the status
+	beat     time.Duration // between two signs of life
 }
 
-var usualPace = pace{least: 200 * time.Millisecond, settle: 100 * time.Millisecond, poll: 2 * time.Second,
+var usualPace = pace{least: 200 * time.Millisecond, debounce: 100 * time.Millisecond, poll: 2 * time.Second,
 	status: 30 * time.Second, beat: 15 * time.Second}
 
 // Limits of /events.
@@ -163,7 +163,7 @@ func (b *hub) watch(ctx context.Context) {
 			select { // what belongs together comes together
 			case <-ctx.Done():
 				return
-			case <-time.After(b.pace.settle):
+			case <-time.After(b.pace.debounce):
 			}
 		}
 		b.announce(another)

@@ -24,7 +24,7 @@ import (
 )
 
 // fast has the events come without waiting, so that tests need not either.
-var fast = pace{least: time.Millisecond, settle: time.Millisecond, poll: 20 * time.Millisecond, status: 20 * time.Millisecond, beat: 20 * time.Millisecond}
+var fast = pace{least: time.Millisecond, debounce: time.Millisecond, poll: 20 * time.Millisecond, status: 20 * time.Millisecond, beat: 20 * time.Millisecond}
 
 // sse is one event, or a comment with the name ":".
 type sse struct{ name, data string }
@@ -227,7 +227,7 @@ func TestEventsTellWhatOtherProcessesDo(t *testing.T) {
 // Lost: memory, for a client that reads slowly, and its view of what is true now.
 func TestEventsCoalesce(t *testing.T) {
 	b := newHub(func() (string, error) { return "r", nil }, func(context.Context) string { return "" })
-	b.pace = pace{poll: time.Hour, status: time.Hour, settle: time.Hour}
+	b.pace = pace{poll: time.Hour, status: time.Hour, debounce: time.Hour}
 	l, err := b.join()
 	if err != nil {
 		t.Fatal(err)

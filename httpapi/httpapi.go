@@ -84,7 +84,7 @@ type Options struct {
 	// TrustedProxies are the addresses whose X-Forwarded-For and
 	// X-Forwarded-Proto are believed.
 	TrustedProxies []netip.Prefix
-	// HostNames are the names by which browsers ask for this server, without port, besides
+	// HostNames are the names by which browsers ask for this server, without port, next to
 	// localhost and the address that it listens on; [AnyHost] is every name. A request that
 	// names another is answered 421: the page of another site may have made its name
 	// point here. With Authorize and without HostNames all are answered.

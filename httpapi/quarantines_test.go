@@ -31,8 +31,8 @@ func kept(c routeCase) routeCase {
 	return c
 }
 
-// Lost: the last copy of some rows, removed by somebody who was not told of them; and a disk, to copies
-// that nobody sees.
+// Lost: the last copy of some rows, removed by a person who did not hear of them; and a disk, to copies
+// that no one sees.
 func TestQuarantinesAreListedCountedAndRemoved(t *testing.T) {
 	a := openAPI(t, nil)
 	a.backup("one")

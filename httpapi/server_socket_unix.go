@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// ownerOnly gives a socket its mode before it has a name: by that, somebody who can write in the
+// ownerOnly gives a socket its mode before it has a name: by that, a user who can write in the
 // directory could have another file's mode changed. Systems that do not take it from there say so.
 func ownerOnly(_, _ string, c syscall.RawConn) error {
 	var failed error

@@ -40,7 +40,7 @@ func rowsFound(r Report, table string) (f Finding, ok bool) {
 	return r.Findings[i], true
 }
 
-// Lost: hours, with a damaged database of which nobody says what of it can still be had.
+// Lost: hours, with a damaged database whose readable rows are not counted.
 func TestSaysHowManyRowsCanBeRead(t *testing.T) {
 	whole := makeDB(t, "whole.db", manyRows)
 	clean, err := os.ReadFile(whole)

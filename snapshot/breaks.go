@@ -17,7 +17,7 @@ import (
 // Break says that the live file is no longer the database that was backed up.
 //
 // Each backup looks for one before it is taken, and Run twice a minute when something changed: a break is recorded as a new timeline, or as
-// a missing database, and told once. Until it is accepted the backups from before are counted by themselves (catalog.Plan), for thirty days.
+// a missing database, and reported once. Until it is accepted the backups from before are counted by themselves (catalog.Plan), for thirty days.
 type Break = breaks.Break
 
 // see looks at the database.

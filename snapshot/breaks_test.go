@@ -246,7 +246,7 @@ func relink(t testing.TB, path, target string) {
 	}
 }
 
-// Lost: the past, a minute in which nobody is told, or trust in the alarm. Each manipulation, by the stock
+// Lost: the past, a minute without a report, or trust in the alarm. Each manipulation, by the stock
 // program or the file system, under a service: noticed within a minute or not at all, told once, the
 // past kept through more backups than retention keeps; accepted, undone or restored, and right again.
 func TestBreaks(t *testing.T) {

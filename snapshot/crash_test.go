@@ -119,7 +119,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 				}
 			}
 			if s.replaces() && (olds == 0 || news < 2) {
-				t.Errorf("%d outcomes were old and %d new: the points do not lie on both sides", olds, news)
+				t.Errorf("%d outcomes were old and %d new: the points are not on both sides", olds, news)
 			}
 		})
 	}
@@ -362,7 +362,7 @@ func (s *scenario) goOn(t *testing.T, m *snapshot.Manager, db, where string) {
 	testdb.Ledger(t, db)
 }
 
-// noDebris fails the test where temp files or an intent lie about.
+// noDebris fails the test where temp files or an intent are left.
 func noDebris(t testing.TB, db, where string) {
 	t.Helper()
 	dir := filepath.Dir(db)

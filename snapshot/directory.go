@@ -37,10 +37,10 @@ func (c *Config) checkStrangers(given string) error {
 	return nil
 }
 
-// settle puts right what a crash left: a half-done restore, temp files, an
+// afterCrash puts right what a crash left: a half-done restore, temp files, an
 // archive without its entry. While another operation holds the lock none of
 // that is debris, and it is left alone.
-func (m *Manager) settle(ctx context.Context) error {
+func afterCrash(ctx context.Context, m *Manager) error {
 	pending, err := targetOf(ctx, m).Pending()
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (m *Manager) settle(ctx context.Context) error {
 			return fmt.Errorf("backup directory: %w", err)
 		}
 	}
-	lock, err := m.cat.LockOperation(ctx, false, "settle")
+	lock, err := m.cat.LockOperation(ctx, false, "look for what a crash left")
 	if err != nil {
 		if errors.Is(err, catalogfile.ErrBusy) || errors.Is(err, catalogfile.ErrReadOnly) {
 			return nil // another operation works there, or nothing can be written: reading is all that can be done

@@ -115,7 +115,7 @@ func (i interrupted) failed() Event {
 	message, advice := interruption(i.op.Kind)
 	if saved, ok := i.made(TriggerPreRestore); ok {
 		if fingerprint, err := livedb.TakeFingerprint(i.database); err == nil && catalogfile.OriginOf(saved).Unchanged(fingerprint) {
-			message, advice = "the program ended during this restore, before it took effect", "the database is as it was before; restore again"
+			message, advice = "the program ended during this restore, before its commit", "the database is as it was before; restore again"
 		} else {
 			advice += "; what it held before is in " + saved.ID
 		}
@@ -129,7 +129,7 @@ func interruption(kind string) (message, advice string) {
 	message, advice = "the program ended before this "+kind+" had", "start it again"
 	switch Operation(kind) {
 	case OpRestore, OpRecover:
-		message = "the program ended during this " + kind + ", and there is no record that it took effect"
+		message = "the program ended during this " + kind + ", and there is no record of its commit"
 		advice = "the database is either as it was before or wholly restored: look at it, and restore again if need be"
 	case OpBackup:
 		advice = "no backup was kept; make a new one"

@@ -122,7 +122,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	if err := cat.CheckOwner(cfg.Database); err != nil {
 		return nil, fmt.Errorf("open: %w", explain(err))
 	}
-	if err := m.settle(ctx); err != nil {
+	if err := afterCrash(ctx, m); err != nil {
 		return nil, fmt.Errorf("open: %w", explain(err))
 	}
 	return m, nil

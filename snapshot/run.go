@@ -222,7 +222,7 @@ type checkWatch struct {
 }
 
 // look makes a quick check where one is due and something changed. What it finds is looked at again
-// by Check, whose outcome is an event, in the log, and part of the status; that all is well is not told each hour.
+// by Check, whose outcome is an event, in the log, and part of the status; that all is well is not reported each hour.
 func (w *checkWatch) look(ctx context.Context, m *Manager, now time.Time) {
 	every := m.present.Load().CheckEvery
 	if w.at.IsZero() {
@@ -242,7 +242,7 @@ func (w *checkWatch) look(ctx context.Context, m *Manager, now time.Time) {
 	} else {
 		m.mem.Check(report)
 	}
-	if err == nil { // damage is told once
+	if err == nil { // damage is reported once
 		w.seen = files.Fingerprint
 	}
 	w.at = m.now()

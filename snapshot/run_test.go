@@ -409,7 +409,7 @@ func TestRunWithoutDirectory(t *testing.T) {
 	}
 }
 
-// Lost: hours, until the next backup meets the damage. That all is well is not told each hour.
+// Lost: hours, until the next backup meets the damage. That all is well is not reported each hour.
 func TestRunChecksWhatChanged(t *testing.T) {
 	t.Parallel()
 	testdb.RequireTool(t, "sqlite3") // not in the bubble, where Run is at work

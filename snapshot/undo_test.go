@@ -143,7 +143,7 @@ func TestUndoWithoutAnythingToPutBack(t *testing.T) {
 }
 
 // Lost: the knowledge that something was lost, when a recovery at three in the morning says it
-// to a log that nobody reads.
+// to a log that no one reads.
 func TestWhatARecoveryLostIsReportedUntilAcknowledged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "wal")

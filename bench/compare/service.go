@@ -158,7 +158,7 @@ func (r *running) kill() error {
 	return nil
 }
 
-// usage is that of nobody for none.
+// usage is the zero value where there is no process.
 func (r *running) usage() (usage, error) {
 	if r == nil {
 		return usage{}, nil

@@ -22,7 +22,7 @@ import (
 type application struct {
 	a      *app
 	line   programLine
-	hangup func()        // called after the process was told of a hang-up; may be nil
+	hangup func()        // called after the process got a hang-up; may be nil
 	over   chan struct{} // closed when there will be no other process; failed is valid then
 	failed error         // why it was not started again; nil for its own end
 

@@ -16,7 +16,7 @@ import (
 )
 
 type keygenCmd struct {
-	Output string `short:"o" placeholder:"FILE" help:"Write the sheet with the secret key to this new file, which nobody else can read; it is not shown then."`
+	Output string `short:"o" placeholder:"FILE" help:"Write the sheet with the secret key to this new file, which no other user can read; it is not shown then."`
 	From   string `placeholder:"URL" help:"The remote whose copies the key is for: the sheet says what to type to restore from there."`
 	PQ     bool   `name:"pq" help:"A key that quantum computers do not break either; age reads it from version 1.3."`
 	Prove  string `placeholder:"FILE" help:"Make no key: prove that the secret key in this file reads what is sealed for its public key. With --db the backup directory remembers that."`

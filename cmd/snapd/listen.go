@@ -24,7 +24,7 @@ type listening struct {
 	TLSCert       string   `name:"tls-cert" placeholder:"FILE" help:"Certificate with its chain, PEM; read again when it changes."`
 	TLSKey        string   `name:"tls-key" placeholder:"FILE" help:"Its key, PEM."`
 	TrustedProxy  []string `placeholder:"CIDR" help:"A proxy in front, which does TLS and whose X-Forwarded-For and -Proto are believed; may be given again."`
-	HostName      []string `placeholder:"NAME" help:"A name by which browsers ask for the page, besides localhost and the address it listens on; * is every name; may be given again. Another is answered 421."`
+	HostName      []string `placeholder:"NAME" help:"A name by which browsers ask for the page, in addition to localhost and the address it listens on; * is every name; may be given again. Another is answered 421."`
 	AllowDownload bool     `help:"Let the archives be downloaded through the page and the API."`
 	OpenMetrics   bool     `help:"Answer /metrics without a token."`
 

@@ -85,7 +85,7 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 			row("recovery", recoveredLine(r))
 		}
 		if len(s.Recovered) > 0 {
-			row("", "snapd recover --seen, once somebody knows")
+			row("", "snapd recover --seen, once that is known")
 		}
 		if ms := s.EstimatedRestoreMS; ms != nil {
 			row("a restore takes", "about "+millis(*ms))

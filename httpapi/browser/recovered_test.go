@@ -6,7 +6,7 @@ import (
 	"example.com/snapd/internal/testdb"
 )
 
-// A recovery at night that lost something is on the page until somebody has said that they
+// A recovery at night that lost something is on the page until a person has said that they
 // know, and the damaged database is red before it.
 func TestRecoveryStaysUntilItIsAcknowledged(t *testing.T) {
 	t.Parallel()

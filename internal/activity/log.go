@@ -151,7 +151,7 @@ func (l *Log) rotate(n int64) (err error) {
 	}
 	lock := flock.New(l.path(lockName), flock.SetFlag(os.O_CREATE|os.O_RDWR|durable.OpenPlain), flock.SetPermissions(0o600))
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if mine, err := lock.TryLock(); err != nil || !mine {
+	if locked, err := lock.TryLock(); err != nil || !locked {
 		return err
 	}
 	if size, err := l.size(); err != nil || size+n <= l.max {

@@ -45,9 +45,9 @@ type Catalog struct {
 
 // stamp recognises one version of catalog.json.
 type stamp struct {
-	info   fs.FileInfo // nil: no such file
-	sum    uint64      // hash of the text
-	settle time.Time   // a file older than this is recognised by info alone
+	info      fs.FileInfo // nil: no such file
+	sum       uint64      // hash of the text
+	racyUntil time.Time   // a file older than this is recognised by info alone
 
 	// unsaved: the document is better than the file, which could not be
 	// replaced. Readers use it; the next writer starts from the file again.
@@ -230,14 +230,14 @@ func (c *Catalog) load() (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.doc != nil && c.stamp.same(info) && (c.stamp.unsaved || info.ModTime().Before(c.stamp.settle)) {
+	if c.doc != nil && c.stamp.same(info) && (c.stamp.unsaved || info.ModTime().Before(c.stamp.racyUntil)) {
 		return c.doc, nil
 	}
 	text, info, err := c.read()
 	if err != nil {
 		return nil, err
 	}
-	s := stamp{info: info, sum: maphash.Bytes(seed, text), settle: c.now().Add(-racyWindow)}
+	s := stamp{info: info, sum: maphash.Bytes(seed, text), racyUntil: c.now().Add(-racyWindow)}
 	if c.doc != nil && c.stamp.info != nil && c.stamp.sum == s.sum {
 		c.stamp = s
 		return c.doc, nil

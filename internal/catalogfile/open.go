@@ -60,7 +60,7 @@ func lookOurs(dir, name string) error {
 const guardWait = 5 * time.Second
 
 // moveAway renames what is in the place of a file of the catalog and is none of ours, so
-// that nothing which somebody puts there stops backups. A lock on the directory itself keeps two
+// that nothing which another user puts there stops backups. A lock on the directory itself keeps two
 // processes from moving each other's new file. Errors: ErrUnsafe, where it cannot be done.
 func (c *Catalog) moveAway(name string) error {
 	path := filepath.Join(c.dir, name)

@@ -172,18 +172,18 @@ func ThinQuarantines(dir string) (gone []Thinned, err error) {
 	}
 	var left []Quarantine
 	for i, q := range all {
-		twin, err := q.equalOne(dir, all[i+1:])
+		same, err := q.equalOne(dir, all[i+1:])
 		if err != nil {
 			return gone, err
 		}
-		if twin == "" {
+		if same == "" {
 			left = append(left, q)
 			continue
 		}
 		if err := RemoveQuarantine(dir, q); err != nil {
 			return gone, err
 		}
-		gone = append(gone, Thinned{q.Name, "it was the same as " + twin})
+		gone = append(gone, Thinned{q.Name, "it was the same as " + same})
 	}
 	for i, q := range left {
 		if i < keptAtEachEnd || i >= len(left)-keptAtEachEnd || q.Unrestored == nil || *q.Unrestored > 0 {

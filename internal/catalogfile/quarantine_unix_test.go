@@ -72,7 +72,7 @@ func TestThinnedQuarantines(t *testing.T) {
 	}
 }
 
-// Lost: an operation, or another file, to what somebody puts in the place of a quarantine.
+// Lost: an operation, or another file, to what another user puts in the place of a quarantine.
 func TestPlantedQuarantines(t *testing.T) {
 	dir := t.TempDir()
 	victim := filepath.Join(t.TempDir(), "victim")

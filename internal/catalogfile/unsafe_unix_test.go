@@ -229,9 +229,9 @@ func TestFilesOfStrangers(t *testing.T) {
 		mode     os.FileMode
 		accepted bool
 	}{
-		"others can write in the directory":     {0, 0o770, false},
-		"nobody else could have put them there": {0, 0o755, true}, // copied from another machine, say
-		"the directory is hers":                 {alice, 0o775, true},
+		"others can write in the directory":       {0, 0o770, false},
+		"no other user could have put them there": {0, 0o755, true}, // copied from another machine, say
+		"the directory is hers":                   {alice, 0o775, true},
 	} {
 		dir := t.TempDir()
 		ours := open(t, dir)
@@ -252,7 +252,7 @@ func TestFilesOfStrangers(t *testing.T) {
 		if err := errors.Join(os.Chown(dir, c.owner, 5000), os.Chmod(dir, c.mode)); err != nil {
 			t.Fatal(err)
 		}
-		for what, at := range map[string]*catalogfile.Catalog{"in use": ours, "anew": open(t, dir)} {
+		for what, at := range map[string]*catalogfile.Catalog{"in use": ours, "opened again": open(t, dir)} {
 			reconcile(t, at)
 			_, err := at.Get(e.ID)
 			if all := entries(t, at); err != nil || (len(all) > 1) != c.accepted {

@@ -111,7 +111,7 @@ func (c *Catalog) write(doc *document) error {
 	if err != nil {
 		return fmt.Errorf("update catalog: %w", err)
 	}
-	c.adopt(doc, stamp{info: info, sum: sum, settle: c.now().Add(-racyWindow)})
+	c.adopt(doc, stamp{info: info, sum: sum, racyUntil: c.now().Add(-racyWindow)})
 	return nil
 }
 

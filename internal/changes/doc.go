@@ -28,5 +28,5 @@
 // later. Of segments whose captures another one has, which a crash of Thin leaves, the smaller
 // ones are removed.
 //
-// Every page is proven by its digest when it is read, whoever wrote the file.
+// Every page is proven by its digest when it is read, no matter who wrote the file.
 package changes

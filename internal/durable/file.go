@@ -163,7 +163,7 @@ func (f *File) publishIn(rename func(from, to string) error, syncDir func(dir st
 	if f.published || f.gone {
 		return fmt.Errorf("commit %s: %w", f.target, fs.ErrClosed)
 	}
-	if err := f.settle(); err != nil {
+	if err := f.finish(); err != nil {
 		return fmt.Errorf("commit %s: %w", f.target, err)
 	}
 	before(StepRename, f.target)
@@ -174,8 +174,8 @@ func (f *File) publishIn(rename func(from, to string) error, syncDir func(dir st
 	return syncDir(filepath.Dir(f.target))
 }
 
-// settle syncs and closes; Windows renames no open file.
-func (f *File) settle() error {
+// finish syncs and closes; Windows renames no open file.
+func (f *File) finish() error {
 	if f.closed {
 		return nil
 	}

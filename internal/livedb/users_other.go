@@ -2,7 +2,7 @@
 
 package livedb
 
-// UsageOf sees nobody on this system, where a swap relies on SQLite's locks.
+// UsageOf sees no process on this system, where a swap relies on SQLite's locks.
 func UsageOf(path string) (Usage, error) {
 	_, err := Resolve(path)
 	return Usage{}, err

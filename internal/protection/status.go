@@ -42,7 +42,7 @@ type Status struct {
 	// back, by the last restore or drill; null before the first.
 	EstimatedRestoreMS *int64        `json:"estimated_restore_ms"`
 	FreeBytes          *int64        `json:"free_bytes"` // in the backup directory; null where the system does not report it
-	Break              *breaks.Break `json:"break"`      // that nobody accepted; null where there is none
+	Break              *breaks.Break `json:"break"`      // that was not accepted; null where there is none
 	Continuous         Continuous    `json:"continuous"`
 	// Remotes are the places off this machine; never nil.
 	Remotes []remote.Status `json:"remotes"`

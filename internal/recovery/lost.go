@@ -24,7 +24,7 @@ type Recovered struct {
 	Loses            string  `json:"loses"`      // one sentence
 }
 
-// Unseen are the recoveries that nobody has acknowledged, the newest first. dir is the backup directory.
+// Unseen are the recoveries that no person has acknowledged, the newest first. dir is the backup directory.
 func Unseen(dir string, state catalog.State) []Recovered {
 	all := []Recovered{}
 	for _, o := range slices.Backward(state.Recovered) {

@@ -79,7 +79,7 @@ type facts struct {
 	stored        int // backups that hold data, those that failed their proof too
 	onMissing     OnMissing
 	repair        repairFacts
-	askedFull     bool  // somebody wants damage to be acted on that only a full check sees
+	askedFull     bool  // damage is asked to be acted on that only a full check sees
 	inUse         error // which process has the database open; nil for none
 	disks         disks
 }

@@ -28,7 +28,7 @@ func (b *rebuilding) settleSchema(f *os.File) error {
 			continue
 		}
 		i := slices.IndexFunc(report.Findings, func(f integrity.Finding) bool { return f.Object != "" })
-		if i < 0 || !b.settle(report.Findings[i].Object) {
+		if i < 0 || !b.putRight(report.Findings[i].Object) {
 			return notRepairable("%s", worst(report))
 		}
 	}
@@ -52,8 +52,8 @@ func (b *rebuilding) addIndexes(report integrity.Report) (added bool) {
 	return added
 }
 
-// settle puts an object right that SQLite cannot parse, and reports whether it did.
-func (b *rebuilding) settle(name string) bool {
+// putRight repairs an object that SQLite cannot parse, and reports whether it did.
+func (b *rebuilding) putRight(name string) bool {
 	// Of several with the name the last one is what SQLite met when it gave up.
 	for i, o := range slices.Backward(b.objects) {
 		if !strings.EqualFold(o.name, name) {

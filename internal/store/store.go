@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// What a store can answer, besides success. Implementations wrap these with the operation and the name; any other
+// What a store can answer, other than success. Implementations wrap these with the operation and the name; any other
 // error means that it could not be found out, and says nothing about the object.
 var (
 	// ErrExists: the name is taken. What is stored there was not touched.

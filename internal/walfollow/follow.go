@@ -57,7 +57,7 @@ type Place struct {
 type Look struct {
 	Log      sqlitefile.LogFile
 	From, To Position
-	// Unbroken: somebody has had the index open since From, so that its count of commits
+	// Unbroken: a process has had the index open since From, so that its count of commits
 	// goes on.
 	Unbroken bool
 	Seed     archive.Seed // of the page digests

@@ -47,16 +47,16 @@ function makeLine(entry) {
   return { node, update };
 }
 
-function keyOf(entry, twins) {
+function keyOf(entry, seen) {
   const base = [entry.at, entry.action, entry.outcome, entry.backup, entry.who, entry.detail, store.backups.has(entry.backup)].join('|');
-  const nth = twins.get(base) ?? 0;
-  twins.set(base, nth + 1);
+  const nth = seen.get(base) ?? 0;
+  seen.set(base, nth + 1);
   return `${base}|${nth}`;
 }
 
 function render() {
-  const twins = new Map();
-  const keys = entries.map((entry) => keyOf(entry, twins));
+  const seen = new Map();
+  const keys = entries.map((entry) => keyOf(entry, seen));
   keys.forEach((key, i) => {
     if (!lines.has(key)) lines.set(key, makeLine(entries[i]));
   });

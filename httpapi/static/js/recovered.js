@@ -1,4 +1,4 @@
-// The banner about recoveries that lost something. It stays until somebody who may restore says
+// The banner about recoveries that lost something. It stays until a person who may restore says
 // that it is known.
 
 import * as api from './api.js';

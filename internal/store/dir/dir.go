@@ -33,7 +33,7 @@ const markerName = ".snapd-store"
 // maxMarker bounds what is read of it.
 const maxMarker = 128
 
-// abandoned is how old a temporary file is that nobody will finish.
+// abandoned is how old a temporary file is that no process will finish.
 const abandoned = 24 * time.Hour
 
 // Options says which place is expected.

@@ -130,7 +130,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// If this fails, a symbolic link that somebody else put into the place makes the store read, replace or remove another file.
+// If this fails, a symbolic link that another user put into the place makes the store read, replace or remove another file.
 func TestLinksAreNotFollowed(t *testing.T) {
 	path, outside := t.TempDir(), t.TempDir()
 	secret := filepath.Join(outside, "secret")

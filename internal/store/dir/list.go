@@ -67,7 +67,7 @@ func (w *walk) dir(dir string) error {
 	return w.ctx.Err()
 }
 
-// items returns what of a directory is listed. Names that no object can have are somebody else's files.
+// items returns what of a directory is listed. Names that no object can have are files of others.
 func (w *walk) items(dir string) ([]item, error) {
 	entries, err := readDir(w.root, dir)
 	if err != nil {

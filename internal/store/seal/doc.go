@@ -6,7 +6,7 @@
 // [Store] that has only recipients can put, list, stat and delete, and cannot read what it has put.
 //
 // age encrypts in chunks of 64 KiB, each with its own proof and its place: any range can be read without the rest. The header
-// says nothing about who can read an object, and nothing proves who made it: somebody who knows a recipient can seal an
+// says nothing about who can read an object, and nothing proves who made it: a person who knows a recipient can seal an
 // object of his own for it.
 //
 // Native keys of age alone are taken, X25519 (age1…) and hybrid post-quantum ones (age1pq1…). Keys of SSH are not.

@@ -11,7 +11,7 @@ import (
 	"filippo.io/age"
 )
 
-// What keys can be wrong about, besides the file system.
+// What keys can be wrong about, next to the file system.
 var (
 	// ErrRecipients: what was given as recipients is none, or cannot be used. Nothing may be stored then.
 	ErrRecipients = errors.New("the recipients cannot be used")

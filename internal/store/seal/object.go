@@ -13,7 +13,7 @@ import (
 	"example.com/snapd/internal/store"
 )
 
-// What a sealed object can be, besides readable. Any other error says nothing about it.
+// What a sealed object can be, if it is not readable. Any other error says nothing about it.
 var (
 	// ErrNoIdentity: none of the identities opens the object, or none was given.
 	ErrNoIdentity = errors.New("the copy is sealed for other keys")

@@ -112,7 +112,7 @@ func (s *Store) encrypt(ctx context.Context, dst io.Writer, src io.ReaderAt, siz
 	return w.Close()
 }
 
-// Get decrypts a range of the content. Errors, besides those of the inner store: ErrNoIdentity, ErrDamaged.
+// Get decrypts a range of the content. Errors, in addition to those of the inner store: ErrNoIdentity, ErrDamaged.
 func (s *Store) Get(ctx context.Context, name, version string, off, n int64) (io.ReadCloser, error) {
 	o, err := s.inner.Stat(ctx, name+Suffix)
 	if err != nil {
