@@ -124,3 +124,6 @@ func validateText(e *catalog.Entry) error {
 	}
 	return nil
 }
+
+// CheckEntry reports why no catalog can have the entry, or nil.
+func CheckEntry(e catalog.Entry) error { return validateEntry(&e) }

@@ -15,7 +15,7 @@ import (
 var ErrUnsafe = errors.New("refused for safety")
 
 // AcceptOther refuses, with ErrUnsafe, to write a database to the path target where that
-// might be needed: it is database or a part of it, it is in the directory dir of the backups, it
+// might be needed: it is database or a part of it, it is in the directory dir of the backups ("" for none), it
 // exists and overwrite is not set, or it is next to sidecars that SQLite would replay onto it.
 func AcceptOther(database, dir, target string, overwrite bool) error {
 	refuse := func(why, advice string) error {
@@ -27,7 +27,9 @@ func AcceptOther(database, dir, target string, overwrite bool) error {
 	if isSidecar(database, target) {
 		return refuse("SQLite would take it for a part of the database", "choose another path")
 	}
-	if dir, err := livedb.Resolve(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if dir == "" {
+		// there is none
+	} else if dir, err := livedb.Resolve(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	} else if err == nil && dir == filepath.Dir(target) {
 		return refuse("the backup directory is for backups only", "choose another directory")

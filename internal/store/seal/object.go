@@ -42,16 +42,8 @@ type Object struct {
 }
 
 // Open reads of a sealed object what is needed to decrypt any part: the header, and the last chunk, which proves the
-// length. stored is what the inner store's Stat or List says about it, with its name there.
+// length. stored is what the inner store's Stat or List says about it, with its name there. The error does not name it.
 func Open(ctx context.Context, inner store.Store, stored store.Object, ids Identities) (*Object, error) {
-	o, err := open(ctx, inner, stored, ids)
-	if err != nil {
-		return nil, fmt.Errorf("decrypt %s: %w", stored.Name, err)
-	}
-	return o, nil
-}
-
-func open(ctx context.Context, inner store.Store, stored store.Object, ids Identities) (*Object, error) {
 	o := &Object{inner: inner, stored: stored}
 	if stored.Size <= nonceBytes || stored.Size > boundOfChunks {
 		return nil, fmt.Errorf("%w: it has %d bytes", ErrDamaged, stored.Size)

@@ -126,7 +126,7 @@ func (s *Store) Get(ctx context.Context, name, version string, off, n int64) (io
 		err = fmt.Errorf("%w; the recipients that are configured: %s", err, brief(s.to.names))
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("decrypt %s: %w", name, err)
 	}
 	return object.Get(ctx, off, n)
 }

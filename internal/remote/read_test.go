@@ -1,0 +1,470 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/changes"
+	"example.com/snapd/internal/points"
+	"example.com/snapd/internal/store"
+	"example.com/snapd/internal/store/seal"
+	"example.com/snapd/internal/store/storetest"
+)
+
+// site is a machine with backups and a change log, and the remote that has their copies. A state is one page that has its
+// number.
+type site struct {
+	t       *testing.T
+	place   *storetest.Memory
+	to      store.Store // where copies go: place, or sealed around it
+	ids     seal.Identities
+	dir     string
+	entries []catalog.Entry // newest first
+	objects []Stored
+	logs    map[uint64]*changes.Log
+}
+
+const (
+	sitePage = 512
+	siteSeed = archive.Seed(3)
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+func minute(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
+
+func newSite(t *testing.T, sealed bool) *site {
+	t.Helper()
+	s := &site{t: t, place: storetest.NewMemory(), dir: t.TempDir(), logs: map[uint64]*changes.Log{}}
+	s.to = s.place
+	if sealed {
+		key, err := seal.Generate(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := seal.ParseRecipients([]string{key.Recipient})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "key.txt")
+		if err := os.WriteFile(file, []byte(key.Identity), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s.ids, err = seal.ReadIdentities(file); err != nil {
+			t.Fatal(err)
+		}
+		s.to = seal.New(s.place, to, s.ids, t.TempDir())
+	}
+	s.put(Name{Kind: Description}, []byte("{}"))
+	return s
+}
+
+func (s *site) put(n Name, data []byte) {
+	s.t.Helper()
+	to := s.to
+	if n.Kind == Description {
+		to = s.place
+	}
+	if _, err := to.Put(s.t.Context(), n.String(), bytes.NewReader(data), int64(len(data))); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func state(n byte) []byte { return bytes.Repeat([]byte{n}, sitePage) }
+
+// backup sends a backup of a state, at a point unless that is "".
+func (s *site) backup(seq uint64, n byte, at int, timeline uint64, point string) catalog.Entry {
+	s.t.Helper()
+	var b bytes.Buffer
+	w, err := archive.NewWriter(&b, archive.WriterOptions{PageSize: sitePage, Seed: siteSeed})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := w.Write(state(n)); err != nil {
+		s.t.Fatal(err)
+	}
+	id := fmt.Sprintf("data_backup_AUTO_%s", minute(at).Format(nameTime))
+	facts := archive.Facts{Seq: seq, Database: "data.db", Kind: "auto", Trigger: "schedule", CreatedAt: minute(at), CheckLevel: "quick", Point: point}
+	if facts.Timeline.Number = timeline; point != "" {
+		var sum archive.Sum
+		sum.Add(archive.PageDigest(siteSeed, 1, state(n)))
+		facts.PointSum = sum.Digits()
+	}
+	info, err := w.Finish(facts)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	e := catalog.Entry{
+		ID: id, File: id + archive.Ext, Seq: seq, Kind: catalog.Auto, Trigger: "schedule", CreatedAt: minute(at), DatabaseBytes: sitePage, ArchiveBytes: int64(b.Len()),
+		PageSize: sitePage, PageCount: 1, ImageBLAKE3: info.ImageBLAKE3, Timeline: catalog.Timeline{Number: timeline}, Point: point,
+		Verification: catalog.Verification{State: catalog.Verified, Level: "quick"},
+	}
+	s.put(Name{Kind: Backup, Number: seq, ID: id}, b.Bytes())
+	s.entries = append([]catalog.Entry{e}, s.entries...)
+	s.objects = append(s.objects, Stored{Object: id, Entry: e})
+	return e
+}
+
+// capture adds a capture of a state to the machine's change log, which sealed sends.
+func (s *site) capture(timeline, seq uint64, n byte, at int, base string) {
+	s.t.Helper()
+	if s.logs[timeline] == nil {
+		l, err := changes.Open(points.Directory(s.dir, timeline), changes.Head{Timeline: timeline, Base: base, PageSize: sitePage, PageSeed: siteSeed.String()})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { l.Close() })
+		s.logs[timeline] = l
+	}
+	var sum archive.Sum
+	sum.Add(archive.PageDigest(siteSeed, 1, state(n)))
+	c := changes.Capture{Seq: seq, From: minute(at - 1), At: minute(at), Commits: 1, Pages: 1, Sum: sum.Digits()}
+	if err := s.logs[timeline].Append(s.t.Context(), c, []uint32{1}, func(_ uint32, page []byte) error {
+		copy(page, state(n))
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// segment seals what was captured, and sends it.
+func (s *site) segment(timeline uint64) {
+	s.t.Helper()
+	dir := points.Directory(s.dir, timeline)
+	if err := s.logs[timeline].Seal(); err != nil {
+		s.t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range files {
+		n, ok := ParseSegmentFile(timeline, f.Name())
+		if !ok {
+			continue
+		}
+		if _, err := s.to.Stat(s.t.Context(), n.String()); err == nil {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.put(n, data)
+	}
+}
+
+// catalog sends a catalog of what was sent.
+func (s *site) catalog(number uint64) {
+	s.t.Helper()
+	text, err := EncodeDocument(Document{Format: documentFormat, Name: "data.db", PageSeed: siteSeed.String(), Backups: s.objects})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.put(Name{Kind: Catalog, Number: number}, text)
+}
+
+// history is a site with two timelines.
+func history(t *testing.T, sealed bool) *site {
+	s := newSite(t, sealed)
+	first := s.backup(1, 10, 0, 1, "")
+	for i := range 4 {
+		s.capture(1, uint64(i+1), byte(11+i), 1+i, first.ID)
+		if i%2 == 1 {
+			s.segment(1)
+		}
+	}
+	s.backup(2, 14, 4, 1, "1.4")
+	s.capture(1, 5, 15, 5, first.ID)
+	s.capture(1, 6, 16, 6, first.ID)
+	s.segment(1)
+	// 1.4 was restored, and a timeline begins over its backup.
+	second := s.entries[0]
+	s.capture(2, 1, 21, 11, second.ID)
+	s.segment(2)
+	s.capture(2, 2, 22, 12, second.ID)
+	s.segment(2)
+	s.catalog(1)
+	return s
+}
+
+func (s *site) reader() *Reader {
+	s.t.Helper()
+	r, err := NewReader(s.t.Context(), s.place, ReadOptions{Identities: s.ids, Scratch: s.t.TempDir()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// has wants a state to be found, and to be read as n; 0: not found.
+func (s *site) has(r *Reader, w Want, id string, n byte) {
+	s.t.Helper()
+	p, err := r.Find(s.t.Context(), w)
+	if n == 0 {
+		if !errors.Is(err, points.ErrNotFound) {
+			s.t.Errorf("%+v is %s, %v; want nothing", w, p.ID, err)
+		}
+		return
+	}
+	if err != nil || p.ID != id {
+		s.t.Errorf("%+v is %s, %v; want %s", w, p.ID, err, id)
+		return
+	}
+	i, err := r.Image(s.t.Context(), p)
+	if err != nil {
+		s.t.Errorf("%s: %v", id, err)
+		return
+	}
+	defer i.Close()
+	got, err := io.ReadAll(io.NewSectionReader(i, 0, i.Shape().Bytes()))
+	if err != nil || !bytes.Equal(got, state(n)) {
+		s.t.Errorf("%s is %d of %d bytes, %v; want %d", id, got[0], len(got), err, n)
+	}
+}
+
+// Lost: a state that the remote has, or another one in its place.
+func TestEveryStateIsRead(t *testing.T) {
+	t.Parallel()
+	for _, sealed := range []bool{false, true} {
+		for _, with := range []string{"catalog", "no catalog", "a damaged catalog"} {
+			t.Run(fmt.Sprintf("sealed %v, %s", sealed, with), func(t *testing.T) {
+				t.Parallel()
+				s := history(t, sealed)
+				name := Name{Kind: Catalog, Number: 1, Sealed: sealed}.String()
+				switch with {
+				case "no catalog":
+					if err := s.place.Delete(t.Context(), name); err != nil {
+						t.Fatal(err)
+					}
+				case "a damaged catalog":
+					s.place.Set(name, s.place.Bytes(name)[:40])
+				}
+				r := s.reader()
+				if r.Database != "data.db" {
+					t.Errorf("it is of database %q", r.Database)
+				}
+				if (len(r.Notes) > 0) != (with == "a damaged catalog") {
+					t.Errorf("notes: %v", r.Notes)
+				}
+				one, two := s.entries[1].ID, "1.4"
+				all, _, err := r.Points(t.Context(), points.Query{})
+				var ids []string
+				for _, p := range all {
+					ids = append(ids, p.ID)
+				}
+				if want := []string{"2.2", "2.1", "1.6", "1.5", "1.4", "1.3", "1.2", "1.1", one}; err != nil || !slices.Equal(ids, want) {
+					t.Errorf("points %q, %v; want %q", ids, err, want)
+				}
+				for _, e := range r.Backups() {
+					state := catalog.Unverified
+					if with == "catalog" {
+						state = catalog.Verified
+					}
+					if e.Verification.State != state || r.Vouched(e) != (with == "catalog") || e.CreatedAt.IsZero() || e.Timeline.Number != 1 {
+						t.Errorf("backup %+v; want it %s", e, state)
+					}
+				}
+				for i, id := range []string{one, "1.1", "1.2", "1.3", two, "1.5", "1.6"} {
+					s.has(s.reader(), Want{ID: id}, id, byte(10+i))
+					s.has(s.reader(), Want{At: minute(i).Add(30 * time.Second)}, id, byte(10+i))
+				}
+				s.has(s.reader(), Want{ID: "2.1"}, "2.1", 21)
+				s.has(s.reader(), Want{ID: s.entries[0].ID}, two, 14)
+				s.has(s.reader(), Want{ID: "latest"}, two, 14)
+				s.has(s.reader(), Want{}, "2.2", 22)
+				s.has(s.reader(), Want{At: minute(10)}, "1.6", 16)
+				s.has(s.reader(), Want{At: minute(100)}, "2.2", 22)
+				s.has(s.reader(), Want{At: minute(-1)}, "", 0)
+				s.has(s.reader(), Want{ID: "3.1"}, "", 0)
+				s.has(s.reader(), Want{ID: "1.7"}, "", 0)
+				s.has(s.reader(), Want{ID: "nonsense"}, "", 0)
+			})
+		}
+	}
+}
+
+// Lost: a state that an older backup still leads to, or one whose segment cannot be read that is offered all the same.
+func TestDamageAtTheRemote(t *testing.T) {
+	t.Parallel()
+	s := history(t, false)
+	base := Name{Kind: Backup, Number: 2, ID: s.entries[0].ID}.String()
+	good := s.place.Bytes(base)
+	bad := bytes.Clone(good)
+	bad[len(bad)-100] ^= 1 // of the metadata
+	s.place.Set(base, bad)
+	s.has(s.reader(), Want{ID: "1.5"}, "1.5", 15)
+	r := s.reader()
+	p, err := r.Find(t.Context(), Want{})
+	if err != nil || p.ID != "2.2" {
+		t.Fatalf("the newest is %s, %v", p.ID, err)
+	}
+	if _, err := r.Image(t.Context(), p); !errors.Is(err, archive.ErrDamaged) { // timeline 2 begins over it
+		t.Errorf("2.2 without its base: %v", err)
+	}
+	s.place.Set(base, good)
+	if err := s.place.Delete(t.Context(), "changes/1/000000003-000000004_20260101_120400.chg.zst"); err != nil {
+		t.Fatal(err)
+	}
+	s.has(s.reader(), Want{ID: "1.3"}, "", 0)
+	s.has(s.reader(), Want{ID: "1.5"}, "1.5", 15)
+	name := "changes/1/000000005-000000006_20260101_120600.chg.zst"
+	whole := s.place.Bytes(name)
+	for n := range whole {
+		if n%7 == 0 {
+			damaged := bytes.Clone(whole)
+			damaged[n] ^= 0x10
+			s.place.Set(name, damaged)
+			r := s.reader()
+			p, err := r.Find(t.Context(), Want{ID: "1.5"})
+			if err != nil {
+				continue
+			}
+			i, err := r.Image(t.Context(), p)
+			if err != nil {
+				continue
+			}
+			if got, err := io.ReadAll(io.NewSectionReader(i, 0, i.Shape().Bytes())); err == nil && !bytes.Equal(got, state(15)) {
+				t.Errorf("byte %d damaged: read as %d", n, got[0])
+			}
+			i.Close()
+		}
+	}
+}
+
+// Lost: the difference between what is not there, what cannot be had now, and what cannot be read with this key.
+func TestWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	s := history(t, true)
+	ctx := t.Context()
+	keyless, err := NewReader(ctx, s.place, ReadOptions{Scratch: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keyless.Close()
+	all := keyless.Backups()
+	if len(all) != 2 || all[0].ID != s.entries[0].ID || !all[0].CreatedAt.Equal(s.entries[0].CreatedAt) || all[0].Verification.State != catalog.Unverified {
+		t.Errorf("without a key: %+v", all)
+	}
+	if _, err := keyless.OpenBackup(all[0]); !errors.Is(err, seal.ErrNoIdentity) {
+		t.Errorf("opened without a key: %v", err)
+	}
+	if len(keyless.Notes) == 0 || !errors.Is(keyless.Notes[0], seal.ErrNoIdentity) {
+		t.Errorf("notes %v", keyless.Notes)
+	}
+	if _, err := NewReader(ctx, storetest.NewMemory(), ReadOptions{}); !errors.Is(err, ErrNothing) {
+		t.Errorf("an empty place: %v", err)
+	}
+	down := errors.New("down")
+	for _, op := range []storetest.Op{storetest.List, storetest.Get} {
+		s.place.Before(func(_ context.Context, is storetest.Op, _ string) error {
+			if is == op {
+				return down
+			}
+			return nil
+		})
+		if _, err := NewReader(ctx, s.place, ReadOptions{Identities: s.ids}); !errors.Is(err, down) {
+			t.Errorf("a store whose %s is down: %v", op, err)
+		}
+	}
+	s.place.Before(func(_ context.Context, is storetest.Op, name string) error {
+		if is == storetest.Get && strings.HasPrefix(name, changesDir) {
+			return down
+		}
+		return nil
+	})
+	if p, err := s.reader().Find(ctx, Want{ID: "1.3"}); !errors.Is(err, down) {
+		t.Errorf("a segment that cannot be had now: %s, %v", p.ID, err)
+	}
+}
+
+// Lost: requests for segments that are not needed, or a state for want of one that is.
+func TestLeadingSegments(t *testing.T) {
+	t.Parallel()
+	segment := func(first, last uint64, at int) Name {
+		return Name{Kind: Segment, Timeline: 1, First: first, Last: last, At: minute(at)}
+	}
+	log := []Name{segment(1, 10, 10), segment(11, 20, 20), segment(21, 30, 30), segment(31, 40, 40)}
+	back := []Name{segment(1, 10, 10), segment(11, 20, 20), segment(21, 30, 15)}
+	for _, c := range []struct {
+		segments []Name
+		bases    []uint64
+		seq      uint64
+		at       time.Time
+		want     []Name
+	}{
+		{log, nil, 0, time.Time{}, log},
+		{log, []uint64{20, 40, 5}, 0, time.Time{}, log[2:]},
+		{log, []uint64{31}, 0, time.Time{}, log[3:]},
+		{log, []uint64{20, 25}, 25, time.Time{}, log[2:3]},
+		{log, []uint64{20, 25}, 24, time.Time{}, log[2:3]},
+		{log, []uint64{20, 25}, 20, time.Time{}, nil}, // the backup has it
+		{log, []uint64{20, 25}, 19, time.Time{}, log[:2]},
+		{log, []uint64{20}, 41, time.Time{}, nil},
+		{log, []uint64{20}, 0, minute(35), log[2:]},
+		{log, []uint64{20}, 0, minute(25), log[:3]},
+		{log, []uint64{11}, 0, minute(25), log[1:3]},
+		{log, []uint64{20}, 0, minute(100), log[2:]},
+		{log, []uint64{20}, 0, minute(-1), log[:1]},
+		{back, []uint64{20}, 0, minute(16), back},
+		{nil, []uint64{20}, 3, time.Time{}, nil},
+	} {
+		if got := leading(c.segments, c.bases, c.seq, c.at); !slices.Equal(got, c.want) {
+			t.Errorf("bases %v, capture %d, at %v: %v, want %v", c.bases, c.seq, c.at, got, c.want)
+		}
+	}
+}
+
+// Lost: a file that is no sound database, or not whole, under the name that was asked for.
+func TestUnpack(t *testing.T) {
+	t.Parallel()
+	s := history(t, false)
+	r := s.reader()
+	p, err := r.Find(t.Context(), Want{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := r.Image(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	dir := t.TempDir()
+	target := filepath.Join(dir, "data.db")
+	quick := integrity.LevelQuick
+	var unsound *DamagedError
+	if err := Unpack(t.Context(), i, target, UnpackOptions{Check: &quick}); !errors.As(err, &unsound) {
+		t.Errorf("pages that are no database: %v", err)
+	}
+	if err := Prove(t.Context(), i, dir, UnpackOptions{Check: &quick}); !errors.As(err, &unsound) {
+		t.Errorf("pages that are no database, proven: %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+	if err := Prove(t.Context(), i, dir, UnpackOptions{}); err != nil {
+		t.Error(err)
+	}
+	if err := Unpack(t.Context(), i, target, UnpackOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(target); err != nil || !bytes.Equal(got, state(22)) {
+		t.Errorf("restored: %d bytes, %v", len(got), err)
+	}
+	if err := Unpack(t.Context(), i, target, UnpackOptions{}); err == nil {
+		t.Error("a file was replaced")
+	}
+}
