@@ -53,6 +53,9 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if err := livedb.UseOFDLocks(); err != nil && !errors.Is(err, livedb.ErrNoOFDLocks) {
 		return fmt.Errorf("choose the kind of file locks: %w", err)
 	}
+	if err := a.aloneIn(c); err != nil {
+		return err
+	}
 	_, serving := c.(*serveCmd)
 	a.log = a.logger(serving)
 	if zone := unknownZone(); zone != "" {

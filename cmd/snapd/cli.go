@@ -10,6 +10,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/failure"
 	"example.com/snapd/snapshot"
 )
 
@@ -73,7 +75,25 @@ type onDatabase interface {
 
 type opening struct{ onDatabase }
 
+// reads reports whether the command works on a backup directory that has come here without its database.
+func (c opening) reads() bool {
+	alone, ok := c.onDatabase.(interface{ reads() bool })
+	return ok && alone.reads()
+}
+
+// aloneIn names the database where --dir alone does, for a command that only reads the backup directory.
+func (a *app) aloneIn(c command) (err error) {
+	if alone, ok := c.(interface{ reads() bool }); !ok || !alone.reads() || a.DB != "" || a.Dir == "" {
+		return nil
+	}
+	a.DB, err = catalogfile.DatabaseOf(a.Dir)
+	return failure.Explain(err)
+}
+
 func (c opening) run(ctx context.Context, a *app) error {
+	if done, err := away(ctx, a, c.onDatabase); done || err != nil {
+		return err
+	}
 	var more func(*snapshot.Config)
 	if with, ok := c.onDatabase.(interface{ configure(*snapshot.Config) }); ok {
 		more = with.configure

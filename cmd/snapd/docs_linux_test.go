@@ -90,3 +90,40 @@ func serveInBackground(t *testing.T, dir string) (base string) {
 	t.Fatalf("serve has not said where its page is:\n%s", text)
 	return ""
 }
+
+// Somebody types docs/disaster-recovery.md on the worst day. If this fails, a command there does not do what it says.
+func TestDisasterRecoveryAsPrinted(t *testing.T) {
+	for _, tool := range []string{"bash", "age", "zstd"} {
+		testdb.RequireTool(t, tool)
+	}
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "disaster-recovery.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, _, _ := terminalDatabase(t)
+	place, bare := t.TempDir(), t.TempDir()
+	run := func(dir, script string) {
+		t.Helper()
+		cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "SNAPD_DB=", "SNAPD_DIR=", "PLACE="+place, "BARE="+bare)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	run(filepath.Dir(path), `snapd keygen -o "$BARE/key.txt"
+		snapd backup --db data.db -q
+		mkdir "$PLACE/backups"
+		n=0
+		for f in backups/data_backup_*.db.zst; do
+			n=$((n+1))
+			age -r "$(sed -n 's/^# public key: //p' "$BARE/key.txt")" -o "$PLACE/backups/$(printf %09d $n)_$(basename "$f").age" "$f"
+		done`)
+	script := ""
+	for _, block := range shellBlock.FindAllSubmatch(text, -1) {
+		script += string(block[1])
+	}
+	script = strings.ReplaceAll(script, "/mnt/nas/crm", place)
+	script = strings.ReplaceAll(script, "2026-01-31 14:30", time.Now().Add(time.Second).Format("2006-01-02 15:04:05"))
+	run(bare, script+"cmp data.db plain.db; cmp data.db earlier.db; test -s new-key.txt")
+}

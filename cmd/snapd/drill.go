@@ -21,6 +21,8 @@ type drillDocument struct {
 	DurationMS int64  `json:"duration_ms"`
 }
 
+func (c *drillCmd) reads() bool { return true }
+
 func (c *drillCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	b, err := m.Find(c.ID)
 	if err != nil {

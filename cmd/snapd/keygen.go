@@ -150,7 +150,7 @@ func recoverySheet(key seal.Key, from, file string, now time.Time) string {
 	line("2. Put this sheet, or its last line alone, into a file: key.txt")
 	line("3. %s", access(from))
 	line("4. See what is there:       snapd list --from %s --identity key.txt", url)
-	line("5. Restore the newest:      snapd restore latest --from %s --identity key.txt --to data.db", url)
+	line("5. Restore the newest:      snapd restore --from %s --identity key.txt --to data.db", url)
 	line("   or the state of a time:  snapd restore --at '2026-01-31 14:30' --from %s --identity key.txt --to data.db", url)
 	if from == "" {
 		line("   URL is the address of the copies: ______________________________________________")

@@ -8,12 +8,14 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-type listCmd struct{}
+type listCmd struct{ copies }
 
 // backupsDocument is the JSON form of several backups.
 type backupsDocument struct {
 	Backups []snapshot.Backup `json:"backups"`
 }
+
+func (c *listCmd) reads() bool { return c.From == "" }
 
 func (c *listCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	all, err := m.Backups()

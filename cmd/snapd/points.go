@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -13,9 +15,43 @@ import (
 )
 
 type pointsCmd struct {
-	From  moment `placeholder:"TIME" help:"Those of this time or later; as for restore --at."`
-	To    moment `placeholder:"TIME" help:"Those of this time or earlier."`
-	Limit *int   `placeholder:"N" help:"At most so many, the newest; 0: all. Default: 20 in the table, all with --json."`
+	From     []string `placeholder:"TIME|URL" sep:"none" help:"Those of this time or later, as for restore --at; or those at this remote, as for restore --from. Both may be given."`
+	To       moment   `placeholder:"TIME" help:"Those of this time or earlier."`
+	Limit    *int     `placeholder:"N" help:"At most so many, the newest; 0: all. Default: 20 in the table, all with --json."`
+	Identity string   `placeholder:"FILE" help:"With the --from of a remote: the secret key of sealed copies."`
+}
+
+// remote is the --from that is a URL, which no time is.
+func (c *pointsCmd) remote() copies {
+	from := copies{Identity: c.Identity}
+	for _, s := range c.From {
+		if strings.Contains(s, "://") {
+			from.From = s
+		}
+	}
+	return from
+}
+
+// since is the --from that is a time.
+func (c *pointsCmd) since() moment {
+	for _, s := range c.From {
+		if !strings.Contains(s, "://") {
+			return moment(s)
+		}
+	}
+	return ""
+}
+
+// Validate is called by the parser.
+func (c *pointsCmd) Validate() error {
+	times := slices.DeleteFunc(slices.Clone(c.From), func(s string) bool { return strings.Contains(s, "://") })
+	if len(times) > 1 || len(c.From)-len(times) > 1 {
+		return errors.New("--from is given twice")
+	}
+	if slices.Contains(c.From, "") {
+		return errors.New("--from is empty")
+	}
+	return nil
 }
 
 // Help is what the parser adds to the help of points.
@@ -32,6 +68,8 @@ type pointsDocument struct {
 	Points     []snapshot.Point `json:"points"`
 	NextCursor string           `json:"next_cursor"`
 }
+
+func (c *pointsCmd) reads() bool { return c.remote().From == "" }
 
 func (c *pointsCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	q, err := c.query(a.JSON, time.Now())
@@ -51,7 +89,9 @@ func (c *pointsCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	if err != nil {
 		return err
 	}
-	return a.result(nil, func(w io.Writer) { printPoints(w, m, all, limit, time.Now()) })
+	return a.result(nil, func(w io.Writer) {
+		printPoints(w, fmt.Sprintf("there is no recovery point of %s in %s", m.Database(), m.Dir()), all, limit, time.Now())
+	})
 }
 
 func (c *pointsCmd) query(asJSON bool, now time.Time) (q snapshot.PointsQuery, err error) {
@@ -66,7 +106,7 @@ func (c *pointsCmd) query(asJSON bool, now time.Time) (q snapshot.PointsQuery, e
 		flag string
 		word moment
 		to   *time.Time
-	}{{"--from", c.From, &q.From}, {"--to", c.To, &q.To}} {
+	}{{"--from", c.since(), &q.From}, {"--to", c.To, &q.To}} {
 		if bound.word == "" {
 			continue
 		}
@@ -83,10 +123,10 @@ func notATime(flag string, word moment) error {
 	return &usageError{fmt.Sprintf("%s %q is not a time", flag, string(word)), "write " + momentForms + "; times without a zone are local"}
 }
 
-// printPoints shows how dense the points are, how far back they go, and the newest ones.
-func printPoints(w io.Writer, m *snapshot.Manager, all []snapshot.Point, limit int, now time.Time) {
+// printPoints shows how dense the points are, how far back they go, and the newest ones; or says that there is none.
+func printPoints(w io.Writer, none string, all []snapshot.Point, limit int, now time.Time) {
 	if len(all) == 0 {
-		fmt.Fprintf(w, "there is no recovery point of %s in %s\n", m.Database(), m.Dir())
+		fmt.Fprintln(w, none)
 		return
 	}
 	oldest := all[len(all)-1]
@@ -131,9 +171,14 @@ func printPoints(w io.Writer, m *snapshot.Manager, all []snapshot.Point, limit i
 	}
 }
 
+// findsByTime is a Manager, or what finds recovery points elsewhere.
+type findsByTime interface {
+	PointAt(ctx context.Context, t time.Time) (snapshot.Point, error)
+}
+
 // pointAt is the newest recovery point at or before the time that the word says. An hour that came twice,
 // by the local clock or because the machine's was set back, has two answers, and then it is an error that names both.
-func pointAt(ctx context.Context, m *snapshot.Manager, word moment, now time.Time) (snapshot.Point, error) {
+func pointAt(ctx context.Context, m findsByTime, word moment, now time.Time) (snapshot.Point, error) {
 	t, ok := parseMoment(string(word), now)
 	if !ok {
 		return snapshot.Point{}, notATime("--at", word)

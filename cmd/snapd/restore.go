@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -19,10 +18,14 @@ type restoreCmd struct {
 	At moment `placeholder:"TIME" help:"Instead of ID: the newest recovery point at or before this time: 2025-10-31 14:30, 2025-10-31 (that day's last), 14:30, yesterday 14:30, -2h, or RFC 3339."`
 	To string `placeholder:"PATH" help:"Write it to this new file; the database is not touched."`
 	restoring
+	copies
 }
 
 func (c *restoreCmd) run(ctx context.Context, a *app) error {
-	if (c.ID == "") == (c.At == "") {
+	if c.From == "" && c.Identity != "" {
+		return &usageError{"--identity is for the copies of a remote", "name that with --from URL"}
+	}
+	if c.From == "" && (c.ID == "") == (c.At == "") {
 		return &usageError{"name one backup or recovery point: an ID, latest, or --at TIME", "see snapd list and snapd points"}
 	}
 	if c.To != "" && c.Offline {
@@ -31,8 +34,11 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 	if _, ok := parseMoment(string(c.At), time.Now()); c.At != "" && !ok {
 		return notATime("--at", c.At)
 	}
-	if _, err := os.Stat(filepath.Dir(c.To)); c.To != "" && errors.Is(err, fs.ErrNotExist) {
-		return message.WithHint(&noSuchFile{fmt.Errorf("restore to %s: %w", c.To, err)}, "make that directory first, or choose another one")
+	if err := mustHaveDirectory("restore", c.To); err != nil {
+		return err
+	}
+	if c.From != "" {
+		return c.fromRemote(ctx, a)
 	}
 	m, err := a.open(ctx, c.configure)
 	if err != nil {
@@ -48,6 +54,8 @@ func (c *restoreCmd) run(ctx context.Context, a *app) error {
 	done, err := m.Restore(ctx, b.ID, snapshot.RestoreOptions{To: c.To})
 	return c.restored(a, m, done, err)
 }
+
+func (c *restoreCmd) reads() bool { return c.To != "" && c.From == "" }
 
 // restoring are the flags of what restores over the database.
 type restoring struct {

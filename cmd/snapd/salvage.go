@@ -2,17 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 
-	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -24,8 +19,8 @@ type salvageCmd struct {
 }
 
 func (c *salvageCmd) run(ctx context.Context, a *app) error {
-	if _, err := os.Stat(filepath.Dir(c.To)); errors.Is(err, fs.ErrNotExist) {
-		return message.WithHint(&noSuchFile{fmt.Errorf("salvage to %s: %w", c.To, err)}, "make that directory first, or choose another one")
+	if err := mustHaveDirectory("salvage", c.To); err != nil {
+		return err
 	}
 	done, err := snapshot.Salvage(ctx, c.Path, c.To, snapshot.SalvageOptions{SchemaFrom: c.SchemaFrom, Dir: a.Dir, Overwrite: c.Force,
 		Progress: func(table string, _ int64) { a.console.progress("salvage "+short(visible(table), 40), 0, 0) }})

@@ -11,6 +11,8 @@ import (
 
 type statsCmd struct{}
 
+func (c *statsCmd) reads() bool { return true }
+
 func (c *statsCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	s, err := m.Stats()
 	if err != nil {

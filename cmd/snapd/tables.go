@@ -14,6 +14,8 @@ type tablesCmd struct {
 	ID string `arg:"" help:"Backup or recovery point; latest is the newest verified one; after a restore the restored one."`
 }
 
+func (c *tablesCmd) reads() bool { return true }
+
 func (c *tablesCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	tables, err := m.Tables(ctx, c.ID)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/integrity"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
@@ -15,13 +16,21 @@ type verifyCmd struct {
 	ID    []string `arg:"" optional:"" help:"Backups or recovery points; default: latest, the newest verified one; after a restore the restored one."`
 	All   bool     `help:"All of them."`
 	Level string   `enum:"quick,full" default:"quick" placeholder:"LEVEL" help:"quick: by digests, with a check if the backup has not passed one; full: checked again, in full (${default})."`
+	copies
 }
 
-func (c *verifyCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
+// deep is --level, where the rest of the line makes sense.
+func (c *verifyCmd) deep() (integrity.Level, error) {
 	if c.All && len(c.ID) > 0 {
-		return &usageError{"--all and ids exclude each other", "name the backups, or prove --all"}
+		return 0, &usageError{"--all and ids exclude each other", "name the backups, or prove --all"}
 	}
-	lvl, err := level(c.Level)
+	return level(c.Level)
+}
+
+func (c *verifyCmd) reads() bool { return c.From == "" }
+
+func (c *verifyCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
+	lvl, err := c.deep()
 	if err != nil {
 		return err
 	}
