@@ -201,6 +201,7 @@ func common(a, b map[string]bool) (n int64) {
 // none; by itself, or together with an index, so that a recovery acts on what no check sees. Lost: rows that the
 // better of repair and backup would have kept, or that salvage still finds, without a word.
 func TestRecoverDamagedAnywhere(t *testing.T) {
+	t.Parallel()
 	n, done, pick := 0, map[string]int{}, rand.New(rand.NewPCG(1, 2))
 	meets := func(int) bool { return pick.IntN(97) == 0 }
 	if part, sweeping := testdb.SweepPart(t); sweeping {

@@ -36,6 +36,7 @@ var field = []struct {
 
 // Lost: rows that a person with the sqlite3 shell could have saved.
 func TestRecoverFieldDamage(t *testing.T) {
+	t.Parallel()
 	for _, c := range field {
 		damaged := readFile(t, filepath.Join("../testdata/field", c.name+".db"))
 		old, err := os.ReadFile(filepath.Join("../testdata/field", c.name+".old.db"))
@@ -46,6 +47,7 @@ func TestRecoverFieldDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(c.name+"/old backup", func(t *testing.T) {
+			t.Parallel()
 			b := fieldBench(t, old)
 			b.auto()
 			writeFile(t, b.m.Database(), damaged)
@@ -65,6 +67,7 @@ func TestRecoverFieldDamage(t *testing.T) {
 			}
 		})
 		t.Run(c.name+"/no backup", func(t *testing.T) {
+			t.Parallel()
 			b := fieldBench(t, damaged)
 			rec, err := b.m.Recover(t.Context())
 			if c.alone < 0 {

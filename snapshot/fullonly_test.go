@@ -57,6 +57,7 @@ func TestVerifyInFullLeavesSomethingToRecoverFrom(t *testing.T) {
 // A full check's verdict is remembered: a backup that looks less deeply does not clear it, and a
 // recovery looks as deeply and repairs.
 func TestRecoverRemembersAFullVerdict(t *testing.T) {
+	t.Parallel()
 	b, _ := fullOnlyBench(t)
 	if rec, err := b.m.Recover(t.Context()); err != nil || rec.Action != snapshot.ActionNone {
 		t.Fatalf("this test shows nothing: %+v, %v", rec, err)

@@ -191,6 +191,7 @@ func smallDisk(t *testing.T) string {
 
 // Lost: the disk, to a rehearsal; or a good backup, marked failed for want of space.
 func TestDrillWithoutSpace(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.Dir = smallDisk(t) })
 	b.manual() // by which the size of the next one is estimated
 	b.exec("CREATE TABLE empty(x); INSERT INTO empty VALUES(zeroblob(12000000))")
@@ -209,6 +210,7 @@ func TestDrillWithoutSpace(t *testing.T) {
 
 // Lost: an early warning, before the user has typed the name of the database.
 func TestPlanWithoutSpace(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.Dir = smallDisk(t) })
 	e := b.manual()
 	b.exec("CREATE TABLE empty(x); INSERT INTO empty VALUES(zeroblob(60000000))")
@@ -220,6 +222,7 @@ func TestPlanWithoutSpace(t *testing.T) {
 // Lost: a restore, where there is room for its safety backup, but not for all that would
 // make it shorter.
 func TestRestoreWithLittleSpace(t *testing.T) {
+	t.Parallel()
 	disk := smallDisk(t)
 	b := newBench(t, "wal", func(c *snapshot.Config) { c.Dir = disk })
 	b.manual() // by which the size of the next one is estimated
@@ -241,8 +244,10 @@ func TestRestoreWithLittleSpace(t *testing.T) {
 
 // Lost: old backups, or the disk's last bytes, to a backup that does not fit.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			disk := smallDisk(t)
 			b := newBench(t, mode, func(c *snapshot.Config) { c.Dir = disk })
 			made := b.several(2)
@@ -287,6 +292,7 @@ func TestFullDisk(t *testing.T) {
 // Lost: the database, which was not put back on a disk that has room for it, but not for a
 // reserve as well; and the way out, where the message names another disk.
 func TestRecoverOnANearlyFullDisk(t *testing.T) {
+	t.Parallel()
 	disk, dir := smallDisk(t), filepath.Join(t.TempDir(), "backups")
 	path := filepath.Join(disk, "data.db")
 	makeDatabase(t, path, "delete")
@@ -308,11 +314,13 @@ func TestRecoverOnANearlyFullDisk(t *testing.T) {
 
 // Lost: the way out, promised by a plan that cannot be carried out; or an older backup, taken for want of room.
 func TestRecoveryReckonsWithRoom(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(*testing.T, *bench){
 		"restored": func(_ *testing.T, b *bench) { b.damage() },
 		"repaired": func(t *testing.T, b *bench) { loseIndexRoot(t, b.m.Database()) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			disk := smallDisk(t)
 			for place, dirs := range map[string][2]string{"the database's disk": {disk, t.TempDir()}, "the backups' disk": {t.TempDir(), disk}, "one disk": {disk, disk}} {
 				path, dir := filepath.Join(dirs[0], place, "data.db"), filepath.Join(dirs[1], place, "backups")
