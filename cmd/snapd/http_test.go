@@ -22,6 +22,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// longest bounds a wait, on a machine that is as busy as it may be.
+const longest = 5 * time.Minute
+
 // pageAddress matches the line with the page's address.
 var pageAddress = regexp.MustCompile(`(https?://[^/\s]+)/web/admin/backups/`)
 
@@ -31,14 +34,14 @@ func address(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: address FILE VAR")
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(longest); ; time.Sleep(20 * time.Millisecond) {
 		text, err := os.ReadFile(ts.MkAbs(args[0]))
 		if found := pageAddress.FindSubmatch(text); found != nil {
 			ts.Setenv(args[1], string(found[1]))
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("no address in %s after 60 s (%v):\n%s", args[0], err, text)
+			ts.Fatalf("no address in %s after %v (%v):\n%s", args[0], longest, err, text)
 		}
 	}
 }
@@ -75,7 +78,7 @@ func httpUntil(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: http_until REGEXP URL ANSWER TOKENFILE")
 	}
 	want := regexp.MustCompile(args[0])
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(longest); ; time.Sleep(20 * time.Millisecond) {
 		httpCmd(ts, false, []string{"200", http.MethodGet, args[1], args[2], args[3]})
 		answer := ts.ReadFile(args[2])
 		if want.MatchString(answer) {
