@@ -36,7 +36,8 @@ GATEWAY     := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 GATEWAY_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/snapd-tools/versitygw-$(lastword $(subst @, ,$(GATEWAY)))
 SFTP_SERVER := /usr/lib/openssh/sftp-server
 AXE         := $(BROWSER)/axe
-TESTFLAGS   ?= -count=1 -timeout 20m
+# The tests wait for disks and for other processes about as long as they compute.
+TESTFLAGS   ?= -count=1 -timeout 40m -parallel $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)")
 BENCH       ?= .
 BENCHTIME   ?= 1s
 SOAK        ?= 5m
@@ -47,9 +48,14 @@ FUZZTIME    ?= 30s
 
 say = @printf '\n== %s (%s)\n' "$(1)" "$$(date -u +%T)"
 
-.PHONY: test bare browser tools programs lint vet staticcheck tidy rules cross unit build bench sweep soak fuzz screenshots fmt clean
+.PHONY: test tests bare browser tools programs lint vet staticcheck tidy rules cross unit build bench sweep soak fuzz screenshots fmt clean
 
-test: tools lint build cross unit browser
+test: tools lint build cross tests
+
+# Both at once: the browser is waited for most of the time.
+tests: tools
+	@$(MAKE) --no-print-directory browser & browser=$$!; failed=0; \
+	$(MAKE) --no-print-directory unit || failed=1; wait $$browser || failed=1; exit $$failed
 
 # The programs that the tests compare snapd with, and the browser and the
 # accessibility checker for the page. CHROMIUM names a browser that is not on PATH.
@@ -97,17 +103,18 @@ rules:
 	$(call say,rules of the project)
 	@$(GO) test -count=1 ./internal/lint
 
-# Vet type-checks the tests of the platform too.
+# Vet type-checks the tests of the platform too. Those of the page run in CI only.
 cross:
 	@for platform in $(PLATFORMS); do \
 		printf '\n== build and vet for %s (%s)\n' "$$platform" "$$(date -u +%T)"; \
 		export GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
-		$(GO) build ./...; $(GO) vet ./...; $(GO) vet -C $(BROWSER) ./...; \
+		$(GO) build ./...; $(GO) vet ./...; \
 	done
 
+# The package whose tests take the longest comes first, so that none of it is left at the end.
 unit:
 	$(call say,go test)
-	@$(GO) test -vet=off $(TESTFLAGS) ./...
+	@$(GO) test -vet=off $(TESTFLAGS) ./snapshot ./...
 
 browser: tools
 	$(call say,go test in the browser)
