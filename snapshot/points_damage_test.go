@@ -51,6 +51,7 @@ func TestPointsWithoutProof(t *testing.T) {
 	t.Run("base deleted", func(t *testing.T) {
 		t.Parallel()
 		b, c, base := captured(t, 3)
+		b.mark("no capture has it")
 		b.manual()
 		must(t, b.m.Delete(t.Context(), []string{base.ID}, true))
 		if got := ids(b); slices.Contains(got, c.ids[2]) || len(got) != 1 {
@@ -73,6 +74,7 @@ func TestPointsWithoutProof(t *testing.T) {
 	t.Run("another base", func(t *testing.T) {
 		t.Parallel()
 		b, c, base := captured(t, 3)
+		b.mark("no capture has it")
 		other := b.manual()
 		writeFile(t, b.m.ArchivePath(base), readFile(t, b.m.ArchivePath(other)))
 		refused(t, b, c.ids[2], snapshot.ErrNotFound)
