@@ -49,6 +49,8 @@ const (
 //	           system, or a change of the files' times, begins the next look.
 //	active     a look every Every, where the index or the files' times changed; earlier when
 //	           the log was begun again, or grew past Outcome.Early. There are no notices.
+//	           Once nothing is committed for Every, a notice takes the place of glances
+//	           at the index.
 //	last look  Silence after the last commit, with the notices on again: where it finds
 //	           nothing, Rest is due, and the database is idle.
 //
@@ -65,6 +67,7 @@ type Watch struct {
 	quiet   time.Time     // no look before
 	noticed bool          // a write ended the idle time
 	resting bool          // Rest is due
+	listens bool          // notices are on, while active
 	failed  int           // looks in a row
 
 	seen   *walfollow.Position // by the last look; nil without a log
@@ -147,9 +150,23 @@ func (w *Watch) due(now time.Time) bool {
 		if w.next = now.Add(w.pace.Every); w.next.After(w.until) {
 			w.next = w.until
 		}
+		w.listen()
 		return false
 	}
 	return true
+}
+
+// listen has a notice end a silence, where notices come and looks go by the index: one that is lost costs no more than Every.
+func (w *Watch) listen() {
+	if w.trusted && w.seen != nil && !w.listens {
+		w.listens = w.files.Resume() == nil
+	}
+}
+
+// pause ends the notices: while there are commits there would be one for each.
+func (w *Watch) pause() {
+	w.listens = false
+	w.files.Pause()
 }
 
 // grew reports whether the log calls for an early look.
@@ -183,6 +200,8 @@ func (w *Watch) wait(ctx context.Context, now time.Time) {
 		d, notices = trustedPoll, w.files.Changed()
 	case idle:
 		d, notices = idlePoll, w.files.Changed()
+	case w.listens:
+		d, notices = w.next.Sub(now), w.files.Changed()
 	default:
 		if d = w.next.Sub(now); w.seen != nil {
 			d = min(d, w.glance)
@@ -211,7 +230,7 @@ func (w *Watch) wait(ctx context.Context, now time.Time) {
 
 // wake ends the idle time: something was written. A moment later more of it is there.
 func (w *Watch) wake() {
-	w.files.Pause()
+	w.pause()
 	w.noticed, w.next, w.glance = true, time.Now().Add(w.pace.Every/10), leastGlance
 	if w.next.Before(w.quiet) {
 		w.next = w.quiet
@@ -225,10 +244,10 @@ func (w *Watch) Looked(out Outcome, err error) {
 	last := !w.begun.Before(w.until)
 	found := out.Way == Followed || out.Way == Compared
 	if err == nil && last && !found {
-		w.failed, w.resting = 0, true
+		w.failed, w.resting, w.listens = 0, true, false
 		return
 	}
-	w.files.Pause()
+	w.pause()
 	if err != nil {
 		if w.failed++; passes(err) {
 			w.failed = min(w.failed, maxPassing)

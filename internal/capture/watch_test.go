@@ -204,6 +204,29 @@ func TestIdleWatch(t *testing.T) {
 	}
 }
 
+// After a burst there are no glances until the database is left alone: a notice ends that.
+func TestWatchAfterABurst(t *testing.T) {
+	glances := func(span time.Duration, writes map[time.Duration]int64) int {
+		f := &fakeFiles{hasIndex: true}
+		diary(t, f, Pace{}, 0, span, writes)
+		return f.glances
+	}
+	const s, ms = time.Second, time.Millisecond
+	one := map[time.Duration]int64{10*s + 1: 2}
+	early, late := glances(11*s+500*ms, one), glances(15*s, one)
+	if n := late - early; n > 10 {
+		t.Errorf("%d glances in 3.5 s without a commit", n)
+	}
+	f := &fakeFiles{hasIndex: true}
+	writes := map[time.Duration]int64{10*s + 1: 2}
+	for at := 13*s + 333*ms; at < 13*s+400*ms; at += 5*ms + 1 {
+		writes[at] = 100
+	}
+	if got, want := diary(t, f, Pace{}, 0, 14*s, writes), "0.00 nothing, 0.00 rest, 10.10, 13.35, 13.39"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 // A system that gives some notices and not others is not trusted again.
 func TestUntrustedNotices(t *testing.T) {
 	f := &fakeFiles{hasIndex: true}
