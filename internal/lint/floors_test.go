@@ -98,6 +98,8 @@ var owners = map[string][]string{
 	"github.com/julienschmidt/httprouter": {"httpapi"},
 	"github.com/klauspost/compress/":      {"internal/archive", "internal/seekable"},
 	"github.com/minio/":                   {"internal/store/s3", "internal/store/storetest"},
+	"github.com/pkg/sftp":                 {"internal/store/sftp"},
+	"golang.org/x/crypto/":                {"internal/store/sftp"},
 	"github.com/zeebo/":                   {"internal/archive", "internal/changes"},
 	"modernc.org/libc":                    {"internal/sqlite"},
 	"modernc.org/sqlite/lib":              {"internal/sqlite"},

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 )
@@ -53,4 +54,9 @@ func (s *guarded) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.left = true
+}
+
+// ShortSource is the error for a source that ended after n of size bytes.
+func ShortSource(n, size int64) error {
+	return &sourceError{fmt.Errorf("it ends after %d of %d bytes: %w", n, size, io.ErrUnexpectedEOF)}
 }

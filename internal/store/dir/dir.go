@@ -8,8 +8,6 @@ package dir
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -27,12 +25,6 @@ import (
 	"example.com/snapd/internal/store"
 )
 
-// markerName is the file with the id of the place. No object can have this name.
-const markerName = ".snapd-store"
-
-// maxMarker bounds what is read of it.
-const maxMarker = 128
-
 // abandoned is how old a temporary file is that no process will finish.
 const abandoned = 24 * time.Hour
 
@@ -40,17 +32,19 @@ const abandoned = 24 * time.Hour
 type Options struct {
 	// ID is that of the place when it was used before, "" for one that never was: then the marker is made when it is missing.
 	ID string
+	// Limit is for what is written; nil for none.
+	Limit *store.Limiter
 }
 
 // Dir is a directory as a store.
 type Dir struct {
-	path string
-	id   string
+	path  string
+	id    string
+	limit *store.Limiter
 
-	mu       sync.Mutex
-	swept    map[string]bool // directories whose temporary files were looked at
-	shared   bool            // a taken name was once found by looking only
-	finished func()          // tests: after the read back of an object, before its name is given
+	mu     sync.Mutex
+	swept  map[string]bool // directories whose temporary files were looked at
+	shared bool            // a taken name was once found by looking only
 }
 
 var _ store.Store = (*Dir)(nil)
@@ -60,15 +54,15 @@ func Open(ctx context.Context, path string, options Options) (*Dir, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("open %q: the path of a directory with copies is absolute", path)
 	}
-	d := &Dir{path: filepath.Clean(path), id: options.ID, swept: map[string]bool{}}
-	id, err := bounded(ctx, func() (string, error) {
+	d := &Dir{path: filepath.Clean(path), id: options.ID, limit: options.Limit, swept: map[string]bool{}}
+	id, err := store.Bounded(ctx, func() (string, error) {
 		root, err := d.open()
 		if err != nil {
 			return "", err
 		}
 		defer root.Close()
 		id, err := marker(root)
-		if errors.Is(err, fs.ErrNotExist) && options.ID == "" {
+		if errors.Is(err, store.ErrUnmarked) && options.ID == "" {
 			id, err = mark(root)
 		}
 		return id, err
@@ -77,7 +71,7 @@ func Open(ctx context.Context, path string, options Options) (*Dir, error) {
 		return nil, d.wrap("open", "", err)
 	}
 	if options.ID != "" && id != options.ID {
-		return nil, d.wrap("open", "", errAnother)
+		return nil, d.wrap("open", "", store.ErrAnotherPlace)
 	}
 	d.id = id
 	return d, nil
@@ -102,12 +96,6 @@ func (d *Dir) Abilities() store.Abilities {
 	return a
 }
 
-// Why a directory is not the place.
-var (
-	errUnmarked = errors.New("it has no " + markerName + ", which this place had when it was last used: is the disk mounted?")
-	errAnother  = errors.New("its " + markerName + " is that of another place: is another disk mounted there?")
-)
-
 // open opens the directory, whatever it is.
 func (d *Dir) open() (*os.Root, error) {
 	root, err := os.OpenRoot(d.path)
@@ -129,7 +117,7 @@ func (d *Dir) enter() (*os.Root, error) {
 	}
 	id, err := marker(root)
 	if err == nil && id != d.id {
-		err = errAnother
+		err = store.ErrAnotherPlace
 	}
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
@@ -139,33 +127,16 @@ func (d *Dir) enter() (*os.Root, error) {
 
 // marker reads the id of the place.
 func marker(root *os.Root) (string, error) {
-	f, err := root.OpenFile(markerName, os.O_RDONLY|durable.OpenPlain, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w: %w", errUnmarked, fs.ErrNotExist)
-	}
-	if err != nil {
-		return "", err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxMarker))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return "", err
-	}
-	id := strings.TrimSpace(string(text))
-	if id == "" {
-		return "", errAnother
-	}
-	return id, nil
+	return store.ReadMarker(root.OpenFile(store.MarkerName, os.O_RDONLY|durable.OpenPlain, 0))
 }
 
 // mark makes the marker. Of two that do so at once, one id stays, and both get it.
 func mark(root *os.Root) (string, error) {
-	var random [16]byte
-	rand.Read(random[:]) // never fails, by its documentation
-	f, err := durable.CreateIn(root, markerName, 0o600)
+	f, err := durable.CreateIn(root, store.MarkerName, 0o600)
 	if err != nil {
 		return "", err
 	}
-	_, err = f.Write([]byte(hex.EncodeToString(random[:]) + "\n"))
+	_, err = f.Write([]byte(store.NewMarker()))
 	if err == nil {
 		_, err = f.CommitNew()
 	}
@@ -182,8 +153,6 @@ func (d *Dir) wrap(op, name string, err error) error {
 	case err == nil:
 		return nil
 	case store.IsSource(err), errors.Is(err, errNoObject), errors.Is(err, store.ErrGone):
-	case errors.Is(err, errUnmarked), errors.Is(err, errAnother):
-		kind = store.ErrGone
 	case op == "put" && errors.Is(err, fs.ErrExist):
 		kind = store.ErrExists
 	case op != "put" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)):
@@ -218,7 +187,7 @@ func (d *Dir) Stat(ctx context.Context, name string) (store.Object, error) {
 	if err := store.CheckName(name); err != nil {
 		return store.Object{}, err
 	}
-	info, err := bounded(ctx, func() (fs.FileInfo, error) {
+	info, err := store.Bounded(ctx, func() (fs.FileInfo, error) {
 		root, err := d.enter()
 		if err != nil {
 			return nil, err
@@ -246,7 +215,7 @@ func (d *Dir) Delete(ctx context.Context, name string) error {
 	if err := store.CheckName(name); err != nil {
 		return err
 	}
-	_, err := bounded(ctx, func() (struct{}, error) {
+	_, err := store.Bounded(ctx, func() (struct{}, error) {
 		root, err := d.enter()
 		if err != nil {
 			return struct{}{}, err
@@ -265,7 +234,7 @@ func (d *Dir) Get(ctx context.Context, name, want string, off, n int64) (io.Read
 	if err := store.CheckGet(name, off); err != nil {
 		return nil, err
 	}
-	f, err := bounded(ctx, func() (*os.File, error) {
+	f, err := store.Bounded(ctx, func() (*os.File, error) {
 		root, err := d.enter()
 		if err != nil {
 			return nil, err

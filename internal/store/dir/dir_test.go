@@ -188,17 +188,3 @@ func TestSyncedInOrder(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// If this fails, a disk that may not be written looks like one that can be tried again, or a full one is not told from others.
-func TestDenied(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("root may write everywhere")
-	}
-	path := t.TempDir()
-	d := open(t, path, "")
-	must(t, os.Chmod(path, 0o500))
-	t.Cleanup(func() { os.Chmod(path, 0o700) })
-	if err := put(t, d, "o", "o"); !errors.Is(err, store.ErrDenied) {
-		t.Errorf("put: %v", err)
-	}
-}

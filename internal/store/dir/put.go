@@ -23,7 +23,7 @@ func (d *Dir) Put(ctx context.Context, name string, src io.ReaderAt, size int64)
 		return store.Object{}, err
 	}
 	source, leave := store.Source(ctx, src)
-	put, err := bounded(ctx, func() (store.Object, error) { return d.put(ctx, name, source, size) })
+	put, err := store.Bounded(ctx, func() (store.Object, error) { return d.put(ctx, name, source, size) })
 	leave() // a put that was given up may still run
 	return put, d.wrap("put", name, err)
 }
@@ -51,7 +51,7 @@ func (d *Dir) put(ctx context.Context, name string, src io.ReaderAt, size int64)
 		return store.Object{}, err
 	}
 	defer func() { err = errors.Join(err, f.Discard()) }()
-	sum, err := digest(f, io.NewSectionReader(src, 0, size), size)
+	sum, err := digest(d.limit.Writer(ctx, f), io.NewSectionReader(src, 0, size), size)
 	if err != nil {
 		return store.Object{}, err
 	}
@@ -64,9 +64,6 @@ func (d *Dir) put(ctx context.Context, name string, src io.ReaderAt, size int64)
 	}
 	if err := readBack(ctx, root, f.Temp(), size, sum); err != nil {
 		return store.Object{}, err
-	}
-	if d.finished != nil {
-		d.finished()
 	}
 	exclusive, err := f.CommitNew()
 	if err != nil {

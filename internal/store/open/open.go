@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/internal/store"
 	"example.com/snapd/internal/store/dir"
 	"example.com/snapd/internal/store/s3"
+	"example.com/snapd/internal/store/sftp"
 )
 
 // Options are what a URL does not say.
@@ -24,9 +25,11 @@ type Options struct {
 	ID string
 	// Retrying hears of each failure of a request that is made again, and when.
 	Retrying func(err error, wait time.Duration)
+	// Limit is for what is sent; nil for none.
+	Limit *store.Limiter
 }
 
-// Store opens file:///directory or s3://bucket/prefix. No error shows the URL, which may hold a password.
+// Store opens file:///directory, s3://bucket/prefix or sftp://user@host/directory. No error shows the URL, which may hold a password.
 func Store(ctx context.Context, raw string, options Options) (store.Store, error) {
 	scheme, _, _ := strings.Cut(raw, ":")
 	switch scheme {
@@ -35,13 +38,19 @@ func Store(ctx context.Context, raw string, options Options) (store.Store, error
 		if err != nil {
 			return nil, err
 		}
-		return dir.Open(ctx, path, dir.Options{ID: options.ID})
+		return dir.Open(ctx, path, dir.Options{ID: options.ID, Limit: options.Limit})
 	case "s3":
 		place, err := s3.Parse(raw)
 		if err != nil {
 			return nil, err
 		}
-		return s3.Open(place, s3.Options{Env: options.Env, Retrying: options.Retrying})
+		return s3.Open(place, s3.Options{Env: options.Env, Retrying: options.Retrying, Limit: options.Limit})
+	case "sftp":
+		place, err := sftp.Parse(raw)
+		if err != nil {
+			return nil, err
+		}
+		return sftp.Open(ctx, place, sftp.Options{ID: options.ID, Env: options.Env, Retrying: options.Retrying, Limit: options.Limit})
 	}
 	return nil, errors.New("the URL of a remote begins with file:///, s3:// or sftp://")
 }

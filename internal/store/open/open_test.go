@@ -15,7 +15,7 @@ func TestStore(t *testing.T) {
 	file := (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
 	for raw, want := range map[string]string{
 		file: file, "s3://bucket": "s3://bucket", "s3://bucket/a/b/?region=eu-1": "s3://bucket/a/b?region=eu-1",
-		"": "", "/backups": "", "file://host/path": "", "file:backups": "", "ftp://host/path": "", "http://bucket": "", "s3:///path": "", file + "?x=1": "",
+		"sftp://me:s3cret@host/path": "", "sftp://host/path": "", "": "", "/backups": "", "file://host/path": "", "file:backups": "", "ftp://host/path": "", "http://bucket": "", "s3:///path": "", file + "?x=1": "",
 		"s3://id:s3cret@bucket/path": "", "file://id:s3cret@localhost/path": "", "sftp2://id:s3cret@host/": "", "s3://bucket/?secret=s3cret": "", "s3://%zz:s3cret@b": "",
 		"s3://bucket?endpoint=https://id:s3cret@host": "",
 	} {

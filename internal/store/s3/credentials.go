@@ -14,7 +14,7 @@ import (
 // maxSecret bounds what is read of a file with a secret.
 const maxSecret = 16 << 10
 
-// reread is how old credentials from a file may become: whoever rotates them need not restart anything.
+// reread is how old credentials from a file may become, so that rotating them needs no restart.
 const reread = 5 * time.Minute
 
 // A credentialsError says that there are no credentials. It shows none.

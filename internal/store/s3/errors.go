@@ -7,25 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/minio/minio-go/v7"
 
 	"example.com/snapd/internal/store"
 )
 
-// The waits between two tries grow from the first to the last.
-const (
-	firstWait = 200 * time.Millisecond
-	lastWait  = 30 * time.Second
-)
-
-// transientCodes are the answers after which the same request may succeed, besides those that their HTTP status tells.
+// transientCodes are the answers after which the same request may succeed, in addition to those that their HTTP status tells.
 var transientCodes = map[string]bool{
 	"SlowDown": true, "SlowDownRead": true, "SlowDownWrite": true, "InternalError": true, "ServiceUnavailable": true, "RequestTimeout": true,
 	"Throttling": true, "ThrottlingException": true, "RequestLimitExceeded": true, "RequestThrottled": true, "Busy": true,
@@ -116,7 +108,9 @@ type plain struct{ minio.ErrorResponse }
 
 func (p plain) Error() string {
 	text := strings.Join(strings.Fields(p.Code+" "+p.Message), " ")
-	if p.StatusCode != 0 {
+	if status := http.StatusText(p.StatusCode); status != "" && strings.Contains(p.Code, status) { // an answer without a body
+		text = p.Code
+	} else if p.StatusCode != 0 {
 		text = fmt.Sprintf("%d %s", p.StatusCode, text)
 	}
 	if len(text) > 200 {
@@ -127,33 +121,11 @@ func (p plain) Error() string {
 
 func (p plain) Unwrap() error { return p.ErrorResponse }
 
-// retry calls try until it succeeds, fails for good, or ctx ends. lost says that an earlier try failed so that it is not known whether it took effect.
-func (s *S3) retry(ctx context.Context, op, name string, try func(lost bool) error) error {
-	for n := 0; ; n++ {
-		if err := context.Cause(ctx); err != nil {
-			return fmt.Errorf("%s %s: %w", op, s.place.key(name), err)
-		}
-		err := try(n > 0)
-		if err == nil {
-			return nil
-		}
-		if ended := context.Cause(ctx); ended != nil {
-			return fmt.Errorf("%w: %w", ended, s.wrap(op, name, err))
-		}
-		if !transient(err) {
-			return s.wrap(op, name, err)
-		}
-		wait := min(lastWait, s.firstWait<<min(n, 20))
-		wait = wait/2 + rand.N(wait/2+1)
-		if s.retrying != nil {
-			s.retrying(s.wrap(op, name, err), wait)
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("%w after %d tries: %w", context.Cause(ctx), n+1, s.wrap(op, name, err))
-		}
+// retry calls try until it succeeds, fails for good, or ctx ends, and wraps its error.
+func (s *S3) retry(ctx context.Context, op, name string, try func(again bool) error) error {
+	err := s.again.Do(ctx, transient, func(again bool) error { return s.wrap(op, name, try(again)) })
+	if cause := context.Cause(ctx); err != nil && err == cause { // before the first try
+		return s.wrap(op, name, err)
 	}
+	return err
 }

@@ -88,8 +88,8 @@ func (u *upload) begin(ctx context.Context) error {
 	}
 }
 
-// resume looks for the newest upload of this object. On the way it removes uploads of ours that nobody will complete: a store
-// asks for money for their parts, and shows them nowhere. Who may not look there starts from the beginning.
+// resume looks for the newest upload of this object. On the way it removes uploads of ours that no process will complete: a store
+// asks for money for their parts, and shows them nowhere. Without the right to look there the upload starts from the beginning.
 func (u *upload) resume(ctx context.Context) {
 	var newest time.Time
 	key, marker, idMarker := u.s.place.key(u.name), "", ""

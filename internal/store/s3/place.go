@@ -19,7 +19,7 @@ type Place struct {
 	Plain    bool   // HTTP without TLS
 	Region   string // "" asks the store, on AWS only
 	Style    string // "path", "virtual", or "" for what the endpoint is known to want
-	CAFile   string // certificates that are trusted besides the system's
+	CAFile   string // certificates that are trusted in addition to the system's
 	LockMode string // "governance", "compliance", or "" for no object lock
 	LockDays int    // how long objects are locked
 }

@@ -134,7 +134,8 @@ func (s *S3) forms() (forms []form) {
 
 // putWhole stores an object by one request.
 func (s *S3) putWhole(ctx context.Context, name string, src io.ReaderAt, size int64) (store.Object, error) {
-	p, err := s.piece(src, 0, size, true)
+	_, sums := s.known.get()
+	p, err := s.piece(src, 0, size, sums != yes)
 	if err != nil {
 		return store.Object{}, s.wrap("put", name, err)
 	}
@@ -203,8 +204,11 @@ func (s *S3) ours(ctx context.Context, name string, p piece) (store.Object, bool
 	if err != nil || object.Size != p.n {
 		return object, false
 	}
-	raw, _ := base64.StdEncoding.DecodeString(p.md5)
-	return object, object.Checksum != "" && object.Checksum == p.sum() || object.Checksum == "" && object.Version == hex.EncodeToString(raw)
+	raw, err := base64.StdEncoding.DecodeString(p.md5)
+	if object.Checksum == "" { // the ETag is that of a single request
+		return object, err == nil && len(raw) > 0 && object.Version == hex.EncodeToString(raw)
+	}
+	return object, object.Checksum == p.sum()
 }
 
 // learn sends an object that was stored again: a store that keeps to the condition refuses it, one that does not has the same
@@ -229,7 +233,7 @@ func (s *S3) learn(ctx context.Context, name string, p piece, form form) {
 func (s *S3) proven(ctx context.Context, name string, put minio.UploadInfo, want string, size int64) (store.Object, error) {
 	object := store.Object{Name: name, Size: size, Modified: put.LastModified, Version: put.ETag, Checksum: checksum(put.ChecksumCRC64NVME, "")}
 	_, sums := s.known.get()
-	if object.Checksum == "" && sums != no || object.Modified.IsZero() && sums == unknown {
+	if object.Checksum == "" && sums != no {
 		found, err := s.stat(ctx, "put", name)
 		if err != nil {
 			return store.Object{}, err

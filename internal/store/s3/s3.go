@@ -27,6 +27,8 @@ type Options struct {
 	Env func(name string) string
 	// Retrying hears of each failure that is tried again, and when.
 	Retrying func(err error, wait time.Duration)
+	// Limit is for what is sent; nil for none.
+	Limit *store.Limiter
 
 	// For tests; the zero values are what is right for a store far away.
 	PartSize int64         // the least size of a part, and the most of an object without parts
@@ -39,13 +41,12 @@ const defaultPart = 16 << 20
 
 // S3 is a bucket, or a part of one, as a store.
 type S3 struct {
-	place     Place
-	core      minio.Core
-	retrying  func(error, time.Duration)
-	partSize  int64
-	pageSize  int
-	firstWait time.Duration
-	known     abilities
+	place    Place
+	core     minio.Core
+	partSize int64
+	pageSize int
+	again    store.Retry
+	known    abilities
 }
 
 var _ store.Store = (*S3)(nil)
@@ -57,9 +58,9 @@ func Open(place Place, options Options) (*S3, error) {
 		env = os.Getenv
 	}
 	if options.Silence == 0 {
-		options.Silence = silence
+		options.Silence = store.Silence
 	}
-	transport, err := transport(place.CAFile, options.Silence)
+	transport, err := transport(place.CAFile, options.Silence, options.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", place, err)
 	}
@@ -78,15 +79,12 @@ func Open(place Place, options Options) (*S3, error) {
 		return nil, fmt.Errorf("open %s: %w", place, err)
 	}
 	core.SetAppInfo("snapd", "1")
-	s := &S3{place: place, core: *core, retrying: options.Retrying, partSize: options.PartSize, pageSize: options.PageSize, firstWait: options.Wait}
+	s := &S3{place: place, core: *core, partSize: options.PartSize, pageSize: options.PageSize, again: store.Retry{Heard: options.Retrying, First: options.Wait}}
 	if s.partSize == 0 {
 		s.partSize = defaultPart
 	}
 	if s.pageSize == 0 {
 		s.pageSize = 1000
-	}
-	if s.firstWait == 0 {
-		s.firstWait = firstWait
 	}
 	return s, nil
 }
@@ -126,7 +124,7 @@ func (s *S3) gone(ctx context.Context, err error) error {
 	if errBucket == nil {
 		s.known.sawBucket()
 	}
-	return err // who may not look at the bucket is told about the object
+	return err // without the right to look at the bucket, the answer is about the object
 }
 
 func objectOf(name string, info minio.ObjectInfo) store.Object {
@@ -168,7 +166,7 @@ func (s *S3) List(ctx context.Context, prefix, after string) iter.Seq2[store.Obj
 				}
 				name := s.place.name(info.Key)
 				if store.CheckName(name) != nil {
-					continue // somebody else's
+					continue // another program's
 				}
 				if before != "" && name <= before {
 					return fmt.Errorf("the store lists %q after %q", name, before)

@@ -3,15 +3,19 @@ package s3_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
+	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
 
 	"example.com/snapd/internal/store"
 	"example.com/snapd/internal/store/s3"
 	"example.com/snapd/internal/store/storetest"
 )
+
+func init() { minio.DefaultRetryUnit = time.Millisecond } // how long that waits after a failure that it does not try again
 
 // part is the least that the protocol allows.
 const part = 5 << 20
@@ -59,11 +63,9 @@ func get(t testing.TB, s store.Store, name string, off, n int64) ([]byte, error)
 	return data, errors.Join(err, r.Close())
 }
 
-// data is n bytes, no two parts of which are the same.
+// data is n bytes that do not repeat.
 func data(n int) []byte {
-	var b bytes.Buffer
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "%d,", i)
-	}
-	return b.Bytes()[:n]
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{1}).Read(b) // never fails
+	return b
 }

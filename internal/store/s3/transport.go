@@ -9,13 +9,12 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"example.com/snapd/internal/store"
 )
 
-// silence is how long a connection may stay without a byte in either direction: a server that hangs is a broken connection.
-const silence = 2 * time.Minute
-
 // transport makes connections that break when nothing moves on them.
-func transport(caFile string, quiet time.Duration) (*http.Transport, error) {
+func transport(caFile string, quiet time.Duration, limit *store.Limiter) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
@@ -38,7 +37,7 @@ func transport(caFile string, quiet time.Duration) (*http.Transport, error) {
 			if err != nil {
 				return nil, err
 			}
-			return &watched{conn, quiet}, nil
+			return limit.Conn(store.Watched(conn, quiet)), nil
 		},
 		TLSClientConfig:       config,
 		TLSHandshakeTimeout:   10 * time.Second,
@@ -49,24 +48,4 @@ func transport(caFile string, quiet time.Duration) (*http.Transport, error) {
 		WriteBufferSize:       64 << 10,
 		ReadBufferSize:        64 << 10,
 	}, nil
-}
-
-type watched struct {
-	net.Conn
-	quiet time.Duration
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	if err := w.SetReadDeadline(time.Now().Add(w.quiet)); err != nil {
-		return 0, err
-	}
-	return w.Conn.Read(p)
-}
-
-// Write puts the deadline of Read off as well: an answer comes after the last byte of the request.
-func (w *watched) Write(p []byte) (int, error) {
-	if err := w.SetDeadline(time.Now().Add(w.quiet)); err != nil {
-		return 0, err
-	}
-	return w.Conn.Write(p)
 }

@@ -171,14 +171,14 @@ func testCancelled(t *testing.T, p *place) {
 func testNested(t *testing.T, p *place) {
 	p.put(t, "a/b", []byte("inner"))
 	p.put(t, "c", []byte("outer"))
-	for name, beside := range map[string]string{"a": "a/b", "c/d": "c"} {
+	for name, other := range map[string]string{"a": "a/b", "c/d": "c"} {
 		_, err := p.Put(t.Context(), name, strings.NewReader("x"), 1)
 		p.quiet(t, err)
 		if errors.Is(err, store.ErrMissing) {
 			t.Errorf("put %s: %v", name, err)
 		}
-		if _, err := p.Stat(t.Context(), beside); err != nil {
-			t.Errorf("after put %s, stat %s: %v", name, beside, err)
+		if _, err := p.Stat(t.Context(), other); err != nil {
+			t.Errorf("after put %s, stat %s: %v", name, other, err)
 		}
 	}
 	p.wantObject(t, "a/b", []byte("inner"))

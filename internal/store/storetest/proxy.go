@@ -26,12 +26,14 @@ type Proxy struct {
 
 // A Fault is what the proxy does with one request. The zero value passes it on.
 type Fault struct {
-	Status int    // answer this
-	Code   string // and this, as object storage words it
-	Reset  bool   // break the connection, without passing the request on
-	Lose   bool   // pass the request on, and break the connection instead of answering
-	Cut    int64  // break the connection after so many bytes of the answer's body
-	Stale  []byte // answer this with status 200
+	Status int             // answer this
+	Code   string          // and this, as object storage words it
+	Reset  bool            // break the connection, without passing the request on
+	Lose   bool            // pass the request on, and break the connection instead of answering
+	Cut    int64           // break the connection after so many bytes of the answer's body
+	Stale  []byte          // answer this with status 200
+	Header http.Header     // pass the request on, and put this into the answer
+	Wait   <-chan struct{} // before anything else
 }
 
 // StartProxy starts a proxy of the server at address, which ends with the test.
@@ -102,7 +104,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fault = p.fault(r)
 	}
 	p.mu.Unlock()
+	if fault.Wait != nil {
+		<-fault.Wait
+	}
 	switch {
+	case fault.Header != nil:
+		p.forward.ServeHTTP(&header{w, fault.Header}, r)
 	case fault.Reset:
 		reset(w)
 	case fault.Status != 0:
@@ -157,3 +164,16 @@ func (c *cutter) Write(p []byte) (int, error) {
 
 // Unwrap is for http.ResponseController.
 func (c *cutter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// header replaces some of the answer's headers.
+type header struct {
+	http.ResponseWriter
+	set http.Header
+}
+
+func (h *header) WriteHeader(status int) {
+	for key, values := range h.set {
+		h.Header()[key] = values
+	}
+	h.ResponseWriter.WriteHeader(status)
+}
