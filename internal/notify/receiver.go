@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Secret is a text that is never printed: not by fmt, not in a log, not as JSON.
@@ -151,7 +152,7 @@ func (r *Receiver) validate() error {
 	if len(r.Name) > maxReceiverName || strings.ContainsFunc(r.Name, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
 		return fmt.Errorf("the name is longer than %d bytes, or has blanks", maxReceiverName)
 	}
-	if strings.ContainsFunc(r.Label, func(c rune) bool { return c < ' ' }) || len(r.Label) > 4*maxReceiverName {
+	if strings.ContainsFunc(r.Label, unicode.IsControl) || len(r.Label) > 4*maxReceiverName {
 		return errors.New("the label is too long, or has more than one line")
 	}
 	for _, k := range r.On {

@@ -52,6 +52,7 @@ func (r Receiver) secrets() []string {
 		for _, values := range u.Query() {
 			all = append(all, values...)
 		}
+		all = append(all, strings.FieldsFunc(u.RawQuery, func(c rune) bool { return c == '&' || c == '=' })...)
 	}
 	all = slices.DeleteFunc(all, func(s string) bool { return len(s) < minSecret })
 	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
