@@ -80,6 +80,10 @@ func startNotifying(ctx context.Context, m *Manager, life *lifeSign) *notifying 
 	return n
 }
 
+// NotifyOnce tells the receivers of m what there is to be told now, for a second at most: for a program that does not come to
+// its Run, because [Manager.Recover] found no way. What could not be told is told by the next Run. Call it only where no Run is at work.
+func NotifyOnce(ctx context.Context, m *Manager) { startNotifying(ctx, m, new(lifeSign)).end() }
+
 // end tells what there is to be told, for a second at most.
 func (n *notifying) end() {
 	if n != nil {

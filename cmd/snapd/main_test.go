@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"until":        until,
 			"unprivileged": unprivileged,
 			"capture":      captureCmd,
+			"receiver":     receiver,
 		},
 	})
 }

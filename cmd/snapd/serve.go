@@ -99,6 +99,7 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 	case err == nil:
 		c.announce(a, m, rec)
 	case ctx.Err() == nil:
+		snapshot.NotifyOnce(context.WithoutCancel(ctx), m)
 		return err
 	} // else only the shutdown backup is left to do
 	shown, err := c.show(a, m, l, taken)

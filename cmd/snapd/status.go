@@ -97,6 +97,11 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 			}
 			row("damaged and kept", fmt.Sprintf("%s, %s; see list", count(n, "database", "databases"), size(bytes)))
 		}
+		for _, r := range s.Receivers {
+			if r.Error != "" {
+				row("notifications", fmt.Sprintf("do not reach %s (%s): %s", r.Name, r.Target, message.OneLine(r.Error)))
+			}
+		}
 		if free := s.FreeBytes; free != nil {
 			row("free space", size(*free))
 		}
