@@ -97,11 +97,7 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 			}
 			row("damaged and kept", fmt.Sprintf("%s, %s; see list", count(n, "database", "databases"), size(bytes)))
 		}
-		for _, r := range s.Receivers {
-			if r.Error != "" {
-				row("notifications", fmt.Sprintf("do not reach %s (%s): %s", r.Name, r.Target, message.OneLine(r.Error)))
-			}
-		}
+		printReceivers(row, s)
 		if free := s.FreeBytes; free != nil {
 			row("free space", size(*free))
 		}
@@ -115,6 +111,15 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 			}
 		}
 	})
+}
+
+// printReceivers names the receivers of notifications that fail.
+func printReceivers(row func(...string), s snapshot.Status) {
+	for _, r := range s.Receivers {
+		if r.Error != "" {
+			row("notifications", fmt.Sprintf("do not reach %s (%s): %s", r.Name, r.Target, message.OneLine(r.Error)))
+		}
+	}
 }
 
 // lossWindow is what would be lost with the database.
