@@ -79,6 +79,9 @@ func Salvage(ctx context.Context, from Damaged, path string, o SalvageOptions) (
 	if err != nil {
 		return Salvaged{}, err
 	}
+	if d.Pages == 0 {
+		return Salvaged{}, bad("there is no page of a database")
+	}
 	w := &salvager{damaged: d, ctx: ctx, o: o, path: path, made: map[string]bool{}}
 	w.said.Tables, w.said.Skipped = []SalvagedTable{}, []string{}
 	w.said.SchemaDamaged = len(d.trees[0].holes) > 0 || d.trees[0].lost > 0

@@ -204,6 +204,15 @@ func TestSalvageReadsTheLog(t *testing.T) {
 	}
 }
 
+// A file without a byte is damaged; the disk gave all that there is. The page size is known from a backup.
+func TestSalvageOfAnEmptyFile(t *testing.T) {
+	donor := imageFrom(read(t, makeDB(t, "x.db", "CREATE TABLE t(a)")))
+	_, err := Salvage(t.Context(), Damaged{Image: imageFrom(nil)}, filepath.Join(t.TempDir(), "to.db"), SalvageOptions{Donor: &donor, Dir: t.TempDir()})
+	if !errors.Is(err, sqlitefile.ErrMalformed) {
+		t.Errorf("%v, want that it is damaged", err)
+	}
+}
+
 // A file that was cut short with a log, or a journal, of pages far beyond its end: what they have is there, the pages between are lost.
 func TestSalvageOfACutFileReadsWhatIsBeyond(t *testing.T) {
 	for mode, change := range map[string]string{
