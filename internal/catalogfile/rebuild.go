@@ -35,7 +35,7 @@ func (c *Catalog) Rebuild(ctx context.Context) (ch catalog.Changes, err error) {
 		return ch, fmt.Errorf("rebuild catalog: %w", err)
 	}
 	prior = prior.clone()
-	doc, ch := c.compose(prior, prior.accept(found.read), found.foreign)
+	doc, ch := c.compose(prior, prior.accept(found.read), found)
 	if err := c.write(doc); err != nil {
 		return ch, err
 	}
@@ -46,10 +46,11 @@ func (c *Catalog) Rebuild(ctx context.Context) (ch catalog.Changes, err error) {
 	return changes, nil
 }
 
-// gathered holds the facts from the archives of the directory.
+// gathered holds the facts from the archives and the change logs of the directory.
 type gathered struct {
 	read    []reading
 	foreign []catalog.Foreign
+	log     newestLog
 }
 
 func (c *Catalog) gather(ctx context.Context) (g gathered, err error) {
@@ -62,12 +63,16 @@ func (c *Catalog) gather(ctx context.Context) (g gathered, err error) {
 		names = append(names, f.name)
 	}
 	read, foreign, err := c.readArchives(ctx, names)
-	return gathered{read, append(l.foreign, foreign...)}, err
+	if err != nil {
+		return g, err
+	}
+	log, err := newestLogIn(ctx, c.dir)
+	return gathered{read, append(l.foreign, foreign...), log}, err
 }
 
 // compose makes a document of the archives' entries and the prior document.
-func (c *Catalog) compose(prior *document, entries []catalog.Entry, foreign []catalog.Foreign) (*document, catalog.Changes) {
-	ch := catalog.Changes{Rebuilt: true, Foreign: foreign}
+func (c *Catalog) compose(prior *document, entries []catalog.Entry, found gathered) (*document, catalog.Changes) {
+	ch := catalog.Changes{Rebuilt: true, Foreign: found.foreign}
 	doc := &document{nextSeq: prior.nextSeq, state: prior.state.Clone()}
 	known := make(map[string]catalog.Entry, len(prior.entries))
 	for _, e := range prior.entries {
@@ -81,7 +86,7 @@ func (c *Catalog) compose(prior *document, entries []catalog.Entry, foreign []ca
 		}
 	}
 	unreadable := make(map[string]error)
-	for _, f := range foreign {
+	for _, f := range found.foreign {
 		unreadable[f.File] = f.Err
 	}
 	for _, e := range prior.entries {
@@ -104,6 +109,7 @@ func (c *Catalog) compose(prior *document, entries []catalog.Entry, foreign []ca
 	}
 	doc.merge(entries)
 	ch.Added = doc.newestFirst()
+	found.log.resume(&doc.state, ch.Added)
 	return doc, ch
 }
 
@@ -188,7 +194,7 @@ func (c *Catalog) reassemble(cause error, salvaged *document, found gathered) (*
 	if errors.Is(cause, ErrDamaged) {
 		pinned = pinUnknown(prior, entries)
 	}
-	doc, ch := c.compose(prior, entries, found.foreign)
+	doc, ch := c.compose(prior, entries, found)
 	ch.Reason, ch.Pinned = cause.Error(), pinned
 	return doc, ch
 }

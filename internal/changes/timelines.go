@@ -9,6 +9,9 @@ import (
 	"strconv"
 )
 
+// Folder is the name of the directory of all change logs in a backup directory.
+const Folder = "changes"
+
 // Timelines lists the timelines that have a log in a directory of theirs below dir, in order.
 func Timelines(dir string) (list []uint64, err error) {
 	entries, err := os.ReadDir(dir)

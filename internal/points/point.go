@@ -78,7 +78,7 @@ type base struct {
 }
 
 // Folder is the directory of all change logs in a backup directory, Directory that of one timeline's.
-func Folder(backups string) string { return filepath.Join(backups, "changes") }
+func Folder(backups string) string { return filepath.Join(backups, changes.Folder) }
 
 // Directory is where the change log of a timeline is.
 func Directory(backups string, timeline uint64) string {

@@ -81,7 +81,21 @@ func (r *Recorder) open(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
+	if !leadsHere(head, all, present) {
+		return &endedError{r.timeline, catalog.NewLog, fmt.Sprintf("its change log builds on %s, and the database goes on from %s", head.Base, present.From)}
+	}
 	return r.goOn(ctx, head, all, seed)
+}
+
+// leadsHere reports whether a log can be of the present timeline: it builds on the backup that the timeline goes on from, or on one
+// of its own. What is not known any more says nothing against it. A catalog that was put back as it was once gives a
+// number twice.
+func leadsHere(head changes.Head, all []catalog.Entry, present catalog.Present) bool {
+	if present.From == "" || head.Base == present.From {
+		return true
+	}
+	i := slices.IndexFunc(all, func(e catalog.Entry) bool { return e.ID == head.Base })
+	return i < 0 || all[i].Timeline.Number == present.Number
 }
 
 // hadPoints reports whether captures of a timeline are known, which its log had.

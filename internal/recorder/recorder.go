@@ -18,7 +18,7 @@ import (
 )
 
 // Dir is the directory of the change logs in a backup directory.
-const Dir = "changes"
+const Dir = changes.Folder
 
 const (
 	// sealEvery is how long a segment is appended to, at most.
