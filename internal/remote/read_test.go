@@ -345,6 +345,79 @@ func TestDamageAtTheRemote(t *testing.T) {
 	}
 }
 
+// Lost: a state in the place of another, because the store's owner or its disk changed one byte of what is there.
+func TestEveryDamagedObject(t *testing.T) {
+	t.Parallel()
+	const step = 73
+	for _, sealed := range []bool{false, true} {
+		s := history(t, sealed)
+		states := map[string]byte{s.entries[1].ID: 10, "1.1": 11, "1.4": 14, "1.6": 16, "2.2": 22}
+		read, refused := 0, 0
+		for _, name := range s.place.Names() {
+			good := s.place.Bytes(name)
+			for at := len(name) % step; at < len(good); at += step {
+				bad := bytes.Clone(good)
+				bad[at] ^= 1 << (at % 8)
+				s.place.Set(name, bad)
+				r, err := NewReader(t.Context(), s.place, ReadOptions{Identities: s.ids, Scratch: t.TempDir()})
+				if err != nil {
+					t.Errorf("byte %d of %s: %v", at, name, err)
+					continue
+				}
+				for id, n := range states {
+					p, err := r.Find(t.Context(), Want{ID: id})
+					if err != nil {
+						refused++
+						continue
+					}
+					i, err := r.Image(t.Context(), p)
+					if err != nil {
+						refused++
+						continue
+					}
+					got, err := io.ReadAll(io.NewSectionReader(i, 0, i.Shape().Bytes()))
+					switch {
+					case err != nil:
+						refused++
+					case !bytes.Equal(got, state(n)):
+						t.Errorf("byte %d of %s: %s is read as %d", at, name, id, got[0])
+					default:
+						read++
+					}
+					i.Close()
+				}
+				r.Close()
+			}
+			s.place.Set(name, good)
+		}
+		if read < 60 || refused < 10 {
+			t.Errorf("sealed %v: %d states were read, %d refused: too few to say anything", sealed, read, refused)
+		}
+	}
+}
+
+func FuzzDocument(f *testing.F) {
+	text, err := EncodeDocument(Document{Format: documentFormat, Name: "data.db", Backups: []Stored{{Object: "x", Entry: catalog.Entry{ID: "x", Seq: 1}}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		place := storetest.NewMemory()
+		place.Set(Name{Kind: Catalog, Number: 1}.String(), text)
+		place.Set(Name{Kind: Backup, Number: 1, ID: "x"}.String(), text)
+		place.Set("changes/1/000000001-000000002_20260101_120000.chg.zst", text)
+		r, err := NewReader(t.Context(), place, ReadOptions{Scratch: t.TempDir()})
+		if err != nil {
+			t.Fatal(err) // what is there is damaged, and no more
+		}
+		defer r.Close()
+		if p, err := r.Find(t.Context(), Want{}); err == nil {
+			t.Errorf("%+v was found", p)
+		}
+	})
+}
+
 // Lost: the difference between what is not there, what cannot be had now, and what cannot be read with this key.
 func TestWhatCannotBeRead(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
@@ -33,7 +37,7 @@ type UnpackOptions struct {
 }
 
 // Unpack writes an image to the new file target, and proves every page on the way. The file has its name once it is whole,
-// proven and on the disk; what dies before leaves a temporary file next to it. Errors: swap.ErrUnsafe, durable.ErrNoSpace,
+// proven and on the disk. What dies before leaves a temporary file next to it, which the next Unpack to there removes. Errors: swap.ErrUnsafe, durable.ErrNoSpace,
 // a *DamagedError, and those of reading the image.
 func Unpack(ctx context.Context, image archive.Image, target string, o UnpackOptions) (err error) {
 	real, err := livedb.Resolve(target)
@@ -44,6 +48,9 @@ func Unpack(ctx context.Context, image archive.Image, target string, o UnpackOpt
 		err = durable.Fits(filepath.Dir(real), image.Shape().Bytes())
 	}
 	if err != nil {
+		return fmt.Errorf("restore to %s: %w", target, err)
+	}
+	if _, err := durable.SweepFor(filepath.Dir(real), filepath.Base(real)); err != nil { // of a restore that was killed
 		return fmt.Errorf("restore to %s: %w", target, err)
 	}
 	f, err := durable.Create(real, 0o600)
@@ -96,11 +103,56 @@ func Prove(ctx context.Context, image archive.Image, dir string, o UnpackOptions
 	return check(ctx, f.Name(), *o.Check)
 }
 
-// MakeScratch makes a private directory for the segments that a Reader needs, in dir, or the system's for "".
+// scratchName begins the names of the directories that MakeScratch makes.
+const scratchName = durable.TempPrefix + "changes-"
+
+// MakeScratch makes a private directory in dir, "" for the system's, for the segments that a Reader needs. Those that
+// processes left which are gone are removed first: each has a file that its process keeps locked.
 func MakeScratch(dir string) (path string, remove func(), err error) {
-	path, err = os.MkdirTemp(dir, durable.TempPrefix+"changes-")
-	if err != nil {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	sweepScratch(dir)
+	if path, err = os.MkdirTemp(dir, scratchName); err != nil {
 		return "", nil, fmt.Errorf("make a directory for the change log: %w", err)
 	}
-	return path, func() { _ = os.RemoveAll(path) }, nil // what stays is recognised by its name
+	lock := flock.New(filepath.Join(path, scratchLock))
+	remove = func() {
+		_ = lock.Close()
+		_ = os.RemoveAll(path) // what stays is removed the next time
+	}
+	if _, err := lock.TryLock(); err != nil {
+		remove()
+		return "", nil, fmt.Errorf("make a directory for the change log: %w", err)
+	}
+	return path, remove, nil
 }
+
+// unlocked is how long a directory may be without its lock: it is made in two steps.
+const unlocked = time.Hour
+
+// sweepScratch removes what other processes left. What cannot be removed is another user's.
+func sweepScratch(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // making one there says why
+	}
+	for _, e := range entries {
+		fi, err := e.Info()
+		if err != nil || !fi.IsDir() || !strings.HasPrefix(e.Name(), scratchName) {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		if _, err := os.Lstat(filepath.Join(path, scratchLock)); err != nil && time.Since(fi.ModTime()) < unlocked {
+			continue
+		}
+		lock := flock.New(filepath.Join(path, scratchLock))
+		gone, err := lock.TryLock()
+		_ = lock.Close()
+		if err == nil && gone {
+			_ = os.RemoveAll(path)
+		}
+	}
+}
+
+const scratchLock = ".lock"
