@@ -74,6 +74,15 @@ func (s *State) lastAnchor(timeline uint64) int {
 	return -1
 }
 
+// LastAnchor is the newest proof of a timeline's change log; ok is false where there is none, or its last one failed.
+func (s State) LastAnchor(timeline uint64) (a Anchor, ok bool) {
+	i := s.lastAnchor(timeline)
+	if i < 0 || s.Anchors[i].Seq == s.Anchors[i].After {
+		return Anchor{}, false
+	}
+	return s.Anchors[i], true
+}
+
 // Anchored reports whether a capture is verified.
 func (s State) Anchored(timeline, seq uint64) bool {
 	return slices.ContainsFunc(s.Anchors, func(a Anchor) bool {

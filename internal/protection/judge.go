@@ -201,6 +201,7 @@ func (f *Facts) continuous() Continuous {
 		id, at := catalog.PointID(f.Log.Timeline, f.Log.Seq), f.Log.At.UTC()
 		c.Point, c.At = &id, &at
 	}
+	c.Proven = f.proven()
 	late, known := f.Log.Window(f.Now)
 	switch stopped := f.State.CapturesStopped; {
 	case !f.Serving || !f.Capture:
@@ -211,6 +212,20 @@ func (f *Facts) continuous() Continuous {
 		c.State = CapturesBehind
 	}
 	return c
+}
+
+// proven is the newest verified point of the change log, where it is newer than the newest verified backup; nil for none.
+func (f *Facts) proven() *string {
+	a, ok := f.State.LastAnchor(f.Log.Timeline)
+	if !ok || a.Seq > f.Log.Seq || f.Latest == nil {
+		return nil
+	}
+	if timeline, seq, placed := catalog.ParsePoint(f.Latest.Point); placed && timeline == a.Timeline && seq >= a.Seq ||
+		!(placed && timeline == a.Timeline) && !f.Latest.CreatedAt.Before(a.At) {
+		return nil
+	}
+	id := catalog.PointID(a.Timeline, a.Seq)
+	return &id
 }
 
 // captured says how far commits are captured.

@@ -121,3 +121,35 @@ func TestArchiveThatCannotBeLookedAt(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// Lost: what was committed between the newest backup and the newest point that is proven, by one who restores a damaged database.
+func TestNewestProvenPoint(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2031, 3, 5, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		edit func(*Facts)
+		want string
+	}{
+		"newer than the backup":          {func(*Facts) {}, "2.40"},
+		"the backup has a later point":   {func(f *Facts) { f.Latest.Point = "2.41" }, ""},
+		"the backup has that point":      {func(f *Facts) { f.Latest.Point = "2.40" }, ""},
+		"the backup has an earlier one":  {func(f *Facts) { f.Latest.Point, f.Latest.CreatedAt = "2.7", now }, "2.40"},
+		"the backup is newer, and alone": {func(f *Facts) { f.Latest.CreatedAt = now }, ""},
+		"of another timeline":            {func(f *Facts) { f.Log.Timeline = 3 }, ""},
+		"the log has no such point":      {func(f *Facts) { f.Log.Seq = 39 }, ""},
+		"the last proof failed":          {func(f *Facts) { f.State.Doubt(2, 45, now) }, ""},
+		"no verified backup":             {func(f *Facts) { f.Latest = nil }, ""},
+	} {
+		f := Facts{Now: now, Latest: &catalog.Entry{ID: "data_1", CreatedAt: now.Add(-3 * time.Hour)}}
+		f.State.AddAnchor(2, 40, now.Add(-time.Hour))
+		f.Log.Timeline, f.Log.Seq = 2, 50
+		c.edit(&f)
+		got := ""
+		if p := f.continuous().Proven; p != nil {
+			got = *p
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

@@ -56,13 +56,15 @@ type Status struct {
 
 // Continuous is how the commits between backups are captured, in the change log.
 type Continuous struct {
-	State    CaptureState `json:"state"`
-	Point    *string      `json:"point"` // the newest one of the change log; null for none
-	At       *time.Time   `json:"at"`    // of it
-	Timeline uint64       `json:"timeline"`
-	Points   int          `json:"points"` // of the present timeline
-	Bytes    int64        `json:"bytes"`  // of the whole change log
-	What     string       `json:"what"`   // of a gap: why
+	State CaptureState `json:"state"`
+	Point *string      `json:"point"` // the newest one of the change log; null for none
+	At    *time.Time   `json:"at"`    // of it
+	// Proven is the newest verified point of the change log, where it is newer than the newest verified backup; null for none.
+	Proven   *string `json:"proven"`
+	Timeline uint64  `json:"timeline"`
+	Points   int     `json:"points"` // of the present timeline
+	Bytes    int64   `json:"bytes"`  // of the whole change log
+	What     string  `json:"what"`   // of a gap: why
 }
 
 // CaptureState says in a word whether commits are captured.

@@ -56,7 +56,8 @@ const remedies = {
     if (b) await actions.verify(b);
   },
   restoreNewest: async (opener) => {
-    const b = await attempt(() => api.backup(store.status.newest_verified));
+    const point = store.status.continuous?.proven;
+    const b = point ? { id: point } : await attempt(() => api.backup(store.status.newest_verified));
     if (b) await restore(b, opener);
   },
 };

@@ -17,8 +17,8 @@ const remedies = {
   clock: ['Create a backup now', 'create', 'create'],
   archive_gone: ['Create a backup now', 'create', 'create'],
   check_failed: ['Check again', 'verify', 'check'],
-  damaged: ['Restore the newest good backup', 'restore', 'restoreNewest'],
-  missing: ['Restore the newest good backup', 'restore', 'restoreNewest'],
+  damaged: ['Restore the newest good state', 'restore', 'restoreNewest'],
+  missing: ['Restore the newest good state', 'restore', 'restoreNewest'],
   break: ['Create a backup now', 'create', 'create'], // where it was accepted: else its banner has the ways on
 };
 
