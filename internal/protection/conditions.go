@@ -22,6 +22,7 @@ var says = map[Why]string{
 	WhyExposed:     "other users could replace or remove the backups",
 	WhyFailed:      "the last backup failed",
 	WhyClock:       "the newest verified backup is dated in the future",
+	WhyRemote:      "a remote has not got what it should",
 	WhyOverdue:     "a scheduled backup did not come",
 }
 
@@ -45,6 +46,11 @@ func (f *Facts) Conditions(s Status) (all []notify.Condition) {
 	if b := s.Break; b != nil {
 		all = append(all, notify.Condition{Kind: notify.Break, Code: string(b.Cause), Says: "it is no longer the database that was backed up (" + string(b.Cause) + ")",
 			Detail: b.What, Since: b.At, Mild: b.Harmless()})
+	}
+	for _, r := range f.Remotes {
+		if lacks := r.Lacking(f.ago); lacks != "" {
+			all = append(all, notify.Condition{Kind: notify.RemoteBehind, Name: r.Name, Code: string(r.State), Says: says[WhyRemote] + " (" + string(r.State) + ")", Detail: lacks})
+		}
 	}
 	if free := s.FreeBytes; free != nil && f.Place == nil && *free < f.spaceWanted() {
 		all = append(all, notify.Condition{Kind: notify.LowSpace, Code: "low_space",
