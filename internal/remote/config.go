@@ -8,14 +8,18 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/store"
 	"example.com/snapd/internal/store/seal"
 )
 
 // Remote is a place off this machine to which a service sends a copy of every verified backup, and of what is captured in between.
 type Remote struct {
 	Name string // letters, digits and ._-
-	// URL says where: file:///mnt/nas/crm is a directory of another disk. Secrets have no place in it.
+	// URL says where: file:///mnt/nas/crm is a directory of another disk, s3://bucket/crm object storage, sftp://user@host/crm a
+	// directory of a server. Secrets have no place in it.
 	URL string
+	// Limit is how much is sent, in bytes a second and by the time of day: "512k", or "08:00,512k 19:00,off". Default: no limit.
+	Limit string
 	// Recipients are age public keys for which copies are encrypted, RecipientsFile has more of them, one on a line. Where
 	// both are empty, copies are stored as they are. Where they cannot be used, nothing is sent.
 	Recipients     []string
@@ -41,6 +45,9 @@ func Resolve(given []Remote, retention catalog.Policy) ([]Remote, error) {
 			return nil, fmt.Errorf("two remotes are called %q", r.Name)
 		}
 		names[r.Name] = true
+		if _, err := store.ParseTimetable(r.Limit); err != nil {
+			return nil, fmt.Errorf("remote %s: %w", r.Name, err)
+		}
 		if r.Period == 0 {
 			r.Period = DefaultPeriod
 		}
@@ -78,7 +85,11 @@ func Open(ctx context.Context, r Remote, id, scratch string) (p Place, err error
 			return p, err
 		}
 	}
-	if p.Store, p.ID, err = OpenStore(ctx, r.URL, id); err != nil {
+	limit, err := store.ParseTimetable(r.Limit)
+	if err != nil {
+		return p, err
+	}
+	if p.Store, p.ID, err = OpenStore(ctx, r.URL, id, store.NewLimiter(limit)); err != nil {
 		return p, err
 	}
 	if r.Sealed() {

@@ -17,16 +17,19 @@ const (
 type Retry struct {
 	// Heard is told of each failure that is tried again, and when; nil for none.
 	Heard func(err error, wait time.Duration)
+	// Patience is how long failures are tried again, without a success in between; 0 is until ctx ends.
+	Patience time.Duration
 	// First is the wait before the second try; 0 is what is right for a server far away.
 	First time.Duration
 }
 
-// Do calls try until it succeeds, its error is not transient, or ctx ends, whose error then comes with the last one of try. again
+// Do calls try until it succeeds, its error is not transient, patience is at its end, or ctx ends, whose error then comes with the last one of try. again
 // says that an earlier try failed, and may have taken effect all the same.
 func (r Retry) Do(ctx context.Context, transient func(error) bool, try func(again bool) error) error {
 	if r.First == 0 {
 		r.First = firstWait
 	}
+	began := time.Now()
 	for n := 0; ; n++ {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -43,6 +46,9 @@ func (r Retry) Do(ctx context.Context, transient func(error) bool, try func(agai
 		}
 		wait := min(lastWait, r.First<<min(n, 20))
 		wait = wait/2 + rand.N(wait/2+1)
+		if r.Patience > 0 && time.Since(began)+wait > r.Patience {
+			return fmt.Errorf("after %d tries: %w", n+1, err)
+		}
 		if r.Heard != nil {
 			r.Heard(err, wait)
 		}

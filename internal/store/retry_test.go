@@ -48,6 +48,11 @@ func TestRetry(t *testing.T) {
 		if err := retry.Do(ctx, transient, func(bool) error { return busy }); !errors.Is(err, busy) || !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
 			t.Errorf("until the context ended: %v after %s", err, time.Since(began))
 		}
+		began = time.Now()
+		patient := Retry{Patience: time.Minute}
+		if err := patient.Do(t.Context(), transient, func(bool) error { return busy }); !errors.Is(err, busy) || time.Since(began) > time.Minute || time.Since(began) < 30*time.Second {
+			t.Errorf("with a minute's patience: %v after %s", err, time.Since(began))
+		}
 		if err := retry.Do(ctx, transient, func(bool) error { t.Error("tried after the context ended"); return nil }); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("after the context ended: %v", err)
 		}

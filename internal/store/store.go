@@ -55,15 +55,15 @@ type Object struct {
 type Abilities struct {
 	// Exclusive: of two writers of one name at the same instant, one gets [ErrExists]. Without it a taken name is found by
 	// looking first, which a second writer at that very instant can slip past.
-	Exclusive bool
+	Exclusive bool `json:"exclusive"`
 	// Checksum is the kind that Objects have, "crc64nvme" or "sha256"; "" for none.
-	Checksum string
+	Checksum string `json:"checksum"`
 	// Reason says, for people, why an ability is missing or not known yet; "" when nothing is.
-	Reason string
+	Reason string `json:"reason,omitempty"`
 }
 
 // A Store is safe for concurrent use. Contexts bound every call; an implementation retries by itself what its own protocol
-// calls transient, and returns when ctx ends. No error or String shows a secret.
+// calls transient, and returns when ctx ends or its patience does. No error or String shows a secret.
 type Store interface {
 	// Put stores the size bytes of src under name, whole or not at all, and durably. A taken name is [ErrExists]. src may be
 	// read more than once and concurrently. The object's Checksum equals the digest of the bytes that were read from src,

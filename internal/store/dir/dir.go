@@ -81,8 +81,11 @@ func Open(ctx context.Context, path string, options Options) (*Dir, error) {
 func (d *Dir) ID() string { return d.id }
 
 // String is the file URL of the directory.
-func (d *Dir) String() string {
-	return (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(d.path), "/")}).String()
+func (d *Dir) String() string { return URL(d.path) }
+
+// URL is the file URL of a directory.
+func URL(path string) string {
+	return (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(path), "/")}).String()
 }
 
 // Abilities implements [store.Store].

@@ -106,6 +106,26 @@ func files(t *testing.T, root string) string {
 	return strings.Join(all, " ")
 }
 
+// If this fails, an object counts as stored that the disk has otherwise than it was written.
+func TestReadBackBeforeItCounts(t *testing.T) {
+	path := t.TempDir()
+	d := open(t, path, "")
+	stop := durable.Observe(&durable.Observer{Synced: func(s durable.Step, at string) {
+		if s == durable.StepSync && strings.HasPrefix(at, path) { // the disk writes something else than it was given
+			must(t, os.WriteFile(at, []byte("wrItten"), 0o600))
+		}
+	}})
+	err := put(t, d, "o", "written")
+	stop()
+	if err == nil || !strings.Contains(err.Error(), "read back") {
+		t.Errorf("put on a disk that writes something else: %v", err)
+	}
+	for object, err := range d.List(t.Context(), "", "") {
+		t.Errorf("list shows %+v, %v", object, err)
+	}
+	must(t, put(t, d, "o", "written"))
+}
+
 // If this fails, a disk fills up with what crashes left, or a copy that another machine still writes is taken away.
 func TestSweep(t *testing.T) {
 	path := t.TempDir()

@@ -25,34 +25,61 @@ type Options struct {
 	ID string
 	// Retrying hears of each failure of a request that is made again, and when.
 	Retrying func(err error, wait time.Duration)
+	// Patience is how long that is done without a success; 0 is a minute.
+	Patience time.Duration
 	// Limit is for what is sent; nil for none.
 	Limit *store.Limiter
 }
 
-// Store opens file:///directory, s3://bucket/prefix or sftp://user@host/directory. No error shows the URL, which may hold a password.
-func Store(ctx context.Context, raw string, options Options) (store.Store, error) {
+// patience is how long requests that fail are made again, where Options say nothing: longer than a server takes to start, and
+// short enough for a failure to be reported while it lasts.
+const patience = time.Minute
+
+// opener opens the store that a URL was read as.
+type opener func(ctx context.Context, options Options) (store.Store, error)
+
+// parse reads file:///directory, s3://bucket/prefix or sftp://user@host/directory. No error shows the URL, which may hold a password.
+func parse(raw string) (place fmt.Stringer, open opener, err error) {
 	scheme, _, _ := strings.Cut(raw, ":")
 	switch scheme {
 	case "file":
 		path, err := filePath(raw)
-		if err != nil {
-			return nil, err
-		}
-		return dir.Open(ctx, path, dir.Options{ID: options.ID, Limit: options.Limit})
+		return dirURL(path), func(ctx context.Context, o Options) (store.Store, error) {
+			return dir.Open(ctx, path, dir.Options{ID: o.ID, Limit: o.Limit})
+		}, err
 	case "s3":
 		place, err := s3.Parse(raw)
-		if err != nil {
-			return nil, err
-		}
-		return s3.Open(place, s3.Options{Env: options.Env, Retrying: options.Retrying, Limit: options.Limit})
+		return place, func(_ context.Context, o Options) (store.Store, error) {
+			return s3.Open(place, s3.Options{Env: o.Env, Retrying: o.Retrying, Patience: o.Patience, Limit: o.Limit})
+		}, err
 	case "sftp":
 		place, err := sftp.Parse(raw)
-		if err != nil {
-			return nil, err
-		}
-		return sftp.Open(ctx, place, sftp.Options{ID: options.ID, Env: options.Env, Retrying: options.Retrying, Limit: options.Limit})
+		return place, func(ctx context.Context, o Options) (store.Store, error) {
+			return sftp.Open(ctx, place, sftp.Options{ID: o.ID, Env: o.Env, Retrying: o.Retrying, Patience: o.Patience, Limit: o.Limit})
+		}, err
 	}
-	return nil, errors.New("the URL of a remote begins with file:///, s3:// or sftp://")
+	return nil, nil, errors.New("the URL of a remote begins with file:///, s3:// or sftp://")
+}
+
+// Check reports what is wrong with a URL, or nil, and returns it as it can be shown.
+func Check(raw string) (shown string, err error) {
+	place, _, err := parse(raw)
+	if err != nil {
+		return "", err
+	}
+	return place.String(), nil
+}
+
+// Store opens the store at a URL.
+func Store(ctx context.Context, raw string, options Options) (store.Store, error) {
+	_, open, err := parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if options.Patience == 0 {
+		options.Patience = patience
+	}
+	return open(ctx, options)
 }
 
 // ID returns the id of the place that s has made or found there, to be given to Store the next time; "" for a store whose
@@ -79,3 +106,8 @@ func filePath(raw string) (string, error) {
 	}
 	return path, nil
 }
+
+// dirURL is a directory that is shown as a URL.
+type dirURL string
+
+func (d dirURL) String() string { return dir.URL(string(d)) }

@@ -135,6 +135,10 @@ func resume(t *testing.T, gateway *storetest.Gateway) {
 		t.Fatal(err)
 	}
 	b.wantStored(t, "p", other)
+	left, err := gateway.Client(t).ListMultipartUploads(t.Context(), strings.Split(b.url, "/")[2], "crm/p", "", "", "", 100)
+	if err != nil || len(left.Uploads) != 1 { // it may be another writer's, who is still sending
+		t.Errorf("%d uploads are left, %v, want that of the other object", len(left.Uploads), err)
+	}
 }
 
 func count(requests []string, prefix string) (n int) {

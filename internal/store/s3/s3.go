@@ -27,6 +27,8 @@ type Options struct {
 	Env func(name string) string
 	// Retrying hears of each failure that is tried again, and when.
 	Retrying func(err error, wait time.Duration)
+	// Patience is how long that is done without a success; 0 is until the context ends.
+	Patience time.Duration
 	// Limit is for what is sent; nil for none.
 	Limit *store.Limiter
 
@@ -79,7 +81,7 @@ func Open(place Place, options Options) (*S3, error) {
 		return nil, fmt.Errorf("open %s: %w", place, err)
 	}
 	core.SetAppInfo("snapd", "1")
-	s := &S3{place: place, core: *core, partSize: options.PartSize, pageSize: options.PageSize, again: store.Retry{Heard: options.Retrying, First: options.Wait}}
+	s := &S3{place: place, core: *core, partSize: options.PartSize, pageSize: options.PageSize, again: store.Retry{Heard: options.Retrying, Patience: options.Patience, First: options.Wait}}
 	if s.partSize == 0 {
 		s.partSize = defaultPart
 	}

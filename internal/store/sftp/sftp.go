@@ -34,6 +34,8 @@ type Options struct {
 	Env func(name string) string
 	// Retrying hears of each failure that is tried again, and when.
 	Retrying func(err error, wait time.Duration)
+	// Patience is how long that is done without a success; 0 is until the context ends.
+	Patience time.Duration
 	// Limit is for what is sent; nil for none.
 	Limit *store.Limiter
 
@@ -61,7 +63,7 @@ func Open(ctx context.Context, place Place, options Options) (*SFTP, error) {
 	if env == nil {
 		env = os.Getenv
 	}
-	s := &SFTP{place: place, again: store.Retry{Heard: options.Retrying, First: options.Wait}, dial: place.dial(env, options.Limit), id: options.ID, swept: map[string]bool{}}
+	s := &SFTP{place: place, again: store.Retry{Heard: options.Retrying, Patience: options.Patience, First: options.Wait}, dial: place.dial(env, options.Limit), id: options.ID, swept: map[string]bool{}}
 	// The first one must do: a place that was just configured is wrong or right at once.
 	_, err := s.session(ctx)
 	return s, s.wrap("open", "", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -167,11 +168,50 @@ func TestReconnects(t *testing.T) {
 		t.Errorf("delete: %v", err)
 	}
 
+	if _, err := put(t, s, "o", data); err != nil {
+		t.Fatal(err)
+	}
+	r, err = s.Get(t.Context(), "o", "", 0, -1)
+	must(t, err)
+	_, err = io.ReadFull(r, head)
+	must(t, err)
+	server.breakAll()
+	must(t, os.WriteFile(filepath.Join(dir, "o"), data[1:], 0o600))
+	if n, err := io.Copy(io.Discard, r); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("get of a file that changed meanwhile: %d bytes, %v", n, err)
+	}
+	must(t, r.Close())
+
 	server.stop()
 	ctx, cancel := context.WithCancel(t.Context())
 	enough.Store(&cancel)
 	if _, err := s.Stat(ctx, "o"); !errors.Is(err, context.Canceled) || !errors.Is(err, store.ErrThrottled) {
 		t.Errorf("stat of a server that is gone: %v", err)
+	}
+}
+
+// If this fails, an object that was stored is reported as another writer's, because the answer got lost with the connection.
+func TestLostAnswers(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	var retries atomic.Int64
+	s := mustOpen(t, server.url(dir), sftp.Options{Retrying: func(error, time.Duration) { retries.Add(1) }})
+	whole := 0
+	for n := int64(1); whole < 3; n += 60 { // each request has about that many bytes
+		before, name := retries.Load(), fmt.Sprintf("o%d", n)
+		server.breakAfter(n)
+		if _, err := put(t, s, name, []byte(name)); err != nil {
+			t.Errorf("the connection breaks after %d bytes: %v", n, err)
+		}
+		server.breakAfter(0)
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != name {
+			t.Errorf("the connection breaks after %d bytes: stored is %q, %v", n, got, err)
+		}
+		if whole++; retries.Load() > before {
+			whole = 0
+		}
+	}
+	if retries.Load() < 10 {
+		t.Errorf("the connection broke %d times", retries.Load())
 	}
 }
 
