@@ -29,7 +29,18 @@ const (
 // A session is one connection to the server.
 type session struct {
 	*sftp.Client
+	ended chan struct{} // closed when the connection is over
 	close func() error
+}
+
+// over reports whether the connection has ended, as an idle one does after a while.
+func (s *session) over() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // A dialer makes sessions.
@@ -78,7 +89,12 @@ func (p Place) dial(env func(string) string, limit *store.Limiter) dialer {
 		if err != nil {
 			return nil, errors.Join(err, client.Close())
 		}
-		return &session{files, client.Close}, nil
+		ended := make(chan struct{})
+		go func() {
+			client.Wait() // its error is that of the next request
+			close(ended)
+		}()
+		return &session{files, ended, client.Close}, nil
 	}
 }
 

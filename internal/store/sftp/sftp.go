@@ -48,7 +48,8 @@ type SFTP struct {
 	again store.Retry
 	dial  dialer
 
-	mu       sync.Mutex
+	dialing  sync.Mutex // held while a connection is made
+	mu       sync.Mutex // for what follows
 	id       string
 	now      *session        // nil without a connection
 	swept    map[string]bool // directories whose temporary files were looked at
@@ -100,23 +101,28 @@ func (s *SFTP) Abilities() store.Abilities {
 
 // session returns the connection that there is, or makes one and compares the marker of the place.
 func (s *SFTP) session(ctx context.Context) (*session, error) {
+	s.dialing.Lock()
+	defer s.dialing.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.now != nil {
-		return s.now, nil
+	now, id := s.now, s.id
+	s.mu.Unlock()
+	if now != nil && !now.over() {
+		return now, nil
 	}
 	now, err := store.Bounded(ctx, func() (*session, error) { return s.dial(ctx) })
 	if err != nil {
 		return nil, err
 	}
-	id, err := store.Bounded(ctx, func() (string, error) { return s.marker(now, s.id == "") })
-	if err == nil && s.id != "" && id != s.id {
+	found, err := store.Bounded(ctx, func() (string, error) { return s.marker(now, id == "") })
+	if err == nil && id != "" && found != id {
 		err = store.ErrAnotherPlace
 	}
 	if err != nil {
 		return nil, errors.Join(err, now.close())
 	}
-	s.now, s.id = now, id
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now, s.id = now, found
 	return now, nil
 }
 
