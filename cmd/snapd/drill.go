@@ -12,6 +12,7 @@ import (
 
 type drillCmd struct {
 	ID string `arg:"" optional:"" default:"latest" help:"Backup or recovery point; default: latest, the newest verified one; after a restore the restored one."`
+	copies
 }
 
 // drillDocument is the JSON form of a drill.
@@ -21,7 +22,7 @@ type drillDocument struct {
 	DurationMS int64  `json:"duration_ms"`
 }
 
-func (c *drillCmd) reads() bool { return true }
+func (c *drillCmd) reads() bool { return c.From == "" }
 
 func (c *drillCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	b, err := m.Find(c.ID)
@@ -51,7 +52,11 @@ func printDrill(w io.Writer, b snapshot.Backup, d drillDocument) {
 		fmt.Fprintf(w, "%s: %s: it is marked failed, and no restore will use it\n", d.ID, d.Verdict)
 		return
 	}
-	perSecond := b.DatabaseBytes * 1000 / max(1, d.DurationMS)
+	printRehearsed(w, b.DatabaseBytes, d)
+}
+
+// printRehearsed reports a drill that went well.
+func printRehearsed(w io.Writer, bytes int64, d drillDocument) {
 	fmt.Fprintf(w, "%s: %s: restored to a scratch file and checked in full in %s (%s, %s/s)\n",
-		d.ID, d.Verdict, millis(d.DurationMS), size(b.DatabaseBytes), size(perSecond))
+		d.ID, d.Verdict, millis(d.DurationMS), size(bytes), size(bytes*1000/max(1, d.DurationMS)))
 }

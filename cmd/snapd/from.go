@@ -209,7 +209,7 @@ func proveCopy(ctx context.Context, a *app, r *remote.Reader, p points.Point, lv
 	if err == nil {
 		defer i.Close()
 		total := i.Shape().Bytes()
-		err = remote.Prove(ctx, i, r.Scratch, remote.UnpackOptions{Check: proof(r, i.Base, lvl),
+		_, err = remote.Prove(ctx, i, r.Scratch, remote.UnpackOptions{Check: proof(r, i.Base, lvl),
 			Progress: func(done int64) { a.console.progress("verify "+p.ID, done, total) }})
 	}
 	err = explainCopies(err)

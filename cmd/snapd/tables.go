@@ -12,19 +12,22 @@ import (
 
 type tablesCmd struct {
 	ID string `arg:"" help:"Backup or recovery point; latest is the newest verified one; after a restore the restored one."`
+	copies
 }
 
-func (c *tablesCmd) reads() bool { return true }
+// tablesDocument is the JSON form of the tables inside a state.
+type tablesDocument struct {
+	Tables []snapshot.Table `json:"tables"`
+}
+
+func (c *tablesCmd) reads() bool { return c.From == "" }
 
 func (c *tablesCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	tables, err := m.Tables(ctx, c.ID)
 	if err != nil {
 		return err
 	}
-	doc := struct {
-		Tables []snapshot.Table `json:"tables"`
-	}{listed(tables)}
-	return a.result(doc, func(w io.Writer) { printTables(w, tables) })
+	return a.result(tablesDocument{listed(tables)}, func(w io.Writer) { printTables(w, tables) })
 }
 
 func printTables(w io.Writer, tables []snapshot.Table) {

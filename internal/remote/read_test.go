@@ -307,13 +307,13 @@ func TestUnpack(t *testing.T) {
 	if err := Unpack(t.Context(), i, target, UnpackOptions{Check: &quick}); !errors.As(err, &unsound) {
 		t.Errorf("pages that are no database: %v", err)
 	}
-	if err := Prove(t.Context(), i, dir, UnpackOptions{Check: &quick}); !errors.As(err, &unsound) {
+	if _, err := Prove(t.Context(), i, dir, UnpackOptions{Check: &quick}); !errors.As(err, &unsound) {
 		t.Errorf("pages that are no database, proven: %v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left are %v, %v", left, err)
 	}
-	if err := Prove(t.Context(), i, dir, UnpackOptions{}); err != nil {
+	if _, err := Prove(t.Context(), i, dir, UnpackOptions{}); err != nil {
 		t.Error(err)
 	}
 	if err := Unpack(t.Context(), i, target, UnpackOptions{}); err != nil {

@@ -62,7 +62,7 @@ func Unpack(ctx context.Context, image archive.Image, target string, o UnpackOpt
 		return fmt.Errorf("restore to %s: %w", target, err)
 	}
 	if o.Check != nil {
-		if err := check(ctx, f.Name(), *o.Check); err != nil {
+		if _, err := check(ctx, f.Name(), *o.Check); err != nil {
 			return fmt.Errorf("restore to %s: %w", target, err)
 		}
 	}
@@ -73,32 +73,29 @@ func Unpack(ctx context.Context, image archive.Image, target string, o UnpackOpt
 }
 
 // check checks a private file.
-func check(ctx context.Context, path string, level integrity.Level) error {
+func check(ctx context.Context, path string, level integrity.Level) (integrity.Verdict, error) {
 	report, err := integrity.CheckCopy(ctx, path, integrity.Options{Level: level, Untrusted: true})
-	if err != nil {
-		return err
+	if err == nil && report.Damaged() {
+		err = &DamagedError{report}
 	}
-	if report.Damaged() {
-		return &DamagedError{report}
-	}
-	return nil
+	return report.Verdict, err
 }
 
-// Prove proves every byte of an image, and with a level checks it in a scratch file in dir.
-func Prove(ctx context.Context, image archive.Image, dir string, o UnpackOptions) (err error) {
+// Prove proves every byte of an image, and with a level checks it in a scratch file in dir and returns the verdict.
+func Prove(ctx context.Context, image archive.Image, dir string, o UnpackOptions) (verdict integrity.Verdict, err error) {
 	if o.Check == nil {
-		return image.Verify(ctx, archive.CopyOptions{Progress: o.Progress})
+		return "", image.Verify(ctx, archive.CopyOptions{Progress: o.Progress})
 	}
 	if err := durable.Fits(dir, image.Shape().Bytes()); err != nil {
-		return err
+		return "", err
 	}
 	f, err := durable.Scratch(dir, "proof")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if err := image.Unpack(ctx, f, archive.CopyOptions{Progress: o.Progress}); err != nil {
-		return err
+		return "", err
 	}
 	return check(ctx, f.Name(), *o.Check)
 }
