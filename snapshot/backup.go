@@ -80,8 +80,8 @@ func backUp(ctx context.Context, m *Manager, req Request) (e Backup, looked bool
 		}
 	}
 	m.start(ctx, "")
-	state := marked{}
-	draft := makerOf(ctx, m, req, func(e Backup) { m.capturing.Load().backedUp(state, e) }).Draft(backup.Request(req))
+	state := &marked{}
+	draft := makerOf(ctx, m, req, state).Draft(backup.Request(req))
 	if err := draft.CheckFiles(ctx, m.cfg.lockWait(ctx)); err != nil {
 		return e, false, err
 	}
@@ -100,7 +100,7 @@ func backUp(ctx context.Context, m *Manager, req Request) (e Backup, looked bool
 	if _, err := notice(ctx, m, breaks.Sight{Facts: fingerprint.Lineage(draft.Contents)}); err != nil {
 		return e, false, fmt.Errorf("backup: %w", err)
 	}
-	if state = markState(ctx, m, snap.Tx, fingerprint); state.by != nil {
+	if *state = markState(ctx, m, snap.Tx, fingerprint); state.by != nil {
 		draft.Mark = backup.Mark{Point: state.Point(), Sum: state.Sum, Proven: state.proven}
 	}
 	draft.Origin = originOf(m.cfg.Database, snap, fingerprint, draft.Contents)
@@ -111,14 +111,14 @@ func backUp(ctx context.Context, m *Manager, req Request) (e Backup, looked bool
 	return e, true, err
 }
 
-// makerOf makes backups in the operation of ctx. published hears of each, in addition to those who hear its event.
-func makerOf(ctx context.Context, m *Manager, req Request, published func(Backup)) *backup.Maker {
+// makerOf makes backups in the operation of ctx, of a state that is marked by then.
+func makerOf(ctx context.Context, m *Manager, req Request, state *marked) *backup.Maker {
 	of := Event{Operation: OpBackup, Trigger: string(req.Trigger)}
 	k := &backup.Maker{Prover: proverOf(ctx, m, of), Database: m.cfg.Database, Level: compressions[m.cfg.Compression]}
 	k.Workers = m.cfg.backupWorkers(req)
 	k.Newest = func(ctx context.Context) backup.Mark { return newestCapture(ctx, m) }
 	k.Published = func(e Backup, reason string) {
-		published(e)
+		m.capturing.Load().backedUp(*state, e)
 		of.Type, of.Backup, of.Path, of.Message, of.Reason = EventBackedUp, e.ID, m.cat.Path(e), "database backed up to "+e.File, reason
 		of.Done, of.Total, of.result = e.DatabaseBytes, e.DatabaseBytes, e.Public()
 		of.more = Activity{Detail: e.Note, DatabaseBytes: e.DatabaseBytes, ArchiveBytes: e.ArchiveBytes, DurationMS: e.DurationMS}

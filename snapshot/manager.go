@@ -15,7 +15,7 @@ import (
 	"example.com/snapd/internal/repair"
 )
 
-// Names a caller meets again and again, under this package's name.
+// Types of packages catalog and integrity that a caller meets again and again, under this package's name.
 type (
 	Backup   = catalog.Entry
 	Report   = integrity.Report
@@ -47,19 +47,29 @@ type (
 	PointTier       = catalog.PointTier
 	PointTiers      = catalog.PointTiers
 	CapturesStopped = catalog.CapturesStopped
-	Table           = inspect.Table
-	Quarantine      = catalogfile.Quarantine
 
-	Finding      = integrity.Finding
-	FindingCode  = integrity.Code
-	RowCount     = integrity.RowCount
-	Severity     = integrity.Severity
-	CheckError   = integrity.CheckError
+	Finding     = integrity.Finding
+	FindingCode = integrity.Code
+	RowCount    = integrity.RowCount
+	Severity    = integrity.Severity
+	CheckError  = integrity.CheckError
+)
+
+// What this package's operations return, next to those.
+type (
+	// Table is a table, view or virtual table inside a backup: its Name, Type, number of Columns and of Rows.
+	Table = inspect.Table
+	// Quarantine is a damaged database that was kept, with its sidecars and its report; its files' names begin with Name.
+	Quarantine = catalogfile.Quarantine
+	// RepairResult says what a repair did, and which rows it lost, if any.
 	RepairResult = repair.Result
-	RepairImage  = repair.Image
-	RepairLoss   = repair.Loss
-
-	Salvaged      = repair.Salvaged
+	// RepairImage is a database that is read without SQLite, such as that of a backup.
+	RepairImage = repair.Image
+	// RepairLoss counts the rows of a Table that a repaired database does not have as they were.
+	RepairLoss = repair.Loss
+	// Salvaged counts what could be read of a damaged database, for each of its Tables.
+	Salvaged = repair.Salvaged
+	// SalvagedTable counts the Rows of one table, and what of it is known to be gone.
 	SalvagedTable = repair.SalvagedTable
 )
 

@@ -12,9 +12,13 @@ import (
 
 // Recovery points, under this package's name.
 type (
-	Point       = points.Point
-	PointKind   = points.Kind
-	PointState  = points.State
+	// Point is a state of the database that can be restored, by its ID: what it was at the time At.
+	Point = points.Point
+	// PointKind says whether a point is a backup or was captured.
+	PointKind = points.Kind
+	// PointState says how far a point is proven.
+	PointState = points.State
+	// PointsQuery chooses points by time, and how many. Zero values do not restrict.
 	PointsQuery = points.Query
 	// PointsAmbiguous is the error of [Manager.PointAt] for a time that came more than once.
 	PointsAmbiguous = points.AmbiguousError

@@ -17,7 +17,7 @@ import (
 func restorerOf(ctx context.Context, m *Manager, id string) *restore.Restorer {
 	return &restore.Restorer{
 		Replacer: *replacerOf(ctx, m, OpRestore, id),
-		Safety:   makerOf(ctx, m, Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore}, func(e Backup) { m.capturing.Load().backedUp(marked{}, e) }),
+		Safety:   makerOf(ctx, m, Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore}, &marked{}),
 		Release:  func(ctx context.Context) (func() error, error) { return releaseDatabase(ctx, m) },
 	}
 }

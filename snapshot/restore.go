@@ -15,9 +15,13 @@ import (
 type (
 	// Method is how a restore put the image in place.
 	Method = restore.Method
-	// RestoreResult says what a restore did, and why in that way.
+	// RestoreResult says what a restore did: Restored is the backup's id, To the path that was written to, Method and
+	// Reason how and why so. SafetyBackup is the id of the backup that undoes it, nil where nothing was replaced;
+	// Quarantined is the path at which a damaged database was kept.
 	RestoreResult = restore.Result
-	// RestorePlan says what restoring a backup over the database would cost now. As
+	// RestorePlan says what restoring Backup over the database would cost now: all changes since LosesSince, which is nil
+	// where it is proven that there are none, and about EstimatedMS. With SafetyBackup the present state is saved as
+	// a backup first; else there is none, or it is damaged and its files are kept whole. As
 	// [RestoreOptions].Plan it binds the restore to that: what is no longer so is
 	// [ErrStale], and nothing is touched. It is a value that may be kept for a while.
 	RestorePlan = restore.Plan
@@ -71,6 +75,7 @@ func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) (Res
 			return Event{}, hint(fmt.Errorf("restore to %s: %w: the plan is for a restore over the database", o.To, ErrRefused), "leave out the plan, or the path")
 		}
 		r := restorerOf(ctx, m, e.ID)
+		r.Began = op.began
 		if err := r.Holds(o.Plan, e); err != nil {
 			return Event{}, err
 		}
