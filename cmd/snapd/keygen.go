@@ -142,7 +142,7 @@ func recoverySheet(key seal.Key, from, file string, now time.Time) string {
 	line("")
 	line("The last line of this sheet is the secret key for the copies of a database. Print the sheet, and keep it")
 	line("apart from the machine and from the copies. With it and the access to the copies, everybody can read them;")
-	line("without it nobody can, nor can the makers of snapd help.")
+	line("without it no one can, nor can the makers of snapd help.")
 	line("")
 	line("To have the database back, on a machine that has nothing:")
 	line("")

@@ -10,13 +10,13 @@ import (
 	"example.com/snapd/internal/sqlitefile"
 )
 
-// Why a database cannot be captured; each lasts until somebody changes something.
+// Why a database cannot be captured; each lasts until a person changes something.
 var (
 	// ErrCopyOnly: it cannot be read in place, for want of rights to its directory or index, or
 	// because a transaction has to be rolled back first.
 	ErrCopyOnly = livedb.ErrCopyOnly
 	// ErrExclusive: a process has the database in WAL mode to itself. Wraps livedb.ErrBusy.
-	ErrExclusive = errors.New("a process has it locked, where readers of a log wait for nobody: with locking_mode=EXCLUSIVE nothing can be captured")
+	ErrExclusive = errors.New("a process has it locked, where readers of a log need not wait: with locking_mode=EXCLUSIVE nothing can be captured")
 	// ErrForeignLog: the log or the file is not of a format that SQLite has.
 	ErrForeignLog = errors.New("its format is not one that SQLite has")
 	// ErrNetwork: the locks and the shared memory of such a file system cannot be relied on.

@@ -247,7 +247,7 @@ func (l *Log) begin() error {
 		return err
 	}
 	if _, err = f.Write(head); err == nil {
-		err = f.CommitNew() // one that is there is somebody else's
+		err = f.CommitNew() // one that is there is another process's
 	}
 	if err := errors.Join(err, f.Discard()); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 // maxError bounds the text of a failure, in bytes.
 const maxError = 300
 
-// said is err as status, log and events have it: on one line, cut, and without the receiver's secrets, whoever repeated them.
+// said is err as status, log and events have it: on one line, cut, and without the receiver's secrets, no matter who repeated them.
 func said(err error, r Receiver) string {
 	if err == nil {
 		return ""

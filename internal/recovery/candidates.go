@@ -41,8 +41,8 @@ func (c *Case) candidates(ctx context.Context, f *facts) (*newerPoints, error) {
 	return n, err
 }
 
-// newerPoints are the recovery points since the newest backup, newest first. Of one that is not verified nobody has looked at the
-// image: the damage may be in it.
+// newerPoints are the recovery points since the newest backup, newest first. The image of one that is not verified was not looked at
+// yet: the damage may be in it.
 type newerPoints struct {
 	set    *points.Set
 	points []points.Point

@@ -27,7 +27,7 @@ import (
 // A directory is known by a token in its ledger, which does not count in a copy of the directory. Of two processes with the same
 // token, which only a machine that was cloned as a whole has, the one that started first stops.
 
-// ErrOtherWriter: somebody else writes to the remote. Nothing more is sent.
+// ErrOtherWriter: another writer uses the remote. Nothing more is sent.
 var ErrOtherWriter = errors.New("the remote is written to by another snapd")
 
 // note is what a writer leaves.

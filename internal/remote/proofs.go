@@ -26,7 +26,7 @@ type proofsDocument struct {
 	Recipients map[string]time.Time `json:"recipients"`
 }
 
-// ReadProofs returns for which recipients somebody has proved that copies sealed for them can be read, and when. There is
+// ReadProofs returns for which recipients a person has proved that copies sealed for them can be read, and when. There is
 // none before RememberProof.
 func ReadProofs(dir string) (map[string]time.Time, error) {
 	f, err := durable.OpenRegular(filepath.Join(dir, proofsFile), os.O_RDONLY, 0)

@@ -1,4 +1,4 @@
-// The banner for receivers of notifications that fail: nobody else would say so.
+// The banner for receivers of notifications that fail: nothing else would say so.
 
 import { byId, el, show } from './dom.js';
 import { brief, plural, sentence } from './format.js';
