@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -84,6 +85,49 @@ func TestSpoolEndsEarly(t *testing.T) {
 		_ = s.Spool(t.Context(), discard{}, func(int64) { panic("no meter") })
 	}()
 	goleak.VerifyNone(t)
+}
+
+// Every page comes once, with its number, by the file and by SQLite; an error or the end of the context ends it.
+func TestScan(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"one page":      "CREATE TABLE t(a)",
+		"some parts":    "CREATE TABLE t(a); INSERT INTO t VALUES(randomblob(3500000))",
+		"small pages":   "PRAGMA page_size=512; CREATE TABLE t(a); INSERT INTO t VALUES(randomblob(1500000))",
+		"through a log": "PRAGMA journal_mode=wal; CREATE TABLE t(a); INSERT INTO t VALUES(randomblob(3500000))",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := pinned(t, script)
+			defer s.Close()
+			var want bytes.Buffer
+			if err := s.CopyTo(t.Context(), &want, nil); err != nil {
+				t.Fatal(err)
+			}
+			got, size := make([]byte, want.Len()), s.Info().PageSize
+			var mu sync.Mutex
+			seen := 0
+			err := s.Scan(t.Context(), 3, func(first int64, pages []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				seen += copy(got[int(first-1)*size:], pages)
+				return nil
+			})
+			if err != nil || seen != want.Len() {
+				t.Fatalf("%d bytes of %d, %v", seen, want.Len(), err)
+			}
+			sameBytes(t, "image", got, want.Bytes())
+			stop := errors.New("enough")
+			if err := s.Scan(t.Context(), 3, func(int64, []byte) error { return stop }); !errors.Is(err, stop) {
+				t.Errorf("an error: %v", err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := s.Scan(ctx, 3, func(int64, []byte) error { return nil }); !errors.Is(err, context.Canceled) {
+				t.Errorf("cancelled: %v", err)
+			}
+		})
+	}
 }
 
 type refusing struct{ err error }

@@ -182,7 +182,7 @@ func (s *supervisor) answer(in *notification) (out response, kill bool) {
 	if shape.offset >= 0 {
 		c.Offset = int64(in.args[shape.offset])
 	}
-	switch f := s.decide(c); {
+	switch f := s.asked(c); {
 	case f.Kill:
 		return out, true
 	case f.Errno != 0:
@@ -193,6 +193,13 @@ func (s *supervisor) answer(in *notification) (out response, kill bool) {
 		}
 	}
 	return out, false
+}
+
+// asked asks the test.
+func (s *supervisor) asked(c Call) Fault {
+	s.child.deciding.Lock()
+	defer s.child.deciding.Unlock()
+	return s.decide(c)
 }
 
 // text is the C string at an address of a process.

@@ -58,6 +58,8 @@ type Child struct {
 	stderr bytes.Buffer
 	once   sync.Once
 	err    error
+
+	deciding sync.Mutex // held while a test decides about a call: what it keeps then is good after Wait
 }
 
 // Reexec starts the named function of TestMain's RunChild in a child process.
@@ -145,6 +147,8 @@ func (c *Child) Wait() error {
 		if err := c.cmd.Wait(); err != nil {
 			c.err = fmt.Errorf("child %s: %w: %s", c.name, err, bytes.TrimSpace(c.stderr.Bytes()))
 		}
+		c.deciding.Lock()
+		defer c.deciding.Unlock()
 		c.end()
 	})
 	return c.err
