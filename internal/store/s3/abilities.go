@@ -17,6 +17,7 @@ type abilities struct {
 	mu        sync.Mutex
 	condition ability
 	checksum  ability
+	unasked   bool   // to be asked for a checksum is an error there
 	why       string // the condition is missing
 	bucket    bool   // the bucket was there
 }
@@ -39,6 +40,18 @@ func (a *abilities) sawBucket() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.bucket = true
+}
+
+func (a *abilities) askForChecksums() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.unasked
+}
+
+func (a *abilities) setUnasked() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unasked = true
 }
 
 func (a *abilities) get() (condition, checksum ability) {
@@ -86,7 +99,8 @@ func refused(err error) bool {
 	case "NotImplemented", "InvalidArgument", "InvalidRequest", "UnsupportedHeader":
 		return true
 	}
-	return response.StatusCode == http.StatusNotImplemented
+	// An answer to HEAD has no more than its status.
+	return response.StatusCode == http.StatusNotImplemented || response.StatusCode == http.StatusBadRequest && response.Code == "400 Bad Request"
 }
 
 // checksum puts the base64 of one of the two into the form of store.Object; "" for neither.

@@ -104,7 +104,14 @@ func (s *S3) Stat(ctx context.Context, name string) (store.Object, error) {
 
 func (s *S3) stat(ctx context.Context, op, name string) (object store.Object, err error) {
 	err = s.retry(ctx, op, name, func(bool) error {
-		info, err := s.core.StatObject(ctx, s.place.Bucket, s.place.key(name), minio.StatObjectOptions{Checksum: true})
+		ask := s.known.askForChecksums()
+		info, err := s.core.StatObject(ctx, s.place.Bucket, s.place.key(name), minio.StatObjectOptions{Checksum: ask})
+		if ask && refused(err) {
+			info, err = s.core.StatObject(ctx, s.place.Bucket, s.place.key(name), minio.StatObjectOptions{})
+			if !refused(err) {
+				s.known.setUnasked()
+			}
+		}
 		if err != nil {
 			return s.gone(ctx, err)
 		}
