@@ -75,6 +75,13 @@ var (
 	descGaps       = metric("gaps_total", "How often commits were missed, and have one recovery point together, since this program began.")
 	descPointAt    = metric("points_newest_timestamp_seconds", "When the newest recovery point of the change log was captured. Absent where there is none.")
 	descPointBytes = metric("points_bytes", "Size of the change log, by the age of what is in it.", "age")
+	descRemoteAt   = metric("remote_newest_timestamp_seconds", "The newest moment that can be restored from the remote. Absent where there is no copy.", "remote")
+	descRemoteLag  = metric("remote_lag_seconds", "For how long something newer has waited to be sent to the remote. Absent where there is no copy.", "remote")
+	descRemoteLeft = metric("remote_pending_bytes", "Size of what is to be sent to the remote.", "remote")
+	descRemoteHas  = metric("remote_backups", "Whole backups at the remote.", "remote")
+	descRemoteSize = metric("remote_bytes", "Size of what is at the remote.", "remote")
+	descRemoteRot  = metric("remote_damaged", "Objects at the remote that are not what was stored.", "remote")
+	descRemoteIs   = metric("remote_state", "1 for the present state of the remote, 0 for the others.", "remote", "state")
 	descKept       = metric("quarantines", "Damaged databases that were kept.")
 	descKeptBytes  = metric("quarantines_bytes", "Size of the damaged databases that were kept.")
 	descRunning    = metric("operations_running", "Operations that run now.", "kind")
@@ -165,6 +172,7 @@ func (c *collector) status(s sample) bool {
 		s.gauge(descPointAt, unix(*at))
 	}
 	s.gauge(descDatabase, float64(st.Database.Bytes))
+	remotes(s, st.Remotes)
 	var kept int64
 	for _, q := range st.Quarantined {
 		kept += q.Bytes
@@ -185,6 +193,25 @@ func (c *collector) status(s sample) bool {
 		s.gauge(descNext, unix(*st.NextRun))
 	}
 	return true
+}
+
+// remotes has the metrics of the places off this machine.
+func remotes(s sample, all []snapshot.RemoteStatus) {
+	for _, r := range all {
+		for _, state := range []snapshot.RemoteState{snapshot.RemoteCurrent, snapshot.RemoteSending, snapshot.RemoteBehind, snapshot.RemoteFailing, snapshot.RemoteStopped} {
+			s.gauge(descRemoteIs, flag(r.State == state), r.Name, string(state))
+		}
+		if r.NewestAt != nil {
+			s.gauge(descRemoteAt, unix(*r.NewestAt), r.Name)
+		}
+		if r.LagSeconds != nil {
+			s.gauge(descRemoteLag, float64(*r.LagSeconds), r.Name)
+		}
+		s.gauge(descRemoteLeft, float64(r.Pending), r.Name)
+		s.gauge(descRemoteHas, float64(r.Backups), r.Name)
+		s.gauge(descRemoteSize, float64(r.Bytes), r.Name)
+		s.gauge(descRemoteRot, float64(r.Damaged), r.Name)
+	}
 }
 
 func (c *collector) catalog(s sample) bool {

@@ -1,13 +1,19 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/remote"
 	"example.com/snapd/internal/store"
 	"example.com/snapd/internal/store/seal"
@@ -21,6 +27,12 @@ type (
 	RemoteStatus = remote.Status
 	// RemoteState says that in a word.
 	RemoteState = remote.State
+	// RemoteProbe is one thing that CheckRemote tried.
+	RemoteProbe = remote.Probe
+	// RemoteVerified is what VerifyRemote found.
+	RemoteVerified = remote.Verified
+	// RemoteWrong is an object that is not what was stored.
+	RemoteWrong = remote.Wrong
 )
 
 const (
@@ -147,4 +159,99 @@ func unsent(ctx context.Context, m *Manager) func(id string) string {
 		}
 		return ", of which no copy was sent to " + strings.Join(waiting[id], ", ") + " yet"
 	}
+}
+
+// CheckRemote tries what the remote of that name has to do, with an object of its own, which it removes. An error says that nothing
+// could be tried.
+func CheckRemote(ctx context.Context, m *Manager, name string) ([]RemoteProbe, error) {
+	place, _, err := openRemote(ctx, m, name)
+	if err != nil {
+		return nil, fmt.Errorf("check remote %s: %w", name, err)
+	}
+	return remote.Check(ctx, place), nil
+}
+
+// VerifyRemote proves every copy at the remote of that name: by what the store says of it or, with readBack, by downloading and
+// comparing it. Damage is in the result; an error says that something could not be found out. While no Run is at work, what it found is
+// remembered, and the next one sends again what is damaged.
+func VerifyRemote(ctx context.Context, m *Manager, name string, readBack bool) (RemoteVerified, error) {
+	place, l, err := openRemote(ctx, m, name)
+	if err != nil {
+		return RemoteVerified{}, fmt.Errorf("verify remote %s: %w", name, err)
+	}
+	v, copies, err := remote.Verify(ctx, place.Store, l, readBack, m.now())
+	if err != nil {
+		return v, err
+	}
+	lock, err := m.cat.LockServe(ctx)
+	if err != nil {
+		return v, nil // the Run that is at work has its own account
+	}
+	defer lock.Unlock()
+	return v, remote.Remember(m.cfg.Dir, name, copies)
+}
+
+// openRemote opens a configured remote, and what is known of it.
+func openRemote(ctx context.Context, m *Manager, name string) (place remote.Place, l remote.Ledger, err error) {
+	r, err := configuredRemote(m, name)
+	if err != nil {
+		return place, l, err
+	}
+	l, err = remote.ReadLedger(m.cfg.Dir, name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return place, l, err
+	}
+	place, err = remote.Open(ctx, r, l.Place, "")
+	return place, l, err
+}
+
+func configuredRemote(m *Manager, name string) (Remote, error) {
+	for _, r := range m.cfg.Remotes {
+		if r.Name == name {
+			return r, nil
+		}
+	}
+	return Remote{}, hint(fmt.Errorf("remote %q: %w: it is not configured", name, ErrNotFound), "name it in a [[remote]] of the configuration file, and that with --config")
+}
+
+// AdoptRemote makes the remote of that name this directory's, whoever wrote there before, and returns who that was. What is there stays;
+// a new timeline begins here, so that nothing of it is overwritten or counted as this one's. Errors: [ErrBusy] while a Run is at work.
+func AdoptRemote(ctx context.Context, m *Manager, name string) (before string, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("adopt remote %s: %w", name, explain(err))
+		}
+	}()
+	r, err := configuredRemote(m, name)
+	if err != nil {
+		return "", err
+	}
+	if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+		return "", err
+	}
+	lock, err := m.cat.LockServe(ctx)
+	if err != nil {
+		return "", hint(err, "stop serve first")
+	}
+	defer lock.Unlock()
+	all, state, err := m.cat.Read()
+	if err != nil {
+		return "", err
+	}
+	a, err := remote.Adopt(ctx, sending(m, r), catalog.PresentOf(slices.Values(all), state).Number)
+	if err != nil {
+		return "", err
+	}
+	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+		from, _ := tx.Get("latest") // the zero Entry where there is none
+		p := tx.Present()
+		p.Number = a.Timeline - 1
+		tx.State().Begin(p, catalog.NewLog, from, "remote "+name+" was adopted", catalog.NotBefore(tx.Entries(), m.now()))
+		tx.NumberFrom(a.Number)
+		return nil
+	})
+	if err == nil {
+		m.Record(Activity{Who: callerOf(ctx).Who, Action: "remote", Outcome: "adopted", Detail: name + "; before: " + cmp.Or(a.Before, "nobody")})
+	}
+	return a.Before, err
 }

@@ -149,7 +149,11 @@ func (a *app) open(ctx context.Context, more func(*snapshot.Config)) (*snapshot.
 		return nil, &usageError{"no database is named", "use --db PATH or set SNAPD_DB"}
 	}
 	cfg := snapshot.Config{Database: a.DB, Dir: a.Dir, AnyOwner: a.User != "" && trust.User() == 0, Logger: a.log, OnEvent: a.event}
-	if more != nil {
+	remotes, err := a.remotes()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Remotes = remotes; more != nil {
 		more(&cfg)
 	}
 	m, err := snapshot.Open(ctx, cfg)

@@ -57,7 +57,10 @@ func (configFile) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 }
 
 // tables are the arrays of tables that the file may have. The commands that use one read it with readTables.
-var tables = []string{"notify"}
+var tables = []string{"notify", "remote"}
+
+// docsOf has the page about each of them.
+var docsOf = map[string]string{"notify": "docs/alerts.md", "remote": "docs/remotes.md"}
 
 // readConfig returns the file's values, each a string, a number or a boolean; its tables are left out.
 func readConfig(path string) (map[string]any, error) {
@@ -101,7 +104,7 @@ func readTables[T any](path, name string) (all []T, err error) {
 	}
 	for _, key := range meta.Undecoded() {
 		if key[0] == name {
-			return nil, &usageError{fmt.Sprintf("configuration %s: unknown key %q in [[%s]]", path, strings.Join(key[1:], "."), name), "see docs/alerts.md"}
+			return nil, &usageError{fmt.Sprintf("configuration %s: unknown key %q in [[%s]]", path, strings.Join(key[1:], "."), name), "see " + docsOf[name]}
 		}
 	}
 	return all, nil

@@ -69,6 +69,9 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 		if c := s.Continuous; c.Point != nil {
 			row("recovery points", fmt.Sprintf("%d, %s, the newest %s (%s); captures are %s", c.Points, size(c.Bytes), *c.Point, ago(*c.At), captures(c)))
 		}
+		for _, r := range s.Remotes {
+			row("remote "+r.Name, remoteLine(r))
+		}
 		row("next backup", next)
 		row("last drill", drill)
 		if f := s.PruneFailed; f != nil {

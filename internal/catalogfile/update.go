@@ -64,6 +64,9 @@ func (t *Tx) NextSeq() uint64 {
 	return seq
 }
 
+// NumberFrom has the backups to come numbered from seq on, at least.
+func (t *Tx) NumberFrom(seq uint64) { t.doc.nextSeq = max(t.doc.nextSeq, seq) }
+
 // Put adds e, or replaces the entry with its ID. A Seq of 0, or one that
 // another entry has meanwhile, is replaced by the next number.
 func (t *Tx) Put(e catalog.Entry) error { return t.doc.put(e) }

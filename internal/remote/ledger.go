@@ -198,3 +198,20 @@ func Retire(dir string, configured []string) error {
 	}
 	return err
 }
+
+// Remember enters what was found of the copies at a remote, while no service is at work.
+func Remember(dir, name string, copies []Copy) error {
+	l, err := ReadLedger(dir, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, c := range copies {
+		if l.find(c.Name) >= 0 {
+			l.put(c)
+		}
+	}
+	return l.write(dir)
+}

@@ -104,7 +104,7 @@ func (s *Sender) catchUp(ctx context.Context) (changed bool, err error) {
 			changed = changed || item.Entry != nil
 		}
 	}
-	return changed, ctx.Err()
+	return changed, context.Cause(ctx)
 }
 
 // errUnsendable: a file here is gone, or is not what it should be.

@@ -88,12 +88,13 @@ type Settings struct {
 
 // Options of New.
 type Options struct {
-	Name     string                                              // of the remote
-	Where    string                                              // for people, without secrets
-	Database string                                              // file name
-	Dir      string                                              // the backup directory
-	Sealed   bool                                                // recipients are configured: nothing may be sent that is not sealed
-	Open     func(ctx context.Context, id string) (Place, error) // id is that of the Place when it was opened first, "" before
+	Name     string // of the remote
+	Where    string // for people, without secrets
+	Database string // file name
+	Dir      string // the backup directory
+	Sealed   bool   // recipients are configured: nothing may be sent that is not sealed
+	// Open opens the remote. id is that of the Place when it was opened first, "" before.
+	Open     func(ctx context.Context, id string) (Place, error)
 	Host     Host
 	Now      func() time.Time
 	Settings func() Settings

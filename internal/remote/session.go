@@ -129,6 +129,7 @@ func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]stor
 	for _, c := range s.ledger.Copies {
 		known[c.Name] = c
 	}
+	var document map[string]Stored // of what the ledger does not know
 	copies := make([]Copy, 0, len(there))
 	for n, o := range there {
 		c, ok := known[o.Name]
@@ -140,6 +141,16 @@ func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]stor
 			s.o.Host.Tell(Event{Kind: Damaged, Backup: n.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", o.Name, s.o.Name, c.Damaged)})
 		case !ok:
 			c = found(n, o, local)
+		}
+		if n.Kind == Backup && !ok {
+			if document == nil {
+				if document, err = documented(ctx, place, there); err != nil {
+					return err
+				}
+			}
+			if c, err = s.recognise(ctx, place, c, document[o.Name]); err != nil {
+				return err
+			}
 		}
 		copies = append(copies, c)
 	}
@@ -160,6 +171,24 @@ func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]stor
 	}
 	s.ledger.Copies = copies
 	return nil
+}
+
+// recognise adds to the copy of a backup what the catalog there and the store know of it.
+func (s *Sender) recognise(ctx context.Context, place Place, c Copy, known Stored) (Copy, error) {
+	if c.Entry == nil && known.Object != "" {
+		c.Entry = &known.Entry
+	}
+	if c.Checksum == "" {
+		o, err := place.Store.Stat(ctx, c.Name)
+		if err != nil {
+			return c, fmt.Errorf("look at %s at remote %s: %w", c.Name, s.o.Name, err)
+		}
+		c.Checksum = o.Checksum
+	}
+	if c.Checksum == "" && known.Size == c.Size {
+		c.Checksum = known.Checksum
+	}
+	return c, nil
 }
 
 // found is the copy of an object that the ledger does not know.

@@ -1,0 +1,72 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"example.com/snapd/internal/store"
+)
+
+// Adopted says what a backup directory has to do to go on with the history of a remote.
+type Adopted struct {
+	Before   string // who wrote there before; "" where nobody did
+	Timeline uint64 // the first one that is free there and, once the directory is on it, here
+	Number   uint64 // the first number of a backup that is free there
+}
+
+// Adopt makes the remote this directory's, whoever wrote there before: the other one stops with its next object. present is the
+// timeline that the directory is on. What was there stays, and what the directory makes from now on has timelines and numbers after it.
+func Adopt(ctx context.Context, o Options, present uint64) (a Adopted, err error) {
+	l, err := openLedger(o.Dir, o.Name)
+	if err != nil {
+		return a, err
+	}
+	place, err := o.Open(ctx, "") // whatever is there now
+	if err != nil {
+		return a, fmt.Errorf("open remote %s: %w", o.Name, err)
+	}
+	there, err := list(ctx, place.Store)
+	if err != nil {
+		return a, fmt.Errorf("list remote %s: %w", o.Name, err)
+	}
+	newest := uint64(0)
+	a.Timeline, a.Number = present+1, 1
+	for n := range there {
+		switch n.Kind {
+		case Writer:
+			newest = max(newest, n.Number)
+		case Backup:
+			a.Number = max(a.Number, n.Number+1)
+		case Segment:
+			a.Timeline = max(a.Timeline, n.Timeline+1)
+		}
+	}
+	known, err := documented(ctx, place, there)
+	if err != nil {
+		return a, err
+	}
+	for _, b := range known {
+		a.Timeline = max(a.Timeline, b.Entry.Timeline.Number+1)
+	}
+	var d description
+	err = getSmall(ctx, place.Store, Name{Kind: Description}.String(), &d)
+	switch {
+	case errors.Is(err, store.ErrMissing):
+		d.Database = "" // it is begun anew with the next start
+	case err != nil:
+		return a, fmt.Errorf("find out whose remote %s is: %w", o.Name, err)
+	}
+	if before, held, err := lastClaim(ctx, place.Store, newest); err != nil {
+		return a, fmt.Errorf("find out who writes there: %w", err)
+	} else if held && before.Token != l.Token {
+		a.Before = before.String()
+	}
+	me := self(l.Token, newToken(), o.Database, o.Now())
+	if _, err := putSmall(ctx, place.Store, Name{Kind: Writer, Number: newest + 1}.String(), me); err != nil {
+		return a, fmt.Errorf("claim remote %s: %w", o.Name, err)
+	}
+	l.Where, l.Database, l.Claim, l.From, l.Place, l.Sealed = o.Where, d.Database, newest+1, a.Timeline, place.ID, o.Sealed
+	l.Copies, l.Failure, l.Stopped, l.Retired = nil, nil, false, false
+	return a, l.write(o.Dir)
+}
