@@ -25,6 +25,7 @@ func TestRulesAndDashboardNameMetricsThatThereAre(t *testing.T) {
 		return m
 	}, func(c *snapshot.Config, _ *Options) {
 		c.Notify = []snapshot.Receiver{{Ping: snapshot.Secret(hc.URL + "/uuid")}}
+		c.Remotes = []snapshot.Remote{{Name: "disk", URL: "file://" + filepath.ToSlash(t.TempDir())}}
 	})
 	b := a.backup("first")
 	a.finish(a.ask("POST", "/backups/"+b.ID+"/drill", ""))
