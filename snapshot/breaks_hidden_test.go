@@ -122,8 +122,16 @@ func TestARestoreEndsTheBreakWithoutTheCatalog(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.reopen()
-			if _, err := b.m.Verify(t.Context(), good.ID, snapshot.LevelQuick); err != nil {
+			if _, err := b.m.Rebuild(t.Context()); err != nil {
 				t.Fatal(err)
+			}
+			for _, id := range b.ids() {
+				if _, err := b.m.Verify(t.Context(), id, snapshot.LevelQuick); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if latest, err := b.m.Find("latest"); how != "cancelled" && (err != nil || latest.ID != good.ID) {
+				t.Errorf("after rebuild latest is %s, %v; want %s, which was restored", latest.ID, err, good.ID)
 			}
 			for _, when := range []string{"at once", "with a backup"} {
 				s := b.status()

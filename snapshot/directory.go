@@ -156,6 +156,12 @@ func (m *Manager) Rebuild(ctx context.Context) (Changes, error) {
 			return Event{}, fmt.Errorf("rebuild: %w", err)
 		}
 		m.reportChanges(ctx, ch, false)
+		// The database may say more than the archives: whether a restore ended a loss.
+		if s, err := see(ctx, &m.cfg); err == nil { // else the next backup looks
+			if _, err := notice(ctx, m, s); err != nil {
+				return Event{}, fmt.Errorf("rebuild: record what the database is: %w", err)
+			}
+		}
 		message := fmt.Sprintf("catalog rebuilt from %d archives", len(ch.Added))
 		return Event{Type: EventDone, Message: message, more: Activity{Detail: message}}, nil
 	})
