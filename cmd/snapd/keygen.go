@@ -17,7 +17,7 @@ import (
 
 type keygenCmd struct {
 	Output string `short:"o" placeholder:"FILE" help:"Write the sheet with the secret key to this new file, which no other user can read; it is not shown then."`
-	From   string `placeholder:"URL" help:"The remote whose copies the key is for: the sheet says what to type to restore from there."`
+	From   string `placeholder:"URL" help:"The remote whose copies the key is for: the sheet says what to type to restore from there. Default: that of the configuration, where there is one."`
 	PQ     bool   `name:"pq" help:"A key that quantum computers do not break either; age reads it from version 1.3."`
 	Prove  string `placeholder:"FILE" help:"Make no key: prove that the secret key in this file reads what is sealed for its public key. With --db the backup directory remembers that."`
 }
@@ -39,7 +39,12 @@ func (c *keygenCmd) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	sheet := recoverySheet(key, c.From, c.Output, time.Now())
+	if configured, err := a.remotes(); err != nil {
+		return err
+	} else if c.From == "" && len(configured) == 1 {
+		c.From = configured[0].URL
+	}
+	sheet := recoverySheet(key, c.From, time.Now())
 	doc := keyDocument{Recipient: key.Recipient}
 	if c.Output == "" {
 		doc.Identity = &key.Identity
@@ -125,9 +130,8 @@ func (c *keygenCmd) prove(ctx context.Context, a *app) error {
 	})
 }
 
-// recoverySheet is what is printed of a key: an identity file whose comments say how to use it. file is its name, "" where it
-// has none.
-func recoverySheet(key seal.Key, from, file string, now time.Time) string {
+// recoverySheet is what is printed of a key: an identity file whose comments say how to use it.
+func recoverySheet(key seal.Key, from string, now time.Time) string {
 	var b strings.Builder
 	line := func(format string, args ...any) {
 		b.WriteString(strings.TrimRight("# "+fmt.Sprintf(format, args...), " ") + "\n")
