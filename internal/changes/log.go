@@ -329,7 +329,7 @@ func (l *Log) Seal() (err error) {
 			l.closed = true
 			return errors.Join(err, errList)
 		}
-		l.sealed = sealed
+		l.sealed, l.last = sealed, Capture{}
 		return errors.Join(err, l.recover()) // without the seal
 	}
 	l.sealed, l.last = append(l.sealed, s), last.Capture

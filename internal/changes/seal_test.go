@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"testing"
 
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/seekable"
 )
 
@@ -64,5 +65,38 @@ func TestListOfASealedSegment(t *testing.T) {
 		if _, ok := s.readList(); ok {
 			t.Fatalf("cut at %d there is a list", s.size)
 		}
+	}
+}
+
+// Lost: the newest captures, where a segment has its new name and the rename fails all the same. What comes next is numbered after
+// the last one of the log.
+func TestLastAfterAFailedRename(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "1")
+	h, l := newHistory(t, 512), open(t, dir, 512)
+	h.append(l, 5)
+	if err := l.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	h.append(l, 5)
+	stop := durable.Observe(&durable.Observer{Before: func(s durable.Step, path string) {
+		if s == durable.StepRename && filepath.Dir(path) == dir {
+			if err := os.Rename(filepath.Join(dir, openName), path); err != nil {
+				t.Error(err)
+			}
+		}
+	}})
+	err := l.Seal()
+	stop()
+	if err == nil {
+		t.Fatal("the rename did not fail")
+	}
+	want := h.captures[1].Seq
+	if c, ok, err := l.Last(); err != nil || !ok || c.Seq != want {
+		t.Fatalf("the last capture is %d, %v, %v; want %d", c.Seq, ok, err, want)
+	}
+	h.append(l, 5)
+	if n := h.proves(l); n == 0 {
+		t.Error("nothing was proven")
 	}
 }
