@@ -46,6 +46,7 @@ type Notifier struct {
 	unsaved bool // the last save failed, and that was said
 
 	looking  bool
+	again    bool      // something was done since the look under way began
 	began    time.Time // of the last look
 	revision string
 	health   health
@@ -103,7 +104,7 @@ func (n *Notifier) Run(ctx context.Context) {
 			n.settled(ctx)
 			n.look(work, true)
 		case s := <-n.looked:
-			n.take(s)
+			n.take(work, s)
 		case a := <-n.ended:
 			n.took(a)
 		case <-timer.C:
@@ -134,16 +135,11 @@ func (n *Notifier) settled(ctx context.Context) {
 func (n *Notifier) sayFarewell(ctx context.Context) {
 	over := time.NewTimer(farewell)
 	defer over.Stop()
-	again := n.looking // what that one sees may be from before the end
 	n.look(ctx, true)
 	for n.looking || len(n.busyNow()) > 0 {
 		select {
 		case s := <-n.looked:
-			n.take(s)
-			if again {
-				n.look(ctx, true)
-				again = false
-			}
+			n.take(ctx, s)
 			n.deliver(ctx)
 		case a := <-n.ended:
 			n.took(a)
@@ -245,6 +241,7 @@ func (n *Notifier) pingDue(r Receiver) time.Time {
 // look looks in a goroutine; unless it must, only where something was done.
 func (n *Notifier) look(ctx context.Context, must bool) {
 	if n.looking {
+		n.again = n.again || must
 		return
 	}
 	n.looking, n.began = true, time.Now()
@@ -276,13 +273,16 @@ func (n *Notifier) see(ctx context.Context, must bool, known, position string) s
 }
 
 // take decides by what a look saw.
-func (n *Notifier) take(s sight) {
+func (n *Notifier) take(ctx context.Context, s sight) {
 	n.looking = false
-	if s.same {
-		return
+	if !s.same {
+		n.revision = s.revision
+		n.decide(s.Facts)
 	}
-	n.revision = s.revision
-	n.decide(s.Facts)
+	if n.again { // what that one saw may be from before
+		n.again = false
+		n.look(ctx, true)
+	}
 }
 
 // overdue decides without a look that does not return.
