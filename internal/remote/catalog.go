@@ -59,12 +59,13 @@ func (s *Sender) writeCatalog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for ; ; number++ {
+	for range maxNotes {
 		n := Name{Kind: Catalog, Number: number, Sealed: s.o.Sealed}
 		to, name := s.place.to(n)
 		o, err := to.Put(ctx, name, bytes.NewReader(text), int64(len(text)))
 		if errors.Is(err, store.ErrExists) {
-			continue // its answer was lost, or the list was old
+			number++ // its answer was lost, or the list was old
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("store the catalog at remote %s: %w", s.o.Name, err)
@@ -73,6 +74,7 @@ func (s *Sender) writeCatalog(ctx context.Context) error {
 		s.save()
 		return nil
 	}
+	return fmt.Errorf("store the catalog at remote %s: there is no end to the names that are taken", s.o.Name)
 }
 
 // EncodeDocument is the content of a catalog object.

@@ -128,7 +128,7 @@ func otherWriter(n note, remote string) error {
 		"if that one is gone for good, run snapd remote adopt "+remote+" here; else give this one a remote of its own")
 }
 
-// maxNotes bounds how many notes a list may not have shown yet.
+// maxNotes bounds how many notes, or catalogs, a list may not have shown yet.
 const maxNotes = 1000
 
 // claim takes the next number after newest for me, unless another holds the claim. It returns the number.

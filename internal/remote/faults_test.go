@@ -166,3 +166,24 @@ func TestObjectLock(t *testing.T) {
 		t.Errorf("%d deletions were tried", n)
 	}
 }
+
+// Lost: the time of the store, and the alarm, where every name is said to be taken.
+func TestCatalogNamesWithoutEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, s := newMachine(t), storetest.NewMemory()
+		m.backup(1, 0)
+		s.Before(func(_ context.Context, op storetest.Op, name string) error {
+			if op == storetest.Put && strings.HasPrefix(name, catalogDir) {
+				return store.ErrExists
+			}
+			return nil
+		})
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		m.sender(s, Settings{Delete: true}).Run(ctx, nil)
+		if m.told(Failing) != 1 || s.Count(storetest.Put) > 10*maxNotes {
+			t.Errorf("%d objects: %+v", s.Count(storetest.Put), m.events)
+		}
+	})
+}

@@ -42,8 +42,19 @@ type Item struct {
 	Entry *catalog.Entry
 	Base  string // of a segment
 	Why   string
-	rank  int // what is sent before what
+	rank  rank
 }
+
+// rank says what is sent before what.
+type rank int
+
+const (
+	rankNewest  rank = iota // backup: with it the machine can be lost
+	rankFollows             // captures after the newest state that is there
+	rankBackup
+	rankBetween // captures between backups that are there
+	rankJoined
+)
 
 // Removal is something to delete.
 type Removal struct {
@@ -194,9 +205,9 @@ func (w *world) backups() (items []Item) {
 		}
 		e := e.Public()
 		e.Copies = nil
-		item := Item{Name: Name{Kind: Backup, Number: e.Seq, ID: e.ID, Sealed: w.Sealed}, Size: e.ArchiveBytes, Entry: &e, Why: why, rank: 2}
+		item := Item{Name: Name{Kind: Backup, Number: e.Seq, ID: e.ID, Sealed: w.Sealed}, Size: e.ArchiveBytes, Entry: &e, Why: why, rank: rankBackup}
 		if e.ID == w.latest {
-			item.rank = 0
+			item.rank = rankNewest
 		}
 		items = append(items, item)
 	}
@@ -240,11 +251,11 @@ func (w *world) segments() (items []Item) {
 		case one, covered && joins < joinedFrom:
 			continue
 		case covered:
-			item.Why, item.rank = joined, 4
+			item.Why, item.rank = joined, rankJoined
 		case n.Timeline == w.present && n.Last > bases[n.Timeline][len(bases[n.Timeline])-1]:
-			item.rank = 1
+			item.rank = rankFollows
 		default:
-			item.rank = 3
+			item.rank = rankBetween
 		}
 		items = append(items, item)
 	}

@@ -3,6 +3,8 @@ package remote
 import (
 	"fmt"
 	"time"
+
+	"example.com/snapd/catalog"
 )
 
 // Status is how far one remote is, as of now.
@@ -60,7 +62,8 @@ func Judge(l Ledger, local Local, now time.Time) Status {
 		s.Newest, s.NewestAt = &newest.ID, &at
 		s.Proof, s.ProvenAt = l.proof(newest.ID)
 	}
-	plan := Decide(local, l.Copies, Rules{From: l.From, Keep: l.Keep, Sealed: l.Sealed, Now: now})
+	// What is damaged there waits, too, also where it has to stay; that is what Delete does here.
+	plan := Decide(local, l.Copies, Rules{From: l.From, Keep: l.Keep, Sealed: l.Sealed, Delete: true, Now: now})
 	var waits time.Duration
 	for _, i := range plan.Send {
 		s.Pending += i.Size
@@ -68,7 +71,7 @@ func Judge(l Ledger, local Local, now time.Time) Status {
 		if i.Entry != nil {
 			since = i.Entry.CreatedAt
 		}
-		if i.Why != joined && since.After(at) {
+		if i.newerThan(newest) {
 			waits = max(waits, now.Sub(since))
 		}
 	}
@@ -89,6 +92,14 @@ func Judge(l Ledger, local Local, now time.Time) Status {
 		s.State = Behind
 	}
 	return s
+}
+
+// newerThan reports whether the newest state at the remote is older for want of the item. Order is by numbers: a clock may have been wrong.
+func (i Item) newerThan(newest *catalog.Entry) bool {
+	if i.Entry == nil {
+		return i.rank == rankFollows
+	}
+	return newest == nil || i.Entry.Seq > newest.Seq
 }
 
 // proof says how the copy of a backup is proven, and since when.
