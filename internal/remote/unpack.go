@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/swap"
+	"example.com/snapd/internal/trust"
 )
 
 // DamagedError carries the report of an image that was read as it was sealed, and is no sound database.
@@ -136,7 +138,7 @@ func sweepScratch(dir string) {
 	}
 	for _, e := range entries {
 		fi, err := e.Info()
-		if err != nil || !fi.IsDir() || !strings.HasPrefix(e.Name(), scratchName) {
+		if err != nil || !strings.HasPrefix(e.Name(), scratchName) || !private(fi) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
@@ -150,6 +152,15 @@ func sweepScratch(dir string) {
 			_ = os.RemoveAll(path)
 		}
 	}
+}
+
+// private reports whether it is a directory that nobody else could put anything into: in one of others the lock may be a pipe,
+// or a link to a file that there is to be.
+func private(fi fs.FileInfo) bool {
+	if uid, known := trust.OwnerOf(fi); known && (uid != os.Geteuid() || fi.Mode().Perm() != 0o700) {
+		return false
+	}
+	return fi.IsDir()
 }
 
 const scratchLock = ".lock"

@@ -77,3 +77,31 @@ func TestWhatKilledRestoresLeave(t *testing.T) {
 		t.Error("the half of a restore that was killed is still there")
 	}
 }
+
+// Lost: the file that a stranger's link in the system's directory names, or the time of who waits for a pipe.
+func TestStrangersDirectoriesStay(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	victim := filepath.Join(t.TempDir(), "victim")
+	trap := filepath.Join(dir, scratchName+"trap")
+	if err := os.Mkdir(trap, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(trap, 0o777); err != nil { //nolint:gosec // what strangers make
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, filepath.Join(trap, scratchLock)); err != nil {
+		t.Skip(err)
+	}
+	_, remove, err := MakeScratch(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove()
+	if _, err := os.Lstat(victim); err == nil {
+		t.Error("a file was made where a link of others leads")
+	}
+	if _, err := os.Lstat(trap); err != nil {
+		t.Errorf("a directory of others is gone: %v", err)
+	}
+}
