@@ -351,6 +351,7 @@ func (l *Log) with(s Sealed, fn func(*segment) error) error {
 	if err != nil {
 		return err
 	}
+	segment.last = s.Last
 	return fn(segment)
 }
 

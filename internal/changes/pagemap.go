@@ -70,6 +70,7 @@ func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
 		if err != nil {
 			return nil, err
 		}
+		segment.last = s.Last
 		m.segments = append(m.segments, segment)
 	}
 	if l.open != nil {
@@ -135,6 +136,9 @@ func (s *segment) changed(ctx context.Context, head Head, after, upTo uint64) (c
 		pending = pending[:0]
 		return ctx.Err()
 	})
+	if c.last != nil && c.last.Seq == upTo {
+		c.err = nil // what follows is not asked for
+	}
 	return c
 }
 

@@ -19,7 +19,8 @@ type segment struct {
 	size  int64 // of what may be read
 	head  Head
 	seed  archive.Seed
-	start int64 // of the first part
+	start int64  // of the first part
+	last  uint64 // capture that it ends with, by the name of a sealed one; else 0
 }
 
 // openSegment reads the head.
@@ -44,12 +45,16 @@ type captured struct {
 }
 
 // each calls fn with every part up to the end of the last whole capture, and returns where
-// that is. What follows it is not judged.
+// that is. What follows it is not judged; a sealed segment that ends before its last capture is ErrDamaged.
 func (s *segment) each(from int64, fn func(p *part) error) (end int64, err error) {
 	end = from
 	var pending []*part
+	var last uint64
 	for at := from; ; {
 		p, err := readPart(s.r, s.size, s.head.PageSize, at)
+		if err == errEnd && last < s.last {
+			return end, fmt.Errorf("%s: %w: nothing leads to capture %d", s.name, ErrDamaged, s.last)
+		}
 		if err == errEnd {
 			return end, nil
 		}
@@ -66,7 +71,7 @@ func (s *segment) each(from int64, fn func(p *part) error) (end int64, err error
 				return end, err
 			}
 		}
-		pending, end = pending[:0], at
+		pending, end, last = pending[:0], at, p.Capture.Seq
 	}
 }
 

@@ -155,7 +155,9 @@ func (r *Recorder) goOn(ctx context.Context, head changes.Head, all []catalog.En
 		return err
 	}
 	last, _, err := r.log.Last()
-	if err != nil {
+	if errors.Is(err, changes.ErrDamaged) {
+		return &endedError{r.timeline, catalog.NewLog, err.Error()}
+	} else if err != nil {
 		return err
 	}
 	if r.points, err = r.log.Count(ctx); err != nil {
