@@ -55,7 +55,7 @@ func TestCheckGoesRedAndGreen(t *testing.T) {
 		w, c := newWorld(t), &check{}
 		w.hosts["hc"] = c.serve
 		receiver := Receiver{Ping: "https://hc/uuid?create=1"}
-		n, stop := w.start(receiver)
+		_, stop := w.start(receiver)
 		red := func(what string, want bool) {
 			t.Helper()
 			if c.green(time.Now()) == want {
@@ -104,10 +104,10 @@ func TestCheckGoesRedAndGreen(t *testing.T) {
 		stop()
 		after(7 * time.Minute)
 		red("the service was killed", true)
-		n, stop = w.start(receiver)
+		n, again := w.start(receiver)
 		after(time.Second)
 		red("it was started again", false)
-		stop()
+		again()
 		if s := n.Status()[0]; s.State != StateOK || s.Failed > 0 || s.Target != "https://hc" {
 			t.Errorf("%+v", s)
 		}
@@ -161,7 +161,7 @@ func TestCheckAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := newWorld(t), &check{}
 		asked := 0
-		w.hosts["hc"] = func(*http.Request) (int, error) { asked++; return 0, refused }
+		w.hosts["hc"] = func(*http.Request) (int, error) { asked++; return 0, errRefused }
 		n, stop := w.start(Receiver{Ping: "https://hc/uuid"})
 		after(time.Hour)
 		if asked > 16 || n.Status()[0].State != StateFailing {

@@ -111,10 +111,14 @@ func TestWebhooksThatMisbehave(t *testing.T) {
 			w.WriteHeader(500)
 			_, _ = io.WriteString(w, r.URL.String())
 		}, "500 Internal Server Error"},
-		"418":                  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) }, "418"},
-		"to another host":      {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+r.URL.Path, 307) }, "redirects"},
-		"to another method":    {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/new", 302) }, "redirects"},
-		"for ever":             {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 307) }, "redirects"},
+		"418": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) }, "418"},
+		"to another host": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		}, "redirects"},
+		"to another method": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/new", http.StatusFound) }, "redirects"},
+		"for ever": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+		}, "redirects"},
 		"a body without end":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, io.LimitReader(zeros{}, 8<<20)) }, ""},
 		"a header without end": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }, "exceeded"},
 		"garbage": {func(w http.ResponseWriter, r *http.Request) {
@@ -139,7 +143,7 @@ func TestWebhooksThatMisbehave(t *testing.T) {
 	}
 	again := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/new" {
-			http.Redirect(w, r, "/new", 308)
+			http.Redirect(w, r, "/new", http.StatusPermanentRedirect)
 		}
 	})
 	if err := sendMessage(t.Context(), newClient(), Receiver{Webhook: Secret(again.URL)}, sample, noon); err != nil || again.path != "/new" || again.body == "" {

@@ -164,7 +164,7 @@ func hook(name string) Receiver {
 	return Receiver{Name: name, Webhook: Secret("https://" + name + "/s3cret")}
 }
 
-var refused = fmt.Errorf("dial tcp 192.0.2.1:443: %w", syscall.ECONNREFUSED)
+var errRefused = fmt.Errorf("dial tcp 192.0.2.1:443: %w", syscall.ECONNREFUSED)
 
 // If this fails, a receiver gets more than one message a minute, or not all of them.
 func TestOneAMinute(t *testing.T) {
@@ -188,7 +188,7 @@ func TestReceiversThatFail(t *testing.T) {
 		want  string // for an outage of ten minutes
 		error string
 	}{
-		"refused": {func(*http.Request) (int, error) { return 0, refused }, "ended backup_failed 15m0s", "refused"},
+		"refused": {func(*http.Request) (int, error) { return 0, errRefused }, "ended backup_failed 15m0s", "refused"},
 		"500":     {func(*http.Request) (int, error) { return 500, nil }, "ended backup_failed 15m0s", "500 Internal"},
 		"404":     {func(*http.Request) (int, error) { return 404, nil }, "ended backup_failed 15m0s", "404"},
 		"429":     {func(*http.Request) (int, error) { return 429, nil }, "ended backup_failed 17m0s", "429"},
@@ -230,7 +230,7 @@ func TestReceiversThatFail(t *testing.T) {
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.hosts["a"] = func(*http.Request) (int, error) { return 0, refused }
+		w.hosts["a"] = func(*http.Request) (int, error) { return 0, errRefused }
 		_, stop := w.start(hook("a"))
 		w.write(logged("drill", "failed", "no_space"))
 		after(20 * time.Second)
@@ -369,7 +369,7 @@ func TestReceiversComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.standing = []Condition{noSpace}
-		w.hosts["a"] = func(*http.Request) (int, error) { return 0, refused }
+		w.hosts["a"] = func(*http.Request) (int, error) { return 0, errRefused }
 		_, stop := w.start(hook("a"))
 		after(time.Minute)
 		stop()

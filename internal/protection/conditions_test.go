@@ -1,7 +1,6 @@
 package protection
 
 import (
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -80,7 +79,7 @@ func TestEveryReasonCanBeSaid(t *testing.T) {
 	fine := []Why{WhyUnchanged, WhyRecent}
 	for _, m := range all {
 		if why := Why(m[1]); (says[why] == "") != slices.Contains(fine, why) {
-			t.Error(fmt.Sprintf("%s is said as %q", why, says[why]))
+			t.Errorf("%s is said as %q", why, says[why])
 		}
 	}
 	if len(all) < 15 {
