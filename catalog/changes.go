@@ -31,7 +31,7 @@ type Changes struct {
 	Unsaved error
 }
 
-// Foreign is a file that ends like an archive but is not listed.
+// Foreign is a file that ends like an archive but is not listed, or the directory of the change logs where that cannot be read.
 type Foreign struct {
 	File string // name in the backup directory
 	Err  error  // ErrForeign, one of package archive, or of the file system

@@ -11,14 +11,14 @@ import (
 	"example.com/snapd/internal/changes"
 )
 
-// newestLog is the newest timeline that has a change log, and the backup that the log builds on. Zero for none; where
-// the log cannot be read, the base is "".
+// newestLog is the newest timeline that has a change log, and the backup that the log builds on. Zero where there is none, or
+// no list of them; where the log cannot be read, the base is "".
 type newestLog struct {
 	timeline uint64
 	base     string
 }
 
-// newestLogIn looks for it in a backup directory.
+// newestLogIn looks for it in a backup directory. With an error it returns what is known all the same.
 func newestLogIn(ctx context.Context, dir string) (n newestLog, err error) {
 	folder := filepath.Join(dir, changes.Folder)
 	all, err := changes.Timelines(folder)
@@ -40,7 +40,7 @@ func newestLogIn(ctx context.Context, dir string) (n newestLog, err error) {
 // resume puts the database on the timeline of the newest log where no archive knows that one and the state is lost: it began
 // after the newest archive, with a restore of the backup that the log builds on, as far as is known.
 func (n newestLog) resume(s *catalog.State, newestFirst []catalog.Entry) {
-	if s.Timeline != nil || len(newestFirst) == 0 {
+	if n.timeline == 0 || n.timeline > maxClaim || s.Timeline != nil || len(newestFirst) == 0 {
 		return
 	}
 	newest, from := catalog.Entry{}, catalog.Entry{}

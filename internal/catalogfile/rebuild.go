@@ -12,6 +12,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/changes"
 	"example.com/snapd/internal/durable"
 )
 
@@ -67,6 +68,9 @@ func (c *Catalog) gather(ctx context.Context) (g gathered, err error) {
 		return g, err
 	}
 	log, err := newestLogIn(ctx, c.dir)
+	if err != nil && ctx.Err() == nil { // the archives can be restored without it
+		foreign, err = append(foreign, catalog.Foreign{File: changes.Folder, Err: err}), nil
+	}
 	return gathered{read, append(l.foreign, foreign...), log}, err
 }
 
