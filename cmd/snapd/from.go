@@ -102,6 +102,8 @@ func explainCopies(err error) error {
 		return advised(failure.As(snapshot.ErrRefused, err), "--identity names the file with the secret key that was printed with keygen")
 	case errors.Is(err, remote.ErrNothing):
 		return advised(failure.As(snapshot.ErrNotFound, err), "is it the right address?")
+	case errors.Is(err, remote.ErrUnsealed):
+		return advised(failure.As(snapshot.ErrRefused, err), "leave out --identity if they never were; else the owner of the store may have put them there")
 	case errors.Is(err, store.ErrGone):
 		return advised(failure.As(snapshot.ErrMissing, err), "is the address right, and the disk mounted?")
 	case errors.Is(err, store.ErrDenied):

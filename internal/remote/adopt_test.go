@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -157,5 +158,40 @@ func TestVerify(t *testing.T) {
 	s.Before(func(context.Context, storetest.Op, string) error { return store.ErrThrottled })
 	if _, _, err := Verify(t.Context(), s, m.ledger(), true, time.Now()); !errors.Is(err, store.ErrThrottled) {
 		t.Errorf("what could not be found out: %v", err)
+	}
+}
+
+// Lost: the trust in a sealed catalog, to what the owner of the store put there.
+func TestSealedCatalogHasOnlyItsOwn(t *testing.T) {
+	t.Parallel()
+	s, m := newSite(t, true), newMachine(t)
+	if err := s.place.Delete(t.Context(), describing); err != nil {
+		t.Fatal(err)
+	}
+	m.backup(1, 0)
+	m.drain(m.sender(s.place, Settings{Delete: true})) // as long as there are no recipients
+	forged := backup(7, 0)
+	n := Name{Kind: Backup, Number: 7, ID: forged.ID}
+	s.place.Set(n.String(), []byte("forged"))
+	text, err := EncodeDocument(Document{Format: documentFormat, Backups: []Stored{{Object: n.String(), Size: 6, Entry: forged}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.place.Set(Name{Kind: Catalog, Number: 7}.String(), text)
+	sender := m.sender(s.place, Settings{Delete: true})
+	sender.o.Sealed = true
+	sender.o.Open = func(context.Context, string) (Place, error) { return Place{Store: s.place, Sealed: s.to}, nil }
+	m.drain(sender)
+	sealed, err := s.to.Get(t.Context(), Name{Kind: Catalog, Number: 8}.String(), "", 0, -1)
+	if err != nil {
+		t.Fatalf("there is no sealed catalog after recipients were configured: %v", err)
+	}
+	defer sealed.Close()
+	d, err := DecodeDocument(sealed)
+	if err != nil || len(d.Backups) != 1 || d.Backups[0].Entry.ID != "data_1" {
+		t.Errorf("%+v, %v", d.Backups, err)
+	}
+	if !slices.Contains(s.place.Names(), n.String()) {
+		t.Error("of which only the name is known was removed")
 	}
 }

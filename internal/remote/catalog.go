@@ -38,6 +38,18 @@ const (
 	maxDocument    = seekable.MaxFrameBytes
 )
 
+// catalogIsOld reports whether the newest catalog is from before recipients were configured, or after: who has the key counts what is not
+// sealed as his own only where a sealed catalog has it.
+func (s *Sender) catalogIsOld() bool {
+	newest := Name{Sealed: s.o.Sealed}
+	for _, c := range s.ledger.Copies {
+		if n, _ := Parse(c.Name); n.Kind == Catalog && n.Number > newest.Number {
+			newest = n
+		}
+	}
+	return newest.Sealed != s.o.Sealed
+}
+
 // writeCatalog stores what is known of the backups under the next number.
 func (s *Sender) writeCatalog(ctx context.Context) error {
 	local, err := s.o.Host.Local(ctx)

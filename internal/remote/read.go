@@ -22,6 +22,9 @@ import (
 // ErrNothing: the place answers, and has no copies of snapd.
 var ErrNothing = errors.New("there are no copies of snapd")
 
+// ErrUnsealed: there are copies, and none that is sealed. With a key those do not count: who can write to the store can have made them.
+var ErrUnsealed = errors.New("none of the copies there is sealed")
+
 // ReadOptions says what a Reader may use.
 type ReadOptions struct {
 	Identities seal.Identities // for sealed copies
@@ -31,7 +34,7 @@ type ReadOptions struct {
 
 // A Reader reads the copies at a store, with nothing but that and the identities. It takes the newest catalog that it can
 // read; what the catalog does not know, or all without one, comes from the names and the archives themselves. Backups and
-// recovery points prove themselves as they are read. Its methods are for one goroutine at a time.
+// recovery points prove themselves as they are read. With identities only sealed copies count, and what a sealed catalog has. Its methods are for one goroutine at a time.
 type Reader struct {
 	ReadOptions
 	// Database is the file name of the database whose copies these are, "" where that is not known.
@@ -59,18 +62,54 @@ func NewReader(ctx context.Context, from store.Store, o ReadOptions) (*Reader, e
 	if r.objects, err = list(ctx, from); err != nil {
 		return nil, fmt.Errorf("read %s: %w", from, err)
 	}
-	for n := range r.objects {
-		if before, both := r.backups[n.ID]; n.Kind == Backup && (!both || before.Sealed) { // a plain one is read without a key
-			r.backups[n.ID] = n
-		}
-	}
 	if len(r.objects) == 0 {
 		return nil, fmt.Errorf("read %s: %w", from, ErrNothing)
 	}
-	if err := r.readCatalog(ctx); err != nil {
+	unsealed := r.choose()
+	if err := r.readCatalog(ctx, unsealed); err != nil {
 		return nil, fmt.Errorf("read %s: %w", from, err)
 	}
+	if len(unsealed) > 0 && len(r.backups) == 0 {
+		return nil, fmt.Errorf("read %s: %w", from, ErrUnsealed)
+	}
 	return r, nil
+}
+
+// keyed reports whether there is a key: then it is known that copies are sealed.
+func (r *Reader) keyed() bool { return len(r.Identities.Strings()) > 0 }
+
+// choose looks up the backups. With a key it leaves out what is not sealed, and returns that.
+func (r *Reader) choose() (unsealed map[Name]bool) {
+	unsealed = map[Name]bool{}
+	for n := range r.objects {
+		before, both := r.backups[n.ID]
+		switch {
+		case r.keyed() && !n.Sealed && (n.Kind == Backup || n.Kind == Segment || n.Kind == Catalog):
+			unsealed[n] = true
+		case n.Kind == Backup && (!both || before.Sealed): // a plain one is read without a key
+			r.backups[n.ID] = n
+		}
+	}
+	for n := range unsealed {
+		if n.Kind != Backup { // a catalog may have those
+			delete(r.objects, n)
+		}
+	}
+	return unsealed
+}
+
+// vouchFor takes those of the unsealed backups that a sealed catalog has, and notes what is left out.
+func (r *Reader) vouchFor(unsealed map[Name]bool, doc Document) {
+	for _, b := range doc.Backups {
+		n, ok := Parse(b.Object)
+		if _, sealed := r.backups[n.ID]; ok && !sealed && unsealed[n] && n.ID == b.Entry.ID {
+			r.backups[n.ID] = n // OpenBackup compares the digest of its image
+			delete(unsealed, n)
+		}
+	}
+	if len(unsealed) > 0 {
+		r.Notes = append(r.Notes, fmt.Errorf("%d objects are not sealed, and are left out: who can write to the store can have made them; without a key they are read", len(unsealed)))
+	}
 }
 
 // Close ends what is being read. Images of the Reader cannot be read after it.
@@ -117,11 +156,12 @@ func (r *Reader) without(n Name, err error) error {
 }
 
 // readCatalog lists the backups.
-func (r *Reader) readCatalog(ctx context.Context) error {
+func (r *Reader) readCatalog(ctx context.Context, unsealed map[Name]bool) error {
 	doc, err := r.newestDocument(ctx)
 	if err != nil {
 		return err
 	}
+	r.vouchFor(unsealed, doc)
 	r.Database, r.state.PageSeed = doc.Name, doc.PageSeed
 	var unknown []Name
 	for id, n := range r.backups {

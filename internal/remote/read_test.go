@@ -326,3 +326,63 @@ func TestUnpack(t *testing.T) {
 		t.Error("a file was replaced")
 	}
 }
+
+// Lost: the state that was sealed, to what the owner of the store puts next to it without a key.
+func TestWithAKeyOnlySealedCopiesCount(t *testing.T) {
+	t.Parallel()
+	s, forged := history(t, true), newSite(t, false)
+	first := forged.backup(1, 66, 0, 1, "") // under an id that is there
+	forged.backup(9, 67, 50, 1, "")
+	for i := range 9 {
+		forged.capture(1, uint64(i+1), byte(70+i), 51+i, first.ID)
+	}
+	forged.segment(1)
+	forged.catalog(9)
+	for _, name := range forged.place.Names() {
+		if n, ok := Parse(name); ok && n.Kind != Description {
+			s.place.Set(name, forged.place.Bytes(name))
+		}
+	}
+	s.has(s.reader(), Want{}, "2.2", 22)
+	s.has(s.reader(), Want{ID: "latest"}, "1.4", 14)
+	s.has(s.reader(), Want{ID: first.ID}, first.ID, 10)
+	s.has(s.reader(), Want{ID: "1.9"}, "", 0)
+	r := s.reader()
+	if len(r.Backups()) != 2 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0].Error(), "4 objects") {
+		t.Errorf("%d backups, notes: %v", len(r.Backups()), r.Notes)
+	}
+	for _, name := range s.place.Names() { // the sealed ones are removed
+		if n, ok := Parse(name); ok && n.Sealed {
+			if err := s.place.Delete(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := NewReader(t.Context(), s.place, ReadOptions{Identities: s.ids}); !errors.Is(err, ErrUnsealed) {
+		t.Errorf("with nothing but what was put there: %v", err)
+	}
+}
+
+// A remote whose copies are sealed from some time on: the catalog that is sealed says which of those before it are its own.
+func TestSealedCatalogVouchesForOthers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, true)
+	sealed := s.to
+	s.to = s.place
+	first := s.backup(1, 10, 0, 1, "")
+	s.objects[0].Object = Name{Kind: Backup, Number: 1, ID: first.ID}.String()
+	s.to = sealed
+	s.capture(1, 1, 11, 1, first.ID)
+	s.segment(1)
+	s.catalog(1)
+	s.has(s.reader(), Want{}, "1.1", 11)
+	forged := newSite(t, false)
+	forged.backup(1, 66, 0, 1, "")
+	s.place.Set(s.objects[0].Object, forged.place.Bytes(s.objects[0].Object))
+	r := s.reader()
+	if p, err := r.Find(t.Context(), Want{ID: first.ID}); err == nil {
+		if _, err := r.Image(t.Context(), p); !errors.Is(err, archive.ErrDamaged) {
+			t.Errorf("another archive under its name: %v", err)
+		}
+	}
+}

@@ -41,7 +41,7 @@ func (s *Sender) work(ctx context.Context) (wait time.Duration, err error) {
 		s.captured = time.Time{}
 	}
 	changed, err := s.catchUp(ctx)
-	if changed {
+	if changed || err == nil && s.catalogIsOld() {
 		err = errors.Join(err, s.writeCatalog(ctx))
 	}
 	if err == nil && !s.o.Now().Before(s.nextProof()) {

@@ -143,7 +143,7 @@ func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]stor
 			c = found(n, o, local)
 		}
 		if n.Kind == Backup && !ok {
-			if document == nil {
+			if document == nil && !s.o.Sealed { // else what is not sealed would come into the sealed catalog, which vouches for it
 				if document, err = documented(ctx, place, there); err != nil {
 					return err
 				}
