@@ -187,3 +187,60 @@ func TestCatalogNamesWithoutEnd(t *testing.T) {
 		}
 	})
 }
+
+// Lost: the store's patience and the log, to a damaged copy that the store does not let go.
+func TestDamagedCopyThatCannotBeRemoved(t *testing.T) {
+	t.Parallel()
+	m, s := newMachine(t), storetest.NewMemory()
+	m.backup(1, 0)
+	m.backup(2, 0)
+	m.drain(m.sender(s, Settings{Delete: true}))
+	name := Name{Kind: Backup, Number: 2, ID: "data_2"}.String()
+	s.Set(name, s.Bytes(name)[:10])
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	puts := 0
+	s.Before(func(_ context.Context, op storetest.Op, object string) error {
+		if op == storetest.Put && object == name {
+			if puts++; puts == 10 {
+				stop()
+			}
+		}
+		if op == storetest.Delete {
+			return store.ErrDenied
+		}
+		return nil
+	})
+	draining := make(chan struct{})
+	close(draining)
+	m.sender(s, Settings{Delete: true}).Run(ctx, draining)
+	if puts > 2 {
+		t.Errorf("it was sent %d times and more", puts)
+	}
+	if m.told(Damaged) == 0 || m.told(Notice) == 0 {
+		t.Errorf("%+v", m.events)
+	}
+}
+
+// Lost: the end of the service, to a disk or a server that never answers.
+func TestEndWithAStoreThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.backup(1, 0)
+		release := make(chan struct{})
+		o := m.sender(storetest.NewMemory(), Settings{}).o
+		o.Open = func(context.Context, string) (Place, error) { <-release; return Place{}, store.ErrGone }
+		g := Start(t.Context(), []Options{o}, func() (string, error) { return "", nil })
+		synctest.Wait()
+		begin := time.Now()
+		timer := time.AfterFunc(time.Minute, func() { close(release) })
+		g.End()
+		if took := time.Since(begin); took > 7*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if timer.Stop() {
+			close(release)
+		}
+	})
+}

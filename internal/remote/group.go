@@ -11,6 +11,8 @@ const (
 	lookEvery = 30 * time.Second
 	// drainPatience is how long a group goes on sending after its end: a container is killed ten seconds after it was asked to stop.
 	drainPatience = 5 * time.Second
+	// hungPatience is for a store to notice that its time is over. A disk whose server is gone may never do.
+	hungPatience = time.Second
 )
 
 // Group are the senders of a service that is at work. A nil one sends nothing.
@@ -68,14 +70,23 @@ func (g *Group) Captured() {
 	}
 }
 
-// End sends what is left, for a while.
+// End sends what is left, for a while. A sender whose store never answers is left behind.
 func (g *Group) End() {
 	if g == nil {
 		return
 	}
 	close(g.draining)
-	timer := time.AfterFunc(drainPatience, g.cancel)
-	g.done.Wait()
-	timer.Stop()
-	g.cancel()
+	defer g.cancel()
+	done := make(chan struct{})
+	go func() { g.done.Wait(); close(done) }()
+	for _, patience := range []time.Duration{drainPatience, hungPatience} {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-done:
+			return
+		case <-timer.C:
+			g.cancel()
+		}
+	}
 }

@@ -219,7 +219,7 @@ func (s *Sender) exists(ctx context.Context, i Item, f File) error {
 	s.ledger.put(c)
 	s.save()
 	s.o.Host.Tell(Event{Kind: Damaged, Backup: i.Name.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", i.Name, s.o.Name, c.Damaged)})
-	if !s.rules().Delete {
+	if !s.rules().Delete || len(s.movable([]Removal{{Name: c.Name}})) == 0 {
 		return fmt.Errorf("%w: its name is taken by a damaged object", errUnsendable)
 	}
 	return nil // the next plan removes it
