@@ -15,8 +15,9 @@ import (
 // Run is captures without a gap between them: a base that has the changes up to After or a later one of them
 // gives the image of each after it.
 type Run struct {
-	After uint64
-	lists [][]Listed // of its segments
+	After   uint64
+	Damaged error      // why it ends; nil where the log does, or the next segment is missing
+	lists   [][]Listed // of its segments
 }
 
 // Len is how many captures it has.
@@ -133,6 +134,7 @@ func (l *Log) runs(ctx context.Context, c *Cache) (runs []Run, err error) {
 			return nil, err
 		}
 		take(s.First, s.Last, list)
+		runs[len(runs)-1].Damaged = err
 	}
 	c.forget(l.dir, l.sealed)
 	if n := len(l.list); n > 0 {

@@ -158,7 +158,10 @@ func (s *Set) captures(ctx context.Context, cache *Cache, timeline uint64, entri
 	}
 	bases := basesOf(head, entries)
 	for i := range runs {
-		if i > 0 {
+		if runs[i].Damaged != nil {
+			s.Damaged = append(s.Damaged, runs[i].Damaged)
+		}
+		if i > 0 && runs[i-1].Damaged == nil {
 			s.Damaged = append(s.Damaged, fmt.Errorf("%w: nothing leads to capture %s", changes.ErrDamaged, catalog.PointID(timeline, runs[i].After+1)))
 		}
 		if some := offered(&runs[i], head, bases); len(all) == 0 {

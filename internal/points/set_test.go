@@ -316,3 +316,33 @@ func TestDamageCostsItsOwnSegmentOnly(t *testing.T) {
 		})
 	}
 }
+
+// Lost: that there is damage, where it is at the end of the log: the points were not listed, as if there had been none.
+func TestANewestSegmentThatWasCutShortIsReported(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.backup("a", 1, 10, 0, "")
+	for seq := range uint64(4) {
+		s.capture(1, 1+seq, byte(11+seq), 1+int(seq), "a")
+	}
+	s.seal(1)
+	sealed, err := changes.SealedIn(Directory(s.dir, 1))
+	if err != nil || len(sealed) != 1 {
+		t.Fatal(sealed, err)
+	}
+	path := filepath.Join(Directory(s.dir, 1), sealed[0].Name)
+	fi, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, fi.Size()*2/5); err != nil {
+		t.Fatal(err)
+	}
+	all, _, err := s.set().List(Query{})
+	if err != nil || len(all) < 2 || len(all) > 4 {
+		t.Fatalf("%d points, %v: the test cuts off nothing, or all", len(all), err)
+	}
+	if len(s.set().Damaged) != 1 {
+		t.Errorf("reported: %v", s.set().Damaged)
+	}
+}
