@@ -244,3 +244,24 @@ func TestEndWithAStoreThatHangs(t *testing.T) {
 		}
 	})
 }
+
+// Lost: what is left of a backup at the remote, to the archive here that is damaged, too.
+func TestDamagedCopyIsReplacedByAProvenOne(t *testing.T) {
+	t.Parallel()
+	m, s := newMachine(t), storetest.NewMemory()
+	m.backup(1, 0)
+	m.drain(m.sender(s, Settings{Delete: true}))
+	name := Name{Kind: Backup, Number: 1, ID: "data_1"}.String()
+	whole := s.Bytes(name)
+	s.Set(name, whole[:900])
+	m.rotten = map[string]bool{"data_1": true}
+	m.drain(m.sender(s, Settings{Delete: true}))
+	if len(s.Bytes(name)) != 900 || m.told(Notice) != 2 {
+		t.Errorf("%d bytes are there: %+v", len(s.Bytes(name)), m.events)
+	}
+	m.rotten = nil
+	m.drain(m.sender(s, Settings{Delete: true}))
+	if len(s.Bytes(name)) != len(whole) {
+		t.Error("it is not sent again from where it is whole")
+	}
+}

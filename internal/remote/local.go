@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/changes"
 	"example.com/snapd/internal/recorder"
@@ -54,6 +56,20 @@ func (f *Facts) Local(ctx context.Context) (l Local, err error) {
 	}
 	f.sizes = sizes
 	return l, nil
+}
+
+// Whole proves the archive of a backup as it lies here, byte for byte.
+func (f *Facts) Whole(ctx context.Context, e catalog.Entry) error {
+	file, err := catalogfile.OpenFile(f.Catalog, e)
+	if err != nil {
+		return err
+	}
+	defer file.Close() // only read
+	a, err := archive.NewReader(file, e.ArchiveBytes)
+	if err != nil {
+		return err
+	}
+	return a.Verify(ctx, archive.CopyOptions{})
 }
 
 // segments are the sealed ones of a timeline, in order.

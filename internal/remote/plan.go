@@ -58,8 +58,9 @@ const (
 
 // Removal is something to delete.
 type Removal struct {
-	Name string
-	Why  string
+	Name  string
+	Why   string
+	Again *catalog.Entry // of a damaged backup: it is sent again from here
 }
 
 // Plan is what to do at a remote, in order: first Remove, then Send.

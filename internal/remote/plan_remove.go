@@ -23,9 +23,9 @@ func (w *world) removals() (list []Removal) {
 	for _, e := range w.there {
 		switch d := keep[e.ID]; {
 		case !d.Keep:
-			list = append(list, Removal{w.names[e.ID], d.Reason})
+			list = append(list, Removal{Name: w.names[e.ID], Why: d.Reason})
 		case w.damaged[e.ID] && slices.ContainsFunc(w.sendable(), func(h catalog.Entry) bool { return h.ID == e.ID }):
-			list = append(list, Removal{w.names[e.ID], "it is damaged there and whole here: it is sent again"})
+			list = append(list, Removal{Name: w.names[e.ID], Why: "it is damaged there and whole here: it is sent again", Again: &e})
 		default:
 			kept = append(kept, e)
 		}
@@ -35,7 +35,7 @@ func (w *world) removals() (list []Removal) {
 		bases := w.bases(t)
 		for i, s := range w.segs[t] {
 			if why := w.unneeded(i, s, bases); why != "" {
-				list = append(list, Removal{s.Copy.Name, why})
+				list = append(list, Removal{Name: s.Copy.Name, Why: why})
 			}
 		}
 	}
@@ -83,7 +83,7 @@ func (w *world) superseded() (list []Removal) {
 			catalogs++
 		}
 		if n.Kind == Catalog && catalogs > keepCatalogs || n.Kind == Writer && n.Number+keepWriters < w.Claim {
-			list = append(list, Removal{n.String(), "newer ones are there"})
+			list = append(list, Removal{Name: n.String(), Why: "newer ones are there"})
 		}
 	}
 	return list

@@ -49,6 +49,7 @@ func (c Copy) proven() time.Time {
 // proveShare reads a share of the copies back.
 func (s *Sender) proveShare(ctx context.Context) error {
 	clear(s.immovable)
+	s.refused = false
 	var bytes int64
 	list := share(s.ledger.Copies, s.o.Now())
 	for _, c := range list {

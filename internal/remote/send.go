@@ -243,10 +243,22 @@ func (s *Sender) movable(all []Removal) (list []Removal) {
 
 // remove deletes one object. What the store keeps, by an object lock for example, is left and said.
 func (s *Sender) remove(ctx context.Context, r Removal) (changed bool, err error) {
+	if r.Again != nil {
+		err := s.o.Host.Whole(ctx, *r.Again)
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		if err != nil { // some of what is there may be better than what is here
+			s.immovable[r.Name] = true
+			s.o.Host.Tell(Event{Kind: Notice, Backup: r.Again.ID, Err: err, Message: fmt.Sprintf("backup %s is damaged at remote %s and is not proven here: what is there stays", r.Again.ID, s.o.Name)})
+			return false, nil
+		}
+	}
 	err = s.place.Store.Delete(ctx, r.Name)
 	if errors.Is(err, store.ErrDenied) {
 		s.immovable[r.Name] = true
-		if len(s.immovable) == 1 {
+		if !s.refused {
+			s.refused = true
 			s.o.Host.Tell(Event{Kind: Notice, Err: err, Message: fmt.Sprintf("remote %s does not let old objects go; they stay, which delete = false leaves to the store", s.o.Name)})
 		}
 		return false, nil

@@ -26,6 +26,8 @@ type Host interface {
 	Local(context.Context) (Local, error)
 	// Open opens an archive for reading, and closes it.
 	Open(catalog.Entry) (File, error)
+	// Whole proves the archive of a backup as it lies here, byte for byte.
+	Whole(context.Context, catalog.Entry) error
 	// Seal ends the open segment of the change log, if it has captures.
 	Seal() error
 	Tell(Event)
@@ -114,7 +116,8 @@ type Sender struct {
 	saved     time.Time // when the ledger was written
 	unsaved   bool
 	me        note
-	immovable map[string]bool // what the store does not let go, until the next day
+	immovable map[string]bool // what stays until the next day: the store does not let it go, or it is not proven here
+	refused   bool            // the store did so, and that was said
 
 	mu     sync.Mutex
 	hinted time.Time // a capture was made

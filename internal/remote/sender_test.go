@@ -27,6 +27,7 @@ type machine struct {
 	mu     sync.Mutex
 	local  Local
 	events []Event
+	rotten map[string]bool // archives that are damaged here, too
 }
 
 func newMachine(t *testing.T) *machine {
@@ -70,6 +71,13 @@ func (m *machine) Local(context.Context) (Local, error) {
 }
 
 func (m *machine) Open(e catalog.Entry) (File, error) { return os.Open(filepath.Join(m.dir, e.File)) }
+
+func (m *machine) Whole(_ context.Context, e catalog.Entry) error {
+	if m.rotten[e.ID] {
+		return errors.New("the disk is bad")
+	}
+	return nil
+}
 
 func (m *machine) Seal() error {
 	m.seals++
