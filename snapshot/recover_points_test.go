@@ -275,3 +275,17 @@ func TestRecoverTakesPointsWhereTheCatalogIsLost(t *testing.T) {
 		t.Errorf("%+v, %v: marked %q, want point %s", rec, err, b.marked(), point)
 	}
 }
+
+// Lost: the way past a change log that cannot be read, which a recovery does not choose by itself.
+func TestRecoverNamesTheWayPastAnUnreadableChangeLog(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "wal")
+	b.auto()
+	b.damage()
+	writeFile(t, filepath.Join(b.m.Dir(), "changes"), []byte("no directory"))
+	_, err := b.m.Recover(t.Context())
+	if err == nil || !strings.Contains(snapshot.Hint(err), "restore latest") {
+		t.Errorf("%v; hint %q", err, snapshot.Hint(err))
+	}
+	b.restores("latest", snapshot.RestoreOptions{})
+}

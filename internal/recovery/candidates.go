@@ -18,6 +18,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/points"
 	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/sqlite"
@@ -35,10 +36,21 @@ func (c *Case) candidates(ctx context.Context, f *facts) (*newerPoints, error) {
 	}
 	n := &newerPoints{}
 	n.set, n.points, err = points.Newer(ctx, c.Target.Dir, catalog.PresentOf(slices.Values(all), state).Number, all, state)
-	if err == nil && len(n.points) > 0 {
+	if err != nil {
+		return n, notRead(ctx, err)
+	}
+	if len(n.points) > 0 {
 		f.candidates = append([]catalog.Entry{n.points[0].Entry()}, f.candidates...)
 	}
-	return n, err
+	return n, nil
+}
+
+// notRead is err of reading the change log, and what a person may do: no recovery chooses by itself to do without.
+func notRead(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return message.WithHint(err, "find out why it cannot be read, and recover again; restore latest puts the newest backup back, without what was captured since")
 }
 
 // newerPoints are the recovery points since the newest backup, newest first. The image of one that is not verified was not looked at
@@ -77,7 +89,7 @@ func (n *newerPoints) sound(ctx context.Context, c *Case, p points.Point) (bool,
 	case ctx.Err() != nil:
 		return false, ctx.Err()
 	case errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist):
-		return false, fmt.Errorf("prove %s: %w", p.ID, err)
+		return false, notRead(ctx, fmt.Errorf("prove %s: %w", p.ID, err))
 	case err != nil:
 		return false, nil
 	}
