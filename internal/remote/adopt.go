@@ -49,6 +49,9 @@ func Adopt(ctx context.Context, o Options, present uint64) (a Adopted, err error
 	for _, b := range known {
 		a.Timeline = max(a.Timeline, b.Entry.Timeline.Number+1)
 	}
+	if max(a.Timeline, a.Number, newest+1) > maxNumber {
+		return a, fmt.Errorf("adopt remote %s: %w", o.Name, errLastNumber)
+	}
 	var d description
 	err = getSmall(ctx, place.Store, Name{Kind: Description}.String(), &d)
 	switch {

@@ -195,3 +195,26 @@ func TestSealedCatalogHasOnlyItsOwn(t *testing.T) {
 		t.Error("of which only the name is known was removed")
 	}
 }
+
+// Lost: the store's patience, to an object with the last number that there is: what comes after it would never be found again.
+func TestLastNumbers(t *testing.T) {
+	t.Parallel()
+	for _, n := range []Name{{Kind: Catalog, Number: maxNumber}, {Kind: Writer, Number: maxNumber}, {Kind: Backup, Number: maxNumber, ID: "data_9"}} {
+		t.Run(string(n.Kind), func(t *testing.T) {
+			t.Parallel()
+			m, s := newMachine(t), storetest.NewMemory()
+			m.backup(1, 0)
+			s.Set(n.String(), []byte("{\"refused\": true}"))
+			sender := m.sender(s, Settings{})
+			if n.Kind != Backup {
+				m.drain(sender)
+				if m.told(Failing) != 1 || !strings.Contains(m.ledger().Failure.Message, errLastNumber.Error()) {
+					t.Errorf("%+v", m.events)
+				}
+			}
+			if _, err := Adopt(t.Context(), sender.o, 1); (n.Kind != Catalog) != errors.Is(err, errLastNumber) {
+				t.Errorf("adopt: %v", err)
+			}
+		})
+	}
+}

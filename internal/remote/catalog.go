@@ -73,6 +73,9 @@ func (s *Sender) writeCatalog(ctx context.Context) error {
 	}
 	for range maxNotes {
 		n := Name{Kind: Catalog, Number: number, Sealed: s.o.Sealed}
+		if err := n.Check(); err != nil {
+			return fmt.Errorf("store the catalog at remote %s: %w", s.o.Name, err)
+		}
 		to, name := s.place.to(n)
 		o, err := to.Put(ctx, name, bytes.NewReader(text), int64(len(text)))
 		if errors.Is(err, store.ErrExists) {

@@ -141,7 +141,11 @@ func claim(ctx context.Context, s store.Store, me note, newest uint64, remote st
 		if held && holder.Token != me.Token {
 			return 0, refuse(ctx, s, me, holder, newest, remote)
 		}
-		_, err = putSmall(ctx, s, Name{Kind: Writer, Number: newest + 1}.String(), me)
+		next := Name{Kind: Writer, Number: newest + 1}
+		if err := next.Check(); err != nil {
+			return 0, fmt.Errorf("claim the remote: %w", err)
+		}
+		_, err = putSmall(ctx, s, next.String(), me)
 		if err == nil {
 			return newest + 1, nil
 		}

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -72,8 +73,14 @@ func (n Name) String() string {
 	return s
 }
 
+// errLastNumber: there is an object with the last number that names can have. snapd does not get there.
+var errLastNumber = errors.New("the numbers there are at their end: remove the object that has the last one, which snapd did not make")
+
 // Check reports why a store cannot have an object of that name, or nil: the id of a backup may be too long.
 func (n Name) Check() error {
+	if max(n.Number, n.Timeline, n.Last) > maxNumber {
+		return errLastNumber
+	}
 	err := store.CheckName(n.String())
 	if err != nil && n.Kind == Backup {
 		err = message.WithHint(fmt.Errorf("the name of backup %s is too long for a remote: %w", n.ID, err),
