@@ -72,7 +72,8 @@ func (p *tab) click(selector string) {
 	window.snapdHit = '';
 	addEventListener('click', c => {
 		const hit = c.target.closest('button, a, input, label, summary');
-		window.snapdHit = e.contains(c.target) || hit?.control === e ? 'it' : hit ? hit.outerHTML.slice(0, 200) : '';
+		const it = [e, find()].some((i) => i?.contains(c.target) || i && hit?.control === i); // drawn again meanwhile, it is the same to a person
+		window.snapdHit = it ? 'it' : hit ? hit.outerHTML.slice(0, 200) : '';
 	}, {capture: true, once: true});
 	return true; })()`
 	for range 5 {
