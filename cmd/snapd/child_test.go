@@ -130,7 +130,7 @@ func logged(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("no line %q after 20 s (%v):\n%s", args[1], err, text)
+			ts.Fatalf("no line %q after a minute (%v):\n%s", args[1], err, text)
 		}
 	}
 }

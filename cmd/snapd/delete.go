@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/snapshot"
 )
 
@@ -27,6 +28,9 @@ func (c *deleteCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 		if is {
 			ids, kept = append(ids, q.Name), append(kept, q)
 			continue
+		}
+		if _, _, isPoint := catalog.ParsePoint(id); isPoint { // it may name a backup, which others build on
+			return advised(fmt.Errorf("delete %s: %w: it is a recovery point", id, snapshot.ErrNotFound), "a recovery point goes with the backup that it builds on; list shows the backups that there are")
 		}
 		b, err := m.Find(id)
 		if err != nil {

@@ -230,7 +230,7 @@ func (n *Notifier) pingDue(r Receiver) time.Time {
 		due = o.Retry
 	}
 	switch {
-	case n.runs[r.Name].rid != "":
+	case n.runs[r.Name].rid != "", n.health.ping(r, o.Pinged, run{}, last).What != "": // what the pace held back
 		return last.Add(poll)
 	case !due.After(last):
 		return last.Add(apart)
