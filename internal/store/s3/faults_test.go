@@ -67,6 +67,10 @@ func TestFaults(t *testing.T) {
 func transient(t *testing.T, gateway *storetest.Gateway) {
 	b := behindProxy(t, gateway)
 	large := data(part + 1)
+	// From now on no put looks first: the answer to a HEAD has no body that could say SlowDown, and net/http repeats one by itself.
+	if _, err := put(t, b, "first", []byte("first")); err != nil {
+		t.Fatal(err)
+	}
 	for name, fault := range map[string]storetest.Fault{
 		"408": {Status: 408, Code: "RequestTimeout"}, "429": {Status: 429, Code: "TooManyRequests"}, "500": {Status: 500, Code: "InternalError"}, "502": {Status: 502},
 		"503": {Status: 503, Code: "SlowDown"}, "504": {Status: 504}, "slow400": {Status: 400, Code: "SlowDown"}, "reset": {Reset: true}, "409": {Status: 409, Code: "ConditionalRequestConflict"},
