@@ -45,9 +45,9 @@ func beginnings(entries []Entry, s State) (all []beginning) {
 	return all
 }
 
-// Standing is the timeline whose break was not accepted, with what is known of it: the present one, or an earlier one whose
+// Unaccepted is the timeline whose break was not accepted, with what is known of it: the present one, or an earlier one whose
 // loss what came since has not made good. entries come newest first.
-func Standing(entries []Entry, s State) (p Present, ok bool) {
+func Unaccepted(entries []Entry, s State) (p Present, ok bool) {
 	p = PresentOf(slices.Values(entries), s)
 	lost := p.Lost()
 	switch {

@@ -39,7 +39,7 @@ func (c *captures) hear(ev snapshot.Event, announce func(captured)) {
 		c.count(func(n *captureCounts) {
 			if ev.Reason == "" {
 				n.followed++
-			} else { // why the write-ahead log did not tell
+			} else { // why the write-ahead log did not have it
 				n.compared++
 			}
 		})

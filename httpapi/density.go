@@ -64,7 +64,7 @@ func densityOf(points []snapshot.Point, from, to time.Time, n int) density {
 	return d
 }
 
-// addGap joins gaps that one slice could not tell apart, so that there are not more of them than slices.
+// addGap joins gaps that one slice could not separate, so that there are not more of them than slices.
 func (d *density) addGap(g pointGap, slice time.Duration) {
 	if n := len(d.Gaps); n > 0 && g.From.Sub(d.Gaps[n-1].To) < slice {
 		last := &d.Gaps[n-1]

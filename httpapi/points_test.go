@@ -75,7 +75,7 @@ func TestDensityIsBounded(t *testing.T) {
 	}
 }
 
-// If this fails, a user goes back to another state than the one that was shown, or is not told what it costs.
+// If this fails, a user goes back to another state than the one that was shown, or is not shown what it costs.
 func TestNearest(t *testing.T) {
 	id := "data_backup_AUTO_20261125_120030"
 	backup := snapshot.Point{ID: id, At: noon.Add(30 * time.Second), Kind: snapshot.PointBackup, Backup: &id}

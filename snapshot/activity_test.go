@@ -181,7 +181,7 @@ func TestIdleRunWritesNothing(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.Interval = 6 * time.Hour })
 		r := b.run()
-		settle(time.Hour)
+		letPass(time.Hour)
 		if got := strings.Join(b.deeds(2), ", "); got != "automatic serve started, automatic backup done" {
 			t.Errorf("at the start: %s", got)
 		}
@@ -191,7 +191,7 @@ func TestIdleRunWritesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		settle(60 * time.Hour)
+		letPass(60 * time.Hour)
 		if n := len(b.rec.of(snapshot.EventUnchanged)); n != 10 {
 			t.Errorf("%d looks in 60 hours", n)
 		}
@@ -199,13 +199,13 @@ func TestIdleRunWritesNothing(t *testing.T) {
 			t.Errorf("idle, and wrote: revision %s, was %s, %v", now, revision, err)
 		}
 		b.mark("changed")
-		settle(6 * time.Hour)
+		letPass(6 * time.Hour)
 		all := b.activity()
 		if got := strings.Join(b.deeds(2), ", "); got != "automatic backup unchanged, automatic backup done" || all[1].Since == nil ||
 			all[1].At.Sub(*all[1].Since) != 54*time.Hour || !strings.Contains(all[1].Detail, "10 times") {
 			t.Errorf("%s: %+v", got, all[1])
 		}
-		settle(6 * time.Hour)
+		letPass(6 * time.Hour)
 		if err := r.wait(t); err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +301,7 @@ func TestHistoryOfARun(t *testing.T) {
 			t.Errorf("before anything: %v", got)
 		}
 		r := b.run()
-		settle(72 * time.Hour)
+		letPass(72 * time.Hour)
 		if got := states(); !slices.Equal(got, []string{"none", "ok", "unchanged", "unchanged", "unchanged"}) {
 			t.Errorf("idle: %v", got)
 		}
@@ -315,7 +315,7 @@ func TestHistoryOfARun(t *testing.T) {
 		if got := states(); !slices.Equal(got, []string{"none", "ok", "unchanged", "unchanged", "unchanged"}) {
 			t.Errorf("after all backups were deleted: %v", got)
 		}
-		settle(48 * time.Hour)
+		letPass(48 * time.Hour)
 		if got := states(); !slices.Equal(got, []string{"unchanged", "unchanged", "unchanged", "overdue", "overdue"}) {
 			t.Errorf("two days without: %v", got)
 		}

@@ -83,7 +83,7 @@ func breakOf(ctx context.Context, m *Manager, now time.Time) (*Break, error) {
 			c.Apply(all, &state, now, points.Logged(m.cfg.Dir))
 		}
 	}
-	return breaks.Standing(all, state, now), ctx.Err()
+	return breaks.Unaccepted(all, state, now), ctx.Err()
 }
 
 // AcceptBreak says that the database that is there now is the one to protect: the backups from before a break
@@ -103,7 +103,7 @@ func (m *Manager) AcceptBreak(ctx context.Context) (accepted *Break, err error) 
 			return Event{}, hint(fmt.Errorf("accept: %w: there is no database to accept: %s", ErrRefused, s.What), "put the database back, or run recover")
 		}
 		err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-			if accepted = breaks.Standing(tx.Entries(), *tx.State(), m.now()); accepted != nil {
+			if accepted = breaks.Unaccepted(tx.Entries(), *tx.State(), m.now()); accepted != nil {
 				tx.State().Accepted = tx.Present().Number
 			}
 			return nil

@@ -145,9 +145,9 @@ func TestOurOwnRestoresAreNoBreak(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.Interval = time.Hour })
 		small := b.manual()
 		r := b.run()
-		settle(0)
+		letPass(0)
 		sqlite3(t, b.m.Database(), "CREATE TABLE bulk (x); WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<500) INSERT INTO bulk SELECT randomblob(1000) FROM n")
-		settle(2 * time.Hour)
+		letPass(2 * time.Hour)
 		other, err := snapshot.Open(t.Context(), snapshot.Config{Database: b.m.Database()})
 		if err != nil {
 			t.Fatal(err)
@@ -160,12 +160,12 @@ func TestOurOwnRestoresAreNoBreak(t *testing.T) {
 			if _, err := other.Restore(t.Context(), back, snapshot.RestoreOptions{Offline: offline}); err != nil {
 				t.Fatal(err)
 			}
-			settle(time.Minute)
+			letPass(time.Minute)
 			b.wants(snapshot.Protected, "")
-			settle(2 * time.Hour)
+			letPass(2 * time.Hour)
 		}
 		for _, e := range b.rec.of(snapshot.EventBreak) {
-			t.Errorf("told: %s: %s", e.Message, e.Reason)
+			t.Errorf("reported: %s: %s", e.Message, e.Reason)
 		}
 		if s := b.wants(snapshot.Protected, ""); s.Break != nil {
 			t.Errorf("break %+v", s.Break)
@@ -196,7 +196,7 @@ func TestARecoveryIsNoBreak(t *testing.T) {
 			b.mark("again")
 			b.auto()
 			if s := b.wants(snapshot.Protected, ""); s.Break != nil || len(b.rec.of(snapshot.EventBreak)) > 0 {
-				t.Errorf("break %+v, told %+v", s.Break, b.rec.of(snapshot.EventBreak))
+				t.Errorf("break %+v, reported %+v", s.Break, b.rec.of(snapshot.EventBreak))
 			}
 		})
 	}
@@ -224,8 +224,8 @@ func TestALookNextToARestoreWaits(t *testing.T) {
 	})
 	defer snapshot.SetCrashPoint(nil)
 	b.restores(small.ID, snapshot.RestoreOptions{})
-	if told := b.rec.of(snapshot.EventBreak); looked == 0 || len(told) > 0 {
-		t.Errorf("looked %d times, told %+v", looked, told)
+	if reported := b.rec.of(snapshot.EventBreak); looked == 0 || len(reported) > 0 {
+		t.Errorf("looked %d times, reported %+v", looked, reported)
 	}
 	b.wants(snapshot.Protected, "")
 }
@@ -237,7 +237,7 @@ func TestAcceptedAtOnceIsBackedUp(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
 		r := b.run()
-		settle(time.Hour)
+		letPass(time.Hour)
 		empty(t, b.m.Database())
 		accepted, err := b.m.AcceptBreak(t.Context())
 		if err != nil || accepted == nil {
@@ -246,7 +246,7 @@ func TestAcceptedAtOnceIsBackedUp(t *testing.T) {
 		if s := b.wants(snapshot.AtRisk, "no verified backup of the database as it was accepted"); s.Break != nil || s.Code != snapshot.WhyBreak {
 			t.Errorf("%s, %+v", s.Code, s.Break)
 		}
-		settle(time.Minute)
+		letPass(time.Minute)
 		if newest := b.all()[0]; newest.Timeline.Number != 2 {
 			t.Errorf("the newest is of timeline %+v", newest.Timeline)
 		}

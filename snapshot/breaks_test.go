@@ -27,10 +27,10 @@ func TestAnEmptiedDatabaseKeepsThePast(t *testing.T) {
 			later(t, func(t *testing.T) {
 				b := newBench(t, mode, func(c *snapshot.Config) { c.Interval = 3 * time.Minute })
 				r := b.run()
-				settle(0)
+				letPass(0)
 				for i := range 4 {
 					b.mark(fmt.Sprint("good ", i))
-					settle(3 * time.Minute)
+					letPass(3 * time.Minute)
 				}
 				good := b.ids()
 				if len(good) != 5 {
@@ -40,7 +40,7 @@ func TestAnEmptiedDatabaseKeepsThePast(t *testing.T) {
 				makeEmptied(t, b.m.Database(), mode)
 				for i := range 40 {
 					b.exec(fmt.Sprintf("INSERT INTO settings VALUES ('key %d', 'value')", i))
-					settle(3 * time.Minute)
+					letPass(3 * time.Minute)
 					if s := b.status(); s.State != snapshot.AtRisk {
 						t.Fatalf("after %d minutes: %s, %s", 3*i+3, s.State, s.Reason)
 					}
@@ -247,7 +247,7 @@ func relink(t testing.TB, path, target string) {
 }
 
 // Lost: the past, a minute without a report, or trust in the alarm. Each manipulation, by the stock
-// program or the file system, under a service: noticed within a minute or not at all, told once, the
+// program or the file system, under a service: noticed within a minute or not at all, reported once, the
 // past kept through more backups than retention keeps; accepted, undone or restored, and right again.
 func TestBreaks(t *testing.T) {
 	t.Parallel()
@@ -269,14 +269,14 @@ func TestBreaks(t *testing.T) {
 					cfg.Interval, cfg.Retention = 3*time.Hour, snapshot.Policy{Last: 2, Daily: catalog.None}
 				})
 				r := b.run()
-				settle(0)
+				letPass(0)
 				before := b.ids()
-				settle(7 * time.Minute)
+				letPass(7 * time.Minute)
 				c.do(t, b)
-				settle(time.Minute)
+				letPass(time.Minute)
 				b.wantsBreak(c.cause, c.state)
 				for range 4 { // more than are kept
-					settle(3*time.Hour + time.Minute)
+					letPass(3*time.Hour + time.Minute)
 					if c.cause != "" && !c.barred {
 						sqlite3(t, b.m.Database(), "CREATE TABLE IF NOT EXISTS more (x); INSERT INTO more VALUES (1)")
 					}
@@ -290,7 +290,7 @@ func TestBreaks(t *testing.T) {
 					t.Errorf("%s is gone: %v", before[0], b.ids())
 				}
 				if n := len(b.rec.of(snapshot.EventBreak)); n != 1 {
-					t.Errorf("told %d times", n)
+					t.Errorf("reported %d times", n)
 				}
 				b.ends(c, before[0])
 				r.wait(t)
@@ -305,7 +305,7 @@ func (b *bench) wantsBreak(cause snapshot.Cause, state snapshot.Protection) {
 	s := b.status()
 	if cause == "" {
 		if s.Break != nil || s.State != snapshot.Protected || len(b.rec.of(snapshot.EventBreak)) > 0 {
-			b.t.Errorf("%s: %s; break %+v; told %+v", s.State, s.Reason, s.Break, b.rec.of(snapshot.EventBreak))
+			b.t.Errorf("%s: %s; break %+v; reported %+v", s.State, s.Reason, s.Break, b.rec.of(snapshot.EventBreak))
 		}
 		return
 	}
@@ -333,7 +333,7 @@ func (b *bench) ends(c manipulation, before string) {
 			t.Errorf("accepted twice: %+v, %v", again, err)
 		}
 		sqlite3(t, b.m.Database(), "INSERT INTO more VALUES (1)")
-		settle(3*time.Hour + time.Minute)
+		letPass(3*time.Hour + time.Minute)
 		if slices.Contains(b.ids(), before) {
 			t.Errorf("%s is kept after the break was accepted", before)
 		}
@@ -342,7 +342,7 @@ func (b *bench) ends(c manipulation, before string) {
 			t.Errorf("accepted that there is nothing: %v", err)
 		}
 		c.undo(t, b)
-		settle(time.Minute)
+		letPass(time.Minute)
 	}
 	if s := b.wants(snapshot.Protected, ""); s.Break != nil {
 		t.Errorf("after its end: %+v", s.Break)

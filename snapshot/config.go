@@ -91,7 +91,7 @@ type Config struct {
 	KeepPoints PointTiers
 	// PointsMaxBytes is the most that the change log takes; points are removed before their time for that. Default: no limit.
 	PointsMaxBytes int64
-	// Notify are those that Run tells when the protection stops, and when it is back.
+	// Notify are those that Run notifies when the protection stops, and when it is back.
 	Notify []Receiver
 	// Remotes are places off this machine to which Run sends a copy of every verified backup and of what is captured.
 	Remotes []Remote

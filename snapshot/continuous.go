@@ -299,8 +299,8 @@ func (h *recorderHost) Begin(ctx context.Context, present uint64, cause catalog.
 	return err
 }
 
-// Tell makes an event of what the recorder reports.
-func (h *recorderHost) Tell(e recorder.Event) {
+// Report makes an event of what the recorder reports.
+func (h *recorderHost) Report(e recorder.Event) {
 	ev := Event{Type: EventChainGap, Point: e.Point, Message: e.Message, Reason: e.Reason, Err: e.Err, Path: h.m.cfg.Database}
 	ev.more = Activity{Action: "continuous", Detail: e.Message}
 	switch e.Kind {

@@ -39,10 +39,10 @@ func TestPointsMaxBytes(t *testing.T) {
 	capture(1)
 	later.Add(2 * 60)
 	c.commit(1)
-	told := func(e snapshot.Event) bool {
+	reported := func(e snapshot.Event) bool {
 		return e.Type == snapshot.EventChainGap && strings.Contains(e.Message, "before their time")
 	}
-	c.rec.wait(t, "points that go before their time", told)
+	c.rec.wait(t, "points that go before their time", reported)
 	capture(1)
 	later.Add(2 * 60)
 	capture(1)
@@ -51,12 +51,12 @@ func TestPointsMaxBytes(t *testing.T) {
 	}
 	n := 0
 	for _, e := range c.rec.of(snapshot.EventChainGap) {
-		if told(e) {
+		if reported(e) {
 			n++
 		}
 	}
 	if n != 1 {
-		t.Errorf("told %d times: %v", n, c.rec.of(snapshot.EventChainGap))
+		t.Errorf("reported %d times: %v", n, c.rec.of(snapshot.EventChainGap))
 	}
 	left := c.points()
 	if len(left) == 0 || left[len(left)-1].ID == all[0] {

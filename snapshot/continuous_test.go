@@ -135,7 +135,7 @@ func TestRunCaptures(t *testing.T) {
 				t.Errorf("the shutdown backup %s is point %q with %d of %d commits", latest.ID, latest.Point, n, c.n)
 			}
 			if n := len(c.rec.of(snapshot.EventCapturing)); n != 1 {
-				t.Errorf("told %d times that captures are on", n)
+				t.Errorf("reported %d times that captures are on", n)
 			}
 			if all := c.points(); all[0].State != snapshot.PointVerified {
 				t.Errorf("after a backup its point is not verified: %+v", all[0])
@@ -365,7 +365,7 @@ func TestCapturesThatDoNotWorkAreToldAtEachStart(t *testing.T) {
 		c.reopen()
 	}
 	if n := len(c.rec.of(snapshot.EventCapturing)); n != 0 {
-		t.Errorf("told %d times that captures are on", n)
+		t.Errorf("reported %d times that captures are on", n)
 	}
 }
 
@@ -397,7 +397,7 @@ func TestBackupOfAnotherProcessKnowsItsPoint(t *testing.T) {
 	if err := r.wait(t); err != nil {
 		t.Fatal(err)
 	}
-	c.write("CREATE TABLE late(a)") // nobody captures it
+	c.write("CREATE TABLE late(a)") // it is not captured
 	if b, err = other.Backup(t.Context(), snapshot.Manual("")); err != nil || b.Point != "" {
 		t.Errorf("a state that was not captured is point %q: %v", b.Point, err)
 	}

@@ -10,7 +10,7 @@ import (
 
 // Notifications, under this package's name.
 type (
-	// Receiver is one that is told when the protection stops, and when it is back: see [Config].
+	// Receiver is notified when the protection stops, and when it is back: see [Config].
 	Receiver = notify.Receiver
 	// ReceiverStatus is how a receiver does.
 	ReceiverStatus = notify.Status
@@ -30,26 +30,26 @@ const (
 	ReceiverUntried, ReceiverUnknown = notify.StateUntried, notify.StateUnknown
 )
 
-// notifying tells the receivers of a Run. A nil one has none.
+// notifying notifies the receivers of a Run. A nil one has none.
 type notifying struct {
 	*notify.Notifier
 	stop func()
 }
 
-// startNotifying tells the receivers, in a goroutine, until end is called. nil where there are none.
+// startNotifying notifies the receivers, in a goroutine, until end is called. nil where there are none.
 func startNotifying(ctx context.Context, m *Manager, life *lifeSign) *notifying {
 	all := m.present.Load().Notify
 	if len(all) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the shutdown backup is told of, too
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the shutdown backup is reported, too
 	n := &notifying{Notifier: notify.New(notify.Options{
 		Receivers: all, Dir: m.cfg.Dir, Log: m.act.Log(), Revision: m.Revision,
 		Away:   func() bool { return m.cat.CheckPlace() != nil },
 		Look:   func(ctx context.Context) ([]notify.Condition, bool, error) { return conditions(ctx, m, life) },
 		Report: func(name string, err error) { m.ev.emit(ctx, receiverEvent(name, err)) },
 		Warn: func(err error) {
-			m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "what is told to receivers may be told twice, or late"})
+			m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "messages to receivers may be sent twice, or late"})
 		},
 	})}
 	unsubscribe := m.Subscribe(func(ev Event) {
@@ -80,11 +80,11 @@ func startNotifying(ctx context.Context, m *Manager, life *lifeSign) *notifying 
 	return n
 }
 
-// NotifyOnce tells the receivers of m what there is to be told now, for a second at most: for a program that does not come to
-// its Run, because [Manager.Recover] found no way. What could not be told is told by the next Run. Call it only where no Run is at work.
+// NotifyOnce sends the receivers of m what is due now, for a second at most: for a program that does not come to
+// its Run, because [Manager.Recover] found no way. What could not be sent is sent by the next Run. Call it only where no Run is at work.
 func NotifyOnce(ctx context.Context, m *Manager) { startNotifying(ctx, m, new(lifeSign)).end() }
 
-// end tells what there is to be told, for a second at most.
+// end sends what is due, for a second at most.
 func (n *notifying) end() {
 	if n != nil {
 		n.stop()

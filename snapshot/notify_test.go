@@ -12,7 +12,7 @@ import (
 	"example.com/snapd/internal/testdb"
 )
 
-// If this fails, the receivers of an embedder's Run are not told, or still are after a Reload took them away.
+// If this fails, the receivers of an embedder's Run are not notified, or still are after a Reload took them away.
 func TestRunTellsItsReceivers(t *testing.T) {
 	t.Parallel()
 	heard := make(chan string, 100)
@@ -50,7 +50,7 @@ func TestRunTellsItsReceivers(t *testing.T) {
 		t.Error(err)
 	}
 	if m.notifying.Load() != nil {
-		t.Error("somebody is still told")
+		t.Error("a receiver is still notified")
 	}
 }
 

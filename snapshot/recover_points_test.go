@@ -43,7 +43,7 @@ func (b *bench) captures(base snapshot.Backup) (capturing func() string) {
 	}
 }
 
-// rots has the disk change the file, of which no time stamp tells, after the backup was made.
+// rots has the disk change the file, without a change of its time stamp, after the backup was made.
 func (b *bench) rots(id string, damage func()) {
 	b.t.Helper()
 	damage()

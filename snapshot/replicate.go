@@ -132,8 +132,8 @@ var remoteOutcomes = map[remote.EventKind]struct {
 	remote.Intruder: {"refused", true}, remote.Notice: {"noticed", true},
 }
 
-// Tell makes an event of what a sender reports.
-func (h *remoteHost) Tell(e remote.Event) {
+// Report makes an event of what a sender reports.
+func (h *remoteHost) Report(e remote.Event) {
 	o := remoteOutcomes[e.Kind]
 	ev := Event{Type: EventRemote, Backup: e.Backup, Point: e.Point, Remote: h.remote.Name, Message: e.Message, Err: e.Err, loud: o.loud}
 	ev.more = Activity{Action: "remote", Outcome: o.outcome, Detail: e.Message, ArchiveBytes: e.Bytes}
@@ -214,7 +214,7 @@ func configuredRemote(m *Manager, name string) (Remote, error) {
 	return Remote{}, hint(fmt.Errorf("remote %q: %w: it is not configured", name, ErrNotFound), "name it in a [[remote]] of the configuration file, and that with --config")
 }
 
-// AdoptRemote makes the remote of that name this directory's, whoever wrote there before, and returns who that was. What is there stays;
+// AdoptRemote makes the remote of that name this directory's, whichever directory wrote there before, and returns who that was. What is there stays;
 // a new timeline begins here, so that nothing of it is overwritten or counted as this one's. Errors: [ErrBusy] while a Run is at work.
 func AdoptRemote(ctx context.Context, m *Manager, name string) (before string, err error) {
 	defer func() {
@@ -251,7 +251,7 @@ func AdoptRemote(ctx context.Context, m *Manager, name string) (before string, e
 		return nil
 	})
 	if err == nil {
-		m.Record(Activity{Who: callerOf(ctx).Who, Action: "remote", Outcome: "adopted", Detail: name + "; before: " + cmp.Or(a.Before, "nobody")})
+		m.Record(Activity{Who: callerOf(ctx).Who, Action: "remote", Outcome: "adopted", Detail: name + "; before: " + cmp.Or(a.Before, "none")})
 	}
 	return a.Before, err
 }

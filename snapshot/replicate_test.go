@@ -107,7 +107,7 @@ func TestCopiesOffTheMachine(t *testing.T) {
 	if left := objects(t, sealed, "*/*.zst"); len(left) > 0 {
 		t.Errorf("not sealed: %v", left)
 	}
-	// Nothing secret is told to anybody.
+	// Nothing secret is said anywhere.
 	state, err := c.m.State()
 	if err != nil {
 		t.Fatal(err)
@@ -116,17 +116,17 @@ func TestCopiesOffTheMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := []any{s, acts}
+	said := []any{s, acts}
 	for _, e := range c.rec.of(snapshot.EventStored, snapshot.EventRemote, snapshot.EventFailed, snapshot.EventWarning) {
-		told = append(told, e.String(), e)
+		said = append(said, e.String(), e)
 	}
-	text, err := json.Marshal(told)
+	text, err := json.Marshal(said)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, secret := range []string{state.PageSeed, key.Identity} {
 		if secret == "" || strings.Contains(string(text)+log.String(), secret) {
-			t.Errorf("%.8q… is told", secret)
+			t.Errorf("%.8q… is said", secret)
 		}
 	}
 	if !slices.ContainsFunc(acts, func(a snapshot.Activity) bool { return a.Action == "remote" && a.Outcome == "stored" && a.Backup != "" }) {
@@ -159,7 +159,7 @@ func unsealed(t *testing.T, place string, key seal.Key, n remote.Name) []byte {
 	return content
 }
 
-// Lost: the alarm. A remote that is gone is told at once, is no reason to stop anything here, and after its period one to worry.
+// Lost: the alarm. A remote that is gone is reported at once, is no reason to stop anything here, and after its period one to worry.
 func TestRemoteIsGone(t *testing.T) {
 	t.Parallel()
 	at, url := place(t)
@@ -213,7 +213,7 @@ func TestRemoteIsGone(t *testing.T) {
 	}
 }
 
-// Told to strangers: the data, where keys are configured that cannot be used.
+// Leaked to strangers: the data, where keys are configured that cannot be used.
 func TestNothingLeavesUnsealed(t *testing.T) {
 	t.Parallel()
 	at, url := place(t)
@@ -233,7 +233,7 @@ func TestNothingLeavesUnsealed(t *testing.T) {
 	}
 }
 
-// A backup that goes here before it was sent is told of.
+// A backup that goes here before it was sent is reported.
 func TestPrunedBeforeItWasSent(t *testing.T) {
 	t.Parallel()
 	at, url := place(t)

@@ -214,7 +214,7 @@ func TestRottenBackupIsNotCopied(t *testing.T) {
 }
 
 // A restore replaces what the disk has, also where that is not what was committed. Lost: the good pages of the
-// backup, to rotten ones that are taken for equal since no time stamp tells of them.
+// backup, to rotten ones that are taken for equal since no time stamp shows them.
 func TestRestoreReplacesRot(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"wal", "delete"} {
@@ -239,7 +239,7 @@ func TestRestoreReplacesRot(t *testing.T) {
 	}
 }
 
-// Lost: a commit that no time stamp tells of, to a copy that counts as verified.
+// Lost: a commit that no time stamp shows, to a copy that counts as verified.
 func TestCopyHasEveryCommitOfTheLog(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "wal")

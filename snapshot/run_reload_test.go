@@ -40,10 +40,10 @@ func TestRunPrunesAgain(t *testing.T) {
 			}
 		})()
 		r := b.run()
-		settle(time.Minute)
+		letPass(time.Minute)
 		b.mark("changed")
 		failing.Store(true)
-		settle(12*time.Hour + 8*time.Minute)
+		letPass(12*time.Hour + 8*time.Minute)
 		if got := triggers(b.rec.of(snapshot.EventBackedUp)); !slices.Equal(got, []string{"startup", "schedule"}) {
 			t.Errorf("backups: %v", got)
 		}
@@ -61,7 +61,7 @@ func TestRunPrunesAgain(t *testing.T) {
 			t.Errorf("the failure: %+v", s.PruneFailed)
 		}
 		failing.Store(false)
-		settle(time.Hour)
+		letPass(time.Hour)
 		if s := b.status(); s.PruneFailed != nil || len(b.ids()) != 1 {
 			t.Errorf("in the end: %+v, %v", s.PruneFailed, b.ids())
 		}
@@ -77,9 +77,9 @@ func TestStatusPromisesWhatTheServiceDoes(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.Interval = -1 })
 		r := b.run()
-		settle(time.Minute)
+		letPass(time.Minute)
 		b.mark("changed")
-		settle(13 * time.Hour)
+		letPass(13 * time.Hour)
 		other, err := snapshot.Open(t.Context(), snapshot.Config{Database: b.m.Database()})
 		must(t, err)
 		s, err := other.Status(t.Context())
@@ -100,7 +100,7 @@ func TestRunStopsInTime(t *testing.T) {
 		later(t, func(t *testing.T) {
 			b := newBench(t, mode, func(c *snapshot.Config) { c.LockWait = time.Hour })
 			r := b.run()
-			settle(time.Minute)
+			letPass(time.Minute)
 			b.mark("changed")
 			db, err := samplecrm.Open(b.m.Database(), "")
 			if err != nil {
@@ -129,7 +129,7 @@ func TestRunReloads(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
 		r := b.run()
-		settle(time.Minute)
+		letPass(time.Minute)
 		if err := b.m.Reload(snapshot.Config{Continuous: -1, Interval: time.Millisecond}); err == nil {
 			t.Error("an interval of a millisecond was taken")
 		}
@@ -138,7 +138,7 @@ func TestRunReloads(t *testing.T) {
 		}
 		for i := range 4 {
 			b.mark(fmt.Sprint(i))
-			settle(time.Hour)
+			letPass(time.Hour)
 		}
 		if got := triggers(b.rec.of(snapshot.EventBackedUp)); !slices.Equal(got, []string{"startup", "schedule", "schedule", "schedule", "schedule"}) {
 			t.Errorf("hourly: %v", got)
@@ -152,7 +152,7 @@ func TestRunReloads(t *testing.T) {
 		if err := b.m.Reload(snapshot.Config{Continuous: -1, Interval: -1}); err != nil {
 			t.Fatal(err)
 		}
-		settle(0)
+		letPass(0)
 		if s := b.status(); s.Schedule != nil || s.NextRun != nil {
 			t.Errorf("without a schedule: %+v, next %v", s.Schedule, s.NextRun)
 		}

@@ -47,8 +47,8 @@ func (r *running) wait(t testing.TB) error {
 	}
 }
 
-// settle lets d pass in a bubble, and everything that becomes due in it.
-func settle(d time.Duration) {
+// letPass lets d pass in a bubble, and everything that becomes due in it.
+func letPass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
@@ -71,7 +71,7 @@ func TestRunFollowsTheSchedule(t *testing.T) {
 				b := newBench(t, mode, func(c *snapshot.Config) { c.Interval = 6 * time.Hour })
 				began := time.Now()
 				r := b.run()
-				settle(0)
+				letPass(0)
 				made := func() []string { return triggers(b.rec.of(snapshot.EventBackedUp)) }
 				if got := made(); !slices.Equal(got, []string{"startup"}) {
 					t.Fatalf("at start: %v", got)
@@ -80,17 +80,17 @@ func TestRunFollowsTheSchedule(t *testing.T) {
 				if s.NextRun == nil || s.NextRun.Sub(began) != 6*time.Hour {
 					t.Errorf("next run %v, began %v", s.NextRun, began)
 				}
-				settle(5 * time.Hour)
+				letPass(5 * time.Hour)
 				b.mark("changed")
-				settle(59 * time.Minute)
+				letPass(59 * time.Minute)
 				if got := made(); len(got) != 1 {
 					t.Errorf("before its time: %v", got)
 				}
-				settle(2 * time.Minute)
+				letPass(2 * time.Minute)
 				if got := made(); !slices.Equal(got, []string{"startup", "schedule"}) || b.markIn("latest") != "changed" {
 					t.Errorf("after six hours: %v, %q", got, b.markIn("latest"))
 				}
-				settle(24 * time.Hour) // idle: no new backups, still protected
+				letPass(24 * time.Hour) // idle: no new backups, still protected
 				if got := made(); len(got) != 2 {
 					t.Errorf("of an unchanged database: %v", got)
 				}
@@ -118,10 +118,10 @@ func TestRunByCron(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete", func(c *snapshot.Config) { c.Cron = "30 * * * *" })
 		r := b.run()
-		settle(0)
+		letPass(0)
 		for i := range 3 {
 			b.mark(fmt.Sprint("hour ", i))
-			settle(time.Hour)
+			letPass(time.Hour)
 		}
 		for _, e := range b.rec.of(snapshot.EventBackedUp)[1:] {
 			if at := e.At.Local(); at.Minute() != 30 || e.Trigger != "schedule" {
@@ -141,10 +141,10 @@ func TestRunIdleWritesNothing(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "wal")
 		r := b.run()
-		settle(13 * time.Hour) // past the first scheduled run
+		letPass(13 * time.Hour) // past the first scheduled run
 		b.rec.forget()
 		everything := testdb.DirListing(t, filepath.Dir(b.m.Database()))
-		settle(11*time.Hour - time.Minute) // some 1,300 polls
+		letPass(11*time.Hour - time.Minute) // some 1,300 polls
 		if now := testdb.DirListing(t, filepath.Dir(b.m.Database())); now != everything {
 			t.Errorf("an idle Run wrote:\n%s\nbefore:\n%s", now, everything)
 		}
@@ -152,7 +152,7 @@ func TestRunIdleWritesNothing(t *testing.T) {
 			t.Errorf("an idle Run did %+v", seen)
 		}
 		stored := b.stored()
-		settle(24 * time.Hour) // two scheduled runs of an unchanged database
+		letPass(24 * time.Hour) // two scheduled runs of an unchanged database
 		if now := b.stored(); now != stored {
 			t.Errorf("unchanged runs wrote:\n%s\nbefore:\n%s", now, stored)
 		}
@@ -172,7 +172,7 @@ func TestRunTriesAgain(t *testing.T) {
 		b.damage()
 		began := time.Now()
 		r := b.run()
-		settle(8 * time.Minute)
+		letPass(8 * time.Minute)
 		var at []time.Duration
 		for _, e := range b.rec.of(snapshot.EventFailed) {
 			if e.Operation != "backup" || !errors.Is(e.Err, snapshot.ErrCorrupt) {
@@ -183,13 +183,13 @@ func TestRunTriesAgain(t *testing.T) {
 		if !slices.Equal(at, []time.Duration{0, time.Minute, 3 * time.Minute, 7 * time.Minute}) {
 			t.Errorf("tried at %v", at)
 		}
-		settle(20 * time.Hour)
+		letPass(20 * time.Hour)
 		failed := b.rec.of(snapshot.EventFailed)
 		if last := failed[len(failed)-1].At.Sub(failed[len(failed)-2].At).Round(time.Second); last != time.Hour {
 			t.Errorf("tried again after %v, want every hour at last", last)
 		}
 		writeFile(t, b.m.Database(), whole)
-		settle(61 * time.Minute)
+		letPass(61 * time.Minute)
 		if got := triggers(b.rec.of(snapshot.EventBackedUp)); !slices.Equal(got, []string{"startup"}) {
 			t.Errorf("after the repair: %v", got)
 		}
@@ -204,7 +204,7 @@ func TestRunTellsAFailedShutdownBackup(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
 		r := b.run()
-		settle(0)
+		letPass(0)
 		b.damage()
 		if err := r.wait(t); !errors.Is(err, snapshot.ErrCorrupt) {
 			t.Errorf("run: %v", err)
@@ -219,7 +219,7 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "data.db")
 		b := benchOn(t, path)
 		r := b.run()
-		settle(3 * time.Hour)
+		letPass(3 * time.Hour)
 		if events := b.rec.of(snapshot.EventWarning, snapshot.EventFailed); len(events) != 1 || events[0].Type != snapshot.EventWarning {
 			t.Errorf("reported %d times: %+v", len(events), events)
 		}
@@ -227,7 +227,7 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 			t.Error("the database was created")
 		}
 		makeDatabase(t, path, "wal")
-		settle(31 * time.Second)
+		letPass(31 * time.Second)
 		if got := triggers(b.rec.of(snapshot.EventBackedUp)); !slices.Equal(got, []string{"startup"}) {
 			t.Errorf("backups %v", got)
 		}
@@ -238,7 +238,7 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := benchOn(t, filepath.Join(t.TempDir(), "data.db"))
 		r := b.run()
-		settle(time.Hour)
+		letPass(time.Hour)
 		if err := r.wait(t); err != nil {
 			t.Errorf("a database that never came: %v", err)
 		}
@@ -256,9 +256,9 @@ func TestRunBacksANewDatabaseUpWithinSeconds(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "data.db")
 		b := benchOn(t, path)
 		r := b.run()
-		settle(time.Minute)
+		letPass(time.Minute)
 		writeFile(t, path, nil)
-		settle(time.Minute)
+		letPass(time.Minute)
 		if made := b.rec.of(snapshot.EventBackedUp); len(made) > 0 {
 			t.Errorf("an empty file was backed up: %+v", made)
 		}
@@ -266,7 +266,7 @@ func TestRunBacksANewDatabaseUpWithinSeconds(t *testing.T) {
 			t.Fatal(err)
 		}
 		makeDatabase(t, path, "wal")
-		settle(3 * time.Second)
+		letPass(3 * time.Second)
 		if got := triggers(b.rec.of(snapshot.EventBackedUp)); !slices.Equal(got, []string{"startup"}) {
 			t.Errorf("backups %v", got)
 		}
@@ -282,12 +282,12 @@ func TestRunMissesALostDatabase(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "delete")
 		r := b.run()
-		settle(time.Hour)
+		letPass(time.Hour)
 		saved := readFile(t, b.m.Database())
 		if err := os.Remove(b.m.Database()); err != nil {
 			t.Fatal(err)
 		}
-		settle(15 * time.Hour)
+		letPass(15 * time.Hour)
 		failed := b.rec.of(snapshot.EventFailed)
 		if len(failed) != 1 || !errors.Is(failed[0].Err, snapshot.ErrMissing) {
 			t.Errorf("failure events %+v", failed)
@@ -295,7 +295,7 @@ func TestRunMissesALostDatabase(t *testing.T) {
 		b.wants(snapshot.AtRisk, "missing")
 		writeFile(t, b.m.Database(), saved)
 		b.mark("back")
-		settle(31 * time.Second)
+		letPass(31 * time.Second)
 		if b.markIn("latest") != "back" {
 			t.Error("the database that came back was not backed up")
 		}
@@ -416,7 +416,7 @@ func TestRunChecksWhatChanged(t *testing.T) {
 	later(t, func(t *testing.T) {
 		b := newBench(t, "wal")
 		r := b.run()
-		settle(0)
+		letPass(0)
 		checks := func(of snapshot.EventType) (n int) {
 			for _, ev := range b.rec.of(of) {
 				if ev.Operation == snapshot.OpCheck {
@@ -426,15 +426,15 @@ func TestRunChecksWhatChanged(t *testing.T) {
 			return n
 		}
 		b.mark("changed")
-		settle(2 * time.Hour)
+		letPass(2 * time.Hour)
 		if checks(snapshot.EventChecked)+checks(snapshot.EventFailed) != 0 {
 			t.Errorf("a sound database: %v", b.activity())
 		}
 		b.mark("changed again")
 		loseIndexRoot(t, b.m.Database())
-		settle(61 * time.Minute)
+		letPass(61 * time.Minute)
 		if n := checks(snapshot.EventFailed); n != 1 {
-			t.Errorf("damaged, and told %d times", n)
+			t.Errorf("damaged, and reported %d times", n)
 		}
 		if s := b.status(); s.Code != snapshot.WhyDamaged {
 			t.Errorf("status %s: %s", s.Code, s.Reason)

@@ -132,7 +132,7 @@ func TestStatusShowsTheScheduleOfTheRunningService(t *testing.T) {
 		later(t, func(t *testing.T) {
 			b := newBench(t, "delete", c.edit)
 			r := b.run()
-			settle(time.Minute)
+			letPass(time.Minute)
 			other, err := snapshot.Open(t.Context(), snapshot.Config{Database: b.m.Database()})
 			if err != nil {
 				t.Fatal(err)

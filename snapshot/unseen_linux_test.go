@@ -120,7 +120,7 @@ func anotherUserChild(args []string) error {
 	return nil
 }
 
-// Lost: the commits of a program of another user, which "nobody has it open" did not see; or
+// Lost: the commits of a program of another user, which the search for open handles did not see; or
 // that user's access to the database, which became snapd's.
 func TestAnotherUsersDatabase(t *testing.T) {
 	if os.Geteuid() != 0 {

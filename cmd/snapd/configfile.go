@@ -15,7 +15,7 @@ import (
 )
 
 // configFile is the path of a TOML file. Its keys are the long flags that
-// settle how a database is protected: the global ones and those of serve. What
+// decide how a database is protected: the global ones and those of serve. What
 // a person says for one command only (--yes, --force) has no place in it.
 type configFile string
 

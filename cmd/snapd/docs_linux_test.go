@@ -91,7 +91,7 @@ func serveInBackground(t *testing.T, dir string) (base string) {
 	return ""
 }
 
-// Somebody types docs/disaster-recovery.md on the worst day. If this fails, a command there does not do what it says.
+// An administrator types docs/disaster-recovery.md on the worst day. If this fails, a command there does not do what it says.
 func TestDisasterRecoveryAsPrinted(t *testing.T) {
 	for _, tool := range []string{"bash", "age", "zstd"} {
 		testdb.RequireTool(t, tool)

@@ -16,7 +16,7 @@ type notifyCmd struct {
 }
 
 type notifyTestCmd struct {
-	On string `default:"at_risk" placeholder:"KIND" help:"What the test is about, such as at_risk or drill_failed (${default}): receivers that are not told of it get none."`
+	On string `default:"at_risk" placeholder:"KIND" help:"What the test is about, such as at_risk or drill_failed (${default}): receivers that are not notified of it get none."`
 }
 
 // notifyDocument is the JSON form of a test.
@@ -28,7 +28,7 @@ type tested struct {
 	Name       string `json:"name"`
 	Way        string `json:"way"`
 	Target     string `json:"target"`
-	Sent       bool   `json:"sent"` // false: it is not told of that kind
+	Sent       bool   `json:"sent"` // false: it is not notified of that kind
 	OK         bool   `json:"ok"`
 	Error      string `json:"error"`
 	DurationMS int64  `json:"duration_ms"`
@@ -87,7 +87,7 @@ func printTested(w io.Writer, all []tested) {
 			answer := "took it in " + millis(t.DurationMS)
 			switch {
 			case !t.Sent:
-				answer = "is not told of that kind"
+				answer = "is not notified of that kind"
 			case !t.OK:
 				answer = "failed: " + t.Error
 			}

@@ -12,7 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// receiver is a server that writes down what it is told, one line for each request: "/path body". A path with "broken" in it
+// receiver is a server that writes down what it is sent, one line for each request: "/path body". A path with "broken" in it
 // is answered with 500: receiver VAR FILE.
 func receiver(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {

@@ -85,7 +85,7 @@ func (c *remoteCheckCmd) on(ctx context.Context, a *app, m *snapshot.Manager) er
 	return nil
 }
 
-// keyOf says whether somebody has proved that what is encrypted for a remote can be read.
+// keyOf says whether it was proved that what is encrypted for a remote can be read.
 func (a *app) keyOf(m *snapshot.Manager, name string) string {
 	configured, _ := a.remotes() // it was read before
 	for _, r := range configured {
@@ -126,7 +126,7 @@ func printRemoteChecks(w io.Writer, doc remoteChecks) {
 		case "none":
 			fmt.Fprintln(w, "  copies are not encrypted: who owns the store can read them")
 		case "unproven":
-			fmt.Fprintln(w, "  nobody has proved yet that the copies can be read: snapd keygen --prove FILE, where the secret key is, does that")
+			fmt.Fprintln(w, "  that the copies can be read was never proved: snapd keygen --prove FILE, where the secret key is, does that")
 		}
 	}
 }
@@ -257,7 +257,7 @@ func (remoteAdoptCmd) Help() string {
 
 type remoteAdopted struct {
 	Remote string `json:"remote"`
-	Before string `json:"before"` // who wrote there; "" for nobody
+	Before string `json:"before"` // what wrote there; "" for none
 }
 
 func (c *remoteAdoptCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
@@ -265,7 +265,7 @@ func (c *remoteAdoptCmd) on(ctx context.Context, a *app, m *snapshot.Manager) er
 		if !a.attended() {
 			return unattended("adopting a remote")
 		}
-		if err := a.consent(ctx, "Whoever writes to remote "+c.Name+" now stops. Go on?"); err != nil {
+		if err := a.consent(ctx, "The snapd that writes to remote "+c.Name+" now will be stopped. Go on?"); err != nil {
 			return err
 		}
 	}

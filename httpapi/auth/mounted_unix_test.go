@@ -17,7 +17,7 @@ import (
 // Lost: the page, where a container's or systemd's secret is no token for its links and modes;
 // or the secrecy of one that another user could have put there, or can read.
 func TestMountedTokens(t *testing.T) {
-	const somebody = 4001
+	const stranger = 4001
 	root := os.Geteuid() == 0
 	line := []byte(testToken + "\n")
 	for name, tc := range map[string]struct {
@@ -38,13 +38,13 @@ func TestMountedTokens(t *testing.T) {
 			return errors.Join(writeMode(dir+"/secret", string(line), 0o400), os.Chmod(dir, 0o777))
 		}, want: "every user"},
 		"another's": {make: func(dir string) error {
-			return errors.Join(writeMode(dir+"/secret", string(line), 0o600), os.Chown(dir+"/secret", somebody, 0))
+			return errors.Join(writeMode(dir+"/secret", string(line), 0o600), os.Chown(dir+"/secret", stranger, 0))
 		}, owners: true, want: "belongs to user 4001"},
 		"another's folder": {make: func(dir string) error {
-			return errors.Join(writeMode(dir+"/secret", string(line), 0o600), os.Chown(dir, somebody, 0))
+			return errors.Join(writeMode(dir+"/secret", string(line), 0o600), os.Chown(dir, stranger, 0))
 		}, owners: true, want: "belongs to user 4001"},
 		"another's link": {make: func(dir string) error {
-			return errors.Join(writeMode(dir+"/x", string(line), 0o600), os.Symlink("x", dir+"/secret"), os.Lchown(dir+"/secret", somebody, 0))
+			return errors.Join(writeMode(dir+"/x", string(line), 0o600), os.Symlink("x", dir+"/secret"), os.Lchown(dir+"/secret", stranger, 0))
 		}, owners: true, want: "belongs to user 4001"},
 		"a link to another": {make: func(dir string) error { return os.Symlink("/dev/zero", dir+"/secret") }, want: "not a plain file"},
 	} {

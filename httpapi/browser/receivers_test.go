@@ -9,7 +9,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// Lost: the news that nobody would be told. The address of a receiver, which is a secret, is not shown.
+// Lost: the news that no person would be notified. The address of a receiver, which is a secret, is not shown.
 func TestFailingReceiver(t *testing.T) {
 	t.Parallel()
 	hc := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))

@@ -3,7 +3,7 @@
 //	see        what is there: a database with its facts, or the cause why there is none
 //	judge      is it the one of the newest backup? (pure)
 //	apply      a new timeline begins, or there is no database
-//	standing   the break that is recorded and not over
+//	unaccepted the break that is recorded and not over
 //
 // Whether two databases are the same one is the subject of internal/lineage; package snapshot looks, records and reports.
 package breaks
@@ -102,7 +102,7 @@ func Judge(all []catalog.Entry, state catalog.State, s Sight) (c Change) {
 		return c
 	}
 	c.Back = state.Gone != nil
-	lost, stands := catalog.Standing(all, state)
+	lost, stands := catalog.Unaccepted(all, state)
 	if before, ok := givenUp(all, state, lost); stands && ok && !judge(before, s.Facts).Loss() {
 		c.Began, c.From = lineage.Returned, before
 		return c
@@ -193,12 +193,12 @@ func (c Change) Apply(all []catalog.Entry, state *catalog.State, at time.Time, l
 	}
 }
 
-// Standing is the break that is recorded and not over, nil for none.
-func Standing(all []catalog.Entry, state catalog.State, now time.Time) *Break {
+// Unaccepted is the break that is recorded and not over, nil for none.
+func Unaccepted(all []catalog.Entry, state catalog.State, now time.Time) *Break {
 	if g := state.Gone; g != nil {
 		return &Break{At: g.At.UTC(), Cause: g.Cause, What: g.What}
 	}
-	p, ok := catalog.Standing(all, state)
+	p, ok := catalog.Unaccepted(all, state)
 	if !ok || p.Cause == lineage.Replaced && now.Sub(p.Began()) >= state.KeepsReplaced() {
 		return nil
 	}

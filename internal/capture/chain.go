@@ -124,7 +124,7 @@ const (
 // Outcome is what a look found.
 type Outcome struct {
 	Way     Way
-	Reason  string          // for Compared: why the log does not tell
+	Reason  string          // for Compared: why the log does not have it
 	Behind  bool            // commits that were captured are gone from the log: another history began
 	Capture changes.Capture // unless Nothing
 	Changed int             // pages

@@ -163,7 +163,7 @@ func TestKilledWriters(t *testing.T) {
 	}
 }
 
-// harmLog cuts the log as a loss of power may, or deletes it; nobody but perhaps us has it open.
+// harmLog cuts the log as a loss of power may, or deletes it; no other process has it open.
 func (s *scene) harmLog(rng *rand.Rand) {
 	s.t.Helper()
 	testdb.Damaged(s.t, s.path)
@@ -206,7 +206,7 @@ func trimDigits(s string) string {
 }
 
 // An administrator who deletes the log of an application that is gone, while our connection is still
-// open: the index that we share with nobody any more says nothing about the new log.
+// open: the index that no other process shares any more says nothing about the new log.
 func TestLogDeletedUnderUs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data.db")
 	testdb.StartChurn(t, path, 1, "PRAGMA journal_mode=wal; "+testdb.ChurnSchema).Stop()

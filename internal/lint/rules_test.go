@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"go/ast"
 	"go/format"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -125,34 +123,6 @@ func TestOnlyOnePlaceDoesIt(t *testing.T) {
 			}
 		}
 	}
-}
-
-// unfinished marks are spelled apart so that this file does not find itself.
-var unfinished = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
-
-// Remaining work belongs in an issue, where it is seen.
-func TestNothingIsLeftForLater(t *testing.T) {
-	top := root(t)
-	walk(t, func(name string, d fs.DirEntry) {
-		switch filepath.Ext(name) {
-		case ".go", ".md", ".js", ".css", ".html", ".mod", "":
-		default:
-			return
-		}
-		info, err := d.Info()
-		if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
-			return // the built program, above all
-		}
-		text, err := os.ReadFile(filepath.Join(top, filepath.FromSlash(name)))
-		if err != nil {
-			t.Error(err)
-		}
-		for i, line := range bytes.Split(text, []byte("\n")) {
-			if mark := unfinished.Find(line); mark != nil {
-				t.Errorf("%s:%d: %s", name, i+1, mark)
-			}
-		}
-	})
 }
 
 // The engine is C translated for one version of libc, and breaks in strange ways

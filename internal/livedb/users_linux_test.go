@@ -78,7 +78,7 @@ func usageChild(args []string) error {
 }
 
 // Lost: the commits of a program in another container, or of another user's, into a file that
-// was replaced because "nobody has it open".
+// was replaced because no process seemed to have it open.
 func TestUsersThatCannotBeSeen(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("NOT TESTED: only root can make other users and containers")

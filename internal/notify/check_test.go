@@ -71,10 +71,10 @@ func TestCheckGoesRedAndGreen(t *testing.T) {
 			t.Errorf("%d requests in an hour", len(c.requests))
 		}
 
-		w.now(func() { w.standing = []Condition{{Kind: AtRisk, Code: "damaged"}, {Kind: Corruption, Code: "corrupt"}} })
+		w.now(func() { w.active = []Condition{{Kind: AtRisk, Code: "damaged"}, {Kind: Corruption, Code: "corrupt"}} })
 		after(11 * time.Second)
 		red("the database is damaged", true)
-		w.now(func() { w.standing = nil })
+		w.now(func() { w.active = nil })
 		after(11 * time.Second)
 		red("it was recovered", false)
 

@@ -22,61 +22,61 @@ func logged(action, outcome, code string) activity.Record {
 	return activity.Record{Entry: activity.Entry{At: noon, Action: action, Outcome: outcome, Code: code, Operation: "op"}, Mark: activity.Mark{Line: activity.Ended}}
 }
 
-// step is one decision; want is what it tells: "began at_risk overdue".
+// step is one decision; want is what it reports: "began at_risk overdue".
 type step struct {
-	after    time.Duration // of the step before
-	standing []Condition
-	entries  []activity.Record
-	err      error
-	want     string
+	after   time.Duration // of the step before
+	active  []Condition
+	entries []activity.Record
+	err     error
+	want    string
 }
 
-// If this fails, people are not told of what begins, stands or ends, or are told too often.
+// If this fails, people are not notified of what begins, stands or ends, or are notified too often.
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	on := func(c ...Condition) []Condition { return c }
 	at := func(r ...activity.Record) []activity.Record { return r }
 	for name, steps := range map[string][]step{
-		"told once, again each day, and at the end": {
-			{standing: on(noSpace), want: "began backup_failed no_space"},
-			{after: time.Hour, standing: on(noSpace)},
-			{after: 23 * time.Hour, standing: on(noSpace), want: "again backup_failed no_space"},
-			{after: 23 * time.Hour, standing: on(noSpace)},
-			{after: time.Hour, standing: on(noSpace), want: "again backup_failed no_space"},
+		"notified once, again each day, and at the end": {
+			{active: on(noSpace), want: "began backup_failed no_space"},
+			{after: time.Hour, active: on(noSpace)},
+			{after: 23 * time.Hour, active: on(noSpace), want: "again backup_failed no_space"},
+			{after: 23 * time.Hour, active: on(noSpace)},
+			{after: time.Hour, active: on(noSpace), want: "again backup_failed no_space"},
 			{after: time.Hour, want: "ended backup_failed no_space"},
 			{after: time.Hour},
 		},
-		"a state of the protection is told once it has lasted": {
-			{standing: on(overdue)},
-			{after: 59 * time.Second, standing: on(overdue)},
-			{after: time.Second, standing: on(overdue), want: "began at_risk overdue"},
+		"a state of the protection is reported once it has lasted": {
+			{active: on(overdue)},
+			{after: 59 * time.Second, active: on(overdue)},
+			{after: time.Second, active: on(overdue), want: "began at_risk overdue"},
 			{after: time.Minute, want: "ended protected overdue"},
 		},
-		"one that passes is no news": {
-			{standing: on(Condition{Kind: Unprotected, Code: "no_backup"})}, {after: 50 * time.Second}, {after: time.Hour},
+		"one that passes is not reported": {
+			{active: on(Condition{Kind: Unprotected, Code: "no_backup"})}, {after: 50 * time.Second}, {after: time.Hour},
 		},
 		"another reason is news": {
-			{standing: on(overdue)},
-			{after: time.Minute, standing: on(overdue), want: "began at_risk overdue"},
-			{after: time.Minute, standing: on(Condition{Kind: AtRisk, Code: "failed"})},
-			{after: time.Minute, standing: on(Condition{Kind: AtRisk, Code: "failed"}), want: "began at_risk failed"},
-			{after: time.Minute, standing: on(Condition{Kind: Unprotected, Code: "directory"})},
-			{after: time.Minute, standing: on(Condition{Kind: Unprotected, Code: "directory"}), want: "began unprotected directory"},
+			{active: on(overdue)},
+			{after: time.Minute, active: on(overdue), want: "began at_risk overdue"},
+			{after: time.Minute, active: on(Condition{Kind: AtRisk, Code: "failed"})},
+			{after: time.Minute, active: on(Condition{Kind: AtRisk, Code: "failed"}), want: "began at_risk failed"},
+			{after: time.Minute, active: on(Condition{Kind: Unprotected, Code: "directory"})},
+			{after: time.Minute, active: on(Condition{Kind: Unprotected, Code: "directory"}), want: "began unprotected directory"},
 			{after: time.Minute, want: "ended protected directory"},
 		},
 		"another reason that passes is none": {
-			{standing: on(overdue)},
-			{after: time.Minute, standing: on(overdue), want: "began at_risk overdue"},
-			{after: time.Minute, standing: on(Condition{Kind: AtRisk, Code: "check_failed"})},
-			{after: time.Second, standing: on(overdue)},
-			{after: time.Hour, standing: on(overdue)},
+			{active: on(overdue)},
+			{after: time.Minute, active: on(overdue), want: "began at_risk overdue"},
+			{after: time.Minute, active: on(Condition{Kind: AtRisk, Code: "check_failed"})},
+			{after: time.Second, active: on(overdue)},
+			{after: time.Hour, active: on(overdue)},
 		},
-		"what is mild is told once": {
-			{standing: on(moved), want: "began break replaced"}, {after: 48 * time.Hour, standing: on(moved)}, {after: time.Hour, want: "ended break replaced"},
+		"what is mild is reported once": {
+			{active: on(moved), want: "began break replaced"}, {after: 48 * time.Hour, active: on(moved)}, {after: time.Hour, want: "ended break replaced"},
 		},
 		"remotes by name": {
-			{standing: on(Condition{Kind: RemoteBehind, Name: "a"}, Condition{Kind: RemoteBehind, Name: "b"}), want: "began remote_behind , began remote_behind "},
-			{after: time.Minute, standing: on(Condition{Kind: RemoteBehind, Name: "b"}), want: "ended remote_behind "},
+			{active: on(Condition{Kind: RemoteBehind, Name: "a"}, Condition{Kind: RemoteBehind, Name: "b"}), want: "began remote_behind , began remote_behind "},
+			{after: time.Minute, active: on(Condition{Kind: RemoteBehind, Name: "b"}), want: "ended remote_behind "},
 		},
 		"unknown for a while": {
 			{err: errors.New("locked")}, {after: 4 * time.Minute, err: errors.New("locked")},
@@ -84,7 +84,7 @@ func TestDecide(t *testing.T) {
 			{after: time.Minute, want: "ended protected unknown"},
 		},
 		"what stood stands while nothing is known": {
-			{standing: on(noSpace), want: "began backup_failed no_space"}, {after: 10 * time.Second, err: errors.New("locked")}, {after: 10 * time.Second, want: "ended backup_failed no_space"},
+			{active: on(noSpace), want: "began backup_failed no_space"}, {after: 10 * time.Second, err: errors.New("locked")}, {after: 10 * time.Second, want: "ended backup_failed no_space"},
 		},
 		"a drill": {
 			{entries: at(logged("drill", "failed", "no_space")), want: "began drill_failed no_space"},
@@ -101,25 +101,25 @@ func TestDecide(t *testing.T) {
 		"a step of a recovery":   {{entries: at(activity.Record{Entry: activity.Entry{At: noon, Action: "recover", Outcome: "done"}})}},
 		"a damaged backup":       {{entries: at(logged("verify", "failed", "corrupt")), want: "happened corruption corrupt"}},
 		"a verify that failed":   {{entries: at(logged("verify", "failed", "no_space"))}},
-		"the clock goes back":    {{standing: on(noSpace), want: "began backup_failed no_space"}, {after: -72 * time.Hour, standing: on(noSpace)}, {after: 24 * time.Hour, standing: on(noSpace), want: "again backup_failed no_space"}},
+		"the clock goes back":    {{active: on(noSpace), want: "began backup_failed no_space"}, {after: -72 * time.Hour, active: on(noSpace)}, {after: 24 * time.Hour, active: on(noSpace), want: "again backup_failed no_space"}},
 		"ids are never the same": {{entries: at(logged("verify", "failed", "corrupt"), logged("recover", "done", "")), want: "happened corruption corrupt, happened recovered "}},
 	} {
 		m, now, ids := newMemory(), noon, map[string]bool{}
 		for i, s := range steps {
 			now = now.Add(s.after)
-			var told []string
-			next, messages := decide(m, Facts{Now: now, Standing: s.standing, Entries: s.entries, Err: s.err, Position: "p"})
+			var notified []string
+			next, messages := decide(m, Facts{Now: now, Active: s.active, Entries: s.entries, Err: s.err, Position: "p"})
 			for _, msg := range messages {
-				told = append(told, fmt.Sprintf("%s %s %s", msg.Phase, msg.Kind, msg.Code))
+				notified = append(notified, fmt.Sprintf("%s %s %s", msg.Phase, msg.Kind, msg.Code))
 				if ids[msg.ID] || msg.Key == "" || msg.Text == "" || strings.Contains(msg.Text, "/") {
 					t.Errorf("%s, %d: %+v", name, i, msg)
 				}
 				ids[msg.ID] = true
 			}
-			if got := strings.Join(told, ", "); got != s.want {
-				t.Errorf("%s, %d: told %q, want %q", name, i, got, s.want)
+			if got := strings.Join(notified, ", "); got != s.want {
+				t.Errorf("%s, %d: notified %q, want %q", name, i, got, s.want)
 			}
-			if at := next.next(); len(next.Standing) > 0 && at.IsZero() && !next.Standing[string(Break)].Mild {
+			if at := next.next(); len(next.Active) > 0 && at.IsZero() && !next.Active[string(Break)].Mild {
 				t.Errorf("%s, %d: nothing is due", name, i)
 			}
 			if next.Position != "p" {
@@ -130,7 +130,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// If this fails, an outbox grows while its receiver is away, or tells what is out of date.
+// If this fails, an outbox grows while its receiver is away, or reports what is out of date.
 func TestOutboxKeepsTheNewest(t *testing.T) {
 	t.Parallel()
 	o := &outbox{}
@@ -154,8 +154,8 @@ func TestOutboxKeepsTheNewest(t *testing.T) {
 func TestPing(t *testing.T) {
 	t.Parallel()
 	all, few := Receiver{Ping: "http://x/y"}, Receiver{Ping: "http://x/y", On: []Kind{DrillFailed}}
-	told := func(c Condition) map[string]standing {
-		return map[string]standing{c.key(): {Condition: c, As: c, Told: noon}}
+	notified := func(c Condition) map[string]active {
+		return map[string]active{c.key(): {Condition: c, As: c, Notified: noon}}
 	}
 	well := Facts{Now: noon, Alive: true}
 	success := ping{What: pingSuccess, At: noon}
@@ -173,17 +173,17 @@ func TestPing(t *testing.T) {
 		"the service hangs":          {health{facts: Facts{Now: noon}}, all, success, run{}, time.Hour, ""},
 		"nothing is known":           {health{facts: Facts{Now: noon, Alive: true, Err: errors.New("locked")}}, all, success, run{}, time.Hour, ""},
 		"no look yet":                {health{facts: Facts{Alive: true}}, all, ping{}, run{}, 0, ""},
-		"trouble":                    {health{facts: well, standing: told(overdue)}, all, success, run{}, 0, "fail"},
-		"trouble that was told":      {health{facts: well, standing: told(overdue)}, all, ping{What: pingFail, Why: "protected at_risk overdue", At: noon}, run{}, time.Hour, ""},
-		"a day later":                {health{facts: well, standing: told(overdue)}, all, ping{What: pingFail, Why: "protected at_risk overdue", At: noon}, run{}, 24 * time.Hour, "fail"},
-		"other trouble":              {health{facts: well, standing: told(noSpace)}, all, ping{What: pingFail, Why: "protected at_risk overdue", At: noon}, run{}, 0, "fail"},
-		"trouble that is not wanted": {health{facts: well, standing: told(noSpace)}, few, success, run{}, time.Hour, "success"},
-		"at risk, which is not wanted, is no success either": {health{facts: well, standing: told(overdue)}, few, success, run{}, time.Hour, ""},
-		"trouble that is not told yet":                       {health{facts: well, standing: map[string]standing{"protected": {Condition: overdue}}}, all, success, run{}, time.Hour, ""},
-		"what is mild":                                       {health{facts: well, standing: told(moved)}, all, success, run{}, time.Hour, "success"},
+		"trouble":                    {health{facts: well, active: notified(overdue)}, all, success, run{}, 0, "fail"},
+		"trouble that was reported":  {health{facts: well, active: notified(overdue)}, all, ping{What: pingFail, Why: "protected at_risk overdue", At: noon}, run{}, time.Hour, ""},
+		"a day later":                {health{facts: well, active: notified(overdue)}, all, ping{What: pingFail, Why: "protected at_risk overdue", At: noon}, run{}, 24 * time.Hour, "fail"},
+		"other trouble":              {health{facts: well, active: notified(noSpace)}, all, ping{What: pingFail, Why: "protected at_risk overdue", At: noon}, run{}, 0, "fail"},
+		"trouble that is not wanted": {health{facts: well, active: notified(noSpace)}, few, success, run{}, time.Hour, "success"},
+		"at risk, which is not wanted, is no success either": {health{facts: well, active: notified(overdue)}, few, success, run{}, time.Hour, ""},
+		"trouble that is not reported yet":                   {health{facts: well, active: map[string]active{"protected": {Condition: overdue}}}, all, success, run{}, time.Hour, ""},
+		"what is mild":                                       {health{facts: well, active: notified(moved)}, all, success, run{}, time.Hour, "success"},
 		"a backup begins":                                    {health{facts: well}, all, success, run{"r", true}, 0, "start"},
 		"a backup ends":                                      {health{facts: well}, all, success, run{"r", false}, 0, "success"},
-		"a backup fails":                                     {health{facts: well, standing: told(noSpace)}, all, success, run{"r", false}, 0, "fail"},
+		"a backup fails":                                     {health{facts: well, active: notified(noSpace)}, all, success, run{"r", false}, 0, "fail"},
 		"well again":                                         {health{facts: well}, all, ping{What: pingFail, At: noon}, run{}, 0, "success"},
 		"the clock jumped":                                   {health{facts: well}, all, success, run{}, -time.Hour, "success"},
 	} {
@@ -195,7 +195,7 @@ func TestPing(t *testing.T) {
 			t.Errorf("%s: %q", name, p.line)
 		}
 	}
-	detailed := health{facts: well, standing: told(overdue)}.ping(Receiver{Ping: "http://x/y", Details: true, Label: "crm"}, ping{}, run{}, noon)
+	detailed := health{facts: well, active: notified(overdue)}.ping(Receiver{Ping: "http://x/y", Details: true, Label: "crm"}, ping{}, run{}, noon)
 	if detailed.line != "crm: at risk: a scheduled backup did not come. /srv/crm.db" {
 		t.Errorf("%q", detailed.line)
 	}

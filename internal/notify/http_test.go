@@ -45,7 +45,7 @@ func newServer(t *testing.T, answer http.HandlerFunc) *server {
 	return s
 }
 
-// If this fails, a receiver takes what another one sent, or cannot tell an old message from a new one.
+// If this fails, a receiver takes what another one sent, or cannot distinguish an old message from a new one.
 func TestWebhookIsSigned(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
@@ -155,7 +155,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// Nobody listens; and somebody does but never answers.
+// No server listens; and one does but never answers.
 func TestWebhooksThatDoNotAnswer(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -176,6 +176,7 @@ func TestWebhooksThatDoNotAnswer(t *testing.T) {
 	}
 	_ = conn.Close()
 	_ = l.Close()
+	r.Webhook = Secret("http://127.0.0.1:1" + secretPath) // a port that no other test gets
 	if text := said(sendMessage(t.Context(), newClient(), r, sample, noon), r); !strings.Contains(text, "refused") || strings.Contains(text, "s3cret") {
 		t.Errorf("refused: %q", text)
 	}

@@ -183,7 +183,7 @@ func TestMailServersThatMisbehave(t *testing.T) {
 	}
 }
 
-// If this fails, somebody on the way reads the password.
+// If this fails, a stranger on the way reads the password.
 func TestNoPasswordWithoutTLS(t *testing.T) {
 	t.Parallel()
 	p := &postOffice{auth: true}

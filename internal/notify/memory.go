@@ -27,33 +27,33 @@ const (
 
 // memory is what is kept over restarts.
 type memory struct {
-	Version   int                 `json:"version"`
-	Source    string              `json:"source"` // what the ids of messages begin with
-	Next      uint64              `json:"next"`   // the number of the next one
-	Position  string              `json:"position"`
-	Standing  map[string]standing `json:"standing"`
-	Receivers map[string]*outbox  `json:"receivers"`
+	Version   int                `json:"version"`
+	Source    string             `json:"source"` // what the ids of messages begin with
+	Next      uint64             `json:"next"`   // the number of the next one
+	Position  string             `json:"position"`
+	Active    map[string]active  `json:"active"`
+	Receivers map[string]*outbox `json:"receivers"`
 }
 
-// standing is a condition that stands.
+// active is a condition that stands.
 //
-//	noticed ── as it is for its hold ──▶ told ── a day ──▶ told again ── gone ──▶ told that it ended
-//	   └── gone, or another one, before that: never told
-type standing struct {
+//	noticed ── as it is for its hold ──▶ notified ── a day ──▶ notified again ── gone ──▶ notified that it ended
+//	   └── gone, or another one, before that: never notified
+type active struct {
 	Condition
-	Logged  bool      `json:"logged,omitempty"` // the log began it, and ends it
-	Changed time.Time `json:"changed"`          // since when it is for this reason
-	Told    time.Time `json:"told,omitzero"`    // when, last; zero: not yet
-	As      Condition `json:"as,omitzero"`      // what was told
+	Logged   bool      `json:"logged,omitempty"`  // the log began it, and ends it
+	Changed  time.Time `json:"changed"`           // since when it is for this reason
+	Notified time.Time `json:"notified,omitzero"` // when, last; zero: not yet
+	As       Condition `json:"as,omitzero"`       // what was reported
 }
 
 func newMemory() memory {
-	return memory{Version: memoryVersion, Source: strings.ToLower(rand.Text()[:10]), Next: 1, Standing: map[string]standing{}, Receivers: map[string]*outbox{}}
+	return memory{Version: memoryVersion, Source: strings.ToLower(rand.Text()[:10]), Next: 1, Active: map[string]active{}, Receivers: map[string]*outbox{}}
 }
 
-// clone returns a copy whose Standing is its own.
+// clone returns a copy whose Active is its own.
 func (m memory) clone() memory {
-	m.Standing = maps.Clone(m.Standing)
+	m.Active = maps.Clone(m.Active)
 	return m
 }
 
@@ -81,8 +81,8 @@ func load(dir string) (m memory, fresh bool, err error) {
 	if err != nil {
 		return m, true, fmt.Errorf("memory of the notifications: %w", err)
 	}
-	if read.Standing == nil {
-		read.Standing = map[string]standing{}
+	if read.Active == nil {
+		read.Active = map[string]active{}
 	}
 	if read.Receivers == nil {
 		read.Receivers = map[string]*outbox{}

@@ -43,7 +43,7 @@ type Condition struct {
 	Says   string    `json:"says"`             // why, in a sentence without a path, a name or a row
 	Detail string    `json:"detail,omitempty"` // why, in full
 	Since  time.Time `json:"since,omitzero"`   // zero: since it was noticed
-	Mild   bool      `json:"mild,omitempty"`   // told once: it is no reason for a reminder or a failed ping
+	Mild   bool      `json:"mild,omitempty"`   // notified once: it is no reason for a reminder or a failed ping
 }
 
 // key is what a condition and its end have in common. At risk and unprotected are one.

@@ -20,7 +20,7 @@ type Options struct {
 	Dir       string     // of the memory: the backup directory
 	Log       *activity.Log
 	// Look returns what stands now, and whether the service is at work. It may take a while, or never return.
-	Look func(context.Context) (standing []Condition, alive bool, err error)
+	Look func(context.Context) (active []Condition, alive bool, err error)
 	// Revision changes whenever something was done; asking is cheap.
 	Revision func() (string, error)
 	// Away reports whether Dir is not the directory that it was: the memory is not saved then.
@@ -31,7 +31,7 @@ type Options struct {
 	Warn func(err error)
 }
 
-// Notifier tells receivers. Its Run is one goroutine, which owns the memory; attempts and looks have their own.
+// Notifier notifies receivers. Its Run is one goroutine, which owns the memory; attempts and looks have their own.
 type Notifier struct {
 	Options
 	client *http.Client
@@ -60,12 +60,12 @@ type Notifier struct {
 
 // Times of the executor.
 const (
-	poll      = 10 * time.Second // between two looks at the revision
-	settle    = time.Second      // between two looks that a wake asked for
-	lookEvery = 5 * time.Minute
-	lookLimit = 30 * time.Second // after which a look counts as failed
-	farewell  = time.Second      // for what is to be told at the end
-	recently  = time.Hour        // what is told of the log where there is no memory of it
+	poll         = 10 * time.Second // between two looks at the revision
+	pauseAtLeast = time.Second      // between two looks that a wake asked for
+	lookEvery    = 5 * time.Minute
+	lookLimit    = 30 * time.Second // after which a look counts as failed
+	farewell     = time.Second      // for what is to be reported at the end
+	recently     = time.Hour        // what is reported of the log where there is no memory of it
 )
 
 // errSlow is the outcome of a look that does not return.
@@ -89,7 +89,7 @@ func (n *Notifier) Wake() {
 	}
 }
 
-// Run tells the receivers until ctx ends; then it looks once more, and gives what is to be told a second.
+// Run notifies the receivers until ctx ends; then it looks once more, and gives what is to be reported a second.
 func (n *Notifier) Run(ctx context.Context) {
 	n.remember()
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -101,7 +101,7 @@ func (n *Notifier) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-n.wake:
-			n.settled(ctx)
+			n.pause(ctx)
 			n.look(work, true)
 		case s := <-n.looked:
 			n.take(work, s)
@@ -121,9 +121,9 @@ func (n *Notifier) Run(ctx context.Context) {
 	n.client.CloseIdleConnections()
 }
 
-// settled waits until some time has passed since the last look: events come in groups.
-func (n *Notifier) settled(ctx context.Context) {
-	rest := time.NewTimer(min(settle, max(0, settle-time.Since(n.began))))
+// pause waits until some time has passed since the last look: events come in groups.
+func (n *Notifier) pause(ctx context.Context) {
+	rest := time.NewTimer(min(pauseAtLeast, max(0, pauseAtLeast-time.Since(n.began))))
 	defer rest.Stop()
 	select {
 	case <-ctx.Done():
@@ -131,7 +131,7 @@ func (n *Notifier) settled(ctx context.Context) {
 	}
 }
 
-// sayFarewell tells what the end of the service has brought.
+// sayFarewell reports what the end of the service has brought.
 func (n *Notifier) sayFarewell(ctx context.Context) {
 	over := time.NewTimer(farewell)
 	defer over.Stop()
@@ -221,7 +221,7 @@ func (n *Notifier) must(now time.Time) bool {
 	return !now.Before(at)
 }
 
-// pingDue is when a look is due for a check. Where the last one brought no ping, as while there is trouble that was told
+// pingDue is when a look is due for a check. Where the last one brought no ping, as while there is trouble that was reported
 // already, the next one is soon enough in a minute.
 func (n *Notifier) pingDue(r Receiver) time.Time {
 	o := n.mem.Receivers[r.Name]
@@ -267,8 +267,8 @@ func (n *Notifier) see(ctx context.Context, must bool, known, position string) s
 		records, next, err = n.Log.After("", wanted)
 	}
 	s.Entries, s.Position = records, next
-	standing, alive, lerr := n.Look(ctx)
-	s.Now, s.Standing, s.Alive, s.Err = time.Now(), standing, alive, errors.Join(lerr, err)
+	active, alive, lerr := n.Look(ctx)
+	s.Now, s.Active, s.Alive, s.Err = time.Now(), active, alive, errors.Join(lerr, err)
 	return s
 }
 
@@ -292,12 +292,12 @@ func (n *Notifier) overdue() {
 	}
 }
 
-// decide puts what is to be told into the outboxes.
+// decide puts what is to be reported into the outboxes.
 func (n *Notifier) decide(f Facts) {
 	was := n.mem
 	next, messages := decide(n.mem, f)
 	n.mem = next
-	n.dirty = n.dirty || len(messages) > 0 || len(f.Entries) > 0 || !maps.Equal(was.Standing, next.Standing)
+	n.dirty = n.dirty || len(messages) > 0 || len(f.Entries) > 0 || !maps.Equal(was.Active, next.Active)
 	for _, m := range messages {
 		for _, r := range n.Receivers {
 			if r.Way() != wayPing && r.Wants(m.Kind) {
@@ -305,7 +305,7 @@ func (n *Notifier) decide(f Facts) {
 			}
 		}
 	}
-	n.health.facts, n.health.standing = f, n.mem.Standing
+	n.health.facts, n.health.active = f, n.mem.Active
 	for _, r := range n.Receivers {
 		n.runs[r.Name] = n.runs[r.Name].after(n.since, f.Entries)
 	}

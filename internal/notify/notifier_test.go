@@ -27,7 +27,7 @@ type world struct {
 	log *activity.Log
 
 	mu       sync.Mutex
-	standing []Condition
+	active   []Condition
 	dead     bool
 	err      error
 	hang     bool
@@ -83,7 +83,7 @@ func (w *world) look(ctx context.Context) ([]Condition, bool, error) {
 		time.Sleep(time.Hour) // as a disk that does not answer, whatever ctx says
 		w.mu.Lock()
 	}
-	return append([]Condition{}, w.standing...), !w.dead, w.err
+	return append([]Condition{}, w.active...), !w.dead, w.err
 }
 
 // now has the world stand so.
@@ -134,8 +134,8 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader("")), Request: r}, nil
 }
 
-// told are the messages that the host accepted so far: "began at_risk at 1m0s".
-func (w *world) told(host string) string {
+// notified are the messages that the host accepted so far: "began at_risk at 1m0s".
+func (w *world) notified(host string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var all []string
@@ -149,8 +149,8 @@ func (w *world) told(host string) string {
 
 func (w *world) want(host, want string) {
 	w.t.Helper()
-	if got := w.told(host); got != want {
-		w.t.Errorf("%s was told %q, want %q", host, got, want)
+	if got := w.notified(host); got != want {
+		w.t.Errorf("%s was notified %q, want %q", host, got, want)
 	}
 }
 
@@ -170,7 +170,7 @@ var errRefused = fmt.Errorf("dial tcp 192.0.2.1:443: %w", syscall.ECONNREFUSED)
 func TestOneAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.standing = []Condition{noSpace, {Kind: LowSpace, Code: "low_space"}, {Kind: Corruption, Code: "corrupt"}}
+		w.active = []Condition{noSpace, {Kind: LowSpace, Code: "low_space"}, {Kind: Corruption, Code: "corrupt"}}
 		_, stop := w.start(hook("a"), Receiver{Name: "b", Webhook: "https://b/", On: []Kind{Corruption}})
 		after(5 * time.Minute)
 		w.want("a", "began backup_failed 0s, began corruption 1m0s")
@@ -181,7 +181,7 @@ func TestOneAMinute(t *testing.T) {
 	})
 }
 
-// If this fails, a receiver that does not answer loses what it was to be told, hears it twice, or is asked too often.
+// If this fails, a receiver that does not answer loses what it was to receive, hears it twice, or is asked too often.
 func TestReceiversThatFail(t *testing.T) {
 	for name, c := range map[string]struct {
 		fail  func(*http.Request) (int, error)
@@ -200,7 +200,7 @@ func TestReceiversThatFail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.standing = []Condition{noSpace}
+				w.active = []Condition{noSpace}
 				w.hosts["a"] = c.fail
 				n, stop := w.start(hook("a"), hook("b"))
 				after(5 * time.Minute)
@@ -209,7 +209,7 @@ func TestReceiversThatFail(t *testing.T) {
 				if s.State != StateFailing || s.Failed < 2 || !strings.Contains(s.Error, c.error) || strings.Contains(s.Error, "s3cret") || s.Target != "https://a" {
 					t.Errorf("%+v", s)
 				}
-				w.now(func() { w.standing = nil })
+				w.now(func() { w.active = nil })
 				after(5 * time.Minute)
 				w.now(func() { delete(w.hosts, "a") })
 				after(time.Hour)
@@ -250,11 +250,11 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// If this fails, what was sent when the process was killed is told under another id, so that it cannot be dropped; or not at all.
+// If this fails, what was sent when the process was killed is reported under another id, so that it cannot be dropped; or not at all.
 func TestKilledWhileSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.standing = []Condition{noSpace}
+		w.active = []Condition{noSpace}
 		memory := filepath.Join(w.dir, MemoryFile)
 		var killed []byte
 		w.hosts["a"] = func(*http.Request) (int, error) {
@@ -277,14 +277,14 @@ func TestKilledWhileSending(t *testing.T) {
 	})
 }
 
-// If this fails, the end of the service swallows what it was about to tell, or waits for a receiver.
+// If this fails, the end of the service swallows what it was about to report, or waits for a receiver.
 func TestEndOfTheService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		_, stop := w.start(hook("a"), hook("b"))
 		after(time.Minute)
 		w.hosts["b"] = func(r *http.Request) (int, error) { <-r.Context().Done(); return 0, r.Context().Err() }
-		w.now(func() { w.standing = []Condition{noSpace} }) // the shutdown backup
+		w.now(func() { w.active = []Condition{noSpace} }) // the shutdown backup
 		began := time.Now()
 		stop()
 		if took := time.Since(began); took > farewell {
@@ -308,7 +308,7 @@ func TestDirectoryAway(t *testing.T) {
 		if err := os.RemoveAll(w.dir); err != nil {
 			t.Fatal(err)
 		}
-		w.now(func() { w.away, w.standing = true, []Condition{{Kind: Unprotected, Code: "directory"}} })
+		w.now(func() { w.away, w.active = true, []Condition{{Kind: Unprotected, Code: "directory"}} })
 		after(10 * time.Minute)
 		w.want("a", "began unprotected 2m10s")
 		stop()
@@ -323,7 +323,7 @@ func TestDamagedMemory(t *testing.T) {
 	for _, content := range []string{"{", `{"version":7,"source":"x"}`, strings.Repeat("x", maxMemory+1), `{"version":1,"source":"x","receivers":{"a":null}}`} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			w.standing = []Condition{noSpace}
+			w.active = []Condition{noSpace}
 			if err := os.WriteFile(filepath.Join(w.dir, MemoryFile), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -358,7 +358,7 @@ func TestIdle(t *testing.T) {
 		after(24 * time.Hour)
 		later, err := os.Stat(filepath.Join(w.dir, MemoryFile))
 		if err != nil || !os.SameFile(before, later) || len(w.got) > 0 {
-			t.Errorf("written: %t, %v; told %d", !os.SameFile(before, later), err, len(w.got))
+			t.Errorf("written: %t, %v; notified %d", !os.SameFile(before, later), err, len(w.got))
 		}
 		stop()
 	})
@@ -368,7 +368,7 @@ func TestIdle(t *testing.T) {
 func TestReceiversComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.standing = []Condition{noSpace}
+		w.active = []Condition{noSpace}
 		w.hosts["a"] = func(*http.Request) (int, error) { return 0, errRefused }
 		_, stop := w.start(hook("a"))
 		after(time.Minute)

@@ -37,8 +37,8 @@ var pingPace = ratelimit.Limit{Burst: 3, Every: 30 * time.Second}
 
 // health is what pings are decided by.
 type health struct {
-	facts    Facts
-	standing map[string]standing
+	facts  Facts
+	active map[string]active
 }
 
 // run is a backup of which a check has not heard that it began, or that it ended.
@@ -47,12 +47,12 @@ type run struct {
 	start bool
 }
 
-// told returns the condition for which the receiver's check has failed; the state of the protection comes first.
-func (h health) told(r Receiver) (standing, bool) {
-	var found standing
+// notified returns the condition for which the receiver's check has failed; the state of the protection comes first.
+func (h health) notified(r Receiver) (active, bool) {
+	var found active
 	ok := false
-	for key, s := range h.standing {
-		if s.Told.IsZero() || s.As.Mild || !r.Wants(s.As.Kind) {
+	for key, s := range h.active {
+		if s.Notified.IsZero() || s.As.Mild || !r.Wants(s.As.Kind) {
 			continue
 		}
 		if !ok || key == string(Protected) || found.As.key() != string(Protected) && key < found.As.key() {
@@ -62,12 +62,12 @@ func (h health) told(r Receiver) (standing, bool) {
 	return found, ok
 }
 
-// well reports whether everything that the receiver is told of is well for certain.
+// well reports whether everything that the receiver is notified of is well for certain.
 func (h health) well(r Receiver) bool {
 	if h.facts.Err != nil || !h.facts.Alive || h.facts.Now.IsZero() {
 		return false
 	}
-	for _, s := range h.standing {
+	for _, s := range h.active {
 		if !s.Mild && (r.Wants(s.Kind) || s.key() == string(Protected)) { // success: only while protected
 			return false
 		}
@@ -77,7 +77,7 @@ func (h health) well(r Receiver) bool {
 
 // ping returns what is to be said to the check now, by what was said last and by the run. What is "" for nothing.
 func (h health) ping(r Receiver, last ping, backup run, now time.Time) ping {
-	if s, failed := h.told(r); failed {
+	if s, failed := h.notified(r); failed {
 		p := ping{What: pingFail, Why: s.As.key() + " " + string(s.As.Kind) + " " + s.As.Code, rid: backup.ended()}
 		p.line = cut(message.OneLine(r.label()+": "+words[s.As.Kind]+": "+s.As.Says), maxLine)
 		if r.Details && s.As.Detail != "" {

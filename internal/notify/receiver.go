@@ -37,11 +37,11 @@ const (
 
 var formats = []Format{JSON, Slack, Discord, Ntfy, Gotify}
 
-// Receiver is one that is told. Exactly one of Ping, Webhook, Mail and Command is set.
+// Receiver is one that is notified. Exactly one of Ping, Webhook, Mail and Command is set.
 type Receiver struct {
 	// Name stands in status, log and metrics; default: the way, with a number where there are several.
 	Name string
-	// On are the kinds that it is told of; none: all.
+	// On are the kinds that it is notified of; none: all.
 	On []Kind
 	// Label is what messages call the database; default "snapd".
 	Label string
@@ -73,7 +73,7 @@ const (
 
 func (r Receiver) label() string { return cmp.Or(r.Label, "snapd") }
 
-// Wants reports whether the receiver is told of that kind.
+// Wants reports whether the receiver is notified of that kind.
 func (r Receiver) Wants(k Kind) bool { return len(r.On) == 0 || slices.Contains(r.On, k) }
 
 // Way is how the receiver is reached; "" for none or several.

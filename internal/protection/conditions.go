@@ -32,7 +32,7 @@ const (
 	lowBackups = 3
 )
 
-// Conditions are what stands, as receivers of notifications are told.
+// Conditions are what stands, as receivers of notifications get it.
 func (f *Facts) Conditions(s Status) (all []notify.Condition) {
 	if s.State != Protected {
 		all = append(all, notify.Condition{Kind: notify.Kind(s.State), Code: string(s.Code), Says: says[s.Code], Detail: s.Reason})
@@ -66,7 +66,7 @@ func (f *Facts) spaceWanted() int64 {
 	return max(lowSpace, lowBackups*f.Latest.ArchiveBytes)
 }
 
-// failure is the standing failure of the backups. That there was no database once is none where it is there.
+// failure is the present failure of the backups. That there was no database once is none where it is there.
 func (f *Facts) failure() (catalog.Outcome, bool) {
 	last, ok := f.State.StandingFailure()
 	return last, ok && last.Code != failure.Code(failure.ErrMissing)

@@ -59,7 +59,7 @@ func (r *Recorder) Proven(m Mark) {
 		return
 	}
 	r.o.Host.Update("anchor", func(s *catalog.State) { s.AddAnchor(m.Timeline, m.Seq, r.o.Now()) })
-	r.o.Host.Tell(Event{Kind: Anchored, Point: m.Point(), Message: "the change log is proven up to " + m.Point()})
+	r.o.Host.Report(Event{Kind: Anchored, Point: m.Point(), Message: "the change log is proven up to " + m.Point()})
 }
 
 // Refuted records that they did not: what differs is captured at once. digests gives the pages that were read. damage is what a quick
@@ -81,7 +81,7 @@ func (r *Recorder) Refuted(ctx context.Context, m Mark, damage string, digests D
 		e.Message = "the database is damaged, and the change log has its pages as they were committed: snapd recover puts them back"
 		e.Reason = what + "; a quick check says: " + damage
 	}
-	r.o.Host.Tell(e)
+	r.o.Host.Report(e)
 	r.Wake()
 }
 

@@ -63,7 +63,7 @@ func TestAnchor(t *testing.T) {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	if _, state, _ := h.Read(); !state.Anchored(1, 1) || len(h.of(Anchored)) != 1 {
-		t.Errorf("not anchored: %+v", h.told)
+		t.Errorf("not anchored: %+v", h.reported)
 	}
 	if _, err := r.Anchor(t.Context()); !errors.Is(err, ErrNotAnchored) {
 		t.Errorf("what is proven was proven again: %v", err)

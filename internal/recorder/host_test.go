@@ -20,12 +20,12 @@ import (
 
 const hostSeed = archive.Seed(9)
 
-// keeping is a host with one backup of the database at path, in a file next to the change logs, and what it was told.
+// keeping is a host with one backup of the database at path, in a file next to the change logs, and what was reported to it.
 type keeping struct {
 	path, dir string
 	mu        sync.Mutex
 	state     catalog.State
-	told      []Event
+	reported  []Event
 	fail      func(what string) error
 }
 
@@ -96,17 +96,17 @@ func (h *keeping) Begin(context.Context, uint64, catalog.Cause, string, bool) er
 	return errors.New("no timeline begins here")
 }
 
-func (h *keeping) Tell(e Event) {
+func (h *keeping) Report(e Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.told = append(h.told, e)
+	h.reported = append(h.reported, e)
 }
 
 // of are the events of some kinds.
 func (h *keeping) of(kinds ...Kind) (some []Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, e := range h.told {
+	for _, e := range h.reported {
 		for _, k := range kinds {
 			if e.Kind == k {
 				some = append(some, e)

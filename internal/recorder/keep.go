@@ -34,7 +34,7 @@ type keeper struct {
 func (r *Recorder) chores(ctx context.Context) {
 	now, away := r.o.Now(), r.o.Host.CheckPlace()
 	if away == nil {
-		r.tell(r.SealOlder(sealEvery))
+		r.trouble(r.SealOlder(sealEvery))
 	}
 	r.mu.Lock()
 	due := r.timeline > 0 && (r.keep.at.IsZero() || now.Sub(r.keep.at).Abs() >= keepEvery) // it is known which log is the present one
@@ -45,9 +45,9 @@ func (r *Recorder) chores(ctx context.Context) {
 	switch {
 	case !due || ctx.Err() != nil:
 	case away != nil:
-		r.tell(away)
+		r.trouble(away)
 	default:
-		r.tell(r.retain(ctx, now))
+		r.trouble(r.retain(ctx, now))
 	}
 }
 
@@ -200,7 +200,7 @@ func (r *Recorder) shrink(ctx context.Context, all []catalog.Entry, timelines []
 	}
 	after, err := sizeOf(r.o.Dir)
 	if after < before && r.shrunk(now) {
-		r.o.Host.Tell(Event{Kind: Thinned, Message: "recovery points were removed before their time: the change log had more bytes than it may",
+		r.o.Host.Report(Event{Kind: Thinned, Message: "recovery points were removed before their time: the change log had more bytes than it may",
 			Reason: fmt.Sprintf("%d bytes, %d now, at most %d", before, after, s.MaxBytes)})
 	}
 	return errors.Join(append(errs, err)...)

@@ -49,7 +49,7 @@ type Host interface {
 	Begin(ctx context.Context, present uint64, cause catalog.Cause, what string, locked bool) error
 	// NeedBackup asks for a backup, unless the recorder is Ready by then; reason is the same for the same request.
 	NeedBackup(reason string)
-	Tell(Event)
+	Report(Event)
 	Code(error) string // a stable word for it
 }
 
@@ -92,9 +92,9 @@ type Recorder struct {
 	looked    time.Time      // the last look that succeeded, or zero
 	at        capture.Source // where that found the database
 
-	failing time.Time // since when looks fail, or zero
-	stopped *catalog.CapturesStopped
-	told    bool // whether captures work, by this Recorder
+	failing  time.Time // since when looks fail, or zero
+	stopped  *catalog.CapturesStopped
+	reported bool // whether captures work, by this Recorder
 
 	keep keeper
 }
@@ -114,7 +114,7 @@ func (r *Recorder) Run(ctx context.Context) {
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	_, _ = r.look(end) // it has told what is wrong
+	_, _ = r.look(end) // it has reported what is wrong
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = true
@@ -126,7 +126,7 @@ func (r *Recorder) watch(ctx context.Context) {
 	every := r.o.Settings().Every
 	w, err := capture.NewWatch(r.o.Database, capture.Pace{Every: every})
 	if err != nil { // it works all the same
-		r.o.Host.Tell(Event{Kind: Trouble, Message: "commits are looked for once a second", Err: err})
+		r.o.Host.Report(Event{Kind: Trouble, Message: "commits are looked for once a second", Err: err})
 	}
 	defer w.Close()
 	chores := r.o.Now()
@@ -183,7 +183,7 @@ func (r *Recorder) rest() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.chain != nil {
-		r.tell(r.chain.Rest())
+		r.trouble(r.chain.Rest())
 	}
 }
 
@@ -193,7 +193,7 @@ func (r *Recorder) Suspend() (resume func()) {
 	defer r.mu.Unlock()
 	r.suspended++
 	if r.chain != nil {
-		r.tell(r.chain.Rest())
+		r.trouble(r.chain.Rest())
 	}
 	return sync.OnceFunc(func() {
 		r.mu.Lock()
@@ -340,10 +340,10 @@ func (r *Recorder) lookOnce(capt func() (capture.Outcome, error), ctx context.Co
 		r.points++
 		r.captured(out, before)
 	} else {
-		r.tell(r.noteLook(before))
+		r.trouble(r.noteLook(before))
 	}
 	if bytes, _ := r.log.OpenBytes(); bytes >= changes.SealedBytes {
-		r.tell(r.seal())
+		r.trouble(r.seal())
 	}
 	return out, nil
 }
@@ -402,7 +402,7 @@ func (r *Recorder) seal() error {
 
 // finish ends a log that is not appended to any more.
 func (r *Recorder) finish() {
-	r.tell(r.seal())
+	r.trouble(r.seal())
 	r.close()
 }
 

@@ -17,7 +17,7 @@ import (
 // silent is a host that hears nothing.
 type silent struct{ placed }
 
-func (silent) Tell(Event) {}
+func (silent) Report(Event) {}
 
 // If this fails, a segment that has rotted before it was sealed is appended to for ever.
 func TestRottenSegmentEndsItsLog(t *testing.T) {

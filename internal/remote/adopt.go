@@ -10,12 +10,12 @@ import (
 
 // Adopted says what a backup directory has to do to go on with the history of a remote.
 type Adopted struct {
-	Before   string // who wrote there before; "" where nobody did
+	Before   string // who wrote there before; "" for none
 	Timeline uint64 // the first one that is free there and, once the directory is on it, here
 	Number   uint64 // the first number of a backup that is free there
 }
 
-// Adopt makes the remote this directory's, whoever wrote there before: the other one stops with its next object. present is the
+// Adopt makes the remote this directory's, whichever directory wrote there before: the other one stops with its next object. present is the
 // timeline that the directory is on. What was there stays, and what the directory makes from now on has timelines and numbers after it.
 func Adopt(ctx context.Context, o Options, present uint64) (a Adopted, err error) {
 	l, err := openLedger(o.Dir, o.Name)
@@ -56,7 +56,7 @@ func Adopt(ctx context.Context, o Options, present uint64) (a Adopted, err error
 	err = getSmall(ctx, place.Store, Name{Kind: Description}.String(), &d)
 	switch {
 	case errors.Is(err, store.ErrMissing):
-		d.Database = "" // it is begun anew with the next start
+		d.Database = "" // the next start begins it again
 	case err != nil:
 		return a, fmt.Errorf("find out whose remote %s is: %w", o.Name, err)
 	}

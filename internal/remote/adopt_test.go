@@ -31,7 +31,7 @@ func TestAdopt(t *testing.T) {
 	e := m.backup(2, 0)
 	m.local.Backups[0].Timeline.Number = 2
 	m.drain(sender)
-	if got := strings.Join(m.names(s), " "); got != "data_1 data_2 1/1-100" || m.told(Failing)+m.told(Fenced) > 0 {
+	if got := strings.Join(m.names(s), " "); got != "data_1 data_2 1/1-100" || m.reported(Failing)+m.reported(Fenced) > 0 {
 		t.Errorf("%s is there: %+v", got, m.events)
 	}
 	// It knows the backups of the old machine by the catalog that is there, so that their retention goes on.
@@ -50,7 +50,7 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("the old one: %v", err)
 	}
 	old.drain(old.sender(s, Settings{}))
-	if old.told(Fenced) != 1 || len(m.names(s)) != 3 {
+	if old.reported(Fenced) != 1 || len(m.names(s)) != 3 {
 		t.Errorf("%v, %+v", m.names(s), old.events)
 	}
 }
@@ -208,7 +208,7 @@ func TestLastNumbers(t *testing.T) {
 			sender := m.sender(s, Settings{})
 			if n.Kind != Backup {
 				m.drain(sender)
-				if m.told(Failing) != 1 || !strings.Contains(m.ledger().Failure.Message, errLastNumber.Error()) {
+				if m.reported(Failing) != 1 || !strings.Contains(m.ledger().Failure.Message, errLastNumber.Error()) {
 					t.Errorf("%+v", m.events)
 				}
 			}

@@ -40,7 +40,7 @@ func TestRemoteThatIsGoneForAWhile(t *testing.T) {
 				m.backup(2, 0)
 				sender.Changed()
 				time.Sleep(time.Hour)
-				if m.told(Failing) != 1 {
+				if m.reported(Failing) != 1 {
 					t.Errorf("%+v", m.events)
 				}
 				local, _ := m.Local(ctx)
@@ -50,7 +50,7 @@ func TestRemoteThatIsGoneForAWhile(t *testing.T) {
 				}
 				s.Before(nil)
 				time.Sleep(lastRetry + time.Second)
-				if got := strings.Join(m.contents(s), " "); got != "data_1 data_2" || m.told(Working) != 1 {
+				if got := strings.Join(m.contents(s), " "); got != "data_1 data_2" || m.reported(Working) != 1 {
 					t.Errorf("%s is there: %+v", got, m.events)
 				}
 				if l := m.ledger(); l.Failure != nil {
@@ -107,7 +107,7 @@ func TestOldList(t *testing.T) {
 		if got := strings.Join(m.contents(s), " "); got != "data_1 data_2 1/1-9" {
 			t.Errorf("%s is there", got)
 		}
-		if m.told(Failing)+m.told(Fenced)+m.told(Damaged)+m.told(Notice) > 0 {
+		if m.reported(Failing)+m.reported(Fenced)+m.reported(Damaged)+m.reported(Notice) > 0 {
 			t.Errorf("%+v", m.events)
 		}
 	}
@@ -130,7 +130,7 @@ func TestRotAtTheRemote(t *testing.T) {
 		time.Sleep(proveAll)
 		sender.Changed()
 		synctest.Wait()
-		if m.told(Damaged, "not those that were stored") != 1 || m.told(Proven) < 29 {
+		if m.reported(Damaged, "not those that were stored") != 1 || m.reported(Proven) < 29 {
 			t.Errorf("%+v", m.events)
 		}
 		if got := strings.Join(m.contents(s), " "); got != "data_1 1/1-9" {
@@ -159,7 +159,7 @@ func TestObjectLock(t *testing.T) {
 		m.backup(i+1, 0)
 		m.drain(m.sender(s, Settings{Delete: true, Keep: catalog.Policy{Last: 1, Daily: catalog.None}}))
 	}
-	if len(m.contents(s)) != 9 || m.told(Notice, "does not let old objects go") != 8 || m.told(Failing) > 0 {
+	if len(m.contents(s)) != 9 || m.reported(Notice, "does not let old objects go") != 8 || m.reported(Failing) > 0 {
 		t.Errorf("%v, %+v", m.contents(s), m.events)
 	}
 	if n := s.Count(storetest.Delete); n > 9*maxDenied {
@@ -182,7 +182,7 @@ func TestCatalogNamesWithoutEnd(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
 		m.sender(s, Settings{Delete: true}).Run(ctx, nil)
-		if m.told(Failing) != 1 || s.Count(storetest.Put) > 10*maxNotes {
+		if m.reported(Failing) != 1 || s.Count(storetest.Put) > 10*maxNotes {
 			t.Errorf("%d objects: %+v", s.Count(storetest.Put), m.events)
 		}
 	})
@@ -217,7 +217,7 @@ func TestDamagedCopyThatCannotBeRemoved(t *testing.T) {
 	if puts > 2 {
 		t.Errorf("it was sent %d times and more", puts)
 	}
-	if m.told(Damaged) == 0 || m.told(Notice) == 0 {
+	if m.reported(Damaged) == 0 || m.reported(Notice) == 0 {
 		t.Errorf("%+v", m.events)
 	}
 }
@@ -256,7 +256,7 @@ func TestDamagedCopyIsReplacedByAProvenOne(t *testing.T) {
 	s.Set(name, whole[:900])
 	m.rotten = map[string]bool{"data_1": true}
 	m.drain(m.sender(s, Settings{Delete: true}))
-	if len(s.Bytes(name)) != 900 || m.told(Notice) != 2 {
+	if len(s.Bytes(name)) != 900 || m.reported(Notice) != 2 {
 		t.Errorf("%d bytes are there: %+v", len(s.Bytes(name)), m.events)
 	}
 	m.rotten = nil

@@ -63,14 +63,14 @@ func (s *Sender) proveShare(ctx context.Context) error {
 		if now.Damaged != "" {
 			s.save()
 			n, _ := Parse(c.Name)
-			s.o.Host.Tell(Event{Kind: Damaged, Backup: n.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", c.Name, s.o.Name, now.Damaged)})
+			s.o.Host.Report(Event{Kind: Damaged, Backup: n.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", c.Name, s.o.Name, now.Damaged)})
 		}
 	}
 	at := s.o.Now().UTC()
 	s.ledger.Proven = &at
 	s.save()
 	if len(list) > 0 {
-		s.o.Host.Tell(Event{Kind: Proven, Bytes: bytes, Message: fmt.Sprintf("read %d objects back from remote %s", len(list), s.o.Name)})
+		s.o.Host.Report(Event{Kind: Proven, Bytes: bytes, Message: fmt.Sprintf("read %d objects back from remote %s", len(list), s.o.Name)})
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (s *Sender) catchUp(ctx context.Context) (changed bool, err error) {
 		case errors.Is(err, errUnsendable):
 			skip[item.Name.String()] = true
 			if !errors.Is(err, fs.ErrNotExist) {
-				s.o.Host.Tell(Event{Kind: Notice, Backup: item.Name.ID, Err: err, Message: fmt.Sprintf("%s is not sent to %s", item.Name, s.o.Name)})
+				s.o.Host.Report(Event{Kind: Notice, Backup: item.Name.ID, Err: err, Message: fmt.Sprintf("%s is not sent to %s", item.Name, s.o.Name)})
 			}
 		case err != nil:
 			return changed, err
@@ -130,7 +130,7 @@ func (s *Sender) checkClaim(ctx context.Context) error {
 	number, refused, err := stillMine(ctx, s.place.Store, s.me, s.ledger.Claim, s.o.Name)
 	s.ledger.Claim = number
 	for _, n := range refused {
-		s.o.Host.Tell(Event{Kind: Intruder, Message: fmt.Sprintf("another snapd tried to write to remote %s and was refused: %s", s.o.Name, n)})
+		s.o.Host.Report(Event{Kind: Intruder, Message: fmt.Sprintf("another snapd tried to write to remote %s and was refused: %s", s.o.Name, n)})
 	}
 	return err
 }
@@ -187,7 +187,7 @@ func (s *Sender) stored(i Item, o store.Object) {
 	} else {
 		ev.Point = catalog.PointID(i.Name.Timeline, i.Name.Last)
 	}
-	s.o.Host.Tell(ev)
+	s.o.Host.Report(ev)
 }
 
 // exists decides about a name that is taken: the answer of an earlier attempt was lost, or the list was old. Another
@@ -218,7 +218,7 @@ func (s *Sender) exists(ctx context.Context, i Item, f File) error {
 	}
 	s.ledger.put(c)
 	s.save()
-	s.o.Host.Tell(Event{Kind: Damaged, Backup: i.Name.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", i.Name, s.o.Name, c.Damaged)})
+	s.o.Host.Report(Event{Kind: Damaged, Backup: i.Name.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", i.Name, s.o.Name, c.Damaged)})
 	if !s.rules().Delete || len(s.movable([]Removal{{Name: c.Name}})) == 0 {
 		return fmt.Errorf("%w: its name is taken by a damaged object", errUnsendable)
 	}
@@ -250,7 +250,7 @@ func (s *Sender) remove(ctx context.Context, r Removal) (changed bool, err error
 		}
 		if err != nil { // some of what is there may be better than what is here
 			s.immovable[r.Name] = true
-			s.o.Host.Tell(Event{Kind: Notice, Backup: r.Again.ID, Err: err, Message: fmt.Sprintf("backup %s is damaged at remote %s and is not proven here: what is there stays", r.Again.ID, s.o.Name)})
+			s.o.Host.Report(Event{Kind: Notice, Backup: r.Again.ID, Err: err, Message: fmt.Sprintf("backup %s is damaged at remote %s and is not proven here: what is there stays", r.Again.ID, s.o.Name)})
 			return false, nil
 		}
 	}
@@ -259,7 +259,7 @@ func (s *Sender) remove(ctx context.Context, r Removal) (changed bool, err error
 		s.immovable[r.Name] = true
 		if !s.refused {
 			s.refused = true
-			s.o.Host.Tell(Event{Kind: Notice, Err: err, Message: fmt.Sprintf("remote %s does not let old objects go; they stay, which delete = false leaves to the store", s.o.Name)})
+			s.o.Host.Report(Event{Kind: Notice, Err: err, Message: fmt.Sprintf("remote %s does not let old objects go; they stay, which delete = false leaves to the store", s.o.Name)})
 		}
 		return false, nil
 	}
@@ -273,6 +273,6 @@ func (s *Sender) remove(ctx context.Context, r Removal) (changed bool, err error
 		return false, nil
 	}
 	s.save()
-	s.o.Host.Tell(Event{Kind: Removed, Backup: n.ID, Message: fmt.Sprintf("removed old backup %s from remote %s: %s", n.ID, s.o.Name, r.Why)})
+	s.o.Host.Report(Event{Kind: Removed, Backup: n.ID, Message: fmt.Sprintf("removed old backup %s from remote %s: %s", n.ID, s.o.Name, r.Why)})
 	return true, nil
 }

@@ -30,7 +30,7 @@ type Host interface {
 	Whole(context.Context, catalog.Entry) error
 	// Seal ends the open segment of the change log, if it has captures.
 	Seal() error
-	Tell(Event)
+	Report(Event)
 	Code(error) string // a stable word for it
 }
 
@@ -162,7 +162,7 @@ func (s *Sender) Run(ctx context.Context, draining <-chan struct{}) {
 	var err error
 	s.ledger, err = openLedger(s.o.Dir, s.o.Name)
 	if err != nil {
-		s.o.Host.Tell(Event{Kind: Fenced, Err: err, Message: "nothing is sent to " + s.o.Name})
+		s.o.Host.Report(Event{Kind: Fenced, Err: err, Message: "nothing is sent to " + s.o.Name})
 		return
 	}
 	s.configure()
@@ -172,7 +172,7 @@ func (s *Sender) Run(ctx context.Context, draining <-chan struct{}) {
 		switch {
 		case errors.Is(err, ErrOtherWriter), errors.Is(err, ErrOtherPlace):
 			s.fail(err)
-			s.o.Host.Tell(Event{Kind: Fenced, Err: err, Message: "nothing more is sent to " + s.o.Name})
+			s.o.Host.Report(Event{Kind: Fenced, Err: err, Message: "nothing more is sent to " + s.o.Name})
 			return
 		case err != nil && ctx.Err() == nil:
 			s.fail(err)
@@ -231,11 +231,11 @@ func (s *Sender) configure() {
 func (s *Sender) save() {
 	s.saved, s.unsaved = s.o.Now(), false
 	if err := s.ledger.write(s.o.Dir); err != nil {
-		s.o.Host.Tell(Event{Kind: Notice, Err: err, Message: "what is at a remote could not be written down"})
+		s.o.Host.Report(Event{Kind: Notice, Err: err, Message: "what is at a remote could not be written down"})
 	}
 }
 
-// fail remembers a failure. The first one is told, and one of another kind.
+// fail remembers a failure. The first one is reported, and one of another kind.
 func (s *Sender) fail(err error) {
 	s.place = nil // what is there is found out again
 	s.failures++
@@ -251,7 +251,7 @@ func (s *Sender) fail(err error) {
 	s.ledger.Failure, s.ledger.Stopped = &f, stopped
 	s.save()
 	if !stopped {
-		s.o.Host.Tell(Event{Kind: Failing, Err: err, Message: fmt.Sprintf("remote %s cannot be used; this is tried again by itself", s.o.Name)})
+		s.o.Host.Report(Event{Kind: Failing, Err: err, Message: fmt.Sprintf("remote %s cannot be used; this is tried again by itself", s.o.Name)})
 	}
 }
 
@@ -260,7 +260,7 @@ func (s *Sender) works() {
 	s.failures = 0
 	if was := s.ledger.Failure; was != nil {
 		s.ledger.Failure, s.ledger.Stopped = nil, false
-		s.o.Host.Tell(Event{Kind: Working, Message: fmt.Sprintf("remote %s can be used again", s.o.Name)})
+		s.o.Host.Report(Event{Kind: Working, Message: fmt.Sprintf("remote %s can be used again", s.o.Name)})
 	}
 }
 

@@ -84,7 +84,7 @@ func (m *machine) Seal() error {
 	return nil
 }
 
-func (m *machine) Tell(e Event) {
+func (m *machine) Report(e Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.events = append(m.events, e)
@@ -99,8 +99,8 @@ func (m *machine) Code(err error) string {
 	return "failed"
 }
 
-// told counts the events of a kind; says must be in the last one.
-func (m *machine) told(k EventKind, says ...string) (n int) {
+// reported counts the events of a kind; says must be in the last one.
+func (m *machine) reported(k EventKind, says ...string) (n int) {
 	m.t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -177,7 +177,7 @@ func TestSend(t *testing.T) {
 	if got := strings.Join(m.contents(s), " "); got != "data_1 data_2 1/1-100 1/101-110" {
 		t.Errorf("%s is there", got)
 	}
-	if m.told(Sent) != 2 || m.told(SentMore) != 2 || m.told(Failing) > 0 {
+	if m.reported(Sent) != 2 || m.reported(SentMore) != 2 || m.reported(Failing) > 0 {
 		t.Errorf("%+v", m.events)
 	}
 	lists := s.Count(storetest.List)
@@ -202,7 +202,7 @@ func TestSend(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.drain(m.sender(s, Settings{Delete: true}))
-	if n := s.Count(storetest.Put) - puts; n != 1 || m.told(Sent) != 2 {
+	if n := s.Count(storetest.Put) - puts; n != 1 || m.reported(Sent) != 2 {
 		t.Errorf("%d more objects, one of which is the claim", n)
 	}
 	if e := m.ledger().Copies; len(e) != 7 || !slices.ContainsFunc(e, func(c Copy) bool { return c.Entry != nil && c.Entry.ID == "data_2" && c.Checksum != "" }) {
@@ -263,7 +263,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 			if got := strings.Join(m.contents(s), " "); got != want {
 				t.Errorf("killed at %d, %v: %s is there", step, late, got)
 			}
-			if m.told(Failing)+m.told(Fenced)+m.told(Damaged) > 0 {
+			if m.reported(Failing)+m.reported(Fenced)+m.reported(Damaged) > 0 {
 				t.Errorf("killed at %d, %v: %+v", step, late, m.events)
 			}
 			l := m.ledger()
@@ -292,7 +292,7 @@ func TestSecondWriter(t *testing.T) {
 	for range 2 {
 		second.drain(second.sender(s, Settings{}))
 	}
-	if second.told(Fenced, "another snapd", fmt.Sprint(os.Getpid()), "data.db") != 2 {
+	if second.reported(Fenced, "another snapd", fmt.Sprint(os.Getpid()), "data.db") != 2 {
 		t.Errorf("%+v", second.events)
 	}
 	if got := strings.Join(first.contents(s), " "); got != "data_1" || len(s.Names()) != 5 {
@@ -307,7 +307,7 @@ func TestSecondWriter(t *testing.T) {
 	if _, err := one.work(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if first.told(Intruder, "was refused", fmt.Sprint(os.Getpid()), "data.db") != 1 || !slices.Contains(first.contents(s), "data_2") {
+	if first.reported(Intruder, "was refused", fmt.Sprint(os.Getpid()), "data.db") != 1 || !slices.Contains(first.contents(s), "data_2") {
 		t.Errorf("%+v", first.events)
 	}
 }
@@ -326,7 +326,7 @@ func TestCopyOfADirectoryIsRefused(t *testing.T) {
 	for range 2 {
 		other.drain(other.sender(s, Settings{}))
 	}
-	if other.told(Fenced) != 2 || slices.Contains(m.contents(s), "data_2") {
+	if other.reported(Fenced) != 2 || slices.Contains(m.contents(s), "data_2") {
 		t.Errorf("%+v", other.events)
 	}
 	m.backup(2, 0)
@@ -336,7 +336,7 @@ func TestCopyOfADirectoryIsRefused(t *testing.T) {
 	}
 }
 
-// A machine that was cloned as a whole cannot be told from the first one. The one that started last goes on.
+// A machine that was cloned as a whole cannot be distinguished from the first one. The one that started last goes on.
 func TestCloneOfAMachine(t *testing.T) {
 	t.Parallel()
 	m, s := newMachine(t), storetest.NewMemory()
@@ -358,7 +358,7 @@ func TestAnotherPlace(t *testing.T) {
 	m.drain(m.sender(storetest.NewMemory(), Settings{}))
 	empty := storetest.NewMemory()
 	m.drain(m.sender(empty, Settings{}))
-	if m.told(Fenced, "snapd.json is gone") != 1 || len(empty.Names()) > 0 {
+	if m.reported(Fenced, "snapd.json is gone") != 1 || len(empty.Names()) > 0 {
 		t.Errorf("%+v, %v", m.events, empty.Names())
 	}
 }

@@ -138,7 +138,7 @@ func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]stor
 		case ok && c.Size == o.Size:
 		case ok && c.Damaged == "":
 			c.Damaged = fmt.Sprintf("it has %d bytes, and %d were stored", o.Size, c.Size)
-			s.o.Host.Tell(Event{Kind: Damaged, Backup: n.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", o.Name, s.o.Name, c.Damaged)})
+			s.o.Host.Report(Event{Kind: Damaged, Backup: n.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", o.Name, s.o.Name, c.Damaged)})
 		case !ok:
 			c = found(n, o, local)
 		}
@@ -167,7 +167,7 @@ func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]stor
 		}
 	}
 	if lost > 0 {
-		s.o.Host.Tell(Event{Kind: Notice, Message: fmt.Sprintf("%d objects are gone from remote %s; those that are still here are sent again", lost, s.o.Name)})
+		s.o.Host.Report(Event{Kind: Notice, Message: fmt.Sprintf("%d objects are gone from remote %s; those that are still here are sent again", lost, s.o.Name)})
 	}
 	s.ledger.Copies = copies
 	return nil

@@ -41,8 +41,8 @@ func TestWhatWaitsIsTold(t *testing.T) {
 			if st.State != c.want {
 				t.Errorf("%s, want %s: %+v", st.State, c.want, st)
 			}
-			if told := st.Lacking(func(time.Time) string { return "then" }) != ""; told != (c.want == Behind) {
-				t.Errorf("told: %v", told)
+			if lacking := st.Lacking(func(time.Time) string { return "then" }) != ""; lacking != (c.want == Behind) {
+				t.Errorf("lacking: %v", lacking)
 			}
 		})
 	}

@@ -154,7 +154,7 @@ func sweepScratch(dir string) {
 	}
 }
 
-// private reports whether it is a directory that nobody else could put anything into: in one of others the lock may be a pipe,
+// private reports whether it is a directory into which no other user can put anything: in one of others the lock may be a pipe,
 // or a link to a file that there is to be.
 func private(fi fs.FileInfo) bool {
 	if uid, known := trust.OwnerOf(fi); known && (uid != os.Geteuid() || fi.Mode().Perm() != 0o700) {

@@ -100,11 +100,11 @@ func (c *compared) table(name string) error {
 	}
 	holds := c.holds(name)
 	before, after := holds.as(tableRows(c.ctx, c.old, name)), holds.as(tableRows(c.ctx, c.have, name))
-	was, err := before.tally()
+	was, err := before.total()
 	if err != nil {
 		return err
 	}
-	is, err := after.tally()
+	is, err := after.total()
 	if err != nil || was == is {
 		return err
 	}

@@ -80,13 +80,13 @@ type entry struct {
 // entries visits all entries of a tree.
 type entries func(func(entry)) error
 
-// tally is the number of entries and the sum of their hashes.
-type tally struct {
+// total is the number of entries and the sum of their hashes.
+type total struct {
 	n   int64
 	sum uint64
 }
 
-func (e entries) tally() (t tally, err error) {
+func (e entries) total() (t total, err error) {
 	err = e(func(e entry) { t.n, t.sum = t.n+1, t.sum+e.hash })
 	return t, err
 }
@@ -251,11 +251,11 @@ func (c *comparison) index(was, is object) error {
 	var trouble error
 	before := indexEntries(c.ctx, c.src, was, rowids, true, &trouble)
 	after := indexEntries(c.ctx, c.now, is, rowids, false, nil)
-	old, err := before.tally()
+	old, err := before.total()
 	if err != nil {
 		return err
 	}
-	now, err := after.tally()
+	now, err := after.total()
 	if err != nil {
 		return err
 	}

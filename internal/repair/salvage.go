@@ -20,7 +20,7 @@ type SalvageOptions struct {
 	Donor *Image
 	// Dir is for a scratch file; "" is the system's.
 	Dir string
-	// Progress, when not nil, is told which table is at work and how many rows were written in all.
+	// Progress, when not nil, is called with the table at work and how many rows were written in all.
 	Progress func(table string, rows int64)
 }
 

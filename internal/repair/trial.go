@@ -67,7 +67,7 @@ func Try(ctx context.Context, database string, report integrity.Report, dry bool
 
 // alone tries the database's file without the log and the journal next to it, and reports whether that is
 // the way out. A log that was left behind by another database, or by this one at another time, damages a file that is
-// whole without it, and SQLite cannot tell. Where the damage is in indexes only the log is the
+// whole without it, and SQLite cannot see that. Where the damage is in indexes only the log is the
 // database's own: pages of another one do not fit into the trees of its tables. Nor is it tried where the
 // log is damaged, as a checkpoint may have brought a part of what that had into the file.
 func (t *Trial) alone(ctx context.Context, database string, report integrity.Report, sizes livedb.Sizes, dir string) (bool, error) {

@@ -30,7 +30,7 @@ func Unrestored(ctx context.Context, from Damaged, backup Image, dir string) (n 
 		if o, ok := objectIn(old, t.object); ok {
 			before = holds.as(rowEntries(ctx, old, o))
 		}
-		was, err := before.tally()
+		was, err := before.total()
 		if err == nil {
 			err = missing(holds.as(d.entries(ctx, t)), before, was.n, func(entry) { n++ })
 		}
@@ -105,11 +105,11 @@ func (d *damaged) inIndexesOnly(ctx context.Context, t *tree, backup *source) (i
 // inIndexOnly returns the keys of the rows that the index has and its table has not, each by the hash of the index entry.
 func (d *damaged) inIndexOnly(ctx context.Context, t, index *tree) (map[int64]uint64, error) {
 	rows, named := d.keys(ctx, t, t), d.keys(ctx, t, index)
-	is, err := rows.tally()
+	is, err := rows.total()
 	if err != nil {
 		return nil, err
 	}
-	if of, err := named.tally(); err != nil || of == is {
+	if of, err := named.total(); err != nil || of == is {
 		return nil, err
 	}
 	gone := map[int64]uint64{}

@@ -15,7 +15,7 @@ const (
 
 // Retry is how an implementation tries again what its protocol calls transient.
 type Retry struct {
-	// Heard is told of each failure that is tried again, and when; nil for none.
+	// Heard is called with each failure that is tried again, and when; nil for none.
 	Heard func(err error, wait time.Duration)
 	// Patience is how long failures are tried again, without a success in between; 0 is until ctx ends.
 	Patience time.Duration

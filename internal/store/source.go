@@ -9,7 +9,7 @@ import (
 )
 
 // Source returns src for an implementation of Put: reading it ends with the error of ctx once that ended, and what src itself
-// returns is marked, so that [IsSource] tells a file that could not be read from a store that failed. After leave src is not read, and
+// returns is marked, so that [IsSource] distinguishes a file that could not be read from a store that failed. After leave src is not read, and
 // leave waits for those who do: a request that was given up may still run.
 func Source(ctx context.Context, src io.ReaderAt) (source io.ReaderAt, leave func()) {
 	s := &guarded{src: src, ctx: ctx}

@@ -44,7 +44,7 @@ type Object struct {
 	Name     string    // as given to Put
 	Size     int64     // bytes
 	Modified time.Time // by the store's clock; for people only
-	// Version tells this object from another one stored under the same name, such as an ETag; "" where the store cannot.
+	// Version distinguishes this object from another one stored under the same name, such as an ETag; "" where the store cannot.
 	Version string
 	// Checksum is the digest of the whole object that the store itself computed or compared on writing,
 	// as "crc64nvme:" or "sha256:" and lower-case hexadecimal digits; "" where the store has none.

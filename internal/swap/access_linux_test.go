@@ -221,7 +221,7 @@ func TestOtherNamesAreSaid(t *testing.T) {
 	second := p.target.Database + ".copy"
 	must(t, os.Link(p.target.Database, second))
 	if found, err := p.target.Concerns(); err != nil || len(found) != 1 || !strings.Contains(found[0], "1 more names") {
-		t.Errorf("beforehand %q, %v", found, err)
+		t.Errorf("before %q, %v", found, err)
 	}
 	_, err := p.run(t.Context())
 	must(t, err)

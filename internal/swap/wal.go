@@ -33,7 +33,7 @@ func (t *Target) ApplyWAL(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("apply the WAL: %w", err)
 	}
-	// Nobody says that a checkpoint at the close failed, and what remains would be removed.
+	// SQLite does not report that a checkpoint at the close failed, and what remains would be removed.
 	if log, err := os.Stat(sqlitefile.WAL(t.Database)); err == nil && log.Size() > 0 {
 		return fmt.Errorf("apply the WAL: %d bytes of it remain", log.Size())
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -16,7 +16,7 @@ const (
 	team  = 5000
 )
 
-// Lost: a file of root's, or of another user's, that somebody put in the place of the one named.
+// Lost: a file of root's, or of another user's, that was put in the place of the one named.
 func TestStrangers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("NOT TESTED: only root can give files to other users")

@@ -14,7 +14,7 @@
 // What is between is proven by the chain of checksums, from the one that the position
 // before knows to the one that the position after knows. The old tail is there for as long as
 // the new generation has not grown over it: frame from+1 says so. Where it is gone, or the
-// log was cut, the number of commits that the index counted tells whether there was one, but
+// log was cut, the number of commits that the index counted says whether there was one, but
 // only while the index lived on: after a crash it is made again and counts from 0.
 //
 // Everything else is missed (MissedError), and the database has to be compared page by page.

@@ -14,7 +14,7 @@ import (
 // Position is where a look found the log: after which frame of which generation.
 type Position = sqlitefile.WALIndex
 
-// A MissedError says why the commits between two positions cannot be told from the log.
+// A MissedError says why the commits between two positions cannot be read from the log.
 type MissedError struct {
 	Reason string
 	// Behind: the log is not what the first position saw and more. Commits that were seen

@@ -44,7 +44,7 @@ function redraw() {
   draw(node, { range: range(), scale, width, density, backups, chosen, before: present(found?.before?.at) });
 }
 
-// value tells assistive software where the slider is.
+// value informs assistive software where the slider is.
 function value() {
   const axis = byId('axis');
   const { from, to } = range();

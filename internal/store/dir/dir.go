@@ -180,7 +180,7 @@ func object(name string, info fs.FileInfo) store.Object {
 	return store.Object{Name: name, Size: info.Size(), Modified: info.ModTime(), Version: version(info)}
 }
 
-// version tells two files of one name apart: Put gives each the time of the moment, to the nanosecond where the file system has that.
+// version distinguishes two files of one name: Put gives each the time of the moment, to the nanosecond where the file system has that.
 func version(info fs.FileInfo) string {
 	return strconv.FormatInt(info.ModTime().UnixNano(), 36) + "-" + strconv.FormatInt(info.Size(), 36)
 }

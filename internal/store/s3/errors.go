@@ -17,7 +17,7 @@ import (
 	"example.com/snapd/internal/store"
 )
 
-// transientCodes are the answers after which the same request may succeed, in addition to those that their HTTP status tells.
+// transientCodes are the answers after which the same request may succeed, in addition to those that their HTTP status shows.
 var transientCodes = map[string]bool{
 	"SlowDown": true, "SlowDownRead": true, "SlowDownWrite": true, "InternalError": true, "ServiceUnavailable": true, "RequestTimeout": true,
 	"Throttling": true, "ThrottlingException": true, "RequestLimitExceeded": true, "RequestThrottled": true, "Busy": true,

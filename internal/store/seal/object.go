@@ -227,7 +227,7 @@ func (s *stretch) cause(err error) error {
 	return classify(err)
 }
 
-// classify tells a wrong key from damage, in an error of age's.
+// classify distinguishes a wrong key from damage, in an error of age's.
 func classify(err error) error {
 	var none *age.NoIdentityMatchError
 	if errors.As(err, &none) {

@@ -36,7 +36,7 @@ func (s *SFTP) Get(ctx context.Context, name, version string, off, n int64) (io.
 }
 
 // A body reads a range of a file, a window at a time. A connection that breaks is made again, and the file opened there must be
-// the one that was read before, as far as its size and time tell.
+// the one that was read before, as far as its size and time show.
 type body struct {
 	s        *SFTP
 	ctx      context.Context

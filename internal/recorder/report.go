@@ -44,10 +44,10 @@ func (r *Recorder) captured(out capture.Outcome, before capture.Source) {
 		ev.Message = fmt.Sprintf("captured %s: %d pages, by comparison", id, out.Changed)
 		ev.Reason = cmp.Or(out.Reason, "there is no write-ahead log")
 		if before.Log != nil && r.failing.IsZero() {
-			r.o.Host.Tell(Event{Kind: Gap, Point: id, Message: "some commits have one recovery point together", Reason: out.Reason})
+			r.o.Host.Report(Event{Kind: Gap, Point: id, Message: "some commits have one recovery point together", Reason: out.Reason})
 		}
 	}
-	r.o.Host.Tell(ev)
+	r.o.Host.Report(ev)
 }
 
 // outcome keeps whether captures work: one event at first, one when they stop, one when they go on.
@@ -57,11 +57,11 @@ func (r *Recorder) outcome(ctx context.Context, err error) {
 	case err == nil:
 		if r.stopped != nil {
 			r.o.Host.Update("captures", func(s *catalog.State) { s.CapturesStopped = nil })
-			r.o.Host.Tell(Event{Kind: Resumed, Message: "commits are captured again", Reason: r.stopped.What})
-		} else if !r.told {
-			r.o.Host.Tell(Event{Kind: Began, Message: "captures are on: what is committed can be restored", Reason: fmt.Sprintf("looked at each %s, at most, while there are commits", cmp.Or(r.o.Settings().Every, time.Second))})
+			r.o.Host.Report(Event{Kind: Resumed, Message: "commits are captured again", Reason: r.stopped.What})
+		} else if !r.reported {
+			r.o.Host.Report(Event{Kind: Began, Message: "captures are on: what is committed can be restored", Reason: fmt.Sprintf("looked at each %s, at most, while there are commits", cmp.Or(r.o.Settings().Every, time.Second))})
 		}
-		r.failing, r.stopped, r.told = time.Time{}, nil, true
+		r.failing, r.stopped, r.reported = time.Time{}, nil, true
 		return
 	case ctx.Err() != nil, errors.Is(err, errWaiting), errors.Is(err, errSuspended), errors.Is(err, livedb.ErrMissing):
 		return // the backups have their own word for it
@@ -70,21 +70,21 @@ func (r *Recorder) outcome(ctx context.Context, err error) {
 		r.failing = now
 	}
 	passes := livedb.Transient(err) || errors.Is(err, livedb.ErrBusy)
-	if r.stopped != nil && r.told || passes && now.Sub(r.failing) < quietFailure {
+	if r.stopped != nil && r.reported || passes && now.Sub(r.failing) < quietFailure {
 		return
 	}
 	stopped := catalog.CapturesStopped{At: r.failing.UTC(), Code: r.o.Host.Code(err), What: err.Error()}
 	if r.stopped != nil { // in a process before this one
 		stopped.At = r.stopped.At
 	}
-	r.stopped, r.told = &stopped, true
+	r.stopped, r.reported = &stopped, true
 	r.o.Host.Update("captures", func(s *catalog.State) { s.CapturesStopped = &stopped })
-	r.o.Host.Tell(Event{Kind: Stopped, Message: "commits are not captured; this is tried again by itself", Err: err})
+	r.o.Host.Report(Event{Kind: Stopped, Message: "commits are not captured; this is tried again by itself", Err: err})
 }
 
-// tell keeps an error that changes nothing for the caller.
-func (r *Recorder) tell(err error) {
+// trouble reports an error that changes nothing for the caller.
+func (r *Recorder) trouble(err error) {
 	if err != nil {
-		r.o.Host.Tell(Event{Kind: Trouble, Message: "the change log needs another attempt", Err: err})
+		r.o.Host.Report(Event{Kind: Trouble, Message: "the change log needs another attempt", Err: err})
 	}
 }
