@@ -49,7 +49,7 @@ const (
 // the backup directory; memory is bounded for any number of rows. With Patch, the SQL that makes of the first state
 // what the second one is, in one transaction, is written there.
 //
-// Rows are matched by their primary key; where a table has none by rowid, or as a whole where rowids were given anew. Columns that are
+// Rows are matched by their primary key; where a table has none by rowid, or as a whole where VACUUM renumbered rowids. Columns that are
 // generated are not compared. Errors: [ErrNotFound], also for a table that neither state has, [ErrCorrupt], [ErrRefused] for a
 // schema that is out of all proportion, [ErrBusy].
 func (m *Manager) Diff(ctx context.Context, from, to string, o DiffOptions) (r DiffResult, err error) {

@@ -34,7 +34,7 @@ func (c *diffCmd) Validate() error {
 
 // Help is what the parser adds to the help of diff.
 func (diffCmd) Help() string {
-	return "Rows are matched by their primary key; where a table has none by rowid, or as a whole where VACUUM gave rowids anew. Generated columns are not compared. " +
+	return "Rows are matched by their primary key; where a table has none by rowid, or as a whole where VACUUM renumbered rowids. Generated columns are not compared. " +
 		"With --sql, triggers of the tables that change are dropped and made again, so that none runs; foreign keys are off."
 }
 
