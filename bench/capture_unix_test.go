@@ -22,6 +22,13 @@ const captureSeed = archive.Seed(7)
 // chainOf is a change log on a backup of the database as it is now.
 func chainOf(b testing.TB, path string) *capture.Chain {
 	b.Helper()
+	chain, _ := chainIn(b, path, filepath.Join(b.TempDir(), "1"))
+	return chain
+}
+
+// chainIn is chainOf in a directory, with the log.
+func chainIn(b testing.TB, path, dir string) (*capture.Chain, *changes.Log) {
+	b.Helper()
 	const seed = captureSeed
 	f, err := os.Create(filepath.Join(b.TempDir(), "base"))
 	if err != nil {
@@ -53,7 +60,7 @@ func chainOf(b testing.TB, path string) *capture.Chain {
 	if err != nil {
 		b.Fatal(err)
 	}
-	log, err := changes.Open(filepath.Join(b.TempDir(), "1"), changes.Head{
+	log, err := changes.Open(dir, changes.Head{
 		Timeline: 1, Database: "crm.db", PageSize: base.Info().PageSize, PageSeed: seed.String(),
 	})
 	if err != nil {
@@ -65,7 +72,7 @@ func chainOf(b testing.TB, path string) *capture.Chain {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { chain.Rest() })
-	return chain
+	return chain, log
 }
 
 // BenchmarkCompare measures a look that reads every page, where the log does not say what changed:

@@ -101,7 +101,7 @@ func backUp(ctx context.Context, m *Manager, req Request) (e Backup, looked bool
 		return e, false, fmt.Errorf("backup: %w", err)
 	}
 	if *state = markState(ctx, m, snap.Tx, fingerprint); state.by != nil {
-		draft.Mark = backup.Mark{Point: state.Point(), Sum: state.Sum, Proven: state.proven}
+		draft.Mark = backup.Mark{Point: state.Point(), Sum: state.Sum, Checked: state.by.Checked(state.Mark), Proven: state.proven}
 	}
 	draft.Origin = originOf(m.cfg.Database, snap, fingerprint, draft.Contents)
 	e, made, err := draft.Store(ctx, snap)

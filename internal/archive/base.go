@@ -96,7 +96,7 @@ func (w *Writer) BaseError() error {
 // the image to be stored is that one is for the caller to know. Progress is called with bytes of the
 // image. Errors: ErrDamaged where a stored frame is not the one that was proven, and others, final ones.
 func (w *Writer) CopyBase(ctx context.Context, progress func(int64)) error {
-	if w.ended || w.started {
+	if w.ended || w.whole || w.started {
 		return errEnded
 	}
 	if w.openBase(); w.base == nil || w.base.frames == nil {

@@ -17,9 +17,7 @@ func (w *Writer) Finish(facts Facts) (Info, error) {
 	if w.ended {
 		return Info{}, errors.Join(w.failure(), errEnded)
 	}
-	if w.current != nil && len(w.current.image) > 0 {
-		w.submit()
-	}
+	w.drain()
 	w.stop()
 	info, err := Info{}, w.failure()
 	if err == nil {
@@ -33,6 +31,12 @@ func (w *Writer) Finish(facts Facts) (Info, error) {
 	}
 	w.info = info
 	return info, nil
+}
+
+// Sum ends the image, and returns the sum of its page digests: all that is left to do is Finish.
+func (w *Writer) Sum() (Sum, error) {
+	w.drain()
+	return w.spool.sum, w.failure()
 }
 
 func (w *Writer) finish(facts Facts) (Info, error) {

@@ -52,6 +52,7 @@ type Writer struct {
 	total   int64     // image bytes taken by Write
 	frames  int64     // submitted
 	started bool
+	whole   bool // the image is: nothing is written any more
 	ended   bool // Finish or Abort was called
 
 	free    chan *frameJob // Write takes, sequence gives back
@@ -119,7 +120,7 @@ func NewWriter(w io.Writer, o WriterOptions) (*Writer, error) {
 // Write takes the image's next bytes, in chunks of any size. An error is that
 // of an earlier frame, and final.
 func (w *Writer) Write(p []byte) (int, error) {
-	if w.ended {
+	if w.ended || w.whole {
 		return 0, errEnded
 	}
 	if len(p) > 0 && w.o.PageSize == 0 {
@@ -267,9 +268,22 @@ func (w *Writer) failure() error {
 	return w.err
 }
 
+// drain submits the last frame, and ends the goroutines after it.
+func (w *Writer) drain() {
+	if w.current != nil && len(w.current.image) > 0 {
+		w.submit()
+	}
+	w.whole = true
+	w.end()
+}
+
 // stop ends the goroutines after the frames that were submitted.
 func (w *Writer) stop() {
 	w.ended = true
+	w.end()
+}
+
+func (w *Writer) end() {
 	if w.started {
 		close(w.todo)
 		close(w.ordered)

@@ -3,6 +3,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,13 +73,17 @@ type Draft struct {
 	info   archive.Info
 	source json.RawMessage // of Origin
 	from   string          // id of the backup that has some of its frames, "" for none
-	reused int             // how many
-	took   time.Duration
+	// checked is the recovery point as which the state was checked, "" where that was done for this backup.
+	checked string
+	reused  int // how many
+	took    time.Duration
 }
 
 // Mark is the state in the change log; the zero Mark where it is no recovery point.
 type Mark struct {
 	Point, Sum string
+	// Checked: a quick check by this program, of all pages of that state, found nothing.
+	Checked bool
 	// Proven compares Sum with that of the image which was read, and returns the point that the backup is of;
 	// digests gives the pages of that image.
 	Proven func(ctx context.Context, sum string, digests Digests) (point string)
@@ -288,7 +293,9 @@ func (d *Draft) compress(ctx context.Context, latest *catalog.Entry, same bool) 
 		if w.BaseError() != nil {
 			return nil, fmt.Errorf("%w: %w", errNotCopied, err)
 		}
-		d.check = check{done: closed, report: integrity.Report{Path: d.Database, Verdict: integrity.Healthy, Level: integrity.LevelQuick}}
+		d.check = d.checkedBefore()
+	} else if d.Mark.Checked {
+		err = d.copyOfChecked(ctx, w)
 	} else {
 		err = d.copyChecked(ctx, w)
 	}
@@ -334,6 +341,25 @@ func (d *Draft) copyChecked(ctx context.Context, w io.Writer) error {
 		return verdict
 	}
 	return err
+}
+
+// copyOfChecked copies the image to w where its state was checked before. The sum of what was read proves that it is that
+// state; where it is not, it is checked now.
+func (d *Draft) copyOfChecked(ctx context.Context, w *archive.Writer) error {
+	var sum archive.Sum
+	err := d.copyTo(ctx, w, d.Phase(progress.Compress, d.live.Bytes()))
+	if err == nil {
+		sum, err = w.Sum()
+	}
+	if err == nil && sum.Digits() == d.Mark.Sum {
+		d.check, d.checked = d.checkedBefore(), d.Mark.Point
+		return nil
+	}
+	if err != nil && !IsDamage(err) {
+		return err
+	}
+	d.startCheck(ctx, func() {})
+	return cmp.Or(d.verdict(), err)
 }
 
 // noteReused keeps how many frames are those of latest, and reports what was in the way of more.

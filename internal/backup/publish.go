@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
@@ -108,14 +109,17 @@ func (d *Draft) Publish(ctx context.Context) (catalog.Entry, error) {
 	return e, nil
 }
 
-// reason says how the image was read, and what had not to be compressed.
+// reason says how the image was read, and what had not to be compressed or checked.
 func (d *Draft) reason() string {
-	if d.from == "" {
-		return d.Read
+	var parts []string
+	if d.Read != "" {
+		parts = append(parts, d.Read)
 	}
-	copied := fmt.Sprintf("%d of %d frames are unchanged since %s", d.reused, d.info.Frames, d.from)
-	if d.Read == "" {
-		return copied
+	if d.from != "" {
+		parts = append(parts, fmt.Sprintf("%d of %d frames are unchanged since %s", d.reused, d.info.Frames, d.from))
 	}
-	return d.Read + "; " + copied
+	if d.checked != "" {
+		parts = append(parts, "its pages are those of "+d.checked+", which was checked")
+	}
+	return strings.Join(parts, "; ")
 }

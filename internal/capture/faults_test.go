@@ -58,11 +58,15 @@ func serviceChild(args []string) (err error) {
 			return err
 		}
 		switch step {
-		case 2, 4, 6:
+		case 1, 2, 4, 6:
 			err = s.do("seal", func() error { return s.log.Seal() })
+		case 3:
+			err = s.do("merge", func() error {
+				return s.log.Thin(ctx, changes.Thinning{Before: time.Now().Add(time.Hour), Keep: func(changes.Capture) bool { return true }})
+			})
 		case 5:
 			err = s.do("thin", func() error {
-				return s.log.Thin(ctx, time.Now().Add(time.Hour), func(c changes.Capture) bool { return c.Seq%2 == 0 })
+				return s.log.Thin(ctx, changes.Thinning{Before: time.Now().Add(time.Hour), Keep: func(c changes.Capture) bool { return c.Seq%2 == 0 }})
 			})
 		case 7:
 			err = s.do("compare", func() error {

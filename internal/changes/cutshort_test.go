@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // Lost: the captures after a damaged index, which thinning took for the end of a sealed segment and removed; and that there is
@@ -53,7 +52,7 @@ func TestASealedSegmentHasAllThatItsNameSays(t *testing.T) {
 				m.Close()
 			}
 		}
-		if err := l.Thin(t.Context(), time.Now().AddDate(100, 0, 0), func(Capture) bool { return false }); !errors.Is(err, ErrDamaged) {
+		if err := l.Thin(t.Context(), Thinning{Before: later, Keep: none}); !errors.Is(err, ErrDamaged) {
 			t.Errorf("damage in capture %d: thinned: %v", n, err)
 		}
 		if !maps.EqualFunc(before, files(t, dir), bytes.Equal) {

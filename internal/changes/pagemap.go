@@ -57,21 +57,9 @@ func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
 		if s.Last <= after || s.First > upTo {
 			continue
 		}
-		f, err := openFile(l.path(s), os.O_RDONLY)
-		if err != nil {
+		if err := m.open(l.path(s), s); err != nil {
 			return nil, err
 		}
-		m.files = append(m.files, f)
-		fi, err := f.Stat()
-		if err != nil {
-			return nil, err
-		}
-		segment, err := openSegment(s.Name, f, fi.Size())
-		if err != nil {
-			return nil, err
-		}
-		segment.last = s.Last
-		m.segments = append(m.segments, segment)
 	}
 	if l.open != nil {
 		open := *l.open
@@ -83,12 +71,46 @@ func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
 	if m.Seq != upTo {
 		return nil, fmt.Errorf("there is no capture %d: %w", upTo, fs.ErrNotExist)
 	}
+	m.within()
+	return m, nil
+}
+
+// open opens a sealed segment, after those that are open.
+func (m *Map) open(path string, of Sealed) error {
+	f, err := openFile(path, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	m.files = append(m.files, f)
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	s, err := openSegment(of.Name, f, fi.Size())
+	if err != nil {
+		return err
+	}
+	s.last = of.Last
+	m.segments = append(m.segments, s)
+	return nil
+}
+
+// within leaves out the pages beyond the end of the capture's image.
+func (m *Map) within() {
 	for pgno := range m.places {
 		if int64(pgno) > m.Pages {
 			delete(m.places, pgno)
 		}
 	}
-	return m, nil
+}
+
+// drop forgets all pages, and closes the first segments.
+func (m *Map) drop(segments int) {
+	for _, f := range m.files[:segments] {
+		f.Close() // only read
+	}
+	m.files, m.segments = slices.Delete(m.files, 0, segments), slices.Delete(m.segments, 0, segments)
+	m.places, m.parts, m.cache = map[uint32]place{}, nil, partCache{}
 }
 
 // read reads the indexes of all segments, some at a time, and puts the pages of each over those of the

@@ -100,16 +100,25 @@ func (s *segment) content(d *seekable.Decoder, p storedPart, b *partBuffers) ([]
 	if p.bytes == 0 {
 		return nil, nil
 	}
-	b.compressed = slices.Grow(b.compressed[:0], int(p.bytes))[:p.bytes]
-	if err := readFull(s.r, b.compressed, p.at); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.name, err)
+	stored, err := s.stored(p, b)
+	if err != nil {
+		return nil, err
 	}
-	content, err := seekable.Decode(d, b.compressed, b.content, p.pages*s.head.PageSize)
+	content, err := seekable.Decode(d, stored, b.content, p.pages*s.head.PageSize)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: pages at %d: %w", s.name, ErrDamaged, p.at, err)
 	}
 	b.content = content
 	return content, nil
+}
+
+// stored reads the frame of a part as it is stored; it is good until the buffers' next use.
+func (s *segment) stored(p storedPart, b *partBuffers) ([]byte, error) {
+	b.compressed = slices.Grow(b.compressed[:0], int(p.bytes))[:p.bytes]
+	if err := readFull(s.r, b.compressed, p.at); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name, err)
+	}
+	return b.compressed, nil
 }
 
 // provePage proves page number i of a part's content by its digest.

@@ -5,6 +5,21 @@ import (
 	"time"
 )
 
+// thinned are the captures that a merge of all leaves.
+func thinned(all []Capture, keep func(Capture) bool) (stay []Capture) {
+	waiting := false
+	for i, c := range all {
+		stays := keep(c) || i == len(all)-1
+		if n := len(stay) - 1; waiting {
+			stay[n] = merged(stay[n], c)
+		} else {
+			stay = append(stay, c)
+		}
+		waiting = !stays
+	}
+	return stay
+}
+
 func TestTiersKeepOneEachPeriod(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var all []Capture

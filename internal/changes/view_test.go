@@ -68,7 +68,7 @@ func TestViewNextToAWriter(t *testing.T) {
 				err = errors.Join(err, l.Seal())
 			}
 			if i%20 == 19 {
-				err = errors.Join(err, l.Thin(t.Context(), c.At.Add(-8*time.Second), func(c Capture) bool { return c.Seq%2 == 0 }))
+				err = errors.Join(err, l.Thin(t.Context(), Thinning{Before: c.At.Add(-8 * time.Second), Keep: even}))
 			}
 			if err != nil {
 				t.Error(err)

@@ -184,10 +184,22 @@ func (r *Recorder) Anchor(ctx context.Context) (report integrity.Report, err err
 		r.Refuted(ctx, m, damage, digests)
 		return report, nil
 	}
+	if report.Verdict == integrity.Healthy && len(report.Findings) == 0 {
+		r.mu.Lock()
+		r.checked = m
+		r.mu.Unlock()
+	}
 	if !report.Damaged() {
 		r.Proven(m)
 	}
 	return report, nil
+}
+
+// Checked reports whether an anchor of this process has checked the state, and found nothing.
+func (r *Recorder) Checked(m Mark) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return m.Seq > 0 && m == r.checked
 }
 
 // digestsOf reads all pages of a state.

@@ -20,6 +20,8 @@ const (
 	keepEvery = time.Hour
 	// newsAfter is for how long a log has its room again before thinning it is news.
 	newsAfter = 24 * time.Hour
+	// mergeAfter is how old captures are before their segments are merged: what is sealed for a remote is sent as it is until then.
+	mergeAfter = 10 * time.Minute
 	// maxHalvings is how often the tiers are halved for a limit of size.
 	maxHalvings = 8
 )
@@ -30,8 +32,8 @@ type keeper struct {
 	shrunk time.Time // when points went before their time, or zero
 }
 
-// chores are what is done from time to time.
-func (r *Recorder) chores(ctx context.Context) {
+// chores are what is done from time to time. The retention may take long: when it is due the time is sent to work.
+func (r *Recorder) chores(work chan<- time.Time) {
 	now, away := r.o.Now(), r.o.Host.CheckPlace()
 	if away == nil {
 		r.trouble(r.SealOlder(sealEvery))
@@ -43,11 +45,23 @@ func (r *Recorder) chores(ctx context.Context) {
 	}
 	r.mu.Unlock()
 	switch {
-	case !due || ctx.Err() != nil:
+	case !due:
 	case away != nil:
 		r.trouble(away)
 	default:
-		r.trouble(r.retain(ctx, now))
+		select {
+		case work <- now:
+		default: // it is at work
+		}
+	}
+}
+
+// housekeep carries out the retention at the times that work gives, next to the looks.
+func (r *Recorder) housekeep(ctx context.Context, work <-chan time.Time) {
+	for now := range work {
+		if err := r.retain(ctx, now); ctx.Err() == nil {
+			r.trouble(err)
+		}
 	}
 }
 
@@ -152,33 +166,28 @@ func retainLog(ctx context.Context, l *changes.Log, all []catalog.Entry, timelin
 	if err := turn(func() (err error) { last, _, err = l.Last(); return err }); err != nil {
 		return false, err
 	}
-	k := decide(stored(all, timeline, l.Head().Base, last.Seq), tiers, last.At, now, present)
+	list := stored(all, timeline, l.Head().Base, last.Seq)
+	k := decide(list, tiers, last.At, now, present)
 	if k.all {
 		return true, nil
 	}
 	if err := turn(func() error { return l.DropBefore(k.from) }); err != nil {
 		return false, err
 	}
-	return false, thin(ctx, l, now.Add(-tiers[0].Until), tiers.Keep(now), turn)
-}
-
-// thin thins a log, one segment at a time.
-func thin(ctx context.Context, l *changes.Log, before time.Time, keep func(changes.Capture) bool, turn func(func() error) error) error {
-	for from := 0; from >= 0; {
-		err := turn(func() (err error) {
-			from, err = l.ThinFrom(ctx, from, before, keep)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return false, l.Thin(ctx, changes.Thinning{Before: now.Add(-mergeAfter), Keep: tiers.Keep(now), Bases: seqs(list), Turn: turn})
 }
 
 // stored is bases, with those that are not usable: a catalog that was rebuilt knows of no proof.
 func stored(all []catalog.Entry, timeline uint64, head string, last uint64) []base {
 	return basesIn(all, func(catalog.Entry) bool { return true }, timeline, head, last)
+}
+
+// seqs are the captures whose images bases have.
+func seqs(list []base) (all []uint64) {
+	for _, b := range list {
+		all = append(all, b.seq)
+	}
+	return all
 }
 
 // shrink removes points before their time, until the logs have no more than the limit.
@@ -223,7 +232,8 @@ func shrinkLog(ctx context.Context, l *changes.Log, all []catalog.Entry, timelin
 	if err := turn(func() (err error) { last, _, err = l.Last(); return err }); err != nil {
 		return false, err
 	}
-	for _, b := range slices.Backward(stored(all, timeline, l.Head().Base, last.Seq)) {
+	list := stored(all, timeline, l.Head().Base, last.Seq)
+	for _, b := range slices.Backward(list) {
 		if !over() {
 			return false, nil
 		}
@@ -243,7 +253,7 @@ func shrinkLog(ctx context.Context, l *changes.Log, all []catalog.Entry, timelin
 			fewer[i].Until >>= n
 			fewer[i].Every = max(fewer[i].Every, time.Second<<n)
 		}
-		if err := thin(ctx, l, now, fewer.Keep(now), turn); err != nil {
+		if err := l.Thin(ctx, changes.Thinning{Before: now, Keep: fewer.Keep(now), Bases: seqs(list), Turn: turn}); err != nil {
 			return false, err
 		}
 	}

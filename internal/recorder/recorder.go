@@ -87,6 +87,7 @@ type Recorder struct {
 	chain     *capture.Chain // nil with it
 	base      string         // id of the newest backup that the log builds on
 	rotten    error          // damage that was found when the open segment was sealed, nil for none
+	checked   Mark           // the last state that an anchor checked, and found nothing
 	unfit     string         // id of a backup that no log can build on: it has another page size
 	points    int            // of the log
 	looked    time.Time      // the last look that succeeded, or zero
@@ -109,9 +110,14 @@ func (r *Recorder) Run(ctx context.Context) {
 		r.stopped = state.CapturesStopped // of a process before this one
 		r.mu.Unlock()
 	}
+	work := make(chan time.Time, 1)
+	var house sync.WaitGroup
+	house.Go(func() { r.housekeep(ctx, work) })
 	for ctx.Err() == nil {
-		r.watch(ctx)
+		r.watch(ctx, work)
 	}
+	close(work)
+	house.Wait()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	_, _ = r.look(end) // it has reported what is wrong
@@ -122,7 +128,7 @@ func (r *Recorder) Run(ctx context.Context) {
 }
 
 // watch looks as often as the settings say, until they change, Wake is called or ctx ends.
-func (r *Recorder) watch(ctx context.Context) {
+func (r *Recorder) watch(ctx context.Context, work chan<- time.Time) {
 	every := r.o.Settings().Every
 	w, err := capture.NewWatch(r.o.Database, capture.Pace{Every: every})
 	if err != nil { // it works all the same
@@ -133,7 +139,7 @@ func (r *Recorder) watch(ctx context.Context) {
 	for ctx.Err() == nil && r.o.Settings().Every == every {
 		if now := r.o.Now(); !now.Before(chores) || chores.Sub(now) > choreEvery {
 			chores = now.Add(choreEvery)
-			r.chores(ctx)
+			r.chores(work)
 		}
 		wait, cancel := context.WithTimeout(ctx, chores.Sub(r.o.Now()))
 		r.setWake(cancel)

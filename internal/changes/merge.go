@@ -1,0 +1,198 @@
+package changes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/seekable"
+)
+
+// merge makes one segment of several sealed ones that follow each other. It reads them once, from front to back, and
+// holds the places of the pages of captures that go, until the next one that stays:
+//
+//	capture   1     2     3     4        1, 2 and 4 stay
+//	          │     │     └──┬──┘
+//	          ▼     ▼        ▼
+//	          copied         the newest copy of each page, compressed again
+type merge struct {
+	dir  string
+	head Head
+	seed archive.Seed
+	of   []Sealed
+	keep func(Capture) bool
+
+	made Sealed
+	file *durable.File
+	w    *partWriter
+	list []captured
+
+	waiting *Capture // goes, with those before it that go; nil for none
+	pages   *Map     // theirs
+}
+
+func newMerge(l *Log, of []Sealed, keep func(Capture) bool) *merge {
+	m := &merge{dir: l.dir, head: l.head, seed: l.seed, of: slices.Clone(of), keep: keep}
+	m.made = Sealed{First: of[0].First, Last: of[len(of)-1].Last, At: of[len(of)-1].At}
+	m.made.Name = sealedName(m.made.First, m.made.Last, m.made.At)
+	return m
+}
+
+// write writes the new segment to a temporary file, and proves it. The log may be appended to and sealed meanwhile.
+func (m *merge) write(ctx context.Context) (err error) {
+	if m.file, err = durable.Create(filepath.Join(m.dir, m.made.Name), fileMode); err != nil {
+		return err
+	}
+	m.pages = &Map{places: map[uint32]place{}}
+	defer m.pages.Close()
+	if m.pages.dec, err = seekable.NewDecoder(); err != nil {
+		return err
+	}
+	defer m.pages.dec.Close()
+	enc, err := seekable.NewEncoder(seekable.Fastest, partBytes)
+	if err != nil {
+		return err
+	}
+	head, err := appendDocument(nil, magicHead, 0, m.head, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := m.file.WriteAt(head, 0); err != nil {
+		return err
+	}
+	m.w = &partWriter{w: m.file, at: int64(len(head)), head: m.head, seed: m.seed, enc: enc}
+	for _, s := range m.of {
+		if err := m.segment(ctx, s); err != nil {
+			return err
+		}
+	}
+	return m.finish(int64(len(head)))
+}
+
+// finish proves what was written, and ends it.
+func (m *merge) finish(start int64) error {
+	s := &segment{name: m.made.Name, r: m.file, size: m.w.at, head: m.head, seed: m.seed, start: start, last: m.made.Last}
+	if err := s.prove(m.pages.dec, start); err != nil {
+		return err
+	}
+	tail, err := s.appendEnd(m.list, m.w.at)
+	if err != nil {
+		return err
+	}
+	if _, err := m.file.WriteAt(tail, m.w.at); err != nil {
+		return err
+	}
+	return m.file.Sync()
+}
+
+// segment takes the captures of a segment.
+func (m *merge) segment(ctx context.Context, of Sealed) error {
+	if m.waiting == nil { // nothing of the segments before is needed
+		m.pages.drop(len(m.pages.segments))
+	}
+	if err := m.pages.open(filepath.Join(m.dir, of.Name), of); err != nil {
+		return err
+	}
+	s := m.pages.segments[len(m.pages.segments)-1]
+	if s.head != m.head {
+		return fmt.Errorf("%s: it is of another log", s.name)
+	}
+	var parts []*part
+	var b partBuffers
+	_, err := s.each(s.start, func(p *part) error {
+		parts = append(parts, p)
+		if p.Capture == nil {
+			return nil
+		}
+		err := m.capture(ctx, s, parts, &b)
+		parts = nil
+		return errors.Join(err, ctx.Err())
+	})
+	return err
+}
+
+// capture takes a capture, whose parts are in the segment that was opened last.
+func (m *merge) capture(ctx context.Context, s *segment, parts []*part, b *partBuffers) error {
+	c := *parts[len(parts)-1].Capture
+	stays := m.keep(c)
+	if c.Seq == m.made.Last {
+		stays = true
+	} else {
+		c.Source = nil // is for the one who goes on from a log's end
+	}
+	if m.waiting == nil && stays {
+		begin := m.w.at
+		if err := m.w.copied(s, c, parts, b); err != nil {
+			return err
+		}
+		m.list = append(m.list, captured{c, begin, m.w.at})
+		return nil
+	}
+	if m.waiting != nil {
+		c = merged(*m.waiting, c)
+	}
+	m.pages.add(uint32(len(m.pages.segments)-1), changed{parts: parts, last: &c})
+	if m.waiting = &c; !stays {
+		return nil
+	}
+	m.waiting = nil
+	return m.again(ctx, c)
+}
+
+// again writes a capture with the pages of those that went before it.
+func (m *merge) again(ctx context.Context, c Capture) error {
+	begin := m.w.at
+	m.pages.within()
+	err := m.w.capture(ctx, c, slices.Sorted(maps.Keys(m.pages.places)), func(pgno uint32, page []byte) error {
+		_, err := m.pages.ReadPage(pgno, page)
+		return err
+	})
+	m.list = append(m.list, captured{c, begin, m.w.at})
+	m.pages.drop(len(m.pages.segments) - 1)
+	return err
+}
+
+// merged is a capture that takes over the one before it, which goes.
+func merged(before, c Capture) Capture {
+	c.From, c.Merged = before.From, c.Merged+before.Merged+1
+	if before.Commits > 0 && c.Commits > 0 {
+		c.Commits += before.Commits
+	} else {
+		c.Commits = 0 // some were not counted
+	}
+	return c
+}
+
+// discard removes what was written and not taken.
+func (m *merge) discard() error {
+	if m.file == nil {
+		return nil
+	}
+	return m.file.Discard()
+}
+
+// take has the segment that a merge wrote take the place of those that it was made of.
+func (l *Log) take(m *merge) error {
+	at := slices.Index(l.sealed, m.of[0])
+	if at < 0 || len(l.sealed)-at < len(m.of) || !slices.Equal(l.sealed[at:][:len(m.of)], m.of) {
+		return errors.New("the segments changed meanwhile")
+	}
+	if err := m.file.Commit(); err != nil {
+		return err
+	}
+	l.sealed = slices.Replace(l.sealed, at, at+len(m.of), m.made)
+	for _, s := range m.of {
+		if s.Name == m.made.Name {
+			continue // it was replaced
+		}
+		if err := durable.Remove(l.path(s)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
