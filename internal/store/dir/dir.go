@@ -32,15 +32,18 @@ const abandoned = 24 * time.Hour
 type Options struct {
 	// ID is that of the place when it was used before, "" for one that never was: then the marker is made when it is missing.
 	ID string
+	// ReadOnly: nothing is written there. A place without a marker is read as it is, where no ID says that it had one.
+	ReadOnly bool
 	// Limit is for what is written; nil for none.
 	Limit *store.Limiter
 }
 
 // Dir is a directory as a store.
 type Dir struct {
-	path  string
-	id    string
-	limit *store.Limiter
+	path     string
+	id       string
+	unmarked bool // it has no marker, and is only read
+	limit    *store.Limiter
 
 	mu     sync.Mutex
 	swept  map[string]bool // directories whose temporary files were looked at
@@ -62,7 +65,11 @@ func Open(ctx context.Context, path string, options Options) (*Dir, error) {
 		}
 		defer root.Close()
 		id, err := marker(root)
-		if errors.Is(err, store.ErrUnmarked) && options.ID == "" {
+		switch {
+		case !errors.Is(err, store.ErrUnmarked) || options.ID != "":
+		case options.ReadOnly:
+			return "", nil
+		default:
 			id, err = mark(root)
 		}
 		return id, err
@@ -73,7 +80,7 @@ func Open(ctx context.Context, path string, options Options) (*Dir, error) {
 	if options.ID != "" && id != options.ID {
 		return nil, d.wrap("open", "", store.ErrAnotherPlace)
 	}
-	d.id = id
+	d.id, d.unmarked = id, id == ""
 	return d, nil
 }
 
@@ -117,6 +124,9 @@ func (d *Dir) enter() (*os.Root, error) {
 	root, err := d.open()
 	if err != nil {
 		return nil, err
+	}
+	if d.unmarked {
+		return root, nil
 	}
 	id, err := marker(root)
 	if err == nil && id != d.id {

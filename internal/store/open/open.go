@@ -23,6 +23,8 @@ type Options struct {
 	Env func(name string) string
 	// ID is what [ID] returned when the place was used before; "" for one that never was.
 	ID string
+	// ReadOnly: nothing is written there, not even what would mark the place.
+	ReadOnly bool
 	// Retrying hears of each failure of a request that is made again, and when.
 	Retrying func(err error, wait time.Duration)
 	// Patience is how long that is done without a success; 0 is a minute.
@@ -45,7 +47,7 @@ func parse(raw string) (place fmt.Stringer, open opener, err error) {
 	case "file":
 		path, err := filePath(raw)
 		return dirURL(path), func(ctx context.Context, o Options) (store.Store, error) {
-			return dir.Open(ctx, path, dir.Options{ID: o.ID, Limit: o.Limit})
+			return dir.Open(ctx, path, dir.Options{ID: o.ID, ReadOnly: o.ReadOnly, Limit: o.Limit})
 		}, err
 	case "s3":
 		place, err := s3.Parse(raw)
@@ -55,7 +57,7 @@ func parse(raw string) (place fmt.Stringer, open opener, err error) {
 	case "sftp":
 		place, err := sftp.Parse(raw)
 		return place, func(ctx context.Context, o Options) (store.Store, error) {
-			return sftp.Open(ctx, place, sftp.Options{ID: o.ID, Env: o.Env, Retrying: o.Retrying, Patience: o.Patience, Limit: o.Limit})
+			return sftp.Open(ctx, place, sftp.Options{ID: o.ID, ReadOnly: o.ReadOnly, Env: o.Env, Retrying: o.Retrying, Patience: o.Patience, Limit: o.Limit})
 		}, err
 	}
 	return nil, nil, errors.New("the URL of a remote begins with file:///, s3:// or sftp://")

@@ -47,6 +47,7 @@ type S3 struct {
 	core     minio.Core
 	partSize int64
 	pageSize int
+	silence  time.Duration // after which what does not move counts as broken
 	again    store.Retry
 	known    abilities
 }
@@ -81,7 +82,7 @@ func Open(place Place, options Options) (*S3, error) {
 		return nil, fmt.Errorf("open %s: %w", place, err)
 	}
 	core.SetAppInfo("snapd", "1")
-	s := &S3{place: place, core: *core, partSize: options.PartSize, pageSize: options.PageSize, again: store.Retry{Heard: options.Retrying, Patience: options.Patience, First: options.Wait}}
+	s := &S3{place: place, core: *core, partSize: options.PartSize, pageSize: options.PageSize, silence: options.Silence, again: store.Retry{Heard: options.Retrying, Patience: options.Patience, First: options.Wait}}
 	if s.partSize == 0 {
 		s.partSize = defaultPart
 	}
@@ -166,21 +167,31 @@ func (s *S3) List(ctx context.Context, prefix, after string) iter.Seq2[store.Obj
 			if last != "" {
 				options.StartAfter = s.place.key(last)
 			}
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			before := ""
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			// Pages without names that have one after them are all that can go on for ever unseen.
+			stalled := time.AfterFunc(s.silence, func() { cancel(errEndless) })
+			defer stalled.Stop()
+			before, others := "", 0
 			for info := range s.core.ListObjectsIter(ctx, s.place.Bucket, options) {
+				stalled.Reset(s.silence)
+				if errors.Is(context.Cause(ctx), errEndless) {
+					return errEndless
+				}
 				if info.Err != nil {
 					return info.Err
 				}
+				if before != "" && info.Key <= before {
+					return fmt.Errorf("%w: %.200q after %.200q", errDisorder, info.Key, before)
+				}
+				before = info.Key
 				name := s.place.name(info.Key)
 				if store.CheckName(name) != nil {
+					if others++; others > maxOthers {
+						return fmt.Errorf("%w: of other programs alone there are more than %d names", errEndless, maxOthers)
+					}
 					continue // another program's
 				}
-				if before != "" && name <= before {
-					return fmt.Errorf("the store lists %q after %q", name, before)
-				}
-				before = name
 				if name <= last {
 					continue // a store that does not know start-after
 				}
@@ -196,6 +207,15 @@ func (s *S3) List(ctx context.Context, prefix, after string) iter.Seq2[store.Obj
 		}
 	}
 }
+
+// What a list that cannot be used is. Both are wrong for good, and not tried again.
+var (
+	errEndless  = errors.New("the store's list does not end")
+	errDisorder = errors.New("the store's list is not in order")
+)
+
+// maxOthers bounds the names of other programs below the prefix.
+const maxOthers = 10 << 20
 
 // Get implements [store.Store].
 func (s *S3) Get(ctx context.Context, name, version string, off, n int64) (io.ReadCloser, error) {

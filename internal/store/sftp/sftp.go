@@ -30,6 +30,8 @@ import (
 type Options struct {
 	// ID is that of the place when it was used before, "" for one that never was.
 	ID string
+	// ReadOnly: nothing is written there. A place without a marker is read as it is, where no ID says that it had one.
+	ReadOnly bool
 	// Env looks up HOME and SSH_AUTH_SOCK; nil is the process's environment.
 	Env func(name string) string
 	// Retrying hears of each failure that is tried again, and when.
@@ -44,9 +46,10 @@ type Options struct {
 
 // SFTP is a directory on a server as a store.
 type SFTP struct {
-	place Place
-	again store.Retry
-	dial  dialer
+	place    Place
+	unmarked bool // only read: a place without a marker will do
+	again    store.Retry
+	dial     dialer
 
 	dialing  sync.Mutex // held while a connection is made
 	mu       sync.Mutex // for what follows
@@ -64,7 +67,7 @@ func Open(ctx context.Context, place Place, options Options) (*SFTP, error) {
 	if env == nil {
 		env = os.Getenv
 	}
-	s := &SFTP{place: place, again: store.Retry{Heard: options.Retrying, Patience: options.Patience, First: options.Wait}, dial: place.dial(env, options.Limit), id: options.ID, swept: map[string]bool{}}
+	s := &SFTP{place: place, unmarked: options.ReadOnly && options.ID == "", again: store.Retry{Heard: options.Retrying, Patience: options.Patience, First: options.Wait}, dial: place.dial(env, options.Limit), id: options.ID, swept: map[string]bool{}}
 	// The first one must do: a place that was just configured is wrong or right at once.
 	_, err := s.session(ctx)
 	return s, s.wrap("open", "", err)
@@ -113,7 +116,10 @@ func (s *SFTP) session(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := store.Bounded(ctx, func() (string, error) { return s.marker(now, id == "") })
+	found, err := store.Bounded(ctx, func() (string, error) { return s.marker(now, id == "" && !s.unmarked) })
+	if s.unmarked && errors.Is(err, store.ErrUnmarked) {
+		err = nil
+	}
 	if err == nil && id != "" && found != id {
 		err = store.ErrAnotherPlace
 	}
@@ -219,6 +225,9 @@ func (s *SFTP) wrap(op, name string, err error) error {
 // here fails when the marker of the place is gone: the connection stays when a disk of the server goes.
 func (s *SFTP) here(now *session) error {
 	if _, err := now.Lstat(s.path(store.MarkerName)); errors.Is(err, fs.ErrNotExist) {
+		if s.unmarked && s.ID() == "" {
+			return nil
+		}
 		return store.ErrUnmarked
 	} else if err != nil {
 		return err

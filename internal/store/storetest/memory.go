@@ -170,12 +170,14 @@ func (m *Memory) Put(ctx context.Context, name string, src io.ReaderAt, size int
 	if err := m.begin(ctx, Put, name); err != nil {
 		return store.Object{}, err
 	}
-	data, err := io.ReadAll(io.NewSectionReader(src, 0, size))
+	source, leave := store.Source(ctx, src)
+	defer leave()
+	data, err := io.ReadAll(io.NewSectionReader(source, 0, size))
 	if err == nil && int64(len(data)) < size {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		return store.Object{}, fmt.Errorf("put %s: read the source: %w", name, err)
+		return store.Object{}, fmt.Errorf("put %s: %w", name, err)
 	}
 	m.mu.Lock()
 	if _, taken := m.objects[name]; taken {
