@@ -45,9 +45,10 @@ const (
 type Recovery struct {
 	Action      Action  `json:"action"`
 	Verdict     Verdict `json:"verdict"`
-	Reason      string  `json:"reason"`      // why that action, in one sentence
-	Restored    *string `json:"restored"`    // backup id
-	Quarantined *string `json:"quarantined"` // absolute path of the preserved database
+	Reason      string  `json:"reason"`           // why that action, in one sentence
+	Restored    *string `json:"restored"`         // backup id
+	Remote      *string `json:"remote,omitempty"` // name of the remote that it was read from; nil for a backup of the backup directory
+	Quarantined *string `json:"quarantined"`      // absolute path of the preserved database
 	// Unrestored counts the rows that can still be read in the preserved database and are not in the
 	// restored backup; nil where that was not found out. Salvage brings them out.
 	Unrestored *int64 `json:"unrestored,omitempty"`
@@ -63,7 +64,7 @@ type Recovery struct {
 // proves it corrupt, or it is missing while backups exist. Then the way out that
 // loses the least is taken, see [RecoveryPlan]: where the damage is confined to what can
 // be rebuilt from sound tables, or to the end of the log, a repaired copy; else the newest
-// backup that passes its proof. The damaged file is kept whole with its report.
+// backup that passes its proof; where none here does, the newest state at one of Config.Remotes. The damaged file is kept whole with its report.
 // Call it before the application opens the database.
 //
 // A check that could not be made (locked, no permission, an I/O error, out of
@@ -114,6 +115,7 @@ func (m *Manager) PlanRecovery(ctx context.Context) (p RecoveryPlan, err error) 
 // caseOf is the live database as a case for a recovery.
 func caseOf(ctx context.Context, m *Manager) *recovery.Case {
 	return &recovery.Case{Catalog: m.cat, Target: targetOf(ctx, m), Missing: m.cfg.OnMissing, Level: m.cfg.RecoverLevel, LockWait: m.cfg.LockWait,
+		Remotes: m.present.Load().Remotes,
 		Repairing: func(bytes int64) {
 			reporter{m, ctx, Event{Operation: OpRecover, Path: m.cfg.Database}}.Phase(PhaseRepair, bytes)
 		}}
@@ -187,22 +189,44 @@ func (r *recovering) carryOut(ctx context.Context, p RecoveryPlan) error {
 	if p.Action == ActionNone {
 		return r.leave(ctx)
 	}
-	tried := 0
+	tried, err := r.tryInOrder(ctx, p)
+	if !errors.Is(err, errNoProof) {
+		return err
+	}
+	there := ""
+	if p.Options[0].Remote == nil && len(r.found.Remotes) > 0 {
+		p, err := r.found.Elsewhere(ctx, r.out.Report, tried)
+		if err != nil {
+			return err
+		}
+		if there = "; " + p.Reason; p.Err == nil {
+			r.out.Reason = p.Reason
+			more, err := r.tryInOrder(ctx, p)
+			if !errors.Is(err, errNoProof) {
+				return err
+			}
+			tried += more
+		}
+	}
+	return hint(fmt.Errorf("%w: none of %d backups passed its proof; the database was left as it is%s", ErrNoUsableBackup, tried, there),
+		"run verify --all to see why, and look for copies of the backups elsewhere")
+}
+
+// tryInOrder takes the first way out that passes its proof; errNoProof where none of so many backups does.
+func (r *recovering) tryInOrder(ctx context.Context, p RecoveryPlan) (tried int, err error) {
 	for _, way := range p.Options {
-		var err error
 		if way.Action == ActionRepaired {
 			err = r.installRepair(ctx)
 		} else {
-			err = r.restore(ctx, way.From())
+			err = r.restore(ctx, way)
 			tried += len(way.From())
 		}
 		if !errors.Is(err, errNoProof) {
-			return err
+			return tried, err
 		}
 		r.out.Reason = "the backup that would lose less failed its proof"
 	}
-	return hint(fmt.Errorf("%w: none of %d backups passed its proof; the database was left as it is", ErrNoUsableBackup, tried),
-		"run verify --all to see why, and look for copies of the backups elsewhere")
+	return tried, errNoProof
 }
 
 // leave has nothing to put in place. An orphan log is kept: SQLite deletes it when the
@@ -228,13 +252,14 @@ func (r *recovering) quarantined(kept string) {
 	}
 }
 
-// restore puts the first of these backups in place that passes its proof; errNoProof
+// restore puts the first backup of a way out in place that passes its proof; errNoProof
 // where none does.
-func (r *recovering) restore(ctx context.Context, from []Backup) error {
-	for _, e := range from {
-		in, err := r.stage(ctx, e)
+func (r *recovering) restore(ctx context.Context, way recovery.Option) error {
+	for _, e := range way.From() {
+		in, err := r.stageFrom(ctx, way, e)
 		if err == nil {
 			if err = r.putInPlace(ctx, in, e); err == nil {
+				r.out.Remote = way.Remote
 				r.countUnrestored(ctx, e)
 			}
 			return err
@@ -331,6 +356,7 @@ func (r *recovering) putInPlace(ctx context.Context, in swap.Swap, e Backup) err
 	return r.install(ctx, in, func() {
 		r.m.mem.Took(r.replacer(ctx, e.ID).Took())
 		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
+		r.lost(func(o *catalog.RecoveryOutcome) { o.LosesSince = &r.out.LosesSince })
 	}, Event{Type: EventRestored,
 		Message: fmt.Sprintf("database recovered from %s, taken %s: %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339), r.out.Reason)})
 }
@@ -386,30 +412,6 @@ func (r *recovering) lost(add func(*catalog.RecoveryOutcome)) {
 			add(o)
 		}
 	})
-}
-
-// AcknowledgeRecovery notes that a person knows what the recoveries up to now have lost, and returns
-// them: [Status] reports them no longer. The files that they kept stay. Errors: [ErrBusy].
-func (m *Manager) AcknowledgeRecovery(ctx context.Context) (known []Recovered, err error) {
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
-	defer cancel()
-	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		known = recovery.Unseen(m.cfg.Dir, *tx.State())
-		for i := range tx.State().Recovered {
-			tx.State().Recovered[i].Seen = true
-		}
-		return nil
-	})
-	if errors.Is(err, catalogfile.ErrNoDirectory) {
-		return []Recovered{}, nil // there was no recovery
-	}
-	if err != nil {
-		return nil, fmt.Errorf("acknowledge the recovery: %w", explain(err))
-	}
-	for _, r := range known {
-		m.Record(Activity{Who: callerOf(ctx).Who, Action: "acknowledge", Outcome: "done", Detail: "the recovery of " + r.At.Format(time.RFC3339) + " lost " + r.Loses})
-	}
-	return known, nil
 }
 
 // countUnrestored counts the rows that can still be read of the damaged files that were kept, and are not in the

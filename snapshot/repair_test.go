@@ -275,7 +275,7 @@ func TestStatusTellsWhatRecoveryWouldDo(t *testing.T) {
 		t.Fatalf("status %+v", s.Recovery)
 	}
 	wantKeys(t, s.Recovery, "action", "verdict", "reason", "options")
-	wantKeys(t, s.Recovery.Options[1], "action", "backup", "loses", "loses_since", "loses_transactions", "rows_lost", "room", "proven", "chosen")
+	wantKeys(t, s.Recovery.Options[1], "action", "backup", "remote", "loses", "loses_since", "loses_transactions", "rows_lost", "room", "proven", "chosen")
 }
 
 // A log whose database is gone holds commits; SQLite deletes it with the first

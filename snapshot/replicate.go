@@ -14,9 +14,12 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
+	"example.com/snapd/internal/failure"
+	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/remote"
 	"example.com/snapd/internal/store"
 	"example.com/snapd/internal/store/seal"
+	"example.com/snapd/internal/swap"
 )
 
 // Copies off this machine.
@@ -94,7 +97,12 @@ type remoteHost struct {
 	remote Remote
 }
 
-func (h *remoteHost) Open(b Backup) (remote.File, error) { return catalogfile.OpenFile(h.m.cat, b) }
+// Suspect proves a backup of which the archive was not what it should be; where it is damaged that is recorded, and said.
+func (h *remoteHost) Suspect(ctx context.Context, b Backup) {
+	if _, err := h.m.Verify(ctx, b.ID, LevelQuick); err == nil {
+		h.Report(remote.Event{Kind: remote.Notice, Backup: b.ID, Message: "backup " + b.ID + " was read otherwise than it is stored, and is whole: look at the disk, or the memory"})
+	}
+}
 
 func (h *remoteHost) Seal() error {
 	if c := h.m.capturing.Load(); c != nil {
@@ -242,16 +250,51 @@ func AdoptRemote(ctx context.Context, m *Manager, name string) (before string, e
 	if err != nil {
 		return "", err
 	}
-	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		from, _ := tx.Get("latest") // the zero Entry where there is none
-		p := tx.Present()
-		p.Number = a.Timeline - 1
-		tx.State().Begin(p, catalog.NewLog, from, "remote "+name+" was adopted", catalog.NotBefore(tx.Entries(), m.now()))
-		tx.NumberFrom(a.Number)
-		return nil
-	})
-	if err == nil {
+	if err = beginAfter(ctx, m, a.Timeline-1, a.Number, "remote "+name+" was adopted"); err == nil {
 		m.Record(Activity{Who: callerOf(ctx).Who, Action: "remote", Outcome: "adopted", Detail: name + "; before: " + cmp.Or(a.Before, "none")})
 	}
 	return a.Before, err
+}
+
+// beginAfter begins a timeline after another one, and numbers backups from a number on.
+func beginAfter(ctx context.Context, m *Manager, timeline, number uint64, why string) error {
+	return m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+		from, _ := tx.Get("latest") // the zero Entry where there is none
+		p := tx.Present()
+		p.Number = timeline
+		tx.State().Begin(p, catalog.NewLog, from, why, catalog.NotBefore(tx.Entries(), m.now()))
+		tx.NumberFrom(number)
+		return nil
+	})
+}
+
+// stageFrom stages a backup of a way out: one that is here, or a copy at a remote.
+func (r *recovering) stageFrom(ctx context.Context, way recovery.Option, e Backup) (swap.Swap, error) {
+	if way.Remote == nil {
+		return r.stage(ctx, e)
+	}
+	in, err := r.stageCopy(ctx, way, e)
+	if err != nil && ctx.Err() == nil && remote.Unusable(err) {
+		err = failure.As(ErrCorrupt, err)
+	}
+	return in, err
+}
+
+// stageCopy unpacks a copy next to the database, and proves it. What is made here from then on comes after all that is there: a place has
+// room for one history.
+func (r *recovering) stageCopy(ctx context.Context, way recovery.Option, e Backup) (in swap.Swap, err error) {
+	image, err := r.found.Copy(ctx, way, e)
+	if err != nil {
+		return in, err
+	}
+	place, level := r.replacer(ctx, e.ID), LevelQuick
+	f, err := remote.Stage(ctx, image, r.m.cfg.Database, remote.UnpackOptions{Check: &level, Progress: place.Phase(PhaseUnpack, image.Shape().Bytes())})
+	if err != nil {
+		return in, err
+	}
+	timeline, number := r.found.LastOf(way)
+	if err := beginAfter(ctx, r.m, timeline, number+1, "the history at remote "+*way.Remote+" goes on here"); err != nil {
+		return in, discarding(f, err)
+	}
+	return swap.Swap{Staged: f, Sum: e.ImageBLAKE3, Note: swap.Note{Backup: e.ID, Base: image.PointBase()}}, nil
 }

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -312,4 +313,28 @@ func historyFacts(m *Manager) (activity.Facts, error) {
 		}
 	}
 	return f, nil
+}
+
+// AcknowledgeRecovery notes that a person knows what the recoveries up to now have lost, and returns
+// them: [Status] reports them no longer. The files that they kept stay. Errors: [ErrBusy].
+func (m *Manager) AcknowledgeRecovery(ctx context.Context) (known []Recovered, err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
+	defer cancel()
+	err = m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
+		known = recovery.Unseen(m.cfg.Dir, *tx.State())
+		for i := range tx.State().Recovered {
+			tx.State().Recovered[i].Seen = true
+		}
+		return nil
+	})
+	if errors.Is(err, catalogfile.ErrNoDirectory) {
+		return []Recovered{}, nil // there was no recovery
+	}
+	if err != nil {
+		return nil, fmt.Errorf("acknowledge the recovery: %w", explain(err))
+	}
+	for _, r := range known {
+		m.Record(Activity{Who: callerOf(ctx).Who, Action: "acknowledge", Outcome: "done", Detail: "the recovery of " + r.At.Format(time.RFC3339) + " lost " + r.Loses})
+	}
+	return known, nil
 }

@@ -44,7 +44,6 @@ type grammar struct {
 	Verify   verifyCmd   `cmd:"" help:"Prove stored backups again."`
 	Drill    drillCmd    `cmd:"" help:"Rehearse a restore: to a scratch file, with a full check, timed."`
 	Tables   tablesCmd   `cmd:"" help:"List the tables inside a backup, without restoring it."`
-	Diff     diffCmd     `cmd:"" help:"What changed between two states: for each table the rows that were added, removed and changed."`
 	Restore  restoreCmd  `cmd:"" help:"Put a backup, or the state at a moment, in the database's place, or write it to another file."`
 	Undo     undoCmd     `cmd:"" help:"Undo the last restore: put back what it replaced."`
 	Recover  recoverCmd  `cmd:"" help:"Check the database, and restore the newest good backup if it is damaged or missing."`

@@ -64,7 +64,7 @@ func (c copies) read(ctx context.Context, a *app, scratch string, fn func(r *rem
 			return err
 		}
 	}
-	from, _, err := remote.OpenStore(ctx, c.From, "", nil)
+	from, err := remote.ReadStore(ctx, c.From, "")
 	if err != nil {
 		return explainCopies(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,11 +17,21 @@ import (
 // missing is what to do about a database that is not there, or may be in use.
 type missing struct {
 	Force     bool   `help:"Replace a damaged or missing database also where the system does not say whether another program has it open: you have made sure that none has."`
+	Identity  string `placeholder:"FILE" help:"The secret key that opens the sealed copies at a remote, for when nothing here is usable."`
 	OnMissing string `enum:"restore,fail,ignore" default:"restore" placeholder:"restore|fail|ignore" help:"What to do when the database is missing or empty while backups exist (${default})."`
 }
 
 func (c missing) configure(cfg *snapshot.Config) {
 	cfg.OnMissing, cfg.AssumeUnused = snapshot.OnMissing(c.OnMissing), c.Force
+	if c.Identity == "" {
+		return
+	}
+	sealed := slices.ContainsFunc(cfg.Remotes, snapshot.Remote.Sealed)
+	for i, r := range cfg.Remotes {
+		if r.Sealed() || !sealed { // with a key what is not sealed does not count
+			cfg.Remotes[i].Identity = c.Identity
+		}
+	}
 }
 
 // recoverPatience is the first of the waits of recoverPatiently; six of them, each
@@ -149,7 +160,7 @@ func printRecovery(w io.Writer, m *snapshot.Manager, rec snapshot.Recovery) {
 	case snapshot.ActionRepaired:
 		fmt.Fprintf(w, "%s was %s; it was repaired: %s\n", m.Database(), rec.Verdict, rec.Repair.Summary())
 	default:
-		fmt.Fprintf(w, "%s was %s; restored %s\n", m.Database(), rec.Verdict, text(rec.Restored, "it"))
+		fmt.Fprintf(w, "%s was %s; restored %s\n", m.Database(), rec.Verdict, text(rec.Restored, "it")+atRemote(rec.Remote))
 	}
 	if rec.Action != snapshot.ActionNone {
 		fmt.Fprintf(w, "why: %s\n", message.OneLine(rec.Reason))
@@ -164,6 +175,9 @@ func printRecovery(w io.Writer, m *snapshot.Manager, rec snapshot.Recovery) {
 	if rec.Unrestored != nil && *rec.Unrestored > 0 {
 		fmt.Fprintf(w, "%s can still be read there and are not in the database; snapd salvage %s --to FILE brings them out\n",
 			count(int(*rec.Unrestored), "row", "rows"), shellQuote(*rec.Quarantined))
+	}
+	if rec.Remote != nil {
+		fmt.Fprintf(w, "serve does not write to that remote as long as it is another machine's; snapd remote adopt %s takes it over\n", *rec.Remote)
 	}
 	if !rec.LosesSince.IsZero() {
 		fmt.Fprintf(w, "changes since %s (%s) are not in it\n", when(rec.LosesSince), ago(rec.LosesSince))
@@ -183,9 +197,17 @@ func printPlan(w io.Writer, m *snapshot.Manager, p snapshot.RecoveryPlan) {
 			if o.Proven {
 				proven = "yes"
 			}
-			row(string(o.Action), text(o.Backup, "-"), proven, roomLine(o.Room), message.OneLine(o.Loses))
+			row(string(o.Action), text(o.Backup, "-")+atRemote(o.Remote), proven, roomLine(o.Room), message.OneLine(o.Loses))
 		}
 	})
+}
+
+// atRemote says where a backup is that is not here.
+func atRemote(remote *string) string {
+	if remote == nil {
+		return ""
+	}
+	return " at remote " + *remote
 }
 
 // roomLine says what a way out needs of which disk, and where that is not free.

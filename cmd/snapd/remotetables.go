@@ -15,6 +15,7 @@ type remoteTable struct {
 	Limit          string   `toml:"limit"`
 	Recipients     []string `toml:"recipients"`
 	RecipientsFile string   `toml:"recipients_file"`
+	Identity       string   `toml:"identity"`
 	Keep           *int     `toml:"keep"`
 	KeepHourly     int      `toml:"keep_hourly"`
 	KeepDaily      *int     `toml:"keep_daily"`
@@ -45,7 +46,7 @@ func (a *app) remotes() (all []snapshot.Remote, err error) {
 }
 
 func (t remoteTable) remote() (r snapshot.Remote, err error) {
-	r = snapshot.Remote{Name: t.Name, URL: t.URL, Limit: t.Limit, Recipients: t.Recipients, RecipientsFile: t.RecipientsFile, NoDelete: t.Delete != nil && !*t.Delete}
+	r = snapshot.Remote{Name: t.Name, URL: t.URL, Limit: t.Limit, Recipients: t.Recipients, RecipientsFile: t.RecipientsFile, Identity: t.Identity, NoDelete: t.Delete != nil && !*t.Delete}
 	if t.Recipients != nil && len(t.Recipients) == 0 && t.RecipientsFile == "" {
 		return r, fmt.Errorf("recipients is empty: name the keys, or leave it out to store copies as they are")
 	}

@@ -196,7 +196,7 @@ func (c *serveCmd) accompany(ctx context.Context, a *app, m *snapshot.Manager, s
 // announce says how things stand, and once it is known when the next backup is due.
 func (c *serveCmd) announce(a *app, m *snapshot.Manager, rec snapshot.Recovery) {
 	if rec.Action == snapshot.ActionRestored {
-		a.log.Warn("the database was replaced by a backup", "verdict", rec.Verdict, "backup", text(rec.Restored, ""),
+		a.log.Warn("the database was replaced by a backup", "verdict", rec.Verdict, "backup", text(rec.Restored, ""), "remote", text(rec.Remote, ""),
 			"quarantined", text(rec.Quarantined, ""), "loses_since", rec.LosesSince)
 	}
 	if b, err := m.Find("latest"); err == nil {

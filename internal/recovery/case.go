@@ -3,6 +3,7 @@
 //	check      the live database, twice where it finds damage                     case.go
 //	facts      the backups, a repair of a private copy, who has the database open  case.go
 //	plan       the ways out, the one that loses the least first; pure              plan.go
+//	elsewhere  the remotes, where nothing here is usable                          elsewhere.go
 //	candidates backups and recovery points; whether one is what the last commit left   candidates.go
 //	room       what each needs of which disk                                       room.go
 //	salvage    what can still be read, into a new file; what it would bring out    salvage.go
@@ -25,6 +26,7 @@ import (
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/proof"
+	"example.com/snapd/internal/remote"
 	"example.com/snapd/internal/repair"
 	"example.com/snapd/internal/swap"
 )
@@ -51,12 +53,15 @@ type Case struct {
 	DryRun bool
 	// Repairing hears of the bytes of a copy that is going to be repaired.
 	Repairing func(bytes int64)
+	// Remotes are asked in this order, where nothing here is usable.
+	Remotes []remote.Remote
 
-	trial *repair.Trial
+	trial     *repair.Trial
+	elsewhere map[string]copies // the remotes that were opened, by name
 }
 
-// Close drops the repaired copy, unless it became the database.
-func (c *Case) Close() error { return c.trial.Discard() }
+// Close drops the repaired copy, unless it became the database, and closes what was opened.
+func (c *Case) Close() error { return errors.Join(c.trial.Discard(), c.closeRemotes()) }
 
 // Repaired is the repaired copy, nil without one, and what was done to it.
 func (c *Case) Repaired() (*durable.File, repair.Result) {
@@ -126,6 +131,11 @@ func (c *Case) facts(ctx context.Context, report integrity.Report) (f facts, err
 		return f, err
 	}
 	f.repair.hope = report.Damaged()
+	if !f.repair.hope && len(f.candidates) == 0 && c.Missing != MissingIgnore {
+		if err := c.askRemotes(ctx, &f); err != nil {
+			return f, err
+		}
+	}
 	if decide(f).Action == ActionNone {
 		return f, nil // no way out is taken: there is nothing to wait for
 	}
@@ -142,6 +152,11 @@ func (c *Case) facts(ctx context.Context, report integrity.Report) (f facts, err
 	if c.DryRun || f.inUse == nil {
 		if err := c.try(ctx, &f, newer); err != nil {
 			return f, err
+		}
+		if f.repair.failed != nil && len(f.candidates) == 0 && !report.FullOnly() {
+			if err := c.askRemotes(ctx, &f); err != nil {
+				return f, err
+			}
 		}
 	}
 	f.disks, err = findDisks(f.database, c.Target.Dir)

@@ -45,6 +45,7 @@ type Plan struct {
 type Option struct {
 	Action Action  `json:"action"` // repaired, restored or salvage
 	Backup *string `json:"backup"` // id of the first that is tried; null for a repair from what the database has
+	Remote *string `json:"remote"` // name of the remote that it is read from; null for what is here
 	Loses  string  `json:"loses"`  // one sentence
 	// LosesSince is the time of the backup: later changes are lost. Null for a repair.
 	LosesSince *time.Time `json:"loses_since"`
@@ -82,6 +83,7 @@ type facts struct {
 	askedFull     bool  // damage is asked to be acted on that only a full check sees
 	inUse         error // which process has the database open; nil for none
 	disks         disks
+	elsewhere     []elsewhere // the remotes that were asked
 }
 
 // repairFacts are what is known of a repair.
@@ -109,21 +111,26 @@ func decide(f facts) Plan {
 		return p
 	case integrity.Missing, integrity.Empty:
 		switch {
-		case f.stored == 0:
+		case !f.backedUp():
 			p.Reason = "there is no database yet, and no backup of one; the application will create it"
+			if len(f.elsewhere) > 0 {
+				p.Reason += "; " + f.notElsewhere()
+			}
 			return p
 		case f.onMissing == MissingIgnore:
 			p.Reason = "there is no database, and backups of one are to be ignored (on-missing ignore); the application will create it"
 			return p
 		case f.onMissing == MissingFail:
 			p.Reason = "the database is missing while backups exist, which is an error here (on-missing fail)"
-			p.Err = message.WithHint(fmt.Errorf("%w: %s, while %d backups exist", failure.ErrMissing, f.database, f.stored),
+			p.Err = message.WithHint(fmt.Errorf("%w: %s, while %s", failure.ErrMissing, f.database, f.whatExists()),
 				"restore one of them, or start once with on-missing=ignore to begin with a new database")
 			return p
-		case len(f.candidates) == 0:
+		case len(f.candidates) == 0 && len(f.remoteOptions()) == 0:
 			p.Reason = fmt.Sprintf("%s, and of %d stored backups none is usable", whyNoRepair(f), f.stored)
-			p.Err = message.WithHint(fmt.Errorf("%w: %s: %s", failure.ErrNoUsableBackup, f.database, p.Reason),
-				"run verify --all to see why, and look for copies of the backups elsewhere; to begin with a new database, start once with on-missing=ignore")
+			if len(f.elsewhere) > 0 {
+				p.Reason += "; " + f.notElsewhere()
+			}
+			p.Err = f.noneUsable(p.Reason)
 			return p
 		}
 	}
@@ -163,7 +170,14 @@ func waysOut(f facts) (options []Option, reason string) {
 	restore := f.restoreOption(f.candidates)
 	if !f.repair.hope || f.repair.failed != nil {
 		reason = whyNoRepair(f)
-		if restore == nil {
+		switch there := f.remoteOptions(); {
+		case restore != nil:
+		case len(there) > 0:
+			return there, reason + "; " + overRemote(there)
+		default:
+			if len(f.elsewhere) > 0 {
+				reason += "; " + f.notElsewhere()
+			}
 			return []Option{}, reason + "; no backup is usable: the database is left as it is"
 		}
 		return []Option{*restore}, reason + "; " + f.newest() + " that passes its proof takes the database's place" + f.withDamage()

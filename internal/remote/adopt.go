@@ -15,6 +15,10 @@ type Adopted struct {
 	Number   uint64 // the first number of a backup that is free there
 }
 
+// unreadTimelines is how many timelines are left out where there are sealed backups: which ones those are on cannot be read here, and one
+// begins with each restore. Two histories on one timeline would keep each other from being read.
+const unreadTimelines = 1000
+
 // Adopt makes the remote this directory's, whichever directory wrote there before: the other one stops with its next object. present is the
 // timeline that the directory is on. What was there stays, and what the directory makes from now on has timelines and numbers after it.
 func Adopt(ctx context.Context, o Options, present uint64) (a Adopted, err error) {
@@ -48,6 +52,12 @@ func Adopt(ctx context.Context, o Options, present uint64) (a Adopted, err error
 	}
 	for _, b := range known {
 		a.Timeline = max(a.Timeline, b.Entry.Timeline.Number+1)
+	}
+	for n := range there {
+		if n.Kind == Backup && n.Sealed {
+			a.Timeline += unreadTimelines
+			break
+		}
 	}
 	if max(a.Timeline, a.Number, newest+1) > maxNumber {
 		return a, fmt.Errorf("adopt remote %s: %w", o.Name, errLastNumber)

@@ -38,16 +38,16 @@ const (
 	maxDocument    = seekable.MaxFrameBytes
 )
 
-// catalogIsOld reports whether the newest catalog is from before recipients were configured, or after: who has the key counts what is not
+// catalogIsOld reports whether the newest catalog is from before recipients were configured, or after, or is for others: who has the key counts what is not
 // sealed as his own only where a sealed catalog has it.
 func (s *Sender) catalogIsOld() bool {
-	newest := Name{Sealed: s.o.Sealed}
+	newest, other := Name{Sealed: s.o.Sealed}, false
 	for _, c := range s.ledger.Copies {
 		if n, _ := Parse(c.Name); n.Kind == Catalog && n.Number > newest.Number {
-			newest = n
+			newest, other = n, c.otherKeys(keysOf(s.ledger.Recipients))
 		}
 	}
-	return newest.Sealed != s.o.Sealed
+	return newest.Sealed != s.o.Sealed || other
 }
 
 // writeCatalog stores what is known of the backups under the next number.
@@ -85,7 +85,11 @@ func (s *Sender) writeCatalog(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("store the catalog at remote %s: %w", s.o.Name, err)
 		}
-		s.ledger.put(Copy{Name: n.String(), Size: o.Size, Checksum: o.Checksum, At: s.o.Now().UTC()})
+		c := Copy{Name: n.String(), Size: o.Size, Checksum: o.Checksum, At: s.o.Now().UTC()}
+		if n.Sealed {
+			c.Keys = keysOf(s.ledger.Recipients)
+		}
+		s.ledger.put(c)
 		s.save()
 		return nil
 	}

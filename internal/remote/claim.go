@@ -45,7 +45,19 @@ type note struct {
 
 // String is the writer for people.
 func (n note) String() string {
-	return fmt.Sprintf("snapd on %s (pid %d), database %s, since %s", message.OneLine(n.Host), n.PID, message.OneLine(n.Database), n.At.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("snapd on %s (pid %d), database %s, since %s", named(n.Host), n.PID, named(n.Database), n.At.UTC().Format(time.RFC3339))
+}
+
+// maxNamed is how much of a name is shown that another wrote.
+const maxNamed = 255
+
+// named is a name that another wrote, for people: of one line, and not longer than names are.
+func named(s string) string {
+	s = message.OneLine(s[:min(len(s), 4*maxNamed)])
+	if r := []rune(s); len(r) > maxNamed {
+		s = string(r[:maxNamed-1]) + "…"
+	}
+	return s
 }
 
 // description is snapd.json: what the place is.
@@ -157,9 +169,13 @@ func claim(ctx context.Context, s store.Store, me note, newest uint64, remote st
 	return 0, errors.New("claim the remote: there is no end to the notes of writers")
 }
 
+// maxRefused bounds the notes of those who were refused, while the holder is not there to read and remove them: each start of a container
+// without a directory of its own would leave one.
+const maxRefused = 8
+
 // refuse leaves a note for the holder that this one came, once, and returns what is to be said here.
 func refuse(ctx context.Context, s store.Store, me, holder note, newest uint64, remote string) error {
-	if last, err := getNote(ctx, s, newest); err != nil || !last.Refused || last.Token != me.Token {
+	if last, err := getNote(ctx, s, newest); (err != nil || !last.Refused || last.Token != me.Token) && newest < holder.number+maxRefused {
 		me.Refused = true
 		_, _ = putSmall(ctx, s, Name{Kind: Writer, Number: newest + 1}.String(), me) // without it, it is refused all the same
 	}

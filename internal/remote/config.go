@@ -24,6 +24,9 @@ type Remote struct {
 	// both are empty, copies are stored as they are. Where they cannot be used, nothing is sent.
 	Recipients     []string
 	RecipientsFile string
+	// Identity is a file with the secret key that opens encrypted copies. Nothing but a recovery uses it, where nothing in the backup
+	// directory is usable. Sending needs none, and a machine without it cannot give it away.
+	Identity string
 	// Retention of the automatic backups there; the zero value is that of the backup directory.
 	Retention catalog.Policy
 	// NoDelete leaves removal to the store's own rules.

@@ -62,6 +62,7 @@ type Copy struct {
 	At       time.Time      `json:"at"`       // when it was stored
 	ReadBack *time.Time     `json:"read_back,omitempty"`
 	Damaged  string         `json:"damaged,omitempty"` // what is wrong with it
+	Keys     string         `json:"keys,omitempty"`    // keysOf the recipients that it is sealed for; "" where it is not sealed, or not known
 	Entry    *catalog.Entry `json:"entry,omitempty"`   // of a backup, as it was sent; nil where only its name is known
 	Base     string         `json:"base,omitempty"`    // of a segment: the id of the backup that its timeline's log begins with
 }

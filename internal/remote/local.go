@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/changes"
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/recorder"
 )
 
@@ -56,6 +58,44 @@ func (f *Facts) Local(ctx context.Context) (l Local, err error) {
 	}
 	f.sizes = sizes
 	return l, nil
+}
+
+// archived is the open archive of a backup, of which all that is read is proven.
+type archived struct {
+	*archive.Stored
+	File
+}
+
+func (a archived) ReadAt(p []byte, off int64) (int, error) { return a.Stored.ReadAt(p, off) }
+
+// Open opens the archive of a backup. What is read of it is proven on the way to be what the catalog has.
+func (f *Facts) Open(ctx context.Context, e catalog.Entry) (File, error) {
+	file, err := catalogfile.OpenFile(f.Catalog, e)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := archive.NewStored(ctx, file, e.ArchiveBytes)
+	if err == nil && stored.Info().ImageBLAKE3 != e.ImageBLAKE3 {
+		err = fmt.Errorf("%w: the archive's image digest %s is not the catalog's %s", archive.ErrDamaged, stored.Info().ImageBLAKE3, e.ImageBLAKE3)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return archived{stored, file}, nil
+}
+
+// WholeSegment proves a segment as it lies here.
+func (f *Facts) WholeSegment(path string) error {
+	file, err := durable.OpenRegular(path, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close() // only read
+	fi, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	return changes.ProveSealed(filepath.Base(path), file, fi.Size())
 }
 
 // Whole proves the archive of a backup as it lies here, byte for byte.

@@ -37,3 +37,11 @@ func OpenStore(ctx context.Context, raw, id string, limit *store.Limiter) (s sto
 	}
 	return s, open.ID(s), nil
 }
+
+// ReadStore opens the store at a URL for reading: nothing is written there. id is as OpenStore has it.
+func ReadStore(ctx context.Context, raw, id string) (store.Store, error) {
+	if err := CheckURL(raw); err != nil {
+		return nil, err
+	}
+	return open.Store(ctx, raw, open.Options{ID: id, ReadOnly: true})
+}

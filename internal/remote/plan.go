@@ -30,6 +30,7 @@ type Rules struct {
 	Delete bool           // else removal is left to the store's own rules
 	Points time.Duration  // how long recovery points stay at most
 	Sealed bool           // objects are sealed
+	Keys   string         // keysOf the recipients; "" where what is sealed for others stays
 	Claim  uint64         // number of this writer's note
 	Now    time.Time
 }
@@ -58,9 +59,11 @@ const (
 
 // Removal is something to delete.
 type Removal struct {
-	Name  string
-	Why   string
-	Again *catalog.Entry // of a damaged backup: it is sent again from here
+	Name string
+	Why  string
+	// What is sent again from here, and is proven first.
+	Again   *catalog.Entry
+	Segment *LocalSegment
 }
 
 // Plan is what to do at a remote, in order: first Remove, then Send.
@@ -89,6 +92,9 @@ func Decide(l Local, there []Copy, r Rules) (p Plan) {
 	slices.SortStableFunc(p.Send, func(a, b Item) int { return cmp.Compare(a.rank, b.rank) })
 	if r.Delete {
 		p.Remove = w.removals()
+		if len(p.Send) == 0 && len(p.Remove) == 0 {
+			p.Remove = w.reseal()
+		}
 	}
 	return p
 }
@@ -100,6 +106,7 @@ type world struct {
 	there   []catalog.Entry   // backups at the remote
 	names   map[string]string // of their objects, by id
 	damaged map[string]bool   // ids of those that are not
+	others  map[string]bool   // names of objects that are sealed for other keys
 	unknown int
 	segs    map[uint64][]remoteSegment // by timeline, in order, the wider one first
 	latest  string                     // id of the backup that goes first
@@ -115,13 +122,14 @@ type remoteSegment struct {
 }
 
 func look(l Local, there []Copy, r Rules) *world {
-	w := &world{Local: l, Rules: r, names: map[string]string{}, damaged: map[string]bool{}, segs: map[uint64][]remoteSegment{}, heads: map[uint64]string{}}
+	w := &world{Local: l, Rules: r, names: map[string]string{}, damaged: map[string]bool{}, others: map[string]bool{}, segs: map[uint64][]remoteSegment{}, heads: map[uint64]string{}}
 	here := map[string]catalog.Entry{}
 	for _, e := range l.Backups {
 		here[e.ID] = e
 	}
 	for _, c := range there {
 		n, ok := Parse(c.Name)
+		w.others[c.Name] = c.otherKeys(r.Keys)
 		switch {
 		case !ok:
 		case n.Kind == Segment:

@@ -34,39 +34,39 @@ func (w *world) removals() (list []Removal) {
 	for _, t := range slices.Sorted(maps.Keys(w.segs)) {
 		bases := w.bases(t)
 		for i, s := range w.segs[t] {
-			if why := w.unneeded(i, s, bases); why != "" {
-				list = append(list, Removal{Name: s.Copy.Name, Why: why})
+			if why, again := w.unneeded(i, s, bases); why != "" {
+				list = append(list, Removal{Name: s.Copy.Name, Why: why, Segment: again})
 			}
 		}
 	}
 	return append(list, w.superseded()...)
 }
 
-// unneeded says why a segment, the i-th of its timeline, goes; bases are those left there; "" for not.
-func (w *world) unneeded(i int, s remoteSegment, bases []uint64) string {
+// unneeded says why a segment, the i-th of its timeline, goes; "" for not. bases are those left there. again is sent in its place.
+func (w *world) unneeded(i int, s remoteSegment, bases []uint64) (why string, again *LocalSegment) {
 	t := s.Timeline
 	if i > 0 && w.segs[t][i-1].reach >= s.Last { // the others that begin there or before come before it
-		return "another segment has its captures"
+		return "another segment has its captures", nil
 	}
-	if s.Damaged != "" && slices.ContainsFunc(w.Segments, func(l LocalSegment) bool {
-		return l.Name.First <= s.First && l.Name.Last >= s.Last && l.Name.Timeline == t
-	}) {
-		return "it is damaged there and whole here: it is sent again"
+	if s.Damaged != "" {
+		if here := w.here(s); here != nil {
+			return "it is damaged there and whole here: it is sent again", here
+		}
 	}
 	if w.unknown > 0 {
-		return "" // one of those may be what it follows
+		return "", nil // one of those may be what it follows
 	}
 	switch {
 	case len(bases) == 0 && (w.heads[t] == "" || w.comes(t)):
-		return "" // not known, or it is on its way
+		return "", nil // not known, or it is on its way
 	case len(bases) == 0:
-		return "the backup that it follows is gone"
+		return "the backup that it follows is gone", nil
 	case bases[0] >= s.Last:
-		return "the backups before it are gone"
+		return "the backups before it are gone", nil
 	case bases[len(bases)-1] >= s.Last && w.Points > 0 && w.Now.Sub(s.Name.At) > w.Points:
-		return "recovery points are not kept as long"
+		return "recovery points are not kept as long", nil
 	}
-	return ""
+	return "", nil
 }
 
 // comes reports whether a backup that segments of a timeline follow is here, and may be sent.

@@ -26,10 +26,10 @@ func share(copies []Copy, now time.Time) (list []Copy) {
 			total += c.Size
 		}
 	}
-	slices.SortStableFunc(order, func(a, b Copy) int { return cmp.Or(a.proven().Compare(b.proven()), cmp.Compare(a.Name, b.Name)) })
+	slices.SortStableFunc(order, func(a, b Copy) int { return cmp.Or(a.proven(now).Compare(b.proven(now)), cmp.Compare(a.Name, b.Name)) })
 	portion := total/int64(proveAll/proveEvery) + 1
 	for _, c := range order {
-		if portion <= 0 && now.Sub(c.proven()) < proveAll-proveEvery {
+		if portion <= 0 && now.Sub(c.proven(now)) < proveAll-proveEvery {
 			break
 		}
 		portion -= c.Size
@@ -38,12 +38,16 @@ func share(copies []Copy, now time.Time) (list []Copy) {
 	return list
 }
 
-// proven is when the copy was proven last: read back, else stored.
-func (c Copy) proven() time.Time {
-	if c.ReadBack != nil {
-		return *c.ReadBack
+// proven is when the copy was proven last: read back, else stored. A proof of the future was made by a clock that was wrong, and counts as
+// none: the zero time.
+func (c Copy) proven(now time.Time) (at time.Time) {
+	if at = c.At; c.ReadBack != nil {
+		at = *c.ReadBack
 	}
-	return c.At
+	if at.After(now) {
+		return time.Time{}
+	}
+	return at
 }
 
 // proveShare reads a share of the copies back.

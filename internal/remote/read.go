@@ -30,6 +30,8 @@ type ReadOptions struct {
 	Identities seal.Identities // for sealed copies
 	// Scratch is a directory for the segments of the change log that are needed. It is made when one is; the caller removes it.
 	Scratch string
+	// Sealed: copies are sealed where they are sent. Without a key that opens them, none is read.
+	Sealed bool
 }
 
 // A Reader reads the copies at a store, with nothing but that and the identities. It takes the newest catalog that it can
@@ -66,6 +68,9 @@ func NewReader(ctx context.Context, from store.Store, o ReadOptions) (*Reader, e
 		return nil, fmt.Errorf("read %s: %w", from, ErrNothing)
 	}
 	unsealed := r.choose()
+	if len(r.backups) > 0 && o.Sealed && !r.keyed() {
+		return nil, fmt.Errorf("read %s: %d backups are there, and no secret key was given: %w", from, len(r.backups), seal.ErrNoIdentity)
+	}
 	if err := r.readCatalog(ctx, unsealed); err != nil {
 		return nil, fmt.Errorf("read %s: %w", from, err)
 	}

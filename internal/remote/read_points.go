@@ -159,18 +159,22 @@ func (r *Reader) needed(w Want) (list []Name) {
 		return nil // a backup's own archive has it
 	}
 	for t := range timelines {
-		if isPoint && t != timeline {
-			continue
+		if !isPoint || t == timeline {
+			list = append(list, r.neededOf(t, seq, w.At)...)
 		}
-		var bases []uint64
-		for _, e := range r.entries {
-			if of, seq, ok := catalog.ParsePoint(e.Point); ok && of == t && e.Usable() {
-				bases = append(bases, seq)
-			}
-		}
-		list = append(list, leading(r.segments(t), bases, seq, w.At)...)
 	}
 	return list
+}
+
+// neededOf are those of a timeline, as leading has them.
+func (r *Reader) neededOf(timeline, seq uint64, at time.Time) []Name {
+	var bases []uint64
+	for _, e := range r.entries {
+		if of, seq, ok := catalog.ParsePoint(e.Point); ok && of == timeline && e.Usable() {
+			bases = append(bases, seq)
+		}
+	}
+	return leading(r.segments(timeline), bases, seq, at)
 }
 
 // leading are the segments of a timeline from the last base on that is before the capture seq, or before what can be the

@@ -122,7 +122,7 @@ func next(items []Item, skip map[string]bool) (Item, bool) {
 // rules are what plans go by now.
 func (s *Sender) rules() Rules {
 	set := s.o.Settings()
-	return Rules{From: s.ledger.From, Keep: set.Keep, Delete: set.Delete, Points: set.Points, Sealed: s.o.Sealed, Claim: s.ledger.Claim, Now: s.o.Now()}
+	return Rules{From: s.ledger.From, Keep: set.Keep, Delete: set.Delete, Points: set.Points, Sealed: s.o.Sealed, Keys: keysOf(s.ledger.Recipients), Claim: s.ledger.Claim, Now: s.o.Now()}
 }
 
 // checkClaim asks whether another writes there now.
@@ -140,9 +140,9 @@ func (s *Sender) send(ctx context.Context, i Item) error {
 	if err := i.Name.Check(); err != nil {
 		return fmt.Errorf("%w: %w", errUnsendable, err)
 	}
-	f, err := s.open(i)
+	f, err := s.open(ctx, i)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUnsendable, err)
+		return s.unsendable(ctx, i, err)
 	}
 	defer f.Close() // only read
 	fi, err := f.Stat()
@@ -159,6 +159,9 @@ func (s *Sender) send(ctx context.Context, i Item) error {
 	if errors.Is(err, store.ErrExists) {
 		return s.exists(ctx, i, f)
 	}
+	if err != nil && store.IsSource(err) && ctx.Err() == nil {
+		return s.unsendable(ctx, i, err)
+	}
 	if err != nil {
 		return fmt.Errorf("send %s to remote %s: %w", i.Name, s.o.Name, err)
 	}
@@ -166,16 +169,30 @@ func (s *Sender) send(ctx context.Context, i Item) error {
 	return nil
 }
 
-func (s *Sender) open(i Item) (File, error) {
+func (s *Sender) open(ctx context.Context, i Item) (File, error) {
 	if i.Entry != nil {
-		return s.o.Host.Open(*i.Entry)
+		return s.o.Host.Open(ctx, *i.Entry)
+	}
+	if err := s.o.Host.WholeSegment(i.Path); err != nil {
+		return nil, err
 	}
 	return durable.OpenRegular(i.Path, os.O_RDONLY, 0)
+}
+
+// unsendable is the error for a file here that could not be read as it should be. A backup is verified then: no copy is made of a damaged one.
+func (s *Sender) unsendable(ctx context.Context, i Item, err error) error {
+	if i.Entry != nil && damagedArchive(err) {
+		s.o.Host.Suspect(ctx, *i.Entry)
+	}
+	return fmt.Errorf("%w: %w", errUnsendable, err)
 }
 
 // stored enters a copy that the store has acknowledged.
 func (s *Sender) stored(i Item, o store.Object) {
 	c := Copy{Name: i.Name.String(), Size: o.Size, Checksum: o.Checksum, At: s.o.Now().UTC(), Entry: i.Entry, Base: i.Base}
+	if i.Name.Sealed {
+		c.Keys = keysOf(s.ledger.Recipients)
+	}
 	s.ledger.put(c)
 	s.unsaved = true
 	if i.Entry != nil || s.o.Now().Sub(s.saved).Abs() >= saveEvery {
@@ -200,19 +217,11 @@ func (s *Sender) exists(ctx context.Context, i Item, f File) error {
 	o.Name = i.Name.String()
 	c := found(i.Name, o, Local{})
 	c.Entry, c.Base = i.Entry, i.Base
-	if i.Name.Sealed && o.Size <= i.Size {
-		c.Damaged = fmt.Sprintf("it has %d bytes, less than what it seals", o.Size)
-	}
-	if !i.Name.Sealed {
-		digest, err := digestOf(ctx, o.Checksum, io.NewSectionReader(f, 0, i.Size))
-		switch {
-		case err != nil:
-			return err
-		case o.Size != i.Size, o.Checksum != "" && digest != o.Checksum:
-			c.Damaged = "it is not what was to be stored"
-		}
+	if c, err = s.compare(ctx, s.place.Store, i.Name, c, f); err != nil {
+		return err
 	}
 	if c.Damaged == "" {
+		o.Checksum = c.Checksum
 		s.stored(i, o)
 		return nil
 	}
@@ -241,18 +250,27 @@ func (s *Sender) movable(all []Removal) (list []Removal) {
 	return list
 }
 
+// wholeHere proves what takes the place of what is removed.
+func (s *Sender) wholeHere(ctx context.Context, r Removal) error {
+	switch {
+	case r.Again != nil:
+		return s.o.Host.Whole(ctx, *r.Again)
+	case r.Segment != nil:
+		return s.o.Host.WholeSegment(r.Segment.Path)
+	}
+	return nil
+}
+
 // remove deletes one object. What the store keeps, by an object lock for example, is left and said.
 func (s *Sender) remove(ctx context.Context, r Removal) (changed bool, err error) {
-	if r.Again != nil {
-		err := s.o.Host.Whole(ctx, *r.Again)
+	if err := s.wholeHere(ctx, r); err != nil { // some of what is there may be better than what is here
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
-		if err != nil { // some of what is there may be better than what is here
-			s.immovable[r.Name] = true
-			s.o.Host.Report(Event{Kind: Notice, Backup: r.Again.ID, Err: err, Message: fmt.Sprintf("backup %s is damaged at remote %s and is not proven here: what is there stays", r.Again.ID, s.o.Name)})
-			return false, nil
-		}
+		s.immovable[r.Name] = true
+		n, _ := Parse(r.Name)
+		s.o.Host.Report(Event{Kind: Notice, Backup: n.ID, Err: err, Message: fmt.Sprintf("%s is to be sent to remote %s again and is not proven here: what is there stays", r.Name, s.o.Name)})
+		return false, nil
 	}
 	err = s.place.Store.Delete(ctx, r.Name)
 	if errors.Is(err, store.ErrDenied) {

@@ -24,10 +24,13 @@ const (
 type Host interface {
 	// Local is what there is to send.
 	Local(context.Context) (Local, error)
-	// Open opens an archive for reading, and closes it.
-	Open(catalog.Entry) (File, error)
-	// Whole proves the archive of a backup as it lies here, byte for byte.
+	// Open opens an archive. What is read of it is proven on the way: else reading fails.
+	Open(context.Context, catalog.Entry) (File, error)
+	// Whole proves the archive of a backup as it lies here, byte for byte; WholeSegment does that of a segment.
 	Whole(context.Context, catalog.Entry) error
+	WholeSegment(path string) error
+	// Suspect has a backup verified of which the archive was not what it should be.
+	Suspect(context.Context, catalog.Entry)
 	// Seal ends the open segment of the change log, if it has captures.
 	Seal() error
 	Report(Event)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/store"
 	"example.com/snapd/internal/store/storetest"
 )
@@ -27,7 +28,10 @@ type machine struct {
 	mu     sync.Mutex
 	local  Local
 	events []Event
-	rotten map[string]bool // archives that are damaged here, too
+	rotten map[string]bool // archives that are damaged here, too, and files of segments
+	rots   map[string]bool // archives that are found damaged while they are sent
+
+	suspected []string
 }
 
 func newMachine(t *testing.T) *machine {
@@ -70,7 +74,41 @@ func (m *machine) Local(context.Context) (Local, error) {
 	return l, nil
 }
 
-func (m *machine) Open(e catalog.Entry) (File, error) { return os.Open(filepath.Join(m.dir, e.File)) }
+func (m *machine) Open(_ context.Context, e catalog.Entry) (File, error) {
+	f, err := os.Open(filepath.Join(m.dir, e.File))
+	if err == nil && m.rots[e.ID] {
+		return rotting{f}, nil
+	}
+	return f, err
+}
+
+// rotting is an archive whose second half is not what it was.
+type rotting struct{ *os.File }
+
+func (r rotting) ReadAt(p []byte, off int64) (int, error) {
+	if fi, err := r.Stat(); err != nil || off+int64(len(p)) > fi.Size()/2 {
+		return 0, errors.Join(archive.ErrDamaged, err)
+	}
+	return r.File.ReadAt(p, off)
+}
+
+func (m *machine) WholeSegment(path string) error {
+	if m.rotten[filepath.Base(path)] {
+		return errors.New("the disk is bad")
+	}
+	return nil
+}
+
+func (m *machine) Suspect(_ context.Context, e catalog.Entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.suspected = append(m.suspected, e.ID)
+	for i := range m.local.Backups {
+		if m.local.Backups[i].ID == e.ID {
+			m.local.Backups[i].Verification.State = catalog.Failed
+		}
+	}
+}
 
 func (m *machine) Whole(_ context.Context, e catalog.Entry) error {
 	if m.rotten[e.ID] {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"example.com/snapd/catalog"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/store"
 )
@@ -51,13 +49,24 @@ func (s *Sender) begin(ctx context.Context) error {
 	return nil
 }
 
+// maxListed bounds what a store lists, some 300 bytes each: ours are a few for each minute that recovery points are kept.
+const maxListed = 1 << 20
+
 // list is every object of ours.
 func list(ctx context.Context, s store.Store) (map[Name]store.Object, error) {
 	all := map[Name]store.Object{}
+	listed, before := 0, ""
 	for o, err := range s.List(ctx, "", "") {
 		if err != nil {
 			return nil, err
 		}
+		if listed++; listed > maxListed {
+			return nil, fmt.Errorf("the list of what is there does not end: it has more than %d names, the last one %.100q", maxListed, o.Name)
+		}
+		if before != "" && o.Name <= before {
+			return nil, fmt.Errorf("the list of what is there is not in order: %.100q after %.100q", o.Name, before)
+		}
+		before = o.Name
 		if n, ok := Parse(o.Name); ok {
 			all[n] = o
 		}
@@ -122,7 +131,7 @@ func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]stor
 	}
 	now := s.o.Now().UTC()
 	s.ledger.Listed = &now
-	if s.ledger.Proven == nil {
+	if s.ledger.Proven == nil || s.ledger.Proven.After(now) { // a clock that was wrong puts no proof off
 		s.ledger.Proven = &now
 	}
 	known := make(map[string]Copy, len(s.ledger.Copies))
@@ -150,6 +159,14 @@ func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]stor
 			}
 			if c, err = s.recognise(ctx, place, c, document[o.Name]); err != nil {
 				return err
+			}
+		}
+		if !ok && (n.Kind == Backup || n.Kind == Segment) {
+			if c, err = s.compareWithHere(ctx, place.Store, n, c, local); err != nil {
+				return err
+			}
+			if known := document[o.Name]; c.Checksum == "" && known.Size == c.Size {
+				c.Checksum = known.Checksum // it is read back some day, and compared with that
 			}
 		}
 		copies = append(copies, c)
@@ -185,9 +202,6 @@ func (s *Sender) recognise(ctx context.Context, place Place, c Copy, known Store
 		}
 		c.Checksum = o.Checksum
 	}
-	if c.Checksum == "" && known.Size == c.Size {
-		c.Checksum = known.Checksum
-	}
 	return c, nil
 }
 
@@ -211,24 +225,4 @@ func found(n Name, o store.Object, local Local) Copy {
 		c.Damaged = fmt.Sprintf("it has %d bytes, and the archive %d", o.Size, c.Entry.ArchiveBytes)
 	}
 	return c
-}
-
-// Newest is the newest usable backup among copies, and the newest moment that can be restored from them.
-func Newest(copies []Copy) (backup *catalog.Entry, at time.Time) {
-	for _, c := range copies {
-		n, ok := Parse(c.Name)
-		switch {
-		case !ok || c.Damaged != "":
-		case n.Kind == Segment && n.At.After(at):
-			at = n.At
-		case n.Kind == Backup && c.Entry != nil:
-			if backup == nil || c.Entry.Seq > backup.Seq {
-				backup = c.Entry
-			}
-			if c.Entry.CreatedAt.After(at) {
-				at = c.Entry.CreatedAt
-			}
-		}
-	}
-	return backup, at
 }

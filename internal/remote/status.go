@@ -21,6 +21,7 @@ type Status struct {
 	Proof      string     `json:"proof"`         // of the newest backup there: "stored", its checksum is right by the store; "read_back", its bytes were downloaded and compared; "" for none
 	ProvenAt   *time.Time `json:"proven_at"`     // when that was
 	Damaged    int        `json:"damaged"`       // objects that are not what was stored
+	OtherKeys  int        `json:"other_keys"`    // objects that are sealed for other keys than are configured; they are sealed again from here, as far as they can be
 	Encrypted  bool       `json:"encrypted"`
 	Recipients []string   `json:"recipients"`     // public keys
 	Period     int64      `json:"period_seconds"` // how old what is there may be while something newer is here
@@ -49,6 +50,9 @@ func Judge(l Ledger, local Local, now time.Time) Status {
 	s := Status{Name: l.Remote, URL: l.Where, Encrypted: l.Sealed, Recipients: append([]string{}, l.Recipients...), Period: int64(l.Period / time.Second)}
 	for _, c := range l.Copies {
 		s.Bytes += c.Size
+		if c.otherKeys(keysOf(l.Recipients)) {
+			s.OtherKeys++
+		}
 		n, _ := Parse(c.Name)
 		switch {
 		case c.Damaged != "":

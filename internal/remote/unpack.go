@@ -46,32 +46,39 @@ func Unpack(ctx context.Context, image archive.Image, target string, o UnpackOpt
 	if err == nil {
 		err = swap.AcceptOther("", "", real, false)
 	}
-	if err == nil {
-		err = durable.Fits(filepath.Dir(real), image.Shape().Bytes())
-	}
 	if err != nil {
 		return fmt.Errorf("restore to %s: %w", target, err)
 	}
 	if _, err := durable.SweepFor(filepath.Dir(real), filepath.Base(real)); err != nil { // of a restore that was killed
 		return fmt.Errorf("restore to %s: %w", target, err)
 	}
-	f, err := durable.Create(real, 0o600)
+	f, err := Stage(ctx, image, real, o)
 	if err != nil {
 		return fmt.Errorf("restore to %s: %w", target, err)
 	}
-	defer func() { err = errors.Join(err, f.Discard()) }()
-	if err := image.Unpack(ctx, f, archive.CopyOptions{Progress: o.Progress}); err != nil {
-		return fmt.Errorf("restore to %s: %w", target, err)
-	}
-	if o.Check != nil {
-		if _, err := check(ctx, f.Name(), *o.Check); err != nil {
-			return fmt.Errorf("restore to %s: %w", target, err)
-		}
-	}
 	if err := f.CommitNew(); err != nil {
-		return fmt.Errorf("restore to %s: %w", target, err)
+		return fmt.Errorf("restore to %s: %w", target, errors.Join(err, f.Discard()))
 	}
 	return nil
+}
+
+// Stage writes an image to a temporary file next to target, and proves every page on the way. Errors are those of Unpack.
+func Stage(ctx context.Context, image archive.Image, target string, o UnpackOptions) (*durable.File, error) {
+	if err := durable.Fits(filepath.Dir(target), image.Shape().Bytes()); err != nil {
+		return nil, err
+	}
+	f, err := durable.Create(target, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = image.Unpack(ctx, f, archive.CopyOptions{Progress: o.Progress})
+	if err == nil && o.Check != nil {
+		_, err = check(ctx, f.Name(), *o.Check)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Discard())
+	}
+	return f, nil
 }
 
 // check checks a private file.
