@@ -46,6 +46,7 @@ var statusOfCode = map[string]int{
 	"not_found": http.StatusNotFound,
 	"no_space":  http.StatusInsufficientStorage,
 	"timeout":   http.StatusServiceUnavailable,
+	"sql":       http.StatusUnprocessableEntity,
 }
 
 // problemOf is the problem that err is, or becomes.

@@ -4,6 +4,7 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
+	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/message"
 )
@@ -32,6 +33,8 @@ var (
 	ErrNoSpace = durable.ErrNoSpace
 	// ErrVersion: an archive or catalog was written by a newer version.
 	ErrVersion = archive.ErrVersion
+	// ErrStatement: SQLite cannot run the statement of a query.
+	ErrStatement = inspect.ErrStatement
 	// ErrForeignSQLite: another SQLite library lives in this process.
 	ErrForeignSQLite = livedb.ErrForeignSQLite
 )

@@ -6,15 +6,42 @@ import (
 	"errors"
 	"fmt"
 
+	"example.com/snapd/internal/dump"
 	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/proof"
+	"example.com/snapd/internal/restore"
 )
 
-// OpenBackup opens the database inside a backup for reading, straight from the
-// archive: nothing is restored, frames are decompressed as pages are asked for
+// Live is the id of the database itself, as it is now, wherever something is only read.
+const Live = "live"
+
+// What a look inside takes and returns, under this package's name.
+type (
+	// QueryOptions bound a query: rows, time, memory.
+	QueryOptions = inspect.QueryOptions
+	// QueryResult has the rows of a query.
+	QueryResult = inspect.QueryResult
+	// Row has the values of one row, for each column nil, an int64, a float64, a string or a []byte. In JSON a blob is
+	// {"base64":…}, and an integer beyond 2^53 a string.
+	Row = dump.Row
+	// ExportOptions of [Manager.Export]: where to, as what.
+	ExportOptions = restore.ExportOptions
+	// Exported says what an export wrote.
+	Exported = restore.Exported
+	// ExportFormat is what is written: a database, an SQL script that makes an equal one, or one table as CSV.
+	ExportFormat = inspect.Format
+)
+
+const (
+	ExportDatabase, ExportSQL, ExportCSV = inspect.Database, inspect.SQL, inspect.CSV
+)
+
+// OpenBackup opens the database inside a backup or a recovery point for reading, straight from where it is
+// stored: nothing is restored, frames are decompressed as pages are asked for
 // and kept in a bounded cache. Writing fails. Closing the *sql.DB frees
 // everything. Good for queries; a scan of the whole image is faster on a file
-// that Restore wrote with RestoreOptions.To.
+// that Restore wrote with RestoreOptions.To. [Live] pins the database's present state: close it soon, since
+// the log grows meanwhile, and in the rollback-journal modes writers wait.
 //
 // A damaged archive is [ErrCorrupt], with the frame, and the backup is marked failed.
 // Damage beyond the schema shows when a query needs those pages: the query fails with
@@ -31,7 +58,7 @@ func (m *Manager) OpenBackup(ctx context.Context, id string) (*sql.DB, error) {
 	return db, nil
 }
 
-// Tables lists what is in a backup, by name, straight from the archive: nothing is
+// Tables lists what is in a backup, a recovery point or [Live], by name: nothing is
 // restored, no view is evaluated and no virtual table queried. SQLite's own tables,
 // and those in which virtual tables keep their content, are left out. It takes some
 // two seconds at most, for any schema. Errors: [ErrNotFound],
@@ -49,15 +76,75 @@ func (m *Manager) Tables(ctx context.Context, id string) (_ []Table, err error) 
 	return list, nil
 }
 
+// Query runs one statement that reads the database inside a backup, a recovery point or [Live]. It writes and attaches
+// nothing, begins no transaction, and reaches no file; time, rows and memory are bounded, so that it is safe on a backup
+// from anywhere. Errors: [ErrNotFound], [ErrCorrupt], [ErrStatement] for SQL that SQLite cannot run, [ErrRefused] for a
+// statement that does not only read or takes too much memory, context.DeadlineExceeded after the timeout.
+func (m *Manager) Query(ctx context.Context, id, query string, o QueryOptions) (_ QueryResult, err error) {
+	image, err := lookInside(ctx, m, id)
+	if err != nil {
+		return QueryResult{}, fmt.Errorf("query: %w", err)
+	}
+	defer func() { err = errors.Join(err, image.close()) }()
+	r, err := image.Query(ctx, query, o)
+	if err != nil {
+		return QueryResult{}, explain(fmt.Errorf("query %s: %w", id, err))
+	}
+	return r, nil
+}
+
+// Rows returns rows of a table or view of a backup, a recovery point or [Live], from the one at offset on, in the order in
+// which they are stored. Errors: [ErrNotFound] where there is no such table, and those of [Manager.Query].
+func (m *Manager) Rows(ctx context.Context, id, table string, offset int64, o QueryOptions) (_ QueryResult, err error) {
+	image, err := lookInside(ctx, m, id)
+	if err != nil {
+		return QueryResult{}, fmt.Errorf("rows: %w", err)
+	}
+	defer func() { err = errors.Join(err, image.close()) }()
+	r, err := image.Rows(ctx, table, offset, o)
+	if err != nil {
+		return QueryResult{}, explain(fmt.Errorf("rows of %s: %w", id, err))
+	}
+	return r, nil
+}
+
+// Export writes what is in a backup, a recovery point or [Live] to a new file: as a database like [Manager.Restore] with
+// To, as an SQL script, or one table as CSV. Memory is bounded by the largest row. Errors: [ErrNotFound] (also of a table),
+// [ErrCorrupt], [ErrNoSpace], [ErrRefused] for a file that exists, or a schema that no script can have.
+func (m *Manager) Export(ctx context.Context, id string, o ExportOptions) (_ Exported, err error) {
+	if o, err = o.Resolve(); err != nil {
+		return Exported{}, err
+	}
+	if o.Format == ExportDatabase && id != Live {
+		done, err := m.Restore(ctx, id, RestoreOptions{To: o.To, Overwrite: o.Overwrite})
+		return Exported{ID: done.Restored, To: done.To, Format: o.Format, DurationMS: done.DurationMS}, err
+	}
+	image, err := lookInside(ctx, m, id)
+	if err != nil {
+		return Exported{}, fmt.Errorf("export: %w", err)
+	}
+	defer func() { err = errors.Join(err, image.close()) }()
+	done, err := restore.Export(ctx, image.Image, image.id, m.cfg.Database, m.cfg.Dir, o)
+	return done, explain(err)
+}
+
 // openImage is the image inside a backup; close frees it and the archive.
 type openImage struct {
 	*inspect.Image
+	id    string // as the catalog has it
 	close func() error
 }
 
-// lookInside opens the image of a backup or a recovery point. A damaged archive is marked failed, also when
+// lookInside opens the image of a backup, a recovery point or the database itself. A damaged archive is marked failed, also when
 // that shows in a later read.
 func lookInside(ctx context.Context, m *Manager, id string) (openImage, error) {
+	if id == Live {
+		image, err := inspect.Live(ctx, m.cfg.Database, "")
+		if err != nil {
+			return openImage{}, explain(err)
+		}
+		return openImage{image, id, image.Close}, nil
+	}
 	e, err := proof.Find(ctx, m.cat, id)
 	if err != nil {
 		return openImage{}, explain(err)
@@ -76,5 +163,5 @@ func lookInside(ctx context.Context, m *Manager, id string) (openImage, error) {
 	if err != nil {
 		return openImage{}, errors.Join(err, r.Close())
 	}
-	return openImage{image, func() error { return errors.Join(image.Close(), r.Close()) }}, nil
+	return openImage{image, e.ID, func() error { return errors.Join(image.Close(), r.Close()) }}, nil
 }

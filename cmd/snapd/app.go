@@ -178,13 +178,7 @@ func (a *app) event(ev snapshot.Event) {
 func (a *app) result(doc any, human func(w io.Writer)) error {
 	a.console.endProgress()
 	if a.JSON {
-		enc := json.NewEncoder(a.out)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(doc); err != nil {
-			return fmt.Errorf("print result: %w", err)
-		}
-		return nil
+		return a.document(doc, "  ")
 	}
 	if a.Quiet {
 		return nil
@@ -192,6 +186,17 @@ func (a *app) result(doc any, human func(w io.Writer)) error {
 	w := bufio.NewWriter(a.out)
 	human(legible{w})
 	if err := w.Flush(); err != nil { // or the first error before that
+		return fmt.Errorf("print result: %w", err)
+	}
+	return nil
+}
+
+// document prints doc as JSON.
+func (a *app) document(doc any, indent string) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(doc); err != nil {
 		return fmt.Errorf("print result: %w", err)
 	}
 	return nil

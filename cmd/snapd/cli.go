@@ -44,6 +44,8 @@ type grammar struct {
 	Verify   verifyCmd   `cmd:"" help:"Prove stored backups again."`
 	Drill    drillCmd    `cmd:"" help:"Rehearse a restore: to a scratch file, with a full check, timed."`
 	Tables   tablesCmd   `cmd:"" help:"List the tables inside a backup, without restoring it."`
+	Query    queryCmd    `cmd:"" help:"Ask the database inside a backup or a recovery point, without restoring it: one SELECT."`
+	Export   exportCmd   `cmd:"" help:"Write a backup or a recovery point to a new file: a database, an SQL script, or a table as CSV."`
 	Restore  restoreCmd  `cmd:"" help:"Put a backup, or the state at a moment, in the database's place, or write it to another file."`
 	Undo     undoCmd     `cmd:"" help:"Undo the last restore: put back what it replaced."`
 	Recover  recoverCmd  `cmd:"" help:"Check the database, and restore the newest good backup if it is damaged or missing."`

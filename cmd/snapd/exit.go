@@ -75,7 +75,7 @@ func statusOf(err error) int {
 		return exitDone
 	}
 	switch codeOf(err) {
-	case "usage":
+	case "usage", "sql":
 		return exitUsage
 	case "corrupt", "no_usable_backup":
 		return exitCorrupt

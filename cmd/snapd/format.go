@@ -113,6 +113,30 @@ func (l legible) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
+// legibleStream is legible for text that comes in pieces.
+type legibleStream struct {
+	w    io.Writer
+	part []byte // of a character, at the end of what came
+}
+
+func (l *legibleStream) Write(text []byte) (int, error) {
+	whole := append(l.part, text...)
+	end := len(whole)
+	for n := 1; n < utf8.UTFMax && n <= len(whole); n++ {
+		if utf8.RuneStart(whole[len(whole)-n]) {
+			if !utf8.FullRune(whole[len(whole)-n:]) {
+				end -= n
+			}
+			break
+		}
+	}
+	l.part = append([]byte{}, whole[end:]...)
+	if _, err := (legible{l.w}).Write(whole[:end]); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
 // backupTable lists backups.
 func backupTable(w io.Writer, backups []snapshot.Backup) {
 	table(w, func(row func(...string)) {

@@ -233,31 +233,38 @@ func (c *restoreCmd) fromRemote(ctx context.Context, a *app) error {
 		return &usageError{"an ID and --at exclude each other", "leave out both for the newest state"}
 	}
 	return c.copies.read(ctx, a, filepath.Dir(c.To), func(r *remote.Reader) error {
-		begin := time.Now()
-		p, err := c.pointThere(ctx, r)
-		if err != nil {
-			return fmt.Errorf("restore: %w", err)
-		}
-		i, err := r.Image(ctx, p)
-		if err != nil {
-			return fmt.Errorf("restore %s: %w", p.ID, err)
-		}
-		defer i.Close()
-		for _, s := range i.Skipped {
-			a.log.Warn("a backup there cannot be used; the state is read over one before it", "backup", s.Backup.ID, "error", s.Err.Error())
-		}
-		total := i.Shape().Bytes()
-		err = remote.Unpack(ctx, i, c.To, remote.UnpackOptions{Check: proof(r, i.Base, integrity.LevelQuick),
-			Progress: func(done int64) { a.console.progress("restore "+p.ID, done, total) }})
-		if err != nil {
-			return err
-		}
-		doc := snapshot.RestoreResult{Restored: p.ID, To: c.To, Method: snapshot.File, Reason: "another path was asked for",
-			DurationMS: time.Since(begin).Milliseconds()}
-		return a.result(doc, func(w io.Writer) {
-			fmt.Fprintf(w, "restored %s, the state of %s (%s), to %s (%s, %s)\n", p.ID, when(p.At), ago(p.At), visible(c.To), size(total), millis(doc.DurationMS))
+		return c.unpackThere(ctx, a, r, func(p points.Point, doc snapshot.RestoreResult) error {
+			return a.result(doc, func(w io.Writer) {
+				fmt.Fprintf(w, "restored %s, the state of %s (%s), to %s (%s, %s)\n", p.ID, when(p.At), ago(p.At), visible(c.To), size(p.Bytes), millis(doc.DurationMS))
+			})
 		})
 	})
+}
+
+// unpackThere writes the state that is asked for to the new file of --to, and then calls done.
+func (c *restoreCmd) unpackThere(ctx context.Context, a *app, r *remote.Reader, done func(points.Point, snapshot.RestoreResult) error) error {
+	begin := time.Now()
+	p, err := c.pointThere(ctx, r)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	i, err := r.Image(ctx, p)
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", p.ID, err)
+	}
+	defer i.Close()
+	for _, s := range i.Skipped {
+		a.log.Warn("a backup there cannot be used; the state is read over one before it", "backup", s.Backup.ID, "error", s.Err.Error())
+	}
+	total := i.Shape().Bytes()
+	err = remote.Unpack(ctx, i, c.To, remote.UnpackOptions{Check: proof(r, i.Base, integrity.LevelQuick),
+		Progress: func(done int64) { a.console.progress("restore "+p.ID, done, total) }})
+	if err != nil {
+		return err
+	}
+	p.Bytes = total
+	return done(p, snapshot.RestoreResult{Restored: p.ID, To: c.To, Method: snapshot.File, Reason: "another path was asked for",
+		DurationMS: time.Since(begin).Milliseconds()})
 }
 
 // pointThere finds the state that is asked for: without an ID and a time the newest.

@@ -25,23 +25,30 @@ func imageThere(ctx context.Context, r *remote.Reader, id string) (*points.Image
 	return r.Image(ctx, p)
 }
 
-// onCopies lists the tables of a state at a remote, of which only the pages are read that it needs.
-func (c *tablesCmd) onCopies(ctx context.Context, a *app, r *remote.Reader) (err error) {
-	i, err := imageThere(ctx, r, c.ID)
+// insideThere calls look with the image of a state at a remote, of which only the pages are read that it asks for.
+func insideThere(ctx context.Context, r *remote.Reader, id string, look func(*inspect.Image) error) (err error) {
+	i, err := imageThere(ctx, r, id)
 	if err != nil {
-		return fmt.Errorf("tables %s: %w", c.ID, err)
+		return fmt.Errorf("look into %s: %w", id, err)
 	}
 	defer i.Close()
-	inside, err := inspect.New(i, i.Shape().Bytes(), i.Point.At, func(error) {})
+	inside, err := inspect.New(i, i.Shape().Bytes(), i.Point.At, nil)
 	if err != nil {
-		return fmt.Errorf("tables %s: %w", c.ID, err)
+		return fmt.Errorf("look into %s: %w", id, err)
 	}
 	defer func() { err = errors.Join(err, inside.Close()) }()
-	tables, err := inside.Tables(ctx)
-	if err != nil {
-		return fmt.Errorf("tables %s: %w", c.ID, err)
-	}
-	return a.result(tablesDocument{listed(tables)}, func(w io.Writer) { printTables(w, tables) })
+	return look(inside)
+}
+
+// onCopies lists the tables of a state at a remote.
+func (c *tablesCmd) onCopies(ctx context.Context, a *app, r *remote.Reader) error {
+	return insideThere(ctx, r, c.ID, func(inside *inspect.Image) error {
+		tables, err := inside.Tables(ctx)
+		if err != nil {
+			return fmt.Errorf("tables %s: %w", c.ID, err)
+		}
+		return a.result(tablesDocument{listed(tables)}, func(w io.Writer) { printTables(w, tables) })
+	})
 }
 
 // onCopies rehearses a restore from a remote.

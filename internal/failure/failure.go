@@ -91,6 +91,7 @@ func Code(err error) string {
 		{ErrStale, "stale"}, {ErrBusy, "busy"}, {ErrNotFound, "not_found"}, {ErrNoUsableBackup, "no_usable_backup"}, {ErrRefused, "refused"},
 		{ErrMissing, "missing"}, {durable.ErrNoSpace, "no_space"}, {ErrCorrupt, "corrupt"}, {archive.ErrVersion, "newer_version"},
 		{ErrDirectory, "directory"}, {catalogfile.ErrVersion, "newer_version"}, {catalogfile.ErrReadOnly, "read_only"}, {livedb.ErrForeignSQLite, "foreign_sqlite"},
+		{inspect.ErrStatement, "sql"},
 		{fs.ErrPermission, "permission"}, {ErrInterrupted, "interrupted"}, {context.Canceled, "cancelled"}, {context.DeadlineExceeded, "timeout"},
 	} {
 		if errors.Is(err, c.is) {
@@ -115,12 +116,16 @@ func Explain(err error) error {
 	case busy:
 		return As(ErrBusy, err)
 	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalogfile.ErrUnsafe), errors.Is(err, catalogfile.ErrOtherDatabase), errors.Is(err, durable.ErrNotRegular),
-		errors.Is(err, inspect.ErrTooMuch), errors.Is(err, swap.ErrUnsafe):
+		errors.Is(err, inspect.ErrTooMuch), errors.Is(err, inspect.ErrNotReading), errors.Is(err, swap.ErrUnsafe):
 		err = As(ErrRefused, err)
 		if Hint(err) == "" {
 			err = message.WithHint(err, "move away what the message names: only regular files of the database and of this program belong there")
 		}
 		return err
+	case errors.Is(err, inspect.ErrNoTable):
+		return As(ErrNotFound, err)
+	case errors.Is(err, inspect.ErrNoScript):
+		return As(ErrRefused, err)
 	case errors.Is(err, points.ErrNotFound) && !errors.Is(err, ErrNotFound):
 		return message.WithHint(As(ErrNotFound, err), "points shows what can be restored")
 	case errors.Is(err, ErrNotFound) && Hint(err) == "":

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	modernc "modernc.org/sqlite"
@@ -30,33 +31,45 @@ type Image struct {
 	fileSystem string // its name
 	files      *vfs.FS
 	failed     func(error)
+	read       atomic.Int64 // bytes, so far
+	progress   atomic.Pointer[func(done, total int64)]
+	closes     func() error // nil where the pages are the caller's
 
 	mu    sync.Mutex
 	first error
 }
 
 // New shows the size bytes of pages as a database that was last changed at that time.
-// failed is called once, with the first read that fails.
+// failed is called once, with the first read that fails; it may be nil.
 func New(pages io.ReaderAt, size int64, at time.Time, failed func(error)) (_ *Image, err error) {
 	i := &Image{pages: pages, size: size, at: at, failed: failed}
 	i.fileSystem, i.files, err = vfs.New(imageFS{i})
 	return i, err
 }
 
-// Close ends the file system. The pages are the caller's.
-func (i *Image) Close() error { return i.files.Close() }
+// Close ends the file system, and what Live began. The pages that New was given are the caller's.
+func (i *Image) Close() error {
+	err := i.files.Close()
+	if i.closes != nil {
+		err = errors.Join(err, i.closes())
+	}
+	return err
+}
+
+// Read is how many bytes of the image were read so far.
+func (i *Image) Read() int64 { return i.read.Load() }
 
 // valuesAtLeast is the least limit of values, in bytes, for an image of any size.
 const valuesAtLeast = 1 << 20
 
 // DB opens the image; to close it calls closed. The image may have been made to do harm: its
 // schema runs no code at our expense, nothing is mapped or attached, and no value is larger
-// than the image, which has none that is.
+// than the image, which has none that is. What a query sorts is in memory: there is no place for temporary files.
 func (i *Image) DB(ctx context.Context, closed func() error) (*sql.DB, error) {
 	c := &connector{closed: closed, values: min(max(i.size, valuesAtLeast), sqlite.MostValue)}
 	var err error
 	c.Connector, err = modernc.NewConnector("file:" + imageName + "?mode=ro&immutable=1&vfs=" + i.fileSystem +
-		"&_defensive=1&_pragma=query_only(1)&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=mmap_size(0)")
+		"&_defensive=1&_pragma=query_only(1)&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=mmap_size(0)&_pragma=temp_store(2)")
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -90,12 +103,17 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 // Close is called by sql.DB.Close after the last connection.
 func (c *connector) Close() error { return c.closed() }
 
-// explain returns why SQLite ended with err: the read that failed, if one did.
-func (i *Image) explain(err error) error {
+// failure is the first read that failed, nil where none did.
+func (i *Image) failure() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.first != nil {
-		return i.first
+	return i.first
+}
+
+// explain returns why SQLite ended with err: the read that failed, if one did.
+func (i *Image) explain(err error) error {
+	if first := i.failure(); first != nil {
+		return first
 	}
 	return err
 }
@@ -103,6 +121,10 @@ func (i *Image) explain(err error) error {
 // ReadAt reads from the image, and has the first failure reported.
 func (i *Image) ReadAt(b []byte, off int64) (int, error) {
 	n, err := i.pages.ReadAt(b, off)
+	done := i.read.Add(int64(n))
+	if progress := i.progress.Load(); progress != nil {
+		(*progress)(min(done, i.size), i.size)
+	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
@@ -110,7 +132,9 @@ func (i *Image) ReadAt(b []byte, off int64) (int, error) {
 	defer i.mu.Unlock()
 	if i.first == nil {
 		i.first = err
-		i.failed(err)
+		if i.failed != nil {
+			i.failed(err)
+		}
 	}
 	return n, err
 }

@@ -44,22 +44,19 @@ const (
 // are left out. It takes some two seconds at most, for any schema. Errors: ErrDamaged,
 // ErrTooMuch.
 func (i *Image) Tables(ctx context.Context) (_ []Table, err error) {
-	c, err := sqlite.Open(imageName, sqlite.Options{VFS: i.fileSystem, Immutable: true, Untrusted: true})
+	c, err := i.open()
 	if err != nil {
-		return nil, i.explain(err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	t := &tableList{c: c, until: time.Now().Add(tablesTime)}
 	c.Limit(sqlite.Budget{Time: tablesTime, Memory: tablesMemory})
 	if err := t.read(ctx); err != nil {
-		switch sqlite.Classify(err) {
-		case sqlite.ClassCorrupt, sqlite.ClassNotADB:
-			return nil, i.explain(fmt.Errorf("%w: %w", ErrDamaged, err))
-		case sqlite.ClassBudget:
+		if sqlite.Classify(err) == sqlite.ClassBudget {
 			return nil, message.WithHint(fmt.Errorf("%w: %w", ErrTooMuch, err),
 				"the schema is out of all proportion; restore the backup to another file and look there")
 		}
-		return nil, i.explain(err)
+		return nil, i.judge(err)
 	}
 	for n := range t.list {
 		if err := t.describe(ctx, &t.list[n]); err != nil {

@@ -30,6 +30,7 @@ type Budget struct {
 type BudgetError struct {
 	Budget Budget
 	Spent  string // what there was too much of, for a person
+	OfTime bool   // that is time, by the clock
 }
 
 func (e *BudgetError) Error() string { return "the statement took too much " + e.Spent }
@@ -93,9 +94,9 @@ func (m *meter) exhausted(steps int64) bool {
 	switch b := m.budget; {
 	case m.over != nil:
 	case b.Steps > 0 && m.steps > b.Steps:
-		m.over = &BudgetError{b, fmt.Sprintf("work: more than %d steps", b.Steps)}
+		m.over = &BudgetError{b, fmt.Sprintf("work: more than %d steps", b.Steps), false}
 	case b.Time > 0 && since > b.Time:
-		m.over = &BudgetError{b, fmt.Sprintf("time: more than %v", b.Time.Round(time.Millisecond))}
+		m.over = &BudgetError{b, fmt.Sprintf("time: more than %v", b.Time.Round(time.Millisecond)), true}
 	case since-m.looked > systemTick:
 		m.looked = since
 		m.over = m.pastSystem()
@@ -107,9 +108,9 @@ func (m *meter) exhausted(steps int64) bool {
 func (m *meter) pastSystem() *BudgetError {
 	switch b := m.budget; {
 	case b.CPU > 0 && m.cpu.look() > b.CPU:
-		return &BudgetError{b, fmt.Sprintf("time: more than %v of the processor", b.CPU.Round(time.Millisecond))}
+		return &BudgetError{b, fmt.Sprintf("time: more than %v of the processor", b.CPU.Round(time.Millisecond)), false}
 	case b.Memory > 0 && residentMemory()-m.memory > b.Memory:
-		return &BudgetError{b, fmt.Sprintf("memory: more than %d bytes", b.Memory)}
+		return &BudgetError{b, fmt.Sprintf("memory: more than %d bytes", b.Memory), false}
 	}
 	return nil
 }

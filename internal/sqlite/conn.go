@@ -57,6 +57,7 @@ type Conn struct {
 	maxValue int32             // the limit of values in bytes; 0 where none was set
 	wrappers []engine.Scalar   // kept here: the engine has their addresses
 	ahead    *engine.ReadAhead // before the main file; nil for none
+	reading  reading
 }
 
 // URI returns the SQLite URI of path with the given query, every special

@@ -171,6 +171,8 @@ func (s *Stmt) stepped(ctx context.Context, rc int32, err error) (bool, error) {
 		return false, nil
 	case rc&0xff == sqlite3.SQLITE_INTERRUPT:
 		return false, s.c.interrupted(ctx, s.sql)
+	case rc&0xff == sqlite3.SQLITE_AUTH && s.c.reading.refused != "": // by what a function or virtual table runs
+		return false, s.c.reading.refusal()
 	}
 	return false, s.c.fail(s.sql, rc)
 }
