@@ -63,7 +63,7 @@ tools: programs $(GATEWAY_DIR)/versitygw $(AXE)/node_modules/.package-lock.json
 
 programs:
 	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing+=" $$tool"; done; \
-	[ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null || missing+=" chromium"; \
+	[ -n "$${CHROMIUM:-}" ] || command -v chromium-headless-shell chromium chromium-browser google-chrome >/dev/null || missing+=" chromium-headless-shell"; \
 	[ -x $(SFTP_SERVER) ] || command -v sftp-server >/dev/null || missing+=" openssh-sftp-server"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

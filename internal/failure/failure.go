@@ -17,6 +17,7 @@ import (
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/points"
+	"example.com/snapd/internal/rowdiff"
 	"example.com/snapd/internal/swap"
 )
 
@@ -116,7 +117,7 @@ func Explain(err error) error {
 	case busy:
 		return As(ErrBusy, err)
 	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalogfile.ErrUnsafe), errors.Is(err, catalogfile.ErrOtherDatabase), errors.Is(err, durable.ErrNotRegular),
-		errors.Is(err, inspect.ErrTooMuch), errors.Is(err, inspect.ErrNotReading), errors.Is(err, swap.ErrUnsafe):
+		errors.Is(err, inspect.ErrTooMuch), errors.Is(err, inspect.ErrNotReading), errors.Is(err, rowdiff.ErrTooMuch), errors.Is(err, rowdiff.ErrNoPatch), errors.Is(err, swap.ErrUnsafe):
 		err = As(ErrRefused, err)
 		if Hint(err) == "" {
 			err = message.WithHint(err, "move away what the message names: only regular files of the database and of this program belong there")
@@ -128,6 +129,8 @@ func Explain(err error) error {
 		return As(ErrRefused, err)
 	case errors.Is(err, points.ErrNotFound) && !errors.Is(err, ErrNotFound):
 		return message.WithHint(As(ErrNotFound, err), "points shows what can be restored")
+	case errors.Is(err, rowdiff.ErrNoTable):
+		return message.WithHint(As(ErrNotFound, err), "tables lists the tables that there are")
 	case errors.Is(err, ErrNotFound) && Hint(err) == "":
 		return message.WithHint(err, "list shows the backups that there are")
 	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrMissing):
@@ -135,7 +138,7 @@ func Explain(err error) error {
 	case errors.Is(err, livedb.ErrMissing):
 		return As(ErrMissing, err)
 	case errors.Is(err, archive.ErrDamaged), errors.Is(err, changes.ErrDamaged), errors.Is(err, archive.ErrTruncated), errors.Is(err, archive.ErrNotArchive),
-		errors.Is(err, livedb.ErrCorrupt), errors.Is(err, livedb.ErrNotDatabase), errors.Is(err, inspect.ErrDamaged):
+		errors.Is(err, livedb.ErrCorrupt), errors.Is(err, livedb.ErrNotDatabase), errors.Is(err, inspect.ErrDamaged), errors.Is(err, rowdiff.ErrDamaged):
 		return As(ErrCorrupt, err)
 	case errors.Is(err, ErrDirectory):
 		return err

@@ -1,0 +1,134 @@
+package rowdiff
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+
+	"example.com/snapd/internal/sqlitefile"
+)
+
+// Op is what happened to a row.
+type Op string
+
+// What happens to a row.
+const (
+	Insert Op = "insert"
+	Delete Op = "delete"
+	Update Op = "update"
+)
+
+// Change is a row in which two states differ.
+type Change struct {
+	Op     Op     `json:"op"`
+	Key    Fields `json:"key"`    // the columns of the primary key, or "rowid"; nil where rows are compared as a whole
+	Before Fields `json:"before"` // of a deleted row all columns, of an updated one those that changed
+	After  Fields `json:"after"`  // the same of an inserted and an updated row
+}
+
+// Field is the value of a column: nil, int64, float64, string or []byte.
+type Field struct {
+	Column string
+	Value  any
+}
+
+// Fields are columns of a row, in the order of the table.
+type Fields []Field
+
+// MarshalJSON writes an object, null for none. A blob is {"base64":…}; an integer beyond 2^53 is a string, as is a
+// real that is infinite.
+func (f Fields) MarshalJSON() ([]byte, error) {
+	if f == nil {
+		return []byte("null"), nil
+	}
+	b := []byte{'{'}
+	for i, field := range f {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendText(b, field.Column), ':')
+		b = appendValue(b, field.Value)
+	}
+	return append(b, '}'), nil
+}
+
+// largestExact is up to which integers are exact for every reader of JSON.
+const largestExact = 1 << 53
+
+func appendValue(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case int64:
+		if v > largestExact || v < -largestExact {
+			return append(strconv.AppendInt(append(b, '"'), v, 10), '"')
+		}
+		return strconv.AppendInt(b, v, 10)
+	case float64:
+		if math.IsInf(v, 0) {
+			return append(b, `"`+strings.TrimPrefix(strconv.FormatFloat(v, 'g', -1, 64), "+")+`inity"`...)
+		}
+		return strconv.AppendFloat(b, v, 'g', -1, 64)
+	case string:
+		return appendText(b, v)
+	case []byte:
+		b = append(b, `{"base64":"`...)
+		return append(base64.StdEncoding.AppendEncode(b, v), `"}`...)
+	}
+	return append(b, "null"...)
+}
+
+func appendText(b []byte, s string) []byte {
+	text, err := json.Marshal(s)
+	if err != nil { // a string has a form always
+		return append(b, "null"...)
+	}
+	return append(b, text...)
+}
+
+// change is what a pair of rows says. It keeps nothing of them.
+func (p *pair) change(before, after *Row) Change {
+	c := Change{Op: Update}
+	of := before
+	switch {
+	case before == nil:
+		c.Op, of = Insert, after
+	case after == nil:
+		c.Op = Delete
+	}
+	switch p.by {
+	case ByKey:
+		for _, part := range p.key {
+			c.Key = append(c.Key, p.field(of, part.value))
+		}
+	case ByRowID:
+		c.Key = Fields{{"rowid", of.ID}}
+	}
+	for i := range p.columns {
+		if c.Op == Update && identical(before.Values[i], after.Values[i]) {
+			continue
+		}
+		if before != nil {
+			c.Before = append(c.Before, p.field(before, i))
+		}
+		if after != nil {
+			c.After = append(c.After, p.field(after, i))
+		}
+	}
+	return c
+}
+
+func (p *pair) field(r *Row, i int) Field {
+	f := Field{Column: p.columns[i]}
+	switch v := r.Values[i]; v.Kind {
+	case sqlitefile.Integer:
+		f.Value = v.Int
+	case sqlitefile.Real:
+		f.Value = v.Float
+	case sqlitefile.Text:
+		f.Value = p.d.encoding.Text(v.Bytes)
+	case sqlitefile.Blob:
+		f.Value = append([]byte{}, v.Bytes...)
+	}
+	return f
+}

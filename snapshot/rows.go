@@ -1,0 +1,98 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"example.com/snapd/internal/rowdiff"
+)
+
+// Differences between two states, under this package's name.
+type (
+	// DiffOptions say what of a comparison is wanted. The zero value counts the rows of all tables.
+	DiffOptions = rowdiff.Options
+	// DiffResult says which objects of the schema, and which rows, are not the same in two states.
+	DiffResult = rowdiff.Result
+	// TableChanges are the differences of one table.
+	TableChanges = rowdiff.TableChanges
+	// TableCounts counts them.
+	TableCounts = rowdiff.TableCounts
+	// ComparedBy says how the rows of a table were matched.
+	ComparedBy = rowdiff.ComparedBy
+	// SchemaChange is a table, index, view or trigger that is not the same.
+	SchemaChange = rowdiff.SchemaChange
+	// ChangeKind says what became of it.
+	ChangeKind = rowdiff.ChangeKind
+	// RowChange is a row that was inserted, deleted or updated: its Op.
+	RowChange = rowdiff.Change
+	// RowOp is what happened to a row.
+	RowOp = rowdiff.Op
+	// RowFields are columns of a row, in the order of its table.
+	RowFields = rowdiff.Fields
+	// RowField is the value of a column: nil, int64, float64, string or []byte.
+	RowField = rowdiff.Field
+)
+
+// The values of those types.
+const (
+	ComparedByKey, ComparedByRowID, ComparedByRow       = rowdiff.ByKey, rowdiff.ByRowID, rowdiff.ByRow
+	ObjectAdded, ObjectRemoved, ObjectChanged           = rowdiff.Added, rowdiff.Removed, rowdiff.Changed
+	RowInserted, RowDeleted, RowUpdated           RowOp = rowdiff.Insert, rowdiff.Delete, rowdiff.Update
+)
+
+// Diff says in what the state to differs from the state from: rows of each table that were added, removed and changed, and objects of
+// the schema. A state is a backup, a recovery point, or [Live]. Nothing is restored and nothing written but scratch files in
+// the backup directory; memory is bounded for any number of rows. With Patch, the SQL that makes of the first state
+// what the second one is, in one transaction, is written there.
+//
+// Rows are matched by their primary key; where a table has none by rowid, or as a whole where VACUUM renumbered rowids. Columns that are
+// generated are not compared. Errors: [ErrNotFound], also for a table that neither state has, [ErrCorrupt], [ErrRefused] for a
+// schema that is out of all proportion, [ErrBusy].
+func (m *Manager) Diff(ctx context.Context, from, to string, o DiffOptions) (r DiffResult, err error) {
+	if r, err = m.diff(ctx, from, to, o); err != nil {
+		return r, explain(fmt.Errorf("diff %s %s: %w", from, to, err))
+	}
+	r.From, r.To = from, to
+	return r, nil
+}
+
+func (m *Manager) diff(ctx context.Context, from, to string, o DiffOptions) (r DiffResult, err error) {
+	var sides [2]*rowdiff.Side
+	for i, id := range []string{from, to} {
+		side, end, err := m.side(ctx, id)
+		if err != nil {
+			return r, err
+		}
+		defer func() { err = errors.Join(err, end()) }()
+		sides[i] = side
+	}
+	d, err := rowdiff.New(ctx, sides[0], sides[1], m.cfg.Dir)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return d.Compare(ctx, o)
+}
+
+// side opens a state to be compared.
+func (m *Manager) side(ctx context.Context, id string) (*rowdiff.Side, func() error, error) {
+	if id == Live {
+		wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
+		defer cancel()
+		live, err := rowdiff.OpenLive(wait, m.cfg.Database, m.cfg.Dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &live.Side, live.Close, nil
+	}
+	image, err := lookInside(ctx, m, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := image.Conn()
+	if err != nil {
+		return nil, nil, errors.Join(err, image.close())
+	}
+	return &rowdiff.Side{Conn: conn, Bytes: image.Size(), Explain: image.Explain}, func() error { return errors.Join(conn.Close(), image.close()) }, nil
+}
