@@ -14,7 +14,7 @@ import (
 
 func backupRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/backups", right: RightView, query: []string{"kind", "limit", "cursor"}, handle: (*Handler).listBackups},
+		{method: http.MethodGet, path: "/backups", right: RightView, query: []string{"kind", "text", "from", "to", "limit", "cursor"}, handle: (*Handler).listBackups},
 		{method: http.MethodPost, path: "/backups", right: RightCreate, body: smallBody, handle: (*Handler).createBackup},
 		{method: http.MethodGet, path: "/backups/:id", right: RightView, handle: (*Handler).getBackup},
 		{method: http.MethodPatch, path: "/backups/:id", right: RightConfigure, body: smallBody, handle: (*Handler).patchBackup},
@@ -38,6 +38,7 @@ func showBackup(b snapshot.Backup) backupView {
 type backupPage struct {
 	Backups  []backupView `json:"backups"`
 	Next     *string      `json:"next_cursor"`
+	Total    int          `json:"total"` // of all pages
 	Revision string       `json:"revision"`
 }
 
@@ -50,21 +51,25 @@ func (h *Handler) listBackups(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
+	from, to, err := span(c.query)
+	if err != nil {
+		return err
+	}
 	// Before the page: a change in between gives the newer page under the older
 	// word, and the next request asks again.
 	revision, err := h.m.Revision()
 	if err != nil {
 		return err
 	}
-	page, next, err := h.m.Page(kind, c.query.Get("cursor"), limit)
+	page, err := h.m.Page(snapshot.BackupsQuery{Kind: kind, Text: c.query.Get("text"), From: from, To: to, Cursor: c.query.Get("cursor"), Limit: limit})
 	if err != nil {
 		return cursorError(err)
 	}
 	if fresh(w, c.Request, hashOf(revision)) {
 		return nil
 	}
-	out := backupPage{Backups: make([]backupView, 0, len(page)), Next: cursor(next), Revision: revision}
-	for _, b := range page {
+	out := backupPage{Backups: make([]backupView, 0, len(page.Backups)), Next: cursor(page.Next), Total: page.Total, Revision: revision}
+	for _, b := range page.Backups {
 		out.Backups = append(out.Backups, showBackup(b))
 	}
 	return writeJSON(w, http.StatusOK, out)

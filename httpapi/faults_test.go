@@ -92,11 +92,8 @@ func (f *faults) Backups() ([]snapshot.Backup, error) {
 	return before(f, background, "Backups", f.manager.Backups)
 }
 
-func (f *faults) Page(kind catalog.Kind, cursor string, limit int) ([]snapshot.Backup, string, error) {
-	if err := f.hit(background, "Page"); err != nil {
-		return nil, "", err
-	}
-	return f.manager.Page(kind, cursor, limit)
+func (f *faults) Page(q snapshot.BackupsQuery) (snapshot.BackupsPage, error) {
+	return before(f, background, "Page", func() (snapshot.BackupsPage, error) { return f.manager.Page(q) })
 }
 
 func (f *faults) Find(id string) (snapshot.Backup, error) {

@@ -12,7 +12,7 @@ type manager interface {
 	Database() string
 	Dir() string
 	Backups() ([]snapshot.Backup, error)
-	Page(kind snapshot.Kind, cursor string, limit int) (page []snapshot.Backup, next string, err error)
+	Page(snapshot.BackupsQuery) (snapshot.BackupsPage, error)
 	Find(id string) (snapshot.Backup, error)
 	ArchivePath(snapshot.Backup) string
 	Stats() (snapshot.Stats, error)

@@ -14,6 +14,7 @@ func pointRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: "/points", right: RightView, query: []string{"from", "to", "limit", "cursor"}, handle: (*Handler).listPoints},
 		{method: http.MethodGet, path: "/points/density", right: RightView, query: []string{"from", "to", "buckets"}, handle: (*Handler).getDensity},
+		{method: http.MethodGet, path: "/points/runs", right: RightView, query: []string{"from", "to"}, handle: (*Handler).getRuns},
 		{method: http.MethodGet, path: "/points/nearest", right: RightView, query: []string{"at"}, handle: (*Handler).getNearest},
 	}
 }

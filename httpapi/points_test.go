@@ -106,6 +106,47 @@ func TestNearest(t *testing.T) {
 	}
 }
 
+// If this fails, the list has moments that are not there, or has them next to another backup.
+func TestRuns(t *testing.T) {
+	name := func(s *string) string {
+		if s == nil {
+			return "-"
+		}
+		return *s
+	}
+	a, b := "a", "b"
+	backup := func(id *string, second float64) snapshot.Point {
+		return snapshot.Point{ID: *id, At: noon.Add(time.Duration(second * float64(time.Second))), Kind: snapshot.PointBackup, Backup: id}
+	}
+	all := newestFirst(
+		pointAt(1, 1, 1, 1),
+		backup(&a, 10),
+		pointAt(2, 11, 1, 2), pointAt(3, 12, 1, 0), pointAt(4, 13, 1, 5),
+		backup(&b, 20),
+		pointAt(6, 21, 1, 1),
+	)
+	for span, want := range map[[2]float64]string{
+		{-1, 100}: "b,-,21-21,1,1 a,b,11-13,3,7 -,a,1-1,1,1 ",
+		{12, 15}:  "a,b,11-13,3,7 ",
+		{14, 20}:  "",
+	} {
+		got := ""
+		for _, r := range runsOf(all, noon.Add(time.Duration(span[0])*time.Second), noon.Add(time.Duration(span[1])*time.Second)) {
+			got += fmt.Sprintf("%s,%s,%v-%v,%d,%d ", name(r.After), name(r.Before), r.From.Sub(noon).Seconds(), r.To.Sub(noon).Seconds(), r.Points, r.Commits)
+		}
+		if got != want {
+			t.Errorf("from %v s: %s, want %s", span, got, want)
+		}
+	}
+	many := make([]snapshot.Point, 0, 4*maxRuns)
+	for i := range 2 * maxRuns {
+		many = append(many, pointAt(i, float64(2*i), 1, 1), backup(&a, float64(2*i+1)))
+	}
+	if n := len(runsOf(newestFirst(many...), time.Time{}, time.Time{})); n != maxRuns {
+		t.Errorf("%d runs, at most %d", n, maxRuns)
+	}
+}
+
 // pointed is a Manager with points of its own.
 type pointed struct {
 	manager

@@ -94,14 +94,19 @@ func (m *Manager) Backups() ([]Backup, error) {
 	return all, nil
 }
 
-// Page returns at most limit backups of that kind, "" for both, the newest first,
-// from cursor on; "" is the beginning. next is "" after the oldest. Errors: [ErrCursor].
-func (m *Manager) Page(kind Kind, cursor string, limit int) (page []Backup, next string, err error) {
-	page, next, err = m.cat.Page(kind, cursor, limit)
-	for i := range page {
-		page[i] = page[i].Public()
+// BackupsQuery chooses backups for [Manager.Page]. Zero values do not restrict.
+type BackupsQuery = catalogfile.Query
+
+// BackupsPage is a part of the list of backups.
+type BackupsPage = catalogfile.Page
+
+// Page returns the backups that q chooses, the newest first. Errors: [ErrCursor].
+func (m *Manager) Page(q BackupsQuery) (BackupsPage, error) {
+	page, err := m.cat.Page(q)
+	for i := range page.Backups {
+		page.Backups[i] = page.Backups[i].Public()
 	}
-	return page, next, err
+	return page, err
 }
 
 // Find returns one backup; "latest" is that of [catalog.Latest].

@@ -17,11 +17,9 @@ var axeSource = sync.OnceValues(func() (string, error) {
 })
 
 // settled brings the page to what people see when they look: transitions ended, for
-// halfway they have colours that are not meant to be read, and all rows laid out.
+// halfway they have colours that are not meant to be read.
 const settled = `new Promise(requestAnimationFrame).then(() => {
 	for (const a of document.getAnimations()) if (a.effect?.getComputedTiming().endTime < 5000) a.finish();
-	// Rows off the screen have estimated sizes, in which their contents would overlap.
-	for (const row of document.querySelectorAll('tbody tr')) row.style.contentVisibility = 'visible';
 	return null; })`
 
 // accessible has axe-core judge what the page shows now: WCAG 2.2 A and AA, and

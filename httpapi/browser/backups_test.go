@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
+
+	"example.com/snapd/snapshot"
 )
 
 // A backup is worth its proof: it must be asked for with one button,
@@ -13,13 +15,13 @@ func TestVerifyAndDrill(t *testing.T) {
 	s := newSite(t)
 	b := s.manual("")
 	p := s.open(desktop)
-	p.click(act(b, "verify"))
+	p.does(b, "verify")
 	p.says(hook("outcome"), "verif")
 	p.says(row(b), "verified")
 	if after := s.find(b.ID).Verification; !after.At.After(*b.Verification.At) {
 		t.Errorf("verified at %v, and before at %v", after.At, b.Verification.At)
 	}
-	p.click(act(b, "drill"))
+	p.does(b, "drill")
 	p.says(hook("outcome"), "test restore", "passed")
 	p.says(hook("activity"), "tested a restore")
 	state, err := s.manager.State()
@@ -36,18 +38,18 @@ func TestPinNoteDelete(t *testing.T) {
 	old, recent := s.manual("old"), s.manual("recent")
 	p := s.open(desktop)
 
-	p.click(act(old, "pin"))
+	p.does(old, "pin")
 	p.sees(act(old, "unpin"))
 	if !s.find(old.ID).Pinned {
 		t.Error("not pinned")
 	}
-	p.click(act(old, "unpin"))
+	p.does(old, "unpin")
 	p.sees(act(old, "pin"))
 	if s.find(old.ID).Pinned {
 		t.Error("still pinned")
 	}
 
-	p.click(act(old, "note"))
+	p.does(old, "note")
 	p.wait("a field", "document.activeElement.matches('textarea')")
 	p.accessible("the note's dialog")
 	p.fill(hook("dialog-note-text"), "before the move")
@@ -57,11 +59,11 @@ func TestPinNoteDelete(t *testing.T) {
 		t.Errorf("note %q", got)
 	}
 
-	p.click(act(old, "delete"))
+	p.does(old, "delete")
 	p.calm("dialog-delete")
 	p.press(kb.Escape)
 	p.gone(hook("dialog-delete"))
-	p.click(act(old, "delete"))
+	p.does(old, "delete")
 	p.click(hook("dialog-delete-confirm"))
 	p.gone(row(old))
 	if all := s.backups(); len(all) != 1 || all[0].ID != recent.ID {
@@ -78,13 +80,13 @@ func TestDeleteIsRefused(t *testing.T) {
 	only := s.manual("the only one")
 	p := s.open(desktop)
 	p.allow(`^(answer|log network error).*409`)
-	p.tryDelete(act(only, "delete"), "last verified")
+	p.tryDelete(only, "last verified")
 	s.manual("another")
 	if _, err := s.manager.SetPinned(t.Context(), only.ID, true); err != nil {
 		t.Fatal(err)
 	}
 	p.sees(act(only, "unpin"))
-	p.tryDelete(act(only, "delete"), "pinned")
+	p.tryDelete(only, "pinned")
 	if len(s.backups()) != 2 {
 		t.Error("a backup was deleted")
 	}
@@ -92,9 +94,9 @@ func TestDeleteIsRefused(t *testing.T) {
 
 // tryDelete presses the button, where it can be pressed, and wants the words to be
 // shown either way.
-func (p *tab) tryDelete(button, words string) {
+func (p *tab) tryDelete(b snapshot.Backup, words string) {
 	p.t.Helper()
-	p.click(button)
+	p.does(b, "delete")
 	p.click(hook("dialog-delete-confirm"))
 	p.says(hook("dialog-delete")+" .problem", words)
 	p.wait("the end of the request", "!"+found(hook("dialog-delete-confirm"))+".matches('[aria-busy=true]')")

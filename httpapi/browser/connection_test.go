@@ -29,11 +29,11 @@ func TestStaleTab(t *testing.T) {
 	first.allow(`^(answer|log network error).*40[49]`)
 
 	// The dialogs stand while the other one acts: what they show is old now.
-	first.click(act(pinned, "delete"))
+	first.does(pinned, "delete")
 	first.sees(hook("dialog-delete"))
 	second := first.another()
 	second.visit(s.page())
-	second.click(act(pinned, "pin"))
+	second.does(pinned, "pin")
 	second.sees(act(pinned, "unpin"))
 	first.click(hook("dialog-delete-confirm"))
 	first.says("body", "changed")
@@ -43,9 +43,9 @@ func TestStaleTab(t *testing.T) {
 	first.dismissDialogs()
 	first.sees(act(pinned, "unpin"))
 
-	first.click(act(gone, "restore"))
+	first.does(gone, "restore")
 	first.sees(hook("dialog-restore-1"))
-	second.click(act(gone, "delete"))
+	second.does(gone, "delete")
 	second.click(hook("dialog-delete-confirm"))
 	second.gone(row(gone))
 	first.click(hook("dialog-restore-1-continue"))
@@ -153,13 +153,13 @@ func TestServerIsAway(t *testing.T) {
 	p.allow(unreachable)
 	s.stop()
 	p.sees(hook("connection"))
-	p.click(act(b, "pin"))
+	p.does(b, "pin")
 	p.says("body", "cannot be reached")
 	p.sees(act(b, "pin"))
 	p.accessible("an action without the server")
 	s.start()
 	p.gone(hook("connection"))
-	p.click(act(b, "pin"))
+	p.does(b, "pin")
 	p.sees(act(b, "unpin"))
 }
 

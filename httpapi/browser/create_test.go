@@ -99,17 +99,37 @@ func TestNotesAreText(t *testing.T) {
 	if shown := p.read(row(b)); !strings.Contains(shown, `<b>bold</b> &amp; "quoted" </td></table>`) {
 		t.Errorf("the row shows %q", shown)
 	}
-	if n := must[int](p, "document.querySelectorAll('main img, main script, td b').length"); n != 0 {
+	if n := must[int](p, "document.querySelectorAll('main img, main script, .note b, .panel b').length"); n != 0 {
 		t.Errorf("%d elements came out of the note", n)
 	}
-	p.click(act(b, "note"))
+	p.does(b, "note")
 	p.wait("the note in its field", "document.activeElement.value?.includes('<b>bold</b>')")
 	p.accessible("editing a note")
 }
 
-// row is the selector of a backup's row, act the selector of a button in it.
+// row is the selector of a backup's line with its panel, act the selector of a button in that.
 func row(b snapshot.Backup) string { return hook("row-" + b.ID) }
+
+// line is the selector of what opens a backup's panel.
+func line(b snapshot.Backup) string { return row(b) + " .line" }
 
 func act(b snapshot.Backup, action string) string {
 	return row(b) + ` [data-action="` + action + `"]`
+}
+
+// choose opens a backup's panel.
+func (p *tab) choose(b snapshot.Backup) {
+	p.t.Helper()
+	p.sees(line(b))
+	if !must[bool](p, found(line(b))+".ariaExpanded === 'true'") {
+		p.click(line(b))
+	}
+	p.sees(row(b) + " " + hook("panel"))
+}
+
+// does chooses a backup and presses the button of an action.
+func (p *tab) does(b snapshot.Backup, action string) {
+	p.t.Helper()
+	p.choose(b)
+	p.click(act(b, action))
 }

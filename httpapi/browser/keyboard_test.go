@@ -25,7 +25,9 @@ func TestKeyboardOnly(t *testing.T) {
 	}
 	s.exec("DELETE FROM contacts")
 
-	p.tabTo(act(b, "restore"), 60)
+	p.tabTo(line(b), 60)
+	p.press(kb.Enter)
+	p.tabTo(act(b, "restore"), 3)
 	p.press(kb.Enter)
 	p.sees(hook("dialog-restore-1"))
 	p.tabTo(hook("dialog-restore-1-continue"), 5)

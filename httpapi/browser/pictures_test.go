@@ -18,8 +18,6 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-var dark = device{width: 1280, height: 900, dark: true}
-
 // TestScreenshots makes pictures for people to look at; make screenshots runs it.
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("SNAPD_SCREENSHOTS")

@@ -33,7 +33,7 @@ func TestRestoreAndUndo(t *testing.T) {
 	b, before := s.damage()
 	p := s.open(desktop)
 
-	p.click(act(b, "restore"))
+	p.does(b, "restore")
 	p.says(hook("dialog-restore-1"), "all changes since", "saved first", "undo", "complete and sound")
 	p.calm("dialog-restore-1")
 	p.click(hook("dialog-restore-1-continue"))
@@ -105,13 +105,13 @@ func TestRestoreCanBeLeft(t *testing.T) {
 		"enter":  func() { p.press(kb.Enter) }, // Cancel has the focus
 	}
 	for name, out := range leave {
-		p.click(act(b, "restore"))
+		p.does(b, "restore")
 		p.sees(hook("dialog-restore-1"))
 		out()
 		p.gone(hook("dialog-restore-1"))
 		p.wait("focus back ("+name+")", "document.activeElement?.dataset.action === 'restore'")
 
-		p.click(act(b, "restore"))
+		p.does(b, "restore")
 		p.click(hook("dialog-restore-1-continue"))
 		p.sees(hook("dialog-restore-2"))
 		out()
@@ -134,7 +134,7 @@ func TestRestoreThatLosesNothing(t *testing.T) {
 	})
 	b := s.manual("the present state")
 	p := s.open(desktop)
-	p.click(act(b, "restore"))
+	p.does(b, "restore")
 	p.says(hook("dialog-restore-1"), "nothing")
 	p.accessible("a restore that loses nothing")
 }
@@ -148,7 +148,7 @@ func TestPlanGoesStale(t *testing.T) {
 	other := s.manual("without the contacts")
 	p := s.open(desktop)
 	p.allow(`^(answer|log network error).*409`)
-	p.click(act(b, "restore"))
+	p.does(b, "restore")
 	p.click(hook("dialog-restore-1-continue"))
 	p.fill(hook("dialog-restore-2-name"), "data.db")
 	if _, err := s.manager.Restore(t.Context(), other.ID, snapshot.RestoreOptions{}); err != nil {
@@ -173,7 +173,7 @@ func TestCancelRestore(t *testing.T) {
 	b, before := s.damage()
 	p := s.open(desktop)
 	release := s.hold(t, "restore", "write") // just before the point of no return
-	p.click(act(b, "restore"))
+	p.does(b, "restore")
 	p.confirmRestore()
 	p.click(hook("operation-cancel"))
 	s.askedToStop()

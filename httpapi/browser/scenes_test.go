@@ -31,6 +31,15 @@ var scenes = []scene{
 	{name: "empty"},
 	{name: "protected", site: withPast(3 * time.Hour)},
 	{name: "table", site: withPast(3 * time.Hour), show: hook("backups")},
+	{name: "panel", site: withPast(3 * time.Hour), show: hook("backups"), reach: func(s *site, p *tab) { p.choose(s.backups()[2]) }},
+	{name: "menu", site: withPast(3 * time.Hour), show: hook("backups"), reach: func(s *site, p *tab) {
+		p.click(row(s.backups()[1]) + " .dots")
+		p.sees(".menu")
+	}},
+	{name: "red-day", site: withPast(3 * time.Hour), show: hook("backups"), reach: func(_ *site, p *tab) {
+		p.click(".strip .failed")
+		p.says(hook("day-words"), "the disk is full")
+	}},
 	{name: "moment", site: withPast(3 * time.Hour), show: hook("moment"), reach: func(_ *site, p *tab) {
 		p.axis()
 		p.click(hook("axis"))
@@ -62,34 +71,34 @@ var scenes = []scene{
 	{name: "failed", reach: func(s *site, p *tab) {
 		b := s.manual("its archive is about to be damaged")
 		testdb.FlipByte(s.t, s.manager.ArchivePath(b), b.ArchiveBytes/2)
-		p.click(act(b, "verify"))
+		p.does(b, "verify")
 		p.says(hook("outcome"), "failed")
 		p.says(hook("state-reason"), "failed their verification")
 		p.says(hook("state-action"), "create a backup") // verifying it again would not help
 	}},
 	{name: "restore-1", site: withPast(3 * time.Hour), reach: func(s *site, p *tab) {
-		p.click(act(s.backups()[2], "restore"))
+		p.does(s.backups()[2], "restore")
 		p.sees(hook("dialog-restore-1"))
 	}},
 	{name: "restore-2", site: withPast(3 * time.Hour), reach: func(s *site, p *tab) {
-		p.click(act(s.backups()[2], "restore"))
+		p.does(s.backups()[2], "restore")
 		p.click(hook("dialog-restore-1-continue"))
 		p.fill(hook("dialog-restore-2-name"), "data.db")
 	}},
 	{name: "undo", site: withPast(3 * time.Hour), reach: func(s *site, p *tab) {
-		p.click(act(s.backups()[2], "restore"))
+		p.does(s.backups()[2], "restore")
 		p.confirmRestore()
 		p.sees(hook("undo-banner"))
 		p.sees(hook("outcome"))
 	}},
 	{name: "note", reach: func(s *site, p *tab) {
 		b := s.manual("a note")
-		p.click(act(b, "note"))
+		p.does(b, "note")
 		p.sees(hook("dialog-note"))
 	}},
 	{name: "delete", reach: func(s *site, p *tab) {
 		b := s.manual("to be deleted")
-		p.click(act(b, "delete"))
+		p.does(b, "delete")
 		p.sees(hook("dialog-delete"))
 	}},
 	{name: "offline", site: withPast(3 * time.Hour), reach: func(s *site, p *tab) {
@@ -110,6 +119,7 @@ var scenes = []scene{
 
 var (
 	light  = device{width: 1280, height: 900}
+	dark   = device{width: 1280, height: 900, dark: true}
 	narrow = device{width: 390, height: 844, still: true}
 	night  = device{width: 390, height: 844, dark: true, still: true}
 	wide   = device{width: 1600, height: 1000}

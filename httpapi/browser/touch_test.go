@@ -39,10 +39,9 @@ func (p *tab) says(selector string, words ...string) {
 	}
 }
 
-// text is an expression for the visible text of an element, on one line. Rows of
-// backups are not rendered, and have no such text, while they are off the screen.
+// text is an expression for the visible text of an element, on one line.
 func text(selector string) string {
-	return `(e => !e ? '' : (e.querySelector('td') || e.matches('tr') ? e.textContent : e.innerText).replace(/\s+/g, ' '))(` + found(selector) + ")"
+	return `(e => !e ? '' : e.innerText.replace(/\s+/g, ' '))(` + found(selector) + ")"
 }
 
 // read is the visible text of the element, on one line.

@@ -74,6 +74,9 @@ func (w *watch) seeNetwork(event any) {
 	switch e := event.(type) {
 	case *network.EventRequestWillBeSent:
 		u, err := url.Parse(e.Request.URL)
+		if err == nil && u.Scheme == "data" {
+			return // the sign in a field that the browser draws; the page's own are forbidden by the policy
+		}
 		if err != nil || u.Host != w.host {
 			w.fault("request to another host: %s", e.Request.URL)
 			return

@@ -74,7 +74,7 @@ func TestManyBackups(t *testing.T) {
 	s.multiply(first, manyBackups)
 	all := s.backups()
 	p := s.open(desktop)
-	for n := 100; n < len(all); n += 100 {
+	for n := 100; n < len(all); n += 500 {
 		p.wait("rows", fmt.Sprintf("document.querySelectorAll('[data-testid^=row-]').length === %d", n))
 		p.click("#backups-more")
 	}

@@ -372,29 +372,66 @@ func TestPage(t *testing.T) {
 	var got []catalog.Entry
 	cursor := ""
 	for n := 0; ; n++ {
-		page, next, err := c.Page(catalog.Auto, cursor, 4)
+		page, err := c.Page(catalogfile.Query{Kind: catalog.Auto, Cursor: cursor, Limit: 4})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, page...)
-		if next == "" {
+		got = append(got, page.Backups...)
+		if page.Next == "" {
 			break
 		}
-		cursor = next
+		cursor = page.Next
 		update(t, c, func(tx *catalogfile.Tx) error { // one comes, the last shown one goes
 			id := fmt.Sprintf("new%d", n)
 			if err := tx.Put(catalog.Entry{ID: id, File: id + archive.Ext, Kind: catalog.Auto}); err != nil {
 				return err
 			}
-			return tx.Remove(page[len(page)-1].ID)
+			return tx.Remove(page.Backups[len(page.Backups)-1].ID)
 		})
 	}
 	if want := "b19 b18 b17 b15 b14 b13 b11 b10 b09 b07 b06 b05 b03 b02 b01"; ids(got) != want {
 		t.Fatalf("pages: %s\nwant   %s", ids(got), want)
 	}
 	for _, bad := range []string{"x", "cw", "-", strings.Repeat("A", 100), "czE4NDQ2NzQ0MDczNzA5NTUxNjE2"} {
-		if _, _, err := c.Page("", bad, 4); !errors.Is(err, catalogfile.ErrCursor) {
+		if _, err := c.Page(catalogfile.Query{Cursor: bad}); !errors.Is(err, catalogfile.ErrCursor) {
 			t.Errorf("cursor %q: %v", bad, err)
+		}
+	}
+}
+
+// Lost: the one backup that a user looks for, among thousands.
+func TestPageChooses(t *testing.T) {
+	c := open(t, t.TempDir())
+	noon := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	update(t, c, func(tx *catalogfile.Tx) error {
+		for i, note := range []string{"", "Before the IMPORT of contacts", "import", "before the move"} {
+			id := fmt.Sprintf("b%d", i)
+			e := catalog.Entry{ID: id, File: id + archive.Ext, Kind: catalog.Manual, Note: note, CreatedAt: noon.Add(time.Duration(i) * time.Hour)}
+			if err := tx.Put(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, q := range []struct {
+		catalogfile.Query
+		want string
+	}{
+		{catalogfile.Query{}, "b3 b2 b1 b0 of 4"},
+		{catalogfile.Query{Text: " before "}, "b3 b1 of 2"},
+		{catalogfile.Query{Text: "import BEFORE"}, "b1 of 1"},
+		{catalogfile.Query{Text: "B2"}, "b2 of 1"},
+		{catalogfile.Query{Text: "100%"}, " of 0"},
+		{catalogfile.Query{Kind: catalog.Auto, Text: "before"}, " of 0"},
+		{catalogfile.Query{From: noon.Add(time.Hour), To: noon.Add(2 * time.Hour)}, "b2 b1 of 2"},
+		{catalogfile.Query{From: noon.Add(time.Hour), Limit: 1}, "b3 of 3"},
+	} {
+		page, err := c.Page(q.Query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%s of %d", ids(page.Backups), page.Total); got != q.want || (page.Next != "") != (len(page.Backups) < page.Total) {
+			t.Errorf("%+v: %q, want %q; next %q", q.Query, got, q.want, page.Next)
 		}
 	}
 }

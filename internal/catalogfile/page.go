@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"example.com/snapd/catalog"
 )
@@ -16,38 +17,71 @@ const (
 	MaxPage     = 1000
 )
 
-// Page returns up to limit backups of a kind, "" for all, newest first, beginning
-// after cursor; "" begins at the newest. next is the cursor for the following
-// page, "" when there is none. Backups made or deleted meanwhile neither repeat
-// nor skip any other. A limit below 1 is DefaultPage, one above MaxPage is that.
-// Errors: ErrCursor.
-func (c *Catalog) Page(kind catalog.Kind, cursor string, limit int) (page []catalog.Entry, next string, err error) {
+// Query chooses backups. Zero values do not restrict.
+type Query struct {
+	Kind     catalog.Kind
+	Text     string    // all its words are in the id or the note, in upper or lower case
+	From, To time.Time // taken from then on, until then
+	Cursor   string    // the Next of the page before
+	Limit    int       // below 1 it is DefaultPage, above MaxPage that
+}
+
+// chooses returns the condition that q sets.
+func (q Query) chooses() func(*catalog.Entry) bool {
+	words := strings.Fields(strings.ToLower(q.Text))
+	return func(e *catalog.Entry) bool {
+		if q.Kind != "" && e.Kind != q.Kind || !q.From.IsZero() && e.CreatedAt.Before(q.From) || !q.To.IsZero() && e.CreatedAt.After(q.To) {
+			return false
+		}
+		if len(words) == 0 {
+			return true
+		}
+		text := strings.ToLower(e.ID + " " + e.Note)
+		return !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(text, word) })
+	}
+}
+
+// Page is a part of a list, the newest backup first.
+type Page struct {
+	Backups []catalog.Entry
+	Next    string // the cursor of the next page; "" after the last
+	Total   int    // how many there are on all pages
+}
+
+// Page returns the backups that q chooses. Backups made or deleted between two pages
+// neither repeat nor skip any other. Errors: ErrCursor.
+func (c *Catalog) Page(q Query) (page Page, err error) {
 	before := uint64(maxSeq + 1)
-	if cursor != "" {
-		if before, err = parseCursor(cursor); err != nil {
-			return nil, "", err
+	if q.Cursor != "" {
+		if before, err = parseCursor(q.Cursor); err != nil {
+			return page, err
 		}
 	}
+	limit := q.Limit
 	if limit < 1 {
 		limit = DefaultPage
 	}
 	limit = min(limit, MaxPage)
 	doc, err := c.view()
 	if err != nil {
-		return nil, "", fmt.Errorf("list backups: %w", err)
+		return page, fmt.Errorf("list backups: %w", err)
 	}
-	end, _ := doc.search(before)
-	page = make([]catalog.Entry, 0, min(limit, end))
-	for _, e := range slices.Backward(doc.entries[:end]) {
-		if kind != "" && e.Kind != kind {
+	chosen := q.chooses()
+	for i := range slices.Backward(doc.entries) {
+		e := &doc.entries[i]
+		if !chosen(e) {
 			continue
 		}
-		if len(page) == limit {
-			return page, makeCursor(page[limit-1].Seq), nil
+		page.Total++
+		switch {
+		case e.Seq >= before:
+		case len(page.Backups) < limit:
+			page.Backups = append(page.Backups, *e)
+		case page.Next == "":
+			page.Next = makeCursor(page.Backups[limit-1].Seq)
 		}
-		page = append(page, e)
 	}
-	return page, "", nil
+	return page, nil
 }
 
 // A cursor is the number of the last entry shown.

@@ -103,9 +103,11 @@ export const stats = () => request('GET', 'stats');
 export const history = (days) => request('GET', `history${query({ days })}`);
 export const decisions = () => request('GET', 'retention-plan');
 export const activity = (limit, cursor) => request('GET', `activity${query({ limit, cursor })}`);
-export const backups = (kind, limit, cursor) => request('GET', `backups${query({ kind, limit, cursor })}`);
+// backups takes {kind, text, from, to, limit, cursor}, each of which may be left out.
+export const backups = (chosen) => request('GET', `backups${query(chosen)}`);
 export const backup = (id) => request('GET', one(id));
 export const density = (from, to, buckets) => request('GET', `points/density${query({ from, to, buckets })}`);
+export const runs = (from, to) => request('GET', `points/runs${query({ from, to })}`);
 export const nearest = (at) => request('GET', `points/nearest${query({ at })}`);
 export const operations = () => request('GET', 'operations');
 export const operation = (id) => request('GET', `operations/${encodeURIComponent(id)}`);

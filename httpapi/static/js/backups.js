@@ -1,140 +1,170 @@
-// The table of backups: filter, pages, and patching the rows on every refresh.
+// The list of backups: what is loaded of it, and the words around it.
 
 import * as api from './api.js';
-import { arrange, attr, busy, byId, show, text } from './dom.js';
-import { count, plural } from './format.js';
-import { makeRow } from './row.js';
+import { forgetOpen, renderOpen, startBrowsing } from './browse.js';
+import { attr, busy, byId, show, text } from './dom.js';
+import { count, day, now, plural } from './format.js';
+import { bounds, clearFilter, filter, forgetFilter, isFiltered, setFilter, startFilter } from './filter.js';
+import { drawList, forgetList, lineOf } from './list.js';
+import { say } from './notices.js';
 import { attempt } from './problems.js';
 import { knowBackup, may, onRefresh, publish, store, subscribe } from './store.js';
+import { dayWords } from './words.js';
 
-const page = 100;
-const most = 500; // per request
+const first = 100; // backups at the beginning
+const more = 500; // with each click; as many as one request may have
+const often = 10_000; // ms between two counts of the recovery points while commits are captured
 
-let kind = '';
-let wanted = page;
+let wanted = first;
 let ids = [];
-let next = null;
-const rows = new Map(); // id -> row
+let runs = []; // the recovery points between them
+let total = 0;
+let isCut = false; // there are more than wanted
+let counted = { at: 0, point: '' }; // when the runs were asked for, and the newest point then
+
+const same = (a, b) => Object.keys(a).every((name) => a[name] === b[name]);
+
+// ask returns the wanted backups.
+async function ask(query) {
+  let got = [];
+  let answer = { next_cursor: '' };
+  do {
+    answer = await api.backups({ ...query, limit: Math.min(more, wanted - got.length), cursor: answer.next_cursor });
+    got = got.concat(answer.backups);
+  } while (answer.next_cursor && got.length < wanted);
+  return { ...answer, backups: got };
+}
+
+async function runsOf({ from, to }) {
+  counted = { at: now(), point: store.status?.continuous?.point };
+  return filter.kind || filter.text ? [] : (await api.runs(from, to)).runs;
+}
 
 async function load() {
-  const asked = kind;
-  let got = [];
-  let cursor = '';
-  let revision = null;
-  do {
-    const answer = await api.backups(asked, Math.min(most, wanted - got.length), cursor);
-    revision ??= answer.revision;
-    got = got.concat(answer.backups ?? []);
-    cursor = answer.next_cursor;
-  } while (cursor && got.length < wanted);
-  if (asked !== kind) return; // the filter was changed meanwhile; its own load follows
-  store.revision = revision;
-  got.forEach(knowBackup);
-  ids = [...new Set(got.map((b) => b.id))];
-  next = cursor || null;
+  const asked = { ...filter };
+  const { from, to } = bounds();
+  // The newest ones are known whatever the filter hides: the verdict speaks of them.
+  const newest = isFiltered() ? api.backups({ limit: first }) : null;
+  const answer = await ask({ kind: filter.kind, text: filter.text, from, to });
+  const between = await runsOf({ from: answer.next_cursor ? answer.backups.at(-1).created_at : from, to });
+  const known = await newest;
+  if (!same(asked, filter)) return; // the load for the new filter follows
+  store.revision = (known ?? answer).revision;
+  for (const b of [...(known?.backups ?? []), ...answer.backups]) knowBackup(b);
+  ids = [...new Set(answer.backups.map((b) => b.id))];
+  runs = between;
+  total = answer.total;
+  isCut = Boolean(answer.next_cursor);
+  store.version += 1;
 }
 
-// rescue moves the focus from a row that goes to the one that takes its place.
-function rescue(wantedIds) {
-  const row = document.activeElement?.closest?.('tr[data-id]');
-  if (!row || wantedIds.has(row.dataset.id)) return null;
-  const name = document.activeElement.dataset.action;
-  let neighbour = row.nextElementSibling;
-  while (neighbour && !wantedIds.has(neighbour.dataset.id)) neighbour = neighbour.nextElementSibling;
-  return () => (neighbour?.querySelector(`[data-action="${name}"]`) ?? byId('backups-title')).focus();
-}
-
-function total() {
-  const { stats } = store;
-  if (!stats) return ids.length;
-  return { auto: stats.automatic, manual: stats.manual }[kind] ?? stats.count;
-}
-
-function counted() {
-  return total() > ids.length ? `${count(ids.length)} of ${plural(total(), 'backup')} shown` : plural(ids.length, 'backup');
-}
-
-function renderRows() {
-  const wantedIds = new Set(ids);
-  const refocus = rescue(wantedIds);
-  for (const id of rows.keys()) {
-    if (!wantedIds.has(id)) rows.delete(id);
-  }
-  for (const id of ids) {
-    const b = store.backups.get(id);
-    if (!b) continue;
-    const row = rows.get(id);
-    if (row) row.update(b);
-    else rows.set(id, makeRow(b));
-  }
-  arrange(byId('backup-rows'), ids.filter((id) => rows.has(id)).map((id) => rows.get(id).node));
-  refocus?.();
-}
-
-function render() {
-  if (!store.asOf) return;
-  renderRows();
-  attr(byId('backup-table'), 'data-look', !['restore', 'verify', 'configure', 'delete'].some(may) && !(may('download') && store.session?.downloads));
-  const none = ids.length === 0;
-  show(byId('backup-table'), !none);
-  show(byId('backups-empty'), none);
-  if (none) {
-    const all = store.stats?.count ?? 0;
-    text(byId('backups-empty-title'), all ? 'No backups of this kind' : 'No backups yet');
-    text(byId('backups-empty-words'), all ? 'Choose “All” to see the others.'
-      : may('create') ? 'Create the first one above. Automatic ones follow by themselves while snapd is running.'
-        : 'Automatic ones are made while snapd is running.');
-  }
-  text(byId('backups-count'), none ? '' : counted());
-  text(byId('count-all'), count(store.stats?.count));
-  text(byId('count-auto'), count(store.stats?.automatic));
-  text(byId('count-manual'), count(store.stats?.manual));
-  const more = byId('backups-more');
-  show(more, Boolean(next));
-}
-
-// reserve makes the room of the rows to come at once: what is below moves with the
-// click that asked for them, and not when the user has gone on to something else.
-function reserve() {
-  const rowsNow = byId('backup-rows');
-  const coming = Math.min(page, Math.max(1, total() - ids.length));
-  const each = rowsNow.offsetHeight / Math.max(1, ids.length);
-  rowsNow.style.setProperty('min-height', `${Math.round(rowsNow.offsetHeight + each * coming)}px`);
-}
-
-async function reload() {
-  const table = byId('backup-table');
-  attr(table, 'aria-busy', 'true');
-  await attempt(load);
-  attr(table, 'aria-busy', null);
+// keepUp counts the recovery points again while they become more.
+async function keepUp() {
+  const point = store.status?.continuous?.point;
+  if (document.hidden || !point || point === counted.point || now() - counted.at < often) return;
+  const asked = { ...filter };
+  const { from, to } = bounds();
+  const between = await runsOf({ from: isCut ? store.backups.get(ids.at(-1))?.created_at : from, to }).catch(() => runs); // the next one does
+  if (!same(asked, filter)) return;
+  runs = between;
+  store.version += 1;
   publish();
 }
 
-export function startBackups() {
+function countWords() {
+  if (isCut) return `${count(ids.length)} of ${count(total)} shown`;
+  return isFiltered() ? `${count(total)} of ${plural(store.stats?.count ?? total, 'backup')}` : plural(total, 'backup');
+}
+
+function renderEmpty() {
+  const none = ids.length === 0 && runs.length === 0;
+  show(byId('backups-empty'), none);
+  if (!none) return;
+  const all = store.stats?.count ?? 0;
+  text(byId('backups-empty-title'), all ? 'Nothing matches' : 'No backups yet');
+  text(byId('backups-empty-words'), all ? `None of the ${plural(all, 'backup')} is like that.`
+    : may('create') ? 'Create the first one above. Automatic ones follow by themselves while snapd is running.'
+      : 'Automatic ones are made while snapd is running.');
+  show(byId('backups-empty-clear'), all > 0 && isFiltered());
+}
+
+// renderDay says what became of a day that was chosen on the strip.
+function renderDay() {
+  const entry = filter.day.endsWith('Z') ? store.history?.find(({ date }) => `${date}Z` === filter.day) : null;
+  show(byId('day-words'), Boolean(entry));
+  if (!entry) return;
+  attr(byId('day-words'), 'data-tone', { failed: 'bad', overdue: 'warn', ok: 'ok', unchanged: 'ok' }[entry.state]);
+  text(byId('day-words'), `${day(entry.date)} (UTC): ${dayWords(entry)}`);
+}
+
+let drawn = '';
+
+function render() {
+  if (!store.asOf) return;
+  const key = [store.version, filter.day, isFiltered(), store.session?.rights, store.session?.downloads, new Date().toDateString(), store.status?.newest_verified].join('|');
+  if (key !== drawn) {
+    drawn = key;
+    drawList({ ids, runs, isCut });
+    renderEmpty();
+    renderDay();
+    text(byId('backups-count'), ids.length ? countWords() : '');
+    show(byId('backups-more'), isCut);
+  }
+  renderOpen(ids);
+}
+
+async function reload() {
+  const list = byId('backup-rows');
+  attr(list, 'aria-busy', 'true');
+  await attempt(load);
+  attr(list, 'aria-busy', null);
+  publish();
+}
+
+async function refilter() {
+  wanted = first;
+  await reload();
+  if (ids.length) say(`${countWords()}.`);
+  else say(`${byId('backups-empty-title').textContent}.`);
+}
+
+async function loadMore() {
+  const shown = ids.length;
+  wanted = shown + more;
+  await reload();
+  // The button may be gone with the last page: go on at the first new line.
+  if (byId('backups-more').hidden) lineOf(ids[shown])?.button.focus({ preventScroll: true });
+}
+
+// showDay has the list show one day of UTC, "2026-11-25", and brings it into sight.
+export function showDay(date) {
+  setFilter({ kind: '', text: '', day: `${date}Z` });
+  byId('list').scrollIntoView({ block: 'start' });
+  byId('backups-title').focus({ preventScroll: true });
+}
+
+// startBackups takes what shows a run of recovery points.
+export function startBackups(showRun) {
+  startBrowsing((i) => showRun(runs[i]));
+  startFilter(refilter);
   onRefresh(load);
   subscribe(render);
-  for (const input of document.querySelectorAll('input[name="kind"]')) {
-    input.addEventListener('change', () => {
-      kind = input.value;
-      wanted = page;
-      reload();
-    });
-  }
-  const more = byId('backups-more');
-  more.addEventListener('click', () => busy(more, async () => {
-    const last = byId('backup-rows').lastElementChild;
-    reserve();
-    wanted = ids.length + page;
-    await reload();
-    byId('backup-rows').style.removeProperty('min-height');
-    // The button may be gone with the last page: go on at the first new row.
-    if (more.hidden) last?.nextElementSibling?.querySelector('button:not([hidden])')?.focus();
-  }));
+  subscribe(keepUp);
+  const button = byId('backups-more');
+  button.addEventListener('click', () => busy(button, loadMore));
+  byId('backups-empty-clear').addEventListener('click', () => {
+    clearFilter();
+    byId('backups-title').focus({ preventScroll: true });
+  });
 }
 
 export function forgetBackups() {
+  wanted = first;
   ids = [];
-  next = null;
-  rows.clear();
-  byId('backup-rows').replaceChildren();
+  runs = [];
+  isCut = false;
+  drawn = '';
+  forgetOpen();
+  forgetFilter();
+  forgetList();
 }

@@ -72,6 +72,7 @@ const clock = { hour: '2-digit', minute: '2-digit' };
 const full = make({ ...dayParts, ...clock });
 const longDay = make(dayParts);
 const briefDay = make(shortDay);
+const dayName = make({ weekday: 'short' });
 const utcDay = make({ ...shortDay, timeZone: 'UTC' });
 const time = make(clock);
 const second = { ...clock, second: '2-digit' };
@@ -110,6 +111,31 @@ export function brief(at) {
 export function label(at) {
   const date = valid(at);
   return date ? `${dateOf(date)}, ${time.format(date)}` : 'unknown time';
+}
+
+// labelExact is label to the second, where two backups have the same minute.
+export function labelExact(at) {
+  const date = valid(at);
+  return date ? `${dateOf(date)}, ${timeSecond.format(date)}` : 'unknown time';
+}
+
+// dayKey is the local day as text that sorts: "2026-11-25".
+export function dayKey(at) {
+  const d = new Date(at);
+  const two = (n) => String(n).padStart(2, '0');
+  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
+}
+
+// weekday is the local day as a heading: "Today", "Yesterday", "Wed 25 Nov", with the date next to the first two.
+export function weekday(at) {
+  const date = valid(at);
+  if (!date) return ['Unknown day', ''];
+  const today = new Date(now());
+  const name = `${dayName.format(date)} ${dateOf(date)}`;
+  for (const [word, offset] of [['Today', 0], ['Yesterday', -1]]) {
+    if (new Date(today.getFullYear(), today.getMonth(), today.getDate() + offset).toDateString() === date.toDateString()) return [word, name];
+  }
+  return [name, ''];
 }
 
 export function utc(at) {

@@ -1,20 +1,11 @@
-// The last 30 days as a strip of marks, one per day, and the sizes as lines. States
-// differ in shape as well as colour; a table says the same in words.
+// The last 30 days as a strip of marks, one per day, each a button that leads to the day's
+// backups. States differ in shape as well as colour; a table says the same in words.
 
 import { attr, byId, el, svg, text } from './dom.js';
+import { filter } from './filter.js';
 import { bytes, day, plural } from './format.js';
 import { subscribe } from './store.js';
-
-const words = {
-  ok: 'backed up',
-  unchanged: 'unchanged, still covered',
-  failed: 'a backup failed',
-  overdue: 'a backup was overdue',
-  none: 'no backup',
-};
-
-const step = 20; // width of a day in the drawing's units
-const tall = 44;
+import * as words from './words.js';
 
 // marks are drawn around x = 0, from y = 0 (top) to y = 44.
 const marks = {
@@ -30,7 +21,7 @@ function known(state) {
 }
 
 function describe(entry) {
-  const parts = [`${day(entry.date)}: ${words[entry.state] ?? entry.state}`];
+  const parts = [`${day(entry.date)}: ${words.dayState(entry)}`];
   if (entry.backups) parts.push(plural(entry.backups, 'backup'));
   if (entry.failed) parts.push(`${plural(entry.failed, 'failure')}`);
   if (entry.database_bytes) parts.push(`database ${bytes(entry.database_bytes)}`);
@@ -52,17 +43,22 @@ function summary(all) {
   return parts.join(', ');
 }
 
+let onDay = () => {};
+
 function drawStrip(days) {
   const strip = byId('strip');
-  attr(strip, 'viewBox', `0 0 ${days.length * step} ${tall}`);
-  strip.replaceChildren(...days.map((entry, i) => svg('g', { class: `mark ${known(entry.state)}`, transform: `translate(${i * step + step / 2} 0)` },
-    svg('title', {}, describe(entry)),
-    svg('rect', { class: 'field', x: -step / 2, y: 0, width: step, height: tall }),
-    ...marks[known(entry.state)]())));
+  const held = strip.contains(document.activeElement) ? document.activeElement.dataset.date : '';
+  strip.replaceChildren(...days.map((entry) => el('button', {
+    type: 'button', class: `mark ${known(entry.state)}`, 'data-date': entry.date, 'data-testid': `day-${entry.date}`,
+    title: describe(entry), 'aria-label': describe(entry), tabindex: '-1', click: () => onDay(entry.date),
+  }, svg('svg', { viewBox: '-10 0 20 44', 'aria-hidden': 'true', focusable: 'false' }, ...marks[known(entry.state)]()))));
+  const reach = [...strip.children].find((one) => one.dataset.date === held) ?? strip.lastElementChild;
+  attr(reach, 'tabindex', '0');
+  if (held) reach.focus({ preventScroll: true });
   text(byId('strip-from'), days.length ? day(days[0].date) : '');
   byId('history-rows').replaceChildren(...days.toReversed().map((entry) => el('tr', {},
     el('th', { scope: 'row' }, day(entry.date)),
-    el('td', {}, words[entry.state] ?? entry.state),
+    el('td', {}, words.dayState(entry)),
     el('td', {}, String(entry.backups)),
     el('td', {}, String(entry.failed)),
     el('td', {}, entry.database_bytes ? bytes(entry.database_bytes) : '–'),
@@ -70,38 +66,16 @@ function drawStrip(days) {
     el('td', {}, entry.detail || ''))));
 }
 
-const wide = 600;
-const high = 100;
-
-// line goes through the days whose size is known; days between are bridged, since
-// a day without a backup is not a day without a database.
-function line(days, member, top) {
-  const across = days.length > 1 ? wide / (days.length - 1) : 0;
-  const points = days
-    .map((entry, i) => [i * across, entry[member]])
-    .filter(([, size]) => size > 0)
-    .map(([x, size]) => `${x.toFixed(1)} ${(high - (size / top) * (high - 6)).toFixed(1)}`);
-  if (points.length === 0) return '';
-  // One point alone has no length: its round cap makes it a dot.
-  return points.length === 1 ? `M${points[0]}h.1` : `M${points.join('L')}`;
-}
-
-function last(days, member) {
-  return days.findLast((entry) => entry[member] > 0)?.[member] ?? 0;
-}
-
-function drawSizes(days) {
-  const top = Math.max(1, ...days.map((entry) => Math.max(entry.database_bytes, entry.archive_bytes)));
-  attr(byId('size-database'), 'd', line(days, 'database_bytes', top));
-  attr(byId('size-archive'), 'd', line(days, 'archive_bytes', top));
-  const database = last(days, 'database_bytes');
-  const archive = last(days, 'archive_bytes');
-  text(byId('size-database-now'), database ? bytes(database) : 'not known');
-  text(byId('size-archive-now'), archive ? bytes(archive) : 'not known');
-  const first = days.find((entry) => entry.database_bytes > 0);
-  attr(byId('sizes'), 'aria-label', first
-    ? `Size over time: the database went from ${bytes(first.database_bytes)} on ${day(first.date)} to ${bytes(database)}, its backup now takes ${bytes(archive)}`
-    : 'Size over time: nothing to show yet');
+// along moves from day to day: the strip is one stop of Tab.
+function along(event) {
+  const all = [...byId('strip').children];
+  const at = all.indexOf(document.activeElement);
+  const target = { ArrowLeft: Math.max(0, at - 1), ArrowRight: Math.min(at + 1, all.length - 1), Home: 0, End: all.length - 1 }[event.key];
+  if (target === undefined || at < 0) return;
+  event.preventDefault();
+  attr(all[at], 'tabindex', '-1');
+  attr(all[target], 'tabindex', '0');
+  all[target].focus();
 }
 
 let drawn = '';
@@ -116,16 +90,20 @@ function toggle(button) {
   text(button, shown ? 'Hide day by day' : 'Show day by day');
 }
 
-export function startHistory() {
+// startHistory takes what shows the backups of a day.
+export function startHistory(showDay) {
+  onDay = showDay;
+  byId('strip').addEventListener('keydown', along);
   const button = byId('history-toggle');
   button.addEventListener('click', () => toggle(button));
   subscribe(({ history }) => {
     if (!history) return;
     const key = JSON.stringify(history);
-    if (key === drawn) return;
-    drawn = key;
-    drawStrip(history);
-    drawSizes(history);
-    text(byId('history-summary'), `${summary(history)}.`);
+    if (key !== drawn) {
+      drawn = key;
+      drawStrip(history);
+      text(byId('history-summary'), `${summary(history)}.`);
+    }
+    for (const one of byId('strip').children) attr(one, 'aria-pressed', String(filter.day === `${one.dataset.date}Z`));
   });
 }

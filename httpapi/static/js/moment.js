@@ -244,6 +244,24 @@ async function rescale(name) {
   render();
 }
 
+// scaleOf is the finest scale that shows a span of time. The finest of all shows any.
+function scaleOf(from, to) {
+  if (to - from < scales.hour.span) return 'hour';
+  return ['days', 'month'].find((name) => now() - from < scales[name].span) ?? 'hour';
+}
+
+// showRun shows a span of recovery points, with the last one chosen.
+export async function showRun({ from, to }) {
+  const [first, last] = [Date.parse(from), Date.parse(to)];
+  scale = scaleOf(first, last);
+  for (const input of document.querySelectorAll('input[name="scale"]')) input.checked = input.value === scale;
+  choose(last + 1); // times of states are finer than ms
+  byId('moment').scrollIntoView({ block: 'start' });
+  byId('axis').focus({ preventScroll: true });
+  await attempt(load);
+  render();
+}
+
 const often = 10_000; // ms between two looks at the density while commits are captured
 
 // keepUp has the newest commits appear on the axis.

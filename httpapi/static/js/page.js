@@ -3,7 +3,7 @@
 import * as actions from './actions.js';
 import * as api from './api.js';
 import { startActivity } from './activity.js';
-import { forgetBackups, startBackups } from './backups.js';
+import { forgetBackups, showDay, startBackups } from './backups.js';
 import { startBreaks } from './breaks.js';
 import { startCapturing } from './capturing.js';
 import { startConnection } from './connection.js';
@@ -43,7 +43,7 @@ async function logout() {
 }
 
 async function newest() {
-  const backups = (await api.backups('', 20, '')).backups ?? [];
+  const backups = (await api.backups({ limit: 20 })).backups ?? [];
   return backups.find((b) => b.verification.state === 'unverified') ?? backups[0];
 }
 
@@ -62,25 +62,25 @@ const remedies = {
   },
 };
 
+let coming = null;
+
+function loadMoment() {
+  coming ??= import('./moment.js').then(async (loaded) => {
+    moment = loaded;
+    await moment.startMoment();
+  }, () => { coming = null; }); // the server has gone: the connection comes to know it
+  return coming;
+}
+
 // startLater loads the time axis, which is below the fold, when it is about to be seen or the
 // user begins to act. Its room is kept until then. Without the server, which the page says is
 // away, it is loaded when that is back.
 function startLater() {
   const signs = ['keydown', 'pointerdown', 'pointermove', 'wheel', 'touchstart'];
   let wanted = false;
-  let loading = false;
-  const load = async () => {
+  const load = () => {
     if (!moment) show(byId('moment-tools'), Boolean(store.status?.newest_verified));
-    if (!wanted || moment || loading || away.includes(store.connection)) return;
-    loading = true;
-    try {
-      moment = await import('./moment.js');
-    } catch { // the server has gone: the connection comes to know it
-      return;
-    } finally {
-      loading = false;
-    }
-    await moment.startMoment();
+    if (wanted && !away.includes(store.connection)) loadMoment();
   };
   const want = () => {
     wanted = true;
@@ -94,6 +94,12 @@ function startLater() {
   subscribe(load);
 }
 
+// showRun leads to the recovery points between two backups on the time axis.
+async function showRun(run) {
+  await loadMoment();
+  await moment?.showRun(run);
+}
+
 function start() {
   started = true;
   watchDock();
@@ -105,11 +111,11 @@ function start() {
   startUndo();
   startOperations(() => refresh().catch(live.failed));
   startCreate();
-  startHistory();
+  startHistory(showDay);
   startStats();
   startCapturing();
   startLater();
-  startBackups();
+  startBackups(showRun);
   startKept();
   startActivity();
   startConnection();

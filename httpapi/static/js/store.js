@@ -12,6 +12,7 @@ export const store = {
   history: null,
   decisions: new Map(), // id -> {keep, reason, until}
   backups: new Map(), // every backup that was seen, id -> backup
+  version: 0, // grows with every change of the backups and what is decided about them
   revision: '', // the server's word for the state that the backups were listed in
   asOf: 0, // when all of it was last fetched
   connection: 'connecting', // connecting, live, reconnecting, polling, offline
@@ -39,7 +40,9 @@ export function knowCapture({ point, at }) {
 }
 
 export function knowBackup(b) {
-  if (b?.id) store.backups.set(b.id, b);
+  if (!b?.id || (b.etag && store.backups.get(b.id)?.etag === b.etag)) return;
+  store.backups.set(b.id, b);
+  store.version += 1;
 }
 
 // Parts of the page with data of their own, such as the table, refresh along.
@@ -54,7 +57,7 @@ async function fetchAll() {
     api.status(), api.stats(), api.history(30), api.decisions(),
     ...[...refreshers].map((refresher) => refresher()),
   ]);
-  Object.assign(store, { status, stats, history: history.days ?? [], asOf: now(), statusAt: now() });
+  Object.assign(store, { status, stats, history: history.days ?? [], asOf: now(), statusAt: now(), version: store.version + 1 });
   store.decisions = new Map((plan.decisions ?? []).map((decision) => [decision.id, decision]));
   publish();
 }

@@ -28,6 +28,19 @@ export function trigger(name) {
   return triggers[name] ?? String(name ?? '');
 }
 
+const days = {
+  __proto__: null,
+  ok: 'backed up',
+  unchanged: 'unchanged, still covered',
+  failed: 'a backup failed',
+  overdue: 'a backup was overdue',
+  none: 'no backup',
+};
+
+// dayState says what became of a day's protection, dayWords also why.
+export const dayState = (entry) => days[entry.state] ?? entry.state;
+export const dayWords = (entry) => sentence(entry.detail ? `${dayState(entry)}: ${entry.detail}` : dayState(entry));
+
 const levels = { __proto__: null, header: 'header check', probe: 'quick look', quick: 'quick check', full: 'full check' };
 
 export function level(name) {
