@@ -11,7 +11,7 @@ import (
 
 func operationRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/operations", right: RightView, handle: (*Handler).listOperations},
+		{method: http.MethodGet, path: "/operations", right: RightView, query: []string{"limit"}, handle: (*Handler).listOperations},
 		{method: http.MethodGet, path: "/operations/:id", right: RightView, handle: (*Handler).getOperation},
 		{method: http.MethodDelete, path: "/operations/:id", right: RightView, handle: (*Handler).cancelOperation},
 	}
@@ -58,7 +58,12 @@ func (h *Handler) happened() {
 }
 
 func (h *Handler) listOperations(w http.ResponseWriter, c *call) error {
-	return writeJSON(w, http.StatusOK, operationPage{h.ops.list()})
+	limit, err := number(c.query, "limit", keepOperations, keepOperations)
+	if err != nil {
+		return err
+	}
+	all := h.ops.list()
+	return writeJSON(w, http.StatusOK, operationPage{all[:min(len(all), limit)]})
 }
 
 var errNoOperation = fail(http.StatusNotFound, "not_found", "there is no such operation; old ones are removed from the activity log in time", "list the operations")

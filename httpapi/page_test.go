@@ -74,6 +74,9 @@ func TestPageIsCompressed(t *testing.T) {
 	testPage(t, c)
 	script := DefaultPagePrefix + "js/app.js"
 	plain := c.do("GET", script, "")
+	if h := plain.Header(); h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Content-Security-Policy") != "" {
+		t.Errorf("a script has the headers %v", h)
+	}
 	for accept, compressed := range map[string]bool{
 		"gzip": true, "gzip, deflate, br": true, "br;q=1.0, gzip;q=0.8": true, "GZIP": true, "deflate, gzip;q=1": true,
 		"gzip;q=0": false, "gzip; q=0.0": false, "br": false, "": false, "gzip;q=x": false, "x-gzip": false, "identity": false,

@@ -286,7 +286,8 @@ func routeCases() []routeCase {
 			return tb.ask("POST", "/check", "")
 		}},
 		plain("POST /check", 422, "invalid", "/check", `{"level":"deep"}`),
-		plain("GET /operations", 200, "", "/operations", ""),
+		plain("GET /operations", 200, "", "/operations?limit=50", ""),
+		plain("GET /operations", 422, "invalid", "/operations?limit=51", ""),
 		{"GET /operations/:id", 200, "", func(tb *table) answer { return tb.ask("GET", "/operations/"+tb.ops.list()[0].ID, "") }},
 		plain("GET /operations/:id", 404, "not_found", "/operations/nosuch", ""),
 		{"DELETE /operations/:id", 202, "", func(tb *table) answer {

@@ -109,7 +109,7 @@ export const backup = (id) => request('GET', one(id));
 export const density = (from, to, buckets) => request('GET', `points/density${query({ from, to, buckets })}`);
 export const runs = (from, to) => request('GET', `points/runs${query({ from, to })}`);
 export const nearest = (at) => request('GET', `points/nearest${query({ at })}`);
-export const operations = () => request('GET', 'operations');
+export const operations = (limit) => request('GET', `operations${query({ limit })}`);
 export const operation = (id) => request('GET', `operations/${encodeURIComponent(id)}`);
 
 export const create = (note, pin) => request('POST', 'backups', { body: { note, pin } });

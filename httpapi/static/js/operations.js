@@ -76,7 +76,7 @@ async function ask({ id }) {
 
 // recall shows, at the start, the last outcome that the user may not have seen.
 export async function recall() {
-  const operations = (await api.operations()).operations ?? [];
+  const operations = (await api.operations(20)).operations ?? [];
   operations.filter((operation) => operation.state === 'running').forEach(follow);
   for (const operation of operations) {
     if (operation.state !== 'running') known.set(operation.id, operation);

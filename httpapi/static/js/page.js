@@ -88,7 +88,7 @@ function startLater() {
     for (const sign of signs) window.removeEventListener(sign, want);
     load();
   };
-  const near = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && want());
+  const near = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && want(), { rootMargin: '0px 0px -25%' });
   near.observe(byId('moment'));
   for (const sign of signs) window.addEventListener(sign, want, { passive: true });
   subscribe(load);
