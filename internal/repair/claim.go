@@ -18,8 +18,8 @@ type tree struct {
 	table  *tree  // of an index
 	rowids bool
 	holes  []hole
-	strays int   // tops of trees that belong to this one, though nothing leads there
-	lost   int64 // pages
+	tops   []uint32 // of trees that belong to this one, though nothing leads there
+	lost   int64    // pages
 }
 
 // hole is a part of a table that its pages do not lead to any more: rowids after lo, up to hi.
@@ -95,7 +95,7 @@ func (c *claims) page(a claim) error {
 		a.t.hole(a.lo, a.hi)
 		return nil
 	}
-	if had := c.owner[a.n-1]; had != 0 {
+	if had := c.owner.of(a.n); had != 0 {
 		if had != a.t.id {
 			a.t.hole(a.lo, a.hi)
 		}
@@ -117,7 +117,7 @@ func (c *claims) page(a claim) error {
 		}
 		return nil
 	}
-	c.owner[a.n-1] = a.t.id
+	c.owner.give(a.n, a.t.id)
 	if page.Type().Leaf() {
 		return nil
 	}
@@ -164,14 +164,16 @@ func (c *claims) belongs(page sqlitefile.Page, a claim) bool {
 // free marks the pages that are on the list of free pages, and those after the database's end.
 func (c *claims) free() error {
 	mark := func(n uint32) bool {
-		if n == 0 || n > c.Pages || c.owner[n-1] != 0 {
+		if n == 0 || n > c.Pages || c.owner.of(n) != 0 {
 			return false
 		}
-		c.owner[n-1] = freePage
+		c.owner.give(n, freePage)
 		return true
 	}
-	for n := c.counted + 1; n <= c.Pages && n != 0; n++ {
-		mark(n)
+	for n := range c.all() {
+		if n > c.counted {
+			mark(n)
+		}
 	}
 	if !c.intact {
 		return nil
@@ -198,18 +200,18 @@ func (c *claims) free() error {
 
 // left finds the trees that nothing leads to, and the table of each.
 func (c *claims) left() error {
-	below := make([]bool, c.Pages)
+	below := owners{}
 	err := c.unclaimed(func(n uint32, page sqlitefile.Page) error {
 		if page.Type().Leaf() {
 			return nil
 		}
 		for i := range page.Cells() {
-			if cell, err := page.Cell(i); err == nil && cell.Child > 0 && cell.Child <= c.Pages && cell.Child != n {
-				below[cell.Child-1] = true
+			if cell, err := page.Cell(i); err == nil && cell.Child != n && c.exists(cell.Child) {
+				below.give(cell.Child, strayPage)
 			}
 		}
-		if child := page.RightChild(); child > 0 && child <= c.Pages && child != n {
-			below[child-1] = true
+		if child := page.RightChild(); child != n && c.exists(child) {
+			below.give(child, strayPage)
 		}
 		return nil
 	})
@@ -218,7 +220,7 @@ func (c *claims) left() error {
 	}
 	for _, round := range []bool{false, true} { // the second is for pages that lead to each other
 		err := c.unclaimed(func(n uint32, page sqlitefile.Page) error {
-			if below[n-1] && !round {
+			if below.of(n) != 0 && !round {
 				return nil
 			}
 			return c.stray(n, page.Type().Table())
@@ -233,8 +235,8 @@ func (c *claims) left() error {
 // unclaimed visits the b-tree pages that nothing has.
 func (c *claims) unclaimed(visit func(uint32, sqlitefile.Page) error) error {
 	b := make([]byte, c.PageSize)
-	for n := uint32(1); n <= c.Pages; n++ {
-		if c.owner[n-1] != 0 || n == sqlitefile.LockPage(c.PageSize) {
+	for n := range c.all() {
+		if c.owner.of(n) != 0 || n == sqlitefile.LockPage(c.PageSize) {
 			continue
 		}
 		if err := c.ctx.Err(); err != nil {
@@ -267,10 +269,9 @@ func (c *claims) stray(n uint32, rowids bool) error {
 	if err := c.page(claim{one, n, math.MinInt64, math.MaxInt64, 0}); err != nil {
 		return err
 	}
-	if c.owner[n-1] != strayPage {
+	if c.owner.of(n) != strayPage {
 		return nil
 	}
-	c.top[n] = true
 	p := profile{lo: math.MaxInt64, hi: math.MinInt64}
 	for _, t := range c.trees[1:] {
 		if t.shape != nil && t.rowids == rowids && len(t.holes) > 0 {
@@ -278,6 +279,7 @@ func (c *claims) stray(n uint32, rowids bool) error {
 		}
 	}
 	if len(p.may) == 0 {
+		c.strays = append(c.strays, n)
 		return nil
 	}
 	p.usual = slices.Clone(p.may)
@@ -291,6 +293,7 @@ func (c *claims) stray(n uint32, rowids bool) error {
 	if t := p.only(); t != nil {
 		return c.give(n, t)
 	}
+	c.strays = append(c.strays, n)
 	return nil
 }
 
@@ -302,9 +305,9 @@ func (c *claims) give(n uint32, t *tree) error {
 		return nil
 	})
 	for _, p := range pages {
-		c.owner[p-1] = t.id
+		c.owner.give(p, t.id)
 	}
-	t.strays++
+	t.tops = append(t.tops, n)
 	return err
 }
 
@@ -374,7 +377,7 @@ func (d *damaged) visit(ctx context.Context, owner uint16, n uint32, depth int, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if n == 0 || n > d.Pages || depth > maxDepth || d.owner[n-1] != owner || seen[n] {
+	if n == 0 || n > d.Pages || depth > maxDepth || d.owner.of(n) != owner || seen[n] {
 		return nil
 	}
 	page, err := d.BTree(n, make([]byte, d.PageSize))
@@ -403,14 +406,9 @@ func (d *damaged) visit(ctx context.Context, owner uint16, n uint32, depth int, 
 
 // pagesOf visits the pages of a tree that hold rows or entries.
 func (d *damaged) pagesOf(ctx context.Context, t *tree, visit func(uint32, sqlitefile.Page) error) error {
-	if err := d.leaves(ctx, t.id, t.root, visit); err != nil || t.strays == 0 {
-		return err
-	}
-	for n := uint32(1); n <= d.Pages; n++ {
-		if d.owner[n-1] == t.id && d.top[n] && n != t.root {
-			if err := d.leaves(ctx, t.id, n, visit); err != nil {
-				return err
-			}
+	for _, n := range append([]uint32{t.root}, t.tops...) {
+		if err := d.leaves(ctx, t.id, n, visit); err != nil {
+			return err
 		}
 	}
 	return nil

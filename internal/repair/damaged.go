@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"math"
+	"slices"
 	"syscall"
 
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlitefile"
 )
 
@@ -20,7 +24,7 @@ type Damaged struct {
 }
 
 // damaged reads the pages of a damaged database: the newest copy in the log that a checksum
-// proves, else the copy from before a transaction that was cut off, else the file's. Nothing in them is believed. In memory it has two bytes for each page.
+// proves, else the copy from before a transaction that was cut off, else the file's. Nothing in them is believed.
 type damaged struct {
 	sqlitefile.File
 	header  sqlitefile.Header
@@ -33,8 +37,10 @@ type damaged struct {
 	disk    error           // why
 	objects []object
 	trees   []*tree
-	owner   []uint16 // of the pages; the first is page 1's
-	top     map[uint32]bool
+	owner   owners
+	strays  []uint32 // tops of trees that no table is known for
+	stored  uint32   // pages of the file
+	copies  []uint32 // pages that the log or the journal has, in order
 }
 
 // errLost is a page that is not there: the file ends before it, or the disk does not give it.
@@ -43,7 +49,7 @@ var errLost = fmt.Errorf("the page is lost: %w", sqlitefile.ErrMalformed)
 // openDamaged finds out how the file is laid out. donor, nil for none, says what the header
 // does not.
 func openDamaged(ctx context.Context, from Damaged, donor *source) (*damaged, error) {
-	d := &damaged{from: from, failed: map[uint32]bool{}, newest: map[uint32]int64{}, top: map[uint32]bool{}}
+	d := &damaged{from: from, failed: map[uint32]bool{}, newest: map[uint32]int64{}, owner: owners{}}
 	first := make([]byte, sqlitefile.MaxPageSize)
 	n, err := readTwice(from.R, first, 0)
 	if err != nil && !errors.Is(err, syscall.EIO) {
@@ -90,21 +96,28 @@ func (d *damaged) adoptHeader(h sqlitefile.Header) {
 }
 
 func (d *damaged) layOut(size, reserved int, log *sqlitefile.Log) {
-	pages := uint32(min((d.from.Size+int64(size)-1)/int64(size), maxPages))
+	d.stored = uint32(min((d.from.Size+int64(size)-1)/int64(size), maxPages))
+	copies := map[uint32]int64{}
 	if log != nil && log.PageSize == size {
 		d.takeLog(log)
-		pages = reach(pages, d.newest)
+		maps.Copy(copies, d.newest)
 		d.counted = log.Pages
 	}
 	if d.back != nil && d.back.PageSize != size {
 		d.back = nil
 	}
 	if d.back != nil && d.counted == 0 {
-		pages = reach(pages, d.back.Before)
 		d.counted = d.back.Pages
 	}
+	if d.back != nil {
+		maps.Copy(copies, d.back.Before)
+	}
+	d.copies = slices.Sorted(maps.Keys(copies))
+	pages := d.stored
+	if len(d.copies) > 0 {
+		pages = max(pages, d.copies[len(d.copies)-1])
+	}
 	d.File = sqlitefile.File{R: d, PageSize: size, Usable: size - reserved, Pages: pages}
-	d.owner = make([]uint16, pages)
 	b := make([]byte, size)
 	if d.copied(1) && d.Page(1, b) == nil {
 		copy(d.header[:], b)
@@ -118,20 +131,48 @@ func (d *damaged) layOut(size, reserved int, log *sqlitefile.Log) {
 	}
 }
 
-// maxLost bounds the pages that may be missing between the end of a file that was cut short and those that its log or its
-// journal has.
-const maxLost = 1 << 24
+// stretch is how many pages are passed over together where the file has none of them.
+const stretch = 256
 
-// reach returns how many pages there are, with these after those of the file.
-func reach(pages uint32, copies map[uint32]int64) uint32 {
-	most := uint32(min(int64(pages)+int64(len(copies))+maxLost, maxPages))
-	for n := range copies {
-		if n <= most {
-			pages = max(pages, n)
+// all are the pages that exist, in order: those of the file, without its holes, and those that the log or the journal has. What
+// a header or a page claims beyond that is not there, and not looked for.
+func (d *damaged) all() iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		copies := d.copies
+		for n := uint32(1); n <= d.stored; {
+			from, end := d.nextStored(n)
+			for len(copies) > 0 && copies[0] < from {
+				if !yield(copies[0]) {
+					return
+				}
+				copies = copies[1:]
+			}
+			for n = from; n < end; n++ {
+				if !yield(n) {
+					return
+				}
+			}
+			for len(copies) > 0 && copies[0] < end {
+				copies = copies[1:]
+			}
+		}
+		for _, n := range copies {
+			if !yield(n) {
+				return
+			}
 		}
 	}
-	return pages
 }
+
+// nextStored returns the next pages of the file from n on, some of those before end; both come after the last one where there are none.
+func (d *damaged) nextStored(n uint32) (from, end uint32) {
+	at := livedb.NextData(d.from.R, (int64(n)-1)*int64(d.PageSize))
+	from = uint32(min(at/int64(d.PageSize), int64(d.stored))) + 1
+	return from, min(from+stretch, d.stored+1)
+}
+
+// exists reports whether the file, the log or the journal has the page.
+func (d *damaged) exists(n uint32) bool { return n > 0 && n <= d.stored || d.copied(n) }
 
 func (d *damaged) readLog(ctx context.Context, hint int) (*sqlitefile.Log, error) {
 	if d.from.Log.R == nil || d.from.Log.Size < sqlitefile.WALHeaderSize {

@@ -91,7 +91,7 @@ func Salvage(ctx context.Context, from Damaged, path string, o SalvageOptions) (
 			return Salvaged{}, err
 		}
 	}
-	if w.said.DiskErrors = len(d.failed); w.said.DiskErrors == int(d.Pages) {
+	if w.said.DiskErrors = len(d.failed); w.said.DiskErrors == int(d.stored) && len(d.copies) == 0 {
 		return Salvaged{}, errors.New("no page of the file can be read from the disk")
 	}
 	w.said.LostAndFound, w.said.LostTable = w.lost.n, w.lost.name

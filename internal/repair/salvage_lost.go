@@ -244,10 +244,7 @@ func (l *lostRows) strays() error {
 	l.partial = nil
 	known := newKnown(l.salvager)
 	defer known.close()
-	for n := uint32(1); n <= l.Pages; n++ {
-		if l.owner[n-1] != strayPage || !l.top[n] {
-			continue
-		}
+	for _, n := range l.salvager.strays {
 		err := l.leaves(l.ctx, strayPage, n, func(at uint32, page sqlitefile.Page) error {
 			_, err := l.rowsOn(page, at, func(r row) error {
 				stray := lostRow{row: r, root: n, why: "its table is not known"}

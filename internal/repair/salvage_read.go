@@ -60,8 +60,8 @@ func (c *claims) strayObjects(schema *tree) error {
 			return err
 		})
 		if err == nil && found > 0 {
-			c.owner[n-1], c.top[n] = schema.id, true
-			schema.strays++
+			c.owner.give(n, schema.id)
+			schema.tops = append(schema.tops, n)
 		}
 		if err != nil && !malformed(err) {
 			return err
@@ -248,7 +248,7 @@ func (d *damaged) payload(c sqlitefile.Cell) (b []byte, whole bool, err error) {
 		if err != nil {
 			return b, false, err
 		}
-		if steps++; page.N == met || d.owner[page.N-1] != 0 && d.owner[page.N-1] != freePage {
+		if steps++; page.N == met || d.owner.of(page.N) != 0 && d.owner.of(page.N) != freePage {
 			return b, false, nil // it leads in a circle, or to a page of a tree
 		}
 		if steps&(steps-1) == 0 {
