@@ -372,7 +372,7 @@ func (r *recovering) installRepair(ctx context.Context) error {
 		r.out.Action, r.out.Repair = ActionRepaired, &done
 		r.lost(func(o *catalog.RecoveryOutcome) {
 			o.Rows, o.Transactions, o.Detail = done.RowsLost(), done.Dropped, done.Summary()
-			o.Seen = o.Rows == 0 && o.Transactions == 0 && len(done.Emptied)+len(done.Removed) == 0 && done.NotCompared == ""
+			o.Seen = o.Rows == 0 && o.Transactions == 0 && len(done.Emptied)+len(done.Removed)+len(done.Unproven) == 0 && done.NotCompared == ""
 		})
 	}
 	err := r.install(ctx, swap.Swap{Staged: staged, Preserve: true}, repaired,

@@ -21,6 +21,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/breaks"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
@@ -79,10 +80,11 @@ func (c *Case) Check(ctx context.Context) (integrity.Report, error) {
 	if !c.DryRun {
 		o.ScratchDir = c.Target.Dir
 	}
-	state, err := c.Catalog.State()
+	all, state, err := c.Catalog.Read()
 	if err != nil {
 		return integrity.Report{}, err
 	}
+	o.Known = breaks.Known(all, state)
 	if state.LastCheck.FullOnly() {
 		o.Level = integrity.LevelFull
 	}
@@ -252,7 +254,9 @@ func (c *Case) tryRepair(ctx context.Context, f *facts) (err error) {
 	}
 	if err == nil {
 		f.repair.result, f.repair.backupLoses, f.repair.staged = c.trial.Result, c.trial.DonorLoses, !c.DryRun
-		f.repair.unchanged, err = unchangedSince(ctx, f.database, f.candidates, c.trial.Result)
+		if f.repair.unchanged, err = unchangedSince(ctx, f.database, f.candidates, c.trial.Result); f.repair.sameAsBackup() {
+			f.repair.result.Unproven, c.trial.Result.Unproven = nil, nil
+		}
 	}
 	return err
 }

@@ -50,7 +50,7 @@ type Option struct {
 	// LosesSince is the time of the backup: later changes are lost. Null for a repair.
 	LosesSince *time.Time `json:"loses_since"`
 	// RowsLost counts the rows that are lost with this way, of those that the damaged database
-	// still has or its indexes still name; null where that is not known.
+	// still has or its indexes still name; null where that is not known. 0 is proven.
 	RowsLost *int64 `json:"rows_lost"`
 	// LosesTransactions counts transactions that the damaged log no longer proves, at
 	// least; null where that is not known.
@@ -199,7 +199,7 @@ func waysOut(f facts) (options []Option, reason string) {
 		restore.countRows(f.repair.backupLoses)
 	}
 	unknown := result.NotCompared != ""
-	if dropped == 0 && !unknown {
+	if dropped == 0 && !unknown && (lost > 0 || len(result.Unproven) == 0) { // the others may have had rows that nothing lists
 		repair.RowsLost = &lost
 	}
 	if holdsMore(f.candidates, result) {
@@ -218,7 +218,7 @@ func waysOut(f facts) (options []Option, reason string) {
 	case lost > 0:
 		reason = fmt.Sprintf("a repair loses %d rows of which only index entries are left, or that an index says otherwise, and no backup is known to lose fewer", lost)
 	case result.LeftOut:
-		reason = "the database's file alone is whole, and what is next to it damages it: the log or journal belongs to another database, or to another time of this one; it is kept"
+		reason = "the database's file alone is whole, and what is next to it is not its own: the log or journal belongs to another database, or to another time of this one; it is kept"
 	case dropped > 0:
 		reason = "a repair keeps all transactions that the damaged log still proves, and no backup is known to hold more"
 	case gone+differ > 0:
@@ -228,6 +228,12 @@ func waysOut(f facts) (options []Option, reason string) {
 		}
 	case unknown:
 		reason = "a repair of a private copy passed its proof, and loses no row that an index covers; it could not be compared with " + f.newest() + ": " + result.NotCompared
+	case len(result.Unproven) > 0:
+		reason = "a repair of a private copy passed its proof, and loses no row that an index lists"
+		if f.repair.backupLoses != nil {
+			reason += " or " + f.newest() + " has"
+		}
+		reason += "; what no sound index lists may have had more rows"
 	default:
 		reason = "a repair of a private copy passed its proof and loses nothing"
 		if len(result.Removed)+len(result.Emptied) == 0 && !result.Donated {
@@ -277,6 +283,18 @@ func (f repairFacts) backupHasMore(newest string, result repair.Result) string {
 		return fmt.Sprintf("%s has every row that a repair saves, and %d more", newest, all)
 	}
 	return ""
+}
+
+// sameAsBackup reports whether it is proven that the repaired copy has every row: nothing was committed since the newest backup, and
+// all of its rows are there.
+func (f repairFacts) sameAsBackup() bool {
+	gone, differ := f.result.OnlyInBackup()
+	return f.unchanged && f.backupLoses != nil && gone+differ == 0
+}
+
+// hasAll reports whether the repaired copy has all that can be read of the database.
+func (f repairFacts) hasAll() bool {
+	return f.tried && f.failed == nil && f.result.Dropped == 0 && f.result.RowsLost() == 0 && f.result.NotCompared == ""
 }
 
 // room is what a repair still needs: the copy of the database's files, and where tables were written again a file for that.

@@ -56,6 +56,7 @@ func (r *Result) Compare(ctx context.Context, path string, backup Image) (loses 
 			return 0, err
 		}
 	}
+	r.compared = true
 	return c.loses, nil
 }
 

@@ -50,12 +50,15 @@ type Result struct {
 	// neither the database nor the donor has the SQL.
 	Emptied []string `json:"emptied,omitempty"`
 	Removed []string `json:"removed,omitempty"`
-	// Lost are rows that are gone or may be older than they were; none: it is proven that no row
-	// is lost, as every row has its index entries and every index entry its row.
+	// Lost are rows that are gone or may be older than they were; none: every row has its index entries, and every
+	// index entry its row.
 	Lost []Loss `json:"lost,omitempty"`
 	// BackupOnly are rows that the newest backup has and the result has not, or has otherwise: deleted or
 	// changed since, or lost where no index covers them. Those in Lost are not among them.
 	BackupOnly []Loss `json:"backup_only,omitempty"`
+	// Unproven are the tables of what was rebuilt whose rows no sound index lists: rows of them may be lost, too, where a page
+	// is an older copy of itself.
+	Unproven []string `json:"unproven,omitempty"`
 	// NotCompared is why what was rebuilt was not compared with a backup, "" where it was, or there is none: rows that no index
 	// covers may be lost.
 	NotCompared string `json:"not_compared,omitempty"`
@@ -66,6 +69,7 @@ type Result struct {
 	SameCommit bool `json:"-"`
 
 	fullText []string // FTS5 tables
+	compared bool     // with the backup
 	// By table: index entries whose rows are not there, and rows that were deleted before the damage.
 	found   map[string][]witness
 	deleted map[string]map[int64]bool
@@ -96,7 +100,7 @@ func (r Result) Summary() string {
 	case r.Healed:
 		parts = append(parts, fmt.Sprintf("%d pages that are not what the last commit left have their content again", r.PutBack))
 	case r.LeftOut && r.Dropped > 0:
-		parts = append(parts, fmt.Sprintf("the file alone is whole, and damaged with the log next to it: that is another database's, or of another time, and its %d transactions were left out", r.Dropped))
+		parts = append(parts, fmt.Sprintf("the file alone is whole, and the log next to it is another database's, or of another time: its %d transactions were left out", r.Dropped))
 	case r.LeftOut:
 		parts = append(parts, "the file alone is whole, and damaged by what the journal next to it puts back: that is another database's, or of another time, and was left out")
 	case r.Dropped > 0:
@@ -112,8 +116,14 @@ func (r Result) Summary() string {
 		if n := len(r.Indexes); n > 0 {
 			derived = "indexes were rebuilt from their tables"
 		}
-		if gone, _ := r.OnlyInBackup(); len(r.Lost) == 0 && gone == 0 && r.NotCompared == "" {
+		switch gone, _ := r.OnlyInBackup(); {
+		case len(r.Lost) > 0 || gone > 0 || r.NotCompared != "":
+		case len(r.Unproven) == 0:
 			derived += " without losing a row"
+		case r.compared:
+			derived += " without losing a row that an index or the backup has"
+		default:
+			derived += " without losing a row that an index lists"
 		}
 		parts = append(parts, derived+list(": ", r.Indexes))
 		for _, l := range r.Lost[:min(len(r.Lost), 3)] {
@@ -125,6 +135,9 @@ func (r Result) Summary() string {
 	}
 	if len(r.BackupOnly) > 0 {
 		parts = append(parts, "of the backup's rows "+r.backupOnly()+" (deleted or changed since the backup, or lost)")
+	}
+	if len(r.Unproven) > 0 {
+		parts = append(parts, "whether there were more rows is not known where no sound index lists them"+list(": in ", r.Unproven))
 	}
 	if r.NotCompared != "" {
 		parts = append(parts, "rows that no index covers may be lost, as it was not compared with the backup: "+r.NotCompared)
