@@ -62,6 +62,7 @@ const (
 	CodeWALHeader   Code = "wal_header"            // the log's header is damaged or of an unknown version
 	CodeWALLost     Code = "wal_lost_transactions" // committed transactions are beyond a damaged frame
 	CodeWALBehind   Code = "wal_behind"            // the database file is newer than what its damaged log proves
+	CodeWALForeign  Code = "wal_foreign"           // the log is another database's, or of another time of this one
 	CodeWALPageSize Code = "wal_page_size"         // the log belongs to a database of another page size
 
 	// Damage: structure, as SQLite reports it.

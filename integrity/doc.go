@@ -27,6 +27,7 @@
 //	sql, schema                               level probe, and the order of those above it
 //	structure, complete, accounting,          levels quick and full: SQLite's own checks, what they leave
 //	foreignkeys                               out, and what stands in where they cannot be run whole
+//	foreignlog                                is the log the file's own
 //	budget, schemasize                        what a check may cost
 //	lines, trees                              codes, places and names out of what SQLite says
 //	nature                                    what became of a file, in words: encrypted, converted, a bare log

@@ -111,7 +111,10 @@ func (f *files) judge(ctx context.Context, t *results) error {
 	if err := f.judgePage1(t, &image, log); err != nil {
 		return err
 	}
-	if err := f.judgeWAL(ctx, t, &main, &image, log); err != nil || t.damaged() || !f.untrusted {
+	if err := f.judgeWAL(ctx, t, &main, &image, log); err != nil || t.damaged() {
+		return err
+	}
+	if err := f.doubtLog(t, &main, &image, log); err != nil || !f.untrusted {
 		return err
 	}
 	return f.judgeSchemaSize(t, &image, log, pages)

@@ -167,6 +167,9 @@ func TestFixturesCopy(t *testing.T) {
 	for _, file := range all {
 		w := readWant(t, file)
 		path := stage(t, strings.TrimSuffix(file, ".want")+".db")
+		if w.code == string(CodeWALForeign) {
+			continue // it is of two databases, and which one is meant is for Check
+		}
 		rep, err := CheckCopy(context.Background(), path, Options{Level: LevelFull})
 		if err != nil {
 			t.Errorf("%s: %v", file, err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"example.com/snapd/internal/lineage"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
 )
@@ -28,6 +29,11 @@ type Options struct {
 	// LockWait is the longest wait for a lock, or for a database that changes
 	// faster than it can be read; 0 means DefaultLockWait. The context ends it earlier.
 	LockWait time.Duration
+	// OwnLog has it looked whether the log is the file's own at any level, and not from quick on only.
+	OwnLog bool
+	// Known is what the database was at its newest backup, where that is known: a log next to it that has that database
+	// is its own, whatever else speaks against it.
+	Known lineage.Facts
 	// Progress, when not nil, gets the bytes of an archive's image that have been
 	// unpacked so far: of CheckArchive and CheckImage, which check them afterwards.
 	Progress func(done int64)

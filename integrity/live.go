@@ -75,10 +75,13 @@ func (l *liveCheck) attempt(ctx context.Context) (*results, *Level, error) {
 		}
 		return t, failedHeader(t), nil
 	}
-	if l.o.Level == LevelHeader {
-		return t, nil, nil
+	var failed *Level
+	if l.o.Level > LevelHeader {
+		failed, err = l.viaSQLite(ctx, before, t, false)
 	}
-	failed, err := l.viaSQLite(ctx, before, t, false)
+	if err == nil && t.doubt != nil && !t.damaged() && (l.o.Level >= LevelQuick || l.o.OwnLog) {
+		failed, err = l.judgeDoubt(ctx, before, t)
+	}
 	return t, failed, err
 }
 

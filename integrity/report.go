@@ -92,6 +92,7 @@ type results struct {
 	// verdict overrides what worst gives: empty, missing, not_a_database.
 	verdict Verdict
 	sample  []byte // the file's beginning, to explain damage by; nil for none
+	doubt   *doubt // that the log is the file's own; nil for none
 }
 
 // add files a finding under its code.

@@ -146,7 +146,7 @@ func TestPlanClaimsNoRowsLostOnlyWithProof(t *testing.T) {
 				t.Errorf("%+v", rec.Repair)
 			}
 			if seen := len(b.status().Recovered) == 0; seen != (c.proven && rec.Action == snapshot.ActionRepaired) && !c.backup {
-				t.Errorf("a person is told: %v", !seen)
+				t.Errorf("it is reported: %v", !seen)
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/activity"
+	"example.com/snapd/internal/breaks"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
@@ -188,7 +189,11 @@ func checkEvent(database string, r Report, took time.Duration) Event {
 // look checks without the operation lock, so a private copy, where one is
 // needed, goes where no other operation sweeps: the system's temporary directory.
 func (m *Manager) look(ctx context.Context, level integrity.Level, wait time.Duration) (Report, error) {
-	return integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: level, LockWait: wait})
+	all, state, err := m.cat.Read()
+	if err != nil {
+		all = nil // the check says what it can without
+	}
+	return integrity.Check(ctx, m.cfg.Database, integrity.Options{Level: level, LockWait: wait, Known: breaks.Known(all, state)})
 }
 
 // Status says whether the data is safe, and why. It probes the database but

@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,6 +59,18 @@ var strangeLogs = map[string]func(t *testing.T) state{
 		own, other := aged(t, strangeSchema), aged(t, "PRAGMA journal_mode=wal;;"+otherSchema+strangeFold, "UPDATE person SET name = name || '!' WHERE id % 3 = 0")
 		return state{main: own[0].main, wal: other[1].wal}
 	},
+	"another database, whole in its log": func(t *testing.T) state {
+		own, other := aged(t, strangeSchema), aged(t, "PRAGMA journal_mode=wal;;PRAGMA wal_autocheckpoint=0;;"+otherSchema)
+		return state{main: own[0].main, wal: other[0].wal}
+	},
+	"another database of more commits, whole in its log": func(t *testing.T) state {
+		own, other := aged(t, strangeSchema), aged(t, strings.Repeat("PRAGMA user_version=1;;PRAGMA user_version=2;;", 50)+"PRAGMA journal_mode=wal;;"+otherSchema+strangeFold, "VACUUM")
+		return state{main: own[0].main, wal: other[1].wal}
+	},
+	"an older state, whole in the log": func(t *testing.T) state {
+		own := aged(t, strangeSchema, "VACUUM", "DELETE FROM plain WHERE rowid < 20; INSERT INTO item SELECT id+1000, 'D'||id, name, 1 FROM item"+strangeFold)
+		return state{main: own[2].main, wal: own[1].wal}
+	},
 	"another page size": func(t *testing.T) state {
 		own, other := aged(t, strangeSchema), aged(t, "PRAGMA page_size=1024;;PRAGMA journal_mode=wal;;"+otherSchema)
 		return state{main: own[0].main, wal: other[0].wal}
@@ -108,6 +121,68 @@ var strangeLogs = map[string]func(t *testing.T) state{
 		}
 		return state{main: readFile(t, path), wal: wal}
 	},
+}
+
+// The log that is next to the file has all of the database that is backed up, and the file is another one, copied
+// over it while the application was down, say. Lost otherwise: that database, for the other one.
+func TestALogThatHasTheDatabaseIsItsOwn(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "data.db")
+	is := aged(t, "PRAGMA journal_mode=wal;;PRAGMA wal_autocheckpoint=0;;"+otherSchema)[0]
+	writeFile(t, path, is.main)
+	writeFile(t, path+"-wal", is.wal)
+	b := benchOn(t, path)
+	b.auto()
+	writeFile(t, path, aged(t, strangeSchema)[0].main)
+	writeFile(t, path+"-wal", is.wal)
+	if err := os.Remove(path + "-shm"); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	rec, err := b.m.Recover(t.Context())
+	if err != nil || rec.Action != snapshot.ActionNone || countRows(t, path, "person") != 400 {
+		t.Errorf("%s, %v: %s", rec.Action, err, rec.Reason)
+	}
+}
+
+// SQLite does not report that a log makes another database of the file next to it. Lost otherwise: the database that the user had, by
+// the first checkpoint, and its backups to those of the other one.
+func TestALogOfAnotherDatabaseIsReported(t *testing.T) {
+	t.Parallel()
+	s := strangeLogs["another database, whole in its log"](t)
+	path := filepath.Join(t.TempDir(), "data.db")
+	writeFile(t, path, s.main)
+	b := benchOn(t, path)
+	good := b.auto()
+	if err := os.Remove(path + "-shm"); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	writeFile(t, path+"-wal", s.wal)
+	for what, do := range map[string]func() error{
+		"backup": func() error { _, err := b.m.Backup(t.Context(), snapshot.Manual("")); return err },
+		"check": func() error {
+			r, err := b.m.Check(t.Context(), snapshot.LevelQuick)
+			if err == nil && !r.Damaged() {
+				t.Errorf("check: %+v", r)
+			}
+			return errors.Join(err, snapshot.ErrCorrupt)
+		},
+	} {
+		if err := do(); !errors.Is(err, snapshot.ErrCorrupt) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if st := b.status(); st.State == snapshot.Protected || !strings.Contains(st.Reason, "damaged") {
+		t.Errorf("status: %s, %s", st.State, st.Reason)
+	}
+	if rec, err := b.m.Recover(t.Context()); err != nil || rec.Action != snapshot.ActionRepaired {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	if n := countRows(t, path, "item"); n != 120 {
+		t.Errorf("%d rows, want those of the file", n)
+	}
+	if st := b.status(); st.Break != nil || *st.NewestVerified != good.ID {
+		t.Errorf("afterwards: %+v, newest %v", st.Break, st.NewestVerified)
+	}
 }
 
 func execQuietly(t *testing.T, path, script string) {

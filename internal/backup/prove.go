@@ -8,6 +8,7 @@ import (
 
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/breaks"
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
@@ -73,7 +74,11 @@ func (d *Draft) readBack(ctx context.Context, w *archive.Writer) error {
 // whole log: that is no damage. What could not be looked at is an error. It is called
 // without a lock held, which a waiting writer would make it wait for.
 func (k *Maker) CheckFiles(ctx context.Context, wait time.Duration) error {
-	report, err := integrity.Check(ctx, k.Database, integrity.Options{Level: integrity.LevelHeader, LockWait: min(wait, 2*time.Second)})
+	all, state, err := k.Catalog.Read()
+	if err != nil {
+		return err
+	}
+	report, err := integrity.Check(ctx, k.Database, integrity.Options{Level: integrity.LevelHeader, LockWait: min(wait, 2*time.Second), OwnLog: true, Known: breaks.Known(all, state)})
 	switch {
 	case errors.Is(failure.Explain(err), failure.ErrBusy):
 		return nil

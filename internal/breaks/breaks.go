@@ -80,6 +80,14 @@ func See(ctx context.Context, path, named string, wait time.Duration) (Sight, er
 	return Sight{Facts: fingerprint.Lineage(facts)}, errors.Join(err, tx.Close())
 }
 
+// Known is what the database was at its newest backup, zero where that is not known.
+func Known(all []catalog.Entry, state catalog.State) (f lineage.Facts) {
+	if before, ok := catalog.Predecessor(slices.Values(all), state); ok {
+		f = factsOf(before)
+	}
+	return f
+}
+
 // Change is what a sight means for the timeline.
 type Change struct {
 	Began lineage.Cause // a break, or Returned

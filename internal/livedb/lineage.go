@@ -24,11 +24,19 @@ func (t *Tx) Lineage(ctx context.Context) (lineage.Facts, error) {
 	if h == nil {
 		return lineage.Facts{}, nil // no page
 	}
+	f, err := LineageOf(ctx, t.conn, h, t.info.PageCount)
+	if err != nil {
+		return f, Explain("look at tables", t.path, err)
+	}
+	return f, nil
+}
+
+// LineageOf returns what the database that conn reads is recognised by, but for its file. It has that header, and so many pages.
+func LineageOf(ctx context.Context, conn *sqlite.Conn, h *sqlitefile.Header, pages int64) (lineage.Facts, error) {
 	_, free := h.Freelist()
-	f := lineage.Facts{ApplicationID: t.info.ApplicationID, Counter: h.ChangeCounter(),
-		UsedBytes: max(0, t.info.PageCount-int64(free)) * int64(t.info.PageSize)}
+	f := lineage.Facts{ApplicationID: int64(h.ApplicationID()), Counter: h.ChangeCounter(), UsedBytes: max(0, pages-int64(free)) * int64(h.PageSize())}
 	var tables []string
-	err := t.conn.Each(ctx, fmt.Sprintf(ownTables, lineage.MaxName, lineage.MaxTables), func(s *sqlite.Stmt) error {
+	err := conn.Each(ctx, fmt.Sprintf(ownTables, lineage.MaxName, lineage.MaxTables), func(s *sqlite.Stmt) error {
 		tables = append(tables, s.Text(0))
 		return nil
 	})
@@ -37,7 +45,7 @@ func (t *Tx) Lineage(ctx context.Context) (lineage.Facts, error) {
 			break
 		}
 		var filled int64
-		filled, err = t.conn.Int(ctx, `SELECT EXISTS(SELECT 1 FROM "`+strings.ReplaceAll(name, `"`, `""`)+`")`)
+		filled, err = conn.Int(ctx, `SELECT EXISTS(SELECT 1 FROM "`+strings.ReplaceAll(name, `"`, `""`)+`")`)
 		name = strings.ToValidUTF8(name, "\uFFFD") // as JSON keeps it
 		if filled != 0 {
 			f.Filled = append(f.Filled, name)
@@ -46,7 +54,7 @@ func (t *Tx) Lineage(ctx context.Context) (lineage.Facts, error) {
 		}
 	}
 	if err != nil {
-		return lineage.Facts{}, Explain("look at tables", t.path, err)
+		return lineage.Facts{}, err
 	}
 	return f, nil
 }

@@ -18,7 +18,7 @@
 //
 //	the pages, from the file and the log                                     damaged.go
 //	the schema, and what records look like by it                             salvage_read.go, shape.go
-//	which tree each page is of                                               claim.go
+//	which tree each page is of                                               claim.go, owners.go
 //	rows into a new database; those without a place into lost_and_found      salvage.go, salvage_insert.go, salvage_lost.go
 //	rows that a backup lacks of a damaged database                           unrestored.go
 //	pages that are not what the last commit left, from an image of that      heal.go
