@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/dump"
 	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/proof"
@@ -128,10 +129,11 @@ func (m *Manager) Export(ctx context.Context, id string, o ExportOptions) (_ Exp
 	return done, explain(err)
 }
 
-// openImage is the image inside a backup; close frees it and the archive.
+// openImage is the image inside a backup, as SQLite sees it and by its pages; close frees both.
 type openImage struct {
 	*inspect.Image
-	id    string // as the catalog has it
+	pages archive.Image // nil of the database itself
+	id    string        // as the catalog has it
 	close func() error
 }
 
@@ -143,7 +145,7 @@ func lookInside(ctx context.Context, m *Manager, id string) (openImage, error) {
 		if err != nil {
 			return openImage{}, explain(err)
 		}
-		return openImage{image, id, image.Close}, nil
+		return openImage{image, nil, id, image.Close}, nil
 	}
 	e, err := proof.Find(ctx, m.cat, id)
 	if err != nil {
@@ -163,5 +165,5 @@ func lookInside(ctx context.Context, m *Manager, id string) (openImage, error) {
 	if err != nil {
 		return openImage{}, errors.Join(err, r.Close())
 	}
-	return openImage{image, e.ID, func() error { return errors.Join(image.Close(), r.Close()) }}, nil
+	return openImage{image, r, e.ID, func() error { return errors.Join(image.Close(), r.Close()) }}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/rowdiff"
 )
 
@@ -58,41 +59,68 @@ func (m *Manager) Diff(ctx context.Context, from, to string, o DiffOptions) (r D
 }
 
 func (m *Manager) diff(ctx context.Context, from, to string, o DiffOptions) (r DiffResult, err error) {
-	var sides [2]*rowdiff.Side
+	var sides [2]diffSide
 	for i, id := range []string{from, to} {
-		side, end, err := m.side(ctx, id)
-		if err != nil {
+		if sides[i], err = m.diffSide(ctx, id); err != nil {
 			return r, err
 		}
-		defer func() { err = errors.Join(err, end()) }()
-		sides[i] = side
+		defer func() { err = errors.Join(err, sides[i].close()) }()
 	}
-	d, err := rowdiff.New(ctx, sides[0], sides[1], m.cfg.Dir)
+	d, err := rowdiff.New(ctx, sides[0].Side, sides[1].Side, m.cfg.Dir)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	pages, err := comparePages(ctx, sides)
+	if err == nil {
+		err = d.Narrow(ctx, pages)
+	}
+	if err != nil {
+		return r, err
+	}
 	return d.Compare(ctx, o)
 }
 
-// side opens a state to be compared.
-func (m *Manager) side(ctx context.Context, id string) (*rowdiff.Side, func() error, error) {
+// diffSide is a state to be compared: a live one, or an image.
+type diffSide struct {
+	*rowdiff.Side
+	live  *rowdiff.Live
+	image archive.Image
+	close func() error
+}
+
+func (m *Manager) diffSide(ctx context.Context, id string) (diffSide, error) {
 	if id == Live {
 		wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
 		defer cancel()
 		live, err := rowdiff.OpenLive(wait, m.cfg.Database, m.cfg.Dir)
 		if err != nil {
-			return nil, nil, err
+			return diffSide{}, err
 		}
-		return &live.Side, live.Close, nil
+		return diffSide{Side: &live.Side, live: live, close: live.Close}, nil
 	}
 	image, err := lookInside(ctx, m, id)
 	if err != nil {
-		return nil, nil, err
+		return diffSide{}, err
 	}
 	conn, err := image.Conn()
 	if err != nil {
-		return nil, nil, errors.Join(err, image.close())
+		return diffSide{}, errors.Join(err, image.close())
 	}
-	return &rowdiff.Side{Conn: conn, Bytes: image.Size(), Explain: image.Explain}, func() error { return errors.Join(conn.Close(), image.close()) }, nil
+	side := &rowdiff.Side{Conn: conn, Bytes: image.Size(), Explain: image.Explain, Keep: image.Keep}
+	return diffSide{Side: side, image: image.pages, close: func() error { return errors.Join(conn.Close(), image.close()) }}, nil
+}
+
+// comparePages compares the pages of both states; nil where nothing follows from that.
+func comparePages(ctx context.Context, sides [2]diffSide) (*rowdiff.Pages, error) {
+	from, to := sides[0], sides[1]
+	switch {
+	case from.image != nil && to.image != nil:
+		return rowdiff.ComparePages(ctx, from.image, to.image)
+	case from.image != nil:
+		return to.live.ComparePages(ctx, from.image, false)
+	case to.image != nil:
+		return from.live.ComparePages(ctx, to.image, true)
+	}
+	return nil, nil
 }

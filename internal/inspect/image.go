@@ -34,6 +34,7 @@ type Image struct {
 	read       atomic.Int64 // bytes, so far
 	progress   atomic.Pointer[func(done, total int64)]
 	closes     func() error // nil where the pages are the caller's
+	kept       kept
 
 	mu    sync.Mutex
 	first error
@@ -120,6 +121,9 @@ func (i *Image) explain(err error) error {
 
 // ReadAt reads from the image, and has the first failure reported.
 func (i *Image) ReadAt(b []byte, off int64) (int, error) {
+	if i.kept.read(b, off) {
+		return len(b), nil
+	}
 	n, err := i.pages.ReadAt(b, off)
 	done := i.read.Add(int64(n))
 	if progress := i.progress.Load(); progress != nil {

@@ -166,7 +166,7 @@ func (d *Diff) pairTables(ctx context.Context) error {
 				if err = side.explain(err); !errors.Is(err, ErrNotRead) && sqlite.Classify(err) != sqlite.ClassOther {
 					return err
 				}
-				p.failed = err
+				p.failed, p.derived = err, p.derived || derived(o)
 				continue
 			}
 			p.tables[i] = t

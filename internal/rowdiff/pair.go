@@ -17,6 +17,7 @@ type pair struct {
 	objects [2]*Object
 	tables  [2]*Table // nil where there is none, or it cannot be read
 	failed  error     // why it cannot be read
+	derived bool      // and needs not be: its content is that of other tables, or is known to be equal
 
 	columns  []string // those that are compared
 	places   [2][]int // their numbers in either table
@@ -414,7 +415,10 @@ func (p *pair) count(ctx context.Context) (TableCounts, error) {
 		p.failed, err = err, nil
 	}
 	if p.failed != nil {
-		counts = TableCounts{Name: p.name, NotCompared: p.failed.Error()}
+		counts = TableCounts{Name: p.name}
+		if !p.derived {
+			counts.NotCompared = p.failed.Error()
+		}
 	}
 	counts.ComparedBy = p.by
 	p.counted = &counts

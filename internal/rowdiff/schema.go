@@ -300,6 +300,14 @@ func (s *Schema) describeVirtual(ctx context.Context, c *sqlite.Conn, o Object, 
 	return t, nil
 }
 
+// derived reports whether a virtual table has no content of its own: a full-text index of another table, or a module that keeps what it
+// has in tables that are compared as any other.
+func derived(o Object) bool {
+	module := moduleOf(o.SQL)
+	_, known := shadowSuffixes[module]
+	return o.virtual() && (!known || module == "fts5" && contentOf(o.SQL) != "")
+}
+
 // virtualColumns are the names by which its columns are known; none where the module is not there.
 func (t *Table) virtualColumns(ctx context.Context, c *sqlite.Conn) (names []string) {
 	err := c.Each(ctx, "SELECT name FROM pragma_table_xinfo("+sqlite.QuoteText(t.Name)+") WHERE hidden=0", func(st *sqlite.Stmt) error {

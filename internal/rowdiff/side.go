@@ -14,6 +14,9 @@ type Side struct {
 	Bytes int64 // of the image
 	// Explain returns why SQLite could not read, where that is known better; nil for nothing.
 	Explain func(error) error
+	// Keep has the connection read a page from memory, which it will read soon; false where there is no more room. nil for one
+	// that reads pages as fast as it can be handed them.
+	Keep func(n int64, page []byte) bool
 
 	schema *Schema
 }

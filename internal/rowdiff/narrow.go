@@ -1,0 +1,398 @@
+package rowdiff
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/sqlitefile"
+)
+
+// Pages are the pages of two states that can be compared by their digests.
+type Pages struct {
+	From, To PageReader
+	changed  pageSet // pages that differ, those among them that only one has
+}
+
+// ComparePages compares two images by their page digests. It is nil where those say nothing about each other.
+func ComparePages(ctx context.Context, from, to archive.Image) (*Pages, error) {
+	p := &Pages{From: from, To: to, changed: newPageSet(uint32(max(from.Shape().PageCount, to.Shape().PageCount)))}
+	for c, err := range archive.Diff(ctx, from, to) {
+		if errors.Is(err, archive.ErrNotComparable) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.changed.add(uint32(c.Page))
+	}
+	return p, nil
+}
+
+// maxRanges bounds the ranges of a table: beyond it neighbours become one.
+const maxRanges = 1 << 18
+
+// narrowing finds out which rows may differ.
+type narrowing struct {
+	*Diff
+	trees
+	images [2]*image
+	known  map[string]bool    // objects of which a state has a tree
+	equal  map[string]bool    // those that both states have with all pages the same
+	ranges map[string][]Range // of tables that are not
+	leaves [2]pageSet         // of tables, those that will be read
+	// unaccounted: there are changed pages that have no place; they may be overflow pages of a table without rowids.
+	unaccounted bool
+}
+
+// Narrow has rows read only where pages differ. Without it, or where pages cannot be compared, all are read. The pages of damaged
+// trees are ErrDamaged. Every page is looked at a bounded number of times.
+func (d *Diff) Narrow(ctx context.Context, p *Pages) error {
+	if p == nil {
+		return nil
+	}
+	n := &narrowing{Diff: d, trees: trees{changed: p.changed}, known: map[string]bool{}, equal: map[string]bool{}, ranges: map[string][]Range{}}
+	for i, r := range []PageReader{p.From, p.To} {
+		image, err := openImage(r)
+		if err != nil {
+			return err
+		}
+		if image != nil {
+			image.keep = []*Side{d.from, d.to}[i].Keep
+			n.leaves[i] = newPageSet(image.count)
+		}
+		n.images[i] = image
+	}
+	a, b := n.images[0], n.images[1]
+	if a == nil || b == nil || a.usable != b.usable || d.from.schema.Encoding != d.to.schema.Encoding {
+		return nil
+	}
+	if err := n.run(ctx); err != nil {
+		return fmt.Errorf("compare pages: %w", err)
+	}
+	return nil
+}
+
+func (n *narrowing) run(ctx context.Context) error {
+	roots := [2]map[string]uint32{{}, {}}
+	for i, s := range []*Schema{n.from.schema, n.to.schema} {
+		roots[i]["table sqlite_schema"] = 1
+		for _, o := range s.Objects {
+			if o.Root != 0 {
+				roots[i][o.Type+" "+fold(o.Name)] = o.Root
+			}
+		}
+	}
+	for _, name := range sortedKeys(roots[0]) {
+		b, both := roots[1][name]
+		n.known[name] = true
+		var err error
+		if both {
+			err = n.pairOfTrees(ctx, name, [2]uint32{roots[0][name], b})
+		} else {
+			err = n.alone(ctx, 0, roots[0][name])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, name := range sortedKeys(roots[1]) {
+		if _, both := roots[0][name]; !both {
+			n.known[name] = true
+			if err := n.alone(ctx, 1, roots[1][name]); err != nil {
+				return err
+			}
+		}
+	}
+	for _, i := range n.images {
+		i.tree = slices.Clone(i.seen)
+		if err := i.freelist(); err != nil {
+			return err
+		}
+	}
+	if err := n.account(ctx); err != nil {
+		return err
+	}
+	for _, p := range n.pairs {
+		n.apply(p)
+	}
+	return n.readAhead(ctx)
+}
+
+func sortedKeys(m map[string]uint32) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// alone gives the pages of a tree their place.
+func (n *narrowing) alone(ctx context.Context, side int, root uint32) error {
+	i := n.images[side]
+	return n.walk(ctx, i, root, i.take, func(uint32, Range) error { return nil })
+}
+
+// pairOfTrees compares the trees of an object that both states have.
+func (n *narrowing) pairOfTrees(ctx context.Context, name string, roots [2]uint32) error {
+	n.shared, n.bytes = map[uint32][]byte{}, 0
+	defer func() { n.shared = nil }()
+	var sets [2]pageSet // leaf pages, and all pages of trees that are no tables'
+	var found ranges
+	for side, i := range n.images {
+		sets[side] = newPageSet(i.count)
+		err := n.walk(ctx, i, roots[side], i.take, func(page uint32, r Range) error {
+			sets[side].add(page)
+			if n.changed.has(page) {
+				found.add(r)
+				n.willRead(side, page, r)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for side, i := range n.images {
+		mine, others := sets[side], sets[1-side]
+		only := func(w int) uint64 { return mine.word(w) &^ others.word(w) &^ n.changed.word(w) }
+		if !some(len(mine), only) {
+			continue
+		}
+		err := n.walk(ctx, i, roots[side], func(uint32) error { return nil }, func(page uint32, r Range) error {
+			if !others.has(page) && !n.changed.has(page) {
+				found.add(r)
+				n.willRead(side, page, r)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	n.equal[name], n.ranges[name] = len(found) == 0, found.joined()
+	return nil
+}
+
+// willRead notes a leaf of a table.
+func (n *narrowing) willRead(side int, page uint32, r Range) {
+	if r != (Range{}) {
+		n.leaves[side].add(page)
+	}
+}
+
+// readAhead reads the leaves that SQLite will, as many as it takes, in the order in which they are stored and by all processors.
+func (n *narrowing) readAhead(ctx context.Context) error {
+	for side, i := range n.images {
+		if i.keep == nil {
+			continue
+		}
+		var full atomic.Bool
+		want := func(yield func(int64, error) bool) {
+			eachPage(len(n.leaves[side]), n.leaves[side].word, func(page uint32) bool { return !full.Load() && yield(int64(page), nil) })
+		}
+		err := i.reader.ReadPages(ctx, want, archive.CopyOptions{}, func(page int64, b []byte) error {
+			full.Store(!i.keep(page, b))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ranges are collected in any order.
+type ranges []Range
+
+func (r *ranges) add(x Range) {
+	if *r = append(*r, x); len(*r) >= 2*maxRanges {
+		*r = r.joined()
+	}
+}
+
+// joined are the ranges in order, those that touch as one, and at most maxRanges.
+func (r ranges) joined() []Range {
+	slices.SortFunc(r, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
+	kept := r[:0]
+	for _, x := range r {
+		switch last := len(kept) - 1; {
+		case x.From > x.To:
+		case last >= 0 && (x.From <= kept[last].To || x.From-1 == kept[last].To):
+			kept[last].To = max(kept[last].To, x.To)
+		default:
+			kept = append(kept, x)
+		}
+	}
+	for len(kept) > maxRanges {
+		half := kept[:0]
+		for i := 0; i < len(kept); i += 2 {
+			half = append(half, Range{kept[i].From, kept[min(i+1, len(kept)-1)].To})
+		}
+		kept = half
+	}
+	return kept
+}
+
+// apply has a pair read no more than what may differ.
+func (n *narrowing) apply(p *pair) {
+	a, b := p.objects[0], p.objects[1]
+	if a == nil || b == nil || a.SQL != b.SQL {
+		return
+	}
+	if p.failed != nil || p.tables[0].Root == 0 { // a virtual table: an R*Tree, or one that cannot be read
+		equal := a.virtual() && !n.unaccounted
+		for _, suffix := range shadowSuffixes[moduleOf(a.SQL)] {
+			if shadow := "table " + fold(a.Name+suffix); n.equal[shadow] || !n.known[shadow] {
+				continue
+			}
+			equal = false
+		}
+		p.equal, p.derived = p.equal || equal, p.derived || equal
+		return
+	}
+	name := "table " + fold(p.tables[0].From)
+	if !n.known[name] {
+		return
+	}
+	equal := n.equal[name]
+	if p.tables[0].WithoutRowID {
+		p.equal = equal && !n.unaccounted
+		return
+	}
+	if p.equal = equal; p.tables[0].RowID != "" {
+		p.ranges = n.ranges[name]
+	}
+}
+
+// missing are the changed pages of a state that have no place.
+func (n *narrowing) missing(side int) bool {
+	i := n.images[side]
+	found := false
+	eachPage(len(n.changed), func(w int) uint64 { return n.changed.word(w) &^ i.seen.word(w) }, func(page uint32) bool {
+		found = page != 0 && page <= i.count && !i.others(page)
+		return !found
+	})
+	return found
+}
+
+// account accounts for the changed pages that are of no tree: they are overflow pages. Those of rows on changed leaves
+// have a place with these; the rows of others are compared, too.
+func (n *narrowing) account(ctx context.Context) error {
+	for side, i := range n.images {
+		if !n.missing(side) {
+			continue
+		}
+		var trees []uint32
+		eachPage(len(n.changed), func(w int) uint64 { return n.changed.word(w) & i.tree.word(w) }, func(page uint32) bool {
+			trees = append(trees, page)
+			return true
+		})
+		for batch := range slices.Chunk(trees, max(1, batchBytes/i.size)) {
+			if err := n.chains(ctx, side, batch, func(overflow, bool) error { return nil }); err != nil {
+				return err
+			}
+		}
+	}
+	if !n.missing(0) && !n.missing(1) {
+		return nil
+	}
+	return n.overflowing(ctx)
+}
+
+// chains follows the overflow pages of the cells on some b-tree pages, and calls fn with each chain, and whether one of its
+// pages changed.
+func (n *narrowing) chains(ctx context.Context, side int, pages []uint32, fn func(o overflow, changed bool) error) error {
+	i := n.images[side]
+	var all []overflow
+	err := i.pages(ctx, pages, func(page uint32, b []byte) error {
+		p, err := sqlitefile.ParsePage(b, page, i.usable)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		for c := range p.Cells() {
+			cell, err := p.Cell(c)
+			if err != nil {
+				return fmt.Errorf("%w: page %d: %w", ErrDamaged, page, err)
+			}
+			if cell.Overflow != 0 {
+				all = append(all, i.overflowOf(cell))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		changed := false
+		err := i.follow(o, func(page uint32) error {
+			changed = changed || n.changed.has(page)
+			return ctx.Err()
+		})
+		if err == nil {
+			err = fn(o, changed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overflowing compares the rows on equal leaves whose overflow pages changed, table by table, until every changed page has its place.
+func (n *narrowing) overflowing(ctx context.Context) error {
+	for _, p := range n.pairs {
+		a, b := p.tables[0], p.tables[1]
+		if a == nil || b == nil || a.Root == 0 || b.Root == 0 || a.WithoutRowID || b.WithoutRowID {
+			continue
+		}
+		name := "table " + fold(a.From)
+		found := ranges(n.ranges[name])
+		if err := n.overflowingRows(ctx, a.Root, &found); err != nil {
+			return err
+		}
+		n.equal[name], n.ranges[name] = len(found) == 0, found.joined()
+		if !n.missing(0) && !n.missing(1) {
+			return nil
+		}
+	}
+	n.unaccounted = n.missing(0) || n.missing(1)
+	return nil
+}
+
+// overflowingRows finds the rows of a table of which the leaf is the same in both states, and an overflow page is not.
+func (n *narrowing) overflowingRows(ctx context.Context, root uint32, found *ranges) error {
+	var batch []uint32
+	each := max(1, batchBytes/n.images[0].size)
+	look := func() error {
+		slices.Sort(batch)
+		defer func() { batch = batch[:0] }()
+		return n.chains(ctx, 0, batch, func(o overflow, changed bool) error {
+			if !changed {
+				return nil
+			}
+			found.add(Range{o.rowid, o.rowid})
+			return n.images[1].follow(o, func(uint32) error { return ctx.Err() })
+		})
+	}
+	again := func(uint32) error { return nil }
+	err := n.walk(ctx, n.images[0], root, again, func(page uint32, _ Range) error {
+		if n.changed.has(page) {
+			return nil
+		}
+		if batch = append(batch, page); len(batch) < each {
+			return nil
+		}
+		return look()
+	})
+	if err == nil && len(batch) > 0 {
+		err = look()
+	}
+	return err
+}
