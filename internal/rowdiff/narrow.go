@@ -40,8 +40,7 @@ const maxRanges = 1 << 18
 type narrowing struct {
 	*Diff
 	trees
-	images [2]*image
-	known  map[string]bool    // objects of which a state has a tree
+	there  map[string]bool    // objects of which a state has a tree
 	equal  map[string]bool    // those that both states have with all pages the same
 	ranges map[string][]Range // of tables that are not
 	leaves [2]pageSet         // of tables, those that will be read
@@ -55,14 +54,14 @@ func (d *Diff) Narrow(ctx context.Context, p *Pages) error {
 	if p == nil {
 		return nil
 	}
-	n := &narrowing{Diff: d, trees: trees{changed: p.changed}, known: map[string]bool{}, equal: map[string]bool{}, ranges: map[string][]Range{}}
-	for i, r := range []PageReader{p.From, p.To} {
-		image, err := openImage(r)
+	n := &narrowing{Diff: d, trees: trees{changed: p.changed}, there: map[string]bool{}, equal: map[string]bool{}, ranges: map[string][]Range{}}
+	for i, side := range []*Side{d.from, d.to} {
+		image, err := openImage([]PageReader{p.From, p.To}[i])
 		if err != nil {
 			return err
 		}
-		if image != nil {
-			image.keep = []*Side{d.from, d.to}[i].Keep
+		if n.known[i] = &side.known; image != nil {
+			image.keep = side.Keep
 			n.leaves[i] = newPageSet(image.count)
 		}
 		n.images[i] = image
@@ -89,7 +88,7 @@ func (n *narrowing) run(ctx context.Context) error {
 	}
 	for _, name := range sortedKeys(roots[0]) {
 		b, both := roots[1][name]
-		n.known[name] = true
+		n.there[name] = true
 		var err error
 		if both {
 			err = n.pairOfTrees(ctx, name, [2]uint32{roots[0][name], b})
@@ -102,7 +101,7 @@ func (n *narrowing) run(ctx context.Context) error {
 	}
 	for _, name := range sortedKeys(roots[1]) {
 		if _, both := roots[0][name]; !both {
-			n.known[name] = true
+			n.there[name] = true
 			if err := n.alone(ctx, 1, roots[1][name]); err != nil {
 				return err
 			}
@@ -134,19 +133,16 @@ func sortedKeys(m map[string]uint32) []string {
 
 // alone gives the pages of a tree their place.
 func (n *narrowing) alone(ctx context.Context, side int, root uint32) error {
-	i := n.images[side]
-	return n.walk(ctx, i, root, i.take, func(uint32, Range) error { return nil })
+	return n.walk(ctx, side, root, n.images[side].take, func(uint32, Range) error { return nil })
 }
 
 // pairOfTrees compares the trees of an object that both states have.
 func (n *narrowing) pairOfTrees(ctx context.Context, name string, roots [2]uint32) error {
-	n.shared, n.bytes = map[uint32][]byte{}, 0
-	defer func() { n.shared = nil }()
 	var sets [2]pageSet // leaf pages, and all pages of trees that are no tables'
 	var found ranges
 	for side, i := range n.images {
 		sets[side] = newPageSet(i.count)
-		err := n.walk(ctx, i, roots[side], i.take, func(page uint32, r Range) error {
+		err := n.walk(ctx, side, roots[side], i.take, func(page uint32, r Range) error {
 			sets[side].add(page)
 			if n.changed.has(page) {
 				found.add(r)
@@ -158,13 +154,13 @@ func (n *narrowing) pairOfTrees(ctx context.Context, name string, roots [2]uint3
 			return err
 		}
 	}
-	for side, i := range n.images {
+	for side := range n.images {
 		mine, others := sets[side], sets[1-side]
 		only := func(w int) uint64 { return mine.word(w) &^ others.word(w) &^ n.changed.word(w) }
 		if !some(len(mine), only) {
 			continue
 		}
-		err := n.walk(ctx, i, roots[side], func(uint32) error { return nil }, func(page uint32, r Range) error {
+		err := n.walk(ctx, side, roots[side], func(uint32) error { return nil }, func(page uint32, r Range) error {
 			if !others.has(page) && !n.changed.has(page) {
 				found.add(r)
 				n.willRead(side, page, r)
@@ -248,7 +244,7 @@ func (n *narrowing) apply(p *pair) {
 	if p.failed != nil || p.tables[0].Root == 0 { // a virtual table: an R*Tree, or one that cannot be read
 		equal := a.virtual() && !n.unaccounted
 		for _, suffix := range shadowSuffixes[moduleOf(a.SQL)] {
-			if shadow := "table " + fold(a.Name+suffix); n.equal[shadow] || !n.known[shadow] {
+			if shadow := "table " + fold(a.Name+suffix); n.equal[shadow] || !n.there[shadow] {
 				continue
 			}
 			equal = false
@@ -257,7 +253,7 @@ func (n *narrowing) apply(p *pair) {
 		return
 	}
 	name := "table " + fold(p.tables[0].From)
-	if !n.known[name] {
+	if !n.there[name] {
 		return
 	}
 	equal := n.equal[name]
@@ -382,7 +378,7 @@ func (n *narrowing) overflowingRows(ctx context.Context, root uint32, found *ran
 		})
 	}
 	again := func(uint32) error { return nil }
-	err := n.walk(ctx, n.images[0], root, again, func(page uint32, _ Range) error {
+	err := n.walk(ctx, 0, root, again, func(page uint32, _ Range) error {
 		if n.changed.has(page) {
 			return nil
 		}

@@ -19,6 +19,7 @@ type Side struct {
 	Keep func(n int64, page []byte) bool
 
 	schema *Schema
+	known  knownPages
 }
 
 var (

@@ -23,9 +23,9 @@ type PageReader interface {
 }
 
 const (
-	maxDepth    = 20       // of a tree, as SQLite has it
-	batchBytes  = 4 << 20  // of interior pages that are read at a time
-	sharedBytes = 32 << 20 // of the first state's interior pages that are kept for the second
+	maxDepth   = 20       // of a tree, as SQLite has it
+	batchBytes = 4 << 20  // of interior pages that are read at a time
+	knownBytes = 32 << 20 // of a state's interior pages that are kept
 )
 
 // image is the pages of one state.
@@ -91,11 +91,59 @@ func (i *image) pages(ctx context.Context, want []uint32, fn func(n uint32, b []
 	}, archive.CopyOptions{}, func(pgno int64, b []byte) error { return fn(uint32(pgno), b) })
 }
 
-// trees walks the trees of both states. Interior pages that did not change are read once.
+// knownPages are interior pages of a state that were read.
+type knownPages struct {
+	pages map[uint32][]byte
+	bytes int
+}
+
+func (k *knownPages) add(n uint32, b []byte) {
+	if k.pages == nil {
+		k.pages = map[uint32][]byte{}
+	}
+	if _, has := k.pages[n]; !has && k.bytes < knownBytes {
+		k.pages[n] = b
+		k.bytes += len(b)
+	}
+}
+
+// trees walks the trees of both states. A page that did not change is read once.
 type trees struct {
 	changed pageSet
-	shared  map[uint32][]byte
-	bytes   int
+	images  [2]*image
+	known   [2]*knownPages
+}
+
+// recall returns a page that was read before, from the other state where it did not change.
+func (t *trees) recall(side int, n uint32) ([]byte, bool) {
+	if b, ok := t.known[side].pages[n]; ok {
+		return b, true
+	}
+	if t.changed.has(n) {
+		return nil, false
+	}
+	b, ok := t.known[1-side].pages[n]
+	if ok {
+		t.known[side].add(n, b)
+	}
+	return b, ok
+}
+
+// page reads one page.
+func (t *trees) page(side int, n uint32) (sqlitefile.Page, error) {
+	b, ok := t.recall(side, n)
+	if !ok {
+		var err error
+		if b, err = t.images[side].page(n); err != nil {
+			return sqlitefile.Page{}, err
+		}
+		t.known[side].add(n, b)
+	}
+	p, err := sqlitefile.ParsePage(b, n, t.images[side].usable)
+	if err != nil {
+		return p, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return p, nil
 }
 
 // node is a page of a tree; of tables its rowids go up to a number.
@@ -108,17 +156,13 @@ type node struct {
 type leafFunc func(n uint32, r Range) error
 
 // walk walks a tree, level by level from its root. take gives each page its place.
-func (t *trees) walk(ctx context.Context, i *image, root uint32, take func(n uint32) error, leaf leafFunc) error {
+func (t *trees) walk(ctx context.Context, side int, root uint32, take func(n uint32) error, leaf leafFunc) error {
 	if err := take(root); err != nil {
 		return err
 	}
-	b, err := i.page(root)
+	top, err := t.page(side, root)
 	if err != nil {
 		return err
-	}
-	top, err := sqlitefile.ParsePage(b, root, i.usable)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	kind := top.Type()
 	level := []node{{root, math.MaxInt64}}
@@ -129,7 +173,7 @@ func (t *trees) walk(ctx context.Context, i *image, root uint32, take func(n uin
 		if depth == maxDepth {
 			return fmt.Errorf("%w: the tree at page %d is too deep", ErrDamaged, root)
 		}
-		l := levelWalk{trees: t, image: i, kind: kind, take: take, leaf: leaf, from: math.MinInt64}
+		l := levelWalk{trees: t, side: side, image: t.images[side], kind: kind, take: take, leaf: leaf, from: math.MinInt64}
 		if err := l.run(ctx, level); err != nil {
 			return fmt.Errorf("tree at page %d: %w", root, err)
 		}
@@ -142,13 +186,14 @@ func (t *trees) walk(ctx context.Context, i *image, root uint32, take func(n uin
 // levelWalk reads the interior pages of one level.
 type levelWalk struct {
 	*trees
+	side   int
 	image  *image
 	kind   sqlitefile.PageType
 	take   func(n uint32) error
 	leaf   leafFunc
 	from   int64 // the first rowid of the next child
 	full   bool  // no rowid is left
-	known  bool  // leaves is known
+	looked bool  // leaves is known
 	leaves bool  // the children are leaves
 	next   []node
 }
@@ -179,10 +224,9 @@ func (l *levelWalk) fetch(ctx context.Context, batch []node) (map[uint32][]byte,
 	pages := make(map[uint32][]byte, len(batch))
 	var want []uint32
 	for _, n := range batch {
-		if b, ok := l.shared[n.page]; ok && !l.changed.has(n.page) {
-			if pages[n.page] = b; l.image.keep != nil && l.kind.Table() {
-				l.image.keep(int64(n.page), b)
-			}
+		if b, ok := l.recall(l.side, n.page); ok {
+			pages[n.page] = b
+			l.keep(n.page, b)
 			continue
 		}
 		want = append(want, n.page)
@@ -190,16 +234,18 @@ func (l *levelWalk) fetch(ctx context.Context, batch []node) (map[uint32][]byte,
 	slices.Sort(want)
 	err := l.image.pages(ctx, want, func(n uint32, b []byte) error {
 		pages[n] = slices.Clone(b)
-		if l.image.keep != nil && l.kind.Table() {
-			l.image.keep(int64(n), b)
-		}
-		if l.shared != nil && l.bytes < sharedBytes && !l.changed.has(n) {
-			l.shared[n] = pages[n]
-			l.bytes += len(b)
-		}
+		l.known[l.side].add(n, pages[n])
+		l.keep(n, b)
 		return nil
 	})
 	return pages, err
+}
+
+// keep has SQLite read an interior page of a table from memory.
+func (l *levelWalk) keep(n uint32, b []byte) {
+	if l.image.keep != nil && l.kind.Table() {
+		l.image.keep(int64(n), b)
+	}
 }
 
 // children hands on what an interior page names.
@@ -233,16 +279,12 @@ func (l *levelWalk) child(c node) error {
 	if err := l.take(c.page); err != nil {
 		return err
 	}
-	if !l.known {
-		b, err := l.image.page(c.page)
+	if !l.looked {
+		page, err := l.page(l.side, c.page)
 		if err != nil {
 			return err
 		}
-		page, err := sqlitefile.ParsePage(b, c.page, l.image.usable)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-		l.known, l.leaves = true, page.Type().Leaf()
+		l.looked, l.leaves = true, page.Type().Leaf()
 	}
 	if !l.leaves {
 		l.next = append(l.next, c)
