@@ -258,3 +258,113 @@ func TestRecipientIsAddedWhereNothingCanBeReplaced(t *testing.T) {
 		})
 	}
 }
+
+// disordered is a store whose list is not in order, or does not end.
+type disordered struct {
+	*storetest.Memory
+	name func(i int) string
+}
+
+func (d disordered) List(context.Context, string, string) iter.Seq2[store.Object, error] {
+	return func(yield func(store.Object, error) bool) {
+		for i := 0; yield(store.Object{Name: d.name(i)}, nil); i++ {
+		}
+	}
+}
+
+// Lost: the service, whose memory a store takes that never stops to list.
+func TestListWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	for name, of := range map[string]func(int) string{
+		"the same again":   func(int) string { return "writers/000000001.json" },
+		"backwards":        func(i int) string { return fmt.Sprintf("writers/%09d.json", 900-i) },
+		"others for ever":  func(i int) string { return fmt.Sprintf("x%09d", i) },
+		"what is not ours": func(i int) string { return "backups/" + fmt.Sprintf("%09d", i) },
+	} {
+		_, err := list(t.Context(), disordered{storetest.NewMemory(), of})
+		if err == nil || !strings.Contains(err.Error(), "the list of what is there") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Lost: a log that can be read, and a status that fits on a page, for what another wrote.
+func TestNotesOfOthersAreBounded(t *testing.T) {
+	t.Parallel()
+	n := note{Host: strings.Repeat("\x1b[31mä\n", 3000), PID: 7, Database: strings.Repeat("x", 60000), At: day0}
+	if s := n.String(); len(s) > 5*maxNamed || strings.ContainsAny(s, "\x1b\n") || !strings.Contains(s, "pid 7") {
+		t.Errorf("%d bytes: %.100q", len(s), s)
+	}
+	// Those who are refused, each with a directory of its own, leave no more than some notes.
+	first, s := newMachine(t), storetest.NewMemory()
+	first.backup(1, 0)
+	first.drain(first.sender(s, Settings{}))
+	for range 2 * maxRefused {
+		other := newMachine(t)
+		other.backup(1, 0)
+		other.drain(other.sender(s, Settings{}))
+		if other.reported(Fenced) != 1 {
+			t.Errorf("%+v", other.events)
+		}
+	}
+	notes := 0
+	for _, name := range s.Names() {
+		if n, ok := Parse(name); ok && n.Kind == Writer {
+			notes++
+		}
+	}
+	if notes > 1+maxRefused {
+		t.Errorf("%d notes", notes)
+	}
+	// The one who holds it goes on.
+	first.backup(2, 0)
+	first.drain(first.sender(s, Settings{}))
+	if got := strings.Join(first.contents(s), " "); got != "data_1 data_2" {
+		t.Errorf("%s is there: %+v", got, first.events)
+	}
+}
+
+// Lost: the knowledge of how much is lost, when a segment is missing in between.
+func TestNewestDoesNotGoOverAHole(t *testing.T) {
+	t.Parallel()
+	b1, b2 := backup(1, 0), backup(2, 100) // at 60 and 120 minutes; captures are numbered by minutes
+	for name, c := range map[string]struct {
+		there  []Copy
+		minute int
+	}{
+		"no hole":              {copies(b1, segment(1, 1, 100), segment(1, 101, 130)), 130},
+		"a hole":               {copies(b1, segment(1, 1, 70), segment(1, 90, 130)), 70},
+		"a backup after it":    {copies(b1, b2, segment(1, 1, 70), segment(1, 90, 130)), 130},
+		"a hole after it, too": {copies(b1, b2, segment(1, 101, 125), segment(1, 127, 130)), 125},
+		"nothing to begin":     {copies(b1, segment(1, 70, 130)), 60},
+		"joined and damaged":   {copies(b1, segment(1, 1, 100), segment(1, 1, 10), func() Copy { c := copies(segment(1, 101, 140))[0]; c.Damaged = "bits"; return c }()), 100},
+	} {
+		if _, at := Newest(c.there); !at.Equal(day0.Add(time.Duration(c.minute) * time.Minute)) {
+			t.Errorf("%s: %s after the beginning, want %d minutes", name, at.Sub(day0), c.minute)
+		}
+	}
+}
+
+// Lost: the daily proof, for years, after a clock that was set ahead for a moment.
+func TestProofsOfTheFuture(t *testing.T) {
+	t.Parallel()
+	m, s := newMachine(t), storetest.NewMemory()
+	m.backup(1, 0)
+	m.drain(m.sender(s, Settings{}))
+	l := m.ledger()
+	future := time.Now().AddDate(5, 0, 0)
+	l.Proven = &future
+	for i := range l.Copies {
+		l.Copies[i].ReadBack = &future
+	}
+	if err := l.write(m.dir); err != nil {
+		t.Fatal(err)
+	}
+	m.drain(m.sender(s, Settings{}))
+	if p := m.ledger().Proven; p.After(time.Now()) {
+		t.Errorf("the last proof was %s", p)
+	}
+	if list := share(m.ledger().Copies, time.Now()); len(list) != 1 {
+		t.Errorf("%+v are read back", list)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -53,7 +54,7 @@ func TestFaults(t *testing.T) {
 	gateway := storetest.StartGateway(t)
 	for name, test := range map[string]func(*testing.T, *storetest.Gateway){
 		"Transient": transient, "Lost": lost, "Permanent": permanent, "CutBodies": cutBodies, "Conditions": conditions, "NoChecksums": noChecksums,
-		"Resume": resume, "Gone": gone, "StaleList": staleList, "Deadline": deadline, "Requests": requests, "Silence": silence, "WrongSum": wrongSum,
+		"Resume": resume, "Gone": gone, "StaleList": staleList, "EndlessList": endlessList, "Deadline": deadline, "Requests": requests, "Silence": silence, "WrongSum": wrongSum,
 		"Sweep": sweep, "Locks": locks, "Certificates": certificates,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -283,6 +284,22 @@ func staleList(t *testing.T, gateway *storetest.Gateway) {
 	}
 	if last == nil {
 		t.Error("a list that is not in order is taken")
+	}
+}
+
+// If this fails, a store that is broken, or wants to be, takes all memory, or the sender for ever.
+func endlessList(t *testing.T, gateway *storetest.Gateway) {
+	const again = `<?xml version="1.0"?><ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>%s</ListBucketResult>`
+	for name, page := range map[string]string{"the same page": "<Contents><Key>crm/a</Key></Contents>", "the same page of another program": "<Contents><Key>crm/a b</Key></Contents>", "pages without names": ""} {
+		b := behindProxy(t, gateway)
+		b.proxy.Spoil(func(*http.Request) storetest.Fault { return storetest.Fault{Stale: fmt.Appendf(nil, again, page)} })
+		s := open(t, b.url, s3.Options{Silence: 300 * time.Millisecond})
+		var last error
+		for _, last = range s.List(t.Context(), "", "") {
+		}
+		if last == nil || !strings.Contains(last.Error(), "the store's list") {
+			t.Errorf("%s: %v", name, last)
+		}
 	}
 }
 
