@@ -22,6 +22,7 @@ type job struct {
 	after       string   // shell, not timed
 	stored      string   // path of what it stored; "" for nothing
 	note        string   // what the others do that it does not
+	of          int64    // bytes that its rate is of; 0: those of the database
 
 	costs []measure.Cost
 	bytes []int64
@@ -36,6 +37,9 @@ var groups = []struct{ name, title string }{
 	{"verify", "Proof of a stored backup"},
 	{"restore", "Restore to a file, durable"},
 	{"check", "Is the database whole?"},
+	{"send", "An archive, to object storage"},
+	{"store", "A backup of the database, to object storage"},
+	{"fetch", "Restore from object storage to a file, durable"},
 }
 
 // script fills in the paths: $DB, $W (a directory that is empty before every run), $K
@@ -190,6 +194,7 @@ func (f *field) shell(ctx context.Context, script string) (measure.Cost, error) 
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.o.dir, "TMPDIR=" + f.o.dir, "DB=" + f.db, "W=" + f.work(),
 		"K=" + filepath.Join(f.o.dir, "keep"), "SNAPD=" + f.snapd, "SELF=" + f.self, "N=" + strconv.Itoa(runtime.NumCPU())}
+	cmd.Env = append(cmd.Env, f.env...)
 	together(cmd)
 	cost, _, err := measure.Run(cmd)
 	return cost, err

@@ -10,6 +10,9 @@
 // both at a random moment, restores to the last moment and to one in the middle, and what it
 // uses while nothing happens (Linux).
 //
+// With -only remote it sends an archive to object storage on this machine (versitygw, which make tools builds), plain and
+// sealed, next to a plain client of the same library, and restores from there.
+//
 // The database is a sample CRM in WAL mode, with a process that goes on writing to it
 // during the backups. Figures of one table can be compared with one another; those of
 // two tables, from two machines or hours, cannot.
@@ -46,6 +49,7 @@ type options struct {
 
 	create, write, ledger, alone string // what a process of our own does instead
 	touch                        measure.Size
+	objects                      string
 }
 
 func main() {
@@ -54,7 +58,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often every program runs")
 	flag.StringVar(&o.dir, "dir", "", "`directory` to work in; needs room for about six times -size; the system's for temporary files")
 	flag.BoolVar(&o.cold, "cold", false, "take the files out of the page cache before every run (Linux)")
-	flag.StringVar(&o.only, "only", "", "one `group` only: backup, verify, restore or check; or continuous: what keeps each commit, next to a writer")
+	flag.StringVar(&o.only, "only", "", "one `group` only: backup, verify, restore or check; continuous: what keeps each commit, next to a writer; or remote: copies in object storage")
 	flag.BoolVar(&o.ours, "ours", false, "leave out the peers")
 	flag.StringVar(&o.rates, "rates", "100,1000", "continuous: `commits` a second")
 	flag.DurationVar(&o.duration, "duration", time.Minute, "continuous: how long each writer works")
@@ -65,6 +69,7 @@ func main() {
 	flag.StringVar(&o.ledger, "ledger", "", "with -write and a single -rates: note each commit in the file at this `path`")
 	flag.StringVar(&o.alone, "alone", "", "store the database at this `path` in -dir, without proof, and no more")
 	flag.Var(&o.touch, "touch", "take so many `bytes` of memory for a moment, and no more")
+	flag.StringVar(&o.objects, "objects", "", "do this with object storage, as the environment says: send, plain, get or remove, and no more")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -88,6 +93,8 @@ func run(ctx context.Context, o options) (err error) {
 		return write(ctx, o.write)
 	case o.touch > 0:
 		return touch(int64(o.touch))
+	case o.objects != "":
+		return objects(ctx, o.objects)
 	case o.alone != "":
 		return storeAlone(ctx, o.alone, o.dir)
 	case o.rounds < 1:
@@ -103,6 +110,9 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.only == "continuous" {
 		return f.continuous(ctx)
+	}
+	if o.only == "remote" {
+		return f.remote(ctx)
 	}
 	jobs := f.jobs(o.only)
 	if err := f.rounds(ctx, jobs); err != nil {
@@ -136,6 +146,7 @@ type field struct {
 	db    string
 	bytes int64 // of the database, when it was made
 	have  map[string]string
+	env   []string // of every script, in addition
 }
 
 // peers are the programs that users have, with the arguments that print their version.
@@ -176,7 +187,7 @@ func prepare(ctx context.Context, o options) (*field, error) {
 		return nil, err
 	}
 	f.bytes = st.Size()
-	if o.only == "backup" || o.only == "check" || o.only == "continuous" { // they need no stored backup
+	if o.only == "backup" || o.only == "check" || o.only == "continuous" || o.only == "remote" { // they need no stored backup
 		return f, nil
 	}
 	return f, f.stock(ctx)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"runtime"
@@ -84,7 +85,7 @@ func (j *job) row(size int64, yardstick *job) string {
 		name = "**" + name + "**"
 	}
 	return strings.Join([]string{"", name, fmt.Sprintf("%.2f s", wall),
-		fmt.Sprintf("%.2f – %.2f s", slices.Min(walls).Seconds(), slices.Max(walls).Seconds()), fmt.Sprintf("%.0f", float64(size)/1e6/wall),
+		fmt.Sprintf("%.2f – %.2f s", slices.Min(walls).Seconds(), slices.Max(walls).Seconds()), fmt.Sprintf("%.0f", float64(cmp.Or(j.of, size))/1e6/wall),
 		fmt.Sprintf("%.2f s", measure.Median(cpu).Seconds()), fmt.Sprintf("%.0f MB", float64(peak)/1e6), stored,
 		fmt.Sprintf("%.2f (%.2f – %.2f)", measure.Median(ratios), slices.Min(ratios), slices.Max(ratios)), j.note, ""}, " | ")[1:]
 }

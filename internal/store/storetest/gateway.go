@@ -43,7 +43,7 @@ type Gateway struct {
 // StartGateway starts versitygw. Where it is missing the test ends as testdb.Missing says.
 func StartGateway(t testing.TB) *Gateway {
 	t.Helper()
-	program := gatewayProgram()
+	program := GatewayProgram()
 	if _, err := os.Stat(program); err != nil {
 		testdb.Missing(t, "versitygw "+GatewayVersion, "make tools")
 	}
@@ -58,8 +58,8 @@ func StartGateway(t testing.TB) *Gateway {
 	return nil
 }
 
-// gatewayProgram is where the Makefile puts it.
-func gatewayProgram() string {
+// GatewayProgram is where the Makefile puts it.
+func GatewayProgram() string {
 	if path := os.Getenv("SNAPD_VERSITYGW"); path != "" {
 		return path
 	}
