@@ -15,6 +15,8 @@
 //	       +-------+-------+-------+-------+   +-------+-------+
 //	       \_ a capture: one part or more; the last one's index says what it is _/
 //
+// In a segment that was merged from others a part may have its pages in the frame of one before: see packer.
+//
 // Pages are in zstd frames of up to 1 MiB of content, all else is in skippable frames: the
 // container is package seekable's, and stock zstd reads it. An index has the numbers and
 // digests of the pages in the frame that follows; it comes first, so that a log is read

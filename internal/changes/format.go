@@ -105,8 +105,41 @@ type part struct {
 
 type partDocument struct {
 	Bytes   int64    `json:"bytes"`             // of the frame that follows, 0 for none
+	Pages   int      `json:"pages,omitempty"`   // in that frame, where parts that follow have some of them
+	Shared  *shared  `json:"shared,omitempty"`  // where the pages are, if they are in the frame of a part before
 	Capture *Capture `json:"capture,omitempty"` // in the last part of each
 	Begin   int64    `json:"begin,omitempty"`   // with it, where its first part begins
+}
+
+// shared is the frame of a part before, some pages of which are another one's.
+type shared struct {
+	At    int64 `json:"at"`
+	Bytes int64 `json:"bytes"`
+	Pages int   `json:"pages"` // that it has
+	First int   `json:"first"` // index of this part's first page
+}
+
+// frame is where the pages of a part are.
+func (p *part) frame() storedPart {
+	if s := p.Shared; s != nil {
+		return storedPart{bytes: uint32(s.Bytes), at: s.At, pages: s.Pages, first: s.First}
+	}
+	return storedPart{bytes: uint32(p.Bytes), at: p.at, pages: max(p.Pages, len(p.entries))}
+}
+
+// check reports a frame that the part cannot have: it begins before the part's own index ends.
+func (p *part) check(pageSize int) error {
+	f, has := p.frame(), p.Bytes
+	if s := p.Shared; s != nil {
+		has = s.Bytes
+		if p.Bytes != 0 || p.Pages != 0 || s.At < 0 || s.At > p.from-s.Bytes || s.First < 0 || s.First > s.Pages-len(p.entries) {
+			return fmt.Errorf("%w: a part with the frame at %d", ErrDamaged, s.At)
+		}
+	}
+	if f.pages < len(p.entries) || f.pages > max(partBytes/pageSize, 1) || has < 0 || has > seekable.Bound(f.pages*pageSize) || (has == 0) != (len(p.entries) == 0) {
+		return fmt.Errorf("%w: a part of %d pages, in a frame of %d in %d bytes", ErrDamaged, len(p.entries), f.pages, has)
+	}
+	return nil
 }
 
 type entry struct {
@@ -202,9 +235,8 @@ func readPart(r io.ReaderAt, size int64, pageSize int, at int64) (*part, error) 
 		return nil, err
 	}
 	n := len(more) / entryBytes
-	if len(more)%entryBytes != 0 || n*pageSize > max(partBytes, pageSize) ||
-		p.Bytes < 0 || p.Bytes > seekable.Bound(n*pageSize) || (p.Bytes == 0) != (n == 0) {
-		return nil, fmt.Errorf("%w: a part of %d pages in %d bytes", ErrDamaged, n, p.Bytes)
+	if len(more)%entryBytes != 0 || n*pageSize > max(partBytes, pageSize) {
+		return nil, fmt.Errorf("%w: a part of %d pages", ErrDamaged, n)
 	}
 	p.entries = make([]entry, n)
 	for i := range p.entries {
@@ -214,7 +246,11 @@ func readPart(r io.ReaderAt, size int64, pageSize int, at int64) (*part, error) 
 			return nil, fmt.Errorf("%w: page %d after page %d", ErrDamaged, pgno, p.entries[max(i-1, 0)].pgno)
 		}
 	}
-	if p.at = end; p.end() > size {
+	p.at = end
+	if err := p.check(pageSize); err != nil {
+		return nil, err
+	}
+	if p.end() > size {
 		return nil, errEnd
 	}
 	if p.Capture != nil {

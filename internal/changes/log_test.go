@@ -2,7 +2,6 @@ package changes
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -68,7 +67,7 @@ func (h *history) step(changed int) (c Capture, pages []uint32) {
 	}
 	seq := uint64(len(h.captures)*3 + 1) // with gaps
 	at := time.Date(2026, 1, 1, 0, 0, len(h.captures), 0, time.UTC)
-	c = Capture{Seq: seq, From: at.Add(-time.Second), At: at, Commits: 1, Pages: int64(n), Sum: sum.Digits(), Source: json.RawMessage(`{}`)}
+	c = Capture{Seq: seq, From: at.Add(-time.Second), At: at, Commits: 1, Pages: int64(n), Sum: sum.Digits()}
 	h.captures, h.images[seq] = append(h.captures, c), image
 	return c, slices.Sorted(maps.Keys(set))
 }
@@ -420,14 +419,15 @@ func TestAppendIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// Programs that know nothing of us read a sealed segment: the pages, one after the other.
+// Programs that know nothing of us read a sealed segment: the pages, one after the other. So do they one that was merged.
 func TestForeignReaders(t *testing.T) {
 	const pageSize = 4096
 	dir := t.TempDir()
 	h, l := newHistory(t, pageSize), open(t, dir, pageSize)
 	var want []byte
-	for range 3 {
-		c, pages := h.step(400)
+	capture := func(changed int) {
+		t.Helper()
+		c, pages := h.step(changed)
 		if err := l.Append(t.Context(), c, pages, h.read); err != nil {
 			t.Fatal(err)
 		}
@@ -435,43 +435,40 @@ func TestForeignReaders(t *testing.T) {
 			want = append(want, h.image[int(pgno-1)*pageSize:][:pageSize]...)
 		}
 	}
-	if err := l.Seal(); err != nil {
-		t.Fatal(err)
-	}
-	b := files(t, dir)[l.sealed[0].Name]
 	dec, err := zstd.NewReader(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer dec.Close()
-	if got, err := dec.DecodeAll(b, nil); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("zstd: %d bytes of %d, %v", len(got), len(want), err)
+	foreignReads := func() {
+		t.Helper()
+		b := files(t, dir)[l.sealed[0].Name]
+		if got, err := dec.DecodeAll(b, nil); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("zstd: %d bytes of %d, %v", len(got), len(want), err)
+		}
+		r, err := foreign.NewReader(bytes.NewReader(b), dec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("seekable reader: %d bytes of %d, %v", len(got), len(want), err)
+		}
 	}
-	r, err := foreign.NewReader(bytes.NewReader(b), dec)
-	if err != nil {
+	for range 3 {
+		capture(400)
+	}
+	if err := l.Seal(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("seekable reader: %d bytes of %d, %v", len(got), len(want), err)
-	}
-}
-
-// Of any bytes: no panic, and no memory that they ask for.
-func FuzzSegment(f *testing.F) {
-	head, err := appendDocument(nil, magicHead, 0, testHead(512), nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(head)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := openSegment("fuzz", bytes.NewReader(b), int64(len(b)))
-		if err != nil {
-			return
+	foreignReads()
+	for range 300 {
+		capture(5)
+		if err := l.Seal(); err != nil {
+			t.Fatal(err)
 		}
-		if _, end, err := s.captures(); err == nil && end > s.size {
-			t.Fatal(end, s.size)
-		}
-		_, _ = s.listed()
-		_ = s.whole()
-	})
+	}
+	if err := l.Thin(t.Context(), Thinning{Before: later, Keep: all}); err != nil || len(l.sealed) != 1 {
+		t.Fatal(len(l.sealed), err)
+	}
+	foreignReads()
 }

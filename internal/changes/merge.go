@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,9 @@ import (
 //	capture   1     2     3     4        1, 2 and 4 stay
 //	          │     │     └──┬──┘
 //	          ▼     ▼        ▼
-//	          copied         the newest copy of each page, compressed again
+//	       its pages         the newest copy of each page
+//
+// All pages are compressed again, those of captures that follow each other together: see packer.
 type merge struct {
 	dir  string
 	head Head
@@ -29,8 +32,7 @@ type merge struct {
 
 	made Sealed
 	file *durable.File
-	w    *partWriter
-	list []captured
+	to   *packer
 
 	waiting *Capture // goes, with those before it that go; nil for none
 	pages   *Map     // theirs
@@ -65,26 +67,29 @@ func (m *merge) write(ctx context.Context) (err error) {
 	if _, err := m.file.WriteAt(head, 0); err != nil {
 		return err
 	}
-	m.w = &partWriter{w: m.file, at: int64(len(head)), head: m.head, seed: m.seed, enc: enc}
+	m.to = &packer{w: &partWriter{w: m.file, at: int64(len(head)), head: m.head, seed: m.seed, enc: enc}}
 	for _, s := range m.of {
 		if err := m.segment(ctx, s); err != nil {
 			return err
 		}
+	}
+	if err := m.to.flush(); err != nil {
+		return err
 	}
 	return m.finish(int64(len(head)))
 }
 
 // finish proves what was written, and ends it.
 func (m *merge) finish(start int64) error {
-	s := &segment{name: m.made.Name, r: m.file, size: m.w.at, head: m.head, seed: m.seed, start: start, last: m.made.Last}
+	s := &segment{name: m.made.Name, r: m.file, size: m.to.w.at, head: m.head, seed: m.seed, start: start, last: m.made.Last}
 	if err := s.prove(m.pages.dec, start); err != nil {
 		return err
 	}
-	tail, err := s.appendEnd(m.list, m.w.at)
+	tail, err := s.appendEnd(m.to.list, m.to.w.at)
 	if err != nil {
 		return err
 	}
-	if _, err := m.file.WriteAt(tail, m.w.at); err != nil {
+	if _, err := m.file.WriteAt(tail, m.to.w.at); err != nil {
 		return err
 	}
 	return m.file.Sync()
@@ -126,11 +131,12 @@ func (m *merge) capture(ctx context.Context, s *segment, parts []*part, b *partB
 		c.Source = nil // is for the one who goes on from a log's end
 	}
 	if m.waiting == nil && stays {
-		begin := m.w.at
-		if err := m.w.copied(s, c, parts, b); err != nil {
-			return err
+		for _, p := range parts {
+			if err := s.provePart(m.pages.dec, p, b, m.to.page); err != nil {
+				return err
+			}
 		}
-		m.list = append(m.list, captured{c, begin, m.w.at})
+		m.to.end(c)
 		return nil
 	}
 	if m.waiting != nil {
@@ -141,20 +147,25 @@ func (m *merge) capture(ctx context.Context, s *segment, parts []*part, b *partB
 		return nil
 	}
 	m.waiting = nil
-	return m.again(ctx, c)
+	return m.gathered(ctx, c)
 }
 
-// again writes a capture with the pages of those that went before it.
-func (m *merge) again(ctx context.Context, c Capture) error {
-	begin := m.w.at
+// gathered writes a capture with the pages of those that went before it.
+func (m *merge) gathered(ctx context.Context, c Capture) error {
 	m.pages.within()
-	err := m.w.capture(ctx, c, slices.Sorted(maps.Keys(m.pages.places)), func(pgno uint32, page []byte) error {
+	page := make([]byte, m.head.PageSize)
+	for _, pgno := range slices.Sorted(maps.Keys(m.pages.places)) {
 		_, err := m.pages.ReadPage(pgno, page)
-		return err
-	})
-	m.list = append(m.list, captured{c, begin, m.w.at})
+		if err == nil {
+			err = m.to.page(entry{pgno, m.pages.places[pgno].digest}, page)
+		}
+		if err = cmp.Or(err, ctx.Err()); err != nil {
+			return err
+		}
+	}
+	m.to.end(c)
 	m.pages.drop(len(m.pages.segments) - 1)
-	return err
+	return nil
 }
 
 // merged is a capture that takes over the one before it, which goes.

@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -15,8 +16,9 @@ import (
 func (h *history) seals(l *Log, n int) {
 	h.t.Helper()
 	for range n {
-		h.append(l, h.rng.IntN(4))
-		if err := l.Seal(); err != nil {
+		c, pages := h.step(h.rng.IntN(4))
+		c.Source = json.RawMessage(`{}`)
+		if err := errors.Join(l.Append(h.t.Context(), c, pages, h.read), l.Seal()); err != nil {
 			h.t.Fatal(err)
 		}
 	}

@@ -30,16 +30,17 @@ type Map struct {
 
 type place struct {
 	part   uint32 // its number in parts
-	index  uint32 // among the part's pages
+	index  uint32 // among the frame's pages
 	digest archive.Digest
 }
 
-// storedPart is where the content of a part is.
+// storedPart is where the content of a part is, or of several that share a frame.
 type storedPart struct {
 	segment uint32 // its number in segments
 	bytes   uint32 // of the frame
 	at      int64  // of the frame
-	pages   int
+	pages   int    // of the frame
+	first   int    // index of the part's first page
 }
 
 // Map returns the pages that the captures after one, and up to another one that the log has,
@@ -166,10 +167,14 @@ func (s *segment) changed(ctx context.Context, head Head, after, upTo uint64) (c
 
 func (m *Map) add(segment uint32, c changed) {
 	for _, p := range c.parts {
-		n := uint32(len(m.parts))
-		m.parts = append(m.parts, storedPart{segment, uint32(p.Bytes), p.at, len(p.entries)})
+		f := p.frame()
+		f.segment = segment
+		if n := len(m.parts); n == 0 || m.parts[n-1].segment != segment || m.parts[n-1].at != f.at {
+			m.parts = append(m.parts, f)
+		}
+		n := uint32(len(m.parts) - 1)
 		for i, e := range p.entries {
-			m.places[e.pgno] = place{n, uint32(i), e.digest}
+			m.places[e.pgno] = place{n, uint32(f.first + i), e.digest}
 		}
 	}
 	if c.last != nil {

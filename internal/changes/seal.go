@@ -54,7 +54,7 @@ func (s *segment) appendEnd(captures []captured, end int64) (tail []byte, err er
 	_, err = s.each(s.start, func(p *part) error {
 		entries = seekable.AppendEntry(entries, uint32(p.at-p.from), 0)
 		if p.Bytes > 0 {
-			entries = seekable.AppendEntry(entries, uint32(p.Bytes), uint32(len(p.entries)*s.head.PageSize))
+			entries = seekable.AppendEntry(entries, uint32(p.Bytes), uint32(p.frame().pages*s.head.PageSize))
 		}
 		return nil
 	})

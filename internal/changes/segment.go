@@ -93,35 +93,34 @@ func (s *segment) captures() (list []captured, end int64, err error) {
 }
 
 // partBuffers are reused from part to part.
-type partBuffers struct{ compressed, content []byte }
-
-// content decompresses the pages of a part, one after the other; it is good until the buffers' next use.
-func (s *segment) content(d *seekable.Decoder, p storedPart, b *partBuffers) ([]byte, error) {
-	if p.bytes == 0 {
-		return nil, nil
-	}
-	stored, err := s.stored(p, b)
-	if err != nil {
-		return nil, err
-	}
-	content, err := seekable.Decode(d, stored, b.content, p.pages*s.head.PageSize)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: pages at %d: %w", s.name, ErrDamaged, p.at, err)
-	}
-	b.content = content
-	return content, nil
+type partBuffers struct {
+	compressed, content []byte
+	of                  *segment // whose frame at that offset content is of, nil for none
+	at                  int64
 }
 
-// stored reads the frame of a part as it is stored; it is good until the buffers' next use.
-func (s *segment) stored(p storedPart, b *partBuffers) ([]byte, error) {
+// content decompresses the pages of a frame, one after the other; it is good until the buffers' next use.
+func (s *segment) content(d *seekable.Decoder, p storedPart, b *partBuffers) ([]byte, error) {
+	switch {
+	case p.bytes == 0:
+		return nil, nil
+	case b.of == s && b.at == p.at && len(b.content) == p.pages*s.head.PageSize: // that of a part before
+		return b.content, nil
+	}
+	b.of = nil
 	b.compressed = slices.Grow(b.compressed[:0], int(p.bytes))[:p.bytes]
 	if err := readFull(s.r, b.compressed, p.at); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
-	return b.compressed, nil
+	content, err := seekable.Decode(d, b.compressed, b.content, p.pages*s.head.PageSize)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: pages at %d: %w", s.name, ErrDamaged, p.at, err)
+	}
+	b.content, b.of, b.at = content, s, p.at
+	return content, nil
 }
 
-// provePage proves page number i of a part's content by its digest.
+// provePage proves page number i of a frame's content by its digest.
 func (s *segment) provePage(p storedPart, i int, e entry, content []byte) error {
 	page := content[i*s.head.PageSize:][:s.head.PageSize]
 	if archive.PageDigest(s.seed, int64(e.pgno), page) != e.digest {
@@ -130,18 +129,29 @@ func (s *segment) provePage(p storedPart, i int, e entry, content []byte) error 
 	return nil
 }
 
+// provePart calls fn with every page of a part, proven by its digest.
+func (s *segment) provePart(d *seekable.Decoder, p *part, b *partBuffers, fn func(e entry, page []byte) error) error {
+	f := p.frame()
+	content, err := s.content(d, f, b)
+	if err != nil {
+		return err
+	}
+	for i, e := range p.entries {
+		if err := s.provePage(f, f.first+i, e, content); err != nil {
+			return err
+		}
+		if err := fn(e, content[(f.first+i)*s.head.PageSize:][:s.head.PageSize]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // prove decompresses every part from an offset on.
 func (s *segment) prove(d *seekable.Decoder, from int64) error {
 	var b partBuffers
 	_, err := s.each(from, func(p *part) error {
-		stored := storedPart{bytes: uint32(p.Bytes), at: p.at, pages: len(p.entries)}
-		content, err := s.content(d, stored, &b)
-		for i, e := range p.entries {
-			if err == nil {
-				err = s.provePage(stored, i, e, content)
-			}
-		}
-		return err
+		return s.provePart(d, p, &b, func(entry, []byte) error { return nil })
 	})
 	return err
 }

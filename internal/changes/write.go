@@ -55,29 +55,6 @@ func (w *partWriter) capture(ctx context.Context, c Capture, pages []uint32, rea
 	}
 }
 
-// copied writes a capture whose parts another segment has, as they are.
-func (w *partWriter) copied(s *segment, c Capture, parts []*part, b *partBuffers) error {
-	begin := w.at
-	for i, p := range parts {
-		stored, err := s.stored(storedPart{bytes: uint32(p.Bytes), at: p.at}, b)
-		if err != nil {
-			return err
-		}
-		w.compressed, w.entries = append(w.compressed[:0], stored...), w.entries[:0]
-		for _, e := range p.entries {
-			w.entries = append(byteOrder.AppendUint32(w.entries, e.pgno), e.digest[:]...)
-		}
-		doc := partDocument{}
-		if i == len(parts)-1 {
-			doc.Capture, doc.Begin = &c, begin
-		}
-		if err := w.put(doc); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // part writes one part of the content and entries that are gathered.
 func (w *partWriter) part(doc partDocument) error {
 	w.compressed = w.compressed[:0]
