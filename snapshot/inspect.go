@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/dump"
+	"example.com/snapd/internal/imagefs"
 	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/restore"
@@ -64,49 +66,22 @@ func (m *Manager) OpenBackup(ctx context.Context, id string) (*sql.DB, error) {
 // and those in which virtual tables keep their content, are left out. It takes some
 // two seconds at most, for any schema. Errors: [ErrNotFound],
 // [ErrCorrupt], [ErrRefused] for a schema of too many tables.
-func (m *Manager) Tables(ctx context.Context, id string) (_ []Table, err error) {
-	image, err := lookInside(ctx, m, id)
-	if err != nil {
-		return nil, fmt.Errorf("tables: %w", err)
-	}
-	defer func() { err = errors.Join(err, image.close()) }()
-	list, err := image.Tables(ctx)
-	if err != nil {
-		return nil, explain(fmt.Errorf("tables: backup %s: %w", id, err))
-	}
-	return list, nil
+func (m *Manager) Tables(ctx context.Context, id string) ([]Table, error) {
+	return inside(ctx, m, "tables", id, func(i openImage) ([]Table, error) { return i.Tables(ctx) })
 }
 
 // Query runs one statement that reads the database inside a backup, a recovery point or [Live]. It writes and attaches
 // nothing, begins no transaction, and reaches no file; time, rows and memory are bounded, so that it is safe on a backup
 // from anywhere. Errors: [ErrNotFound], [ErrCorrupt], [ErrStatement] for SQL that SQLite cannot run, [ErrRefused] for a
 // statement that does not only read or takes too much memory, context.DeadlineExceeded after the timeout.
-func (m *Manager) Query(ctx context.Context, id, query string, o QueryOptions) (_ QueryResult, err error) {
-	image, err := lookInside(ctx, m, id)
-	if err != nil {
-		return QueryResult{}, fmt.Errorf("query: %w", err)
-	}
-	defer func() { err = errors.Join(err, image.close()) }()
-	r, err := image.Query(ctx, query, o)
-	if err != nil {
-		return QueryResult{}, explain(fmt.Errorf("query %s: %w", id, err))
-	}
-	return r, nil
+func (m *Manager) Query(ctx context.Context, id, query string, o QueryOptions) (QueryResult, error) {
+	return inside(ctx, m, "query", id, func(i openImage) (QueryResult, error) { return i.Query(ctx, query, o) })
 }
 
 // Rows returns rows of a table or view of a backup, a recovery point or [Live], from the one at offset on, in the order in
 // which they are stored. Errors: [ErrNotFound] where there is no such table, and those of [Manager.Query].
-func (m *Manager) Rows(ctx context.Context, id, table string, offset int64, o QueryOptions) (_ QueryResult, err error) {
-	image, err := lookInside(ctx, m, id)
-	if err != nil {
-		return QueryResult{}, fmt.Errorf("rows: %w", err)
-	}
-	defer func() { err = errors.Join(err, image.close()) }()
-	r, err := image.Rows(ctx, table, offset, o)
-	if err != nil {
-		return QueryResult{}, explain(fmt.Errorf("rows of %s: %w", id, err))
-	}
-	return r, nil
+func (m *Manager) Rows(ctx context.Context, id, table string, offset int64, o QueryOptions) (QueryResult, error) {
+	return inside(ctx, m, "rows of", id, func(i openImage) (QueryResult, error) { return i.Rows(ctx, table, offset, o) })
 }
 
 // Export writes what is in a backup, a recovery point or [Live] to a new file: as a database like [Manager.Restore] with
@@ -120,13 +95,23 @@ func (m *Manager) Export(ctx context.Context, id string, o ExportOptions) (_ Exp
 		done, err := m.Restore(ctx, id, RestoreOptions{To: o.To, Overwrite: o.Overwrite})
 		return Exported{ID: done.Restored, To: done.To, Format: o.Format, DurationMS: done.DurationMS}, err
 	}
-	image, err := lookInside(ctx, m, id)
-	if err != nil {
-		return Exported{}, fmt.Errorf("export: %w", err)
-	}
-	defer func() { err = errors.Join(err, image.close()) }()
-	done, err := restore.Export(ctx, image.Image, image.id, m.cfg.Database, m.cfg.Dir, o)
-	return done, explain(err)
+	return inside(ctx, m, "export", id, func(i openImage) (Exported, error) {
+		return restore.Export(ctx, i.Image, i.id, m.cfg.Database, m.cfg.Dir, o)
+	})
+}
+
+// FS returns the backups, and the newest thousand recovery points, as the files of an [fs.FS]: ID.db in the root,
+// points/1.4711.db. Each is the plain database; it is an io.ReaderAt and an io.Seeker, and is read from where it is
+// stored. Other points can be opened by their names; backups that failed their proof are not there. What is damaged
+// fails to be read with [ErrCorrupt].
+func (m *Manager) FS() fs.FS {
+	ctx := context.Background()
+	return imagefs.FS{Source: proof.Files{Catalog: m.cat,
+		Points: func() ([]Point, error) {
+			newest, _, err := m.Points(ctx, PointsQuery{Limit: 1000})
+			return newest, err
+		},
+		Look: func(id string) (imagefs.Image, error) { return lookInside(ctx, m, id) }}}
 }
 
 // openImage is the image inside a backup, as SQLite sees it and by its pages; close frees both.
@@ -135,6 +120,23 @@ type openImage struct {
 	pages archive.Image // nil of the database itself
 	id    string        // as the catalog has it
 	close func() error
+}
+
+// Close frees the image and the archive.
+func (i openImage) Close() error { return i.close() }
+
+// inside calls look with the image inside a backup, a recovery point or the database itself.
+func inside[T any](ctx context.Context, m *Manager, what, id string, look func(openImage) (T, error)) (done T, err error) {
+	i, err := lookInside(ctx, m, id)
+	if err != nil {
+		return done, fmt.Errorf("%s: %w", what, err)
+	}
+	defer func() { err = errors.Join(err, i.Close()) }()
+	if done, err = look(i); err != nil {
+		var none T
+		return none, explain(fmt.Errorf("%s %s: %w", what, id, err))
+	}
+	return done, nil
 }
 
 // lookInside opens the image of a backup, a recovery point or the database itself. A damaged archive is marked failed, also when

@@ -72,7 +72,7 @@ func (c *exportCmd) onCopies(ctx context.Context, a *app, r *remote.Reader) erro
 	return insideThere(ctx, r, c.ID, func(i *inspect.Image) error {
 		done, err := restore.Export(ctx, i, c.ID, "", "", o)
 		if err != nil {
-			return err
+			return fmt.Errorf("export %s: %w", c.ID, err)
 		}
 		return c.done(a, done)
 	})

@@ -86,7 +86,7 @@ func Export(ctx context.Context, image *inspect.Image, id, database, dir string,
 		err = write(o.Writer)
 	}
 	if err != nil {
-		return Exported{}, fmt.Errorf("export %s: %w", id, err)
+		return Exported{}, err
 	}
 	done.DurationMS = max(1, time.Since(began).Milliseconds())
 	return done, nil
