@@ -44,7 +44,7 @@ func openAPI(t testing.TB, change func(manager) manager, configure ...func(*snap
 func apiOver(t testing.TB, cfg snapshot.Config, change func(manager) manager, configure ...func(*snapshot.Config, *Options)) *api {
 	t.Helper()
 	a := &api{t: t, rights: AllRights(), log: &lockedBuffer{}}
-	o := Options{Logger: slog.New(slog.NewTextHandler(a.log, nil)), AllowDownload: true}
+	o := Options{Logger: slog.New(slog.NewTextHandler(a.log, nil)), AllowDownload: true, AllowQuery: true}
 	o.Authorize = func(r *http.Request) (Principal, error) {
 		name := r.Header.Get("X-Who")
 		switch name {

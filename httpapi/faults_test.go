@@ -138,6 +138,14 @@ func (f *faults) Tables(ctx context.Context, id string) ([]snapshot.Table, error
 	return before(f, ctx, "Tables", func() ([]snapshot.Table, error) { return f.manager.Tables(ctx, id) })
 }
 
+func (f *faults) Rows(ctx context.Context, id, table string, offset int64, o snapshot.QueryOptions) (snapshot.QueryResult, error) {
+	return before(f, ctx, "Rows", func() (snapshot.QueryResult, error) { return f.manager.Rows(ctx, id, table, offset, o) })
+}
+
+func (f *faults) Query(ctx context.Context, id, query string, o snapshot.QueryOptions) (snapshot.QueryResult, error) {
+	return before(f, ctx, "Query", func() (snapshot.QueryResult, error) { return f.manager.Query(ctx, id, query, o) })
+}
+
 func (f *faults) PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error) {
 	return before(f, ctx, "PlanRestore", func() (snapshot.RestorePlan, error) { return f.manager.PlanRestore(ctx, id) })
 }

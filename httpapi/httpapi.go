@@ -45,6 +45,8 @@ const (
 	RightDelete    = auth.Delete    // delete backups
 	RightDownload  = auth.Download  // fetch archives, where Options.AllowDownload
 	RightConfigure = auth.Configure // change notes and pins
+	RightRead      = auth.Read      // see rows of the data
+	RightQuery     = auth.Query     // ask with SQL, where Options.AllowQuery
 )
 
 // AllRights returns the rights of the token's holder.
@@ -79,6 +81,8 @@ type Options struct {
 	TokenFile string
 	// AllowDownload lets those with RightDownload fetch archives.
 	AllowDownload bool
+	// AllowQuery lets those with RightQuery ask a backup with SQL that only reads.
+	AllowQuery bool
 	// OpenMetrics answers /metrics without asking who wants to know.
 	OpenMetrics bool
 	// TrustedProxies are the addresses whose X-Forwarded-For and

@@ -25,6 +25,8 @@ type manager interface {
 	Revision() (string, error)
 	Points(ctx context.Context, q snapshot.PointsQuery) (page []snapshot.Point, next string, err error)
 	Tables(ctx context.Context, id string) ([]snapshot.Table, error)
+	Query(ctx context.Context, id, query string, o snapshot.QueryOptions) (snapshot.QueryResult, error)
+	Rows(ctx context.Context, id, table string, offset int64, o snapshot.QueryOptions) (snapshot.QueryResult, error)
 	PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error)
 	PlanHolds(snapshot.RestorePlan) error
 	Replaced() (snapshot.Backup, error)

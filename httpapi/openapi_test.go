@@ -213,7 +213,7 @@ var types = map[string]any{
 	"Problem": problem{}, "Session": sessionDocument{}, "Backup": backupView{}, "Backups": backupPage{}, "Verification": catalog.Verification{}, "Copy": catalog.Copy{},
 	"CreateRequest": createRequest{}, "PatchRequest": patchRequest{}, "LevelRequest": levelRequest{}, "LoginRequest": loginRequest{},
 	"Plan": planView{}, "PlanDocument": planDocument{}, "RestoreRequest": restoreRequest{}, "RestoreResult": snapshot.RestoreResult{},
-	"DrillOutcome": catalog.DrillOutcome{}, "Outcome": catalog.Outcome{}, "Table": snapshot.Table{}, "Tables": tableDocument{}, "Finding": integrity.Finding{}, "Report": integrity.Report{},
+	"DrillOutcome": catalog.DrillOutcome{}, "Outcome": catalog.Outcome{}, "QueryRequest": queryRequest{}, "Rows": snapshot.QueryResult{}, "Table": snapshot.Table{}, "Tables": tableDocument{}, "Finding": integrity.Finding{}, "Report": integrity.Report{},
 	"Operation": operation{}, "OperationError": operationError{}, "OperationDocument": operationDocument{}, "Operations": operationPage{},
 	"Status": snapshot.Status{}, "DatabaseStatus": snapshot.DatabaseStatus{}, "Schedule": snapshot.Schedule{}, "LastRestore": snapshot.LastRestore{}, "Recovered": snapshot.Recovered{}, "Acknowledged": acknowledgedDocument{}, "RecoveryPlan": snapshot.RecoveryPlan{}, "RecoveryOption": snapshot.RecoveryOption{}, "RecoveryRoom": snapshot.RecoveryRoom{},
 	"Break": snapshot.Break{}, "Accepted": acceptedDocument{}, "Timeline": snapshot.Timeline{},

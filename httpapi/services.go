@@ -19,13 +19,14 @@ type services struct {
 	edits     sync.Mutex    // of the catalog's entries, from the comparison to the change
 	reading   chan struct{} // the reading slots: one element for each archive that is read
 	downloads downloads
+	looks     downloads // at rows
 	metrics   http.Handler
 }
 
 // serviceRoutes is the part of the table that needs the services.
 func serviceRoutes() []route {
 	var all []route
-	for _, part := range [][]route{statusRoutes(), activityRoutes(), backupRoutes(), quarantineRoutes(), restoreRoutes(), pointRoutes(), tableRoutes(), downloadRoutes(),
+	for _, part := range [][]route{statusRoutes(), activityRoutes(), backupRoutes(), quarantineRoutes(), restoreRoutes(), pointRoutes(), tableRoutes(), rowRoutes(), downloadRoutes(),
 		checkRoutes(), operationRoutes(), eventRoutes(), metricRoutes()} {
 		all = append(all, part...)
 	}

@@ -55,7 +55,7 @@ func TestLoginGivesAStrictCookie(t *testing.T) {
 	}
 	w = c.do("GET", "/api/v1/session", "", line)
 	if got := w.Body.String(); !strings.Contains(got, `"expires_at":"2026-11-25T21:00:00Z"`) || !strings.Contains(got, `"login":true`) || !strings.Contains(got, `"database":"data.db"`) ||
-		!strings.Contains(got, `"rights":["view","create","verify","restore","delete","download","configure"]`) {
+		!strings.Contains(got, `"rights":["view","create","verify","restore","delete","download","configure","read","query"]`) {
 		t.Error(got)
 	}
 	w = c.do("GET", "/api/v1/session", "")

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -249,6 +250,27 @@ func routeCases() []routeCase {
 		plain("GET /backups/:id/tables", 404, "not_found", "/backups/nosuch/tables", ""),
 		failing("Tables", snapshot.ErrCorrupt, plain("GET /backups/:id/tables", 409, "corrupt", "/backups/{first}/tables", "")),
 		failing("Tables", errBroken, plain("GET /backups/:id/tables", 500, "failed", "/backups/{first}/tables", "")),
+		plain("GET /backups/:id/tables/:table/rows", 200, "", "/backups/{first}/tables/accounts/rows?limit=1000&offset=0", ""),
+		plain("GET /backups/:id/tables/:table/rows", 404, "not_found", "/backups/{first}/tables/nosuch/rows", ""),
+		plain("GET /backups/:id/tables/:table/rows", 422, "invalid", "/backups/{first}/tables/accounts/rows?limit=1001", ""),
+		plain("GET /backups/:id/tables/:table/rows", 422, "invalid", "/backups/{first}/tables/accounts/rows?offset=-1", ""),
+		failing("Rows", snapshot.ErrCorrupt, plain("GET /backups/:id/tables/:table/rows", 409, "corrupt", "/backups/{first}/tables/accounts/rows", "")),
+		failing("Rows", errBroken, plain("GET /backups/:id/tables/:table/rows", 500, "failed", "/backups/{first}/tables/accounts/rows", "")),
+		plain("POST /backups/:id/query", 200, "", "/backups/{first}/query", `{"sql":"SELECT 1, NULL, x'00', 9007199254740993, 0.5, 'text'","limit":1}`),
+		plain("POST /backups/:id/query", 200, "", "/backups/{first}/query", `{"sql":"SELECT * FROM accounts WHERE 0"}`),
+		plain("POST /backups/:id/query", 404, "not_found", "/backups/nosuch/query", `{"sql":"SELECT 1"}`),
+		plain("POST /backups/:id/query", 422, "sql", "/backups/{first}/query", `{"sql":"SELEKT 1"}`),
+		plain("POST /backups/:id/query", 422, "invalid", "/backups/{first}/query", `{}`),
+		plain("POST /backups/:id/query", 422, "invalid", "/backups/{first}/query", `{"sql":"SELECT 1","limit":0}`),
+		plain("POST /backups/:id/query", 422, "invalid", "/backups/{first}/query", `{"sql":"SELECT 1","limit":1001}`),
+		plain("POST /backups/:id/query", 409, "refused", "/backups/{first}/query", `{"sql":"DELETE FROM accounts"}`),
+		failing("Query", context.DeadlineExceeded, plain("POST /backups/:id/query", 503, "timeout", "/backups/{first}/query", `{"sql":"SELECT 1"}`)),
+		failing("Query", errBroken, plain("POST /backups/:id/query", 500, "failed", "/backups/{first}/query", `{"sql":"SELECT 1"}`)),
+		{"POST /backups/:id/query", 403, "queries_off", func(tb *table) answer {
+			tb.o.AllowQuery = false
+			defer func() { tb.o.AllowQuery = true }()
+			return tb.ask("POST", "/backups/"+tb.first.ID+"/query", `{"sql":"SELECT 1"}`)
+		}},
 		plain("GET /backups/:id/download", 200, "", "/backups/{first}/download", ""),
 		plain("GET /backups/:id/download", 206, "", "/backups/{first}/download", "", "Range: bytes=0-3"),
 		plain("GET /backups/:id/download", 404, "not_found", "/backups/nosuch/download", ""),

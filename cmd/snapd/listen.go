@@ -26,6 +26,7 @@ type listening struct {
 	TrustedProxy  []string `placeholder:"CIDR" help:"A proxy in front, which does TLS and whose X-Forwarded-For and -Proto are believed; may be given again."`
 	HostName      []string `placeholder:"NAME" help:"A name by which browsers ask for the page, in addition to localhost and the address it listens on; * is every name; may be given again. Another is answered 421."`
 	AllowDownload bool     `help:"Let the archives be downloaded through the page and the API."`
+	AllowQuery    bool     `help:"Let the API answer SQL that reads from a backup. The page never asks so."`
 	OpenMetrics   bool     `help:"Answer /metrics without a token."`
 
 	proxies []netip.Prefix
@@ -83,7 +84,7 @@ func (l *listening) open() (_ net.Listener, taken, err error) {
 }
 
 func (l *listening) options() httpapi.Options {
-	return httpapi.Options{TokenFile: l.TokenFile, AllowDownload: l.AllowDownload, OpenMetrics: l.OpenMetrics, TrustedProxies: l.proxies, HostNames: l.hostNames()}
+	return httpapi.Options{TokenFile: l.TokenFile, AllowDownload: l.AllowDownload, AllowQuery: l.AllowQuery, OpenMetrics: l.OpenMetrics, TrustedProxies: l.proxies, HostNames: l.hostNames()}
 }
 
 // hostNames are those of --host-name, and what baseURL calls this machine.

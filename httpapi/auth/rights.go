@@ -17,11 +17,13 @@ const (
 	Delete    Right = "delete"    // delete backups
 	Download  Right = "download"  // fetch archives, where the server allows downloads
 	Configure Right = "configure" // change notes and pins
+	Read      Right = "read"      // see rows of the data
+	Query     Right = "query"     // ask with SQL, where the server allows queries
 )
 
 // AllRights returns the rights of the token's holder.
 func AllRights() []Right {
-	return []Right{View, Create, Verify, Restore, Delete, Download, Configure}
+	return []Right{View, Create, Verify, Restore, Delete, Download, Configure, Read, Query}
 }
 
 // Principal is who makes a request.
