@@ -7,6 +7,7 @@ import (
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/rowdiff"
+	"example.com/snapd/internal/rowlog"
 )
 
 // Differences between two states, under this package's name.
@@ -33,6 +34,10 @@ type (
 	RowFields = rowdiff.Fields
 	// RowField is the value of a column: nil, int64, float64, string or []byte.
 	RowField = rowdiff.Field
+	// LogQuery chooses recovery points by what they changed. Zero values do not restrict.
+	LogQuery = rowlog.Query
+	// LogEntry is a recovery point with what it changed.
+	LogEntry = rowlog.Entry
 )
 
 // The values of those types.
@@ -123,4 +128,19 @@ func comparePages(ctx context.Context, sides [2]diffSide) (*rowdiff.Pages, error
 		return from.live.ComparePages(ctx, to.image, true)
 	}
 	return nil, nil
+}
+
+// Log returns the recovery points, newest first, each with what it changed: what is different in the point before it. next is the
+// cursor for the following page, "" when there is none; a page may have fewer points than the limit, or none, and others
+// after it, where many were looked at. The oldest point is not listed. Errors: [ErrNotFound] for a cursor whose point is gone, and
+// those of [Manager.Diff].
+func (m *Manager) Log(ctx context.Context, q LogQuery) (page []LogEntry, next string, err error) {
+	set, err := pointsOf(ctx, m)
+	if err == nil {
+		page, next, err = rowlog.Read(ctx, set, m.cat.OpenArchive, m.cfg.Dir, q)
+	}
+	if err != nil {
+		return nil, "", explain(fmt.Errorf("log: %w", err))
+	}
+	return page, next, nil
 }

@@ -23,6 +23,7 @@ var floors = []struct {
 	{"internal/proof", 5},
 	{"internal/breaks", 4},
 	{"internal/failure", 4},
+	{"internal/rowlog", 4},
 	{"internal/remote", 4},
 	{"internal/catalogfile", 3},
 	{"internal/recorder", 3}, // nor does this know it

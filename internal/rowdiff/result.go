@@ -29,7 +29,7 @@ type Result struct {
 type TableChanges struct {
 	TableCounts
 	Rows      []Change `json:"rows,omitempty"`
-	Truncated bool     `json:"truncated"` // there are more than Rows
+	Truncated bool     `json:"truncated"` // there are more than the Rows that were asked for
 }
 
 var errEnough = errors.New("enough rows")
@@ -72,8 +72,6 @@ func (d *Diff) Compare(ctx context.Context, o Options) (Result, error) {
 
 // list lists changes of a table, as many as are wanted.
 func (d *Diff) list(ctx context.Context, o Options, t *TableChanges) error {
-	total := t.Added + t.Removed + t.Changed
-	t.Truncated = total > 0
 	if o.Rows == 0 && o.Each == nil {
 		return nil
 	}
@@ -90,7 +88,7 @@ func (d *Diff) list(ctx context.Context, o Options, t *TableChanges) error {
 		}
 		return nil
 	})
-	t.Truncated = o.Offset > 0 || int64(len(t.Rows)) < total
+	t.Truncated = o.Rows > 0 && (o.Offset > 0 || int64(len(t.Rows)) < t.Added+t.Removed+t.Changed)
 	if errors.Is(err, errEnough) {
 		err = nil
 	}

@@ -1,0 +1,218 @@
+// Package rowlog says which rows each recovery point changed, against the one before it: when did this row vanish?
+//
+//	point 57 ── point 56 ── point 55 ── …        newest first, each opened once
+//	    \__diff__/  \__diff__/                   page digests, then the rows on pages that differ
+//
+// Interior pages of trees that the states have in common are read once.
+package rowlog
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"example.com/snapd/internal/inspect"
+	"example.com/snapd/internal/points"
+	"example.com/snapd/internal/rowdiff"
+	"example.com/snapd/internal/sqlite"
+)
+
+// Query chooses what is looked at. Zero values do not restrict.
+type Query struct {
+	From, To time.Time // of the points
+	Table    string    // only points that changed it
+	Key      string    // only points that changed the row of Table with this key, see KeyText
+	Limit    int       // most points in the answer
+	Cursor   string    // the next of a Read before
+}
+
+// Entry is a recovery point with what it changed.
+type Entry struct {
+	ID     string                 `json:"id"`
+	At     time.Time              `json:"at"`
+	Schema []rowdiff.SchemaChange `json:"schema"`
+	Tables []rowdiff.TableChanges `json:"tables"` // with a Key the change of its row
+}
+
+// most is how many points one Read looks at.
+const most = 1000
+
+// Read looks at the points of the set, newest first. next goes on after them, "" at the end. The oldest point has none to be
+// compared with, and is not listed.
+func Read(ctx context.Context, set *points.Set, open points.Opener, scratch string, q Query) (page []Entry, next string, err error) {
+	l := &log{set: set, open: open, scratch: scratch, q: q, page: []Entry{}}
+	defer func() { err = errors.Join(err, l.close()) }()
+	next, err = l.run(ctx)
+	return l.page, next, err
+}
+
+type log struct {
+	set     *points.Set
+	open    points.Opener
+	scratch string
+	q       Query
+	page    []Entry
+	newer   *state // that is open
+}
+
+// ahead is how many points are listed at a time.
+const ahead = 64
+
+func (l *log) run(ctx context.Context) (next string, err error) {
+	list := points.Query{To: l.q.To, Limit: ahead, Cursor: l.q.Cursor}
+	var newer points.Point
+	for looked := 0; ; {
+		some, more, err := l.set.List(list)
+		if err != nil {
+			return "", err
+		}
+		for _, older := range some {
+			if newer.ID != "" {
+				if newer.At.Before(l.q.From) {
+					return "", nil
+				}
+				if err := l.step(ctx, newer, older); err != nil {
+					return "", fmt.Errorf("recovery point %s: %w", newer.ID, err)
+				}
+				if looked++; looked == most || len(l.page) == l.q.Limit {
+					return newer.ID, nil
+				}
+			}
+			newer = older
+		}
+		if list.Cursor = more; more == "" {
+			return "", nil
+		}
+	}
+}
+
+// step compares two points that follow one another.
+func (l *log) step(ctx context.Context, newer, older points.Point) error {
+	if l.newer == nil {
+		s, err := l.state(ctx, newer)
+		if err != nil {
+			return err
+		}
+		l.newer = s
+	}
+	before, err := l.state(ctx, older)
+	if err != nil {
+		return err
+	}
+	r, err := l.compare(ctx, before, l.newer)
+	err = errors.Join(err, l.newer.close())
+	l.newer = before
+	if err != nil {
+		return err
+	}
+	if l.q.Table == "" || len(r.Tables)+len(r.Schema) > 0 {
+		l.page = append(l.page, Entry{newer.ID, newer.At, r.Schema, r.Tables})
+	}
+	return nil
+}
+
+func (l *log) compare(ctx context.Context, before, after *state) (r rowdiff.Result, err error) {
+	d, err := rowdiff.New(ctx, before.side, after.side, l.scratch)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	pages, err := rowdiff.ComparePages(ctx, before.image, after.image)
+	if err == nil {
+		err = d.Narrow(ctx, pages)
+	}
+	if err != nil {
+		return r, err
+	}
+	o := rowdiff.Options{Table: l.q.Table}
+	var rows []rowdiff.Change
+	if l.q.Key != "" {
+		o.Each = func(_ string, c rowdiff.Change) error {
+			if KeyText(c.Key) == l.q.Key {
+				rows = append(rows, c)
+			}
+			return nil
+		}
+	}
+	r, err = d.Compare(ctx, o)
+	if errors.Is(err, rowdiff.ErrNoTable) { // not yet, or no longer
+		return rowdiff.Result{Schema: []rowdiff.SchemaChange{}, Tables: []rowdiff.TableChanges{}}, nil
+	}
+	if l.q.Key != "" && err == nil {
+		r.Schema = []rowdiff.SchemaChange{}
+		if len(rows) == 0 {
+			r.Tables = r.Tables[:0]
+		}
+		for i := range r.Tables {
+			r.Tables[i].Rows, r.Tables[i].Truncated = rows, false
+		}
+	}
+	return r, err
+}
+
+func (l *log) close() error {
+	if l.newer == nil {
+		return nil
+	}
+	return l.newer.close()
+}
+
+// KeyText is a key as a person writes it: the values of its columns, with commas between them.
+func KeyText(key rowdiff.Fields) string {
+	values := make([]string, len(key))
+	for i, f := range key {
+		switch v := f.Value.(type) {
+		case nil:
+			values[i] = "NULL"
+		case []byte:
+			values[i] = "x'" + hex.EncodeToString(v) + "'"
+		default:
+			values[i] = fmt.Sprint(v)
+		}
+	}
+	return strings.Join(values, ",")
+}
+
+// state is an open point.
+type state struct {
+	image *points.Image
+	seen  *inspect.Image
+	conn  *sqlite.Conn
+	side  *rowdiff.Side
+}
+
+func (l *log) state(ctx context.Context, p points.Point) (_ *state, err error) {
+	s := &state{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.image, err = l.set.Open(ctx, p, l.open); err != nil {
+		return nil, err
+	}
+	if s.seen, err = inspect.New(s.image, s.image.Shape().Bytes(), p.At, func(error) {}); err != nil {
+		return nil, err
+	}
+	if s.conn, err = s.seen.Conn(); err != nil {
+		return nil, err
+	}
+	s.side = &rowdiff.Side{Conn: s.conn, Bytes: s.seen.Size(), Explain: s.seen.Explain, Keep: s.seen.Keep}
+	return s, nil
+}
+
+func (s *state) close() (err error) {
+	if s.conn != nil {
+		err = s.conn.Close()
+	}
+	if s.seen != nil {
+		err = errors.Join(err, s.seen.Close())
+	}
+	if s.image != nil {
+		err = errors.Join(err, s.image.Close())
+	}
+	return err
+}
