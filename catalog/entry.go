@@ -51,8 +51,8 @@ type Verification struct {
 type Copy struct {
 	Remote string    `json:"remote"` // name of the remote in the configuration
 	State  CopyState `json:"state"`
-	At     time.Time `json:"at"`    // when the copy got into that state, UTC
-	Proof  string    `json:"proof"` // how the copy was proven, such as a digest that the remote computed; "" where it was not
+	At     time.Time `json:"at"`    // when it was stored or, verified, read back last, UTC
+	Proof  string    `json:"proof"` // digest of the stored bytes, "crc64nvme:" or "sha256:" and hexadecimal digits; "" where none is known
 }
 
 // CopyState is the known state of a copy.
@@ -60,9 +60,9 @@ type CopyState string
 
 // The states of a copy.
 const (
-	CopyStored   CopyState = "stored"   // the remote acknowledged it
-	CopyVerified CopyState = "verified" // it was proven there
-	CopyFailed   CopyState = "failed"   // it could not be stored, or is damaged
+	CopyStored   CopyState = "stored"   // the store has proven it by its own checksum, or by its size where it has none
+	CopyVerified CopyState = "verified" // its bytes were downloaded and compared
+	CopyFailed   CopyState = "failed"   // it is not what was stored
 )
 
 // Timeline is one continuous history of a database.
@@ -110,7 +110,8 @@ type Entry struct {
 	// What it claims to be decides nothing: it is the oldest, manual, and counts once it is
 	// verified and pinned.
 	Adopted bool `json:"adopted,omitempty"`
-	// Copies are the copies of the archive at remotes, at most one for each.
+	// Copies are the copies of the archive at remotes, at most one for each. They are no part of the catalog: who reads
+	// it adds what is known of them.
 	Copies []Copy `json:"copies,omitempty"`
 
 	// Source is a fingerprint of the live database's files at the time of the

@@ -30,9 +30,13 @@ type backupView struct {
 	ETag string `json:"etag"`
 }
 
-func showBackup(b snapshot.Backup) backupView {
+func showBackup(b snapshot.Backup) backupView { return backupView{b.Public(), tagOf(b)} }
+
+// tagOf is the word for a backup as it may be changed: that a copy of it was sent makes no request out of date.
+func tagOf(b snapshot.Backup) string {
 	b = b.Public()
-	return backupView{b, etagOf(b)}
+	b.Copies = nil
+	return etagOf(b)
 }
 
 type backupPage struct {
@@ -96,7 +100,7 @@ func (h *Handler) find(c *call) (snapshot.Backup, error) {
 	if err != nil {
 		return b, err
 	}
-	if seen := c.Header.Values("If-Match"); len(seen) > 0 && !matches(seen, etagOf(b.Public())) {
+	if seen := c.Header.Values("If-Match"); len(seen) > 0 && !matches(seen, tagOf(b)) {
 		return b, fail(http.StatusConflict, "stale", "this backup was changed since it was looked at", "look at it again")
 	}
 	return b, nil
@@ -116,7 +120,11 @@ func (h *Handler) getBackup(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	v := showBackup(b)
-	if fresh(w, c.Request, v.ETag) {
+	tag := v.ETag
+	if len(b.Copies) > 0 {
+		tag = etagOf(v) // what is shown changes with them, too
+	}
+	if fresh(w, c.Request, tag) {
 		return nil
 	}
 	return writeJSON(w, http.StatusOK, v)

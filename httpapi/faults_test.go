@@ -181,6 +181,10 @@ func (f *faults) Check(ctx context.Context, level integrity.Level) (snapshot.Rep
 	return before(f, ctx, "Check", func() (snapshot.Report, error) { return f.manager.Check(ctx, level) })
 }
 
+func (f *faults) SyncRemote(ctx context.Context, name string) (snapshot.RemoteStatus, error) {
+	return before(f, ctx, "SyncRemote", func() (snapshot.RemoteStatus, error) { return f.manager.SyncRemote(ctx, name) })
+}
+
 func (f *faults) Restore(ctx context.Context, id string, o snapshot.RestoreOptions) (snapshot.RestoreResult, error) {
 	if err := f.hit(ctx, "Restore"); err != nil {
 		return snapshot.RestoreResult{}, err

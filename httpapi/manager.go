@@ -40,6 +40,7 @@ type manager interface {
 	Verify(ctx context.Context, id string, level snapshot.Level) (snapshot.Backup, error)
 	Drill(ctx context.Context, id string) (snapshot.DrillOutcome, error)
 	Check(context.Context, snapshot.Level) (snapshot.Report, error)
+	SyncRemote(ctx context.Context, name string) (snapshot.RemoteStatus, error)
 	Restore(ctx context.Context, id string, o snapshot.RestoreOptions) (snapshot.RestoreResult, error)
 	AcceptBreak(context.Context) (*snapshot.Break, error)
 	Delete(ctx context.Context, ids []string, force bool) error

@@ -21,7 +21,7 @@ import (
 // rightOf is the right to begin an operation of that kind, and to stop it.
 var rightOf = map[snapshot.Operation]Right{
 	snapshot.OpBackup: RightCreate, snapshot.OpVerify: RightVerify, snapshot.OpDrill: RightVerify, snapshot.OpCheck: RightVerify,
-	snapshot.OpRestore: RightRestore, snapshot.OpRecover: RightRestore, snapshot.OpPrune: RightDelete,
+	snapshot.OpRestore: RightRestore, snapshot.OpRecover: RightRestore, snapshot.OpPrune: RightDelete, snapshot.OpSync: RightCreate,
 }
 
 // run is an operation of this process while it runs. operations.mu guards it.
@@ -73,12 +73,17 @@ func newOperations(m manager, log *slog.Logger, now func() time.Time, publish fu
 	return o
 }
 
-// start begins an operation and returns it as it is then. work gets a context
+// start begins an operation on a backup or, for a sync, a remote, and returns it as it is then. work gets a context
 // that the request's end does not end; what it returns becomes the result, as JSON.
 // Errors: busy, with the id of the operation that is in the way; unavailable.
-func (o *operations) start(kind snapshot.Operation, who, trigger, backup string, work func(context.Context) (any, error)) (operation, error) {
-	r := &run{op: operation{ID: strings.ToLower(rand.Text()[:20]), Kind: kind, State: stateRunning, StartedAt: o.now(), Who: clip(who), Trigger: trigger, Cancellable: true}}
-	r.setBackup(backup)
+func (o *operations) start(kind snapshot.Operation, who, trigger, about string, work func(context.Context) (any, error)) (operation, error) {
+	r := &run{op: operation{ID: strings.ToLower(rand.Text()[:20]), Kind: kind, State: stateRunning, StartedAt: o.now(), Who: clip(who), Trigger: trigger}}
+	if kind == snapshot.OpSync { // to stop it would not stop the sender, but only the wait for it
+		r.op.Remote = &about
+	} else {
+		r.setBackup(about)
+		r.op.Cancellable = true
+	}
 	ctx, cancel := context.WithCancelCause(snapshot.WithCaller(o.base, snapshot.Caller{Who: who, Run: r.op.ID}))
 	r.cancel = cancel
 	op, err := o.admit(r)
@@ -102,7 +107,7 @@ func (o *operations) admit(r *run) (operation, error) {
 	if o.closing {
 		return operation{}, fail(http.StatusServiceUnavailable, "unavailable", "the server is closing down", "try again when it is back")
 	}
-	if other := o.inTheWay(r.op.Kind); other != nil {
+	if other := o.inTheWay(r.op.lane()); other != nil {
 		return operation{}, busyWith(other.op)
 	}
 	o.runs = append(o.runs, r)
@@ -118,11 +123,22 @@ func busyWith(op operation) *problem {
 	return p
 }
 
-// inTheWay returns the operation that one of kind would have to wait for:
-// one that writes runs alone, and checks, which disturb nothing, run one at a time.
-func (o *operations) inTheWay(kind snapshot.Operation) *run {
+// lane names those operations of which one runs at a time: those that write; checks, which disturb nothing; and those
+// that send to one remote.
+func (op operation) lane() string {
+	switch op.Kind {
+	case snapshot.OpCheck, snapshot.OpSync:
+		return string(op.Kind) + deref(op.Remote)
+	}
+	return writes
+}
+
+const writes = "writes"
+
+// inTheWay returns the operation that one of that lane would have to wait for.
+func (o *operations) inTheWay(lane string) *run {
 	for _, r := range o.runs {
-		if !r.ending && (r.op.Kind == snapshot.OpCheck) == (kind == snapshot.OpCheck) {
+		if !r.ending && r.op.lane() == lane {
 			return r
 		}
 	}
@@ -133,7 +149,7 @@ func (o *operations) inTheWay(kind snapshot.Operation) *run {
 func (o *operations) writing() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if r := o.inTheWay(""); r != nil {
+	if r := o.inTheWay(writes); r != nil {
 		return busyWith(r.op)
 	}
 	return nil
@@ -238,6 +254,9 @@ func (o *operations) runOf(ev snapshot.Event) *run {
 		return nil
 	}
 	r := &run{op: operation{ID: ev.Run, Kind: ev.Operation, State: stateRunning, StartedAt: ev.At, Who: nameOrAutomatic(ev.Who), Trigger: ev.Trigger}}
+	if ev.Remote != "" {
+		r.op.Remote = &ev.Remote
+	}
 	o.runs = append(o.runs, r)
 	return r
 }
@@ -276,7 +295,7 @@ func (o *operations) cancel(id, who string) (operation, error) {
 		if r.op.ID != id {
 			continue
 		}
-		if r.cancel == nil || r.committed || r.ending {
+		if r.cancel == nil || r.committed || r.ending || r.op.Kind == snapshot.OpSync {
 			break
 		}
 		first := r.stopper == ""

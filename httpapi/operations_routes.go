@@ -26,10 +26,10 @@ type operationPage struct {
 }
 
 // begin starts an operation for c and answers 202, or reports the operation in its way.
-func (h *Handler) begin(w http.ResponseWriter, c *call, kind snapshot.Operation, trigger, backup string, work func(context.Context) (any, error)) error {
-	op, err := h.ops.start(kind, nameOf(c.who), trigger, backup, work)
+func (h *Handler) begin(w http.ResponseWriter, c *call, kind snapshot.Operation, trigger, about string, work func(context.Context) (any, error)) error {
+	op, err := h.ops.start(kind, nameOf(c.who), trigger, about, work)
 	if err != nil {
-		h.refused(c, string(kind), backup, err)
+		h.refused(c, string(kind), about, err)
 		return err
 	}
 	return h.accepted(w, c, op)
@@ -44,10 +44,15 @@ func (h *Handler) accepted(w http.ResponseWriter, c *call, op operation) error {
 }
 
 // refused notes in the activity log what was not begun.
-func (h *Handler) refused(c *call, action, backup string, err error) {
+func (h *Handler) refused(c *call, action, about string, err error) {
 	p := problemOf(err)
-	h.notBegun.get(action).record(h, snapshot.Activity{Who: nameOf(c.who), Action: action, Backup: backup, Outcome: "refused",
-		Code: p.Code, Detail: p.Detail}, h.now())
+	a := snapshot.Activity{Who: nameOf(c.who), Action: action, Outcome: "refused", Code: p.Code, Detail: p.Detail}
+	if action == string(snapshot.OpSync) {
+		a.Remote = about
+	} else {
+		a.Backup = about
+	}
+	h.notBegun.get(action).record(h, a, h.now())
 }
 
 // happened is called after a change for which the Manager may send no event.

@@ -35,6 +35,7 @@ type operation struct {
 	Who         string             `json:"who"`
 	Trigger     string             `json:"trigger"`
 	Backup      *string            `json:"backup"`
+	Remote      *string            `json:"remote"`
 	Rate        *int64             `json:"rate_bytes_per_second"`
 	ETA         *int64             `json:"eta_seconds"` // of the phase
 	Cancellable bool               `json:"cancellable"`
@@ -62,6 +63,9 @@ func viewOf(r snapshot.OperationRecord) operation {
 	op := operation{ID: r.ID, Kind: snapshot.Operation(r.Kind), State: stateFailed, StartedAt: r.Started, Who: nameOrAutomatic(r.Who), Trigger: r.Trigger}
 	if r.Backup != "" {
 		op.Backup = &r.Backup
+	}
+	if r.Remote != "" {
+		op.Remote = &r.Remote
 	}
 	if !r.Ended.IsZero() {
 		op.EndedAt = &r.Ended

@@ -24,7 +24,7 @@ type table struct {
 
 func newTable(t *testing.T) *table {
 	tb := &table{}
-	tb.api = openAPI(t, faulty(&tb.f))
+	tb.api = openAPI(t, faulty(&tb.f), withRemote(t.TempDir()))
 	tb.first = tb.backup("first")
 	tb.change()
 	tb.second = tb.backup("second")
@@ -190,6 +190,23 @@ func routeCases() []routeCase {
 		failing("Delete", snapshot.ErrBusy, kept(plain("DELETE /quarantines/:name", 409, "busy", "/quarantines/"+keptName, ""))),
 		failing("Delete", errBroken, kept(plain("DELETE /quarantines/:name", 500, "failed", "/quarantines/"+keptName, ""))),
 		failing("Delete", snapshot.ErrNoSpace, kept(plain("DELETE /quarantines/:name", 507, "no_space", "/quarantines/"+keptName, ""))),
+		plain("GET /remotes", 200, "", "/remotes", ""),
+		failing("Status", errBroken, plain("GET /remotes", 500, "failed", "/remotes", "")),
+		{"POST /remotes/:name/sync", 202, "", func(tb *table) answer {
+			r := tb.ask("POST", "/remotes/nas/sync", "")
+			tb.finish(r)
+			return r
+		}},
+		plain("POST /remotes/:name/sync", 404, "not_found", "/remotes/nowhere/sync", ""),
+		failing("Status", errBroken, plain("POST /remotes/:name/sync", 500, "failed", "/remotes/nas/sync", "")),
+		{"POST /remotes/:name/sync", 409, "busy", func(tb *table) answer {
+			entered, release := tb.f.holds("SyncRemote")
+			op := decodeOperation(tb.t, tb.ask("POST", "/remotes/nas/sync", ""), 202)
+			<-entered
+			defer tb.wait(op.ID)
+			defer release()
+			return tb.ask("POST", "/remotes/nas/sync", "")
+		}},
 		{"POST /backups/:id/verify", 202, "", func(tb *table) answer {
 			r := tb.ask("POST", "/backups/latest/verify", "", "If-Match: *")
 			tb.finish(r)

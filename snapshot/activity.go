@@ -14,7 +14,7 @@ import (
 // Activity is an entry of the log of what was done, by whom and how it ended.
 //
 // Action is backup, verify, drill, restore, recover, repair, check, delete, prune,
-// pin, unpin, note, rebuild, accept, break, notify, remote or serve, or one of a caller of [Manager.Record]. Outcome
+// pin, unpin, note, rebuild, accept, break, notify, remote, sync or serve, or one of a caller of [Manager.Record]. Outcome
 // is done, failed, refused, cancelled or unchanged, for serve started or stopped, and for a break noticed or over.
 type Activity = activity.Entry
 
@@ -99,7 +99,7 @@ func recordOf(ev Event) (a activity.Record, ok bool) {
 	a = activity.Record{Entry: ev.more, Mark: ev.mark}
 	a.At, a.Who, a.Operation = ev.At, ev.Who, ev.Run
 	a.Action, a.Outcome = cmp.Or(a.Action, string(ev.Operation)), cmp.Or(a.Outcome, "done")
-	a.Backup, a.Trigger = ev.Backup, ev.Trigger
+	a.Backup, a.Trigger, a.Remote = ev.Backup, ev.Trigger, ev.Remote
 	switch ev.Type {
 	case EventBackedUp, EventRemoved:
 	case EventBreak, EventReceiver, EventRemote:

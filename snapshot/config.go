@@ -172,11 +172,8 @@ func (c *Config) resolve() error {
 	if err := c.checkStrangers(given); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	if err := c.resolveTiming(); err != nil {
+	if err := c.resolveService(); err != nil {
 		return fmt.Errorf("open: %w", err)
-	}
-	if c.Remotes, err = remote.Resolve(c.Remotes, c.Retention); err != nil {
-		return hint(fmt.Errorf("open: %w", err), "docs/remotes.md describes what a remote can be")
 	}
 	if c.OnMissing == "" {
 		c.OnMissing = MissingRestore
@@ -220,8 +217,8 @@ func (c *Config) checkFile() error {
 	return hint(fmt.Errorf("open: %s is %s", c.Database, what), "name the SQLite file itself, for example data.db")
 }
 
-// resolveTiming validates the schedule.
-func (c *Config) resolveTiming() (err error) {
+// resolveService validates what Run goes by, and what Reload takes.
+func (c *Config) resolveService() (err error) {
 	if c.Interval == 0 {
 		c.Interval = DefaultInterval
 	}
@@ -239,6 +236,9 @@ func (c *Config) resolveTiming() (err error) {
 	}
 	if c.Notify, err = notify.Named(c.Notify); err != nil {
 		return err
+	}
+	if c.Remotes, err = remote.Resolve(c.Remotes, c.Retention); err != nil {
+		return hint(err, "docs/remotes.md describes what a remote can be")
 	}
 	return c.resolveContinuous()
 }

@@ -3,9 +3,12 @@ package snapshot_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"time"
@@ -288,4 +291,87 @@ func ExampleManager_AcceptBreak() {
 	// Output:
 	// at_risk emptied
 	// accepted: no table has a row any more, and 1 had
+}
+
+// Copies go to another disk, a server or object storage; with Recipients they are encrypted.
+func ExampleConfig_remotes() {
+	database, _, remove := exampleDatabase()
+	defer remove()
+	disk := filepath.Join(filepath.Dir(database), "disk") // of another machine, say
+	if err := os.Mkdir(disk, 0o700); err != nil {
+		log.Fatal(err)
+	}
+	m, err := snapshot.Open(context.Background(), snapshot.Config{
+		Database: database,
+		Remotes:  []snapshot.Remote{{Name: "disk", URL: "file://" + filepath.ToSlash(disk)}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := m.Backup(context.Background(), snapshot.Manual("")); err != nil {
+		log.Fatal(err)
+	}
+	sent, err := m.SyncRemote(context.Background(), "disk") // Run does so by itself
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s is %s: %d backup, %s\n", sent.Name, sent.State, sent.Backups, sent.Proof)
+
+	latest, err := m.Find("latest")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, c := range latest.Copies {
+		fmt.Println("a copy is at", c.Remote)
+	}
+	// Output:
+	// disk is current: 1 backup, stored
+	// a copy is at disk
+}
+
+// Receivers are told when the protection stops, when it is back, and what happened at a start. One of a service that
+// watches for silence, such as healthchecks, alarms also when the whole machine is gone.
+func ExampleConfig_notify() {
+	database, db, remove := exampleDatabase()
+	defer remove()
+	told := make(chan string, 100)
+	ops := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var message struct{ Kind, Phase, Text string }
+		if err := json.NewDecoder(r.Body).Decode(&message); err != nil {
+			log.Fatal(err)
+		}
+		told <- message.Kind + ", " + message.Phase + ": " + message.Text
+	}))
+	defer ops.Close()
+	m, err := snapshot.Open(context.Background(), snapshot.Config{
+		Database: database,
+		Notify: []snapshot.Receiver{{
+			Name:    "ops",
+			Webhook: snapshot.Secret(ops.URL), // never printed
+			On:      []snapshot.NotifyKind{"recovered"},
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := m.Backup(context.Background(), snapshot.Manual("")); err != nil {
+		log.Fatal(err)
+	}
+	if err := errors.Join(db.Close(), os.Remove(database)); err != nil { // an accident
+		log.Fatal(err)
+	}
+
+	if _, err := m.Recover(context.Background()); err != nil { // the next start of the program
+		log.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	fmt.Println(<-told)
+	stop()
+	if err := <-ended; err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// recovered, happened: recovered: the database was damaged or missing, and was restored from a backup
 }

@@ -19,7 +19,7 @@ import (
 // finished or undone what that operation left. There is one at most: operations that
 // hold the lock follow each other.
 func (m *Manager) endInterrupted() {
-	op, ok, err := m.act.Unended(string(OpCheck)) // which takes no lock
+	op, ok, err := m.act.Unended(string(OpCheck), string(OpSync)) // which take no lock
 	if err != nil || !ok {
 		return // a log that cannot be read is reported when it is written
 	}

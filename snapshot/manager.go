@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/points"
+	"example.com/snapd/internal/remote"
 	"example.com/snapd/internal/repair"
 )
 
@@ -105,9 +106,11 @@ type Manager struct {
 	present  atomic.Pointer[Config]
 	reloaded chan struct{}
 
-	capturing atomic.Pointer[capturing] // of the Run that is at work, else nil
-	early     atomic.Pointer[early]     // before the Run
-	notifying atomic.Pointer[notifying] // of the Run that is at work, where it has receivers
+	capturing atomic.Pointer[capturing]    // of the Run that is at work, else nil
+	early     atomic.Pointer[early]        // before the Run
+	notifying atomic.Pointer[notifying]    // of the Run that is at work, where it has receivers
+	sending   atomic.Pointer[remote.Group] // of the Run that is at work
+	copies    remote.Copies
 }
 
 // Open reads the catalog of the backup directory and brings it in line with
@@ -117,7 +120,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	if err := cfg.resolve(); err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.Now}, reloaded: make(chan struct{}, 1)}
+	m := &Manager{cfg: cfg, ev: events{notify: cfg.OnEvent, log: cfg.Logger, now: cfg.Now}, reloaded: make(chan struct{}, 1), copies: remote.Copies{Dir: cfg.Dir}}
 	m.present.Store(&cfg)
 	m.act, m.ev.enter = activity.NewJournal(cfg.Dir), m.recordEvent
 	cat, err := catalogfile.Open(cfg.Dir, cfg.base())

@@ -40,6 +40,9 @@ type notifying struct {
 func startNotifying(ctx context.Context, m *Manager, life *lifeSign) *notifying {
 	all := m.present.Load().Notify
 	if len(all) == 0 {
+		if err := notify.Forget(m.cfg.Dir); err != nil {
+			m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "receivers that are no longer configured are still shown"})
+		}
 		return nil
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the shutdown backup is reported, too

@@ -33,6 +33,7 @@ const (
 	OpNote    Operation = "note"
 	OpRebuild Operation = "rebuild"
 	OpAccept  Operation = "accept"
+	OpSync    Operation = "sync"
 )
 
 // Phase names a part of an operation, in its progress events.
@@ -48,6 +49,7 @@ const (
 	PhaseRepair   = progress.Repair   // a copy of the database is made whole
 	PhaseWrite    = progress.Write    // the image is written into the live database
 	PhaseCommit   = progress.Commit   // from here on cancelling has no effect
+	PhaseSend     = progress.Send     // copies go to a remote
 )
 
 // operation is one call of a Manager that does something. Its life:
@@ -77,6 +79,7 @@ const (
 type operation struct {
 	kind     Operation
 	trigger  catalog.Trigger       // of a backup
+	remote   string                // name, where it is about one
 	lockFree bool                  // it waits for no other operation
 	after    func(context.Context) // follows a success, under the lock; nil for nothing
 	failed   func(error)           // remembers a failure that is one of the protection; nil for nothing
@@ -123,7 +126,7 @@ func (m *Manager) perform(ctx context.Context, op *operation, work func(context.
 		end.Type = EventDone
 	}
 	if end.Type != "" {
-		end.Operation, end.Trigger, end.Backup = op.kind, string(op.trigger), cmp.Or(end.Backup, op.backup)
+		end.Operation, end.Trigger, end.Backup, end.Remote = op.kind, string(op.trigger), cmp.Or(end.Backup, op.backup), op.remote
 		m.ev.emit(ctx, end)
 	}
 	if op.after != nil {
@@ -137,14 +140,14 @@ func (m *Manager) perform(ctx context.Context, op *operation, work func(context.
 func (m *Manager) start(ctx context.Context, backup string) {
 	op := operationOf(ctx)
 	op.backup = backup
-	m.ev.emit(ctx, Event{Type: EventStarted, Operation: op.kind, Trigger: string(op.trigger), Backup: backup})
+	m.ev.emit(ctx, Event{Type: EventStarted, Operation: op.kind, Trigger: string(op.trigger), Backup: backup, Remote: op.remote})
 }
 
 // fail ends op with err and returns it. An operation that was cancelled, or that
 // found another one at work, is no failure of the protection and leaves no mark.
 func (m *Manager) fail(ctx context.Context, op *operation, err error) error {
 	err = explain(err)
-	ev := Event{Type: EventFailed, Operation: op.kind, Trigger: string(op.trigger), Backup: op.backup, Err: err, Message: string(op.kind) + " failed"}
+	ev := Event{Type: EventFailed, Operation: op.kind, Trigger: string(op.trigger), Backup: op.backup, Remote: op.remote, Err: err, Message: string(op.kind) + " failed"}
 	if errors.Is(err, context.Canceled) {
 		what := "nothing was changed"
 		if op.changed {

@@ -44,20 +44,11 @@ const (
 	RemoteStopped                = remote.Stopped
 )
 
-// startReplicating sends to the remotes until end is called.
-func startReplicating(ctx context.Context, m *Manager) (end func()) {
-	configured := m.present.Load().Remotes
-	all, names := make([]remote.Options, 0, len(configured)), make([]string, 0, len(configured))
-	for _, r := range configured {
-		all, names = append(all, sending(m, r)), append(names, r.Name)
-	}
-	if err := remote.Retire(m.cfg.Dir, names); err != nil {
-		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "remotes that are no longer configured are still shown"})
-	}
-	if len(all) == 0 {
-		return func() {}
-	}
-	group := remote.Start(ctx, all, m.cat.Revision)
+// startSending sends to the remotes of the present configuration until end is called.
+func startSending(ctx context.Context, m *Manager) (end func()) {
+	group := remote.Start(ctx, m.cat.Revision)
+	m.sending.Store(group)
+	sendToConfigured(ctx, m)
 	forget := m.Subscribe(func(ev Event) {
 		switch ev.Type {
 		case EventCaptured:
@@ -67,14 +58,30 @@ func startReplicating(ctx context.Context, m *Manager) (end func()) {
 		}
 	})
 	return func() {
+		m.sending.Store(nil)
 		forget()
 		group.End()
 	}
 }
 
-func sending(m *Manager, r Remote) remote.Options {
+// sendToConfigured has the Run that is at work send to the remotes of the present configuration, and to no others.
+func sendToConfigured(ctx context.Context, m *Manager) {
+	configured := m.present.Load().Remotes
+	all, names := make([]remote.Options, 0, len(configured)), make([]string, 0, len(configured))
+	for _, r := range configured {
+		all, names = append(all, sendingTo(m, r)), append(names, r.Name)
+	}
+	m.sending.Load().Set(all)
+	if err := remote.Retire(m.cfg.Dir, names); err != nil {
+		m.ev.emit(ctx, Event{Type: EventWarning, Err: err, Message: "remotes that are no longer configured are still shown"})
+	}
+}
+
+func sendingTo(m *Manager, r Remote) remote.Options {
+	keys, _ := keysOf(r) // what is wrong with them is said by Open
 	return remote.Options{
 		Name: r.Name, Where: remote.Where(r.URL), Database: filepath.Base(m.cfg.Database), Dir: m.cfg.Dir, Sealed: r.Sealed(), Now: m.now,
+		As:   [2]any{r, keys},
 		Host: &remoteHost{Facts: factsOf(m), m: m, remote: r},
 		Open: func(ctx context.Context, id string) (remote.Place, error) {
 			return remote.Open(ctx, r, id, filepath.Join(m.cfg.Dir, remote.Dir))
@@ -84,6 +91,15 @@ func sending(m *Manager, r Remote) remote.Options {
 			return remote.Settings{Keep: r.Retention, Delete: !r.NoDelete, Period: r.Period, Points: tiers[len(tiers)-1].Until}
 		},
 	}
+}
+
+// keysOf are the public keys for which copies are encrypted; none where they are not.
+func keysOf(r Remote) ([]string, error) {
+	if !r.Sealed() {
+		return nil, nil
+	}
+	keys, err := remote.Keys(r)
+	return keys.Strings(), err
 }
 
 func factsOf(m *Manager) *remote.Facts {
@@ -199,6 +215,51 @@ func VerifyRemote(ctx context.Context, m *Manager, name string, readBack bool) (
 	return v, remote.Remember(m.cfg.Dir, name, copies)
 }
 
+// SyncRemote sends to the remote of that name what is missing there, now, however lately that failed, and returns how far it is then.
+// A Run of this Manager does it, where one is at work; where ctx ends first, that one goes on. Else it is done here. Errors: [ErrNotFound];
+// [ErrBusy] where another Run has this backup directory.
+func (m *Manager) SyncRemote(ctx context.Context, name string) (s RemoteStatus, err error) {
+	op := &operation{kind: OpSync, remote: name, lockFree: true, result: func() any { return s }}
+	err = m.perform(ctx, op, func(ctx context.Context) (Event, error) {
+		r, err := configuredRemote(m, name)
+		if err != nil {
+			return Event{}, err
+		}
+		m.start(ctx, "")
+		if err := m.sync(ctx, r); err != nil {
+			return Event{}, fmt.Errorf("sync: %w", err)
+		}
+		all, err := remote.Statuses(ctx, factsOf(m), []Remote{r}, m.now())
+		if err != nil {
+			return Event{}, err
+		}
+		s = all[slices.IndexFunc(all, func(s RemoteStatus) bool { return s.Name == name })]
+		what := fmt.Sprintf("all that is to be at remote %s is there: %d backups", name, s.Backups)
+		return Event{Type: EventDone, Message: what, more: Activity{Detail: what}}, nil
+	})
+	return s, err
+}
+
+func (m *Manager) sync(ctx context.Context, r Remote) error {
+	moved := func(done, total int64) {
+		m.ev.emit(ctx, Event{Type: EventProgress, Operation: OpSync, Remote: r.Name, Phase: PhaseSend, Done: done, Total: total})
+	}
+	if group := m.sending.Load(); group != nil {
+		if known, err := group.Sync(ctx, r.Name, moved); known {
+			return err
+		}
+	}
+	if err := durable.MkdirAll(m.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	lock, err := m.cat.LockServe(ctx)
+	if err != nil {
+		return hint(err, "the serve that is at work sends by itself; status says how far it is")
+	}
+	defer lock.Unlock()
+	return remote.Once(ctx, sendingTo(m, r), moved)
+}
+
 // openRemote opens a configured remote, and what is known of it.
 func openRemote(ctx context.Context, m *Manager, name string) (place remote.Place, l remote.Ledger, err error) {
 	r, err := configuredRemote(m, name)
@@ -214,7 +275,7 @@ func openRemote(ctx context.Context, m *Manager, name string) (place remote.Plac
 }
 
 func configuredRemote(m *Manager, name string) (Remote, error) {
-	for _, r := range m.cfg.Remotes {
+	for _, r := range m.present.Load().Remotes {
 		if r.Name == name {
 			return r, nil
 		}
@@ -246,7 +307,7 @@ func AdoptRemote(ctx context.Context, m *Manager, name string) (before string, e
 	if err != nil {
 		return "", err
 	}
-	a, err := remote.Adopt(ctx, sending(m, r), catalog.PresentOf(slices.Values(all), state).Number)
+	a, err := remote.Adopt(ctx, sendingTo(m, r), catalog.PresentOf(slices.Values(all), state).Number)
 	if err != nil {
 		return "", err
 	}

@@ -40,7 +40,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	r.recordNext(time.Time{})
 	r.watch(ctx)
 	defer func() { r.changes.Close() }()
-	defer startReplicating(ctx, m)() // it ends after the captures, whose last are sent
+	defer startSending(ctx, m)() // it ends after the captures, whose last are sent
 	r.capturing = before.goOn(ctx, m)
 	defer func() { r.capturing.end() }()
 	r.notifying = startNotifying(ctx, m, &r.life)
@@ -114,16 +114,22 @@ func (r *runner) loop(ctx context.Context) {
 }
 
 // Reload takes the schedule and the retention of cfg (Interval, Cron, Jitter, OnChange,
-// MinSpacing, CheckEvery, Retention, KeepReplaced, Continuous, KeepPoints, PointsMaxBytes and Notify) in place of those that hold so far. A Run that is at work goes
-// on with them. Its other fields are not looked at.
+// MinSpacing, CheckEvery, Retention, KeepReplaced, Continuous, KeepPoints, PointsMaxBytes), and Notify and Remotes, in place of those that hold so far. A Run that is at
+// work goes on with them. Its other fields are not looked at. Where something in it makes no sense, keys of a remote included, nothing is taken.
 func (m *Manager) Reload(cfg Config) error {
-	if err := cfg.resolveTiming(); err != nil {
+	if err := cfg.resolveService(); err != nil {
 		return fmt.Errorf("reload: %w", err)
+	}
+	for _, r := range cfg.Remotes {
+		if _, err := keysOf(r); err != nil {
+			return fmt.Errorf("reload: remote %s: %w", r.Name, err)
+		}
 	}
 	next := *m.present.Load()
 	next.Interval, next.Cron, next.Jitter, next.OnChange, next.MinSpacing = cfg.Interval, cfg.Cron, cfg.Jitter, cfg.OnChange, cfg.MinSpacing
 	next.Retention, next.KeepReplaced, next.CheckEvery = cfg.Retention, cfg.KeepReplaced, cfg.CheckEvery
-	next.Continuous, next.KeepPoints, next.PointsMaxBytes, next.Notify = cfg.Continuous, cfg.KeepPoints, cfg.PointsMaxBytes, cfg.Notify
+	next.Continuous, next.KeepPoints, next.PointsMaxBytes = cfg.Continuous, cfg.KeepPoints, cfg.PointsMaxBytes
+	next.Notify, next.Remotes = cfg.Notify, cfg.Remotes
 	m.present.Store(&next)
 	select {
 	case m.reloaded <- struct{}{}:
@@ -146,6 +152,7 @@ func (r *runner) reload(ctx context.Context) {
 	}
 	r.notifying.end()
 	r.notifying = startNotifying(ctx, r.m, &r.life)
+	sendToConfigured(ctx, r.m)
 	r.recordRetention()
 	r.plan(ctx, r.m.now())
 }

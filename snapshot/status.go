@@ -92,6 +92,7 @@ func (m *Manager) Backups() ([]Backup, error) {
 	for i := range all {
 		all[i] = all[i].Public()
 	}
+	m.copies.Fill(all)
 	return all, nil
 }
 
@@ -107,13 +108,16 @@ func (m *Manager) Page(q BackupsQuery) (BackupsPage, error) {
 	for i := range page.Backups {
 		page.Backups[i] = page.Backups[i].Public()
 	}
+	m.copies.Fill(page.Backups)
 	return page, err
 }
 
 // Find returns one backup; "latest" is that of [catalog.Latest].
 func (m *Manager) Find(id string) (Backup, error) {
 	e, err := proof.Find(context.Background(), m.cat, id)
-	return e.Public(), err
+	found := []Backup{e.Public()}
+	m.copies.Fill(found)
+	return found[0], err
 }
 
 // ArchivePath returns the absolute path of a backup's file.
@@ -258,7 +262,7 @@ func gatherFacts(ctx context.Context, m *Manager) (f protection.Facts, err error
 		return f, err
 	}
 	if f.Place == nil {
-		if f.Remotes, err = remote.Statuses(ctx, factsOf(m), m.cfg.Remotes, m.now()); err != nil {
+		if f.Remotes, err = remote.Statuses(ctx, factsOf(m), m.present.Load().Remotes, m.now()); err != nil {
 			return f, err
 		}
 	}

@@ -57,7 +57,7 @@ type grammar struct {
 	Delete   deleteCmd   `cmd:"" help:"Delete backups for good."`
 	Pin      pinCmd      `cmd:"" help:"Exempt a backup from pruning."`
 	Unpin    unpinCmd    `cmd:"" help:"Let pruning have a backup again."`
-	Remote   remoteCmd   `cmd:"" help:"Copies off this machine: check, list, verify, adopt."`
+	Remote   remoteCmd   `cmd:"" help:"Copies off this machine: check, list, sync, verify, adopt."`
 	Notify   notifyCmd   `cmd:"" help:"Test the receivers of notifications: notify test."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Rebuild the catalog from the archives."`
 	LoginURL loginURLCmd `cmd:"" name:"login-url" help:"Print the address of the page of serve, with the login in it."`

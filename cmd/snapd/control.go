@@ -7,16 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"time"
 
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
-// control is how recover --restart reaches the serve that runs the application: a Unix
-// socket in the backup directory, which works without the page and ends with the process
+// control is how commands reach the serve of their backup directory: a Unix
+// socket there, which works without the page and ends with the process
 // at either end. The command sends one request, and gets replies until one is the last.
 // Both run as the same user or as root, and look at who the other is.
 //
@@ -24,20 +26,45 @@ import (
 //	                                   {"say":"checking the database"}
 //	                                   {"say":"waiting for the application (…) to end"}
 //	                                   {"last":true,"recovery":{…},"error":null}
+//	{"do":"sync","who":"alice (command line)","remote":"nas","wait":true}
+//	                                   {"progress":{"phase":"send","done":4096,"total":8192}}
+//	                                   {"last":true,"remote":{…},"error":null}
 type controlRequest struct {
-	Do  string `json:"do"`
-	Who string `json:"who"`
+	Do     string `json:"do"`
+	Who    string `json:"who"`
+	Remote string `json:"remote,omitempty"`
+	Wait   bool   `json:"wait,omitempty"`
 }
 
-// doRestart asks for a recovery between the stop of the application and its start.
-const doRestart = "restart"
+const (
+	doRestart = "restart" // recover the database between the stop of the application and its start
+	doAsk     = "ask"     // say whether there is an application
+	doSync    = "sync"    // send what is missing at a remote
+)
 
 type controlReply struct {
-	Say        string             `json:"say,omitempty"` // what is being waited for
-	Last       bool               `json:"last,omitempty"`
-	Recovery   *snapshot.Recovery `json:"recovery,omitempty"`
-	LosesSince time.Time          `json:"loses_since,omitzero"`
-	Error      *errorBody         `json:"error,omitempty"`
+	Say         string                 `json:"say,omitempty"` // what is being waited for
+	Progress    *controlProgress       `json:"progress,omitempty"`
+	Last        bool                   `json:"last,omitempty"`
+	Application bool                   `json:"application,omitempty"`
+	Recovery    *snapshot.Recovery     `json:"recovery,omitempty"`
+	LosesSince  time.Time              `json:"loses_since,omitzero"`
+	Remote      *snapshot.RemoteStatus `json:"remote,omitempty"`
+	Error       *errorBody             `json:"error,omitempty"`
+}
+
+type controlProgress struct {
+	Phase string `json:"phase"`
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
+}
+
+// failedWith adds an error to a reply.
+func (r controlReply) failedWith(err error) controlReply {
+	if err != nil {
+		r.Error = &errorBody{codeOf(err), err.Error(), hintOf(err)}
+	}
+	return r
 }
 
 const (
@@ -50,16 +77,25 @@ const (
 type control struct {
 	a       *app
 	m       *snapshot.Manager
-	program *application
+	program *application // nil where there is none
 	l       *net.UnixListener
 }
 
-// startControl serves requests about the application. Where it cannot, the data is protected
-// all the same, and recover --restart is all that there is not.
+// startControl serves requests of commands. Where it cannot, the data is protected
+// all the same, and recover --restart and remote sync are all that there is not.
 func (a *app) startControl(m *snapshot.Manager, p *application) (stop func()) {
-	l, closeAll, err := listenControl(m.Dir())
+	var l *net.UnixListener
+	var closeAll func()
+	err := durable.MkdirAll(m.Dir(), 0o700)
+	if err == nil {
+		l, closeAll, err = listenControl(m.Dir())
+	}
 	if err != nil {
-		a.log.Warn("recover --restart will not reach this serve", "error", err.Error())
+		level := slog.LevelDebug
+		if p != nil {
+			level = slog.LevelWarn
+		}
+		a.log.Log(context.Background(), level, "recover --restart and remote sync will not reach this serve", "error", err.Error())
 		return func() {}
 	}
 	c := &control{a: a, m: m, program: p, l: l}
@@ -80,7 +116,7 @@ func (c *control) accept() {
 		go func() {
 			defer conn.Close()
 			if err := c.answer(conn); err != nil {
-				c.a.log.Warn("a request of recover --restart was not answered to its end", "error", err.Error())
+				c.a.log.Warn("a request of a command was not answered to its end", "error", err.Error())
 			}
 		}()
 	}
@@ -109,18 +145,19 @@ func (c *control) answer(conn *net.UnixConn) error {
 		}
 		return replies.Encode(r)
 	}
-	if req.Do != doRestart {
-		return reply(controlReply{Last: true, Error: &errorBody{"usage", fmt.Sprintf("this serve does not know the request %.40q", req.Do), "run the same version of snapd as serve"}})
-	}
 	ctx := snapshot.WithCaller(context.Background(), snapshot.Caller{Who: message.OneLine(fmt.Sprintf("%.80s", req.Who))})
-	rec, err := c.program.recover(ctx, c.m, func(what string) { _ = reply(controlReply{Say: what}) }) // the last reply says what is wrong
-	last := controlReply{Last: true, LosesSince: rec.LosesSince}
-	if rec.Action != "" {
-		last.Recovery = &rec
+	last := controlReply{}
+	switch req.Do {
+	case doRestart:
+		last = c.restart(ctx, reply)
+	case doAsk:
+		last.Application = c.program != nil
+	case doSync:
+		last = c.sync(ctx, req, reply)
+	default:
+		last.Error = &errorBody{"usage", fmt.Sprintf("this serve does not know the request %.40q", req.Do), "run the same version of snapd as serve"}
 	}
-	if err != nil {
-		last.Error = &errorBody{codeOf(err), err.Error(), hintOf(err)}
-	}
+	last.Last = true
 	return reply(last)
 }
 
@@ -130,17 +167,17 @@ type relayed struct{ errorBody }
 func (e *relayed) Error() string { return e.Message }
 func (e *relayed) Hint() string  { return e.errorBody.Hint }
 
-// askRestart has the serve of m's directory restart its application around a recovery. say is called
-// with what is being waited for. What was asked is carried out although ctx ends.
-func askRestart(ctx context.Context, m *snapshot.Manager, who string, say func(string)) (rec snapshot.Recovery, err error) {
+// ask sends a request to the serve of m's directory, and returns its last reply, whose error it returns, too. said gets the others.
+// What was asked is carried out although ctx ends. Where no serve answers, the error is a *noServe.
+func ask(ctx context.Context, m *snapshot.Manager, req controlRequest, said func(controlReply)) (last controlReply, err error) {
 	conn, err := dialControl(m.Dir())
 	if err != nil {
-		return rec, noControl(m, err)
+		return last, err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if err := json.NewEncoder(conn).Encode(controlRequest{doRestart, who}); err != nil {
-		return rec, fmt.Errorf("ask serve: %w", err)
+	if err := json.NewEncoder(conn).Encode(req); err != nil {
+		return last, fmt.Errorf("ask serve: %w", err)
 	}
 	for lines := bufio.NewReaderSize(conn, controlLine); ; {
 		line, err := lines.ReadSlice('\n')
@@ -150,46 +187,21 @@ func askRestart(ctx context.Context, m *snapshot.Manager, who string, say func(s
 		}
 		switch {
 		case err != nil && ctx.Err() != nil:
-			say("serve goes on with the recovery; status and its log say how it ends")
-			return rec, ctx.Err()
+			return last, ctx.Err()
 		case err != nil:
-			return rec, message.WithHint(fmt.Errorf("serve ended before it said how the recovery went: %w", err), "see its log, and status; its next start recovers the database before the application starts")
+			return last, fmt.Errorf("%w: %w", errServeEnded, err)
 		case !r.Last:
-			say(message.OneLine(r.Say))
+			said(r)
 			continue
+		case r.Error != nil:
+			return r, &relayed{*r.Error}
 		}
-		if r.Recovery != nil {
-			rec, rec.LosesSince = *r.Recovery, r.LosesSince
-		}
-		if r.Error != nil {
-			return rec, &relayed{*r.Error}
-		}
-		return rec, nil
+		return r, nil
 	}
 }
 
-// noControl says what to do where no serve runs the application.
-func noControl(m *snapshot.Manager, cause error) error {
-	const byHand = "stop the application, run snapd recover, and start it again"
-	var none *noServe
-	if !errors.As(cause, &none) {
-		return message.WithHint(fmt.Errorf("%w: ask serve: %w", snapshot.ErrRefused, cause), byHand)
-	}
-	what := "no snapd serve runs the application of " + m.Database()
-	if holder, err := m.RunningIn(); err == nil && holder != "" {
-		what = fmt.Sprintf("%s protects %s, but has not started its application (serve -- CMD)", holder, m.Database())
-	}
-	return message.WithHint(fmt.Errorf("%w: %s", snapshot.ErrRefused, what), byHand)
-}
-
-// runsApplication reports whether a serve that runs an application protects m's database.
-func runsApplication(m *snapshot.Manager) bool {
-	conn, err := dialControl(m.Dir())
-	if err != nil {
-		return false
-	}
-	return conn.Close() == nil
-}
+// errServeEnded: the connection ended before the last reply.
+var errServeEnded = errors.New("serve ended before it said how that went")
 
 // noServe: no process answers at the socket.
 type noServe struct{ err error }

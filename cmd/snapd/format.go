@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
@@ -139,17 +141,37 @@ func (l *legibleStream) Write(text []byte) (int, error) {
 
 // backupTable lists backups.
 func backupTable(w io.Writer, backups []snapshot.Backup) {
+	copied := slices.ContainsFunc(backups, func(b snapshot.Backup) bool { return len(b.Copies) > 0 })
 	table(w, func(row func(...string)) {
-		row("ID", "TRIGGER", "TAKEN (UTC)", "AGE", "DATABASE", "ARCHIVE", "STATE", "NOTE")
+		with := func(copies string) []string {
+			if copied {
+				return []string{copies}
+			}
+			return nil
+		}
+		row(slices.Concat([]string{"ID", "TRIGGER", "TAKEN (UTC)", "AGE", "DATABASE", "ARCHIVE", "STATE"}, with("COPIES AT"), []string{"NOTE"})...)
 		for _, b := range backups {
 			note := short(b.Note, 40)
 			if b.Pinned {
 				note = strings.TrimSpace("[pinned] " + note)
 			}
-			row(b.ID, string(b.Trigger), utc(b.CreatedAt), ago(b.CreatedAt), size(b.DatabaseBytes), size(b.ArchiveBytes),
-				string(b.Verification.State), note)
+			row(slices.Concat([]string{b.ID, string(b.Trigger), utc(b.CreatedAt), ago(b.CreatedAt), size(b.DatabaseBytes), size(b.ArchiveBytes),
+				string(b.Verification.State)}, with(copiesAt(b)), []string{note})...)
 		}
 	})
+}
+
+// copiesAt names the remotes that have copies of a backup.
+func copiesAt(b snapshot.Backup) string {
+	var names []string
+	for _, c := range b.Copies {
+		name := c.Remote
+		if c.State == catalog.CopyFailed {
+			name += " (damaged)"
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // text returns *s, or none where there is nothing.

@@ -93,7 +93,7 @@ func (c *recoverCmd) recover(ctx context.Context, a *app, m *snapshot.Manager) (
 		})
 	}
 	rec, err := m.Recover(ctx)
-	if errors.Is(err, snapshot.ErrBusy) && rec.Action == snapshot.ActionWaiting && runsApplication(m) {
+	if errors.Is(err, snapshot.ErrBusy) && rec.Action == snapshot.ActionWaiting && runsApplication(ctx, m) {
 		err = message.WithHint(err, "snapd recover --restart stops the application that serve runs, recovers the database, and starts the application again")
 	}
 	return rec, err

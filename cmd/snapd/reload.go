@@ -38,6 +38,9 @@ func (c *serveCmd) readAgain(a *app, m *snapshot.Manager) {
 		fresh.receivers, err = again.receivers()
 	}
 	if err == nil && isServe {
+		fresh.remotes, err = again.remotes()
+	}
+	if err == nil && isServe {
 		var cfg snapshot.Config
 		fresh.configure(&cfg)
 		err = m.Reload(cfg)
@@ -50,6 +53,9 @@ func (c *serveCmd) readAgain(a *app, m *snapshot.Manager) {
 	var taken, waiting []string
 	if !reflect.DeepEqual(c.receivers, fresh.receivers) {
 		taken, c.receivers = append(taken, fmt.Sprintf("notify (%s)", count(len(fresh.receivers), "receiver", "receivers"))), fresh.receivers
+	}
+	if !reflect.DeepEqual(c.remotes, fresh.remotes) {
+		taken, c.remotes = append(taken, fmt.Sprintf("remote (%s)", count(len(fresh.remotes), "remote", "remotes"))), fresh.remotes
 	}
 	for _, name := range slices.Sorted(maps.Keys(again.settings)) {
 		switch was, is := a.settings[name], again.settings[name]; {

@@ -16,6 +16,7 @@ import (
 type remoteCmd struct {
 	Check  remoteCheckCmd  `cmd:"" help:"Try what a remote has to do, with an object of its own that is removed again."`
 	List   remoteListCmd   `cmd:"" help:"What is at the remotes, how old it is, and how it is proven."`
+	Sync   remoteSyncCmd   `cmd:"" help:"Send what is missing at the remotes now."`
 	Verify remoteVerifyCmd `cmd:"" help:"Prove the copies at the remotes. Exit 3: some are damaged."`
 	Adopt  remoteAdoptCmd  `cmd:"" help:"Go on with a remote that another machine or directory wrote to, which then stops."`
 }

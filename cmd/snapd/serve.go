@@ -30,6 +30,7 @@ type serveCmd struct {
 
 	hangup    chan struct{}       // SIGHUP came
 	receivers []snapshot.Receiver // of notifications
+	remotes   []snapshot.Remote
 }
 
 // Validate is called by the parser; the embedded ones hide each other.
@@ -47,7 +48,7 @@ func (c *serveCmd) configure(cfg *snapshot.Config) {
 	c.scheduling.configure(cfg)
 	c.missing.configure(cfg)
 	c.continuous.configure(cfg)
-	cfg.Notify = c.receivers
+	cfg.Notify, cfg.Remotes = c.receivers, c.remotes
 	cfg.Retention, cfg.KeepReplaced, cfg.OnChange = c.policy(), c.replaced(), c.OnChange
 	if cfg.CheckEvery = c.CheckEvery; c.CheckEvery == 0 {
 		cfg.CheckEvery = -1
@@ -60,6 +61,9 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 		a.signals.onHangup(c.hungUp)
 	}
 	if c.receivers, err = a.receivers(); err != nil {
+		return err
+	}
+	if c.remotes, err = a.remotes(); err != nil {
 		return err
 	}
 	l, taken, err := c.listening.open() // first: what is refused is refused before anything else is done
@@ -107,6 +111,7 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	if len(c.Program) == 0 || ctx.Err() != nil {
+		defer a.startControl(m, nil)()
 		if err := c.protect(ctx, a, m, shown); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func (c *statusCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	if err != nil {
 		return err
 	}
-	if err := a.result(s, func(w io.Writer) { printStatus(w, m, s) }); err != nil {
+	if err := a.result(s, func(w io.Writer) { printStatus(ctx, w, m, s) }); err != nil {
 		return err
 	}
 	if s.State != snapshot.Protected {
@@ -35,7 +35,7 @@ func (c *statusCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	return nil
 }
 
-func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
+func printStatus(ctx context.Context, w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 	fmt.Fprintf(w, "%s: %s\n", strings.ReplaceAll(string(s.State), "_", " "), s.Reason)
 	verdict := "could not be checked"
 	if s.Database.Verdict != nil {
@@ -109,7 +109,7 @@ func printStatus(w io.Writer, m *snapshot.Manager, s snapshot.Status) {
 			for _, o := range r.Options {
 				row("", fmt.Sprintf("%s %s loses %s", o.Action, text(o.Backup, "without a backup"), message.OneLine(o.Loses)))
 			}
-			if runsApplication(m) {
+			if runsApplication(ctx, m) {
 				row("", "snapd recover --restart does it: the application that serve runs is stopped meanwhile")
 			}
 		}

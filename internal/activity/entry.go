@@ -28,6 +28,7 @@ type Entry struct {
 
 	Operation     string     `json:"operation,omitempty"` // the caller's id of it
 	Trigger       string     `json:"trigger,omitempty"`   // of a backup
+	Remote        string     `json:"remote,omitempty"`    // name of the place off this machine that it is about
 	Code          string     `json:"code,omitempty"`      // of the error
 	DatabaseBytes int64      `json:"database_bytes,omitempty"`
 	ArchiveBytes  int64      `json:"archive_bytes,omitempty"`
@@ -62,7 +63,7 @@ type Record struct {
 
 // bounded returns e with every text cut to its limit.
 func (e Record) bounded() Record {
-	for _, s := range []*string{&e.Who, &e.Action, &e.Backup, &e.Outcome, &e.Operation, &e.Trigger, &e.Code, &e.Schedule, &e.Process} {
+	for _, s := range []*string{&e.Who, &e.Action, &e.Backup, &e.Outcome, &e.Operation, &e.Trigger, &e.Remote, &e.Code, &e.Schedule, &e.Process} {
 		*s = cut(*s, maxWord)
 	}
 	e.Detail, e.Hint = cut(e.Detail, maxDetail), cut(e.Hint, maxDetail)

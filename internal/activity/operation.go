@@ -14,6 +14,7 @@ type Operation struct {
 	Who     string
 	Trigger string
 	Backup  string
+	Remote  string
 	Started time.Time
 	Ended   time.Time // zero without an end
 	Outcome string    // Running, Interrupted, or how it ended
@@ -39,7 +40,7 @@ func (r Record) kind() string {
 
 // operation is what r says of the operation that it begins or ends.
 func (r Record) operation() Operation {
-	op := Operation{ID: r.Operation, Kind: r.kind(), Who: r.Who, Trigger: r.Trigger, Backup: r.Backup, Started: r.At, Outcome: r.Outcome}
+	op := Operation{ID: r.Operation, Kind: r.kind(), Who: r.Who, Trigger: r.Trigger, Backup: r.Backup, Remote: r.Remote, Started: r.At, Outcome: r.Outcome}
 	switch {
 	case r.Line == Ended:
 		op.Ended, op.Code, op.Detail, op.Hint, op.Result = r.At, r.Code, r.Detail, r.Hint, r.Result

@@ -103,6 +103,16 @@ func (m memory) save(dir string) error {
 	return nil
 }
 
+// Forget takes the receivers out of the memory in dir: none is configured any more.
+func Forget(dir string) error {
+	m, _, err := load(dir)
+	if err != nil || len(m.Receivers) == 0 {
+		return err
+	}
+	m.Receivers = map[string]*outbox{}
+	return m.save(dir)
+}
+
 // outbox is what waits for one receiver, and how that does.
 type outbox struct {
 	Way     string    `json:"way"`

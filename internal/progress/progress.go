@@ -16,6 +16,7 @@ const (
 	Repair   Phase = "repair"    // a copy of the database is made whole
 	Write    Phase = "write"     // the image is written into the live database
 	Commit   Phase = "commit"    // from here on cancelling has no effect
+	Send     Phase = "send"      // copies go to a remote
 )
 
 // Reporter hears what one operation does.

@@ -95,6 +95,7 @@ func Open(ctx context.Context, r Remote, id, scratch string) (p Place, err error
 	if p.Store, p.ID, err = OpenStore(ctx, r.URL, id, store.NewLimiter(limit)); err != nil {
 		return p, err
 	}
+	p.count()
 	if r.Sealed() {
 		p.Sealed, p.Recipients = seal.New(p.Store, to, seal.Identities{}, scratch), to.Strings()
 	}

@@ -231,7 +231,8 @@ func TestEndWithAStoreThatHangs(t *testing.T) {
 		release := make(chan struct{})
 		o := m.sender(storetest.NewMemory(), Settings{}).o
 		o.Open = func(context.Context, string) (Place, error) { <-release; return Place{}, store.ErrGone }
-		g := Start(t.Context(), []Options{o}, func() (string, error) { return "", nil })
+		g := Start(t.Context(), m.revision)
+		g.Set([]Options{o})
 		synctest.Wait()
 		begin := time.Now()
 		timer := time.AfterFunc(time.Minute, func() { close(release) })

@@ -64,7 +64,10 @@ func (s *Sender) catchUp(ctx context.Context) (changed bool, err error) {
 			s.save()
 		}
 	}()
+	defer s.moving.Store(nil)
 	skip := map[string]bool{} // what could not be opened
+	s.unsent = nil
+	done := int64(0)
 	for ctx.Err() == nil {
 		local, err := s.o.Host.Local(ctx)
 		if err != nil {
@@ -92,19 +95,36 @@ func (s *Sender) catchUp(ctx context.Context) (changed bool, err error) {
 		if !more || len(removals) > 0 {
 			continue // what is there has changed
 		}
+		s.moving.Store(s.movement(done, item, plan.Send, skip))
 		switch err := s.send(ctx, item); {
 		case errors.Is(err, errUnsendable):
 			skip[item.Name.String()] = true
 			if !errors.Is(err, fs.ErrNotExist) {
+				s.unsent = err
 				s.o.Host.Report(Event{Kind: Notice, Backup: item.Name.ID, Err: err, Message: fmt.Sprintf("%s is not sent to %s", item.Name, s.o.Name)})
 			}
 		case err != nil:
 			return changed, err
 		default:
+			done += item.Size
 			changed = changed || item.Entry != nil
 		}
 	}
 	return changed, context.Cause(ctx)
+}
+
+// movement is how far a round is that has sent done bytes, and sends an item of those that are left.
+func (s *Sender) movement(done int64, i Item, left []Item, skip map[string]bool) *movement {
+	m := &movement{done: done, total: done, size: i.Size, sent: s.place.Sent}
+	if m.sent != nil {
+		m.sent.Store(0)
+	}
+	for _, l := range left {
+		if !skip[l.Name.String()] {
+			m.total += l.Size
+		}
+	}
+	return m
 }
 
 // errUnsendable: a file here is gone, or is not what it should be.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -45,6 +46,8 @@ type Place struct {
 	Recipients []string
 	// ID identifies the place, where its store has such a thing.
 	ID string
+	// Sent is how much the store has read of the object that is put; nil where that is not counted.
+	Sent *atomic.Int64
 }
 
 // to is where an object is put, and under which name there.
@@ -103,6 +106,8 @@ type Options struct {
 	Host     Host
 	Now      func() time.Time
 	Settings func() Settings
+	// As is what the sender was configured with. A [Group] begins it again where that is another.
+	As any
 }
 
 // Sender keeps one remote up to date.
@@ -121,14 +126,21 @@ type Sender struct {
 	me        note
 	immovable map[string]bool // what stays until the next day: the store does not let it go, or it is not proven here
 	refused   bool            // the store did so, and that was said
+	unsent    error           // why something could not be read here in the last round; nil for nothing
 
-	mu     sync.Mutex
-	hinted time.Time // a capture was made
+	asked     chan struct{}            // holds at most one notice that somebody asks for a round
+	moving    atomic.Pointer[movement] // of the present round; nil for none
+	abandoned atomic.Bool              // another one may be in its place: nothing is written down any more
+
+	mu     sync.Mutex // guards what follows
+	hinted time.Time  // a capture was made
+	asks   []*ask     // for the next round
+	over   error      // it has ended, and why
 }
 
 // New returns a sender, which does nothing yet.
 func New(o Options) *Sender {
-	return &Sender{o: o, wake: make(chan struct{}, 1), run: newToken(), immovable: map[string]bool{}}
+	return &Sender{o: o, wake: make(chan struct{}, 1), asked: make(chan struct{}, 1), run: newToken(), immovable: map[string]bool{}}
 }
 
 // Changed has the sender look for what to send.
@@ -162,18 +174,26 @@ func (s *Sender) takeCaptured() (since time.Time) {
 
 // Run sends until ctx ends, or until what was there when draining was closed is sent, or cannot be.
 func (s *Sender) Run(ctx context.Context, draining <-chan struct{}) {
+	over := errOver
+	defer func() { s.end(over) }()
 	var err error
 	s.ledger, err = openLedger(s.o.Dir, s.o.Name)
 	if err != nil {
+		over = err
 		s.o.Host.Report(Event{Kind: Fenced, Err: err, Message: "nothing is sent to " + s.o.Name})
 		return
 	}
 	s.configure()
 	for ctx.Err() == nil {
-		last := closed(draining)
+		last, asks := closed(draining), s.takeAsks()
+		if len(asks) > 0 {
+			s.prepare()
+		}
 		wait, err := s.work(ctx)
+		s.answer(asks, err)
 		switch {
 		case errors.Is(err, ErrOtherWriter), errors.Is(err, ErrOtherPlace):
+			over = err
 			s.fail(err)
 			s.o.Host.Report(Event{Kind: Fenced, Err: err, Message: "nothing more is sent to " + s.o.Name})
 			return
@@ -212,6 +232,7 @@ func (s *Sender) sleep(ctx context.Context, wait time.Duration, draining <-chan 
 	select {
 	case <-ctx.Done():
 	case <-draining:
+	case <-s.asked:
 	case <-wake:
 	case <-timer:
 	}
@@ -232,6 +253,9 @@ func (s *Sender) configure() {
 
 // save writes the ledger. Where that fails the next start lists the store all the same.
 func (s *Sender) save() {
+	if s.abandoned.Load() {
+		return
+	}
 	s.saved, s.unsaved = s.o.Now(), false
 	if err := s.ledger.write(s.o.Dir); err != nil {
 		s.o.Host.Report(Event{Kind: Notice, Err: err, Message: "what is at a remote could not be written down"})

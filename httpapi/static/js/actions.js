@@ -22,6 +22,7 @@ async function operate(request) {
 export const verify = (b) => operate(() => api.verify(b));
 export const drill = (b) => operate(() => api.drill(b));
 export const check = () => operate(() => api.check());
+export const sync = (name) => operate(() => api.syncRemote(name));
 export const create = (note, pin) => operate(() => api.create(note, pin));
 
 async function pinned(b, value) {

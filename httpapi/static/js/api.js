@@ -116,6 +116,7 @@ export const create = (note, pin) => request('POST', 'backups', { body: { note, 
 export const change = (b, fields) => request('PATCH', one(b.id), { body: fields, etag: b.etag });
 export const remove = (b) => request('DELETE', one(b.id), { etag: b.etag });
 export const removeKept = (name) => request('DELETE', `quarantines/${encodeURIComponent(name)}`);
+export const syncRemote = (name) => request('POST', `remotes/${encodeURIComponent(name)}/sync`);
 export const verify = (b) => request('POST', `${one(b.id)}/verify`, { body: {}, etag: b.etag });
 export const drill = (b) => request('POST', `${one(b.id)}/drill`, { etag: b.etag });
 export const planRestore = (b) => request('POST', `${one(b.id)}/restore-plan`, { etag: b.etag });

@@ -22,7 +22,7 @@ let heard = 0; // when it last gave a sign, ms
 let announced = ''; // its phase that was read out
 let onDone = () => {};
 
-const rights = { backup: 'create', restore: 'restore', recover: 'restore', prune: 'delete' };
+const rights = { backup: 'create', restore: 'restore', recover: 'restore', prune: 'delete', sync: 'create' };
 
 export function runningOperation() {
   return [...known.values()].find((operation) => operation.state === 'running') ?? null;
@@ -133,6 +133,7 @@ const done = {
   check: (o) => checked(o.result),
   recover: (o, name) => (name ? `The database was damaged, and is recovered from the backup${name}.` : 'The database was damaged, and is recovered.'),
   prune: () => 'Old backups were removed.',
+  sync: (o) => `Everything is at ${o.remote}.`,
 };
 
 // Failures that are findings: the operation did its work, and this is what it saw.

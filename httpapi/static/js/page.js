@@ -18,6 +18,7 @@ import { follow, followRunning, forgetOperations, recall, startOperations } from
 import { attempt } from './problems.js';
 import { startReceivers } from './receivers.js';
 import { startRecovered } from './recovered.js';
+import { startRemotes } from './remotes.js';
 import { restore } from './restore.js';
 import { startStats } from './stats.js';
 import { startStatus } from './status.js';
@@ -51,6 +52,10 @@ async function newest() {
 const remedies = {
   create: () => actions.create('', false),
   check: actions.check,
+  sync: async () => {
+    const late = store.status.remotes.filter((r) => r.state === 'behind' || r.state === 'stopped');
+    await Promise.all(late.map((r) => actions.sync(r.name)));
+  },
   verifyNewest: async () => {
     const b = await attempt(newest);
     if (b) await actions.verify(b);
@@ -107,6 +112,7 @@ function start() {
   startStatus(remedies);
   startBreaks();
   startReceivers();
+  startRemotes();
   startRecovered();
   startUndo();
   startOperations(() => refresh().catch(live.failed));

@@ -19,6 +19,7 @@ const remedies = {
   check_failed: ['Check again', 'verify', 'check'],
   damaged: ['Restore the newest good state', 'restore', 'restoreNewest'],
   missing: ['Restore the newest good state', 'restore', 'restoreNewest'],
+  remote: ['Send now', 'create', 'sync'],
   break: ['Create a backup now', 'create', 'create'], // where it was accepted: else its banner has the ways on
 };
 

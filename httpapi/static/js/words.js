@@ -59,6 +59,7 @@ const phases = {
   write: 'Putting the pages back',
   commit: 'Making it final – this cannot be stopped any more',
   repair: 'Repairing the database',
+  send: 'Sending copies',
 };
 
 export function phase(name) {
@@ -74,6 +75,7 @@ const running = {
   check: 'Checking the database',
   recover: 'Recovering the database',
   prune: 'Removing old backups',
+  sync: 'Sending copies off this machine',
 };
 
 export function doing(operation, backup) {
@@ -82,6 +84,7 @@ export function doing(operation, backup) {
     if (operation.kind === 'restore') return `Going back to${at}`;
     if (operation.kind === 'drill') return `Testing a restore of${at}`;
   }
+  if (operation.remote) return `${running.sync}, to ${operation.remote}`;
   const name = operation.kind === 'backup' ? '' : backup ? ` of ${label(backup.created_at)}` : '';
   return `${running[operation.kind] ?? sentence(operation.kind).replace(/\.$/, '')}${name}`;
 }
@@ -95,6 +98,7 @@ const tried = {
   check: 'check of the database',
   recover: 'recovery',
   prune: 'clean-up of old backups',
+  sync: 'sending of copies off this machine',
 };
 
 export function noun(kindOf) {
@@ -111,6 +115,7 @@ const actions = {
   recover: ['recovered the database', 'recover the database'],
   repair: ['repaired the database', 'repair the database'],
   check: ['checked the database', 'check the database'],
+  sync: ['sent copies off this machine', 'send copies off this machine'],
   delete: ['deleted a backup', 'delete a backup'],
   prune: ['removed an old backup', 'remove old backups'],
   pin: ['pinned a backup', 'pin a backup'],
@@ -124,8 +129,24 @@ const actions = {
   cancel: ['cancelled an operation', 'cancel an operation'],
 };
 
+// What happened at a remote, per outcome.
+const copies = {
+  __proto__: null,
+  stored: 'sent a copy off this machine',
+  removed: 'removed an old copy off this machine',
+  proven: 'read copies off this machine back',
+  damaged: 'found a damaged copy off this machine',
+  failed: 'could not use a place off this machine',
+  resumed: 'could use a place off this machine again',
+  stopped: 'stopped sending copies off this machine',
+  refused: 'kept another writer from a place off this machine',
+  noticed: 'noticed something at a place off this machine',
+  adopted: 'took over a place off this machine',
+};
+
 export function did(entry) {
   const { action, outcome } = entry;
+  if (action === 'remote' && copies[outcome]) return copies[outcome];
   if (action === 'serve') return outcome === 'stopped' ? 'stopped the server' : outcome === 'failed' ? 'could not start the server' : 'started the server';
   if (action === 'break') return outcome === 'over' ? 'found the database back' : 'found that the database is not the one that was backed up';
   if (action === 'notify') return outcome === 'failed' ? 'could not notify a receiver' : 'reached a receiver of notifications again';
