@@ -329,18 +329,18 @@ func ExampleConfig_remotes() {
 	// a copy is at disk
 }
 
-// Receivers are told when the protection stops, when it is back, and what happened at a start. One of a service that
+// Receivers are notified when the protection stops, when it is back, and of what happened at a start. One of a service that
 // watches for silence, such as healthchecks, alarms also when the whole machine is gone.
 func ExampleConfig_notify() {
 	database, db, remove := exampleDatabase()
 	defer remove()
-	told := make(chan string, 100)
+	heard := make(chan string, 100)
 	ops := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		var message struct{ Kind, Phase, Text string }
 		if err := json.NewDecoder(r.Body).Decode(&message); err != nil {
 			log.Fatal(err)
 		}
-		told <- message.Kind + ", " + message.Phase + ": " + message.Text
+		heard <- message.Kind + ", " + message.Phase + ": " + message.Text
 	}))
 	defer ops.Close()
 	m, err := snapshot.Open(context.Background(), snapshot.Config{
@@ -367,7 +367,7 @@ func ExampleConfig_notify() {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(ctx) }()
-	fmt.Println(<-told)
+	fmt.Println(<-heard)
 	stop()
 	if err := <-ended; err != nil {
 		log.Fatal(err)

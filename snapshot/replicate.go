@@ -227,7 +227,10 @@ func (m *Manager) SyncRemote(ctx context.Context, name string) (s RemoteStatus, 
 		}
 		m.start(ctx, "")
 		if err := m.sync(ctx, r); err != nil {
-			return Event{}, fmt.Errorf("sync: %w", err)
+			if err = fmt.Errorf("sync: %w", err); Hint(err) == "" {
+				err = hint(err, "what is missing is sent once the remote can be used; snapd remote check "+name+" tries it")
+			}
+			return Event{}, err
 		}
 		all, err := remote.Statuses(ctx, factsOf(m), []Remote{r}, m.now())
 		if err != nil {

@@ -38,7 +38,7 @@ func TestNothingIsOffTheMachine(t *testing.T) {
 	p.accessible("without a remote")
 }
 
-// Lost: the one look that tells where copies are, how old, who can read them, and what is wrong.
+// Lost: the one look at where copies are, how old, who can read them, and what is wrong.
 func TestRemotesAreShown(t *testing.T) {
 	t.Parallel()
 	nas, with := withRemotes(t)

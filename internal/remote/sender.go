@@ -126,9 +126,10 @@ type Sender struct {
 	me        note
 	immovable map[string]bool // what stays until the next day: the store does not let it go, or it is not proven here
 	refused   bool            // the store did so, and that was said
+	next      string          // after a failure
 	unsent    error           // why something could not be read here in the last round; nil for nothing
 
-	asked     chan struct{}            // holds at most one notice that somebody asks for a round
+	asked     chan struct{}            // holds at most one notice that a round is asked for
 	moving    atomic.Pointer[movement] // of the present round; nil for none
 	abandoned atomic.Bool              // another one may be in its place: nothing is written down any more
 
@@ -140,7 +141,7 @@ type Sender struct {
 
 // New returns a sender, which does nothing yet.
 func New(o Options) *Sender {
-	return &Sender{o: o, wake: make(chan struct{}, 1), asked: make(chan struct{}, 1), run: newToken(), immovable: map[string]bool{}}
+	return &Sender{o: o, wake: make(chan struct{}, 1), asked: make(chan struct{}, 1), run: newToken(), next: "; this is tried again by itself", immovable: map[string]bool{}}
 }
 
 // Changed has the sender look for what to send.
@@ -278,7 +279,7 @@ func (s *Sender) fail(err error) {
 	s.ledger.Failure, s.ledger.Stopped = &f, stopped
 	s.save()
 	if !stopped {
-		s.o.Host.Report(Event{Kind: Failing, Err: err, Message: fmt.Sprintf("remote %s cannot be used; this is tried again by itself", s.o.Name)})
+		s.o.Host.Report(Event{Kind: Failing, Err: err, Message: fmt.Sprintf("remote %s cannot be used%s", s.o.Name, s.next)})
 	}
 }
 

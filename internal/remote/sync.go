@@ -32,6 +32,7 @@ func (s *Sender) Sync(ctx context.Context, moved func(done, total int64)) error 
 // Once is Sync where no sender is at work.
 func Once(ctx context.Context, o Options, moved func(done, total int64)) error {
 	s := New(o)
+	s.next = ""
 	a := s.ask()
 	run, cancel := context.WithCancel(ctx)
 	over := make(chan struct{})

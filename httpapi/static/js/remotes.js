@@ -31,7 +31,7 @@ function whereOf(address) {
   }
 }
 
-// brevity of a public key: its kind, and enough to tell it from others.
+// brevity of a public key: its kind, and enough to distinguish it from others.
 function key(recipient) {
   return recipient.length > 24 ? `${recipient.slice(0, 10)}…${recipient.slice(-6)}` : recipient;
 }
