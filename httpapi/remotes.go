@@ -10,8 +10,8 @@ import (
 
 func remoteRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/remotes", right: RightView, handle: (*Handler).listRemotes},
-		{method: http.MethodPost, path: "/remotes/:name/sync", right: RightCreate, handle: (*Handler).syncRemote},
+		{method: http.MethodGet, path: "/remotes", right: RightView, handle: listRemotes},
+		{method: http.MethodPost, path: "/remotes/:name/sync", right: RightCreate, handle: syncRemote},
 	}
 }
 
@@ -20,7 +20,7 @@ type remoteList struct {
 }
 
 // listRemotes says how far the places off this machine are, by what is known here: no store is asked.
-func (h *Handler) listRemotes(w http.ResponseWriter, c *call) error {
+func listRemotes(h *Handler, w http.ResponseWriter, c *call) error {
 	s, err := h.status.get(c.Context())
 	if err != nil {
 		return err
@@ -29,7 +29,7 @@ func (h *Handler) listRemotes(w http.ResponseWriter, c *call) error {
 }
 
 // syncRemote sends what is missing at a remote.
-func (h *Handler) syncRemote(w http.ResponseWriter, c *call) error {
+func syncRemote(h *Handler, w http.ResponseWriter, c *call) error {
 	s, err := h.status.get(c.Context())
 	if err != nil {
 		return err

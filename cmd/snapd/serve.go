@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -45,10 +46,10 @@ func (c *serveCmd) Validate() error {
 }
 
 func (c *serveCmd) configure(cfg *snapshot.Config) {
+	cfg.Notify, cfg.Remotes = c.receivers, slices.Clone(c.remotes) // before missing, which adds its key to them
 	c.scheduling.configure(cfg)
 	c.missing.configure(cfg)
 	c.continuous.configure(cfg)
-	cfg.Notify, cfg.Remotes = c.receivers, c.remotes
 	cfg.Retention, cfg.KeepReplaced, cfg.OnChange = c.policy(), c.replaced(), c.OnChange
 	if cfg.CheckEvery = c.CheckEvery; c.CheckEvery == 0 {
 		cfg.CheckEvery = -1
