@@ -18,6 +18,7 @@ type State struct {
 	LastDrill   *DrillOutcome       `json:"last_drill,omitempty"`
 	LastRestore *RestoreOutcome     `json:"last_restore,omitempty"`
 	Restoring   *Restoring          `json:"restoring,omitempty"`
+	LastRows    *RowsOutcome        `json:"last_rows,omitempty"`
 	Recovered   []RecoveryOutcome   `json:"recovered,omitempty"` // the last recovery, and those before it that are not Seen
 	NextRun     *time.Time          `json:"next_run,omitempty"`
 	Schedule    *Schedule           `json:"schedule,omitempty"`  // of the serve that runs, or that died
@@ -114,6 +115,19 @@ func (s State) LastRecovery() *RecoveryOutcome {
 type Restoring struct {
 	RestoreOutcome
 	Cookie uint32 `json:"cookie"`
+	// Rows: only rows are brought back, and this will be LastRows.
+	Rows *RowsOutcome `json:"rows,omitempty"`
+}
+
+// RowsOutcome is the last time that rows were brought back into the live database.
+type RowsOutcome struct {
+	ID       string    `json:"id"` // the backup or recovery point that they are from
+	At       time.Time `json:"at"`
+	Safety   string    `json:"safety"` // id of the backup of the state before
+	Table    string    `json:"table"`
+	Inserted int64     `json:"inserted"`
+	Replaced int64     `json:"replaced,omitempty"`
+	Skipped  int64     `json:"skipped,omitempty"`
 }
 
 // Outcome is how the last backup of one trigger went.

@@ -29,6 +29,8 @@ var (
 	ErrRefused = failure.ErrRefused
 	// ErrStale: the state that a plan was made for has changed since; the operation changed nothing.
 	ErrStale = failure.ErrStale
+	// ErrInvalid: what was asked for makes no sense: options that exclude each other, an expression that is none.
+	ErrInvalid = failure.ErrInvalid
 	// ErrNoSpace: the disk is, or would become, full.
 	ErrNoSpace = durable.ErrNoSpace
 	// ErrVersion: an archive or catalog was written by a newer version.

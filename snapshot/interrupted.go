@@ -91,8 +91,20 @@ func (i interrupted) result() (result any, done bool) {
 			r.SafetyBackup = &safety
 		}
 		return r, true
+	case OpRestoreRows:
+		return i.rows()
 	}
 	return nil, false
+}
+
+// rows is what bringing rows back came to.
+func (i interrupted) rows() (result any, done bool) {
+	last := i.state.LastRows
+	if last == nil || last.ID != i.op.Backup || last.At.Before(i.op.Started) {
+		return nil, false
+	}
+	return RestoredRows{Plan: RowsChange{Table: last.Table, Rows: last.Inserted + last.Replaced + last.Skipped, Inserted: last.Inserted,
+		Replaced: last.Replaced, Skipped: last.Skipped}, Applied: true, SafetyBackup: &last.Safety}, true
 }
 
 // restored reports whether the database was restored since the operation began.
@@ -128,6 +140,9 @@ func (i interrupted) failed() Event {
 func interruption(kind string) (message, advice string) {
 	message, advice = "the program ended before this "+kind+" had", "start it again"
 	switch Operation(kind) {
+	case OpRestoreRows:
+		message = "the program ended while rows were brought back, and there is no record of a commit"
+		advice = "either none of them is back or all are: look at what would be done now, and try again if need be"
 	case OpRestore, OpRecover:
 		message = "the program ended during this " + kind + ", and there is no record of its commit"
 		advice = "the database is either as it was before or wholly restored: look at it, and restore again if need be"

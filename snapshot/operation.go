@@ -34,6 +34,8 @@ const (
 	OpRebuild Operation = "rebuild"
 	OpAccept  Operation = "accept"
 	OpSync    Operation = "sync"
+
+	OpRestoreRows Operation = "restore-rows"
 )
 
 // Phase names a part of an operation, in its progress events.

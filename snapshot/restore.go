@@ -140,6 +140,9 @@ func (m *Manager) Replaced() (Backup, error) {
 		return Backup{}, fmt.Errorf("undo: %w", explain(err))
 	}
 	last, recovered := state.LastRestore, state.LastRecovery()
+	if rows := state.LastRows; rows != nil && (last == nil || last.At.Before(rows.At)) && (recovered == nil || recovered.At.Before(rows.At)) {
+		last = &catalog.RestoreOutcome{At: rows.At, Safety: rows.Safety}
+	}
 	var kept string
 	switch {
 	case recovered != nil && (last == nil || recovered.At.After(last.At)):

@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
+	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/proof"
+	"example.com/snapd/internal/restore"
 	"example.com/snapd/internal/rowdiff"
 	"example.com/snapd/internal/rowlog"
+	"example.com/snapd/internal/rowsback"
 )
 
 // Differences between two states, under this package's name.
@@ -40,6 +45,29 @@ type (
 	LogEntry = rowlog.Entry
 )
 
+// Rows that are brought back, under this package's name.
+type (
+	// RowsOptions choose rows of a table of a backup or recovery point, by Where, Keys or Missing.
+	RowsOptions = rowsback.Options
+	// RowsPolicy says what becomes of a row that another one is in the way of.
+	RowsPolicy = rowsback.Policy
+	// RowsConflict is such a row.
+	RowsConflict = rowsback.Conflict
+	// TableRows counts rows of a table.
+	TableRows = rowsback.TableRows
+	// RowsChange counts what bringing rows back changes, and shows the first of it.
+	RowsChange = rowsback.Plan
+	// RestoredRows says what bringing rows back did.
+	RestoredRows = restore.RowsResult
+	// RowsOutcome is what the catalog keeps of that.
+	RowsOutcome = catalog.RowsOutcome
+)
+
+// What becomes of rows that others are in the way of.
+const (
+	FailOnConflict, SkipOnConflict, ReplaceOnConflict = rowsback.Fail, rowsback.Skip, rowsback.Replace
+)
+
 // The values of those types.
 const (
 	ComparedByKey, ComparedByRowID, ComparedByRow       = rowdiff.ByKey, rowdiff.ByRowID, rowdiff.ByRow
@@ -64,26 +92,37 @@ func (m *Manager) Diff(ctx context.Context, from, to string, o DiffOptions) (r D
 }
 
 func (m *Manager) diff(ctx context.Context, from, to string, o DiffOptions) (r DiffResult, err error) {
+	err = m.compare(ctx, from, to, true, func(d *rowdiff.Diff, _ [2]diffSide) error {
+		r, err = d.Compare(ctx, o)
+		return err
+	})
+	return r, err
+}
+
+// compare calls fn with two states, of which only rows on pages that differ are compared where narrow.
+func (m *Manager) compare(ctx context.Context, from, to string, narrow bool, fn func(*rowdiff.Diff, [2]diffSide) error) (err error) {
 	var sides [2]diffSide
 	for i, id := range []string{from, to} {
 		if sides[i], err = m.diffSide(ctx, id); err != nil {
-			return r, err
+			return err
 		}
 		defer func() { err = errors.Join(err, sides[i].close()) }()
 	}
 	d, err := rowdiff.New(ctx, sides[0].Side, sides[1].Side, m.cfg.Dir)
 	if err != nil {
-		return r, err
+		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	pages, err := comparePages(ctx, sides)
-	if err == nil {
-		err = d.Narrow(ctx, pages)
+	if narrow {
+		pages, err := comparePages(ctx, sides)
+		if err == nil {
+			err = d.Narrow(ctx, pages)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return r, err
-	}
-	return d.Compare(ctx, o)
+	return fn(d, sides)
 }
 
 // diffSide is a state to be compared: a live one, or an image.
@@ -143,4 +182,111 @@ func (m *Manager) Log(ctx context.Context, q LogQuery) (page []LogEntry, next st
 		return nil, "", explain(fmt.Errorf("log: %w", err))
 	}
 	return page, next, nil
+}
+
+// RowsPlan says what bringing rows back would do now. As [RestoreRowsOptions].Plan it binds that to it.
+type RowsPlan struct {
+	Backup Backup `json:"backup"` // or what describes the recovery point
+	RowsChange
+
+	work *rowsback.Work
+}
+
+// WriteSQL writes the statements that [Manager.RestoreRows] would run, as a script in one transaction.
+func (p RowsPlan) WriteSQL(w io.Writer) error { return p.work.WriteSQL(w) }
+
+// Err is why [Manager.RestoreRows] would refuse it; nil where it would not.
+func (p RowsPlan) Err() error { return explain(p.work.Err()) }
+
+// Statements calls fn with each statement that [Manager.RestoreRows] would run, until it returns false.
+func (p RowsPlan) Statements(fn func(sql string) bool) { p.work.SQL(fn) }
+
+// RestoreRowsOptions of [Manager.RestoreRows].
+type RestoreRowsOptions struct {
+	RowsOptions
+	// Plan, when not nil, lets it go ahead only while it would do what that plan says: else [ErrStale].
+	Plan *RowsPlan
+}
+
+// PlanRows says what [Manager.RestoreRows] would do. It changes nothing. Errors: as of that.
+func (m *Manager) PlanRows(ctx context.Context, id string, o RowsOptions) (p RowsPlan, err error) {
+	e, err := proof.Find(ctx, m.cat, id)
+	if err == nil {
+		p, err = planRows(ctx, m, e, o)
+	}
+	if err != nil {
+		return RowsPlan{}, explain(fmt.Errorf("plan to bring back rows of %s: %w", id, err))
+	}
+	return p, nil
+}
+
+// planRows chooses rows of e, and compares them with those of the database.
+func planRows(ctx context.Context, m *Manager, e catalog.Entry, o RowsOptions) (p RowsPlan, err error) {
+	if err := o.Check(); err != nil {
+		return p, err
+	}
+	p.Backup = e.Public()
+	all := o.Where == "" && len(o.Keys) == 0 // else few rows are looked up
+	err = m.compare(ctx, e.ID, Live, all, func(d *rowdiff.Diff, sides [2]diffSide) error {
+		chosen, err := rowsback.Choose(ctx, d, sides[0].Side, o)
+		if err != nil {
+			return err
+		}
+		p.work, err = chosen.Compare(ctx, sides[1].Conn)
+		if err == nil {
+			p.RowsChange = p.work.Plan()
+		}
+		return err
+	})
+	return p, err
+}
+
+// RestoreRows brings rows of a backup or a recovery point back into the live database: those that are gone are inserted, and
+// with [ReplaceOnConflict] those that are others now become what they were. All other rows stay as they are, and so does
+// every commit of the application. The state before is saved as a backup first; then it is one transaction through SQLite's
+// own locks, in which the rows are compared again. The database's triggers run, and foreign keys hold at its end.
+//
+// Errors: [ErrNotFound] also for a table, [ErrInvalid] for options that make no sense, [ErrRefused] where rows are in the way
+// or would violate a constraint, [ErrStale] where Plan does not hold, [ErrBusy], [ErrCorrupt], [ErrNoSpace]; nothing is changed then.
+func (m *Manager) RestoreRows(ctx context.Context, id string, o RestoreRowsOptions) (RestoredRows, error) {
+	var done RestoredRows
+	op := &operation{kind: OpRestoreRows, result: func() any { return done }}
+	err := m.perform(ctx, op, func(ctx context.Context) (Event, error) {
+		e, err := proof.Find(ctx, m.cat, id)
+		if err != nil {
+			return Event{}, fmt.Errorf("restore rows: %w", err)
+		}
+		m.start(ctx, e.ID)
+		p, err := planRows(ctx, m, e, o.RowsOptions)
+		if err == nil {
+			err = p.work.Err() // before the database is saved
+		}
+		if err == nil {
+			err = o.holds(p.RowsChange)
+		}
+		if err == nil {
+			r := restorerOf(ctx, m, e.ID)
+			r.Began, r.Operation = op.began, string(OpRestoreRows)
+			done, err = r.Rows(ctx, e, p.work.Chosen, o.holds)
+		}
+		if err != nil {
+			op.changed = done.SafetyBackup != nil
+			return Event{}, fmt.Errorf("restore rows of %s from %s: %w", o.Table, e.ID, err)
+		}
+		words := fmt.Sprintf("rows of %s brought back from %s: %d inserted, %d replaced, %d left out", done.Table, e.ID, done.Inserted, done.Replaced, done.Skipped)
+		return Event{Type: EventDone, Path: m.cfg.Database, Message: words, more: Activity{Detail: words, DurationMS: done.DurationMS}}, nil
+	})
+	if err != nil {
+		return RestoredRows{}, err
+	}
+	return done, nil
+}
+
+// holds returns ErrStale where now is not what the plan said.
+func (o RestoreRowsOptions) holds(now RowsChange) error {
+	if p := o.Plan; p != nil && (p.Inserted != now.Inserted || p.Replaced != now.Replaced || p.Skipped != now.Skipped || p.Conflicting != now.Conflicting) {
+		return hint(fmt.Errorf("%w: %d rows would be inserted and %d replaced now, not %d and %d; nothing was changed", ErrStale,
+			now.Inserted, now.Replaced, p.Inserted, p.Replaced), "look at what would be done now, and try again")
+	}
+	return nil
 }

@@ -48,6 +48,7 @@ type grammar struct {
 	Export   exportCmd   `cmd:"" help:"Write a backup or a recovery point to a new file: a database, an SQL script, or a table as CSV."`
 	Diff     diffCmd     `cmd:"" help:"What changed between two states: for each table the rows that were added, removed and changed."`
 	Log      logCmd      `cmd:"" help:"What each recovery point changed: when did this row vanish?"`
+	Rows     rowsCmd     `cmd:"" name:"restore-rows" help:"Bring rows back into the live database that are gone or others now."`
 	Restore  restoreCmd  `cmd:"" help:"Put a backup, or the state at a moment, in the database's place, or write it to another file."`
 	Undo     undoCmd     `cmd:"" help:"Undo the last restore: put back what it replaced."`
 	Recover  recoverCmd  `cmd:"" help:"Check the database, and restore the newest good backup if it is damaged or missing."`

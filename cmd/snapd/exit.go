@@ -75,7 +75,7 @@ func statusOf(err error) int {
 		return exitDone
 	}
 	switch codeOf(err) {
-	case "usage", "sql":
+	case "usage", "sql", "invalid":
 		return exitUsage
 	case "corrupt", "no_usable_backup":
 		return exitCorrupt

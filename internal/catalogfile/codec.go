@@ -204,6 +204,12 @@ func decodeState(text []byte) (s catalog.State, err error) {
 	}
 	if s.Restoring != nil {
 		times = append(times, &s.Restoring.At)
+		if s.Restoring.Rows != nil {
+			times = append(times, &s.Restoring.Rows.At)
+		}
+	}
+	if s.LastRows != nil {
+		times = append(times, &s.LastRows.At)
 	}
 	if s.Gone != nil {
 		times = append(times, &s.Gone.At)

@@ -18,6 +18,7 @@ import (
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/points"
 	"example.com/snapd/internal/rowdiff"
+	"example.com/snapd/internal/rowsback"
 	"example.com/snapd/internal/swap"
 )
 
@@ -31,6 +32,7 @@ var (
 	ErrDirectory      = errors.New("the backup directory is gone")
 	ErrRefused        = errors.New("refused for safety")
 	ErrStale          = errors.New("the plan is out of date")
+	ErrInvalid        = errors.New("invalid")     // what was asked for makes no sense
 	ErrInterrupted    = errors.New("interrupted") // the process of an operation ended before it
 )
 
@@ -89,7 +91,7 @@ func Code(err error) string {
 		is   error
 		code string
 	}{
-		{ErrStale, "stale"}, {ErrBusy, "busy"}, {ErrNotFound, "not_found"}, {ErrNoUsableBackup, "no_usable_backup"}, {ErrRefused, "refused"},
+		{ErrInvalid, "invalid"}, {ErrStale, "stale"}, {ErrBusy, "busy"}, {ErrNotFound, "not_found"}, {ErrNoUsableBackup, "no_usable_backup"}, {ErrRefused, "refused"},
 		{ErrMissing, "missing"}, {durable.ErrNoSpace, "no_space"}, {ErrCorrupt, "corrupt"}, {archive.ErrVersion, "newer_version"},
 		{ErrDirectory, "directory"}, {catalogfile.ErrVersion, "newer_version"}, {catalogfile.ErrReadOnly, "read_only"}, {livedb.ErrForeignSQLite, "foreign_sqlite"},
 		{inspect.ErrStatement, "sql"},
@@ -127,6 +129,12 @@ func Explain(err error) error {
 		return As(ErrNotFound, err)
 	case errors.Is(err, inspect.ErrNoScript):
 		return As(ErrRefused, err)
+	case errors.Is(err, rowsback.ErrRefused):
+		return As(ErrRefused, err)
+	case errors.Is(err, rowsback.ErrOptions):
+		return As(ErrInvalid, err)
+	case errors.Is(err, rowsback.ErrStale):
+		return message.WithHint(As(ErrStale, err), "look at what would be done now, and try again")
 	case errors.Is(err, points.ErrNotFound) && !errors.Is(err, ErrNotFound):
 		return message.WithHint(As(ErrNotFound, err), "points shows what can be restored")
 	case errors.Is(err, rowdiff.ErrNoTable):

@@ -150,6 +150,31 @@ func (t *WriteTx) OpenSecondReader(ctx context.Context) error {
 	return t.snap.OpenSecondReader(ctx)
 }
 
+// Change has fn change the database by SQL, and sets the schema cookie ahead as Replace does; see [Committed]. After an
+// error, which is fn's, the transaction can only be rolled back.
+func (t *WriteTx) Change(ctx context.Context, fn func(*sqlite.Conn) error) error {
+	if t.state != writeOpen {
+		return fmt.Errorf("change %s: the transaction has ended", t.path)
+	}
+	if err := t.snap.CloseSecondReader(); err != nil { // whose lock would be in the way
+		return err
+	}
+	t.state = writeBroken
+	if err := fn(t.conn); err != nil {
+		return err
+	}
+	now, err := t.conn.Int(ctx, "PRAGMA schema_version")
+	if err == nil {
+		t.cookie = max(uint32(now)+cookieStep, 1)
+		err = t.conn.Exec(ctx, fmt.Sprintf("PRAGMA schema_version=%d", int32(t.cookie)))
+	}
+	if err != nil {
+		return livedb.Explain("change", t.path, err)
+	}
+	t.state = writeOpen
+	return nil
+}
+
 // Commit makes the replacement visible to every reader, atomically. Readers that are
 // in the way are waited for as BeginWrite says, within ctx; after ErrBusy the
 // transaction is still open: try again or Rollback. After any other error only Rollback is left.

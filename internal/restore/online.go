@@ -73,8 +73,21 @@ type prestaged struct {
 
 // prestage proves the backup, and prestages what can be. It is nil, with no error or with
 // a swapNeeded, where nothing can be prestaged: then the backup is not proven either.
-func (r *restoring) prestage(ctx context.Context) (_ *prestaged, err error) {
-	safety := r.safetyDraft()
+func (r *restoring) prestage(ctx context.Context) (*prestaged, error) {
+	p, err := r.stageSafety(ctx, r.safetyDraft(), func(live livedb.Info) error { return r.sameLayout(ctx, live) })
+	if p == nil || err != nil {
+		return nil, err
+	}
+	if err := r.fetch(ctx, p); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	r.Point("prestaged")
+	return p, nil
+}
+
+// stageSafety stages a safety backup of the present state, unless accept refuses that. It is nil, with no error or with
+// a swapNeeded, where it cannot be staged before the database is locked.
+func (r *Restorer) stageSafety(ctx context.Context, safety *backup.Draft, accept func(livedb.Info) error) (_ *prestaged, err error) {
 	snap, err := safety.BeginRead(ctx, r.LockWait, livedb.Options{SecondReader: r.Workers > 1, AvoidReadMark0: true})
 	switch {
 	case err == nil: // even where ctx has ended since, snap has to be closed
@@ -90,7 +103,7 @@ func (r *restoring) prestage(ctx context.Context) (_ *prestaged, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if err := r.sameLayout(ctx, snap.Info()); err != nil {
+	if err := accept(snap.Info()); err != nil {
 		return nil, err
 	}
 	if err := safety.Recognise(ctx, snap.Tx); err != nil {
@@ -110,10 +123,6 @@ func (r *restoring) prestage(ctx context.Context) (_ *prestaged, err error) {
 	if p.stored, err = safety.Reader(); err != nil {
 		return nil, fmt.Errorf("restore: safety backup: %w", err)
 	}
-	if err := r.fetch(ctx, p); err != nil {
-		return nil, err
-	}
-	r.Point("prestaged")
 	done = true
 	return p, nil
 }
@@ -185,7 +194,7 @@ func (r *restoring) locked(ctx context.Context, p *prestaged) (err error) {
 	if err := r.Plan.sameFile(r.Target.Database); err != nil {
 		return err
 	}
-	safety, err := r.saveLocked(ctx, tx, p)
+	safety, err := r.saveLocked(ctx, tx, p, r.safetyDraft())
 	if err != nil {
 		return orSwap(fmt.Errorf("restore: safety backup: %w", err))
 	}
@@ -203,10 +212,9 @@ func (r *restoring) locked(ctx context.Context, p *prestaged) (err error) {
 }
 
 // saveLocked is the backup of the state that tx replaces, named and listed: the prestaged
-// one, unless a writer committed meanwhile. Then it is made again, and reuses the frames
+// one, unless a writer committed meanwhile. Then it is made again by d, and reuses the frames
 // in which nothing has changed.
-func (r *restoring) saveLocked(ctx context.Context, tx *pages.WriteTx, p *prestaged) (catalog.Entry, error) {
-	d := r.safetyDraft()
+func (r *Restorer) saveLocked(ctx context.Context, tx *pages.WriteTx, p *prestaged, d *backup.Draft) (catalog.Entry, error) {
 	if p != nil {
 		matches, err := tx.Matches(ctx, p.token)
 		err = errors.Join(err, p.snap.Close()) // in the way of a commit, or of the log's end

@@ -41,7 +41,11 @@ func (r *Restorer) Resolve(ctx context.Context) (id string, committed bool, err 
 	}
 	committed = pages.Committed(state.Restoring.Cookie, now)
 	r.Memory.UpdateTx("restore", func(tx *catalogfile.Tx) {
-		if pending := tx.State().Restoring; pending != nil && committed {
+		switch pending := tx.State().Restoring; {
+		case pending == nil || !committed:
+		case pending.Rows != nil:
+			tx.State().LastRows = pending.Rows
+		default:
 			tx.Restored(pending.RestoreOutcome)
 		}
 		tx.State().Restoring = nil

@@ -158,10 +158,17 @@ func (r *restoring) safetyDraft() *backup.Draft {
 
 // forget drops the safety backup of a state that was not replaced after all.
 func (r *restoring) forget(ctx context.Context) error {
-	if err := r.Catalog.Delete(context.WithoutCancel(ctx), *r.res.SafetyBackup); err != nil {
+	err := r.forgetSafety(ctx, *r.res.SafetyBackup)
+	if err == nil {
+		r.res.SafetyBackup = nil
+	}
+	return err
+}
+
+func (r *Restorer) forgetSafety(ctx context.Context, id string) error {
+	if err := r.Catalog.Delete(context.WithoutCancel(ctx), id); err != nil {
 		return fmt.Errorf("remove the safety backup that is not needed: %w", err)
 	}
-	r.res.SafetyBackup = nil
 	return nil
 }
 

@@ -118,15 +118,18 @@ func (p *pair) change(before, after *Row) Change {
 	return c
 }
 
-func (p *pair) field(r *Row, i int) Field {
-	f := Field{Column: p.columns[i]}
-	switch v := r.Values[i]; v.Kind {
+func (p *pair) field(r *Row, i int) Field { return FieldOf(p.columns[i], r.Values[i], p.d.encoding) }
+
+// FieldOf is a value, whose text is of encoding e, as that of a column. It keeps nothing of it.
+func FieldOf(column string, v sqlitefile.Value, e sqlitefile.Encoding) Field {
+	f := Field{Column: column}
+	switch v.Kind {
 	case sqlitefile.Integer:
 		f.Value = v.Int
 	case sqlitefile.Real:
 		f.Value = v.Float
 	case sqlitefile.Text:
-		f.Value = p.d.encoding.Text(v.Bytes)
+		f.Value = e.Text(v.Bytes)
 	case sqlitefile.Blob:
 		f.Value = append([]byte{}, v.Bytes...)
 	}

@@ -5,6 +5,8 @@ import (
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"example.com/snapd/internal/sqlite/engine"
 )
 
 // CacheFlush writes the dirty pages of an open write transaction out, so that
@@ -32,3 +34,23 @@ func (c *Conn) ReadOnly() (bool, error) {
 
 // Version returns the engine's version, e.g. "3.54.1".
 func Version() string { return sqlite3.SQLITE_VERSION }
+
+// EnforceForeignKeys has this connection enforce foreign keys, also where a transaction has begun: those that are
+// deferred by its COMMIT.
+func (c *Conn) EnforceForeignKeys() error {
+	return c.config(sqlite3.SQLITE_DBCONFIG_ENABLE_FKEY, true)
+}
+
+// ForeignKeysHold reports whether no deferred foreign key is violated by what the open transaction did.
+func (c *Conn) ForeignKeysHold() (bool, error) {
+	out := libc.Xcalloc(c.tls, 2, 4)
+	if out == 0 {
+		return false, &Error{Op: "foreign keys", Code: sqlite3.SQLITE_NOMEM, Msg: "out of memory"}
+	}
+	defer libc.Xfree(c.tls, out)
+	if rc := sqlite3.Xsqlite3_db_status(c.tls, c.db, sqlite3.SQLITE_DBSTATUS_DEFERRED_FKS, out, out+4, 0); rc != sqlite3.SQLITE_OK {
+		return false, c.fail("foreign keys", rc)
+	}
+	current := engine.Bytes(out, 4)
+	return current[0]|current[1]|current[2]|current[3] == 0, nil
+}

@@ -1,0 +1,367 @@
+package rowsback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"example.com/snapd/internal/message"
+	"example.com/snapd/internal/rowdiff"
+	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
+)
+
+// Work is what is to be done to the database, as a comparison with one state of it says.
+type Work struct {
+	*Chosen
+	tables  []*tableWork
+	plan    Plan
+	blocked int64 // rows that others are in the way of, and that are not to be left out
+}
+
+// Plan returns what would be done.
+func (w *Work) Plan() Plan { return w.plan }
+
+// Err returns ErrConflict, with advice, where rows are in the way that are not to be left alone; nil for none.
+func (w *Work) Err() error {
+	if w.blocked == 0 {
+		return nil
+	}
+	first := w.plan.Conflicts[0]
+	err := fmt.Errorf("%w: %s", ErrConflict, first.What)
+	if w.plan.Conflicting > 1 {
+		err = fmt.Errorf("%w: %s; and %d more", ErrConflict, first.What, w.plan.Conflicting-1)
+	}
+	if first.Index != "" {
+		return message.WithHint(err, "change or delete those rows first, or leave out the ones that they are in the way of: --on-conflict skip")
+	}
+	return message.WithHint(err, "--on-conflict skip leaves these rows as they are now, --on-conflict replace makes them what they were")
+}
+
+// Empty reports whether there is nothing to be done.
+func (w *Work) Empty() bool { return w.plan.Inserted+w.plan.Replaced == 0 }
+
+// Plan says what bringing rows back would do to the database as it is now.
+type Plan struct {
+	Table    string `json:"table"`
+	Rows     int64  `json:"rows"` // chosen, and not there as they were
+	Inserted int64  `json:"inserted"`
+	Replaced int64  `json:"replaced"`
+	Skipped  int64  `json:"skipped"`
+	// Unchanged rows were chosen, and are as they were.
+	Unchanged int64 `json:"unchanged"`
+	// Conflicts are the first rows that others are in the way of; Conflicting is how many there are.
+	Conflicts   []Conflict       `json:"conflicts"`
+	Conflicting int64            `json:"conflicting"`
+	References  []TableRows      `json:"references"`      // rows of other tables among Inserted
+	Triggers    []string         `json:"triggers"`        // of the database, that will run
+	NewColumns  []string         `json:"new_columns"`     // since then: they get their defaults
+	LostColumns []string         `json:"dropped_columns"` // since then: what they held does not come back
+	Changes     []rowdiff.Change `json:"changes"`         // the first of them
+	Truncated   bool             `json:"truncated"`       // there are more than Changes
+}
+
+// TableRows counts the rows of a table.
+type TableRows struct {
+	Table string `json:"table"`
+	Rows  int64  `json:"rows"`
+}
+
+// Conflict is a row that another one is in the way of.
+type Conflict struct {
+	Row string `json:"row"` // which, for a person
+	// Index is the UNIQUE index in which both have one value; "" where it is the key.
+	Index string `json:"index,omitempty"`
+	What  string `json:"what"` // for a person
+}
+
+const (
+	maxConflicts = 100
+	maxChanges   = 1000
+	maxShown     = 1 << 20 // bytes of Changes
+)
+
+// tableWork is what is to be done to one table.
+type tableWork struct {
+	*Rows
+	ops []op
+}
+
+// op brings one row back.
+type op struct {
+	row *row
+	// changed are the columns in which the row that is there now is another one; nil for a row that is inserted.
+	changed  []int
+	renumber bool // inserted with another rowid
+}
+
+// Compare compares the chosen rows with the database that conn reads, and says what is to be done. Errors: ErrStale where a table
+// is not the one that rows were chosen for, ErrRefused, SQLite's.
+func (c *Chosen) Compare(ctx context.Context, conn *sqlite.Conn) (*Work, error) {
+	schema, err := rowdiff.ReadSchema(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	w := &Work{Chosen: c, plan: Plan{Table: c.Table, Conflicts: []Conflict{}, References: []TableRows{}, Triggers: []string{},
+		NewColumns: []string{}, LostColumns: []string{}, Changes: []rowdiff.Change{}}}
+	for _, r := range c.rows {
+		object, ok := schema.Table(r.name())
+		if !ok || object.SQL != r.sql {
+			return nil, fmt.Errorf("%w: %s", ErrStale, r.name())
+		}
+		now, err := schema.Describe(ctx, conn, object)
+		if err != nil {
+			return nil, err
+		}
+		now.Root = r.match.To.Root
+		if !reflect.DeepEqual(now, r.match.To) {
+			return nil, fmt.Errorf("%w: %s", ErrStale, r.name())
+		}
+		cmp := comparison{Work: w, t: &tableWork{Rows: r}, conn: conn}
+		if err := cmp.run(ctx); err != nil {
+			return nil, fmt.Errorf("compare with table %s: %w", r.name(), explainNow(err))
+		}
+		w.tables = append(w.tables, cmp.t)
+	}
+	w.sum(schema)
+	return w, nil
+}
+
+// sum adds up what the tables' work is.
+func (w *Work) sum(schema *rowdiff.Schema) {
+	p := &w.plan
+	for i, t := range w.tables {
+		inserted, replaced := int64(0), int64(0)
+		for _, o := range t.ops {
+			if o.changed == nil {
+				inserted++
+			} else {
+				replaced++
+			}
+		}
+		p.Inserted, p.Replaced = p.Inserted+inserted, p.Replaced+replaced
+		if i > 0 && inserted > 0 {
+			p.References = append(p.References, TableRows{t.name(), inserted})
+		}
+		if i == 0 {
+			p.NewColumns, p.LostColumns = append(p.NewColumns, t.added...), append(p.LostColumns, t.gone...)
+		}
+		p.Triggers = append(p.Triggers, triggers(schema, t.name(), inserted > 0, replaced > 0)...)
+	}
+	p.Rows = p.Inserted + p.Replaced + p.Skipped + w.blocked
+}
+
+// explainNow returns what an error of the database's connection means.
+func explainNow(err error) error {
+	var e *sqlite.Error
+	if sqlite.Classify(err) == sqlite.ClassOther && errors.As(err, &e) {
+		return fmt.Errorf("%w: %s", ErrRefused, e.Msg) // a function or collation that only the application has
+	}
+	return err
+}
+
+// comparison compares the rows of one table with those that are there now.
+type comparison struct {
+	*Work
+	t       *tableWork
+	conn    *sqlite.Conn
+	find    *sqlite.Stmt
+	uniques []unique
+	now     []sqlitefile.Value
+	shown   int
+}
+
+func (c *comparison) run(ctx context.Context) (err error) {
+	c.now = make([]sqlitefile.Value, len(c.t.match.Columns))
+	if c.find, err = c.conn.Prepare(c.t.lookup("=")); err != nil {
+		return err
+	}
+	defer c.find.Close()
+	if err := c.mayChange(); err != nil {
+		return err
+	}
+	if c.uniques, err = c.t.uniqueIndexes(ctx, c.conn); err != nil {
+		return err
+	}
+	defer func() {
+		for _, u := range c.uniques {
+			u.find.Close()
+		}
+	}()
+	for i := range c.t.rows {
+		if i%256 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := c.one(&c.t.rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayChange compiles the statements that will be needed: what the schema needs and this program does not have shows
+// before anything is done.
+func (c *comparison) mayChange() error {
+	insert, err := c.conn.Prepare(c.t.insertion(c.t.rowid()))
+	if err != nil {
+		return err
+	}
+	insert.Close()
+	return nil
+}
+
+// one compares one row.
+func (c *comparison) one(x *row) error {
+	there, same, err := c.lookup(x)
+	if err != nil {
+		return err
+	}
+	switch {
+	case same:
+		c.plan.Unchanged++
+		return nil
+	case there && !c.t.keyed() && c.t.whole: // its rowid says nothing
+		return c.insert(x, true)
+	case !there:
+		return c.insert(x, false)
+	case c.Missing && c.t.keyed():
+		c.plan.Unchanged++ // it came back meanwhile, by the application
+		return nil
+	}
+	what := c.t.named(*x) + " is another one now"
+	if !c.t.keyed() {
+		what = c.t.named(*x) + " has changed, or its number was given to another row"
+	}
+	c.conflict(Conflict{Row: c.t.named(*x), What: what})
+	switch c.OnConflict {
+	case Skip:
+		c.plan.Skipped++
+		return nil
+	case Fail:
+		c.blocked++
+	}
+	o := op{row: x}
+	for i := range c.now {
+		if !rowdiff.Identical(c.now[i], x.values[i]) {
+			o.changed = append(o.changed, i)
+		}
+	}
+	c.show(o)
+	if c.OnConflict == Replace {
+		c.t.ops = append(c.t.ops, o)
+	}
+	return nil
+}
+
+// insert adds the insertion of a row, unless another one has its value of a UNIQUE index.
+func (c *comparison) insert(x *row, renumber bool) error {
+	for _, u := range c.uniques {
+		taken, err := u.taken(x, c.t.match.Encoding)
+		if err != nil {
+			return err
+		}
+		if !taken {
+			continue
+		}
+		c.conflict(Conflict{Row: c.t.named(*x), Index: u.name,
+			What: fmt.Sprintf("%s: another row has its %s", c.t.named(*x), strings.Join(u.columns, ", "))})
+		switch c.OnConflict {
+		case Skip:
+			c.plan.Skipped++
+			return nil
+		case Fail:
+			c.blocked++
+			c.show(op{row: x})
+			return nil
+		}
+		break // that row may get another value by its own replacement: the index says
+	}
+	o := op{row: x, renumber: renumber}
+	c.show(o)
+	c.t.ops = append(c.t.ops, o)
+	return nil
+}
+
+func (c *comparison) conflict(x Conflict) {
+	if c.plan.Conflicting++; len(c.plan.Conflicts) < maxConflicts {
+		c.plan.Conflicts = append(c.plan.Conflicts, x)
+	}
+}
+
+// show adds an op to what the plan shows.
+func (c *comparison) show(o op) {
+	if len(c.plan.Changes) == maxChanges || c.shown > maxShown || len(c.tables) > 0 {
+		c.plan.Truncated = true
+		return
+	}
+	change := rowdiff.Change{Op: rowdiff.Insert}
+	for _, k := range c.t.match.Key {
+		change.Key = append(change.Key, c.field(k, o.row.values[k]))
+	}
+	if !c.t.keyed() {
+		change.Key = rowdiff.Fields{{Column: "rowid", Value: o.row.id}}
+	}
+	columns := o.changed
+	if o.changed == nil {
+		columns = make([]int, len(o.row.values))
+		for i := range columns {
+			columns[i] = i
+		}
+	} else {
+		change.Op = rowdiff.Update
+	}
+	for _, i := range columns {
+		change.After = append(change.After, c.field(i, o.row.values[i]))
+		if o.changed != nil {
+			change.Before = append(change.Before, c.field(i, c.now[i]))
+		}
+		c.shown += len(o.row.values[i].Bytes) + len(c.now[i].Bytes)
+	}
+	c.plan.Changes = append(c.plan.Changes, change)
+}
+
+func (c *comparison) field(i int, v sqlitefile.Value) rowdiff.Field {
+	return rowdiff.FieldOf(c.t.match.Columns[i], v, c.t.match.Encoding)
+}
+
+// lookup reads the row that is there now with the key of x into c.now.
+func (c *comparison) lookup(x *row) (there, same bool, err error) {
+	find := c.find
+	if slices.ContainsFunc(c.t.match.Key, func(k int) bool { return x.values[k].Kind == sqlitefile.Null }) {
+		if find, err = c.conn.Prepare(c.t.lookup(" IS ")); err != nil { // NULL is no key: only the very row counts
+			return false, false, err
+		}
+		defer find.Close()
+	}
+	find.Reset()
+	if err := c.t.bindKey(find, 1, x); err != nil {
+		return false, false, err
+	}
+	defer find.Reset()
+	for {
+		more, err := find.StepFast()
+		if err != nil || !more {
+			return there && find == c.find, false, err
+		}
+		there = true
+		readValues(find, c.now, c.encoding, c.t.match.Encoding)
+		if same = !slices.ContainsFunc(indexes(c.now), func(i int) bool { return !rowdiff.Identical(c.now[i], x.values[i]) }); same || find == c.find {
+			for i := range c.now {
+				c.now[i].Bytes = slices.Clone(c.now[i].Bytes)
+			}
+			return true, same, nil
+		}
+	}
+}
+
+// indexes are the numbers of the elements.
+func indexes[E any](list []E) []int {
+	n := make([]int, len(list))
+	for i := range n {
+		n[i] = i
+	}
+	return n
+}

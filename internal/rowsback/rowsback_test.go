@@ -1,0 +1,280 @@
+package rowsback
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"example.com/snapd/internal/rowdiff"
+	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/testdb"
+)
+
+// tables have one of everything that rows can be kept in.
+const tables = `
+CREATE TABLE customer(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT COLLATE NOCASE, email TEXT UNIQUE, big INT, r REAL, b BLOB,
+	upper_name TEXT AS (upper(name)) STORED, twice AS (big*2));
+INSERT INTO customer(name,email,big,r,b) VALUES('Anna','a@x',9223372036854775807,0.1,x'00ff00'),('Bob',NULL,-9223372036854775807-1,1e308,zeroblob(9000)),
+	('C'||char(0)||'y','c@x',9007199254740993,-0.5,NULL),('Dörte '' "','d@x',0,9.0e999,x''),('Eve','e@x',1,2.0,CAST('text' AS BLOB));
+CREATE TABLE tag(word TEXT COLLATE NOCASE, n REAL, what, PRIMARY KEY(word, n DESC)) WITHOUT ROWID;
+INSERT INTO tag VALUES('Vip',1,'a'),('new',2.5,x'01'),('old',3,NULL),('OLD',4,7);
+CREATE TABLE code(k TEXT PRIMARY KEY COLLATE RTRIM, v);
+INSERT INTO code VALUES('x  ',1),('y',2.5),(NULL,3),(NULL,4),('z',NULL);
+CREATE TABLE event(at TEXT, what BLOB);
+INSERT INTO event VALUES('1','a'),('1','a'),('2',x'00'),('3',NULL),('4','d');
+CREATE TABLE kind(any);
+INSERT INTO kind VALUES(1),(1.0),('1'),(x'31'),(NULL);
+CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT);
+INSERT INTO note VALUES(1,'first words'),(2,'second words'),(3,'third');
+CREATE VIRTUAL TABLE note_text USING fts5(body, content='note', content_rowid='id');
+INSERT INTO note_text(note_text) VALUES('rebuild');
+CREATE TRIGGER note_in AFTER INSERT ON note BEGIN INSERT INTO note_text(rowid, body) VALUES(new.id, new.body); END;
+CREATE TRIGGER note_out AFTER DELETE ON note BEGIN INSERT INTO note_text(note_text, rowid, body) VALUES('delete', old.id, old.body); END;
+CREATE TRIGGER note_up AFTER UPDATE ON note BEGIN INSERT INTO note_text(note_text, rowid, body) VALUES('delete', old.id, old.body);
+	INSERT INTO note_text(rowid, body) VALUES(new.id, new.body); END;
+`
+
+// all is the content of the tables, exactly.
+const all = `SELECT 'customer',rowid,id,quote(name),quote(email),big,quote(r),quote(b),quote(upper_name),twice FROM customer ORDER BY id;
+SELECT 'tag',quote(word),quote(n),quote(what) FROM tag ORDER BY word, n; SELECT 'code',quote(k),quote(v) FROM code ORDER BY k, v;
+SELECT 'event',rowid,quote(at),quote(what) FROM event ORDER BY rowid; SELECT 'kind',rowid,quote(any) FROM kind ORDER BY rowid;
+SELECT 'note',id,quote(body) FROM note ORDER BY id; SELECT 'text',rowid FROM note_text WHERE note_text MATCH 'words' ORDER BY rowid;
+SELECT * FROM sqlite_sequence; INSERT INTO note_text(note_text, rank) VALUES('integrity-check', 1); PRAGMA integrity_check; PRAGMA foreign_key_check`
+
+// states makes a database and, next to it, what changes make of it.
+func states(t *testing.T, before, changes string) (then, now string) {
+	t.Helper()
+	dir := t.TempDir()
+	then, now = filepath.Join(dir, "then.db"), filepath.Join(dir, "now.db")
+	testdb.ShellQuery(t, then, before)
+	copyFile(t, then, now)
+	testdb.ShellQuery(t, now, changes)
+	return then, now
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	raw, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, raw, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t *testing.T, path string) *sqlite.Conn {
+	t.Helper()
+	c, err := sqlite.Open(path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// choose chooses rows of one database file, for another one.
+func choose(t *testing.T, then, now string, o Options) (*Chosen, error) {
+	t.Helper()
+	from, err := sqlite.Open(then, sqlite.Options{Immutable: true, Untrusted: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := open(t, now)
+	side := &rowdiff.Side{Conn: from, Bytes: 1 << 20}
+	d, err := rowdiff.New(t.Context(), side, &rowdiff.Side{Conn: live, Bytes: 1 << 20}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Choose(t.Context(), d, side, o)
+	return c, errors.Join(err, d.Close(), from.Close(), live.Close())
+}
+
+// bring brings rows back, and returns the SQL that says so.
+func bring(t *testing.T, then, now string, o Options) (p Plan, script string, err error) {
+	t.Helper()
+	c, err := choose(t, then, now, o)
+	if err != nil {
+		return p, "", err
+	}
+	conn := open(t, now)
+	if err := conn.Exec(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	work, err := c.Compare(t.Context(), conn)
+	if err != nil {
+		return p, "", err
+	}
+	var b bytes.Buffer
+	if err := work.WriteSQL(&b); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = work.Apply(t.Context(), conn, func(int64) {}); err != nil {
+		return p, b.String(), errors.Join(err, conn.Exec(context.WithoutCancel(t.Context()), "ROLLBACK"))
+	}
+	return p, b.String(), conn.Exec(t.Context(), "COMMIT")
+}
+
+// TestRowsComeBackAsTheyWere deletes rows of each table and brings them back, by the transaction and by the script that says
+// what it does: all is as it was before, to the type and the rowid, and what came since is still there.
+func TestRowsComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
+	const since = "INSERT INTO customer(name,email) VALUES('Since','s@x'); INSERT INTO tag VALUES('since',1,1); INSERT INTO note VALUES(9,'words since'); INSERT INTO event(rowid,at) VALUES(99,'since');"
+	for name, v := range map[string]struct {
+		o    Options
+		lost string
+	}{
+		"integer key":   {Options{Table: "customer", Missing: true}, "DELETE FROM customer WHERE id<5"},
+		"where":         {Options{Table: "CUSTOMER", Where: "upper_name='EVE' OR id IN (SELECT id FROM note)"}, "DELETE FROM customer WHERE id<4 OR name='eve'"},
+		"keys":          {Options{Table: "customer", Keys: []rowdiff.Fields{{{Column: "ID", Value: int64(2)}}, {{Column: "id", Value: "2"}}, {{Column: "id", Value: int64(4)}}}}, "DELETE FROM customer WHERE id IN (2,4)"},
+		"without rowid": {Options{Table: "tag", Missing: true}, "DELETE FROM tag WHERE word='OLD'"},
+		"one of a key":  {Options{Table: "tag", Where: "word='old' AND n=4"}, "DELETE FROM tag WHERE n=4"},
+		"text key":      {Options{Table: "code", Missing: true}, "DELETE FROM code WHERE k='x' OR k='z'"},
+		"NULL in a key": {Options{Table: "code", Missing: true}, "DELETE FROM code WHERE v IN (3)"},
+		"no key":        {Options{Table: "event", Missing: true}, "DELETE FROM event WHERE rowid IN (2,3,5)"},
+		"some, no key":  {Options{Table: "event", Missing: true, Where: "at IN ('3','4')"}, "DELETE FROM event WHERE at>='3' AND at<'5'"},
+		"any type":      {Options{Table: "kind", Missing: true}, "DELETE FROM kind"},
+		"with triggers": {Options{Table: "note", Missing: true}, "DELETE FROM note WHERE id<3"},
+		"changed":       {Options{Table: "note", Where: "id=1", OnConflict: Replace}, "UPDATE note SET body='nothing' WHERE id=1"},
+		"case changed":  {Options{Table: "tag", Where: "word='VIP'", OnConflict: Replace}, "UPDATE tag SET word='VIP', what=NULL WHERE word='vip'"},
+		"type changed":  {Options{Table: "customer", Where: "1", OnConflict: Replace}, "UPDATE customer SET b='text', r=2 WHERE id=5"},
+		"value taken":   {Options{Table: "customer", Where: "1", OnConflict: Replace}, "DELETE FROM customer WHERE id=1; UPDATE customer SET email='a@x' WHERE id=3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			then, now := states(t, tables, since)
+			want := testdb.ShellQuery(t, now, all)
+			testdb.ShellQuery(t, now, v.lost)
+			if testdb.ShellQuery(t, now, all) == want {
+				t.Fatal("nothing was lost")
+			}
+			byScript := now + ".script"
+			copyFile(t, now, byScript)
+			p, script, err := bring(t, then, now, v.o)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, script)
+			}
+			if got := testdb.ShellQuery(t, now, all); got != want {
+				t.Errorf("now:\n%s\nwant:\n%s\nby:\n%s", got, want, script)
+			}
+			if n := int64(strings.Count(script, "\nINSERT")); n != p.Inserted || p.Rows != p.Inserted+p.Replaced {
+				t.Errorf("%d insertions: %+v", n, p)
+			}
+			if name == "value taken" {
+				return // the script, which goes by its order, fails and says so
+			}
+			testdb.ShellQuery(t, byScript, script)
+			if got := testdb.ShellQuery(t, byScript, all); got != want {
+				t.Errorf("the script gives:\n%s\nwant:\n%s\n%s", got, want, script)
+			}
+			if again, _, err := bring(t, then, now, v.o); err != nil || again.Rows != 0 {
+				t.Errorf("once more: %+v, %v", again, err)
+			}
+		})
+	}
+}
+
+// TestNothingIsDoneByHalf refuses what cannot be done wholly, names the row, and leaves everything as it is.
+func TestNothingIsDoneByHalf(t *testing.T) {
+	t.Parallel()
+	const before = `CREATE TABLE city(id INTEGER PRIMARY KEY, name TEXT); CREATE TABLE person(id INTEGER PRIMARY KEY, name TEXT UNIQUE, city INT REFERENCES city ON DELETE CASCADE, age INT);
+INSERT INTO city VALUES(1,'Bonn'),(2,'Köln'); INSERT INTO person VALUES(1,'a',1,10),(2,'b',1,20),(3,'c',2,30),(4,'d',NULL,NULL)`
+	const gone = "DELETE FROM person WHERE id IN (1,2,4);"
+	for name, v := range map[string]struct {
+		o       Options
+		changes string
+		is      error
+		says    []string
+	}{
+		"another row":     {Options{Missing: false, Where: "1"}, gone + "UPDATE person SET age=31 WHERE id=3", ErrConflict, []string{"row id=3 of person"}},
+		"unique":          {Options{Missing: true}, gone + "INSERT INTO person VALUES(9,'b',1,1)", ErrConflict, []string{"row id=2 of person", "name"}},
+		"unique, replace": {Options{Missing: true, OnConflict: Replace}, gone + "INSERT INTO person VALUES(9,'b',1,1)", ErrConflict, []string{"row id=2 of person", "UNIQUE"}},
+		"swapped": {Options{Where: "1", OnConflict: Replace}, "UPDATE person SET name=NULL WHERE id=1; UPDATE person SET name='a' WHERE id=3; UPDATE person SET name='c' WHERE id=1",
+			ErrConflict, []string{"row id=1 of person", "UNIQUE"}},
+		"unique by expression": {Options{Missing: true}, gone + "CREATE UNIQUE INDEX u ON person(lower(name)); INSERT INTO person VALUES(9,'B',1,1)",
+			ErrConflict, []string{"row id=2 of person", "UNIQUE"}},
+		"foreign key": {Options{Missing: true}, gone + "DELETE FROM city WHERE id=1", ErrConflict, []string{"row id=1 of person", "city"}},
+		"check": {Options{Missing: true}, gone + "ALTER TABLE person RENAME TO p; CREATE TABLE person(id INTEGER PRIMARY KEY, name, city INT, age INT CHECK(age>15)); INSERT INTO person SELECT * FROM p",
+			ErrConflict, []string{"row id=1 of person", "CHECK"}},
+		"not null": {Options{Missing: true}, gone + "ALTER TABLE person RENAME TO p; CREATE TABLE person(id INTEGER PRIMARY KEY, name, city INT, age INT NOT NULL); INSERT INTO person SELECT * FROM p",
+			ErrConflict, []string{"row id=4 of person", "NOT NULL"}},
+		"a trigger":              {Options{Missing: true}, gone + "CREATE TRIGGER no BEFORE INSERT ON person BEGIN SELECT RAISE(ABORT, 'not today'); END", ErrConflict, []string{"row id=1", "not today"}},
+		"no table now":           {Options{Missing: true}, "DROP TABLE person", ErrRefused, []string{"person"}},
+		"no table then":          {Options{Table: "later", Missing: true}, "CREATE TABLE later(x)", ErrNoTable, []string{"later"}},
+		"nothing said":           {Options{}, gone, ErrOptions, []string{"person"}},
+		"no column":              {Options{Where: "nothing=1"}, gone, ErrOptions, []string{"nothing"}},
+		"parenthesis":            {Options{Where: "1) UNION SELECT 9,9,9,9 FROM (SELECT 1"}, gone, ErrOptions, nil},
+		"two statements":         {Options{Where: "1; DROP TABLE person"}, gone, ErrOptions, nil},
+		"a comment":              {Options{Where: "1) --"}, gone, ErrOptions, nil},
+		"text without its end":   {Options{Where: "name = 'a"}, gone, ErrOptions, nil},
+		"a key without a column": {Options{Keys: []rowdiff.Fields{{{Column: "name", Value: "a"}}}}, gone, ErrOptions, []string{"id"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			then, now := states(t, before, v.changes)
+			dump := testdb.ShellQuery(t, now, ".dump")
+			if v.o.Table == "" {
+				v.o.Table = "person"
+			}
+			_, script, err := bring(t, then, now, v.o)
+			if !errors.Is(err, v.is) {
+				t.Fatalf("%v\n%s", err, script)
+			}
+			for _, says := range v.says {
+				if !strings.Contains(err.Error(), says) {
+					t.Errorf("%q does not say %q", err, says)
+				}
+			}
+			if got := testdb.ShellQuery(t, now, ".dump"); got != dump {
+				t.Errorf("it was changed:\n%s", got)
+			}
+		})
+	}
+}
+
+// TestSkipLeavesOutWhatIsInTheWay brings back the others, and counts.
+func TestSkipLeavesOutWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	then, now := states(t, "CREATE TABLE p(id INTEGER PRIMARY KEY, name TEXT UNIQUE, x TEXT UNIQUE); INSERT INTO p VALUES(1,'a',1),(2,'b',2),(3,'c',3),(4,'d',4)",
+		"DELETE FROM p WHERE id IN (1,2,4); UPDATE p SET x=9; INSERT INTO p VALUES(7,'b',7); CREATE UNIQUE INDEX lower ON p(upper(x)); INSERT INTO p VALUES(8,'h','4')")
+	p, script, err := bring(t, then, now, Options{Table: "p", Where: "1", OnConflict: Skip})
+	if err != nil || p.Inserted != 1 || p.Replaced != 0 || p.Skipped != 3 || p.Rows != 4 || p.Conflicting != 3 {
+		t.Fatalf("%+v, %v\n%s", p, err, script)
+	}
+	if got := testdb.ShellQuery(t, now, "SELECT * FROM p"); got != "1|a|1\n3|c|9\n7|b|7\n8|h|4" {
+		t.Error(got)
+	}
+}
+
+// TestColumnsThatCameAndWent gives new columns their defaults, leaves out those that are gone, and says so.
+func TestColumnsThatCameAndWent(t *testing.T) {
+	t.Parallel()
+	then, now := states(t, "CREATE TABLE p(id INTEGER PRIMARY KEY, a, b); INSERT INTO p VALUES(1,2,3)",
+		"DELETE FROM p; ALTER TABLE p DROP COLUMN a; ALTER TABLE p ADD COLUMN c DEFAULT 'new'; CREATE TRIGGER fires AFTER INSERT ON p BEGIN SELECT 1; END; CREATE TRIGGER quiet AFTER UPDATE ON p BEGIN SELECT 1; END")
+	p, _, err := bring(t, then, now, Options{Table: "p", Missing: true})
+	if err != nil || !slices.Equal(p.NewColumns, []string{"c"}) || !slices.Equal(p.LostColumns, []string{"a"}) || !slices.Equal(p.Triggers, []string{"fires"}) {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if got := testdb.ShellQuery(t, now, "SELECT * FROM p"); got != "1|3|new" {
+		t.Error(got)
+	}
+}
+
+// TestTheTableIsTheOneThatRowsWereChosenFor finds a schema that changed between the choice and the transaction.
+func TestTheTableIsTheOneThatRowsWereChosenFor(t *testing.T) {
+	t.Parallel()
+	then, now := states(t, "CREATE TABLE p(id INTEGER PRIMARY KEY, a); INSERT INTO p VALUES(1,2)", "DELETE FROM p")
+	c, err := choose(t, then, now, Options{Table: "p", Missing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testdb.ShellQuery(t, now, "ALTER TABLE p ADD COLUMN b")
+	if _, err := c.Compare(t.Context(), open(t, now)); !errors.Is(err, ErrStale) {
+		t.Error(err)
+	}
+}
