@@ -94,6 +94,32 @@ func TestRecoverMissingWithOrphans(t *testing.T) {
 	}
 }
 
+// The log of a young database has all of it, and the database's file was deleted. Lost otherwise: the rows of the log, without a word,
+// and a person who does not know that they are there.
+func TestRecoverMissingCountsWhatItsLogHas(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "data.db")
+	s := aged(t, "PRAGMA journal_mode=wal;;PRAGMA wal_autocheckpoint=0;;"+otherSchema, "INSERT INTO person SELECT id+1000, 'new '||id, born FROM person WHERE id<=50")
+	writeFile(t, path, s[0].main)
+	writeFile(t, path+"-wal", s[0].wal)
+	b := benchOn(t, path)
+	good := b.auto()
+	for _, suffix := range []string{"", "-shm"} {
+		if err := os.Remove(path + suffix); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, path+"-wal", s[1].wal)
+	rec := b.recovers(good.ID)
+	if rec.Unrestored == nil || *rec.Unrestored != 50 {
+		t.Fatalf("%+v", rec)
+	}
+	to := filepath.Join(t.TempDir(), "salvaged.db")
+	if said, err := snapshot.Salvage(t.Context(), *rec.Quarantined, to, snapshot.SalvageOptions{}); err != nil || !said.Complete || countRows(t, to, "person") != 450 {
+		t.Errorf("%+v, %v", said, err)
+	}
+}
+
 // Lost: the warning that nothing can be restored, the second time: the failed proof marks
 // the backup failed, and then the application began with a new, empty database.
 func TestRecoverMissingWithoutUsableBackup(t *testing.T) {

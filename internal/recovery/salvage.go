@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -39,6 +41,7 @@ type SalvageOptions struct {
 // Salvage writes every row that can still be read of the damaged database at path into a new one at to. base is
 // what the archives' names begin with.
 func Salvage(ctx context.Context, path, base, to string, o SalvageOptions) (_ repair.Salvaged, err error) {
+	path = ofOrphan(path)
 	target, err := livedb.Resolve(to)
 	if err == nil {
 		err = swap.AcceptOther(path, o.Dir, target, o.Overwrite)
@@ -60,7 +63,7 @@ func Salvage(ctx context.Context, path, base, to string, o SalvageOptions) (_ re
 
 // salvage reads the files of the database and commits the new one.
 func salvage(ctx context.Context, path, target string, o repair.SalvageOptions, overwrite bool) (said repair.Salvaged, err error) {
-	before, err := livedb.TakeFingerprint(path)
+	before, err := filesOf(path)
 	if err != nil {
 		return said, err
 	}
@@ -84,7 +87,7 @@ func salvage(ctx context.Context, path, target string, o repair.SalvageOptions, 
 		}
 		return said, err
 	}
-	after, err := livedb.TakeFingerprint(path)
+	after, err := filesOf(path)
 	if err != nil {
 		return said, err
 	}
@@ -135,6 +138,38 @@ func schemaOf(base string, o SalvageOptions) (*repair.Image, func() error, error
 	return &repair.Image{R: a, Size: a.Info().ImageBytes}, a.Close, nil
 }
 
+// ofOrphan is the path of a database whose log or journal, left alone, has that name; else path.
+func ofOrphan(path string) string {
+	for _, suffix := range []string{sqlitefile.WALSuffix, sqlitefile.JournalSuffix} {
+		if base, is := strings.CutSuffix(path, suffix); is {
+			if _, err := os.Lstat(base); errors.Is(err, fs.ErrNotExist) {
+				return base
+			}
+		}
+	}
+	return path
+}
+
+// filesOf looks at the files of a damaged database. Its own may be missing: a log can have all of it.
+func filesOf(path string) (livedb.Fingerprint, error) {
+	f, missing := livedb.TakeFingerprint(path)
+	if !errors.Is(missing, fs.ErrNotExist) {
+		return f, missing
+	}
+	for suffix, state := range map[string]*livedb.FileState{sqlitefile.WALSuffix: &f.WAL, sqlitefile.JournalSuffix: &f.Journal} {
+		st, err := os.Lstat(path + suffix)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return f, err
+		case st.Mode().IsRegular() && st.Size() > 0:
+			state.Present, state.Size, state.MTime = true, st.Size(), st.ModTime().UnixNano()
+			missing = nil
+		}
+	}
+	return f, missing
+}
+
 // openDamaged opens the files of a damaged database for reading; done closes them.
 func openDamaged(path string, size livedb.Fingerprint) (from repair.Damaged, done func(), err error) {
 	var open []io.Closer
@@ -148,12 +183,15 @@ func openDamaged(path string, size livedb.Fingerprint) (from repair.Damaged, don
 			done()
 		}
 	}()
-	main, err := livedb.Open(path)
-	if err != nil {
-		return from, done, err
+	from.Image = repair.Image{R: strings.NewReader("")}
+	if size.Main.Present {
+		main, err := livedb.Open(path)
+		if err != nil {
+			return from, done, err
+		}
+		open = append(open, main)
+		from.Image = repair.Image{R: main, Size: size.Main.Size}
 	}
-	open = append(open, main)
-	from.Image = repair.Image{R: main, Size: size.Main.Size}
 	for suffix, bytes := range map[string]int64{sqlitefile.WALSuffix: size.WAL.Size, sqlitefile.JournalSuffix: size.Journal.Size} {
 		if bytes == 0 {
 			continue
@@ -254,7 +292,8 @@ func optionOf(said repair.Salvaged) (o Option, any bool) {
 func Unrestored(ctx context.Context, kept string, image archive.Image, dir string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, unrestoredTime)
 	defer cancel()
-	size, err := livedb.TakeFingerprint(kept)
+	kept = ofOrphan(kept)
+	size, err := filesOf(kept)
 	if err != nil {
 		return 0, err
 	}
