@@ -276,6 +276,8 @@ func TestFullDisk(t *testing.T) {
 				}
 			}
 			b.wants(snapshot.AtRisk, "space")
+			b.reopen() // another process, which has made no attempt of its own
+			b.wants(snapshot.AtRisk, "space")
 			// Neither can a safety backup be taken: then nothing may be restored.
 			_, err = b.m.Restore(t.Context(), made[0].ID, snapshot.RestoreOptions{})
 			if !errors.Is(err, snapshot.ErrNoSpace) || testdb.ShellQuery(t, b.m.Database(), "SELECT count(*) FROM noise") != "2" {
