@@ -213,10 +213,9 @@ func openDamaged(path string, size livedb.Fingerprint) (from repair.Damaged, don
 // addSalvage adds salvage to the ways out where none is known that has all that can be read, with what was
 // counted on a private copy: the rows that are known to be gone, and those that the newest backup lacks.
 func (c *Case) addSalvage(ctx context.Context, p *Plan, f facts) (err error) {
-	whole := func(o Option) bool {
-		return o.RowsLost != nil && *o.RowsLost == 0 || o.Action == ActionRepaired && f.repair.hasAll()
-	}
-	if !f.report.Damaged() || f.inUse != nil || slices.ContainsFunc(p.Options, whole) {
+	lossless := func(o Option) bool { return o.RowsLost != nil && *o.RowsLost == 0 }
+	whole := p.Action == ActionRepaired && f.repair.hasAll() || slices.ContainsFunc(p.Options, lossless)
+	if !f.report.Damaged() || f.inUse != nil || whole {
 		return nil
 	}
 	size, err := livedb.TakeFingerprint(f.database)
