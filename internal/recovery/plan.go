@@ -137,7 +137,7 @@ func decide(f facts) Plan {
 	if p.Options, p.Reason = waysOut(f); len(p.Options) == 0 {
 		p.Err = message.WithHint(fmt.Errorf("%w: %w; the damaged file was left as it is", failure.ErrNoUsableBackup,
 			&failure.CorruptError{What: "database " + f.database, Report: f.report}),
-			"look for copies of the backup directory elsewhere, and keep the damaged file: it may be the only copy of some rows")
+			"look for copies of the backup directory elsewhere; salvage writes what can still be read of it to a new file; keep the damaged file: it may be the only copy of some rows")
 		return p
 	}
 	if f.repair.failed != nil && f.report.FullOnly() {
@@ -286,10 +286,10 @@ func (f repairFacts) backupHasMore(newest string, result repair.Result) string {
 }
 
 // sameAsBackup reports whether it is proven that the repaired copy has every row: nothing was committed since the newest backup, and
-// all of its rows are there.
+// it has the same rows.
 func (f repairFacts) sameAsBackup() bool {
 	gone, differ := f.result.OnlyInBackup()
-	return f.unchanged && f.backupLoses != nil && gone+differ == 0
+	return f.unchanged && f.backupLoses != nil && *f.backupLoses+gone+differ == 0
 }
 
 // hasAll reports whether the repaired copy has all that can be read of the database.

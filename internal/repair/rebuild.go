@@ -51,8 +51,26 @@ func (d *digest) add(rowid int64, payload []byte) {
 }
 
 // rebuild rebuilds the database at path, through a file in dir. It is only read until the
-// proof is complete.
-func rebuild(ctx context.Context, path, dir string, donor *Image, said *Result) (err error) {
+// proof is complete. Where that fails, and the file has more pages than its header counts, the header may be older than the rest, by a lost write of
+// page 1: it is tried again with all pages.
+func rebuild(ctx context.Context, path, dir string, donor *Image, said *Result) error {
+	before := *said
+	err := rebuildOf(ctx, path, dir, donor, said, false)
+	if !errors.Is(err, ErrNotRepairable) && !malformed(err) {
+		return err
+	}
+	tried := *said
+	*said = before
+	again := rebuildOf(ctx, path, dir, donor, said, true)
+	if again != nil && (errors.Is(again, ErrNotRepairable) || malformed(again)) {
+		*said = tried
+		return err
+	}
+	return again
+}
+
+// rebuildOf rebuilds the pages that the header counts, or all that the file has.
+func rebuildOf(ctx context.Context, path, dir string, donor *Image, said *Result, all bool) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -71,6 +89,11 @@ func rebuild(ctx context.Context, path, dir string, donor *Image, said *Result) 
 	}
 	if b.src, err = openSource(ctx, image, b.donor); err != nil {
 		return err
+	}
+	if all {
+		if b.src, err = b.src.grown(ctx, image); err != nil {
+			return err
+		}
 	}
 	b.objects, said.Donated = b.src.objects, b.src.donated
 	if own, err := readHeader(image); err == nil && b.donor != nil {

@@ -205,6 +205,23 @@ func cmpErr(a, b error) error {
 	return b
 }
 
+// grown is the source with all pages of the file, where the header counts fewer. Where the list of free pages begins is as old as that count.
+func (s *source) grown(ctx context.Context, i Image) (*source, error) {
+	pages := uint32(min(i.Size/int64(s.PageSize), maxPages))
+	if s.donated || pages <= s.Pages {
+		return nil, notRepairable("the header counts all pages of the file")
+	}
+	h := s.header
+	h.SetPageCount(pages)
+	h.ClearFreelist()
+	g, err := newSource(i, h)
+	if err != nil {
+		return nil, err
+	}
+	g.noList = true
+	return g, g.readSchema(ctx, false)
+}
+
 // withDonor reads what is left of a schema: the rows that the tree of the schema leads to, and those
 // on leaves of it that have lost the way to them. Where the header is lost the donor's takes
 // its place, without its list of free pages, which is looked for in the pages.

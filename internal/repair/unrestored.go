@@ -10,7 +10,7 @@ import (
 )
 
 // Unrestored counts the rows that can still be read of a damaged database, and that a backup does not
-// have as they are. Of virtual tables those of their content count. A row of which only index entries are left counts
+// have as they are, those whose table is not known among them. Of virtual tables those of their content count. A row of which only index entries are left counts
 // where the backup's index does not have one of them.
 func Unrestored(ctx context.Context, from Damaged, backup Image, dir string) (n int64, err error) {
 	old, err := openDonor(ctx, &backup)
@@ -43,7 +43,51 @@ func Unrestored(ctx context.Context, from Damaged, backup Image, dir string) (n 
 			return 0, fmt.Errorf("compare table %s with the backup: %w", t.name, err)
 		}
 	}
-	return n, nil
+	strays, err := d.strayRows(ctx, old)
+	if err != nil {
+		return 0, fmt.Errorf("compare rows without a table with the backup: %w", err)
+	}
+	return n + strays, nil
+}
+
+// strayRows counts the rows of trees that no table is known for, and that no table has, neither the database's nor the backup's.
+func (d *damaged) strayRows(ctx context.Context, backup *source) (int64, error) {
+	rows := map[uint64]bool{}
+	for _, top := range d.strays {
+		err := d.leaves(ctx, strayPage, top, func(n uint32, page sqlitefile.Page) error {
+			if !page.Type().Table() {
+				return nil // of an index, most likely
+			}
+			_, err := d.rowsOn(page, n, func(r row) error {
+				if !r.cut && !r.bad && len(rows) < maxStrays {
+					rows[hashRow(r.rowid, r.payload)] = true
+				}
+				return nil
+			})
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	there := func(e entry) { delete(rows, e.hash) }
+	for _, o := range backup.objects {
+		if o.kind != "table" || o.root == 0 || len(rows) == 0 {
+			continue
+		}
+		if err := rowEntries(ctx, backup, o)(there); err != nil {
+			return 0, err
+		}
+	}
+	for _, t := range d.trees[1:] {
+		if t.kind != "table" || len(rows) == 0 {
+			continue
+		}
+		if err := d.entries(ctx, t)(there); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(rows)), nil
 }
 
 // objectIn returns the object of that kind and name in a sound database, with its root there.
