@@ -28,6 +28,13 @@ func withRemotes(t testing.TB) (nas string, with func(*site)) {
 	}
 }
 
+func (s *site) sync(name string) {
+	s.t.Helper()
+	if _, err := s.manager.SyncRemote(s.t.Context(), name); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // Lost: all of it with the machine, while the page says that it is protected.
 func TestNothingIsOffTheMachine(t *testing.T) {
 	t.Parallel()
@@ -80,7 +87,7 @@ func TestRemoteIsBehind(t *testing.T) {
 	c.right()
 	p := s.open(desktop)
 	p.says(hook("state-reason"), "remote nas", "is behind")
-	p.says(hook("remote-nas"), "behind", "has waited for 3 h", "1 h are promised", nas)
+	p.says(hook("remote-nas"), "behind", "no copy came; 1 h at most", nas)
 	p.accessible("with a remote that is behind")
 	p.click(hook("state-action"))
 	p.says(hook("remote-nas"), "everything is there")

@@ -45,6 +45,24 @@ var scenes = []scene{
 		p.click(hook("axis"))
 		p.sees(hook("moment-after-restore"))
 	}},
+	{name: "remotes", site: func(s *site) {
+		withPast(3 * time.Hour)(s)
+		nas, with := withRemotes(s.t)
+		with(s)
+		past := s.prepare
+		s.prepare = func() {
+			past()
+			for _, r := range s.config.Remotes {
+				s.sync(r.Name)
+			}
+			if err := os.Rename(nas, nas+".away"); err != nil {
+				s.t.Fatal(err)
+			}
+			if _, err := s.manager.SyncRemote(s.t.Context(), "nas"); err == nil {
+				s.t.Fatal("the disk is gone, and was written to")
+			}
+		}
+	}, show: hook("remotes")},
 	{name: "activity", site: withPast(3 * time.Hour), show: hook("activity")},
 	{name: "at-risk", site: withPast(31 * time.Hour)},
 	{name: "damaged", site: func(s *site) {

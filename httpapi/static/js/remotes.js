@@ -64,8 +64,8 @@ function proven(r) {
 // trouble is what is wrong, in words, and since when.
 function trouble(r) {
   if (r.error) return `${r.error_since ? `Since ${brief(r.error_since)} (${relative(r.error_since)}): ` : ''}${sentence(r.error)}`;
-  if (r.state === 'behind') return `Something newer has waited for ${span(r.lag_seconds ?? 0)}; at most ${span(r.period_seconds)} are promised.`;
-  return '';
+  if (r.state !== 'behind') return '';
+  return `${r.newest_at ? `Something newer has waited for ${span(r.lag_seconds)}` : 'No copy came'}; ${span(r.period_seconds)} at most are promised.`;
 }
 
 function makeFact(term) {
