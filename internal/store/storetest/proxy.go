@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -45,6 +46,7 @@ func StartProxy(t testing.TB, address string) *Proxy {
 			r.SetURL(&url.URL{Scheme: "http", Host: address})
 			r.Out.Host = r.In.Host // it is signed
 		},
+		ErrorLog:  log.New(io.Discard, "", 0),
 		Transport: &http.Transport{MaxIdleConnsPerHost: 16, DisableCompression: true},
 	}
 	server := httptest.NewUnstartedServer(p)
