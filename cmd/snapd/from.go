@@ -256,14 +256,15 @@ func (c *restoreCmd) unpackThere(ctx context.Context, a *app, r *remote.Reader, 
 	for _, s := range i.Skipped {
 		a.log.Warn("a backup there cannot be used; the state is read over one before it", "backup", s.Backup.ID, "error", s.Err.Error())
 	}
-	total := i.Shape().Bytes()
+	total, reason := i.Shape().Bytes(), "another path was asked for"
 	err = remote.Unpack(ctx, i, c.To, remote.UnpackOptions{Check: proof(r, i.Base, integrity.LevelQuick),
-		Progress: func(done int64) { a.console.progress("restore "+p.ID, done, total) }})
+		Progress: func(done int64) { a.console.progress("restore "+p.ID, done, total) },
+		Resumed:  func(bytes int64) { reason += "; " + size(bytes) + " of it were read by a restore that was cut short" }})
 	if err != nil {
 		return err
 	}
 	p.Bytes = total
-	return done(p, snapshot.RestoreResult{Restored: p.ID, To: c.To, Method: snapshot.File, Reason: "another path was asked for",
+	return done(p, snapshot.RestoreResult{Restored: p.ID, To: c.To, Method: snapshot.File, Reason: reason,
 		DurationMS: time.Since(begin).Milliseconds()})
 }
 

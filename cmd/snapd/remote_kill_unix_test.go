@@ -236,7 +236,9 @@ func TestKilledWhileRestoring(t *testing.T) {
 			t.Fatalf("killed at request %d there is a file", nth)
 		}
 	}
-	k.does(args...)
+	if out := k.does(append(args, "--json")...); !bytes.Contains(out, []byte("cut short")) {
+		t.Errorf("it began again: %s", out)
+	}
 	k.does("restore", "latest", "--config", "c.toml", "--to", "here.db")
 	got, err := os.ReadFile(filepath.Join(k.dir, "out.db"))
 	want, errHere := os.ReadFile(filepath.Join(k.dir, "here.db"))

@@ -186,6 +186,15 @@ func (f *File) finish() error {
 	return f.f.Close()
 }
 
+// Leave closes the temporary file and leaves it for Reopen. Discard then does nothing.
+func (f *File) Leave() error {
+	if f.closed {
+		return nil
+	}
+	f.closed, f.gone = true, true
+	return f.f.Close()
+}
+
 // Discard removes the temporary file. It does nothing after a Commit that
 // published the file, nor the second time, and so may be deferred.
 func (f *File) Discard() error { return f.discard(func() error { return os.Remove(f.Name()) }) }

@@ -34,6 +34,16 @@ func syncOpened(d *os.File, err error) error {
 // its descriptor is closed. Filesystems without flock do without.
 func markAlive(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
+// takeOver marks a file as markAlive does, if it is this user's alone, no other name leads to it, and no process has the mark.
+func takeOver(f *os.File) bool {
+	fi, err := f.Stat()
+	if err != nil || fi.Mode().Perm() != 0o600 {
+		return false
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid() && st.Nlink == 1 && syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+}
+
 // isAlive reports whether a process holds that mark.
 func isAlive(path string) bool {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -123,4 +124,40 @@ func sweep(dir string, ours func(name string) bool) (removed []string, err error
 		}
 	}
 	return removed, errors.Join(errs...)
+}
+
+// Reopen opens the largest temporary file for target that a process left which is gone, so that its work can go on: whatever is in it has
+// to be proven. Files of other users, or that others can read, are not taken. fs.ErrNotExist: there is none.
+func Reopen(target string) (*File, error) {
+	dir, base := filepath.Split(target)
+	entries, err := os.ReadDir(filepath.Clean(dir))
+	if err != nil {
+		return nil, fmt.Errorf("look for what was begun of %s: %w", target, err)
+	}
+	var found *os.File
+	var bytes int64
+	for _, e := range entries {
+		if !IsTempFor(e.Name(), base) || slices.ContainsFunc(sidecars, func(s string) bool { return strings.HasSuffix(e.Name(), s) }) {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		f, err := OpenRegular(path, os.O_RDWR, 0)
+		if err != nil {
+			continue // another's, or gone
+		}
+		now, err := os.Lstat(path)
+		fi, errOpen := f.Stat()
+		if !takeOver(f) || err != nil || errOpen != nil || !os.SameFile(now, fi) || found != nil && fi.Size() <= bytes {
+			_ = f.Close()
+			continue
+		}
+		if found != nil {
+			_ = found.Close()
+		}
+		found, bytes = f, fi.Size()
+	}
+	if found == nil {
+		return nil, fmt.Errorf("look for what was begun of %s: %w", target, fs.ErrNotExist)
+	}
+	return &File{target: target, f: found}, nil
 }

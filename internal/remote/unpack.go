@@ -1,10 +1,14 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"iter"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +20,8 @@ import (
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/message"
+	"example.com/snapd/internal/store"
 	"example.com/snapd/internal/swap"
 	"example.com/snapd/internal/trust"
 )
@@ -36,10 +42,12 @@ type UnpackOptions struct {
 	// Check, when not nil, is the level at which the file is checked before it has its name.
 	Check    *integrity.Level
 	Progress func(doneBytes int64)
+	// Resumed hears how many bytes were there from an Unpack to the same target that was cut short; nil for none.
+	Resumed func(bytes int64)
 }
 
 // Unpack writes an image to the new file target, and proves every page on the way. The file has its name once it is whole,
-// proven and on the disk. What dies before leaves a temporary file next to it, which the next Unpack to there removes. Errors: swap.ErrUnsafe, durable.ErrNoSpace,
+// proven and on the disk. What dies before, or could not read on, leaves a temporary file next to it, with whose pages the next Unpack to there goes on. Errors: swap.ErrUnsafe, durable.ErrNoSpace,
 // a *DamagedError, and those of reading the image.
 func Unpack(ctx context.Context, image archive.Image, target string, o UnpackOptions) (err error) {
 	real, err := livedb.Resolve(target)
@@ -49,15 +57,19 @@ func Unpack(ctx context.Context, image archive.Image, target string, o UnpackOpt
 	if err != nil {
 		return fmt.Errorf("restore to %s: %w", target, err)
 	}
-	if _, err := durable.SweepFor(filepath.Dir(real), filepath.Base(real)); err != nil { // of a restore that was killed
-		return fmt.Errorf("restore to %s: %w", target, err)
-	}
-	f, err := Stage(ctx, image, real, o)
-	if err != nil {
+	f, err := durable.Reopen(real)
+	if err == nil {
+		if err = resume(ctx, image, f, o); err != nil {
+			return fmt.Errorf("restore to %s: %w", target, left(ctx, f, err))
+		}
+	} else if f, err = Stage(ctx, image, real, o); err != nil {
 		return fmt.Errorf("restore to %s: %w", target, err)
 	}
 	if err := f.CommitNew(); err != nil {
 		return fmt.Errorf("restore to %s: %w", target, errors.Join(err, f.Discard()))
+	}
+	if _, err := durable.SweepFor(filepath.Dir(real), filepath.Base(real)); err != nil { // of others that were cut short
+		return fmt.Errorf("restore to %s: %w", target, err)
 	}
 	return nil
 }
@@ -76,9 +88,100 @@ func Stage(ctx context.Context, image archive.Image, target string, o UnpackOpti
 		_, err = check(ctx, f.Name(), *o.Check)
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.Discard())
+		return nil, left(ctx, f, err)
 	}
 	return f, nil
+}
+
+// left is err, after which the file stays where reading failed for reasons that may be gone the next time.
+func left(ctx context.Context, f *durable.File, err error) error {
+	if Unusable(err) || durable.IsNoSpace(err) || ctx.Err() == nil && !errors.Is(err, store.ErrGone) && !transient(err) {
+		return errors.Join(err, f.Discard())
+	}
+	return message.WithHint(errors.Join(err, f.Leave()), "what was read so far is kept in "+f.Name()+"; the same command goes on with it, or remove it")
+}
+
+// resume completes a file that has some pages of an image. Each page that is there is proven by its digest, as those are that it reads.
+func resume(ctx context.Context, image archive.Image, f *durable.File, o UnpackOptions) error {
+	shape := image.Shape()
+	st, err := f.Descriptor().Stat()
+	if err == nil {
+		err = durable.Fits(filepath.Dir(f.Name()), shape.Bytes()-min(st.Size(), shape.Bytes()))
+	}
+	if err == nil {
+		err = f.Descriptor().Truncate(shape.Bytes())
+	}
+	if err == nil {
+		err = image.ProveDigests()
+	}
+	if err != nil {
+		return err
+	}
+	kept := int64(0)
+	err = image.ReadPages(ctx, lacking(image, f, func(pgno int64, there bool) {
+		if there {
+			kept += int64(shape.PageSize)
+		}
+		if o.Progress != nil {
+			o.Progress(pgno * int64(shape.PageSize))
+		}
+	}), archive.CopyOptions{}, func(pgno int64, page []byte) error {
+		_, err := f.WriteAt(page, (pgno-1)*int64(shape.PageSize))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if o.Resumed != nil {
+		o.Resumed(kept)
+	}
+	for pgno, err := range lacking(image, f, func(int64, bool) {}) { // what the disk gives back counts
+		if err == nil {
+			err = fmt.Errorf("page %d is not what was written: check that disk", pgno)
+		}
+		return err
+	}
+	if o.Check != nil {
+		_, err = check(ctx, f.Name(), *o.Check)
+	}
+	return err
+}
+
+// lacking are the pages of an image that a file does not have as the digests say; each hears of all pages.
+func lacking(image archive.Image, f io.ReaderAt, each func(pgno int64, there bool)) iter.Seq2[int64, error] {
+	return func(yield func(int64, error) bool) {
+		shape, digests, want := image.Shape(), image.Digests(), []byte(nil)
+		page := make([]byte, shape.PageSize)
+		for pgno := int64(1); pgno <= shape.PageCount; pgno++ {
+			if len(want) == 0 {
+				var err error
+				if want, err = digests.Next(1 << 12); err == nil && len(want) == 0 {
+					err = fmt.Errorf("%w: page digests end at page %d", archive.ErrDamaged, pgno)
+				}
+				if err != nil {
+					yield(0, err)
+					return
+				}
+			}
+			_, err := f.ReadAt(page, (pgno-1)*int64(shape.PageSize))
+			if err != nil && err != io.EOF {
+				yield(0, err)
+				return
+			}
+			d := archive.PageDigest(image.Seed(), pgno, page)
+			there := bytes.Equal(d[:], want[:len(d)])
+			want = want[len(d):]
+			each(pgno, there)
+			if !there && !yield(pgno, nil) {
+				return
+			}
+		}
+	}
+}
+
+// transient reports whether a connection is what failed.
+func transient(err error) bool {
+	return errors.Is(err, store.ErrThrottled) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, new(net.Error))
 }
 
 // check checks a private file.
