@@ -228,7 +228,7 @@ func planRows(ctx context.Context, m *Manager, e catalog.Entry, o RowsOptions) (
 	p.Backup = e.Public()
 	all := o.Where == "" && len(o.Keys) == 0 // else few rows are looked up
 	err = m.compare(ctx, e.ID, Live, all, func(d *rowdiff.Diff, sides [2]diffSide) error {
-		chosen, err := rowsback.Choose(ctx, d, sides[0].Side, o)
+		chosen, err := rowsback.Choose(ctx, d, sides[0].Side, sides[1].Side, o)
 		if err != nil {
 			return err
 		}

@@ -29,9 +29,9 @@ type Chosen struct {
 	encoding sqlitefile.Encoding // of the database as it is now
 }
 
-// Choose chooses rows of the first state of d, which from reads. The second one is the database as it is now. Errors: ErrOptions,
+// Choose chooses rows of the first state of d, which from reads; live reads the second one, the database as it is now. Errors: ErrOptions,
 // ErrNoTable, ErrRefused, those of rowdiff.
-func Choose(ctx context.Context, d *rowdiff.Diff, from *rowdiff.Side, o Options) (*Chosen, error) {
+func Choose(ctx context.Context, d *rowdiff.Diff, from, live *rowdiff.Side, o Options) (*Chosen, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
@@ -43,7 +43,11 @@ func Choose(ctx context.Context, d *rowdiff.Diff, from *rowdiff.Side, o Options)
 	}
 	c.rows = append(c.rows, rows)
 	c.Table = rows.name()
-	if err := c.choose(ctx, rows); err != nil {
+	err = c.choose(ctx, rows)
+	if err == nil && o.References {
+		err = c.follow(ctx, live)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return c.Chosen, nil
@@ -104,7 +108,7 @@ func (c *chooser) choose(ctx context.Context, r *Rows) error {
 	case len(c.Keys) > 0:
 		return c.byKeys(ctx, r)
 	case c.Where != "" && r.keyed():
-		return c.scan(ctx, r, c.Where, nil)
+		return c.scan(ctx, r, c.Where, nil, nil)
 	}
 	var picked map[int64]bool // nil: all
 	if c.Where != "" {
@@ -137,8 +141,8 @@ func (c *chooser) add(r *Rows, id int64, values []sqlitefile.Value) error {
 	return nil
 }
 
-// scan adds the rows of the earlier state for which an expression is true.
-func (c *chooser) scan(ctx context.Context, r *Rows, where string, bind []sqlitefile.Value) error {
+// scan adds the rows of the earlier state for which an expression is true, and keep, unless it is nil.
+func (c *chooser) scan(ctx context.Context, r *Rows, where string, bind []sqlitefile.Value, keep func([]sqlitefile.Value) bool) error {
 	names := make([]string, len(r.match.FromPlaces))
 	for i, place := range r.match.FromPlaces {
 		names[i] = r.match.From.Columns[place].Name
@@ -146,7 +150,9 @@ func (c *chooser) scan(ctx context.Context, r *Rows, where string, bind []sqlite
 	values := make([]sqlitefile.Value, len(names))
 	return c.sweep(ctx, r, quoted(names), where, bind, func(st *sqlite.Stmt) error {
 		then, _ := c.d.Schemas()
-		readValues(st, values, then.Encoding, r.match.Encoding)
+		if readValues(st, values, then.Encoding, r.match.Encoding); keep != nil && !keep(values) {
+			return nil
+		}
 		return c.add(r, 0, values)
 	})
 }
@@ -187,7 +193,7 @@ func (c *chooser) sweep(ctx context.Context, r *Rows, columns, where string, bin
 	}
 	defer st.Close()
 	for i, v := range bind {
-		if err := st.BindValue(i+1, v, sqlitefile.UTF8); err != nil {
+		if err := st.BindValue(i+1, v, r.match.Encoding); err != nil {
 			return c.explain(err)
 		}
 	}
@@ -247,7 +253,7 @@ func (c *chooser) byKeys(ctx context.Context, r *Rows) error {
 			}
 			parts, bind = append(parts, sqlite.QuoteName(name)+"=?"), append(bind, v)
 		}
-		if err := c.scan(ctx, r, strings.Join(parts, " AND "), bind); err != nil {
+		if err := c.scan(ctx, r, strings.Join(parts, " AND "), bind, nil); err != nil {
 			return err
 		}
 	}

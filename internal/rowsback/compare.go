@@ -227,7 +227,7 @@ func (c *comparison) one(x *row) error {
 		return c.insert(x, true)
 	case !there:
 		return c.insert(x, false)
-	case c.Missing && c.t.keyed():
+	case (c.Missing || c.t.along) && c.t.keyed():
 		c.plan.Unchanged++ // it came back meanwhile, by the application
 		return nil
 	}

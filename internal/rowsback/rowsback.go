@@ -138,8 +138,8 @@ type Rows struct {
 	rows  []row
 	gone  []string // columns that the table has no more
 	added []string // columns that it has since
-	// alike: a row that is stored nowhere is gone; its rowid says nothing.
-	whole bool
+	whole bool     // a row that is stored nowhere is gone; its rowid says nothing
+	along bool     // they come along with others
 }
 
 func (r *Rows) name() string { return r.match.To.Name }

@@ -91,7 +91,7 @@ func choose(t *testing.T, then, now string, o Options) (*Chosen, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Choose(t.Context(), d, side, o)
+	c, err := Choose(t.Context(), d, side, &rowdiff.Side{Conn: live, Bytes: 1 << 20}, o)
 	return c, errors.Join(err, d.Close(), from.Close(), live.Close())
 }
 
@@ -276,5 +276,60 @@ func TestTheTableIsTheOneThatRowsWereChosenFor(t *testing.T) {
 	testdb.ShellQuery(t, now, "ALTER TABLE p ADD COLUMN b")
 	if _, err := c.Compare(t.Context(), open(t, now)); !errors.Is(err, ErrStale) {
 		t.Error(err)
+	}
+}
+
+// TestReferencesComeAlong brings back what a cascade took along, over several tables and circles, and what is referred to.
+func TestReferencesComeAlong(t *testing.T) {
+	t.Parallel()
+	const before = `CREATE TABLE city(code TEXT COLLATE NOCASE PRIMARY KEY, name) WITHOUT ROWID;
+CREATE TABLE customer(id INTEGER PRIMARY KEY, city TEXT REFERENCES city, best INT REFERENCES deal ON DELETE CASCADE);
+CREATE TABLE deal(id INTEGER PRIMARY KEY, customer INT REFERENCES customer(id) ON DELETE CASCADE, parent INT REFERENCES deal ON DELETE CASCADE);
+CREATE TABLE part(deal INT REFERENCES deal ON DELETE CASCADE, n INT, what, PRIMARY KEY(deal, n)); CREATE TABLE other(id INTEGER PRIMARY KEY, customer INT REFERENCES customer ON DELETE SET NULL);
+INSERT INTO city VALUES('BN','Bonn'),('K','Koeln'),('U','Ulm'); INSERT INTO customer VALUES(1,'bn',NULL),(2,'K',NULL),(3,NULL,NULL),(4,'U',NULL);
+INSERT INTO deal VALUES(10,1,NULL),(11,1,10),(12,2,11),(13,3,NULL),(14,4,13); UPDATE customer SET best=11 WHERE id=1; UPDATE customer SET best=12 WHERE id=3;
+INSERT INTO part VALUES(10,1,'a'),(10,2,'b'),(12,1,x'00'),(13,1,NULL),(14,1,'e'); INSERT INTO other VALUES(1,1),(2,2)`
+	const content = "SELECT * FROM city ORDER BY 1; SELECT * FROM customer ORDER BY 1; SELECT * FROM deal ORDER BY 1; SELECT deal,n,quote(what) FROM part ORDER BY 1,2; SELECT * FROM other; PRAGMA foreign_key_check"
+	then, now := states(t, before, "PRAGMA foreign_keys=ON; INSERT INTO deal VALUES(20,2,NULL)")
+	want := testdb.ShellQuery(t, now, content)
+	testdb.ShellQuery(t, now, "PRAGMA foreign_keys=ON; DELETE FROM customer WHERE id=1; DELETE FROM city WHERE code='BN'; UPDATE other SET customer=1 WHERE 0")
+	want = strings.Replace(want, "\n1|1\n2|2", "\n1|\n2|2", 1) // what was set to NULL is there, and stays
+	o := Options{Table: "customer", Where: "id=1"}
+	if _, _, err := bring(t, then, now, o); !errors.Is(err, ErrConflict) {
+		t.Fatalf("without what it refers to: %v", err)
+	}
+	o.References = true
+	p, script, err := bring(t, then, now, o)
+	if err != nil {
+		t.Fatalf("%+v, %v\n%s", p, err, script)
+	}
+	if got := testdb.ShellQuery(t, now, content); got != want {
+		t.Errorf("now:\n%s\nwant:\n%s\nby:\n%s", got, want, script)
+	}
+	counts := map[string]int64{}
+	for _, r := range p.References {
+		counts[r.Table] = r.Rows
+	}
+	if counts["city"] != 1 || counts["deal"] < 3 || counts["part"] < 3 || counts["other"] != 0 {
+		t.Errorf("%+v", p)
+	}
+	if again, _, err := bring(t, then, now, o); err != nil || again.Rows != 0 {
+		t.Errorf("once more: %+v, %v", again, err)
+	}
+}
+
+// TestManyReferencesComeAlong is the same for more rows than are looked up one after another.
+func TestManyReferencesComeAlong(t *testing.T) {
+	t.Parallel()
+	const before = `CREATE TABLE a(id INTEGER PRIMARY KEY, x); CREATE TABLE b(id INTEGER PRIMARY KEY, a INT REFERENCES a ON DELETE CASCADE, x);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000) INSERT INTO a SELECT i, 'a'||i FROM n; INSERT INTO b SELECT id+7, id, x FROM a`
+	then, now := states(t, before, "PRAGMA foreign_keys=ON; DELETE FROM a WHERE id%3=0")
+	p, _, err := bring(t, then, now, Options{Table: "a", Missing: true, References: true})
+	if err != nil || p.Inserted != 2000 || len(p.References) != 1 || p.References[0].Rows != 1000 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	const sums = "SELECT count(*), sum(id), group_concat(x) FROM a; SELECT count(*), sum(id*a), group_concat(x) FROM b"
+	if testdb.ShellQuery(t, now, sums) != testdb.ShellQuery(t, then, sums) {
+		t.Error("the tables differ")
 	}
 }
