@@ -32,6 +32,16 @@ func TestFilesOfBackups(t *testing.T) {
 	point := capturing()
 	b.exec("INSERT INTO t VALUES(3)")
 	last := b.manual()
+	r, err := b.m.Query(t.Context(), point, "SELECT group_concat(a) FROM t", snapshot.QueryOptions{})
+	if err != nil || len(r.Rows) != 1 || r.Rows[0][0] != "1,2" {
+		t.Errorf("at %s: %+v, %v", point, r.Rows, err)
+	}
+	for id, want := range map[string]int64{point: 2, first.File: 1, "latest": 3, snapshot.Live: 3} {
+		tables, err := b.m.Tables(t.Context(), id)
+		if err != nil || len(tables) != 1 || *tables[0].Rows != want {
+			t.Errorf("%s: %+v, %v; want %d rows", id, tables, err, want)
+		}
+	}
 	files := b.m.FS()
 	want := []string{first.ID + ".db", last.ID + ".db", "points/" + point + ".db"}
 	if err := fstest.TestFS(files, want...); err != nil {

@@ -270,6 +270,22 @@ func TestProgressBar(t *testing.T) {
 	}
 }
 
+// Lost: the word that a long query is at work, or the way to end it.
+func TestLongQueryIsShownAndInterrupted(t *testing.T) {
+	path, _, id := terminalDatabase(t)
+	tty := newTerminal(t)
+	cmd := tty.start(t, io.Discard, "--db", path, "query", id, "--timeout", "1h",
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) FROM n")
+	tty.expect(t, "query")
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if got := status(t, cmd); got != 130 {
+		t.Errorf("exit status %d\n%s", got, tty.text())
+	}
+	tty.expect(t, "snapd: interrupted")
+}
+
 // Lost: the page, to who starts it for the first time; the token, to who reads the log of the second.
 func TestLoginOnATerminal(t *testing.T) {
 	path, _, _ := terminalDatabase(t)

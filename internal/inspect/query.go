@@ -138,8 +138,10 @@ func (i *Image) judgeQuery(ctx context.Context, err error, o QueryOptions) error
 	switch class := sqlite.Classify(err); {
 	case class == sqlite.ClassInterrupted, errors.As(err, &over) && over.OfTime:
 		return message.WithHint(timeoutError{o.Timeout}, "allow it more time, or "+narrow)
-	case class == sqlite.ClassBudget, class == sqlite.ClassTooBig, class == sqlite.ClassNoMemory:
-		return message.WithHint(fmt.Errorf("%w: the query took too much memory: %w", ErrTooMuch, err), narrow)
+	case over != nil:
+		return message.WithHint(fmt.Errorf("%w: the query took too much %s", ErrTooMuch, over.Spent), narrow)
+	case class == sqlite.ClassTooBig, class == sqlite.ClassNoMemory:
+		return message.WithHint(fmt.Errorf("%w: the query took too much memory: %s", ErrTooMuch, plainly(err)), narrow)
 	case errors.Is(err, ErrNoTable):
 		return err
 	case errors.Is(err, ErrTooMuch):

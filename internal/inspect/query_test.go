@@ -105,10 +105,10 @@ func TestQuery(t *testing.T) {
 // Lost: an answer that needs sorting, since an image has no place for temporary files.
 func TestSortsWithoutTemporaryFiles(t *testing.T) {
 	t.Parallel()
-	image := imageOf(t, "CREATE TABLE t(a)", "INSERT INTO t "+fmt.Sprintf(thousands, 30_000)+"SELECT printf('%0200d', (i * 7919) % 30000) FROM n")
+	image := imageOf(t, "CREATE TABLE t(a)", "INSERT INTO t "+fmt.Sprintf(thousands, 15_000)+"SELECT printf('%0200d', (i * 7919) % 15000) FROM n")
 	i := shown(t, bytes.NewReader(image), len(image))
 	for _, query := range []string{"SELECT a FROM t ORDER BY a", "SELECT a, count(*) FROM t GROUP BY a ORDER BY 2", "SELECT DISTINCT substr(a, 1, 199) || 'x' FROM t"} {
-		if r, err := i.Query(t.Context(), query, inspect.QueryOptions{Limit: 1, Timeout: time.Minute}); err != nil || len(r.Rows) != 1 {
+		if r, err := i.Query(t.Context(), query, inspect.QueryOptions{Limit: 1, Timeout: time.Hour}); err != nil || len(r.Rows) != 1 {
 			t.Errorf("%s: %+v, %v", query, r, err)
 		}
 		db, err := i.DB(t.Context(), func() error { return nil })
@@ -127,27 +127,22 @@ func TestSortsWithoutTemporaryFiles(t *testing.T) {
 // Lost: a page of an administrator, to a query without an end; or the end of it, to a bomb of a schema.
 func TestQueriesEnd(t *testing.T) {
 	t.Parallel()
-	doubling := []string{"CREATE TABLE one(x); INSERT INTO one VALUES(1); CREATE VIEW v0 AS SELECT 1 AS a"}
-	for i := 1; i <= 20; i++ {
-		doubling = append(doubling, fmt.Sprintf("CREATE VIEW v%d AS SELECT x.a FROM v%d x, v%d y", i, i-1, i-1))
-	}
-	doubling = append(doubling, "CREATE VIEW endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) AS m FROM n",
-		"CREATE VIEW piling AS WITH RECURSIVE n(i, s) AS (SELECT 1, '' UNION ALL SELECT i+1, hex(randomblob(100000)) FROM n) SELECT * FROM n ORDER BY s",
-		"CREATE TABLE computing(a, b AS (hex(zeroblob(400000000))))", "INSERT INTO computing(a) VALUES(1)",
+	image := imageOf(t, "CREATE TABLE one(x); INSERT INTO one VALUES(1)", "CREATE VIEW endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) AS m FROM n",
+		"CREATE VIEW piling AS WITH RECURSIVE n(i, s) AS (SELECT 1, '' UNION ALL SELECT i+1, i || hex(zeroblob(400000)) FROM n) SELECT * FROM n ORDER BY s",
+		"CREATE TABLE computing(a, b AS (hex(zeroblob(9000000))))", "INSERT INTO computing(a) VALUES(1)",
 		"CREATE VIEW wide AS SELECT "+strings.Repeat("hex(zeroblob(500000)), ", 1999)+"1")
-	image := imageOf(t, doubling...)
 	i := shown(t, bytes.NewReader(image), len(image))
 	for query, want := range map[string]error{
-		"SELECT * FROM v20": nil, "SELECT * FROM endless": context.DeadlineExceeded, "SELECT * FROM piling": inspect.ErrTooMuch,
-		"SELECT * FROM computing": inspect.ErrTooMuch, "SELECT * FROM wide": nil,
+		"SELECT * FROM endless": context.DeadlineExceeded, "SELECT * FROM piling": inspect.ErrTooMuch,
+		"SELECT * FROM computing": inspect.ErrTooMuch, "SELECT * FROM wide": inspect.ErrTooMuch,
 		"SELECT count(*) FROM one, " + strings.Repeat("(SELECT * FROM one UNION ALL SELECT * FROM one),", 30) + " one": context.DeadlineExceeded,
 	} {
-		o := inspect.QueryOptions{Timeout: time.Second}
+		o := inspect.QueryOptions{Timeout: 300 * time.Millisecond}
 		if want != context.DeadlineExceeded {
-			o.Timeout = time.Minute // it has to end for its own reason
+			o.Timeout = time.Hour // it has to end for its own reason
 		}
 		r, err := i.Query(t.Context(), query, o)
-		if err == nil || want != nil && !errors.Is(err, want) {
+		if err == nil || !errors.Is(err, want) {
 			t.Errorf("%.60s: %d rows, %v, want %v", query, len(r.Rows), err, want)
 		}
 	}
@@ -174,9 +169,9 @@ func (c *counted) ReadAt(p []byte, off int64) (int, error) {
 func TestLookUpsReadLittle(t *testing.T) {
 	t.Parallel()
 	image := imageOf(t, "PRAGMA page_size = 4096", "CREATE TABLE t(id INTEGER PRIMARY KEY, name UNIQUE, rest)",
-		"INSERT INTO t "+fmt.Sprintf(thousands, 60_000)+"SELECT i, 'name ' || i, hex(randomblob(400)) FROM n")
+		"INSERT INTO t "+fmt.Sprintf(thousands, 12_000)+"SELECT i, 'name ' || i, hex(randomblob(400)) FROM n")
 	var stored bytes.Buffer
-	w, err := archive.NewWriter(&stored, archive.WriterOptions{PageSize: 4096})
+	w, err := archive.NewWriter(&stored, archive.WriterOptions{PageSize: 4096, FrameBytes: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,9 +203,9 @@ func TestLookUpsReadLittle(t *testing.T) {
 		}
 	}
 	// The digests of all pages, and a frame for each level of the trees.
-	share("SELECT rest FROM t WHERE id = 31234", int64(stored.Len())/8)
+	share("SELECT rest FROM t WHERE id = 6123", int64(stored.Len())/8)
 	share("SELECT id FROM t WHERE name = 'name 777'", int64(stored.Len())/8)
-	share("SELECT rest FROM t WHERE id = 31234", 0)
+	share("SELECT rest FROM t WHERE id = 6123", 0)
 }
 
 // failing fails to read from a page on.
