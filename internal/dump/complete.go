@@ -3,7 +3,7 @@ package dump
 import "strings"
 
 // A schema is data: the SQL in it may have been made to run as several statements in the shell that reads a script, or
-// as a command of that shell. oneCreate goes by the rules with which SQLite itself (sqlite3_complete) and its shell
+// as a command of that shell. OneCreate goes by the rules with which SQLite itself (sqlite3_complete) and its shell
 // find the end of a statement.
 
 // tokens of a statement.
@@ -34,8 +34,8 @@ var completion = [8][8]uint8{
 	7: {1, 7, 5, 5, 5, 5, 5, 5}, // … ; END
 }
 
-// oneCreate reports whether sql, without its last semicolon, is one statement that begins with CREATE.
-func oneCreate(sql string) bool {
+// OneCreate reports whether sql, without its last semicolon, is one statement that begins with CREATE.
+func OneCreate(sql string) bool {
 	if len(sql) < 6 || !strings.EqualFold(sql[:6], "create") || strings.ContainsRune(sql, 0) {
 		return false
 	}

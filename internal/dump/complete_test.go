@@ -15,7 +15,7 @@ func TestOneCreate(t *testing.T) {
 		"CREATE TABLE t(a DEFAULT 'x": false, "CREATE TABLE t(a) /* no end": false, "SELECT 1": false, "": false, "CREATE TABLE t(\x00)": false,
 		"DROP TABLE t": false,
 	} {
-		if oneCreate(sql) != want {
+		if OneCreate(sql) != want {
 			t.Errorf("%q: %v", sql, !want)
 		}
 	}

@@ -84,7 +84,7 @@ func (s *script) read(table string) error {
 		if size += len(o.sql) + len(o.name); size > maxSchema {
 			return fmt.Errorf("%w: its schema has more than %d bytes", ErrNoScript, maxSchema)
 		}
-		if strings.ContainsRune(o.name+o.table, 0) || !o.virtual && !oneCreate(o.sql) {
+		if strings.ContainsRune(o.name+o.table, 0) || !o.virtual && !OneCreate(o.sql) {
 			return fmt.Errorf("%w: the schema's entry %q is not one statement", ErrNoScript, o.name)
 		}
 		s.objects = append(s.objects, o)

@@ -67,32 +67,31 @@ func (r Row) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		switch v := v.(type) {
-		case nil:
-			b = append(b, "null"...)
-		case int64:
-			if v > maxExact || v < -maxExact {
-				b = append(b, '"')
-				b = strconv.AppendInt(b, v, 10)
-				b = append(b, '"')
-				continue
-			}
-			b = strconv.AppendInt(b, v, 10)
-		case float64:
-			if math.IsInf(v, 0) {
-				b = strconv.AppendQuote(b, Real(v))
-				continue
-			}
-			b = append(b, Real(v)...)
-		case string:
-			b = appendString(b, v)
-		case []byte:
-			b = append(b, `{"base64":"`...)
-			b = base64.StdEncoding.AppendEncode(b, v)
-			b = append(b, `"}`...)
-		}
+		b = AppendJSON(b, v)
 	}
 	return append(b, ']'), nil
+}
+
+// AppendJSON appends a value of a Row as its JSON has it.
+func AppendJSON(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case int64:
+		if v > maxExact || v < -maxExact {
+			return append(strconv.AppendInt(append(b, '"'), v, 10), '"')
+		}
+		return strconv.AppendInt(b, v, 10)
+	case float64:
+		if math.IsInf(v, 0) {
+			return strconv.AppendQuote(b, Real(v))
+		}
+		return append(b, Real(v)...)
+	case string:
+		return appendString(b, v)
+	case []byte:
+		b = base64.StdEncoding.AppendEncode(append(b, `{"base64":"`...), v)
+		return append(b, `"}`...)
+	}
+	return append(b, "null"...)
 }
 
 // appendString appends s as JSON, with all control characters escaped: what some terminals obey (U+0080 to U+009F)

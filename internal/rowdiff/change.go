@@ -1,12 +1,7 @@
 package rowdiff
 
 import (
-	"encoding/base64"
-	"encoding/json"
-	"math"
-	"strconv"
-	"strings"
-
+	"example.com/snapd/internal/dump"
 	"example.com/snapd/internal/sqlitefile"
 )
 
@@ -37,8 +32,7 @@ type Field struct {
 // Fields are columns of a row, in the order of the table.
 type Fields []Field
 
-// MarshalJSON writes an object, null for none. A blob is {"base64":…}; an integer beyond 2^53 is a string, as is a
-// real that is infinite.
+// MarshalJSON writes an object, null for none, with values as dump.Row's.
 func (f Fields) MarshalJSON() ([]byte, error) {
 	if f == nil {
 		return []byte("null"), nil
@@ -48,42 +42,10 @@ func (f Fields) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendText(b, field.Column), ':')
-		b = appendValue(b, field.Value)
+		b = append(dump.AppendJSON(b, field.Column), ':')
+		b = dump.AppendJSON(b, field.Value)
 	}
 	return append(b, '}'), nil
-}
-
-// largestExact is up to which integers are exact for every reader of JSON.
-const largestExact = 1 << 53
-
-func appendValue(b []byte, v any) []byte {
-	switch v := v.(type) {
-	case int64:
-		if v > largestExact || v < -largestExact {
-			return append(strconv.AppendInt(append(b, '"'), v, 10), '"')
-		}
-		return strconv.AppendInt(b, v, 10)
-	case float64:
-		if math.IsInf(v, 0) {
-			return append(b, `"`+strings.TrimPrefix(strconv.FormatFloat(v, 'g', -1, 64), "+")+`inity"`...)
-		}
-		return strconv.AppendFloat(b, v, 'g', -1, 64)
-	case string:
-		return appendText(b, v)
-	case []byte:
-		b = append(b, `{"base64":"`...)
-		return append(base64.StdEncoding.AppendEncode(b, v), `"}`...)
-	}
-	return append(b, "null"...)
-}
-
-func appendText(b []byte, s string) []byte {
-	text, err := json.Marshal(s)
-	if err != nil { // a string has a form always
-		return append(b, "null"...)
-	}
-	return append(b, text...)
 }
 
 // change is what a pair of rows says. It keeps nothing of them.

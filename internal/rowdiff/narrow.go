@@ -238,7 +238,7 @@ func (r ranges) joined() []Range {
 // apply has a pair read no more than what may differ.
 func (n *narrowing) apply(p *pair) {
 	a, b := p.objects[0], p.objects[1]
-	if a == nil || b == nil || a.SQL != b.SQL {
+	if a == nil || b == nil || !p.sameLayout() {
 		return
 	}
 	if p.failed != nil || p.tables[0].Root == 0 { // a virtual table: an R*Tree, or one that cannot be read
@@ -264,6 +264,25 @@ func (n *narrowing) apply(p *pair) {
 	if p.equal = equal; p.tables[0].RowID != "" {
 		p.ranges = n.ranges[name]
 	}
+}
+
+// sameLayout reports whether the same bytes are the same values in both tables, in the columns that are compared: columns that were added
+// or dropped at the end change nothing for the others.
+func (p *pair) sameLayout() bool {
+	if p.objects[0].SQL == p.objects[1].SQL {
+		return true
+	}
+	a, b := p.tables[0], p.tables[1]
+	if a == nil || b == nil || p.objects[0].virtual() || p.objects[1].virtual() || a.WithoutRowID || b.WithoutRowID || (a.Alias < 0) != (b.Alias < 0) {
+		return false
+	}
+	for i := range p.columns {
+		x, y := p.places[0][i], p.places[1][i]
+		if a.Columns[x].slot != b.Columns[y].slot || a.Columns[x].kind != b.Columns[y].kind || (x == a.Alias) != (y == b.Alias) {
+			return false
+		}
+	}
+	return true
 }
 
 // missing are the changed pages of a state that have no place.

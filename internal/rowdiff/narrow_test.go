@@ -2,7 +2,9 @@ package rowdiff
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -113,6 +115,70 @@ func TestOverflowPages(t *testing.T) {
 					t.Errorf("rowids %v are read for one row that changed on an overflow page", p.ranges)
 				}
 			})
+		}
+	}
+}
+
+// asking counts the pages that are asked for.
+type asking struct {
+	archive.Image
+	pages map[int64]bool
+}
+
+func (a asking) ReadAt(p []byte, off int64) (int, error) {
+	a.pages[off/int64(a.Shape().PageSize)+1] = true
+	return a.Image.ReadAt(p, off)
+}
+
+func (a asking) ReadPages(ctx context.Context, want iter.Seq2[int64, error], o archive.CopyOptions, fn func(int64, []byte) error) error {
+	return a.Image.ReadPages(ctx, want, o, func(n int64, page []byte) error {
+		a.pages[n] = true
+		return fn(n, page)
+	})
+}
+
+// TestFewPagesAreRead changes a few rows of a large table, and adds a column to it.
+func TestFewPagesAreRead(t *testing.T) {
+	t.Parallel()
+	for _, alter := range []string{"", "ALTER TABLE wide ADD COLUMN more TEXT DEFAULT 'none'"} {
+		dir := t.TempDir()
+		a, b := filepath.Join(dir, "a.db"), filepath.Join(dir, "b.db")
+		s := newState(t, b, rand.New(rand.NewPCG(2, 2)))
+		s.exec("CREATE TABLE wide(id INTEGER PRIMARY KEY, name TEXT, data TEXT)")
+		s.exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<20000) INSERT INTO wide SELECT i*3, 'name '||i, hex(zeroblob(100)) FROM n")
+		s.exec("CREATE INDEX by_name ON wide(name)")
+		copyFile(t, b, a)
+		if alter != "" {
+			s.exec(alter)
+		}
+		s.exec("UPDATE wide SET name='other' WHERE id IN (3, 30000)")
+		s.exec("DELETE FROM wide WHERE id=45000")
+		if err := s.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		d := diffOf(t, a, b)
+		x, y := asking{imageOf(t, a), map[int64]bool{}}, asking{imageOf(t, b), map[int64]bool{}}
+		pages, err := ComparePages(t.Context(), x, y)
+		if err == nil {
+			err = d.Narrow(t.Context(), pages)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := d.Count(t.Context(), "wide")
+		if want := (TableCounts{Name: "wide", Removed: 1, Changed: 2, ComparedBy: ByKey}); got != want || err != nil {
+			t.Errorf("%s: %+v, %v", alter, got, err)
+		}
+		p, err := d.pair("wide")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rowids := int64(0)
+		for _, r := range p.ranges {
+			rowids += min(r.To, 60_000) - max(r.From, 0)
+		}
+		if total := x.Shape().PageCount + y.Shape().PageCount; len(x.pages)+len(y.pages) > int(total/20) || rowids > 1500 {
+			t.Errorf("%s: %d pages of %d, and %d rowids of 60,000 are read for three rows", alter, len(x.pages)+len(y.pages), total, rowids)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"example.com/snapd/internal/dump"
 	"example.com/snapd/internal/sqlite"
 	"example.com/snapd/internal/sqlitefile"
 )
@@ -195,7 +196,7 @@ func (p *patch) createOthers() error {
 }
 
 func (p *patch) create(o Object) error {
-	if !oneCreate(o.SQL) {
+	if !dump.OneCreate(o.SQL) {
 		return fmt.Errorf("%w: the SQL of %s %q is not one statement", ErrNoPatch, o.Type, o.Name)
 	}
 	end := ";"
@@ -265,9 +266,4 @@ func (p *patch) sequences(ctx context.Context) error {
 			Literal(name, p.to.schema.Encoding, p.target()), Literal(seq, p.to.schema.Encoding, p.target()))
 		return nil
 	}))
-}
-
-// oneCreate reports whether sql begins as a statement of the schema does.
-func oneCreate(sql string) bool {
-	return len(sql) > 7 && strings.EqualFold(sql[:6], "create") && !strings.ContainsRune(sql, 0)
 }

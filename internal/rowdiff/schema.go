@@ -158,6 +158,8 @@ type Table struct {
 type Column struct {
 	Name   string
 	Stored string // its name in From
+	slot   int    // its place in a record, of a table with rowids
+	kind   string // its type and default: what SQLite makes of what is stored there
 }
 
 // Key is a column of a primary key, by its number in Columns.
@@ -186,11 +188,15 @@ func (t *Table) describe(ctx context.Context, c *sqlite.Conn) error {
 	name := sqlite.QuoteText(t.From)
 	taken := map[string]bool{}
 	primary := map[int64]int{} // place in the key → column
-	integer := false
-	err := c.Each(ctx, "SELECT name, hidden, pk, upper(type)='INTEGER' FROM pragma_table_xinfo("+name+")", func(st *sqlite.Stmt) error {
-		column := st.Text(0)
+	integer, slots := false, 0
+	const columns = "SELECT name, hidden, pk, upper(type)='INTEGER', upper(type)||' DEFAULT '||coalesce(dflt_value, '') FROM pragma_table_xinfo("
+	err := c.Each(ctx, columns+name+")", func(st *sqlite.Stmt) error {
+		column, hidden := st.Text(0), st.Int(1)
 		taken[fold(column)] = true
-		if st.Int(1) != 0 {
+		if hidden != 2 { // generated when it is read
+			slots++
+		}
+		if hidden != 0 {
 			return nil // generated
 		}
 		if len(t.Columns) == maxColumns || !nameable(column) {
@@ -200,7 +206,7 @@ func (t *Table) describe(ctx context.Context, c *sqlite.Conn) error {
 			primary[place] = len(t.Columns)
 			integer = st.Int(3) != 0
 		}
-		t.Columns = append(t.Columns, Column{column, column})
+		t.Columns = append(t.Columns, Column{column, column, slots - 1, st.Text(4)})
 		return nil
 	})
 	if err != nil {
@@ -323,7 +329,7 @@ func (t *Table) virtualColumns(ctx context.Context, c *sqlite.Conn) (names []str
 // describeRTree describes an R*Tree, which is read through its module: its key is its first column.
 func (t *Table) describeRTree(ctx context.Context, c *sqlite.Conn) error {
 	for _, name := range t.virtualColumns(ctx, c) {
-		t.Columns = append(t.Columns, Column{name, name})
+		t.Columns = append(t.Columns, Column{Name: name, Stored: name})
 	}
 	if len(t.Columns) == 0 {
 		return fmt.Errorf("%w: its module is not there", ErrNotRead)
