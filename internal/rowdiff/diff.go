@@ -67,6 +67,7 @@ type Diff struct {
 	spill    *spill // nil until it is needed
 	schema   []SchemaChange
 	pairs    []*pair
+	cut      int // bytes of a value that a Change has; 0: all
 }
 
 // New compares the schemas of two states. scratch is the directory for what does not fit into memory, "" the system's. Errors:

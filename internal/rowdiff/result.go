@@ -11,6 +11,8 @@ type Options struct {
 	Table  string // only this one
 	Rows   int    // most changes of each table in the result
 	Offset int64  // changes of each table that are left out before those
+	Bytes  int64  // about how much memory those may take; 0: as much as they do
+	Value  int    // bytes of a text or blob, of which more is cut off; 0: none is
 	// Each is called with every change of every table that is looked at, whatever Rows says. An error of it ends the comparison.
 	Each func(table string, c Change) error
 	// Patch gets the SQL that makes of the first state what the second one is.
@@ -75,15 +77,18 @@ func (d *Diff) list(ctx context.Context, o Options, t *TableChanges) error {
 	if o.Rows == 0 && o.Each == nil {
 		return nil
 	}
-	at := int64(0)
+	d.cut = o.Value
+	at, bytes := int64(0), int64(0)
 	err := d.Rows(ctx, t.Name, func(c Change) error {
-		if at++; at > o.Offset && len(t.Rows) < o.Rows {
+		full := len(t.Rows) >= o.Rows || o.Bytes > 0 && bytes >= o.Bytes
+		if at++; at > o.Offset && !full {
 			t.Rows = append(t.Rows, c)
+			bytes += c.size()
 		}
 		switch {
 		case o.Each != nil:
 			return o.Each(t.Name, c)
-		case len(t.Rows) >= o.Rows:
+		case full:
 			return errEnough
 		}
 		return nil
