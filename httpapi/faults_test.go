@@ -142,6 +142,10 @@ func (f *faults) Rows(ctx context.Context, id, table string, offset int64, o sna
 	return before(f, ctx, "Rows", func() (snapshot.QueryResult, error) { return f.manager.Rows(ctx, id, table, offset, o) })
 }
 
+func (f *faults) Diff(ctx context.Context, from, to string, o snapshot.DiffOptions) (snapshot.DiffResult, error) {
+	return before(f, ctx, "Diff", func() (snapshot.DiffResult, error) { return f.manager.Diff(ctx, from, to, o) })
+}
+
 func (f *faults) Query(ctx context.Context, id, query string, o snapshot.QueryOptions) (snapshot.QueryResult, error) {
 	return before(f, ctx, "Query", func() (snapshot.QueryResult, error) { return f.manager.Query(ctx, id, query, o) })
 }

@@ -27,6 +27,7 @@ type manager interface {
 	Tables(ctx context.Context, id string) ([]snapshot.Table, error)
 	Query(ctx context.Context, id, query string, o snapshot.QueryOptions) (snapshot.QueryResult, error)
 	Rows(ctx context.Context, id, table string, offset int64, o snapshot.QueryOptions) (snapshot.QueryResult, error)
+	Diff(ctx context.Context, from, to string, o snapshot.DiffOptions) (snapshot.DiffResult, error)
 	PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error)
 	PlanHolds(snapshot.RestorePlan) error
 	Replaced() (snapshot.Backup, error)

@@ -213,7 +213,7 @@ var types = map[string]any{
 	"Problem": problem{}, "Session": sessionDocument{}, "Backup": backupView{}, "Backups": backupPage{}, "Verification": catalog.Verification{}, "Copy": catalog.Copy{},
 	"CreateRequest": createRequest{}, "PatchRequest": patchRequest{}, "LevelRequest": levelRequest{}, "LoginRequest": loginRequest{},
 	"Plan": planView{}, "PlanDocument": planDocument{}, "RestoreRequest": restoreRequest{}, "RestoreResult": snapshot.RestoreResult{},
-	"DrillOutcome": catalog.DrillOutcome{}, "Outcome": catalog.Outcome{}, "QueryRequest": queryRequest{}, "Rows": snapshot.QueryResult{}, "Table": snapshot.Table{}, "Tables": tableDocument{}, "Finding": integrity.Finding{}, "Report": integrity.Report{},
+	"DrillOutcome": catalog.DrillOutcome{}, "Outcome": catalog.Outcome{}, "QueryRequest": queryRequest{}, "Rows": snapshot.QueryResult{}, "Diff": snapshot.DiffResult{}, "SchemaChange": snapshot.SchemaChange{}, "TableChanges": snapshot.TableChanges{}, "RowChange": snapshot.RowChange{}, "Table": snapshot.Table{}, "Tables": tableDocument{}, "Finding": integrity.Finding{}, "Report": integrity.Report{},
 	"Operation": operation{}, "OperationError": operationError{}, "OperationDocument": operationDocument{}, "Operations": operationPage{},
 	"Status": snapshot.Status{}, "DatabaseStatus": snapshot.DatabaseStatus{}, "Schedule": snapshot.Schedule{}, "LastRestore": snapshot.LastRestore{}, "Recovered": snapshot.Recovered{}, "Acknowledged": acknowledgedDocument{}, "RecoveryPlan": snapshot.RecoveryPlan{}, "RecoveryOption": snapshot.RecoveryOption{}, "RecoveryRoom": snapshot.RecoveryRoom{},
 	"Break": snapshot.Break{}, "Accepted": acceptedDocument{}, "Timeline": snapshot.Timeline{},
@@ -288,7 +288,7 @@ func jsonFields(t reflect.Type) (all []jsonField) {
 		if !f.IsExported() || name == "-" || name == "source" { // which Backup.Public takes away
 			continue
 		}
-		one := jsonField{name: name, optional: strings.Contains(options, "omitempty"), null: f.Type.Kind() == reflect.Pointer && !strings.Contains(options, "omitempty")}
+		one := jsonField{name: name, optional: strings.Contains(options, "omitempty"), null: (f.Type.Kind() == reflect.Pointer || f.Type == reflect.TypeFor[snapshot.RowFields]()) && !strings.Contains(options, "omitempty")}
 		of := f.Type
 		if of.Kind() == reflect.Pointer {
 			of = of.Elem()
@@ -300,7 +300,7 @@ func jsonFields(t reflect.Type) (all []jsonField) {
 }
 
 func kindOf(t reflect.Type) string {
-	if t == reflect.TypeFor[json.RawMessage]() {
+	if t == reflect.TypeFor[json.RawMessage]() || t == reflect.TypeFor[snapshot.RowFields]() {
 		return "object"
 	}
 	if _, text := reflect.New(t).Interface().(interface{ MarshalText() ([]byte, error) }); text {

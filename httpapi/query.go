@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -45,6 +46,18 @@ func number(values url.Values, name string, def, most int) (int, error) {
 	n, err := strconv.Atoi(values.Get(name))
 	if err != nil || n < 1 || n > most {
 		return 0, invalid(fmt.Sprintf("parameter %q must be a whole number from 1 to %d", name, most), "")
+	}
+	return n, nil
+}
+
+// offsetOf reads how much is left out first.
+func offsetOf(values url.Values) (int64, error) {
+	if !values.Has("offset") {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(values.Get("offset"), 10, 64)
+	if err != nil || n < 0 {
+		return 0, invalid(fmt.Sprintf(`parameter "offset" must be a whole number from 0 to %d`, int64(math.MaxInt64)), "")
 	}
 	return n, nil
 }

@@ -2,9 +2,7 @@ package httpapi
 
 import (
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
 	"time"
 
 	"example.com/snapd/snapshot"
@@ -35,11 +33,9 @@ func getRows(h *Handler, w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	offset := int64(0)
-	if c.query.Has("offset") {
-		if offset, err = strconv.ParseInt(c.query.Get("offset"), 10, 64); err != nil || offset < 0 {
-			return invalid(fmt.Sprintf(`parameter "offset" must be a whole number from 0 to %d`, int64(math.MaxInt64)), "")
-		}
+	offset, err := offsetOf(c.query)
+	if err != nil {
+		return err
 	}
 	ctx, leave, err := h.readingSlot(c)
 	if err != nil {

@@ -30,8 +30,6 @@ type Object struct {
 	Root  uint32 // page; 0 for none
 }
 
-func (o Object) named() string { return o.Type + " " + o.Name }
-
 // virtual reports whether it is a virtual table.
 func (o Object) virtual() bool { return o.Type == "table" && o.Root == 0 }
 

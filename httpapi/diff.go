@@ -1,0 +1,55 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"example.com/snapd/snapshot"
+)
+
+func diffRoutes() []route {
+	return []route{{method: http.MethodGet, path: "/backups/:id/diff/:other", right: RightView, query: []string{"table", "offset", "limit"}, handle: getDiff}}
+}
+
+// shownValue is how much of a text or blob the answer has, in bytes.
+const shownValue = 16 << 10
+
+// getDiff counts the rows in which two states differ; of one table it shows them, to those who may see the data.
+func getDiff(h *Handler, w http.ResponseWriter, c *call) error {
+	o, err := diffOptions(h, c)
+	if err != nil {
+		return err
+	}
+	ctx, leave, err := h.readingSlot(c)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	r, err := h.m.Diff(ctx, c.param("id"), c.param("other"), o)
+	if err != nil {
+		return err
+	}
+	if o.Table != "" {
+		recordLook(h, c, "changed rows")
+	}
+	return writeJSON(w, http.StatusOK, r)
+}
+
+func diffOptions(h *Handler, c *call) (o snapshot.DiffOptions, err error) {
+	if o.Table = c.query.Get("table"); o.Table == "" {
+		if len(c.query) > 0 {
+			return o, invalid(`parameters "offset" and "limit" need "table"`, "")
+		}
+		return o, nil
+	}
+	if err := h.need(c, RightRead); err != nil {
+		return o, err
+	}
+	if o.Rows, err = number(c.query, "limit", defaultRows, maxRows); err != nil {
+		return o, err
+	}
+	if o.Offset, err = offsetOf(c.query); err != nil {
+		return o, err
+	}
+	o.Bytes, o.Value = maxRowsBytes, shownValue
+	return o, nil
+}
