@@ -113,14 +113,19 @@ func (m *Manager) compare(ctx context.Context, from, to string, narrow bool, fn 
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	var pages *rowdiff.Pages
 	if narrow {
-		pages, err := comparePages(ctx, sides)
-		if err == nil {
+		if pages, err = comparePages(ctx, sides); err == nil {
 			err = d.Narrow(ctx, pages)
 		}
-		if err != nil {
-			return err
+	}
+	for _, side := range sides {
+		if err == nil && pages == nil && side.image != nil {
+			err = d.CheckTrees(ctx, side.Side, side.image)
 		}
+	}
+	if err != nil {
+		return err
 	}
 	return fn(d, sides)
 }

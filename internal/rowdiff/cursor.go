@@ -30,6 +30,7 @@ type scan struct {
 	encoding sqlitefile.Encoding
 	row      Row
 	steps    int
+	rows     int64
 	large    int64 // bytes of large values so far
 }
 
@@ -147,7 +148,7 @@ func (s *scan) read() (*Row, error) {
 		}
 		s.row.Values[i] = v
 	}
-	if s.large > s.side.mostLarge() {
+	if s.rows++; s.large > s.side.mostLarge() || s.rows > s.side.mostRows() {
 		return nil, errOverlong
 	}
 	return &s.row, nil

@@ -109,8 +109,45 @@ func TestTreeThatHasItself(t *testing.T) {
 	if err := d.Narrow(t.Context(), pages); !errors.Is(err, ErrDamaged) {
 		t.Errorf("compare pages: %v, want ErrDamaged", err)
 	}
+	if err := d.CheckTrees(t.Context(), d.to, imageOf(t, b)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("check the trees: %v, want ErrDamaged", err)
+	}
+	if err := d.CheckTrees(t.Context(), d.from, imageOf(t, a)); err != nil {
+		t.Errorf("check the trees: %v", err)
+	}
 	_, err = d.Compare(t.Context(), Options{})
 	if !errors.Is(err, ErrDamaged) && sqlite.Classify(err) != sqlite.ClassCorrupt {
 		t.Errorf("compare rows: %v, want ErrDamaged", err)
+	}
+}
+
+// TestRTreeOfItself: the nodes of an R*Tree name each other, so that it has rows without end.
+func TestRTreeOfItself(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a.db"), filepath.Join(dir, "b.db")
+	s := newState(t, b, rand.New(rand.NewPCG(1, 1)))
+	s.exec("CREATE VIRTUAL TABLE area USING rtree(id, least, most)")
+	s.exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<5000) INSERT INTO area SELECT i, i, i+1 FROM n")
+	copyFile(t, b, a)
+	// The root says that it is of 30 levels, and each of its entries names the root.
+	var node []byte
+	if err := s.db.QueryRow("SELECT data FROM area_node WHERE nodeno=1").Scan(&node); err != nil {
+		t.Fatal(err)
+	}
+	binary.BigEndian.PutUint16(node, 30)
+	for i := range int(binary.BigEndian.Uint16(node[2:])) {
+		binary.BigEndian.PutUint64(node[4+i*16:], 1)
+	}
+	if _, err := s.db.Exec("UPDATE area_node SET data=? WHERE nodeno=1", node); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range compareDamaged(t, a, b) {
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("%v, want ErrDamaged", err)
+		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	schemaTime   = 5 * time.Second
+	schemaTime   = 4 * time.Second // of each state
 	schemaMemory = 128 << 20
 )
 

@@ -33,6 +33,26 @@ func ComparePages(ctx context.Context, from, to archive.Image) (*Pages, error) {
 	return p, nil
 }
 
+// CheckTrees proves that every page of an image is in one tree at most, of which that of the Side is the image: what damage or ill
+// will could make of others costs without end to read. Narrow proves it as well.
+func (d *Diff) CheckTrees(ctx context.Context, side *Side, r PageReader) error {
+	i, err := openImage(r)
+	if err != nil || i == nil {
+		return err
+	}
+	t := trees{changed: pageSet{}, images: [2]*image{i, i}, known: [2]*knownPages{{}, {}}}
+	nothing := func(uint32, Range) error { return nil }
+	for _, o := range side.schema.Objects {
+		if o.Root == 0 {
+			continue
+		}
+		if err := t.walk(ctx, 0, o.Root, i.take, nothing); err != nil {
+			return fmt.Errorf("%s %s: %w", o.Type, o.Name, err)
+		}
+	}
+	return nil
+}
+
 // maxRanges bounds the ranges of a table: beyond it neighbours become one.
 const maxRanges = 1 << 18
 

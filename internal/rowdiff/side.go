@@ -26,7 +26,7 @@ var (
 	// ErrDamaged: one of the states is damaged.
 	ErrDamaged = errors.New("the database is damaged")
 
-	errOverlong = fmt.Errorf("%w: its values are larger than all of it", ErrDamaged)
+	errOverlong = fmt.Errorf("%w: a table has more in it than all of it", ErrDamaged)
 )
 
 // maxValue is the largest value, in bytes, that is compared: two rows of such are in memory at a time.
@@ -37,6 +37,9 @@ const smallImage = 1 << 20
 // mostLarge bounds what one reading of a table hands out of large values. Values that rows have by default are
 // stored once, and so may be somewhat more.
 func (s *Side) mostLarge() int64 { return 16*s.Bytes + 256<<20 }
+
+// mostRows bounds how many rows one reading of a table hands out: an entry takes more than 4 bytes.
+func (s *Side) mostRows() int64 { return s.Bytes/4 + 1 }
 
 // start reads the schema.
 func (s *Side) start(ctx context.Context) error {
