@@ -97,7 +97,7 @@ func TestOverflowPages(t *testing.T) {
 				s.exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200) INSERT INTO large SELECT i, zeroblob(20000) FROM n")
 				s.exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<50) INSERT INTO other SELECT i, hex(zeroblob(i*30)) FROM n")
 				copyFile(t, b, a)
-				s.exec("UPDATE large SET data=substr(data,1,15000)||x'01'||substr(data,15002) WHERE id=77")
+				s.exec("UPDATE large SET data=CAST(substr(data,1,15000)||x'01'||substr(data,15002) AS BLOB) WHERE id=77")
 				s.exec("UPDATE other SET data=data||'x' WHERE id IN (3, 44)")
 				if err := s.db.Close(); err != nil {
 					t.Fatal(err)
