@@ -140,9 +140,7 @@ type diffSide struct {
 
 func (m *Manager) diffSide(ctx context.Context, id string) (diffSide, error) {
 	if id == Live {
-		wait, cancel := context.WithTimeout(ctx, m.cfg.LockWait)
-		defer cancel()
-		live, err := rowdiff.OpenLive(wait, m.cfg.Database, m.cfg.Dir)
+		live, err := rowdiff.OpenLive(ctx, m.cfg.Database, m.cfg.Dir, m.cfg.LockWait)
 		if err != nil {
 			return diffSide{}, err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
@@ -23,9 +24,12 @@ type Live struct {
 }
 
 // OpenLive pins the state that the database at path has now. In WAL mode it is read where it is; in the rollback-journal
-// modes, in which writers would wait, it is copied to a private file in scratch first. Errors: livedb.Begin's.
-func OpenLive(ctx context.Context, path, scratch string) (_ *Live, err error) {
-	snap, err := pages.Begin(ctx, path, livedb.Options{ScratchDir: scratch, AvoidReadMark0: true})
+// modes, in which writers would wait, it is copied to a private file in scratch first. Locks are waited for as long as wait. Errors:
+// livedb.Begin's.
+func OpenLive(ctx context.Context, path, scratch string, wait time.Duration) (_ *Live, err error) {
+	begin, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	snap, err := pages.Begin(begin, path, livedb.Options{ScratchDir: scratch, AvoidReadMark0: true})
 	if err != nil {
 		return nil, err
 	}
