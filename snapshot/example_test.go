@@ -257,8 +257,8 @@ func ExampleManager_PlanRecovery() {
 	}
 	fmt.Printf("%s; the damaged file was kept: %v\n", rec.Action, rec.Quarantined != nil)
 	// Output:
-	// corrupt, would be repaired: a repair of a private copy passed its proof and loses nothing
-	// repaired loses nothing: indexes were rebuilt from their tables without losing a row: tb (proven: true)
+	// corrupt, would be repaired: a repair of a private copy passed its proof, and loses no row that an index lists; what no sound index lists may have had more rows
+	// repaired loses no row that an index lists: indexes were rebuilt from their tables without losing a row that an index lists: tb; whether there were more rows is not known where no sound index lists them: in t (proven: true)
 	// repaired; the damaged file was kept: true
 }
 

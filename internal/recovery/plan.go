@@ -229,7 +229,7 @@ func waysOut(f facts) (options []Option, reason string) {
 	case unknown:
 		reason = "a repair of a private copy passed its proof, and loses no row that an index covers; it could not be compared with " + f.newest() + ": " + result.NotCompared
 	case len(result.Unproven) > 0:
-		reason = "a repair of a private copy passed its proof, and loses no row that an index lists"
+		reason, repair.Loses = "a repair of a private copy passed its proof, and loses no row that an index lists", "no row that an index lists: "+repair.Loses
 		if f.repair.backupLoses != nil {
 			reason += " or " + f.newest() + " has"
 		}
