@@ -27,6 +27,10 @@ func receiver(ts *testscript.TestScript, neg bool, args []string) {
 			http.Error(w, "no: "+r.URL.Path, http.StatusInternalServerError)
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, "/missing") {
+			http.NotFound(w, r)
+			return
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		fmt.Fprintf(f, "%s %s\n", r.URL.Path, body)
