@@ -4,11 +4,16 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"example.com/snapd/internal/notify"
+	"example.com/snapd/internal/remote"
 	"example.com/snapd/internal/testdb"
 )
 
@@ -71,4 +76,44 @@ func TestLifeSign(t *testing.T) {
 	if !l.alive(now.Add(lifeless)) {
 		t.Error("a backup that makes progress is none")
 	}
+}
+
+// If this fails, nobody is notified when a remote is gone for longer than its period, or that goes on when it is back.
+func TestRemoteGoneForLongerThanItsPeriod(t *testing.T) {
+	t.Parallel()
+	place, away := filepath.Join(t.TempDir(), "nas"), filepath.Join(t.TempDir(), "away")
+	if err := os.Mkdir(place, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var ahead atomic.Int64
+	to := Remote{Name: "nas", URL: "file://" + filepath.ToSlash(place), Period: time.Hour}
+	m, err := Open(t.Context(), Config{Database: testdb.CRM(t, 0), Dir: filepath.Join(t.TempDir(), "backups"), Continuous: -1, Remotes: []Remote{to},
+		Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	draining := make(chan struct{})
+	close(draining)
+	step := func(what string, behind bool) {
+		t.Helper()
+		if _, err := m.Backup(t.Context(), Manual(what)); err != nil {
+			t.Fatal(err)
+		}
+		remote.New(sendingTo(m, m.cfg.Remotes[0])).Run(t.Context(), draining)
+		ahead.Add(int64(2 * time.Hour))
+		all, _, err := conditions(t.Context(), m, new(lifeSign))
+		is := slices.ContainsFunc(all, func(c notify.Condition) bool { return c.Kind == notify.RemoteBehind })
+		if err != nil || is != behind {
+			t.Errorf("%s: %+v, %v", what, all, err)
+		}
+	}
+	step("sent", false)
+	if err := os.Rename(place, away); err != nil {
+		t.Fatal(err)
+	}
+	step("the remote is gone", true)
+	if err := os.Rename(away, place); err != nil {
+		t.Fatal(err)
+	}
+	step("it is back", false)
 }

@@ -78,6 +78,14 @@ func TestCheckGoesRedAndGreen(t *testing.T) {
 		after(11 * time.Second)
 		red("it was recovered", false)
 
+		w.now(func() { w.active = []Condition{{Kind: AtRisk, Code: "remote"}, {Kind: RemoteBehind, Code: "remote"}} })
+		after(11 * time.Second)
+		red("a remote is gone for longer than its period", true)
+		w.now(func() { w.active = nil })
+		after(11 * time.Second)
+		red("the remote has everything", false)
+		after(time.Minute)
+
 		w.write(logged("drill", "failed", "corrupt"))
 		after(11 * time.Second)
 		red("a drill failed", true)
