@@ -69,6 +69,52 @@ func TestPointsMaxBytes(t *testing.T) {
 	}
 }
 
+// Lost: a point whose segment is merged with others while commits are captured; or the merging, so that a service with a
+// remote has thousands of files.
+func TestSegmentsAreMerged(t *testing.T) {
+	t.Parallel()
+	var later atomic.Int64 // minutes
+	c := newCounted(t, "wal", func(cfg *snapshot.Config) {
+		cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load()) * time.Minute) }
+	})
+	segments := func() int {
+		t.Helper()
+		list, err := filepath.Glob(filepath.Join(c.m.Dir(), "changes", "1", "*.chg.zst"))
+		must(t, err)
+		return len(list)
+	}
+	r := c.run()
+	c.rec.wait(t, "the start-up backup", func(e snapshot.Event) bool { return e.Type == snapshot.EventBackedUp })
+	var all []string
+	capture := func(minutes int64) {
+		t.Helper()
+		later.Add(minutes)
+		c.commit(2)
+		all = append(all, c.captures())
+	}
+	for range 6 {
+		capture(6) // what is older than five minutes is sealed
+	}
+	for len(all) < 100 && segments() < 4 {
+		capture(6)
+	}
+	for end := time.Now().Add(patience); segments() > 2; {
+		if time.Now().After(end) {
+			t.Fatalf("%d segments are not merged", segments())
+		}
+		capture(61)
+	}
+	if err := r.wait(t); err != nil {
+		t.Fatal(err)
+	}
+	c.points()
+	for i, id := range all {
+		if n, highest := c.ledger(id); n != 2*(i+1) || n != highest {
+			t.Errorf("point %s has %d commits, not %d", id, n, 2*(i+1))
+		}
+	}
+}
+
 // Lost: the points of the timeline before a restore while a backup leads to them, or the disk's room for those that no backup
 // leads to; or the present log with them.
 func TestAnOldTimelinesLog(t *testing.T) {

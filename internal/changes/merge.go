@@ -76,13 +76,13 @@ func (m *merge) write(ctx context.Context) (err error) {
 	if err := m.to.flush(); err != nil {
 		return err
 	}
-	return m.finish(int64(len(head)))
+	return m.finish(ctx, int64(len(head)))
 }
 
 // finish proves what was written, and ends it.
-func (m *merge) finish(start int64) error {
+func (m *merge) finish(ctx context.Context, start int64) error {
 	s := &segment{name: m.made.Name, r: m.file, size: m.to.w.at, head: m.head, seed: m.seed, start: start, last: m.made.Last}
-	if err := s.prove(m.pages.dec, start); err != nil {
+	if err := s.prove(ctx, m.pages.dec, start); err != nil {
 		return err
 	}
 	tail, err := s.appendEnd(m.to.list, m.to.w.at)
@@ -132,7 +132,7 @@ func (m *merge) capture(ctx context.Context, s *segment, parts []*part, b *partB
 	}
 	if m.waiting == nil && stays {
 		for _, p := range parts {
-			if err := s.provePart(m.pages.dec, p, b, m.to.page); err != nil {
+			if err := cmp.Or(ctx.Err(), s.provePart(m.pages.dec, p, b, m.to.page)); err != nil {
 				return err
 			}
 		}

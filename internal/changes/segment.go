@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -148,9 +149,12 @@ func (s *segment) provePart(d *seekable.Decoder, p *part, b *partBuffers, fn fun
 }
 
 // prove decompresses every part from an offset on.
-func (s *segment) prove(d *seekable.Decoder, from int64) error {
+func (s *segment) prove(ctx context.Context, d *seekable.Decoder, from int64) error {
 	var b partBuffers
 	_, err := s.each(from, func(p *part) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		return s.provePart(d, p, &b, func(entry, []byte) error { return nil })
 	})
 	return err
@@ -165,7 +169,7 @@ func (s *segment) finished(d *seekable.Decoder) (list []captured, end int64, err
 		return list, end, err
 	}
 	if n := len(list); n > 0 && end == s.size {
-		if err := s.prove(d, list[n-1].begin); errors.Is(err, ErrDamaged) {
+		if err := s.prove(context.Background(), d, list[n-1].begin); errors.Is(err, ErrDamaged) {
 			return list[:n-1], list[n-1].begin, nil
 		} else if err != nil {
 			return nil, 0, err

@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"context"
 	"io"
 
 	"example.com/snapd/internal/seekable"
@@ -20,5 +21,5 @@ func ProveSealed(name string, r io.ReaderAt, size int64) error {
 		return err
 	}
 	defer d.Close()
-	return s.prove(d, s.start)
+	return s.prove(context.Background(), d, s.start)
 }
