@@ -189,6 +189,10 @@ func (f *faults) SyncRemote(ctx context.Context, name string) (snapshot.RemoteSt
 	return before(f, ctx, "SyncRemote", func() (snapshot.RemoteStatus, error) { return f.manager.SyncRemote(ctx, name) })
 }
 
+func (f *faults) PlanRows(ctx context.Context, id string, o snapshot.RowsOptions) (snapshot.RowsPlan, error) {
+	return before(f, ctx, "PlanRows", func() (snapshot.RowsPlan, error) { return f.manager.PlanRows(ctx, id, o) })
+}
+
 func (f *faults) Restore(ctx context.Context, id string, o snapshot.RestoreOptions) (snapshot.RestoreResult, error) {
 	if err := f.hit(ctx, "Restore"); err != nil {
 		return snapshot.RestoreResult{}, err

@@ -29,6 +29,7 @@ type manager interface {
 	Rows(ctx context.Context, id, table string, offset int64, o snapshot.QueryOptions) (snapshot.QueryResult, error)
 	Diff(ctx context.Context, from, to string, o snapshot.DiffOptions) (snapshot.DiffResult, error)
 	PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error)
+	PlanRows(ctx context.Context, id string, o snapshot.RowsOptions) (snapshot.RowsPlan, error)
 	PlanHolds(snapshot.RestorePlan) error
 	Replaced() (snapshot.Backup, error)
 	Quarantines() ([]snapshot.Quarantine, error)
@@ -43,6 +44,7 @@ type manager interface {
 	Check(context.Context, snapshot.Level) (snapshot.Report, error)
 	SyncRemote(ctx context.Context, name string) (snapshot.RemoteStatus, error)
 	Restore(ctx context.Context, id string, o snapshot.RestoreOptions) (snapshot.RestoreResult, error)
+	RestoreRows(ctx context.Context, id string, o snapshot.RestoreRowsOptions) (snapshot.RestoredRows, error)
 	AcceptBreak(context.Context) (*snapshot.Break, error)
 	Delete(ctx context.Context, ids []string, force bool) error
 	SetNote(ctx context.Context, id, note string) (snapshot.Backup, error)

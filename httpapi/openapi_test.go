@@ -212,6 +212,8 @@ func TestOpenAPIReferences(t *testing.T) {
 var types = map[string]any{
 	"Problem": problem{}, "Session": sessionDocument{}, "Backup": backupView{}, "Backups": backupPage{}, "Verification": catalog.Verification{}, "Copy": catalog.Copy{},
 	"CreateRequest": createRequest{}, "PatchRequest": patchRequest{}, "LevelRequest": levelRequest{}, "LoginRequest": loginRequest{},
+	"RowsPlan": rowsPlanView{}, "RowsPlanDocument": rowsPlanDocument{}, "RowsPlanRequest": rowsPlanRequest{}, "RowsRequest": rowsRequest{},
+	"RestoredRows": snapshot.RestoredRows{}, "RowsConflict": snapshot.RowsConflict{}, "TableRows": snapshot.TableRows{},
 	"Plan": planView{}, "PlanDocument": planDocument{}, "RestoreRequest": restoreRequest{}, "RestoreResult": snapshot.RestoreResult{},
 	"DrillOutcome": catalog.DrillOutcome{}, "Outcome": catalog.Outcome{}, "QueryRequest": queryRequest{}, "Rows": snapshot.QueryResult{}, "Diff": snapshot.DiffResult{}, "SchemaChange": snapshot.SchemaChange{}, "TableChanges": snapshot.TableChanges{}, "RowChange": snapshot.RowChange{}, "Table": snapshot.Table{}, "Tables": tableDocument{}, "Finding": integrity.Finding{}, "Report": integrity.Report{},
 	"Operation": operation{}, "OperationError": operationError{}, "OperationDocument": operationDocument{}, "Operations": operationPage{},

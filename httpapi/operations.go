@@ -21,7 +21,7 @@ import (
 // rightOf is the right to begin an operation of that kind, and to stop it.
 var rightOf = map[snapshot.Operation]Right{
 	snapshot.OpBackup: RightCreate, snapshot.OpVerify: RightVerify, snapshot.OpDrill: RightVerify, snapshot.OpCheck: RightVerify,
-	snapshot.OpRestore: RightRestore, snapshot.OpRecover: RightRestore, snapshot.OpPrune: RightDelete, snapshot.OpSync: RightCreate,
+	snapshot.OpRestore: RightRestore, snapshot.OpRecover: RightRestore, snapshot.OpRestoreRows: RightRestore, snapshot.OpPrune: RightDelete, snapshot.OpSync: RightCreate,
 }
 
 // run is an operation of this process while it runs. operations.mu guards it.

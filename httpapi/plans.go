@@ -31,10 +31,28 @@ type keptPlan struct {
 	who     string
 	expires time.Time
 	plan    snapshot.RestorePlan
+	rows    *plannedRows // nil for a restore
+}
+
+// backup is the id of the one that it is of.
+func (k keptPlan) backup() string {
+	if k.rows != nil {
+		return k.rows.plan.Backup.ID
+	}
+	return k.plan.Backup.ID
 }
 
 // add keeps plan and returns the token that it is used by.
 func (p *plans) add(who string, plan snapshot.RestorePlan, now time.Time) (token string, expires time.Time) {
+	return p.keep(keptPlan{who: who, plan: plan}, now)
+}
+
+// addRows is add for rows that are to be brought back.
+func (p *plans) addRows(who string, rows plannedRows, now time.Time) (token string, expires time.Time) {
+	return p.keep(keptPlan{who: who, rows: &rows}, now)
+}
+
+func (p *plans) keep(k keptPlan, now time.Time) (token string, expires time.Time) {
 	var secret [planTokenLen]byte
 	rand.Read(secret[:]) // never fails, by its documentation
 	token = base64.RawURLEncoding.EncodeToString(secret[:])
@@ -42,8 +60,9 @@ func (p *plans) add(who string, plan snapshot.RestorePlan, now time.Time) (token
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expire(now)
-	p.makeRoom(who)
-	p.kept = append(p.kept, keptPlan{sha256.Sum256([]byte(token)), who, expires, plan})
+	p.makeRoom(k.who)
+	k.hash, k.expires = sha256.Sum256([]byte(token)), expires
+	p.kept = append(p.kept, k)
 	return token, expires
 }
 
@@ -69,11 +88,22 @@ func (p *plans) makeRoom(who string) {
 // take removes and returns the plan of token, if it is who's, for the backup with that
 // id, and has not expired. Comparing hashes of such long secrets leaks nothing by its time.
 func (p *plans) take(token, who, id string, now time.Time) (keptPlan, bool) {
+	return p.taken(token, who, id, now, false)
+}
+
+// takeRows is take for rows.
+func (p *plans) takeRows(token, who, id string, now time.Time) (keptPlan, bool) {
+	return p.taken(token, who, id, now, true)
+}
+
+func (p *plans) taken(token, who, id string, now time.Time, rows bool) (keptPlan, bool) {
 	hash := sha256.Sum256([]byte(token))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expire(now)
-	i := slices.IndexFunc(p.kept, func(k keptPlan) bool { return k.hash == hash && k.who == who && k.plan.Backup.ID == id })
+	i := slices.IndexFunc(p.kept, func(k keptPlan) bool {
+		return k.hash == hash && k.who == who && k.backup() == id && (k.rows != nil) == rows
+	})
 	if i < 0 {
 		return keptPlan{}, false
 	}

@@ -43,6 +43,7 @@ func invalid(detail, hint string) *problem {
 var statusOfCode = map[string]int{
 	"busy": http.StatusConflict, "stale": http.StatusConflict, "refused": http.StatusConflict,
 	"corrupt": http.StatusConflict, "missing": http.StatusConflict, "no_usable_backup": http.StatusConflict, "cancelled": http.StatusConflict,
+	"invalid":   http.StatusUnprocessableEntity,
 	"not_found": http.StatusNotFound,
 	"no_space":  http.StatusInsufficientStorage,
 	"timeout":   http.StatusServiceUnavailable,

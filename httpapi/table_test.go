@@ -412,7 +412,7 @@ func generalCases() (all []routeCase) {
 func TestEveryRouteAndStatus(t *testing.T) {
 	tb := newTable(t)
 	seen := make(map[string]bool)
-	for _, c := range append(routeCases(), generalCases()...) {
+	for _, c := range slices.Concat(routeCases(), rowsBackCases(), generalCases()) {
 		t.Run(fmt.Sprint(c.route, " ", c.status, " ", c.code), func(t *testing.T) {
 			was := tb.t
 			tb.t = t

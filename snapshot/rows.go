@@ -287,9 +287,9 @@ func (m *Manager) RestoreRows(ctx context.Context, id string, o RestoreRowsOptio
 
 // holds returns ErrStale where now is not what the plan said.
 func (o RestoreRowsOptions) holds(now RowsChange) error {
-	if p := o.Plan; p != nil && (p.Inserted != now.Inserted || p.Replaced != now.Replaced || p.Skipped != now.Skipped || p.Conflicting != now.Conflicting) {
-		return hint(fmt.Errorf("%w: %d rows would be inserted and %d replaced now, not %d and %d; nothing was changed", ErrStale,
-			now.Inserted, now.Replaced, p.Inserted, p.Replaced), "look at what would be done now, and try again")
+	if p := o.Plan; p != nil && (p.Rows != now.Rows || p.Conflicting != now.Conflicting) { // whatever the policy
+		return hint(fmt.Errorf("%w: %d rows would be brought back now, and others would be in the way of %d, not %d and %d; nothing was changed", ErrStale,
+			now.Rows, now.Conflicting, p.Rows, p.Conflicting), "look at what would be done now, and try again")
 	}
 	return nil
 }

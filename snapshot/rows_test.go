@@ -5,8 +5,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
+	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
@@ -175,5 +178,38 @@ func TestRowsThatAreNotCommitted(t *testing.T) {
 	}
 	if _, err := m.RestoreRows(t.Context(), b.ID, snapshot.RestoreRowsOptions{RowsOptions: snapshot.RowsOptions{Table: "child"}}); !errors.Is(err, snapshot.ErrInvalid) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Lost otherwise: the way back from rows that came back although their commit reported an error, or a record of rows that did not.
+func TestRowsWhoseCommitFails(t *testing.T) {
+	for _, commits := range []bool{true, false} {
+		m, db := newLive(t, "wal", snapshot.Config{})
+		testdb.ShellQuery(t, db, fillLog)
+		b := mustBackup(t, m)
+		testdb.ShellQuery(t, db, loseLog)
+		snapshot.SetCommit(t, func(tx *pages.WriteTx, ctx context.Context) error {
+			if commits {
+				must(t, tx.Commit(ctx))
+			}
+			return syscall.EIO
+		})
+		_, err := m.RestoreRows(t.Context(), b.ID, missingLog)
+		snapshot.SetCommit(t, (*pages.WriteTx).Commit)
+		want, says := lostLog, "the database is as it was"
+		if commits {
+			want, says = wholeLog, "the rows are back all the same"
+		}
+		if got := logged(t, db); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), says) || got != want {
+			t.Errorf("the log has %s: %v", got, err)
+		}
+		mustBackup(t, m) // the next operation finds out
+		state, err := m.State()
+		must(t, err)
+		all, err := m.Backups()
+		must(t, err)
+		if (state.LastRows != nil) != commits || state.Restoring != nil || len(all) != 3 {
+			t.Errorf("%d backups, last %+v, pending %+v", len(all), state.LastRows, state.Restoring)
+		}
 	}
 }

@@ -75,7 +75,7 @@ func (c *rowsCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 		fmt.Fprintf(w, "rows of %s: %s inserted, %s replaced, %s left out (%s)\n", visible(done.Table), humanize.Comma(done.Inserted), humanize.Comma(done.Replaced),
 			humanize.Comma(done.Skipped), millis(done.DurationMS))
 		if done.SafetyBackup != nil {
-			fmt.Fprintf(w, "the state before it was saved as %s\n", *done.SafetyBackup)
+			fmt.Fprintf(w, "the state before it was saved as %s; %s puts that back, without what was committed since\n", *done.SafetyBackup, a.commandLine(m, "undo"))
 		}
 	})
 }

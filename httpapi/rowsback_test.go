@@ -1,0 +1,128 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"example.com/snapd/internal/testdb"
+	"example.com/snapd/snapshot"
+)
+
+// Lost if this fails: rows that a person chose on the page, or the care with which they come back.
+func TestRowsComeBackInTwoSteps(t *testing.T) {
+	t.Parallel()
+	a := openAPI(t, nil)
+	change := func(sql string) string {
+		t.Helper()
+		return testdb.ShellQuery(t, a.m.Database(), sql)
+	}
+	change("CREATE TABLE thing(id INTEGER PRIMARY KEY, name TEXT, b BLOB); CREATE TABLE tag(word TEXT, n BLOB, PRIMARY KEY(word, n)); INSERT INTO thing VALUES(1,'a',NULL),(2,'b',x'00'),(9007199254740993,'c',NULL); INSERT INTO tag VALUES('x',x'01'),('y',2.5)")
+	b := a.backup("with all of them")
+	change("DELETE FROM thing WHERE id<>1; UPDATE thing SET name='changed' WHERE id=1; DELETE FROM tag")
+	at := "/backups/" + b.ID
+
+	var doc struct {
+		Plan struct {
+			Token, Table                string
+			Rows, Inserted, Conflicting int64
+			Changes                     []json.RawMessage
+		}
+	}
+	a.ask("POST", at+"/rows-plan", `{"table":"thing","missing":true}`).into(200, &doc)
+	if doc.Plan.Inserted != 2 || doc.Plan.Conflicting != 0 || doc.Plan.Token == "" || len(doc.Plan.Changes) != 2 {
+		t.Fatalf("%+v", doc.Plan)
+	}
+	a.ask("POST", at+"/restore", fmt.Sprintf(`{"token":%q,"confirm":"data.db"}`, doc.Plan.Token)).problem(409, "stale") // it is no restore's
+	body := fmt.Sprintf(`{"token":%q}`, doc.Plan.Token)
+	op := a.wait(decodeOperation(t, a.ask("POST", at+"/rows", body), 202).ID)
+	if op.State != "done" {
+		t.Fatalf("%+v", op)
+	}
+	a.ask("POST", at+"/rows", body).problem(409, "stale") // once only
+	if got := change("SELECT group_concat(id||name) FROM (SELECT * FROM thing ORDER BY id)"); got != "1changed,2b,9007199254740993c" {
+		t.Errorf("the table has %s", got)
+	}
+
+	// Keys, with an integer that JSON's readers lose, and a blob.
+	change("DELETE FROM thing WHERE id>2")
+	for body, table := range map[string]string{
+		`{"table":"thing","keys":[{"id":"9007199254740993"},{"id":2}]}`:                                   "thing",
+		`{"table":"tag","keys":[{"word":"x","n":{"base64":"AQ=="}},{"n":2.5,"word":"y"}],"missing":true}`: "tag",
+	} {
+		a.ask("POST", at+"/rows-plan", body).into(200, &doc)
+		if doc.Plan.Inserted < 1 || doc.Plan.Table != table {
+			t.Errorf("%s: %+v", body, doc.Plan)
+		}
+	}
+
+	// A conflict is shown first, and decided in the second step.
+	a.ask("POST", at+"/rows-plan", `{"table":"thing","where":"id = 1"}`).into(200, &doc)
+	if doc.Plan.Conflicting != 1 || len(doc.Plan.Changes) != 1 || doc.Plan.Rows != 1 {
+		t.Fatalf("%+v", doc.Plan)
+	}
+	op = a.wait(decodeOperation(t, a.ask("POST", at+"/rows", fmt.Sprintf(`{"token":%q,"on_conflict":"replace"}`, doc.Plan.Token)), 202).ID)
+	if got := change("SELECT name FROM thing WHERE id=1"); op.State != "done" || got != "a" {
+		t.Errorf("%s: %+v", got, op)
+	}
+
+	for body, code := range map[string]string{
+		`{"table":"thing"}`:                                                            "invalid",
+		`{"table":"thing","keys":[{"name":"a"}]}`:                                      "invalid",
+		`{"table":"thing","keys":[{"id":true}]}`:                                       "invalid",
+		`{"table":"thing","keys":[[1]]}`:                                               "invalid",
+		`{"table":"thing","keys":[{"id":{"base64":"!"}}]}`:                             "invalid",
+		`{"table":"thing","where":"1); DROP TABLE thing"}`:                             "invalid",
+		`{"table":"thing","keys":[` + strings.Repeat(`{"id":1},`, 1000) + `{"id":1}]}`: "invalid",
+	} {
+		a.ask("POST", at+"/rows-plan", body).problem(422, code)
+	}
+}
+
+// Lost if this fails: SQL from one who may restore, and not ask.
+func TestRowsByAnExpressionNeedTheRightToAsk(t *testing.T) {
+	t.Parallel()
+	a := openAPI(t, nil)
+	b := a.backup("x")
+	a.setRights(RightView, RightRestore)
+	a.ask("POST", "/backups/"+b.ID+"/rows-plan", `{"table":"accounts","where":"1"}`).problem(403, "forbidden")
+	a.ask("POST", "/backups/"+b.ID+"/rows-plan", `{"table":"accounts","missing":true}`).into(200, &rowsPlanDocument{})
+	a.setRights(RightView, RightQuery)
+	a.ask("POST", "/backups/"+b.ID+"/rows-plan", `{"table":"accounts","missing":true}`).problem(403, "forbidden")
+}
+
+func rowsBackCases() []routeCase {
+	stale := `If-Match: "0"`
+	return []routeCase{
+		plain("POST /backups/:id/rows-plan", 200, "", "/backups/{first}/rows-plan", `{"table":"accounts","missing":true}`),
+		plain("POST /backups/:id/rows-plan", 404, "not_found", "/backups/nosuch/rows-plan", `{"table":"accounts","missing":true}`),
+		plain("POST /backups/:id/rows-plan", 404, "not_found", "/backups/{first}/rows-plan", `{"table":"nosuch","missing":true}`),
+		plain("POST /backups/:id/rows-plan", 409, "stale", "/backups/{first}/rows-plan", `{"table":"accounts","missing":true}`, stale),
+		plain("POST /backups/:id/rows-plan", 422, "invalid", "/backups/{first}/rows-plan", `{"table":"accounts"}`),
+		failing("PlanRows", errBroken, plain("POST /backups/:id/rows-plan", 500, "failed", "/backups/{first}/rows-plan", `{"table":"accounts","missing":true}`)),
+		failing("PlanRows", snapshot.ErrNoSpace, plain("POST /backups/:id/rows-plan", 507, "no_space", "/backups/{first}/rows-plan", `{"table":"accounts","missing":true}`)),
+		{"POST /backups/:id/rows-plan", 403, "queries_off", func(tb *table) answer {
+			tb.o.AllowQuery = false
+			defer func() { tb.o.AllowQuery = true }()
+			return tb.ask("POST", "/backups/"+tb.first.ID+"/rows-plan", `{"table":"accounts","where":"1"}`)
+		}},
+		{"POST /backups/:id/rows", 202, "", func(tb *table) answer {
+			r := rowsPlanned(tb)
+			tb.finish(r)
+			return r
+		}},
+		whileBusy(routeCase{"POST /backups/:id/rows", 409, "busy", rowsPlanned}),
+		plain("POST /backups/:id/rows", 404, "not_found", "/backups/nosuch/rows", `{"token":"x"}`),
+		plain("POST /backups/:id/rows", 409, "stale", "/backups/{first}/rows", `{"token":"x"}`),
+		plain("POST /backups/:id/rows", 422, "invalid", "/backups/{first}/rows", `{"token":"x","on_conflict":"overwrite"}`),
+		failing("Find", errBroken, plain("POST /backups/:id/rows", 500, "failed", "/backups/{first}/rows", `{"token":"x"}`)),
+	}
+}
+
+// rowsPlanned brings rows of the first backup back with a plan that was made for it.
+func rowsPlanned(tb *table) answer {
+	var plan rowsPlanDocument
+	tb.ask("POST", "/backups/"+tb.first.ID+"/rows-plan", `{"table":"accounts","missing":true}`).into(200, &plan)
+	return tb.ask("POST", "/backups/"+tb.first.ID+"/rows", fmt.Sprintf(`{"token":%q}`, plan.Plan.Token))
+}
