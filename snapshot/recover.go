@@ -10,12 +10,10 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/integrity"
 	"example.com/snapd/internal/catalogfile"
-	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/recovery"
-	"example.com/snapd/internal/repair"
 	"example.com/snapd/internal/restore"
 	"example.com/snapd/internal/swap"
 )
@@ -270,71 +268,6 @@ func (r *recovering) restore(ctx context.Context, way recovery.Option) error {
 		r.m.ev.emit(ctx, Event{Type: EventWarning, Operation: OpRecover, Backup: e.ID, Err: err, Message: "this " + proof.Kind(e) + " cannot be used; trying the next way out"})
 	}
 	return errNoProof
-}
-
-// stage unpacks e next to the database and proves the image: its digests, and
-// a check. A backup that fails is marked in the catalog. One with damage that only a full check sees is
-// repaired: its rows stay as they are.
-func (r *recovering) stage(ctx context.Context, e Backup) (_ swap.Swap, err error) {
-	m := r.m
-	place := r.replacer(ctx, e.ID)
-	image, err := place.Open(ctx, e)
-	if err != nil {
-		return swap.Swap{}, err
-	}
-	defer image.Close() // it was only read
-	level := m.cfg.RecoverLevel
-	if e.Verification.Detail != "" {
-		level = integrity.LevelFull
-	}
-	f, report, err := unpacked(ctx, place, image, level)
-	if err == nil && report.Damaged() {
-		err = place.ReadBack(ctx, f, image)
-	}
-	if err == nil && !proof.IsPoint(e) {
-		err = place.Record(ctx, &e, proof.Verdict(report, m.now()))
-	}
-	if err == nil && report.Damaged() && !report.FullOnly() {
-		err = &CorruptError{What: proof.Named(e), Report: report}
-	}
-	if err != nil {
-		return swap.Swap{}, discarding(f, err)
-	}
-	in := swap.Swap{Staged: f, Sum: e.ImageBLAKE3, Note: swap.Note{Backup: e.ID, Base: image.PointBase()}}
-	if !report.Damaged() {
-		return in, nil
-	}
-	if _, err = repair.Copy(ctx, f.Name(), report, repair.Options{Dir: m.cfg.Dir}); err == nil {
-		in.Sum = ""
-		return in, nil
-	}
-	if !errors.Is(err, repair.ErrNotRepairable) {
-		return swap.Swap{}, discarding(f, err)
-	}
-	if err := f.Discard(); err != nil {
-		return swap.Swap{}, err
-	}
-	in.Staged, _, err = unpacked(ctx, place, image, integrity.LevelQuick) // as it was backed up
-	return in, discarding(in.Staged, err)
-}
-
-// discarding drops the file where there is an error, and returns that.
-func discarding(f *durable.File, err error) error {
-	if err != nil && f != nil {
-		err = errors.Join(err, f.Discard())
-	}
-	return err
-}
-
-// unpacked unpacks the image next to the database, with its digests proven, and checks it.
-func unpacked(ctx context.Context, place *restore.Replacer, image proof.Image, level Level) (*durable.File, Report, error) {
-	f, err := place.Unpack(ctx, image, place.Target.Database)
-	if err != nil {
-		return nil, Report{}, err
-	}
-	atPoint("unpacked")
-	report, err := integrity.CheckCopy(ctx, f.Name(), integrity.Options{Level: level})
-	return f, report, err
 }
 
 // replacer puts the backup of that id in place, or with "" what a repair made.

@@ -335,7 +335,7 @@ func beginAfter(ctx context.Context, m *Manager, timeline, number uint64, why st
 // stageFrom stages a backup of a way out: one that is here, or a copy at a remote.
 func (r *recovering) stageFrom(ctx context.Context, way recovery.Option, e Backup) (swap.Swap, error) {
 	if way.Remote == nil {
-		return r.stage(ctx, e)
+		return r.replacer(ctx, e.ID).Stage(ctx, e, r.m.cfg.RecoverLevel)
 	}
 	in, err := r.stageCopy(ctx, way, e)
 	if err != nil && ctx.Err() == nil && remote.Unusable(err) {
@@ -358,7 +358,7 @@ func (r *recovering) stageCopy(ctx context.Context, way recovery.Option, e Backu
 	}
 	timeline, number := r.found.LastOf(way)
 	if err := beginAfter(ctx, r.m, timeline, number+1, "the history at remote "+*way.Remote+" goes on here"); err != nil {
-		return in, discarding(f, err)
+		return in, errors.Join(err, f.Discard())
 	}
 	return swap.Swap{Staged: f, Sum: e.ImageBLAKE3, Note: swap.Note{Backup: e.ID, Base: image.PointBase()}}, nil
 }
