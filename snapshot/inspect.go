@@ -7,16 +7,16 @@ import (
 	"fmt"
 	"io/fs"
 
-	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/dump"
 	"example.com/snapd/internal/imagefs"
 	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/restore"
+	"example.com/snapd/internal/rowdiff"
 )
 
 // Live is the id of the database itself, as it is now, wherever something is only read.
-const Live = "live"
+const Live = rowdiff.LiveID
 
 // What a look inside takes and returns, under this package's name.
 type (
@@ -54,7 +54,7 @@ func (m *Manager) OpenBackup(ctx context.Context, id string) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open backup: %w", err)
 	}
-	db, err := image.DB(ctx, image.close)
+	db, err := image.DB(ctx, image.Close)
 	if err != nil {
 		return nil, explain(fmt.Errorf("open backup: backup %s: %w", id, err))
 	}
@@ -67,7 +67,7 @@ func (m *Manager) OpenBackup(ctx context.Context, id string) (*sql.DB, error) {
 // two seconds at most, for any schema. Errors: [ErrNotFound],
 // [ErrCorrupt], [ErrRefused] for a schema of too many tables.
 func (m *Manager) Tables(ctx context.Context, id string) ([]Table, error) {
-	return inside(ctx, m, "tables", id, func(i openImage) ([]Table, error) { return i.Tables(ctx) })
+	return inside(ctx, m, "tables", id, func(i proof.Inside) ([]Table, error) { return i.Tables(ctx) })
 }
 
 // Query runs one statement that reads the database inside a backup, a recovery point or [Live]. It writes and attaches
@@ -75,13 +75,13 @@ func (m *Manager) Tables(ctx context.Context, id string) ([]Table, error) {
 // from anywhere. Errors: [ErrNotFound], [ErrCorrupt], [ErrStatement] for SQL that SQLite cannot run, [ErrRefused] for a
 // statement that does not only read or takes too much memory, context.DeadlineExceeded after the timeout.
 func (m *Manager) Query(ctx context.Context, id, query string, o QueryOptions) (QueryResult, error) {
-	return inside(ctx, m, "query", id, func(i openImage) (QueryResult, error) { return i.Query(ctx, query, o) })
+	return inside(ctx, m, "query", id, func(i proof.Inside) (QueryResult, error) { return i.Query(ctx, query, o) })
 }
 
 // Rows returns rows of a table or view of a backup, a recovery point or [Live], from the one at offset on, in the order in
 // which they are stored. Errors: [ErrNotFound] where there is no such table, and those of [Manager.Query].
 func (m *Manager) Rows(ctx context.Context, id, table string, offset int64, o QueryOptions) (QueryResult, error) {
-	return inside(ctx, m, "rows of", id, func(i openImage) (QueryResult, error) { return i.Rows(ctx, table, offset, o) })
+	return inside(ctx, m, "rows of", id, func(i proof.Inside) (QueryResult, error) { return i.Rows(ctx, table, offset, o) })
 }
 
 // Export writes what is in a backup, a recovery point or [Live] to a new file: as a database like [Manager.Restore] with
@@ -95,8 +95,8 @@ func (m *Manager) Export(ctx context.Context, id string, o ExportOptions) (_ Exp
 		done, err := m.Restore(ctx, id, RestoreOptions{To: o.To, Overwrite: o.Overwrite})
 		return Exported{ID: done.Restored, To: done.To, Format: o.Format, DurationMS: done.DurationMS}, err
 	}
-	return inside(ctx, m, "export", id, func(i openImage) (Exported, error) {
-		return restore.Export(ctx, i.Image, i.id, m.cfg.Database, m.cfg.Dir, o)
+	return inside(ctx, m, "export", id, func(i proof.Inside) (Exported, error) {
+		return restore.Export(ctx, i.Image, i.ID, m.cfg.Database, m.cfg.Dir, o)
 	})
 }
 
@@ -114,19 +114,8 @@ func (m *Manager) FS() fs.FS {
 		Look: func(id string) (imagefs.Image, error) { return lookInside(ctx, m, id) }}}
 }
 
-// openImage is the image inside a backup, as SQLite sees it and by its pages; close frees both.
-type openImage struct {
-	*inspect.Image
-	pages archive.Image // nil of the database itself
-	id    string        // as the catalog has it
-	close func() error
-}
-
-// Close frees the image and the archive.
-func (i openImage) Close() error { return i.close() }
-
 // inside calls look with the image inside a backup, a recovery point or the database itself.
-func inside[T any](ctx context.Context, m *Manager, what, id string, look func(openImage) (T, error)) (done T, err error) {
+func inside[T any](ctx context.Context, m *Manager, what, id string, look func(proof.Inside) (T, error)) (done T, err error) {
 	i, err := lookInside(ctx, m, id)
 	if err != nil {
 		return done, fmt.Errorf("%s: %w", what, err)
@@ -139,33 +128,10 @@ func inside[T any](ctx context.Context, m *Manager, what, id string, look func(o
 	return done, nil
 }
 
-// lookInside opens the image of a backup, a recovery point or the database itself. A damaged archive is marked failed, also when
-// that shows in a later read.
-func lookInside(ctx context.Context, m *Manager, id string) (openImage, error) {
+// lookInside opens the image of a backup, a recovery point or the database itself.
+func lookInside(ctx context.Context, m *Manager, id string) (proof.Inside, error) {
 	if id == Live {
-		image, err := inspect.Live(ctx, m.cfg.Database, "")
-		if err != nil {
-			return openImage{}, explain(err)
-		}
-		return openImage{image, nil, id, image.Close}, nil
+		return proof.LookLive(ctx, m.cfg.Database)
 	}
-	e, err := proof.Find(ctx, m.cat, id)
-	if err != nil {
-		return openImage{}, explain(err)
-	}
-	prover := proverOf(ctx, m, Event{})
-	r, err := prover.Open(ctx, e)
-	if err != nil {
-		return openImage{}, explain(err)
-	}
-	ctx = context.WithoutCancel(ctx)
-	image, err := inspect.New(r, r.Shape().Bytes(), e.CreatedAt, func(err error) {
-		if err = explain(prover.Failed(ctx, r, fmt.Errorf("%s: %w", proof.Named(e), err))); errors.Is(err, ErrCorrupt) {
-			m.ev.emit(ctx, Event{Type: EventWarning, Backup: e.ID, Path: proof.Path(m.cat, e), Err: err, Message: "an open " + proof.Kind(e) + " is damaged"})
-		}
-	})
-	if err != nil {
-		return openImage{}, errors.Join(err, r.Close())
-	}
-	return openImage{image, r, e.ID, func() error { return errors.Join(image.Close(), r.Close()) }}, nil
+	return proverOf(context.WithoutCancel(ctx), m, Event{}).Look(ctx, id)
 }

@@ -2,12 +2,10 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
 	"example.com/snapd/catalog"
-	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/restore"
 	"example.com/snapd/internal/rowdiff"
@@ -92,84 +90,23 @@ func (m *Manager) Diff(ctx context.Context, from, to string, o DiffOptions) (r D
 }
 
 func (m *Manager) diff(ctx context.Context, from, to string, o DiffOptions) (r DiffResult, err error) {
-	err = m.compare(ctx, from, to, true, func(d *rowdiff.Diff, _ [2]diffSide) error {
+	err = statesOf(m).Compare(ctx, from, to, true, func(d *rowdiff.Diff, _, _ *rowdiff.Side) error {
 		r, err = d.Compare(ctx, o)
 		return err
 	})
 	return r, err
 }
 
-// compare calls fn with two states, of which only rows on pages that differ are compared where narrow.
-func (m *Manager) compare(ctx context.Context, from, to string, narrow bool, fn func(*rowdiff.Diff, [2]diffSide) error) (err error) {
-	var sides [2]diffSide
-	for i, id := range []string{from, to} {
-		if sides[i], err = m.diffSide(ctx, id); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, sides[i].close()) }()
-	}
-	d, err := rowdiff.New(ctx, sides[0].Side, sides[1].Side, m.cfg.Dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	var pages *rowdiff.Pages
-	if narrow {
-		if pages, err = comparePages(ctx, sides); err == nil {
-			err = d.Narrow(ctx, pages)
-		}
-	}
-	for _, side := range sides {
-		if err == nil && pages == nil && side.image != nil {
-			err = d.CheckTrees(ctx, side.Side, side.image)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return fn(d, sides)
-}
-
-// diffSide is a state to be compared: a live one, or an image.
-type diffSide struct {
-	*rowdiff.Side
-	live  *rowdiff.Live
-	image archive.Image
-	close func() error
-}
-
-func (m *Manager) diffSide(ctx context.Context, id string) (diffSide, error) {
-	if id == Live {
-		live, err := rowdiff.OpenLive(ctx, m.cfg.Database, m.cfg.Dir, m.cfg.LockWait)
-		if err != nil {
-			return diffSide{}, err
-		}
-		return diffSide{Side: &live.Side, live: live, close: live.Close}, nil
-	}
-	image, err := lookInside(ctx, m, id)
-	if err != nil {
-		return diffSide{}, err
-	}
-	conn, err := image.Conn()
-	if err != nil {
-		return diffSide{}, errors.Join(err, image.close())
-	}
-	side := &rowdiff.Side{Conn: conn, Bytes: image.Size(), Explain: image.Explain, Keep: image.Keep}
-	return diffSide{Side: side, image: image.pages, close: func() error { return errors.Join(conn.Close(), image.close()) }}, nil
-}
-
-// comparePages compares the pages of both states; nil where nothing follows from that.
-func comparePages(ctx context.Context, sides [2]diffSide) (*rowdiff.Pages, error) {
-	from, to := sides[0], sides[1]
-	switch {
-	case from.image != nil && to.image != nil:
-		return rowdiff.ComparePages(ctx, from.image, to.image)
-	case from.image != nil:
-		return to.live.ComparePages(ctx, from.image, false)
-	case to.image != nil:
-		return from.live.ComparePages(ctx, to.image, true)
-	}
-	return nil, nil
+// statesOf are the states of the database that can be compared.
+func statesOf(m *Manager) rowdiff.States {
+	return rowdiff.States{Database: m.cfg.Database, Scratch: m.cfg.Dir, LockWait: m.cfg.LockWait,
+		Image: func(ctx context.Context, id string) (rowdiff.State, error) {
+			i, err := lookInside(ctx, m, id)
+			if err != nil {
+				return rowdiff.State{}, err
+			}
+			return i.State()
+		}}
 }
 
 // Log returns the recovery points, newest first, each with what it changed: what is different in the point before it. next is the
@@ -230,12 +167,12 @@ func planRows(ctx context.Context, m *Manager, e catalog.Entry, o RowsOptions) (
 	}
 	p.Backup = e.Public()
 	all := o.Where == "" && len(o.Keys) == 0 // else few rows are looked up
-	err = m.compare(ctx, e.ID, Live, all, func(d *rowdiff.Diff, sides [2]diffSide) error {
-		chosen, err := rowsback.Choose(ctx, d, sides[0].Side, sides[1].Side, o)
+	err = statesOf(m).Compare(ctx, e.ID, Live, all, func(d *rowdiff.Diff, then, now *rowdiff.Side) error {
+		chosen, err := rowsback.Choose(ctx, d, then, now, o)
 		if err != nil {
 			return err
 		}
-		p.work, err = chosen.Compare(ctx, sides[1].Conn)
+		p.work, err = chosen.Compare(ctx, now.Conn)
 		if err == nil {
 			p.RowsChange = p.work.Plan()
 		}
