@@ -3,7 +3,6 @@ package snapshot
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/proof"
@@ -55,6 +54,11 @@ type (
 	TableRows = rowsback.TableRows
 	// RowsChange counts what bringing rows back changes, and shows the first of it.
 	RowsChange = rowsback.Plan
+	// RowsPlan says what bringing rows back would do now: its SQL, and why [Manager.RestoreRows] would refuse it.
+	// As [RestoreRowsOptions].Plan it binds that to it.
+	RowsPlan = restore.RowsPlan
+	// RestoreRowsOptions of [Manager.RestoreRows].
+	RestoreRowsOptions = restore.RestoreRowsOptions
 	// RestoredRows says what bringing rows back did.
 	RestoredRows = restore.RowsResult
 	// RowsOutcome is what the catalog keeps of that.
@@ -124,61 +128,16 @@ func (m *Manager) Log(ctx context.Context, q LogQuery) (page []LogEntry, next st
 	return page, next, nil
 }
 
-// RowsPlan says what bringing rows back would do now. As [RestoreRowsOptions].Plan it binds that to it.
-type RowsPlan struct {
-	Backup Backup `json:"backup"` // or what describes the recovery point
-	RowsChange
-
-	work *rowsback.Work
-}
-
-// WriteSQL writes the statements that [Manager.RestoreRows] would run, as a script in one transaction.
-func (p RowsPlan) WriteSQL(w io.Writer) error { return p.work.WriteSQL(w) }
-
-// Err is why [Manager.RestoreRows] would refuse it; nil where it would not.
-func (p RowsPlan) Err() error { return explain(p.work.Err()) }
-
-// Statements calls fn with each statement that [Manager.RestoreRows] would run, until it returns false.
-func (p RowsPlan) Statements(fn func(sql string) bool) { p.work.SQL(fn) }
-
-// RestoreRowsOptions of [Manager.RestoreRows].
-type RestoreRowsOptions struct {
-	RowsOptions
-	// Plan, when not nil, lets it go ahead only while it would do what that plan says: else [ErrStale].
-	Plan *RowsPlan
-}
-
 // PlanRows says what [Manager.RestoreRows] would do. It changes nothing. Errors: as of that.
 func (m *Manager) PlanRows(ctx context.Context, id string, o RowsOptions) (p RowsPlan, err error) {
 	e, err := proof.Find(ctx, m.cat, id)
 	if err == nil {
-		p, err = planRows(ctx, m, e, o)
+		p, err = restore.PlanRows(ctx, statesOf(m), e, o)
 	}
 	if err != nil {
 		return RowsPlan{}, explain(fmt.Errorf("plan to bring back rows of %s: %w", id, err))
 	}
 	return p, nil
-}
-
-// planRows chooses rows of e, and compares them with those of the database.
-func planRows(ctx context.Context, m *Manager, e catalog.Entry, o RowsOptions) (p RowsPlan, err error) {
-	if err := o.Check(); err != nil {
-		return p, err
-	}
-	p.Backup = e.Public()
-	all := o.Where == "" && len(o.Keys) == 0 // else few rows are looked up
-	err = statesOf(m).Compare(ctx, e.ID, Live, all, func(d *rowdiff.Diff, then, now *rowdiff.Side) error {
-		chosen, err := rowsback.Choose(ctx, d, then, now, o)
-		if err != nil {
-			return err
-		}
-		p.work, err = chosen.Compare(ctx, now.Conn)
-		if err == nil {
-			p.RowsChange = p.work.Plan()
-		}
-		return err
-	})
-	return p, err
 }
 
 // RestoreRows brings rows of a backup or a recovery point back into the live database: those that are gone are inserted, and
@@ -197,18 +156,9 @@ func (m *Manager) RestoreRows(ctx context.Context, id string, o RestoreRowsOptio
 			return Event{}, fmt.Errorf("restore rows: %w", err)
 		}
 		m.start(ctx, e.ID)
-		p, err := planRows(ctx, m, e, o.RowsOptions)
-		if err == nil {
-			err = p.work.Err() // before the database is saved
-		}
-		if err == nil {
-			err = o.holds(p.RowsChange)
-		}
-		if err == nil {
-			r := restorerOf(ctx, m, e.ID)
-			r.Began, r.Operation = op.began, string(OpRestoreRows)
-			done, err = r.Rows(ctx, e, p.work.Chosen, o.holds)
-		}
+		r := restorerOf(ctx, m, e.ID)
+		r.Began, r.Operation = op.began, string(OpRestoreRows)
+		done, err = r.Rows(ctx, e, statesOf(m), o)
 		if err != nil {
 			op.changed = done.SafetyBackup != nil
 			return Event{}, fmt.Errorf("restore rows of %s from %s: %w", o.Table, e.ID, err)
@@ -220,13 +170,4 @@ func (m *Manager) RestoreRows(ctx context.Context, id string, o RestoreRowsOptio
 		return RestoredRows{}, err
 	}
 	return done, nil
-}
-
-// holds returns ErrStale where now is not what the plan said.
-func (o RestoreRowsOptions) holds(now RowsChange) error {
-	if p := o.Plan; p != nil && (p.Rows != now.Rows || p.Conflicting != now.Conflicting) { // whatever the policy
-		return hint(fmt.Errorf("%w: %d rows would be brought back now, and others would be in the way of %d, not %d and %d; nothing was changed", ErrStale,
-			now.Rows, now.Conflicting, p.Rows, p.Conflicting), "look at what would be done now, and try again")
-	}
-	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/progress"
+	"example.com/snapd/internal/rowdiff"
 	"example.com/snapd/internal/rowsback"
 	"example.com/snapd/internal/sqlite"
 )
@@ -24,8 +25,9 @@ type RowsResult struct {
 	DurationMS   int64   `json:"duration_ms"`
 }
 
-// Rows brings chosen rows back into the database, through one write transaction:
+// Rows brings rows that o chooses back into the database, through one write transaction:
 //
+//	plan       choose rows, and compare them; a refusal, or another plan than o has: the end
 //	stage      the safety backup of a pinned state
 //	lock       begin the write transaction; from here on writers wait
 //	compare    the rows with those that are there now; nothing to be done, or conflicts: the end
@@ -34,10 +36,20 @@ type RowsResult struct {
 //	pending    the catalog notes it with the cookie
 //	commit     afterwards, or after a crash, the cookie says whether it happened
 //
-// accept is asked, under the lock, whether what would be done may be. e is the backup or recovery point that the rows are of.
-func (r *Restorer) Rows(ctx context.Context, e catalog.Entry, chosen *rowsback.Chosen, accept func(rowsback.Plan) error) (RowsResult, error) {
-	j := &rowsRestore{Restorer: r, from: e, chosen: chosen, accept: accept}
-	err := j.run(ctx)
+// Under the lock, too, it has to be what the plan of o says. e is the backup or recovery point that the rows are of.
+func (r *Restorer) Rows(ctx context.Context, e catalog.Entry, states rowdiff.States, o RestoreRowsOptions) (RowsResult, error) {
+	p, err := PlanRows(ctx, states, e, o.RowsOptions)
+	if err == nil {
+		err = p.work.Err() // before the database is saved
+	}
+	if err == nil {
+		err = o.holds(p.RowsChange)
+	}
+	if err != nil {
+		return RowsResult{}, err
+	}
+	j := &rowsRestore{Restorer: r, from: e, chosen: p.work.Chosen, accept: o.holds}
+	err = j.run(ctx)
 	j.res.DurationMS = r.Took()
 	return j.res, err
 }
@@ -47,7 +59,7 @@ type rowsRestore struct {
 	*Restorer
 	from   catalog.Entry
 	chosen *rowsback.Chosen
-	accept func(rowsback.Plan) error
+	accept func(RowsChange) error
 	res    RowsResult
 }
 

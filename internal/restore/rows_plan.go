@@ -1,0 +1,73 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/failure"
+	"example.com/snapd/internal/message"
+	"example.com/snapd/internal/rowdiff"
+	"example.com/snapd/internal/rowsback"
+)
+
+// What rows are chosen by, and what bringing them back changes.
+type (
+	RowsOptions = rowsback.Options
+	RowsChange  = rowsback.Plan
+)
+
+// RowsPlan says what bringing rows back would do now. As [RestoreRowsOptions].Plan it binds that to it.
+type RowsPlan struct {
+	Backup catalog.Entry `json:"backup"` // or what describes the recovery point
+	RowsChange
+
+	work *rowsback.Work
+}
+
+// WriteSQL writes the statements that would be run, as a script in one transaction.
+func (p RowsPlan) WriteSQL(w io.Writer) error { return p.work.WriteSQL(w) }
+
+// Err is why it would be refused; nil where it would not.
+func (p RowsPlan) Err() error { return failure.Explain(p.work.Err()) }
+
+// Statements calls fn with each statement that would be run, until it returns false.
+func (p RowsPlan) Statements(fn func(sql string) bool) { p.work.SQL(fn) }
+
+// RestoreRowsOptions say which rows are brought back.
+type RestoreRowsOptions struct {
+	RowsOptions
+	// Plan, when not nil, lets it go ahead only while it would do what that plan says: else ErrStale.
+	Plan *RowsPlan
+}
+
+// PlanRows chooses rows of e, which proof.Find returned, and compares them with those of the database.
+func PlanRows(ctx context.Context, states rowdiff.States, e catalog.Entry, o RowsOptions) (p RowsPlan, err error) {
+	if err := o.Check(); err != nil {
+		return p, err
+	}
+	p.Backup = e.Public()
+	all := o.Where == "" && len(o.Keys) == 0 // else few rows are looked up
+	err = states.Compare(ctx, e.ID, rowdiff.LiveID, all, func(d *rowdiff.Diff, then, now *rowdiff.Side) error {
+		chosen, err := rowsback.Choose(ctx, d, then, now, o)
+		if err != nil {
+			return err
+		}
+		p.work, err = chosen.Compare(ctx, now.Conn)
+		if err == nil {
+			p.RowsChange = p.work.Plan()
+		}
+		return err
+	})
+	return p, err
+}
+
+// holds returns ErrStale where now is not what the plan said.
+func (o RestoreRowsOptions) holds(now RowsChange) error {
+	if p := o.Plan; p != nil && (p.Rows != now.Rows || p.Conflicting != now.Conflicting) { // whatever the policy
+		return message.WithHint(fmt.Errorf("%w: %d rows would be brought back now, and others would be in the way of %d, not %d and %d; nothing was changed", failure.ErrStale,
+			now.Rows, now.Conflicting, p.Rows, p.Conflicting), "look at what would be done now, and try again")
+	}
+	return nil
+}
