@@ -116,7 +116,6 @@ func makerOf(ctx context.Context, m *Manager, req Request, state *marked) *backu
 	of := Event{Operation: OpBackup, Trigger: string(req.Trigger)}
 	k := &backup.Maker{Prover: proverOf(ctx, m, of), Database: m.cfg.Database, Level: compressions[m.cfg.Compression]}
 	k.Workers = m.cfg.backupWorkers(req)
-	k.Newest = func(ctx context.Context) backup.Mark { return newestCapture(ctx, m) }
 	k.Published = func(e Backup, reason string) {
 		m.capturing.Load().backedUp(*state, e)
 		of.Type, of.Backup, of.Path, of.Message, of.Reason = EventBackedUp, e.ID, m.cat.Path(e), "database backed up to "+e.File, reason

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/changes"
 	"example.com/snapd/internal/livedb"
-	"example.com/snapd/internal/points"
 	"example.com/snapd/internal/protection"
 	"example.com/snapd/internal/recorder"
 )
@@ -181,33 +179,6 @@ func (s marked) proven(ctx context.Context, sum string, digests backup.Digests) 
 	}
 	s.by.Proven(s.Mark)
 	return s.Point()
-}
-
-// newestCapture is the newest capture of the log, for a backup whose state could not be captured: it may be the very same,
-// where another process keeps the log, or a restore keeps others from it. What cannot be read has none.
-func newestCapture(ctx context.Context, m *Manager) backup.Mark {
-	all, state, err := m.cat.Read()
-	if err != nil {
-		return backup.Mark{}
-	}
-	timeline := catalog.PresentOf(slices.Values(all), state).Number
-	v, err := changes.Read(ctx, points.Directory(m.cfg.Dir, timeline))
-	if err != nil {
-		return backup.Mark{}
-	}
-	defer v.Close() // only read
-	c, ok, err := v.Last(ctx)
-	if err != nil || !ok {
-		return backup.Mark{}
-	}
-	mark := backup.Mark{Point: catalog.PointID(timeline, c.Seq), Sum: c.Sum}
-	mark.Proven = func(_ context.Context, sum string, _ backup.Digests) string {
-		if sum != mark.Sum {
-			return ""
-		}
-		return mark.Point
-	}
-	return mark
 }
 
 // backedUp has the change log build on a backup from now on.

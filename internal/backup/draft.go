@@ -28,8 +28,6 @@ type Maker struct {
 	*proof.Prover // its Workers compress and read back
 	Database      string
 	Level         archive.Level
-	// Newest returns the newest capture of the change log: a backup without a Mark may be of its very state.
-	Newest func(context.Context) Mark
 	// Published hears of each backup that is listed in the catalog, and how it was made.
 	Published func(made catalog.Entry, reason string)
 }
@@ -218,7 +216,7 @@ func (d *Draft) Stage(ctx context.Context) (err error) {
 		}
 	}
 	if d.Mark.Proven == nil {
-		d.Mark = d.Newest(ctx)
+		d.Mark = newestCapture(ctx, d.Catalog)
 	}
 	latest, err := d.Catalog.Latest()
 	if err != nil {
