@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"example.com/snapd/catalog"
@@ -175,26 +174,6 @@ func (m *Manager) Rebuild(ctx context.Context) (Changes, error) {
 func (m *Manager) Quarantines() ([]Quarantine, error) {
 	list, err := catalogfile.Quarantines(m.cfg.Dir)
 	return append([]Quarantine{}, list...), err
-}
-
-// quarantinesOf takes the names of quarantines, with or without an extension, out of ids.
-func quarantinesOf(dir string, ids []string) (others []string, going []Quarantine, err error) {
-	all, err := catalogfile.Quarantines(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, id := range ids {
-		if !catalogfile.IsQuarantine(id) {
-			others = append(others, id)
-			continue
-		}
-		i := slices.IndexFunc(all, func(q Quarantine) bool { return q.Name == strings.TrimSuffix(id, filepath.Ext(id)) })
-		if i < 0 {
-			return nil, nil, hint(fmt.Errorf("%s: %w", id, ErrNotFound), "list shows the damaged databases that were kept")
-		}
-		going = append(going, all[i])
-	}
-	return others, going, nil
 }
 
 // removeQuarantines removes kept databases, and says of each what goes with it.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,8 +16,6 @@ import (
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/recovery"
 	"example.com/snapd/internal/remote"
-	"example.com/snapd/internal/store"
-	"example.com/snapd/internal/store/seal"
 	"example.com/snapd/internal/swap"
 )
 
@@ -128,23 +125,7 @@ func (h *remoteHost) Seal() error {
 }
 
 // Code is the stable word for an error of a remote.
-func (h *remoteHost) Code(err error) string {
-	for _, c := range []struct {
-		is   error
-		code string
-	}{
-		{remote.ErrOtherWriter, "other_writer"}, {remote.ErrOtherPlace, "other_place"}, {seal.ErrRecipients, "recipients"},
-		{store.ErrDenied, "denied"}, {store.ErrGone, "unreachable"}, {store.ErrFull, "no_space"}, {store.ErrThrottled, "throttled"},
-	} {
-		if errors.Is(err, c.is) {
-			return c.code
-		}
-	}
-	if errors.As(err, new(net.Error)) {
-		return "unreachable"
-	}
-	return Code(explain(err))
-}
+func (h *remoteHost) Code(err error) string { return cmp.Or(remote.Code(err), Code(explain(err))) }
 
 // remoteOutcomes are the words of the activity log for what a sender reports, and whether it is logged as a warning.
 var remoteOutcomes = map[remote.EventKind]struct {
@@ -314,22 +295,10 @@ func AdoptRemote(ctx context.Context, m *Manager, name string) (before string, e
 	if err != nil {
 		return "", err
 	}
-	if err = beginAfter(ctx, m, a.Timeline-1, a.Number, "remote "+name+" was adopted"); err == nil {
+	if err = catalogfile.BeginAfter(ctx, m.cat, a.Timeline-1, a.Number, "remote "+name+" was adopted", m.now()); err == nil {
 		m.Record(Activity{Who: callerOf(ctx).Who, Action: "remote", Outcome: "adopted", Detail: name + "; before: " + cmp.Or(a.Before, "none")})
 	}
 	return a.Before, err
-}
-
-// beginAfter begins a timeline after another one, and numbers backups from a number on.
-func beginAfter(ctx context.Context, m *Manager, timeline, number uint64, why string) error {
-	return m.cat.Update(ctx, func(tx *catalogfile.Tx) error {
-		from, _ := tx.Get("latest") // the zero Entry where there is none
-		p := tx.Present()
-		p.Number = timeline
-		tx.State().Begin(p, catalog.NewLog, from, why, catalog.NotBefore(tx.Entries(), m.now()))
-		tx.NumberFrom(number)
-		return nil
-	})
 }
 
 // stageFrom stages a backup of a way out: one that is here, or a copy at a remote.
@@ -357,7 +326,7 @@ func (r *recovering) stageCopy(ctx context.Context, way recovery.Option, e Backu
 		return in, err
 	}
 	timeline, number := r.found.LastOf(way)
-	if err := beginAfter(ctx, r.m, timeline, number+1, "the history at remote "+*way.Remote+" goes on here"); err != nil {
+	if err := catalogfile.BeginAfter(ctx, r.m.cat, timeline, number+1, "the history at remote "+*way.Remote+" goes on here", r.m.now()); err != nil {
 		return in, errors.Join(err, f.Discard())
 	}
 	return swap.Swap{Staged: f, Sum: e.ImageBLAKE3, Note: swap.Note{Backup: e.ID, Base: image.PointBase()}}, nil

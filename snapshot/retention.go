@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"example.com/snapd/catalog"
@@ -102,7 +101,7 @@ func prune(ctx context.Context, m *Manager, p Policy) ([]Decision, error) {
 			ids = append(ids, d.ID)
 		}
 	}
-	drop, err := resolve(m.cat, ids)
+	drop, err := catalogfile.GetAll(m.cat, ids)
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
@@ -150,11 +149,11 @@ func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 		op.backup = ids[0]
 	}
 	return m.perform(ctx, op, func(ctx context.Context) (Event, error) {
-		backups, kept, err := quarantinesOf(m.cfg.Dir, ids)
+		kept, backups, err := catalogfile.QuarantinesNamed(m.cfg.Dir, ids)
 		if err != nil {
 			return Event{}, fmt.Errorf("delete: %w", err)
 		}
-		going, err := resolve(m.cat, backups)
+		going, err := catalogfile.GetAll(m.cat, backups)
 		if err == nil && !force && len(going) > 0 {
 			var all []Backup
 			if all, err = m.cat.Entries(); err == nil {
@@ -175,21 +174,6 @@ func (m *Manager) Delete(ctx context.Context, ids []string, force bool) error {
 		}
 		return Event{}, op.removeQuarantines(ctx, m, kept)
 	})
-}
-
-// resolve returns the entries of ids, each once. It is done before the first deletion:
-// "latest" names another backup after each.
-func resolve(cat *catalogfile.Catalog, ids []string) (going []Backup, err error) {
-	for _, id := range ids {
-		e, err := cat.Get(id)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.ContainsFunc(going, func(b Backup) bool { return b.ID == e.ID }) {
-			going = append(going, e)
-		}
-	}
-	return going, nil
 }
 
 // SetPinned exempts a backup from pruning, or lifts that.

@@ -69,19 +69,8 @@ const (
 // Schedule says when automatic backups are made: by Cron where that is set.
 type Schedule = schedule.Schedule
 
-// Stats are the figures of the backup directory. Latest is the id of what "latest" means, null where no backup is
-// verified; Oldest that of the oldest backup.
-type Stats struct {
-	Count       int        `json:"count"`
-	Automatic   int        `json:"automatic"`
-	Manual      int        `json:"manual"`
-	TotalSize   int64      `json:"total_size"`    // bytes of the archives
-	TotalSizeMB float64    `json:"total_size_mb"` // MiB
-	Latest      *string    `json:"latest"`
-	LatestTime  *time.Time `json:"latest_time"`
-	Oldest      *string    `json:"oldest"`
-	OldestTime  *time.Time `json:"oldest_time"`
-}
+// Stats are the figures of the backup directory.
+type Stats = catalogfile.Stats
 
 // Backups returns all backups, newest first.
 func (m *Manager) Backups() ([]Backup, error) {
@@ -125,32 +114,9 @@ func (m *Manager) ArchivePath(b Backup) string { return m.cat.Path(b) }
 
 // Stats returns the figures.
 func (m *Manager) Stats() (Stats, error) {
-	all, err := m.cat.All()
+	s, err := catalogfile.ReadStats(m.cat)
 	if err != nil {
 		return Stats{}, fmt.Errorf("stats: %w", err)
-	}
-	var s Stats
-	state, err := m.cat.State()
-	if err != nil {
-		return Stats{}, fmt.Errorf("stats: %w", err)
-	}
-	if latest, ok := catalog.Latest(all, state); ok {
-		s.Latest, s.LatestTime = &latest.ID, &latest.CreatedAt
-	}
-	var last Backup
-	for e := range all {
-		s.Count++
-		last = e
-		if e.Kind == catalog.Manual {
-			s.Manual++
-		} else {
-			s.Automatic++
-		}
-		s.TotalSize += e.ArchiveBytes
-	}
-	s.TotalSizeMB = float64(s.TotalSize*100/(1<<20)) / 100
-	if s.Count > 0 {
-		s.Oldest, s.OldestTime = &last.ID, &last.CreatedAt
 	}
 	return s, nil
 }

@@ -11,6 +11,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -141,6 +142,21 @@ func (c *Catalog) Get(id string) (catalog.Entry, error) {
 		return catalog.Entry{}, fmt.Errorf("find backup: %w", err)
 	}
 	return doc.resolve(id)
+}
+
+// GetAll returns the backups of ids, each once. It is for a time before the first of them is deleted:
+// "latest" names another backup after that.
+func GetAll(c *Catalog, ids []string) (all []catalog.Entry, err error) {
+	for _, id := range ids {
+		e, err := c.Get(id)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(all, func(b catalog.Entry) bool { return b.ID == e.ID }) {
+			all = append(all, e)
+		}
+	}
+	return all, nil
 }
 
 // State returns what is remembered next to the entries.

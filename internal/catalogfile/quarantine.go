@@ -99,6 +99,26 @@ var oneWord = regexp.MustCompile(`^[a-z_]{1,40}$`)
 // unrestoredMember is what NoteUnrestored adds to a report.
 const unrestoredMember = "unrestored"
 
+// QuarantinesNamed takes the names of quarantines in dir, with or without an extension, out of ids. Errors: ErrNotFound.
+func QuarantinesNamed(dir string, ids []string) (found []Quarantine, others []string, err error) {
+	all, err := Quarantines(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, id := range ids {
+		if !IsQuarantine(id) {
+			others = append(others, id)
+			continue
+		}
+		i := slices.IndexFunc(all, func(q Quarantine) bool { return q.Name == strings.TrimSuffix(id, filepath.Ext(id)) })
+		if i < 0 {
+			return nil, nil, message.WithHint(fmt.Errorf("%s: %w", id, ErrNotFound), "list shows the damaged databases that were kept")
+		}
+		found = append(found, all[i])
+	}
+	return found, others, nil
+}
+
 // readReport takes what the report says, if there is one that can be read.
 func (q *Quarantine) readReport(dir string) {
 	report, err := q.report(dir)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/durable"
@@ -93,6 +94,18 @@ func (t *Tx) Present() catalog.Present { return catalog.PresentOf(t.doc.backward
 
 // State returns the state for changing it in place.
 func (t *Tx) State() *catalog.State { return &t.doc.state }
+
+// BeginAfter begins a timeline after another one, and numbers backups from a number on.
+func BeginAfter(ctx context.Context, c *Catalog, timeline, number uint64, why string, now time.Time) error {
+	return c.Update(ctx, func(tx *Tx) error {
+		from, _ := tx.Get("latest") // the zero Entry where there is none
+		p := tx.Present()
+		p.Number = timeline
+		tx.State().Begin(p, catalog.NewLog, from, why, catalog.NotBefore(tx.Entries(), now))
+		tx.NumberFrom(number)
+		return nil
+	})
+}
 
 // write stores doc; the caller holds the lock.
 func (c *Catalog) write(doc *document) error {
