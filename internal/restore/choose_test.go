@@ -12,6 +12,8 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/backup"
+	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/swap"
 )
 
@@ -30,7 +32,11 @@ func TestDamageThatCouldNotBeLookedFor(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	over := &Restorer{Replacer: Replacer{Target: &swap.Target{Database: path}, LockWait: time.Second}, Safety: &backup.Maker{Database: path}}
+	cat, err := catalogfile.Open(t.TempDir(), "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := &Restorer{Replacer: Replacer{Target: &swap.Target{Database: path}, LockWait: time.Second}, Safety: &backup.Maker{Prover: &proof.Prover{Catalog: cat}, Database: path}}
 	r := &restoring{Restorer: over, backup: catalog.Entry{DatabaseBytes: 4096}}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
