@@ -106,6 +106,9 @@ export const activity = (limit, cursor) => request('GET', `activity${query({ lim
 // backups takes {kind, text, from, to, limit, cursor}, each of which may be left out.
 export const backups = (chosen) => request('GET', `backups${query(chosen)}`);
 export const backup = (id) => request('GET', one(id));
+export const tables = (id) => request('GET', `${one(id)}/tables`);
+// diff takes {table, limit, offset}, each of which may be left out, and says what changed from a state to another.
+export const diff = (id, other, chosen = {}) => request('GET', `${one(id)}/diff/${encodeURIComponent(other)}${query(chosen)}`);
 export const density = (from, to, buckets) => request('GET', `points/density${query({ from, to, buckets })}`);
 export const runs = (from, to) => request('GET', `points/runs${query({ from, to })}`);
 export const nearest = (at) => request('GET', `points/nearest${query({ at })}`);

@@ -1,10 +1,9 @@
 // Choosing a backup in the list: which one is open, and the ways of a mouse and of keys.
 
-import { choices } from './choices.js';
 import { attr, byId } from './dom.js';
 import { lineOf } from './list.js';
 import { openMenu, startMenu } from './menu.js';
-import { makePanel } from './panel.js';
+import { choices, makePanel } from './panel.js';
 import { store } from './store.js';
 
 const panel = makePanel();

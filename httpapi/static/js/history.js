@@ -1,9 +1,9 @@
 // The last 30 days as a strip of marks, one per day, each a button that leads to the day's
-// backups. States differ in shape as well as colour; a table says the same in words.
+// backups, and figures. States differ in shape as well as colour; a table says the same in words.
 
 import { attr, byId, el, svg, text } from './dom.js';
 import { filter } from './filter.js';
-import { bytes, day, plural } from './format.js';
+import { bytes, count, date, day, plural, relative, utc } from './format.js';
 import { subscribe } from './store.js';
 import * as words from './words.js';
 
@@ -90,12 +90,37 @@ function toggle(button) {
   text(button, shown ? 'Hide day by day' : 'Show day by day');
 }
 
+// growth compares the first and the last day of which the size is known.
+function growth(history) {
+  const known = history.filter((entry) => entry.database_bytes > 0);
+  if (known.length < 2) return ['Not known yet', ''];
+  const change = known.at(-1).database_bytes - known[0].database_bytes;
+  return [change === 0 ? 'No change' : `${change > 0 ? '+' : ''}${bytes(change)}`, `since ${day(known[0].date)}, from ${bytes(known[0].database_bytes)}`];
+}
+
+function figure(name, value, detail, title) {
+  text(byId(`stats-${name}`), value);
+  text(byId(`stats-${name}-detail`), detail);
+  attr(byId(`stats-${name}`).parentElement, 'title', title);
+}
+
+// drawFigures shows what stands nowhere else: how many backups there are, what they take, how far back
+// they go, and how the database grows.
+function drawFigures({ stats, history }) {
+  if (!stats) return;
+  figure('count', count(stats.count), `${count(stats.automatic)} automatic, ${count(stats.manual)} manual`);
+  figure('size', bytes(stats.total_size), 'on the backup disk', `${count(stats.total_size)} bytes`);
+  figure('oldest', stats.oldest_time ? date(stats.oldest_time) : 'None yet', relative(stats.oldest_time), utc(stats.oldest_time));
+  figure('growth', ...growth(history ?? []));
+}
+
 // startHistory takes what shows the backups of a day.
 export function startHistory(showDay) {
   onDay = showDay;
   byId('strip').addEventListener('keydown', along);
   const button = byId('history-toggle');
   button.addEventListener('click', () => toggle(button));
+  subscribe(drawFigures);
   subscribe(({ history }) => {
     if (!history) return;
     const key = JSON.stringify(history);

@@ -1,10 +1,10 @@
 // Drawing the list: lines by day, the newest first, and between backups the recovery points of
 // the change log. What is there already is patched and keeps its place in the document.
 
-import { choices } from './choices.js';
 import { arrange, byId, el, text } from './dom.js';
 import { bytes, dayKey, plural, weekday } from './format.js';
 import { makeLine, makeRun } from './line.js';
+import { choices } from './panel.js';
 import { store } from './store.js';
 
 const lines = new Map(); // id -> line

@@ -7,6 +7,7 @@ import { attr, busy, byId, el, show, text } from './dom.js';
 import { exact, hhmmss, now, plural, span, utcExact } from './format.js';
 import { parse } from './localtime.js';
 import { say } from './notices.js';
+import { loadInside } from './panel.js';
 import { attempt } from './problems.js';
 import { restore } from './restore.js';
 import { may, onRefresh, store, subscribe } from './store.js';
@@ -60,6 +61,7 @@ function choose(at, { typed = false } = {}) {
   const oldest = (present(density?.oldest) ?? 0) + 1; // times of states are finer than ms
   chosen = Math.min(now(), Math.max(oldest, Math.round(at)));
   found = null;
+  show(byId('moment-inside'), false);
   if (!typed) {
     byId('moment-time').value = local(chosen);
     complain('');
@@ -115,13 +117,24 @@ function card(side, point) {
   const step = el('button', { type: 'button', class: 'quiet', 'data-testid': `moment-${side}-step` }, isAfter ? 'Later' : 'Earlier');
   step.addEventListener('click', () => choose(isAfter ? Date.parse(point.at) + 1 : Date.parse(point.at) - 1));
   show(go, may('restore'));
+  const look = el('button', { type: 'button', class: 'quiet', 'data-testid': `moment-${side}-inside` }, 'Look inside');
+  look.addEventListener('click', () => busy(look, () => lookInside(point)));
   return [
     el('h3', {}, isAfter ? 'The first state after it' : 'The last state before it'),
     el('p', { class: 'when' }, el('time', { class: 'strong', datetime: point.at }, exact(point.at)), ' ', el('span', { class: 'muted small' }, utcExact(point.at))),
     el('p', { class: 'muted small' }, `${distance} ${isAfter ? 'after' : 'before'} the chosen moment · ${what(point)}`),
     el('p', {}, lostBy(point, isAfter)),
-    el('p', { class: 'buttons' }, go, step),
+    el('p', { class: 'buttons' }, go, look, step),
   ];
+}
+
+// lookInside shows the tables of a state below the two.
+async function lookInside(point) {
+  const heading = el('h3', {}, `Inside the state of ${hhmmss(point.at)}`);
+  const place = el('div', {});
+  byId('moment-inside').replaceChildren(heading, place);
+  show(byId('moment-inside'), true);
+  await loadInside(place, point.backup ?? point.id);
 }
 
 // subject is a point as the restore dialogs take it.
@@ -301,6 +314,7 @@ export function forgetMoment() {
   density = null;
   chosen = null;
   found = null;
+  byId('moment-inside').replaceChildren();
   byId('moment-time').value = '';
   complain('');
 }

@@ -20,7 +20,6 @@ import { startReceivers } from './receivers.js';
 import { startRecovered } from './recovered.js';
 import { startRemotes } from './remotes.js';
 import { restore } from './restore.js';
-import { startStats } from './stats.js';
 import { startStatus } from './status.js';
 import { startTitle } from './title.js';
 import { forget, may, publish, refresh, store, subscribe } from './store.js';
@@ -118,7 +117,6 @@ function start() {
   startOperations(() => refresh().catch(live.failed));
   startCreate();
   startHistory(showDay);
-  startStats();
   startCapturing();
   startLater();
   startBackups(showRun);

@@ -1,11 +1,13 @@
 // What a backup's line has no room for: all that is known of it, and what can be done with it.
 // There is one panel. It is in the line that is open.
 
-import { choices } from './choices.js';
+import * as actions from './actions.js';
 import { arrange, attr, busy, el, icon, show, text, useIcon } from './dom.js';
 import { bytes, count, date, exact, moment, relative, sentence, took, utcExact } from './format.js';
 import { proofOf } from './line.js';
-import { store } from './store.js';
+import { notice } from './notices.js';
+import { restore } from './restore.js';
+import { may, store } from './store.js';
 import * as words from './words.js';
 
 function proofWords(b) {
@@ -58,39 +60,86 @@ function makeFact([name, head]) {
   return { node: el('div', { class: `fact-${name}` }, el('dt', {}, head), first, second), first, second };
 }
 
+// choices returns the actions on b: {name, sign, words, hint, tone, run}. run takes the button
+// that gets the focus back.
+export function choices(b) {
+  const all = [
+    ['restore', { name: 'restore', sign: 'undo', words: 'Restore…', tone: 'primary', run: (opener) => restore(b, opener) }],
+    ['verify', { name: 'verify', sign: 'check', words: 'Verify', hint: 'Reads the stored backup again and proves it', run: () => actions.verify(b) }],
+    ['verify', { name: 'drill', sign: 'gauge', words: 'Test restore', hint: 'Unpacks to a scratch file, checks it fully and takes the time', run: () => actions.drill(b) }],
+    ['configure', b.pinned
+      ? { name: 'unpin', sign: 'unpin', words: 'Unpin', hint: 'The rules decide again how long it is kept', run: () => actions.unpin(b) }
+      : { name: 'pin', sign: 'pin', words: 'Pin', hint: 'Keeps it until you unpin it', run: () => actions.pin(b) }],
+    ['configure', { name: 'note', sign: 'pencil', words: b.note ? 'Edit note' : 'Add a note', run: (opener) => actions.note(b, opener) }],
+    ['download', { name: 'download', sign: 'download', words: 'Download', run: () => actions.download(b) }],
+    ['delete', { name: 'delete', sign: 'trash', words: 'Delete…', tone: 'bad', run: (opener) => actions.remove(b, opener) }],
+  ];
+  return all.filter(([right, { name }]) => may(right) && (name !== 'download' || store.session?.downloads === true)).map(([, choice]) => choice);
+}
+
+// loadInside shows the tables of a state. The part of the page for it is loaded then.
+export async function loadInside(place, id) {
+  const part = await import('./inside.js').catch(() => null);
+  if (!part) {
+    notice('A part of this page could not be loaded', { tone: 'error', hint: 'Reload the page' });
+    return;
+  }
+  const inside = part.makeInside(id);
+  place.replaceChildren(inside.node);
+  await inside.load();
+}
+
 export function makePanel() {
   let b = null;
   const title = el('h4', { id: 'panel-title', class: 'hidden' });
   const cells = facts.map(makeFact);
   const bar = el('div', { class: 'panel-actions' });
+  const look = el('button', { type: 'button', 'data-action': 'inside', 'aria-expanded': 'false', 'aria-controls': 'panel-inside' }, icon('eye'), 'Look inside');
+  const inside = el('div', { id: 'panel-inside', hidden: true });
   const node = el('div', { id: 'panel', class: 'panel', role: 'group', 'aria-labelledby': 'panel-title', 'data-testid': 'panel' },
-    title, bar, el('dl', {}, cells.map((cell) => cell.node)));
-  const buttons = new Map(); // name -> {node, choice}
+    title, bar, inside, el('dl', {}, cells.map((cell) => cell.node)));
+  const known = new Map(); // name -> {node, choice}
 
   function buttonOf(choice) {
     const name = choice.name === 'unpin' ? 'pin' : choice.name; // one button, so that it keeps the focus
-    let known = buttons.get(name);
-    if (!known) {
+    let one = known.get(name);
+    if (!one) {
       const button = el('button', { type: 'button', class: choice.tone === 'primary' ? 'primary' : '' }, icon(choice.sign), el('span', {}));
-      known = { node: button, choice };
-      button.addEventListener('click', () => busy(button, () => known.choice.run(button)));
-      buttons.set(name, known);
+      one = { node: button, choice };
+      button.addEventListener('click', () => busy(button, () => one.choice.run(button)));
+      known.set(name, one);
     }
-    known.choice = choice;
-    attr(known.node, 'data-action', choice.name);
-    attr(known.node, 'data-tone', choice.tone);
-    attr(known.node, 'title', choice.hint);
-    useIcon(known.node, choice.sign);
-    text(known.node.lastElementChild, choice.words);
-    return known.node;
+    one.choice = choice;
+    attr(one.node, 'data-action', choice.name);
+    attr(one.node, 'data-tone', choice.tone);
+    attr(one.node, 'title', choice.hint);
+    useIcon(one.node, choice.sign);
+    text(one.node.lastElementChild, choice.words);
+    return one.node;
   }
+
+  function unfold(open) {
+    attr(look, 'aria-expanded', String(open));
+    show(inside, open);
+    inside.replaceChildren();
+  }
+
+  look.addEventListener('click', () => busy(look, async () => {
+    unfold(inside.hidden);
+    if (inside.hidden) return;
+    const place = el('div', {}); // of this backup only: another may be chosen meanwhile
+    inside.append(place);
+    await loadInside(place, b.id);
+  }));
 
   // update shows a backup as it is now.
   function update(next) {
+    if (b?.id !== next.id) unfold(false);
     b = next;
     text(title, `Backup of ${exact(b.created_at)}`);
-    arrange(bar, choices(b).map(buttonOf));
-    show(bar, bar.childElementCount > 0);
+    const buttons = choices(b).map(buttonOf);
+    buttons.splice(buttons[0]?.dataset.action === 'restore' ? 1 : 0, 0, look);
+    arrange(bar, buttons);
     cells.forEach((cell, i) => {
       const [first, second] = facts[i][2](b);
       text(cell.first, first);

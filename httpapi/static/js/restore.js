@@ -46,9 +46,17 @@ function duration(plan) {
   return ['', 'clock', 'How long it takes', `${long}. You can close this page meanwhile.`];
 }
 
+// exactly lists what will be lost, as soon as it is known. Without it, the time says enough.
+function exactly(plan, backup) {
+  if (!plan.loses_since) return null;
+  const list = el('ul', { class: 'losses', 'data-testid': 'losses' }, el('li', { class: 'muted' }, 'Comparing with the database as it is now…'));
+  import('./losses.js').then(({ showLosses }) => showLosses(list, backup.id)).catch(() => list.remove());
+  return list;
+}
+
 function facts(plan, backup) {
-  return el('ul', { class: 'facts-list' }, [loses(plan), proof(backup), saves(plan), duration(plan)].map(([tone, sign, head, words]) => el('li', { 'data-tone': tone },
-    icon(sign), el('div', {}, el('p', { class: 'strong' }, head), el('p', {}, words)))));
+  return el('ul', { class: 'facts-list' }, [loses(plan), proof(backup), saves(plan), duration(plan)].map(([tone, sign, head, words], i) => el('li', { 'data-tone': tone },
+    icon(sign), el('div', {}, el('p', { class: 'strong' }, head), el('p', {}, words), i === 0 && exactly(plan, backup)))));
 }
 
 // countdown keeps a line that says how long the plan holds. It speaks once, half a
