@@ -46,9 +46,12 @@ function duration(plan) {
   return ['', 'clock', 'How long it takes', `${long}. You can close this page meanwhile.`];
 }
 
+// unreadable are the verdicts on a database that nothing can be compared with.
+const unreadable = ['corrupt', 'not_a_database', 'empty', 'missing'];
+
 // exactly lists what will be lost, as soon as it is known. Without it, the time says enough.
 function exactly(plan, backup) {
-  if (!plan.loses_since) return null;
+  if (!plan.loses_since || unreadable.includes(store.status?.database.verdict)) return null;
   const list = el('ul', { class: 'losses', 'data-testid': 'losses' }, el('li', { class: 'muted' }, 'Comparing with the database as it is now…'));
   import('./losses.js').then(({ showLosses }) => showLosses(list, backup.id)).catch(() => list.remove());
   return list;
