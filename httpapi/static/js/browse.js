@@ -11,8 +11,9 @@ let open = ''; // the id of the backup whose panel is shown
 let showRun = () => {};
 
 function mark(id, expanded) {
-  const button = lineOf(id)?.button;
-  if (!button) return;
+  const { node, button } = lineOf(id) ?? {};
+  if (!node) return;
+  node.classList.toggle('open', expanded);
   attr(button, 'aria-expanded', String(expanded));
   attr(button, 'aria-controls', expanded ? 'panel' : null);
 }

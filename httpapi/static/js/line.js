@@ -28,12 +28,9 @@ export function makeLine(initial) {
   const sign = icon('check');
   const state = el('span', { class: 'hidden' });
   const proof = el('span', { class: 'proof' }, sign, state);
-  const flaw = el('span', { class: 'tag' }); // the state again, to be seen where it is not good
-  const latest = el('span', { class: 'tag', 'data-tone': 'ok' }, 'Newest verified');
-  const pin = el('span', { class: 'pinned' }, icon('pin'), el('span', { class: 'hidden' }, 'Pinned'));
-  const note = el('span', { class: 'note' });
+  const about = el('span', { class: 'about' });
   const button = el('button', { type: 'button', class: 'line', 'aria-expanded': 'false' },
-    spaced([chevron(), time, el('span', { class: 'kind' }, kind, ' ', trigger), size, proof, el('span', { class: 'about' }, spaced([flaw, latest, pin, note]))]));
+    spaced([chevron(), time, el('span', { class: 'kind' }, kind, ' ', trigger), size, proof, about]));
   const dots = el('button', { type: 'button', class: 'dots', 'aria-haspopup': 'menu', 'aria-expanded': 'false' }, el('span', { 'aria-hidden': 'true' }, '⋯'));
   const node = el('li', { class: 'backup', 'data-testid': `row-${id}`, 'data-id': id }, button, dots);
   let drawn = '';
@@ -51,14 +48,16 @@ export function makeLine(initial) {
     text(size, bytes(b.archive_bytes));
     const [tone, symbol, said] = proofOf(b);
     const good = tone === 'ok';
-    for (const one of [proof, flaw]) attr(one, 'data-tone', tone);
+    attr(proof, 'data-tone', tone);
     useIcon(sign, symbol);
     text(state, good ? said : '');
-    text(flaw, good ? '' : said);
-    show(flaw, !good);
-    show(latest, newest);
-    show(pin, b.pinned);
-    text(note, excerpt(b.note));
+    // Most lines have none of these, and thousands of lines are to scroll.
+    about.replaceChildren(...spaced([
+      !good && el('span', { class: 'tag', 'data-tone': tone }, said),
+      newest && el('span', { class: 'tag', 'data-tone': 'ok' }, 'Newest verified'),
+      b.pinned && el('span', { class: 'pinned' }, icon('pin'), el('span', { class: 'hidden' }, 'Pinned')),
+      b.note && el('span', { class: 'note' }, excerpt(b.note)),
+    ].filter(Boolean)));
     show(dots, actions);
     attr(dots, 'aria-label', `Actions for the backup of ${(exactly ? labelExact : label)(at)}`);
   }

@@ -56,6 +56,7 @@ export function clearNotices() {
 export function watchDock() {
   const dock = byId('dock');
   new ResizeObserver(() => {
-    document.documentElement.style.setProperty('--dock', `${Math.ceil(dock.getBoundingClientRect().height)}px`);
+    const high = `${Math.ceil(dock.getBoundingClientRect().height)}px`;
+    for (const one of [document.documentElement, byId('main'), byId('connection')]) one.style.setProperty('--dock', high);
   }).observe(dock);
 }
