@@ -21,7 +21,7 @@ func TestSwapIsRefusedWhileSomebodyHasTheFile(t *testing.T) {
 	t.Parallel()
 	for _, mode := range journalModes {
 		t.Run(mode, func(t *testing.T) {
-			m, db := newLive(t, mode, snapshot.Config{LockWait: 300 * time.Millisecond})
+			m, db := newLive(t, mode, snapshot.Config{LockWait: 2 * time.Second})
 			old := mustBackup(t, m)
 			testdb.ShellQuery(t, db, "INSERT INTO log VALUES(1, 'after')")
 			shell := startShell(t, db)
