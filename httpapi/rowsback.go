@@ -60,7 +60,7 @@ func planRows(h *Handler, w http.ResponseWriter, c *call) error {
 		return err
 	}
 	o := snapshot.RowsOptions{Table: in.Table, Where: in.Where, Missing: in.Missing, References: in.References}
-	if in.Where != "" { // SQL, whatever it is evaluated in
+	if in.Where != "" { // SQL, in any database
 		if err := h.need(c, RightQuery); err != nil {
 			return err
 		}

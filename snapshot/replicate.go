@@ -110,7 +110,7 @@ type remoteHost struct {
 	remote Remote
 }
 
-// Suspect proves a backup of which the archive was not what it should be; where it is damaged that is recorded, and said.
+// Suspect proves a backup whose archive was not what it should be; where it is damaged that is recorded, and said.
 func (h *remoteHost) Suspect(ctx context.Context, b Backup) {
 	if _, err := h.m.Verify(ctx, b.ID, LevelQuick); err == nil {
 		h.Report(remote.Event{Kind: remote.Notice, Backup: b.ID, Message: "backup " + b.ID + " was read otherwise than it is stored, and is whole: look at the disk, or the memory"})

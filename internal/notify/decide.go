@@ -72,7 +72,7 @@ func (m memory) present(f Facts) map[string]active {
 	return now
 }
 
-// decide returns what is to be reported, by what was reported and by the facts. It is pure.
+// decide returns what is to be reported, from what was reported and the facts. It is pure.
 func decide(was memory, f Facts) (memory, []Message) {
 	m := was.clone()
 	if f.Position != "" {

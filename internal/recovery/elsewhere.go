@@ -150,7 +150,7 @@ func (f facts) notElsewhere() string {
 	return strings.Join(all, "; ")
 }
 
-// noneUsable is the error for a missing database of which nothing is usable anywhere: reason says so.
+// noneUsable is the error for a missing database without anything usable anywhere: reason says so.
 func (f facts) noneUsable(reason string) error {
 	advice := "run verify --all to see why, and look for copies of the backups elsewhere; to begin with a new database, start once with on-missing=ignore"
 	known := f.stored > 0

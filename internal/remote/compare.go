@@ -11,7 +11,7 @@ import (
 	"example.com/snapd/internal/store"
 )
 
-// compareWithHere is compare for a copy of which nothing is noted: its service was killed before it could do so, or its notes were lost.
+// compareWithHere is compare for a copy without notes: its service was killed before it could do so, or its notes were lost.
 // What is not here, or not ours to send, counts as the store has it until it is read back.
 func (s *Sender) compareWithHere(ctx context.Context, there store.Store, n Name, c Copy, local Local) (Copy, error) {
 	i := Item{Name: n, Entry: c.Entry}

@@ -30,7 +30,7 @@ type Host interface {
 	// Whole proves the archive of a backup as it lies here, byte for byte; WholeSegment does that of a segment.
 	Whole(context.Context, catalog.Entry) error
 	WholeSegment(path string) error
-	// Suspect has a backup verified of which the archive was not what it should be.
+	// Suspect has a backup verified whose archive was not what it should be.
 	Suspect(context.Context, catalog.Entry)
 	// Seal ends the open segment of the change log, if it has captures.
 	Seal() error

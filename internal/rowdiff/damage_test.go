@@ -40,7 +40,7 @@ func compareDamaged(t *testing.T, a, b string) (all []error) {
 	return all
 }
 
-// TestDamage compares states of which pages are noise: that ends, and in no panic.
+// TestDamage compares states with pages of noise: that ends, and in no panic.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	a, b := pairOfStates(t, 3)

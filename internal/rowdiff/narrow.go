@@ -60,7 +60,7 @@ const maxRanges = 1 << 18
 type narrowing struct {
 	*Diff
 	trees
-	there  map[string]bool    // objects of which a state has a tree
+	there  map[string]bool    // objects that have a tree in a state
 	equal  map[string]bool    // those that both states have with all pages the same
 	ranges map[string][]Range // of tables that are not
 	leaves [2]pageSet         // of tables, those that will be read
@@ -401,7 +401,7 @@ func (n *narrowing) overflowing(ctx context.Context) error {
 	return nil
 }
 
-// overflowingRows finds the rows of a table of which the leaf is the same in both states, and an overflow page is not.
+// overflowingRows finds the rows of a table whose leaf is the same in both states, and an overflow page is not.
 func (n *narrowing) overflowingRows(ctx context.Context, root uint32, found *ranges) error {
 	var batch []uint32
 	each := max(1, batchBytes/n.images[0].size)

@@ -12,7 +12,7 @@ type Options struct {
 	Rows   int    // most changes of each table in the result
 	Offset int64  // changes of each table that are left out before those
 	Bytes  int64  // about how much memory those may take; 0: as much as they do
-	Value  int    // bytes of a text or blob, of which more is cut off; 0: none is
+	Value  int    // bytes of a text or blob; what is longer is cut off; 0: nothing is
 	// Each is called with every change of every table that is looked at, whatever Rows says. An error of it ends the comparison.
 	Each func(table string, c Change) error
 	// Patch gets the SQL that makes of the first state what the second one is.

@@ -38,7 +38,7 @@ func (s States) open(ctx context.Context, id string) (State, error) {
 	return State{Side: &live.Side, Close: live.Close, live: live}, nil
 }
 
-// Compare calls fn with two states, of which only rows on pages that differ are compared where narrow.
+// Compare calls fn with two states; only rows on pages that differ are compared where narrow.
 func (s States) Compare(ctx context.Context, from, to string, narrow bool, fn func(d *Diff, from, to *Side) error) (err error) {
 	var sides [2]State
 	for i, id := range []string{from, to} {

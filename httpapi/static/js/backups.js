@@ -43,7 +43,7 @@ async function runsOf({ from, to }) {
 async function load() {
   const asked = { ...filter };
   const { from, to } = bounds();
-  // The newest ones are known whatever the filter hides: the verdict speaks of them.
+  // The newest ones are known also while the filter hides them: the verdict speaks of them.
   const newest = isFiltered() ? api.backups({ limit: first }) : null;
   const answer = await ask({ kind: filter.kind, text: filter.text, from, to });
   const between = await runsOf({ from: answer.next_cursor ? answer.backups.at(-1).created_at : from, to });

@@ -90,7 +90,7 @@ function toggle(button) {
   text(button, shown ? 'Hide day by day' : 'Show day by day');
 }
 
-// growth compares the first and the last day of which the size is known.
+// growth compares the first and the last day whose size is known.
 function growth(history) {
   const known = history.filter((entry) => entry.database_bytes > 0);
   if (known.length < 2) return ['Not known yet', ''];
