@@ -75,7 +75,7 @@ func (a *applying) run(ctx context.Context, each func()) error {
 			}
 			changed, err := a.one(o)
 			switch {
-			case isUnique(err):
+			case isUnique(err) && a.conn.InTransaction(): // else a trigger's OR ROLLBACK has ended it
 				if again = append(again, o); first == nil {
 					first = a.failed(o, err)
 				}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -229,6 +231,39 @@ INSERT INTO city VALUES(1,'Bonn'),(2,'Köln'); INSERT INTO person VALUES(1,'a',1
 				if !strings.Contains(err.Error(), says) {
 					t.Errorf("%q does not say %q", err, says)
 				}
+			}
+			if got := testdb.ShellQuery(t, now, ".dump"); got != dump {
+				t.Errorf("it was changed:\n%s", got)
+			}
+		})
+	}
+}
+
+// Lost if this fails: rows that nobody chose, to a conflict clause of the table or of a trigger that deletes them, or that ends the
+// transaction in the middle.
+func TestConflictClausesTakeNoOtherRow(t *testing.T) {
+	t.Parallel()
+	const before = "CREATE TABLE log(id UNIQUE); CREATE TABLE p(id INTEGER PRIMARY KEY, name TEXT UNIQUE ON CONFLICT %s, n TEXT); INSERT INTO p VALUES(1,'a',NULL),(2,'b','y'),(3,'c','z')"
+	const taken = "DELETE FROM p WHERE id=1; UPDATE p SET name='d' WHERE id=2; DELETE FROM p WHERE id=3; INSERT INTO p VALUES(8,'a','new'),(9,'b','new')"
+	for name, v := range map[string]struct{ clause, changes, says string }{
+		"replace":  {"REPLACE", taken, "row id=1 of p"},
+		"rollback": {"ROLLBACK", taken, "row id=1 of p"},
+		"ignore":   {"IGNORE", taken, "row id=1 of p"},
+		"NULL": {"ABORT", "DROP TABLE p; CREATE TABLE p(id INTEGER PRIMARY KEY, name TEXT, n TEXT NOT NULL ON CONFLICT REPLACE DEFAULT 'made up')",
+			"row id=1 of p: NOT NULL"},
+		"a trigger's": {"ABORT", "DROP TABLE p; CREATE TABLE p(id INTEGER PRIMARY KEY, name TEXT, n TEXT); INSERT INTO log VALUES(1); CREATE TRIGGER logged AFTER INSERT ON p BEGIN INSERT OR ROLLBACK INTO log VALUES(new.id); END",
+			"row id=1 of p"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			then, now := states(t, fmt.Sprintf(before, v.clause), v.changes)
+			dump := testdb.ShellQuery(t, now, ".dump")
+			_, script, err := bring(t, then, now, Options{Table: "p", Where: "1", OnConflict: Replace})
+			if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), v.says) {
+				t.Errorf("%v\n%s", err, script)
+			}
+			if _, err := exec.Command(testdb.RequireTool(t, "sqlite3"), "-bail", now, script).Output(); err == nil {
+				t.Errorf("the script does it:\n%s", script)
 			}
 			if got := testdb.ShellQuery(t, now, ".dump"); got != dump {
 				t.Errorf("it was changed:\n%s", got)

@@ -60,13 +60,26 @@ func (r *Rows) lookup(equals string) string {
 	return "SELECT " + quoted(r.match.Columns) + " FROM " + r.into() + " WHERE " + r.condition(equals, 1)
 }
 
+// insert and change are the words that a statement begins with. Conflict clauses of the table, which delete a row that is in
+// the way or end the transaction, do not count. Those of its triggers would not either, and so OR ABORT is only
+// where the table may have one.
+func (r *Rows) insert() string { return "INSERT" + r.orAbort() + " INTO " + r.into() }
+func (r *Rows) change() string { return "UPDATE" + r.orAbort() + " " + r.into() }
+
+func (r *Rows) orAbort() string {
+	if strings.Contains(strings.ToUpper(r.sql), "CONFLICT") {
+		return " OR ABORT"
+	}
+	return ""
+}
+
 // insertion inserts a row, with its rowid as the last parameter.
 func (r *Rows) insertion(rowid bool) string {
 	list, n := quoted(r.match.Columns), len(r.match.Columns)
 	if rowid {
 		list, n = list+","+r.match.To.RowID, n+1
 	}
-	return "INSERT INTO " + r.into() + "(" + list + ") VALUES(" + strings.TrimSuffix(strings.Repeat("?,", n), ",") + ")"
+	return r.insert() + "(" + list + ") VALUES(" + strings.TrimSuffix(strings.Repeat("?,", n), ",") + ")"
 }
 
 // update sets columns of the row with a key, whose parameters come last.
@@ -75,7 +88,7 @@ func (r *Rows) update(columns []int) string {
 	for i, c := range columns {
 		set[i] = fmt.Sprintf("%s=?%d", sqlite.QuoteName(r.match.Columns[c]), i+1)
 	}
-	return "UPDATE " + r.into() + " SET " + strings.Join(set, ",") + " WHERE " + r.condition("=", len(columns)+1)
+	return r.change() + " SET " + strings.Join(set, ",") + " WHERE " + r.condition("=", len(columns)+1)
 }
 
 // unique is a UNIQUE index that is not the key's.
@@ -196,7 +209,7 @@ func (r *Rows) statement(o op, to sqlitefile.Encoding) string {
 		if r.rowid() && !o.renumber {
 			names, values = names+","+r.match.To.RowID, append(values, fmt.Sprint(o.row.id))
 		}
-		return "INSERT INTO " + r.into() + "(" + names + ") VALUES(" + strings.Join(values, ",") + ");"
+		return r.insert() + "(" + names + ") VALUES(" + strings.Join(values, ",") + ");"
 	}
 	set := make([]string, len(o.changed))
 	for i, c := range o.changed {
@@ -210,5 +223,5 @@ func (r *Rows) statement(o op, to sqlitefile.Encoding) string {
 			names[i] += "=" + literal(o.row.values[k])
 		}
 	}
-	return "UPDATE " + r.into() + " SET " + strings.Join(set, ",") + " WHERE " + strings.Join(names, " AND ") + ";"
+	return r.change() + " SET " + strings.Join(set, ",") + " WHERE " + strings.Join(names, " AND ") + ";"
 }

@@ -32,6 +32,9 @@ func (c *Conn) ReadOnly() (bool, error) {
 	return sqlite3.Xsqlite3_db_readonly(c.tls, c.db, name) != 0, nil
 }
 
+// InTransaction reports whether a transaction is open. A statement that fails may have ended it.
+func (c *Conn) InTransaction() bool { return sqlite3.Xsqlite3_get_autocommit(c.tls, c.db) == 0 }
+
 // Version returns the engine's version, e.g. "3.54.1".
 func Version() string { return sqlite3.SQLITE_VERSION }
 
