@@ -262,7 +262,7 @@ func (c *Case) tryRepair(ctx context.Context, f *facts) (err error) {
 }
 
 // unchangedSince reports whether it is proven that nothing was committed since the first candidate: by the files' times, by
-// the header, or by the log.
+// all pages of tables, or by the log.
 func unchangedSince(ctx context.Context, database string, candidates []catalog.Entry, saved repair.Result) (bool, error) {
 	if len(candidates) == 0 {
 		return false, nil
@@ -272,7 +272,7 @@ func unchangedSince(ctx context.Context, database string, candidates []catalog.E
 		return false, err
 	}
 	from := originOf(candidates[0])
-	if saved.SameCommit || from.Unchanged(now) {
+	if saved.AsDonor || from.Unchanged(now) {
 		return true, nil
 	}
 	at := from.Log

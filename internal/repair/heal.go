@@ -48,10 +48,20 @@ func Otherwise(ctx context.Context, from Damaged, image archive.Image) (n int64,
 	if err != nil {
 		return 0, fmt.Errorf("compare pages: %w", err)
 	}
-	shape, digests := image.Shape(), image.Digests()
-	if d.PageSize != shape.PageSize {
-		return shape.PageCount, nil
+	size := image.Shape().PageSize
+	if d.PageSize != size {
+		return image.Shape().PageCount, nil
 	}
+	read := func(pgno int64, page []byte) error {
+		_, err := d.ReadAt(page, (pgno-1)*int64(size))
+		return err
+	}
+	return n, otherwise(ctx, read, image, func(int64) { n++ })
+}
+
+// otherwise calls differs with each page of the image that read gives otherwise, or not at all.
+func otherwise(ctx context.Context, read func(pgno int64, page []byte) error, image archive.Image, differs func(pgno int64)) (err error) {
+	shape, digests := image.Shape(), image.Digests()
 	page, want := make([]byte, shape.PageSize), []byte(nil)
 	for pgno := int64(1); pgno <= shape.PageCount; pgno++ {
 		if len(want) == 0 {
@@ -59,18 +69,18 @@ func Otherwise(ctx context.Context, from Damaged, image archive.Image) (n int64,
 				err = ctx.Err()
 			}
 			if err != nil {
-				return 0, fmt.Errorf("compare pages: %w", err)
+				return fmt.Errorf("compare pages: %w", err)
 			}
 		}
-		_, err := d.ReadAt(page, (pgno-1)*int64(shape.PageSize))
+		err := read(pgno, page)
 		if err != nil && !errors.Is(err, sqlitefile.ErrMalformed) && !errors.Is(err, io.EOF) {
-			return 0, fmt.Errorf("compare pages: %w", err)
+			return fmt.Errorf("compare pages: %w", err)
 		}
 		is := archive.PageDigest(image.Seed(), pgno, page)
 		if err != nil || !bytes.Equal(is[:], want[:len(is)]) {
-			n++
+			differs(pgno)
 		}
 		want = want[len(is):]
 	}
-	return n, nil
+	return nil
 }

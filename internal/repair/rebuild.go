@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/sqlite"
@@ -96,10 +97,6 @@ func rebuildOf(ctx context.Context, path, dir string, donor *Image, said *Result
 		}
 	}
 	b.objects, said.Donated = b.src.objects, b.src.donated
-	if own, err := readHeader(image); err == nil && b.donor != nil {
-		// In rollback modes each commit counts there; with a log it does not.
-		said.SameCommit = own == b.donor.header && !own.UsesWAL()
-	}
 	scratch, err := durable.Scratch(dir, "repair")
 	if err != nil {
 		return err
@@ -110,7 +107,28 @@ func rebuildOf(ctx context.Context, path, dir string, donor *Image, said *Result
 			return err
 		}
 	}
+	if said.AsDonor, err = b.asDonor(image, donor); err != nil {
+		return err
+	}
 	return replaceContent(path, scratch.File, b.src.header)
+}
+
+// asDonor reports whether the header, in the rollback-journal modes, and every page that is no index's are as the donor has them. The
+// header alone says nothing: its page may be an older copy of itself. What cannot be read of the donor is not as there.
+func (b *rebuilding) asDonor(image Image, donor *Image) (bool, error) {
+	if b.donor == nil || b.src.header.UsesWAL() {
+		return false, nil
+	}
+	stored, ok := donor.R.(archive.Image)
+	if !ok || stored.Shape() != (archive.Shape{PageSize: b.src.PageSize, PageCount: image.Size / int64(b.src.PageSize), Sum: stored.Shape().Sum}) {
+		return false, nil
+	}
+	same := true
+	read := func(pgno int64, page []byte) error { return b.src.Page(uint32(pgno), page) }
+	err := otherwise(b.ctx, read, stored, func(pgno int64) {
+		same = same && pgno <= int64(b.src.Pages) && (b.src.owners[pgno-1] == ownerIndex || b.src.owners[pgno-1] == ownerSQLite)
+	})
+	return same && err == nil, b.ctx.Err()
 }
 
 // replaceContent makes the content of from, with the file format versions of was, that of the file at path.

@@ -65,8 +65,8 @@ type Result struct {
 	// Report is the full check that proves the result: healthy, or violations.
 	Report integrity.Report `json:"-"`
 
-	// SameCommit: the header says that nothing was committed since the donor.
-	SameCommit bool `json:"-"`
+	// AsDonor: what is not an index's is as the donor has it, the header with its count of commits included.
+	AsDonor bool `json:"-"`
 
 	fullText []string // FTS5 tables
 	compared bool     // with the backup
