@@ -290,7 +290,7 @@ func TestEventsAndLogTellTheSame(t *testing.T) {
 	b.damage()
 	b.recovers(e.ID)
 	for _, words := range []string{"database backed up to " + e.File, "database integrity check failed", "the damaged database was kept as corrupted_",
-		"database recovered from " + e.ID} {
+		"database recovered from backup " + e.ID} {
 		if !strings.Contains(log.String(), words) {
 			t.Errorf("no log line %q in:\n%s", words, log.String())
 		}

@@ -291,7 +291,7 @@ func (r *recovering) putInPlace(ctx context.Context, in swap.Swap, e Backup) err
 		r.out.Action, r.out.Restored, r.out.LosesSince = ActionRestored, &e.ID, e.CreatedAt
 		r.lost(func(o *catalog.RecoveryOutcome) { o.LosesSince = &r.out.LosesSince })
 	}, Event{Type: EventRestored,
-		Message: fmt.Sprintf("database recovered from %s, taken %s: %s", e.ID, e.CreatedAt.UTC().Format(time.RFC3339), r.out.Reason)})
+		Message: fmt.Sprintf("database recovered from %s, taken %s: %s", proof.Named(e), e.CreatedAt.UTC().Format(time.RFC3339), r.out.Reason)})
 }
 
 // installRepair swaps the repaired copy in.

@@ -90,9 +90,9 @@ func (m *Manager) Restore(ctx context.Context, id string, o RestoreOptions) (Res
 			op.changed = done.SafetyBackup != nil || done.Quarantined != ""
 			return Event{}, err
 		}
-		message := fmt.Sprintf("database restored from %s (%s)", done.Restored, done.Method)
+		message := fmt.Sprintf("database restored from %s (%s)", proof.Named(e), done.Method)
 		if done.Method == Swap {
-			message = fmt.Sprintf("database restored from %s (%s: %s)", done.Restored, done.Method, done.Reason)
+			message = fmt.Sprintf("database restored from %s (%s: %s)", proof.Named(e), done.Method, done.Reason)
 		}
 		return Event{Type: EventRestored, Path: done.To, Message: message, Reason: done.Reason, more: restoreActivity(done)}, nil
 	})

@@ -43,21 +43,48 @@ func TestPinNoteDelete(t *testing.T) {
 	if !s.find(old.ID).Pinned {
 		t.Error("not pinned")
 	}
+	must[any](p, `(() => {
+		const ask = window.fetch;
+		window.snapdHeld = [];
+		window.fetch = async (...request) => {
+			const answer = await ask(...request);
+			if (String(request[0]).includes('/backups?')) await new Promise((pass) => snapdHeld.push(pass));
+			return answer;
+		};
+		window.snapdPass = () => { window.fetch = ask; snapdHeld.forEach((pass) => pass()); };
+	})()`)
 	p.does(old, "unpin")
 	p.sees(act(old, "pin"))
 	if s.find(old.ID).Pinned {
 		t.Error("still pinned")
 	}
+	p.wait("a list that is late", "snapdHeld.length === 1")
+	p.does(old, "pin")
+	p.sees(act(old, "unpin"))
+	must[any](p, "snapdHeld[0]()")
+	p.wait("the next list", "snapdHeld.length === 2")
+	if !must[bool](p, "Boolean("+found(act(old, "unpin"))+")") {
+		t.Error("a list from before the change shows that it is not pinned")
+	}
+	must[any](p, "snapdPass()")
+	p.does(old, "unpin")
+	p.sees(act(old, "pin"))
 
+	p.allow(`^(answer|log network error).*409`)
 	p.does(old, "note")
 	p.wait("a field", "document.activeElement.matches('textarea')")
 	p.accessible("the note's dialog")
 	p.fill(hook("dialog-note-text"), "before the move")
+	if _, err := s.manager.SetPinned(t.Context(), old.ID, true); err != nil { // by another user, while it is typed
+		t.Fatal(err)
+	}
 	p.click(hook("dialog-note-save"))
 	p.says(row(old), "before the move")
-	if got := s.find(old.ID).Note; got != "before the move" {
-		t.Errorf("note %q", got)
+	if got := s.find(old.ID); got.Note != "before the move" || !got.Pinned {
+		t.Errorf("note %q, pinned %v", got.Note, got.Pinned)
 	}
+	p.does(old, "unpin")
+	p.sees(act(old, "pin"))
 
 	p.does(old, "delete")
 	p.calm("dialog-delete")

@@ -31,9 +31,12 @@ func syncOpened(d *os.File, err error) error {
 	return errors.Join(err, d.Close())
 }
 
-// markAlive marks the temporary file as in use for sweepers, until
-// its descriptor is closed. Filesystems without flock do without.
-func markAlive(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
+// markAlive marks a new temporary file as in use for sweepers, until its descriptor is closed. It waits
+// for a sweeper that asks this moment. Filesystems without flock do without.
+func markAlive(f *os.File) {
+	for syscall.Flock(int(f.Fd()), syscall.LOCK_EX) == syscall.EINTR {
+	}
+}
 
 // takeOver marks a file as markAlive does, if it is this user's alone, no other name leads to it, and no process has the mark.
 func takeOver(f *os.File) bool {

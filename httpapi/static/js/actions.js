@@ -8,7 +8,7 @@ import { failed } from './live.js';
 import { notice } from './notices.js';
 import { follow } from './operations.js';
 import { attempt, words } from './problems.js';
-import { knowBackup, publish, refresh } from './store.js';
+import { knowChanged, publish, refresh } from './store.js';
 import * as names from './words.js';
 
 const longestNote = 4096; // bytes, the server's limit
@@ -28,7 +28,7 @@ export const create = (note, pin) => operate(() => api.create(note, pin));
 async function pinned(b, value) {
   const changed = await attempt(() => api.change(b, { pinned: value }));
   if (!changed) return;
-  knowBackup(changed);
+  knowChanged(changed);
   publish();
   notice(value ? `The backup of ${label(b.created_at)} is pinned: it is kept until you unpin it.` : `The backup of ${label(b.created_at)} is not pinned any more.`);
   refresh().catch(failed);
@@ -80,7 +80,7 @@ export async function note(b, opener) {
     },
   });
   if (!changed) return;
-  knowBackup(changed);
+  knowChanged(changed);
   publish();
   refresh().catch(failed);
 }

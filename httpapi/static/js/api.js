@@ -116,7 +116,18 @@ export const operations = (limit) => request('GET', `operations${query({ limit }
 export const operation = (id) => request('GET', `operations/${encodeURIComponent(id)}`);
 
 export const create = (note, pin) => request('POST', 'backups', { body: { note, pin } });
-export const change = (b, fields) => request('PATCH', one(b.id), { body: fields, etag: b.etag });
+// change sets fields of a backup. What else became of it meanwhile, such as a check, is no conflict.
+export async function change(b, fields) {
+  const set = ({ etag }) => request('PATCH', one(b.id), { body: fields, etag });
+  try {
+    return await set(b);
+  } catch (problem) {
+    if (problem.code !== 'stale') throw problem;
+    const latest = await backup(b.id);
+    if (Object.keys(fields).some((name) => latest[name] !== b[name])) throw problem;
+    return set(latest);
+  }
+}
 export const remove = (b) => request('DELETE', one(b.id), { etag: b.etag });
 export const removeKept = (name) => request('DELETE', `quarantines/${encodeURIComponent(name)}`);
 export const syncRemote = (name) => request('POST', `remotes/${encodeURIComponent(name)}/sync`);

@@ -42,13 +42,14 @@ async function runsOf({ from, to }) {
 
 async function load() {
   const asked = { ...filter };
+  const { changes } = store;
   const { from, to } = bounds();
   // The newest ones are known also while the filter hides them: the verdict speaks of them.
   const newest = isFiltered() ? api.backups({ limit: first }) : null;
   const answer = await ask({ kind: filter.kind, text: filter.text, from, to });
   const between = await runsOf({ from: answer.next_cursor ? answer.backups.at(-1).created_at : from, to });
   const known = await newest;
-  if (!same(asked, filter)) return; // the load for the new filter follows
+  if (!same(asked, filter) || changes !== store.changes) return; // another load follows
   store.revision = (known ?? answer).revision;
   for (const b of [...(known?.backups ?? []), ...answer.backups]) knowBackup(b);
   ids = [...new Set(answer.backups.map((b) => b.id))];

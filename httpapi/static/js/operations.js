@@ -5,7 +5,7 @@ import * as api from './api.js';
 import { attr, busy, byId, el, icon, show, text } from './dom.js';
 import { bytes, label, now, relative, sentence, span, took } from './format.js';
 import { keepFocus, notice, say } from './notices.js';
-import { knowBackup, may, publish, store, subscribe } from './store.js';
+import { knowChanged, may, publish, store, subscribe } from './store.js';
 import { titleRunning } from './title.js';
 import * as words from './words.js';
 
@@ -114,7 +114,7 @@ function ended(operation) {
   shown.add(operation.id);
   // Its own outcome must not make the next action on the backup look out of date.
   if (operation.result?.etag) {
-    knowBackup(operation.result);
+    knowChanged(operation.result);
     publish();
   }
   if (routine(operation)) {

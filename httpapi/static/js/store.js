@@ -12,6 +12,7 @@ export const store = {
   history: null,
   decisions: new Map(), // id -> {keep, reason, until}
   backups: new Map(), // every backup that was seen, id -> backup
+  changes: 0, // backups that were changed from here
   version: 0, // grows with every change of the backups and what is decided about them
   revision: '', // the server's word for the state that the backups were listed in
   asOf: 0, // when all of it was last fetched
@@ -43,6 +44,12 @@ export function knowBackup(b) {
   if (!b?.id || (b.etag && store.backups.get(b.id)?.etag === b.etag)) return;
   store.backups.set(b.id, b);
   store.version += 1;
+}
+
+// knowChanged takes a backup as a change from here left it: a list that was asked for before is out of date.
+export function knowChanged(b) {
+  store.changes += 1;
+  knowBackup(b);
 }
 
 // Parts of the page with data of their own, such as the table, refresh along.
