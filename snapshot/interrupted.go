@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/rowsback"
 )
 
 // endInterrupted writes the end of the operation that has a start in the log and no
@@ -103,8 +104,9 @@ func (i interrupted) rows() (result any, done bool) {
 	if last == nil || last.ID != i.op.Backup || last.At.Before(i.op.Started) {
 		return nil, false
 	}
-	return RestoredRows{Plan: RowsChange{Table: last.Table, Rows: last.Inserted + last.Replaced + last.Skipped, Inserted: last.Inserted,
-		Replaced: last.Replaced, Skipped: last.Skipped}, Applied: true, SafetyBackup: &last.Safety}, true
+	p := rowsback.NewPlan(last.Table) // which of them are of other tables is not known any more
+	p.Rows, p.Inserted, p.Replaced, p.Skipped = last.Inserted+last.Replaced+last.Skipped, last.Inserted, last.Replaced, last.Skipped
+	return RestoredRows{Plan: p, Applied: true, SafetyBackup: &last.Safety}, true
 }
 
 // restored reports whether the database was restored since the operation began.

@@ -50,7 +50,7 @@ type (
 	RowsPolicy = rowsback.Policy
 	// RowsConflict is such a row.
 	RowsConflict = rowsback.Conflict
-	// TableRows counts rows of a table.
+	// TableRows counts what is done to the rows of a table.
 	TableRows = rowsback.TableRows
 	// RowsChange counts what bringing rows back changes, and shows the first of it.
 	RowsChange = rowsback.Plan
@@ -163,7 +163,7 @@ func (m *Manager) RestoreRows(ctx context.Context, id string, o RestoreRowsOptio
 			op.changed = done.SafetyBackup != nil
 			return Event{}, fmt.Errorf("restore rows of %s from %s: %w", o.Table, e.ID, err)
 		}
-		words := fmt.Sprintf("rows of %s brought back from %s: %d inserted, %d replaced, %d left out", done.Table, e.ID, done.Inserted, done.Replaced, done.Skipped)
+		words := fmt.Sprintf("rows brought back from %s: %s", e.ID, done.Words())
 		return Event{Type: EventDone, Path: m.cfg.Database, Message: words, more: Activity{Detail: words, DurationMS: done.DurationMS}}, nil
 	})
 	if err != nil {

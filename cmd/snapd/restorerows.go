@@ -72,8 +72,7 @@ func (c *rowsCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 			fmt.Fprintf(w, "nothing to do: %s of the rows that were chosen are as they were\n", humanize.Comma(done.Unchanged))
 			return
 		}
-		fmt.Fprintf(w, "rows of %s: %s inserted, %s replaced, %s left out (%s)\n", visible(done.Table), humanize.Comma(done.Inserted), humanize.Comma(done.Replaced),
-			humanize.Comma(done.Skipped), millis(done.DurationMS))
+		fmt.Fprintf(w, "%s (%s)\n", visible(done.Words()), millis(done.DurationMS))
 		if done.SafetyBackup != nil {
 			fmt.Fprintf(w, "the state before it was saved as %s; %s puts that back, without what was committed since\n", *done.SafetyBackup, a.commandLine(m, "undo"))
 		}
@@ -99,8 +98,8 @@ func (c *rowsCmd) document(p snapshot.RowsPlan, done snapshot.RestoredRows) rows
 // printRowsPlan says what would be done, line by line, each after mark.
 func printRowsPlan(w io.Writer, mark string, p snapshot.RowsPlan) {
 	line := func(format string, args ...any) { fmt.Fprintf(w, mark+format+"\n", args...) }
-	line("%s of %s: %s to be inserted, %s to be replaced, %s to be left out, %s as they were", visible(p.Table), p.Backup.ID, humanize.Comma(p.Inserted),
-		humanize.Comma(p.Replaced), humanize.Comma(p.Skipped), humanize.Comma(p.Unchanged))
+	line("%s of %s: %s to be inserted, %s to be replaced, %s to be left out, %s as they were", visible(p.Table), p.Backup.ID, humanize.Comma(p.Tables[0].Inserted),
+		humanize.Comma(p.Tables[0].Replaced), humanize.Comma(p.Tables[0].Skipped), humanize.Comma(p.Unchanged))
 	for i, c := range p.Conflicts {
 		if i == 10 {
 			line("conflict: %d more", p.Conflicting-10)
@@ -108,8 +107,8 @@ func printRowsPlan(w io.Writer, mark string, p snapshot.RowsPlan) {
 		}
 		line("conflict: %s", visible(c.What))
 	}
-	for _, r := range p.References {
-		line("with them: %s of %s", humanize.Comma(r.Rows), visible(r.Table))
+	for _, t := range p.Tables[1:] {
+		line("with them: %s", visible(t.String()))
 	}
 	for _, list := range []struct {
 		what  string

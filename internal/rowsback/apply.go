@@ -34,7 +34,7 @@ func (w *Work) Apply(ctx context.Context, conn *sqlite.Conn, progress func(rows 
 			return w.plan, err
 		}
 	}
-	w.plan.Rows = w.plan.Inserted + w.plan.Replaced + w.plan.Skipped
+	w.count()
 	hold, err := conn.ForeignKeysHold()
 	if err == nil && !hold {
 		err = w.violated(ctx, conn)
@@ -63,9 +63,9 @@ func (a *applying) close() {
 }
 
 // run does all there is to do. A row that meets another one in a UNIQUE index is tried again after those behind it, which may
-// take that one out of the way.
+// take that one out of the way. What was not done after all is taken out of the work.
 func (a *applying) run(ctx context.Context, each func()) error {
-	left := a.t.ops
+	left, done := a.t.ops, make([]op, 0, len(a.t.ops))
 	for len(left) > 0 {
 		var again []op
 		var first error
@@ -82,9 +82,10 @@ func (a *applying) run(ctx context.Context, each func()) error {
 			case err != nil:
 				return a.failed(o, err)
 			case !changed: // a trigger said RAISE(IGNORE)
-				a.uncount(o)
+				a.t.skipped++
 				each()
 			default:
+				done = append(done, o)
 				each()
 			}
 		}
@@ -92,24 +93,13 @@ func (a *applying) run(ctx context.Context, each func()) error {
 			if a.OnConflict != Skip {
 				return message.WithHint(first, "change or delete the row that is in the way, or leave these out: --on-conflict skip")
 			}
-			for _, o := range again {
-				a.uncount(o)
-			}
-			return nil
+			a.t.skipped += int64(len(again))
+			break
 		}
 		left = again
 	}
+	a.t.ops = done
 	return nil
-}
-
-// uncount counts an op as one that was left out.
-func (a *applying) uncount(o op) {
-	a.plan.Skipped++
-	if o.changed == nil {
-		a.plan.Inserted--
-	} else {
-		a.plan.Replaced--
-	}
 }
 
 func (a *applying) one(o op) (changed bool, err error) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/rowdiff"
 	"example.com/snapd/internal/sqlite"
@@ -42,7 +44,7 @@ func (w *Work) Err() error {
 }
 
 // Empty reports whether there is nothing to be done.
-func (w *Work) Empty() bool { return w.plan.Inserted+w.plan.Replaced == 0 }
+func (w *Work) Empty() bool { return w.plan.Inserted+w.plan.Replaced+w.plan.Removed == 0 }
 
 // Plan says what bringing rows back would do to the database as it is now.
 type Plan struct {
@@ -50,13 +52,14 @@ type Plan struct {
 	Rows     int64  `json:"rows"` // chosen, and not there as they were
 	Inserted int64  `json:"inserted"`
 	Replaced int64  `json:"replaced"`
+	Removed  int64  `json:"removed"` // by an undo
 	Skipped  int64  `json:"skipped"`
 	// Unchanged rows were chosen, and are as they were.
 	Unchanged int64 `json:"unchanged"`
 	// Conflicts are the first rows that others are in the way of; Conflicting is how many there are.
 	Conflicts   []Conflict       `json:"conflicts"`
 	Conflicting int64            `json:"conflicting"`
-	References  []TableRows      `json:"references"`      // rows of other tables among Inserted
+	Tables      []TableRows      `json:"tables"`          // the same by table: Table, then those whose rows come along
 	Triggers    []string         `json:"triggers"`        // of the database, that will run
 	NewColumns  []string         `json:"new_columns"`     // since then: they get their defaults
 	LostColumns []string         `json:"dropped_columns"` // since then: what they held does not come back
@@ -64,10 +67,45 @@ type Plan struct {
 	Truncated   bool             `json:"truncated"`       // there are more than Changes
 }
 
-// TableRows counts the rows of a table.
+// NewPlan is a plan that does nothing.
+func NewPlan(table string) Plan {
+	return Plan{Table: table, Conflicts: []Conflict{}, Tables: []TableRows{}, Triggers: []string{}, NewColumns: []string{}, LostColumns: []string{},
+		Changes: []rowdiff.Change{}}
+}
+
+// TableRows counts what is done to the rows of a table.
 type TableRows struct {
-	Table string `json:"table"`
-	Rows  int64  `json:"rows"`
+	Table    string `json:"table"`
+	Inserted int64  `json:"inserted"`
+	Replaced int64  `json:"replaced"`
+	Removed  int64  `json:"removed"`
+	Skipped  int64  `json:"skipped"`
+}
+
+// String counts it for a person.
+func (t TableRows) String() string {
+	parts := make([]string, 0, 4)
+	for _, n := range []struct {
+		rows int64
+		done string
+	}{{t.Inserted, "inserted"}, {t.Replaced, "replaced"}, {t.Removed, "removed"}, {t.Skipped, "left out"}} {
+		if n.rows > 0 {
+			parts = append(parts, humanize.Comma(n.rows)+" "+n.done)
+		}
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "no row")
+	}
+	return t.Table + ": " + strings.Join(parts, ", ")
+}
+
+// Words counts it for a person, by table.
+func (p Plan) Words() string {
+	all := make([]string, len(p.Tables))
+	for i, t := range p.Tables {
+		all[i] = t.String()
+	}
+	return strings.Join(all, "; ")
 }
 
 // Conflict is a row that another one is in the way of.
@@ -87,7 +125,21 @@ const (
 // tableWork is what is to be done to one table.
 type tableWork struct {
 	*Rows
-	ops []op
+	ops     []op
+	skipped int64
+}
+
+// counts counts it.
+func (t *tableWork) counts() TableRows {
+	n := TableRows{Table: t.name(), Skipped: t.skipped}
+	for _, o := range t.ops {
+		if o.changed == nil {
+			n.Inserted++
+		} else {
+			n.Replaced++
+		}
+	}
+	return n
 }
 
 // op brings one row back.
@@ -105,8 +157,7 @@ func (c *Chosen) Compare(ctx context.Context, conn *sqlite.Conn) (*Work, error) 
 	if err != nil {
 		return nil, err
 	}
-	w := &Work{Chosen: c, plan: Plan{Table: c.Table, Conflicts: []Conflict{}, References: []TableRows{}, Triggers: []string{},
-		NewColumns: []string{}, LostColumns: []string{}, Changes: []rowdiff.Change{}}}
+	w := &Work{Chosen: c, plan: NewPlan(c.Table)}
 	for _, r := range c.rows {
 		object, ok := schema.Table(r.name())
 		if !ok || object.SQL != r.sql {
@@ -126,32 +177,34 @@ func (c *Chosen) Compare(ctx context.Context, conn *sqlite.Conn) (*Work, error) 
 		}
 		w.tables = append(w.tables, cmp.t)
 	}
-	w.sum(schema)
+	w.describe(schema)
 	return w, nil
 }
 
-// sum adds up what the tables' work is.
-func (w *Work) sum(schema *rowdiff.Schema) {
+// describe says what the tables' work is.
+func (w *Work) describe(schema *rowdiff.Schema) {
+	w.count()
 	p := &w.plan
-	for i, t := range w.tables {
-		inserted, replaced := int64(0), int64(0)
-		for _, o := range t.ops {
-			if o.changed == nil {
-				inserted++
-			} else {
-				replaced++
-			}
-		}
-		p.Inserted, p.Replaced = p.Inserted+inserted, p.Replaced+replaced
-		if i > 0 && inserted > 0 {
-			p.References = append(p.References, TableRows{t.name(), inserted})
-		}
-		if i == 0 {
-			p.NewColumns, p.LostColumns = append(p.NewColumns, t.added...), append(p.LostColumns, t.gone...)
-		}
-		p.Triggers = append(p.Triggers, triggers(schema, t.name(), inserted > 0, replaced > 0)...)
+	p.NewColumns, p.LostColumns = append(p.NewColumns, w.tables[0].added...), append(p.LostColumns, w.tables[0].gone...)
+	for _, t := range w.tables {
+		n := t.counts()
+		p.Triggers = append(p.Triggers, triggers(schema, t.name(), n.Inserted > 0, n.Replaced > 0)...)
 	}
-	p.Rows = p.Inserted + p.Replaced + p.Skipped + w.blocked
+}
+
+// count counts the tables' work.
+func (w *Work) count() {
+	p := &w.plan
+	p.Inserted, p.Replaced, p.Skipped, p.Removed, p.Tables = 0, 0, 0, 0, []TableRows{}
+	for i, t := range w.tables {
+		n := t.counts()
+		p.Inserted, p.Replaced, p.Skipped = p.Inserted+n.Inserted, p.Replaced+n.Replaced, p.Skipped+n.Skipped
+		p.Removed += n.Removed
+		if i == 0 || n != (TableRows{Table: n.Table}) {
+			p.Tables = append(p.Tables, n)
+		}
+	}
+	p.Rows = p.Inserted + p.Replaced + p.Removed + p.Skipped + w.blocked
 }
 
 // explainNow returns what an error of the database's connection means.
@@ -238,7 +291,7 @@ func (c *comparison) one(x *row) error {
 	c.conflict(Conflict{Row: c.t.named(*x), What: what})
 	switch c.OnConflict {
 	case Skip:
-		c.plan.Skipped++
+		c.t.skipped++
 		return nil
 	case Fail:
 		c.blocked++
@@ -270,7 +323,7 @@ func (c *comparison) insert(x *row, renumber bool) error {
 			What: fmt.Sprintf("%s: another row has its %s", c.t.named(*x), strings.Join(u.columns, ", "))})
 		switch c.OnConflict {
 		case Skip:
-			c.plan.Skipped++
+			c.t.skipped++
 			return nil
 		case Fail:
 			c.blocked++
