@@ -110,6 +110,15 @@ func (s State) LastRecovery() *RecoveryOutcome {
 	return &s.Recovered[len(s.Recovered)-1]
 }
 
+// UndoRows is LastRows where an undo is of that: neither a restore of the whole database nor a recovery came after it. Else nil.
+func (s State) UndoRows() *RowsOutcome {
+	rows, recovered := s.LastRows, s.LastRecovery()
+	if rows == nil || s.LastRestore != nil && !s.LastRestore.At.Before(rows.At) || recovered != nil && !recovered.At.Before(rows.At) {
+		return nil
+	}
+	return rows
+}
+
 // Restoring is a restore that is about to be committed: what LastRestore will be if it
 // is, and the schema cookie that shows it after a crash.
 type Restoring struct {
@@ -127,6 +136,7 @@ type RowsOutcome struct {
 	Table    string    `json:"table"`
 	Inserted int64     `json:"inserted"`
 	Replaced int64     `json:"replaced,omitempty"`
+	Removed  int64     `json:"removed,omitempty"` // by an undo
 	Skipped  int64     `json:"skipped,omitempty"`
 }
 

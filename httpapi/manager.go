@@ -31,7 +31,7 @@ type manager interface {
 	PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error)
 	PlanRows(ctx context.Context, id string, o snapshot.RowsOptions) (snapshot.RowsPlan, error)
 	PlanHolds(snapshot.RestorePlan) error
-	Replaced() (snapshot.Backup, error)
+	Replaced() (snapshot.Replaced, error)
 	Quarantines() ([]snapshot.Quarantine, error)
 	AcknowledgeRecovery(context.Context) ([]snapshot.Recovered, error)
 

@@ -42,13 +42,16 @@ func (h *Handler) planRestore(w http.ResponseWriter, c *call) error {
 	return h.plan(w, c, b)
 }
 
-// planUndo plans the restore of what the last restore replaced.
+// planUndo plans the restore of what the last restore replaced; where that brought rows back, their undo.
 func (h *Handler) planUndo(w http.ResponseWriter, c *call) error {
 	b, err := h.m.Replaced()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case b.Rows != nil:
+		return planRowsOf(h, w, c, b.ID, snapshot.RowsOptions{Undo: true})
 	}
-	return h.plan(w, c, b)
+	return h.plan(w, c, b.Backup)
 }
 
 func (h *Handler) plan(w http.ResponseWriter, c *call, b snapshot.Backup) error {

@@ -82,12 +82,17 @@ func planRows(h *Handler, w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
+	return planRowsOf(h, w, c, b.ID, o)
+}
+
+// planRowsOf keeps a plan, and answers it.
+func planRowsOf(h *Handler, w http.ResponseWriter, c *call, id string, o snapshot.RowsOptions) error {
 	ctx, leave, err := h.readingSlot(c)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	p, err := h.m.PlanRows(ctx, b.ID, o)
+	p, err := h.m.PlanRows(ctx, id, o)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,8 @@ func (i interrupted) rows() (result any, done bool) {
 		return nil, false
 	}
 	p := rowsback.NewPlan(last.Table) // which of them are of other tables is not known any more
-	p.Rows, p.Inserted, p.Replaced, p.Skipped = last.Inserted+last.Replaced+last.Skipped, last.Inserted, last.Replaced, last.Skipped
+	p.Rows, p.Inserted, p.Replaced = last.Inserted+last.Replaced+last.Removed+last.Skipped, last.Inserted, last.Replaced
+	p.Removed, p.Skipped = last.Removed, last.Skipped
 	return RestoredRows{Plan: p, Applied: true, SafetyBackup: &last.Safety}, true
 }
 

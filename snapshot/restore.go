@@ -128,41 +128,47 @@ func (m *Manager) PlanHolds(p RestorePlan) error {
 	return explain(restorerOf(ctx, m, e.ID).Holds(&p, e))
 }
 
-// Replaced returns the backup of what the last restore over the database replaced: restoring it undoes
-// that restore. It does so with a backup of what it replaces in its turn, so undoing twice is no undo.
+// Replaced is what an undo puts back: the backup of the state before the last restore. Where that brought rows back, Rows says which,
+// and [Manager.RestoreRows] with Undo reverses it; else restoring the backup does.
+type Replaced struct {
+	Backup
+	Rows *RowsOutcome // nil for a restore of the whole database
+}
+
+// Replaced returns what an undo puts back. That is saved with a backup of what it replaces in its turn, so undoing twice is no undo.
 //
 // Errors: [ErrNotFound] where nothing was restored yet, there was no database before, or its backup is
 // gone; [ErrRefused] where the database was damaged: there is no going back to that, and the error names
 // the file that was kept and says what can be had from it.
-func (m *Manager) Replaced() (Backup, error) {
+func (m *Manager) Replaced() (Replaced, error) {
 	state, err := m.cat.State()
 	if err != nil {
-		return Backup{}, fmt.Errorf("undo: %w", explain(err))
+		return Replaced{}, fmt.Errorf("undo: %w", explain(err))
 	}
-	last, recovered := state.LastRestore, state.LastRecovery()
-	if rows := state.LastRows; rows != nil && (last == nil || last.At.Before(rows.At)) && (recovered == nil || recovered.At.Before(rows.At)) {
-		last = &catalog.RestoreOutcome{At: rows.At, Safety: rows.Safety}
+	last, recovered, rows := state.LastRestore, state.LastRecovery(), state.UndoRows()
+	if rows != nil {
+		last, recovered = &catalog.RestoreOutcome{At: rows.At, Safety: rows.Safety}, nil
 	}
 	var kept string
 	switch {
 	case recovered != nil && (last == nil || recovered.At.After(last.At)):
 		kept = recovered.Kept
 	case last == nil:
-		return Backup{}, hint(fmt.Errorf("undo: %w: no restore has replaced this database", ErrNotFound), "restore puts a backup in its place; list shows what there is")
+		return Replaced{}, hint(fmt.Errorf("undo: %w: no restore has replaced this database", ErrNotFound), "restore puts a backup in its place; list shows what there is")
 	case last.Safety != "":
 		b, err := m.cat.Get(last.Safety)
 		if err != nil {
-			return Backup{}, hint(fmt.Errorf("undo: the backup of what the last restore replaced is gone: %w", err), "list shows the backups that there are")
+			return Replaced{}, hint(fmt.Errorf("undo: the backup of what the last restore replaced is gone: %w", err), "list shows the backups that there are")
 		}
-		return b.Public(), nil
+		return Replaced{b.Public(), rows}, nil
 	default:
 		kept = last.Kept
 	}
 	if kept == "" {
-		return Backup{}, hint(fmt.Errorf("undo: %w: there was no database before the last restore", ErrNotFound), "list shows the backups that there are")
+		return Replaced{}, hint(fmt.Errorf("undo: %w: there was no database before the last restore", ErrNotFound), "list shows the backups that there are")
 	}
 	kept = filepath.Join(m.cfg.Dir, kept)
-	return Backup{}, hint(fmt.Errorf("undo: %w: what was replaced was damaged, and is kept as %s", ErrRefused, kept),
+	return Replaced{}, hint(fmt.Errorf("undo: %w: what was replaced was damaged, and is kept as %s", ErrRefused, kept),
 		"snapd salvage "+kept+" --to FILE brings out every row that can still be read; restore puts a backup in the database's place")
 }
 

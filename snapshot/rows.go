@@ -132,7 +132,7 @@ func (m *Manager) Log(ctx context.Context, q LogQuery) (page []LogEntry, next st
 func (m *Manager) PlanRows(ctx context.Context, id string, o RowsOptions) (p RowsPlan, err error) {
 	e, err := proof.Find(ctx, m.cat, id)
 	if err == nil {
-		p, err = restore.PlanRows(ctx, statesOf(m), e, o)
+		p, err = restorerOf(ctx, m, e.ID).PlanRows(ctx, statesOf(m), e, o)
 	}
 	if err != nil {
 		return RowsPlan{}, explain(fmt.Errorf("plan to bring back rows of %s: %w", id, err))
@@ -144,6 +144,9 @@ func (m *Manager) PlanRows(ctx context.Context, id string, o RowsOptions) (p Row
 // with [ReplaceOnConflict] those that are others now become what they were. All other rows stay as they are, and so does
 // every commit of the application. The state before is saved as a backup first; then it is one transaction through SQLite's
 // own locks, in which the rows are compared again. The database's triggers run, and foreign keys hold at its end.
+//
+// With Undo, id is the safety backup of bringing rows back, see [Manager.Replaced]: rows that are still as that left them become what
+// they were before, others are conflicts, and everything else stays. An undo is undone in the same way.
 //
 // Errors: [ErrNotFound] also for a table, [ErrInvalid] for options that make no sense, [ErrRefused] where rows are in the way
 // or would violate a constraint, [ErrStale] where Plan does not hold, [ErrBusy], [ErrCorrupt], [ErrNoSpace]; nothing is changed then.
@@ -161,13 +164,21 @@ func (m *Manager) RestoreRows(ctx context.Context, id string, o RestoreRowsOptio
 		done, err = r.Rows(ctx, e, statesOf(m), o)
 		if err != nil {
 			op.changed = done.SafetyBackup != nil
-			return Event{}, fmt.Errorf("restore rows of %s from %s: %w", o.Table, e.ID, err)
+			return Event{}, fmt.Errorf("%s %s: %w", rowsWords(o), e.ID, err)
 		}
-		words := fmt.Sprintf("rows brought back from %s: %s", e.ID, done.Words())
+		words := fmt.Sprintf("%s %s: %s", rowsWords(o), e.ID, done.Words())
 		return Event{Type: EventDone, Path: m.cfg.Database, Message: words, more: Activity{Detail: words, DurationMS: done.DurationMS}}, nil
 	})
 	if err != nil {
 		return RestoredRows{}, err
 	}
 	return done, nil
+}
+
+// rowsWords is what bringing rows back is called, before the id.
+func rowsWords(o RestoreRowsOptions) string {
+	if o.Undo {
+		return "undo of rows brought back after"
+	}
+	return "rows brought back from"
 }

@@ -23,7 +23,16 @@ const (
 
 var missingLog = snapshot.RestoreRowsOptions{RowsOptions: snapshot.RowsOptions{Table: "log", Missing: true}}
 
+var undoRows = snapshot.RestoreRowsOptions{RowsOptions: snapshot.RowsOptions{Undo: true}}
+
 func init() {
+	operations["undo rows"] = func(ctx context.Context, m *snapshot.Manager) error {
+		b, err := m.Replaced()
+		if err == nil {
+			_, err = m.RestoreRows(ctx, b.ID, undoRows)
+		}
+		return err
+	}
 	operations["restore rows"] = func(ctx context.Context, m *snapshot.Manager) error {
 		id, err := restoreID(m)
 		if err == nil {
@@ -58,6 +67,10 @@ func TestRowsComeBackNextToAWriter(t *testing.T) {
 					t.Errorf("the safety backup has %s", got)
 				}
 				testdb.Ledger(t, safety)
+				undone, err := m.RestoreRows(t.Context(), *done.SafetyBackup, undoRows)
+				if got := logged(t, db); err != nil || undone.Removed != 100 || got != lostLog {
+					t.Fatalf("undo: %+v, %v; the log has %s", undone, err, got)
+				}
 			}
 			result := writer.Stop()
 			if len(result.Errors) > 0 {
@@ -77,21 +90,28 @@ func TestRowsComeBackNextToAWriter(t *testing.T) {
 // Lost otherwise: half of the rows, or the record of what was done.
 func TestRowsComeBackWhollyOrNotAtAll(t *testing.T) {
 	t.Parallel()
-	for _, mode := range journalModes {
+	for _, mode := range append(journalModes, "undo") {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
+			operation, before, after := "restore rows", lostLog, wholeLog
+			if mode == "undo" {
+				operation, before, after, mode = "undo rows", wholeLog, lostLog, "wal"
+			}
 			m, db := newLive(t, mode, snapshot.Config{})
 			testdb.ShellQuery(t, db, fillLog)
 			if _, err := m.Backup(t.Context(), snapshot.Manual(manualNote)); err != nil {
 				t.Fatal(err)
 			}
 			testdb.ShellQuery(t, db, loseLog)
+			if before == wholeLog {
+				must(t, operations["restore rows"](t.Context(), m))
+			}
 			olds, news := 0, 0
 			for n := 1; ; n++ {
 				work := filepath.Join(t.TempDir(), "work") // which this process has never opened
 				command(t, "cp", "-a", filepath.Dir(db), work)
 				crashed := filepath.Join(work, "data.db")
-				point := crashAt(t, "restore rows", crashed, n)
+				point := crashAt(t, operation, crashed, n)
 				c := openManager(t, crashed)
 				got := logged(t, crashed)
 				testdb.ShellIntegrity(t, crashed)
@@ -99,14 +119,14 @@ func TestRowsComeBackWhollyOrNotAtAll(t *testing.T) {
 					t.Fatal(err)
 				}
 				ops, err := c.Operations([]snapshot.Operation{snapshot.OpRestoreRows}, 9)
-				if err != nil || len(ops) != 1 {
+				if err != nil || len(ops) == 0 {
 					t.Fatalf("killed at %q: %+v, %v", point, ops, err)
 				}
 				want := "failed"
 				switch got {
-				case wholeLog:
+				case after:
 					news, want = news+1, "done"
-				case lostLog:
+				case before:
 					olds++
 				default:
 					t.Errorf("killed at %q: the log has %s", point, got)
@@ -115,12 +135,15 @@ func TestRowsComeBackWhollyOrNotAtAll(t *testing.T) {
 					t.Errorf("killed at %q, the log has %s: %+v", point, got, ops[0])
 				}
 				replaced, err := c.Replaced()
-				if (err == nil) != (want == "done") || err == nil && logged(t, image(t, c, replaced.ID)) != lostLog {
-					t.Errorf("killed at %q: undo %+v, %v", point, replaced.ID, err)
+				undo := operations["undo rows"](t.Context(), c)
+				if got := logged(t, crashed); want == "done" && (err != nil || undo != nil || replaced.Rows == nil || got != before || logged(t, image(t, c, replaced.ID)) != before) {
+					t.Errorf("killed at %q: undo of %+v, %v, %v: the log has %s", point, replaced.ID, err, undo, got)
+				} else if want == "failed" && before == lostLog && !errors.Is(err, snapshot.ErrNotFound) {
+					t.Errorf("killed at %q: there is an undo of %s, %v", point, replaced.ID, err)
 				}
 				must(t, os.RemoveAll(work))
 				if point == "" {
-					if n < 7 || olds < 4 || news < 2 {
+					if n < 8 || olds < 5 || news < 2 {
 						t.Errorf("%d points, %d of them old and %d new", n, olds, news)
 					}
 					return

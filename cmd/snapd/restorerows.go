@@ -67,16 +67,19 @@ func (c *rowsCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	if err != nil {
 		return err
 	}
-	return a.result(c.document(p, done), func(w io.Writer) {
-		if !done.Applied {
-			fmt.Fprintf(w, "nothing to do: %s of the rows that were chosen are as they were\n", humanize.Comma(done.Unchanged))
-			return
-		}
-		fmt.Fprintf(w, "%s (%s)\n", visible(done.Words()), millis(done.DurationMS))
-		if done.SafetyBackup != nil {
-			fmt.Fprintf(w, "the state before it was saved as %s; %s puts that back, without what was committed since\n", *done.SafetyBackup, a.commandLine(m, "undo"))
-		}
-	})
+	return a.result(c.document(p, done), func(w io.Writer) { printRowsDone(w, a, m, done) })
+}
+
+// printRowsDone says what was done.
+func printRowsDone(w io.Writer, a *app, m *snapshot.Manager, done snapshot.RestoredRows) {
+	if !done.Applied {
+		fmt.Fprintf(w, "nothing to do: %s of the rows that were chosen are as they were\n", humanize.Comma(done.Unchanged))
+		return
+	}
+	fmt.Fprintf(w, "%s (%s)\n", visible(done.Words()), millis(done.DurationMS))
+	if done.SafetyBackup != nil {
+		fmt.Fprintf(w, "the state before it was saved as %s; to undo: %s, which changes these rows only\n", *done.SafetyBackup, a.commandLine(m, "undo"))
+	}
 }
 
 // document is what was done with the statements that do it, as many as are of use.
@@ -98,8 +101,12 @@ func (c *rowsCmd) document(p snapshot.RowsPlan, done snapshot.RestoredRows) rows
 // printRowsPlan says what would be done, line by line, each after mark.
 func printRowsPlan(w io.Writer, mark string, p snapshot.RowsPlan) {
 	line := func(format string, args ...any) { fmt.Fprintf(w, mark+format+"\n", args...) }
-	line("%s of %s: %s to be inserted, %s to be replaced, %s to be left out, %s as they were", visible(p.Table), p.Backup.ID, humanize.Comma(p.Tables[0].Inserted),
-		humanize.Comma(p.Tables[0].Replaced), humanize.Comma(p.Tables[0].Skipped), humanize.Comma(p.Unchanged))
+	first := p.Tables[0]
+	text := fmt.Sprintf("%s of %s: %s to be inserted, %s to be replaced, ", visible(p.Table), p.Backup.ID, humanize.Comma(first.Inserted), humanize.Comma(first.Replaced))
+	if p.Removed > 0 {
+		text += humanize.Comma(first.Removed) + " to be removed, "
+	}
+	line("%s%s to be left out, %s as they were", text, humanize.Comma(first.Skipped), humanize.Comma(p.Unchanged))
 	for i, c := range p.Conflicts {
 		if i == 10 {
 			line("conflict: %d more", p.Conflicting-10)

@@ -47,12 +47,17 @@ type Facts struct {
 	Archive  error          // why its archive cannot be used; nil where it is as it was stored
 	Restored *catalog.Entry // the one that was restored last, where it is still there
 	Drilled  *catalog.Entry // the one of the last drill, where it is still there
-	Undo     *catalog.Entry // the verified one of what that replaced
+	Undo     *catalog.Entry // the verified one of what the last restore, also of rows, replaced
 }
 
 // Count takes the backups, newest first.
 func (f *Facts) Count(all iter.Seq[catalog.Entry]) {
-	last, drill := f.State.LastRestore, f.State.LastDrill
+	last, drill, safety := f.State.LastRestore, f.State.LastDrill, ""
+	if rows := f.State.UndoRows(); rows != nil {
+		safety = rows.Safety
+	} else if last != nil {
+		safety = last.Safety
+	}
 	if b, ok := catalog.Latest(all, f.State); ok {
 		f.Latest = &b
 		p := catalog.PresentOf(all, f.State)
@@ -66,7 +71,7 @@ func (f *Facts) Count(all iter.Seq[catalog.Entry]) {
 		if last != nil && b.ID == last.ID {
 			f.Restored = new(b)
 		}
-		if last != nil && b.ID == last.Safety && b.Usable() {
+		if b.ID == safety && b.Usable() {
 			f.Undo = new(b)
 		}
 	}
@@ -263,13 +268,16 @@ func (f *Facts) ago(t time.Time) string {
 	return "just now"
 }
 
-// lastRestore is the last restore, and the backup that undoes it.
+// lastRestore is the last restore, of the database or of rows, and the backup that undoes it.
 func (f *Facts) lastRestore() *LastRestore {
-	r := f.State.LastRestore
-	if r == nil {
+	last := &LastRestore{}
+	if rows := f.State.UndoRows(); rows != nil {
+		last.ID, last.At, last.Action = rows.ID, rows.At.UTC(), "restore-rows"
+	} else if r := f.State.LastRestore; r != nil {
+		last.ID, last.At, last.Action = r.ID, r.At.UTC(), cmp.Or(r.Action, "restore")
+	} else {
 		return nil
 	}
-	last := &LastRestore{ID: r.ID, At: r.At.UTC(), Action: cmp.Or(r.Action, "restore")}
 	if f.Undo != nil {
 		last.Undo = &f.Undo.ID
 	}

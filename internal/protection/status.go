@@ -106,10 +106,10 @@ const (
 	WhyRecent      Why = "recent"       // protected: the newest verified backup is as recent as promised
 )
 
-// LastRestore is the last restore over the database.
+// LastRestore is the last restore over the database, of all of it or of rows.
 type LastRestore struct {
-	ID     string    `json:"id"` // the backup that was restored
+	ID     string    `json:"id"` // the backup that was restored, or whose rows were
 	At     time.Time `json:"at"`
 	Undo   *string   `json:"undo"`   // the backup of what it replaced; null where there is none, or none any more
-	Action string    `json:"action"` // "restore" or "recover"
+	Action string    `json:"action"` // "restore", "restore-rows" or "recover"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/backup"
@@ -33,12 +34,14 @@ type RowsResult struct {
 //	compare    the rows with those that are there now; nothing to be done, or conflicts: the end
 //	safety     publish the safety backup; make it again where a commit came between
 //	change     the rows, and the schema cookie; foreign keys hold
+//	record     what was left, durably, for an undo
 //	pending    the catalog notes it with the cookie
 //	commit     afterwards, or after a crash, the cookie says whether it happened
 //
-// Under the lock, too, it has to be what the plan of o says. e is the backup or recovery point that the rows are of.
+// Under the lock, too, it has to be what the plan of o says. e is the backup or recovery point that the rows are of; of an undo the safety
+// backup of what is undone.
 func (r *Restorer) Rows(ctx context.Context, e catalog.Entry, states rowdiff.States, o RestoreRowsOptions) (RowsResult, error) {
-	p, err := PlanRows(ctx, states, e, o.RowsOptions)
+	p, err := r.PlanRows(ctx, states, e, o.RowsOptions)
 	if err == nil {
 		err = p.work.Err() // before the database is saved
 	}
@@ -86,8 +89,11 @@ func (r *rowsRestore) run(ctx context.Context) error {
 
 // draft begins the safety backup.
 func (r *rowsRestore) draft(ctx context.Context) (*backup.Draft, error) {
-	d := r.Safety.Draft(backup.Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true,
-		Note: "state before rows of " + r.from.ID + " were brought back"})
+	note := "state before rows of " + r.from.ID + " were brought back"
+	if r.chosen.Undo {
+		note = "state before bringing rows back was undone to " + r.from.ID
+	}
+	d := r.Safety.Draft(backup.Request{Kind: catalog.Auto, Trigger: catalog.TriggerPreRestore, Pin: true, Note: note})
 	var err error
 	d.Seed, err = r.Catalog.PageSeed(ctx)
 	return d, err
@@ -150,15 +156,26 @@ func (r *rowsRestore) locked(ctx context.Context, p *prestaged) (err error) {
 // change makes the changes, and commits them. Until it announces that, the end of ctx leaves everything as it was.
 func (r *rowsRestore) change(ctx context.Context, tx *pages.WriteTx, work *rowsback.Work) error {
 	plan := work.Plan()
-	report := r.Phase(progress.Write, plan.Inserted+plan.Replaced)
+	report := r.Phase(progress.Write, plan.Inserted+plan.Replaced+plan.Removed)
+	var left *rowsback.Left
 	err := tx.Change(ctx, func(conn *sqlite.Conn) (err error) {
-		r.res.Plan, err = work.Apply(ctx, conn, report)
+		if r.res.Plan, err = work.Apply(ctx, conn, report); err == nil {
+			left, err = work.Left(conn)
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	r.Point("rows changed")
+	err = r.Catalog.KeepRows(*r.res.SafetyBackup, func(w io.Writer) error {
+		_, err := left.WriteTo(w)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.Point("record kept")
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -180,7 +197,8 @@ func (r *rowsRestore) change(ctx context.Context, tx *pages.WriteTx, work *rowsb
 // outcome is what the catalog keeps.
 func (r *rowsRestore) outcome() catalog.RowsOutcome {
 	p := r.res.Plan
-	return catalog.RowsOutcome{ID: r.from.ID, At: r.Now(), Safety: *r.res.SafetyBackup, Table: p.Table, Inserted: p.Inserted, Replaced: p.Replaced, Skipped: p.Skipped}
+	return catalog.RowsOutcome{ID: r.from.ID, At: r.Now(), Safety: *r.res.SafetyBackup, Table: p.Table, Inserted: p.Inserted, Replaced: p.Replaced,
+		Removed: p.Removed, Skipped: p.Skipped}
 }
 
 // done records that it is committed.

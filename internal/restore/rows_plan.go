@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -43,14 +44,25 @@ type RestoreRowsOptions struct {
 }
 
 // PlanRows chooses rows of e, which proof.Find returned, and compares them with those of the database.
-func PlanRows(ctx context.Context, states rowdiff.States, e catalog.Entry, o RowsOptions) (p RowsPlan, err error) {
+func (r *Restorer) PlanRows(ctx context.Context, states rowdiff.States, e catalog.Entry, o RowsOptions) (p RowsPlan, err error) {
 	if err := o.Check(); err != nil {
 		return p, err
 	}
+	var left *rowsback.Left
+	if o.Undo {
+		if left, err = r.left(e.ID); err != nil {
+			return p, err
+		}
+	}
 	p.Backup = e.Public()
-	all := o.Where == "" && len(o.Keys) == 0 // else few rows are looked up
+	all := o.Where == "" && len(o.Keys) == 0 && !o.Undo // else few rows are looked up
 	err = states.Compare(ctx, e.ID, rowdiff.LiveID, all, func(d *rowdiff.Diff, then, now *rowdiff.Side) error {
-		chosen, err := rowsback.Choose(ctx, d, then, now, o)
+		var chosen *rowsback.Chosen
+		if o.Undo {
+			chosen, err = rowsback.Undo(ctx, d, then, left, o)
+		} else {
+			chosen, err = rowsback.Choose(ctx, d, then, now, o)
+		}
 		if err != nil {
 			return err
 		}
@@ -60,7 +72,23 @@ func PlanRows(ctx context.Context, states rowdiff.States, e catalog.Entry, o Row
 		}
 		return err
 	})
+	if err != nil && o.Undo && errors.Is(err, rowsback.ErrRefused) {
+		err = message.WithHint(err, "restore "+e.ID+" puts the whole database back as it was, without what was committed since")
+	}
 	return p, err
+}
+
+// left reads what bringing rows back left, after the backup with that id.
+func (r *Restorer) left(id string) (left *rowsback.Left, err error) {
+	f, err := r.Catalog.Rows(id)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if left, err = rowsback.ReadLeft(f); err != nil {
+		return nil, message.WithHint(fmt.Errorf("undo: %w", err), "restore "+id+" puts the whole database back as it was, without what was committed since")
+	}
+	return left, nil
 }
 
 // holds returns ErrStale where now is not what the plan said.

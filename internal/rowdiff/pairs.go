@@ -28,10 +28,23 @@ func (d *Diff) Match(ctx context.Context, table string) (Match, error) {
 			return Match{}, err
 		}
 	}
+	return p.match()
+}
+
+// Planned is Match as far as the schemas say it: no row is read, and whether rowids still mean something is not known.
+func (d *Diff) Planned(table string) (Match, error) {
+	p, err := d.pair(table)
+	if err != nil {
+		return Match{}, err
+	}
+	return p.match()
+}
+
+func (p *pair) match() (Match, error) {
 	if p.failed != nil {
 		return Match{}, p.failed
 	}
-	m := Match{By: p.by, From: p.tables[0], To: p.tables[1], Columns: p.columns, FromPlaces: p.places[0], ToPlaces: p.places[1], Encoding: d.encoding}
+	m := Match{By: p.by, From: p.tables[0], To: p.tables[1], Columns: p.columns, FromPlaces: p.places[0], ToPlaces: p.places[1], Encoding: p.d.encoding}
 	for _, part := range p.key {
 		m.Key = append(m.Key, part.value)
 	}

@@ -92,6 +92,15 @@ func (r *Row) digest(scratch []byte) ([sha256.Size]byte, []byte) {
 	return sha256.Sum256(scratch), scratch
 }
 
+// Digest stands for the content of a row.
+type Digest [sha256.Size]byte
+
+// DigestOf is the digest of the values of a row, in their order.
+func DigestOf(values []sqlitefile.Value) *Digest {
+	d := Digest(sha256.Sum256(appendRow(nil, &Row{Values: values})))
+	return &d
+}
+
 // Literal returns a value as SQL that gives exactly it in a database of encoding to; e is the encoding of its text.
 func Literal(v sqlitefile.Value, e, to sqlitefile.Encoding) string {
 	switch v.Kind {

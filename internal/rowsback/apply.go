@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -25,14 +26,25 @@ func (w *Work) Apply(ctx context.Context, conn *sqlite.Conn, progress func(rows 
 	if err := conn.Exec(ctx, "PRAGMA defer_foreign_keys=ON"); err != nil {
 		return w.plan, err
 	}
-	done := int64(0)
-	for _, t := range w.tables {
-		a := applying{Work: w, t: t, conn: conn, updates: map[string]*sqlite.Stmt{}}
-		err := a.run(ctx, func() { done++; progress(done) })
-		a.close()
-		if err != nil {
-			return w.plan, err
+	by := map[*tableWork]*applying{}
+	defer func() {
+		for _, a := range by {
+			a.close()
 		}
+	}()
+	var steps []step
+	for t, o := range w.steps() {
+		if by[t] == nil {
+			by[t] = &applying{Work: w, t: t, conn: conn, updates: map[string]*sqlite.Stmt{}}
+		}
+		steps = append(steps, step{by[t], o})
+	}
+	done := int64(0)
+	if err := w.run(ctx, steps, func() { done++; progress(done) }); err != nil {
+		return w.plan, err
+	}
+	for t, a := range by {
+		t.ops = a.done
 	}
 	w.count()
 	hold, err := conn.ForeignKeysHold()
@@ -42,17 +54,86 @@ func (w *Work) Apply(ctx context.Context, conn *sqlite.Conn, progress func(rows 
 	return w.plan, err
 }
 
+// steps are the ops in the order in which they are carried out. Rows are removed last, in the opposite order in which they would be
+// brought back: before those that they refer to.
+func (w *Work) steps() iter.Seq2[*tableWork, op] {
+	return func(yield func(*tableWork, op) bool) {
+		for _, t := range w.tables {
+			for _, o := range t.ops {
+				if !o.remove && !yield(t, o) {
+					return
+				}
+			}
+		}
+		for _, t := range slices.Backward(w.tables) {
+			for _, o := range slices.Backward(t.ops) {
+				if o.remove && !yield(t, o) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// step is an op, with what carries it out.
+type step struct {
+	*applying
+	op
+}
+
+// run does all there is to do. A row that meets another one, in a UNIQUE index or by a foreign key, is tried again after those
+// behind it, which may take that one out of the way.
+func (w *Work) run(ctx context.Context, left []step, each func()) error {
+	for len(left) > 0 {
+		var again []step
+		var first error
+		for i, s := range left {
+			if i%64 == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			changed, err := s.one(s.op)
+			switch {
+			case (isUnique(err) || s.remove && isConstraint(err)) && s.conn.InTransaction(): // else a trigger's OR ROLLBACK has ended it
+				if again = append(again, s); first == nil {
+					first = s.failed(s.op, err)
+				}
+				continue
+			case err != nil:
+				return s.failed(s.op, err)
+			case changed:
+				s.done = append(s.done, s.op)
+			default: // a trigger said RAISE(IGNORE)
+				s.t.skipped++
+			}
+			each()
+		}
+		if len(again) == len(left) {
+			if w.OnConflict != Skip {
+				return message.WithHint(first, "change or delete the row that is in the way, or leave these out: --on-conflict skip")
+			}
+			for _, s := range again {
+				s.t.skipped++
+			}
+			return nil
+		}
+		left = again
+	}
+	return nil
+}
+
 // applying is the work on one table.
 type applying struct {
 	*Work
 	t       *tableWork
 	conn    *sqlite.Conn
+	done    []op
 	inserts [2]*sqlite.Stmt // without and with the rowid
+	removal *sqlite.Stmt
 	updates map[string]*sqlite.Stmt
 }
 
 func (a *applying) close() {
-	for _, st := range a.inserts {
+	for _, st := range append(a.inserts[:], a.removal) {
 		if st != nil {
 			st.Close()
 		}
@@ -62,46 +143,6 @@ func (a *applying) close() {
 	}
 }
 
-// run does all there is to do. A row that meets another one in a UNIQUE index is tried again after those behind it, which may
-// take that one out of the way. What was not done after all is taken out of the work.
-func (a *applying) run(ctx context.Context, each func()) error {
-	left, done := a.t.ops, make([]op, 0, len(a.t.ops))
-	for len(left) > 0 {
-		var again []op
-		var first error
-		for i, o := range left {
-			if i%64 == 0 && ctx.Err() != nil {
-				return ctx.Err()
-			}
-			changed, err := a.one(o)
-			switch {
-			case isUnique(err) && a.conn.InTransaction(): // else a trigger's OR ROLLBACK has ended it
-				if again = append(again, o); first == nil {
-					first = a.failed(o, err)
-				}
-			case err != nil:
-				return a.failed(o, err)
-			case !changed: // a trigger said RAISE(IGNORE)
-				a.t.skipped++
-				each()
-			default:
-				done = append(done, o)
-				each()
-			}
-		}
-		if len(again) == len(left) {
-			if a.OnConflict != Skip {
-				return message.WithHint(first, "change or delete the row that is in the way, or leave these out: --on-conflict skip")
-			}
-			a.t.skipped += int64(len(again))
-			break
-		}
-		left = again
-	}
-	a.t.ops = done
-	return nil
-}
-
 func (a *applying) one(o op) (changed bool, err error) {
 	st, err := a.statement(o)
 	if err != nil {
@@ -109,9 +150,10 @@ func (a *applying) one(o op) (changed bool, err error) {
 	}
 	st.Reset()
 	defer st.Reset()
-	if o.changed == nil {
+	switch {
+	case o.inserts():
 		err = a.bindInsertion(st, o)
-	} else {
+	default:
 		for i, c := range o.changed {
 			if err = st.BindValue(i+1, o.row.values[c], a.t.match.Encoding); err != nil {
 				return false, err
@@ -125,7 +167,14 @@ func (a *applying) one(o op) (changed bool, err error) {
 	if _, err := st.StepFast(); err != nil {
 		return false, err
 	}
-	return a.conn.Changed(), nil
+	switch changed = a.conn.Changed(); {
+	case o.remove && !changed: // a foreign key may have taken it along with another one
+		there, err := a.t.there(a.conn, o.row)
+		return !there, err
+	case o.inserts() && a.t.match.To.RowID != "" && changed:
+		o.row.id = a.conn.LastInsertRowID()
+	}
+	return changed, nil
 }
 
 func (a *applying) bindInsertion(st *sqlite.Stmt, o op) error {
@@ -144,15 +193,21 @@ func (a *applying) bindInsertion(st *sqlite.Stmt, o op) error {
 const maxUpdates = 64
 
 func (a *applying) statement(o op) (st *sqlite.Stmt, err error) {
-	if o.changed == nil {
-		which, rowid := 0, a.t.rowid() && !o.renumber
-		if rowid {
-			which = 1
+	prepared := func(st **sqlite.Stmt, sql func() string) (*sqlite.Stmt, error) {
+		var err error
+		if *st == nil {
+			*st, err = a.conn.Prepare(sql())
 		}
-		if a.inserts[which] == nil {
-			a.inserts[which], err = a.conn.Prepare(a.t.insertion(rowid))
-		}
-		return a.inserts[which], err
+		return *st, err
+	}
+	rowid := a.t.rowid() && !o.renumber
+	switch {
+	case o.remove:
+		return prepared(&a.removal, a.t.deletion)
+	case o.inserts() && rowid:
+		return prepared(&a.inserts[1], func() string { return a.t.insertion(true) })
+	case o.inserts():
+		return prepared(&a.inserts[0], func() string { return a.t.insertion(false) })
 	}
 	sql := a.t.update(o.changed)
 	if st := a.updates[sql]; st != nil {
@@ -183,6 +238,11 @@ func isUnique(err error) bool {
 	return errors.As(err, &e) && slices.Contains([]int{sqliteConstraintUnique, sqliteConstraintPrimaryKey, sqliteConstraintRowID}, e.Code)
 }
 
+func isConstraint(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Primary() == sqliteConstraint
+}
+
 // failed is the error of a row that could not be brought back.
 func (a *applying) failed(o op, err error) error {
 	var e *sqlite.Error
@@ -190,7 +250,7 @@ func (a *applying) failed(o op, err error) error {
 		return err
 	}
 	sentinel := ErrRefused
-	if e.Primary() == sqliteConstraint {
+	if isConstraint(err) {
 		sentinel = ErrConflict
 	}
 	return fmt.Errorf("%w: %s: %s", sentinel, a.t.named(*o.row), e.Msg)
@@ -228,7 +288,7 @@ func (w *Work) violated(ctx context.Context, conn *sqlite.Conn) error {
 			return err
 		}
 	}
-	return message.WithHint(fmt.Errorf("%w: a foreign key would be violated, by what triggers of %s did or by rows that refer to one that is replaced",
+	return message.WithHint(fmt.Errorf("%w: a foreign key would be violated, by what triggers of %s did or by rows that refer to one that is replaced or removed",
 		ErrConflict, strings.Join(w.names(), ", ")), "PRAGMA foreign_key_check lists what is violated already")
 }
 

@@ -63,6 +63,11 @@ type chooser struct {
 // table describes a table that rows are to be brought back into.
 func (c *chooser) table(ctx context.Context, name string) (*Rows, error) {
 	m, err := c.d.Match(ctx, name)
+	return c.described(name, m, err)
+}
+
+// described is what a Match, or its error, says.
+func (c *chooser) described(name string, m rowdiff.Match, err error) (*Rows, error) {
 	if errors.Is(err, rowdiff.ErrNotRead) {
 		return nil, fmt.Errorf("%w: table %s: %w", ErrRefused, name, err)
 	}
@@ -213,12 +218,8 @@ func (c *chooser) sweep(ctx context.Context, r *Rows, columns, where string, bin
 
 // explain returns what an error of the earlier state's connection means.
 func (c *chooser) explain(err error) error {
-	if c.from.Explain != nil {
-		err = c.from.Explain(err)
-	}
+	err = c.explainRead(err)
 	switch sqlite.Classify(err) {
-	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
-		return fmt.Errorf("%w: %w", rowdiff.ErrDamaged, err)
 	case sqlite.ClassBudget:
 		return message.WithHint(fmt.Errorf("%w: the expression: %w", ErrRefused, err), "name the rows by a column that has an index")
 	case sqlite.ClassOther:
@@ -226,6 +227,18 @@ func (c *chooser) explain(err error) error {
 		if errors.As(err, &e) {
 			return fmt.Errorf("%w: the expression: %s", ErrOptions, e.Msg)
 		}
+	}
+	return err
+}
+
+// explainRead is explain of SQL that this program wrote.
+func (c *chooser) explainRead(err error) error {
+	if err != nil && c.from.Explain != nil {
+		err = c.from.Explain(err)
+	}
+	switch sqlite.Classify(err) {
+	case sqlite.ClassCorrupt, sqlite.ClassNotADB:
+		return fmt.Errorf("%w: %w", rowdiff.ErrDamaged, err)
 	}
 	return err
 }

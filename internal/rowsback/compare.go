@@ -49,6 +49,7 @@ func (w *Work) Empty() bool { return w.plan.Inserted+w.plan.Replaced+w.plan.Remo
 // Plan says what bringing rows back would do to the database as it is now.
 type Plan struct {
 	Table    string `json:"table"`
+	Undo     bool   `json:"undo"` // of rows that were brought back
 	Rows     int64  `json:"rows"` // chosen, and not there as they were
 	Inserted int64  `json:"inserted"`
 	Replaced int64  `json:"replaced"`
@@ -80,6 +81,10 @@ type TableRows struct {
 	Replaced int64  `json:"replaced"`
 	Removed  int64  `json:"removed"`
 	Skipped  int64  `json:"skipped"`
+}
+
+func (t *TableRows) add(n TableRows) {
+	t.Inserted, t.Replaced, t.Removed, t.Skipped = t.Inserted+n.Inserted, t.Replaced+n.Replaced, t.Removed+n.Removed, t.Skipped+n.Skipped
 }
 
 // String counts it for a person.
@@ -133,22 +138,28 @@ type tableWork struct {
 func (t *tableWork) counts() TableRows {
 	n := TableRows{Table: t.name(), Skipped: t.skipped}
 	for _, o := range t.ops {
-		if o.changed == nil {
+		switch {
+		case o.remove:
+			n.Removed++
+		case o.inserts():
 			n.Inserted++
-		} else {
+		default:
 			n.Replaced++
 		}
 	}
 	return n
 }
 
-// op brings one row back.
+// op makes one row what it was.
 type op struct {
 	row *row
-	// changed are the columns in which the row that is there now is another one; nil for a row that is inserted.
-	changed  []int
-	renumber bool // inserted with another rowid
+	changed  []int // the columns in which the row that is there now is another one; nil for one that is inserted or removed
+	renumber bool  // inserted with another rowid
+	remove   bool  // of an undo: the row that is there now goes
+	told     bool  // to remove it although others refer to it
 }
+
+func (o op) inserts() bool { return o.changed == nil && !o.remove }
 
 // Compare compares the chosen rows with the database that conn reads, and says what is to be done. Errors: ErrStale where a table
 // is not the one that rows were chosen for, ErrRefused, SQLite's.
@@ -158,6 +169,7 @@ func (c *Chosen) Compare(ctx context.Context, conn *sqlite.Conn) (*Work, error) 
 		return nil, err
 	}
 	w := &Work{Chosen: c, plan: NewPlan(c.Table)}
+	w.plan.Undo = c.Undo
 	for _, r := range c.rows {
 		object, ok := schema.Table(r.name())
 		if !ok || object.SQL != r.sql {
@@ -177,6 +189,11 @@ func (c *Chosen) Compare(ctx context.Context, conn *sqlite.Conn) (*Work, error) 
 		}
 		w.tables = append(w.tables, cmp.t)
 	}
+	if c.Undo {
+		if err := w.keepReferred(ctx, conn, schema); err != nil {
+			return nil, err
+		}
+	}
 	w.describe(schema)
 	return w, nil
 }
@@ -186,9 +203,8 @@ func (w *Work) describe(schema *rowdiff.Schema) {
 	w.count()
 	p := &w.plan
 	p.NewColumns, p.LostColumns = append(p.NewColumns, w.tables[0].added...), append(p.LostColumns, w.tables[0].gone...)
-	for _, t := range w.tables {
-		n := t.counts()
-		p.Triggers = append(p.Triggers, triggers(schema, t.name(), n.Inserted > 0, n.Replaced > 0)...)
+	for _, n := range p.Tables {
+		p.Triggers = append(p.Triggers, triggers(schema, n)...)
 	}
 }
 
@@ -198,9 +214,12 @@ func (w *Work) count() {
 	p.Inserted, p.Replaced, p.Skipped, p.Removed, p.Tables = 0, 0, 0, 0, []TableRows{}
 	for i, t := range w.tables {
 		n := t.counts()
-		p.Inserted, p.Replaced, p.Skipped = p.Inserted+n.Inserted, p.Replaced+n.Replaced, p.Skipped+n.Skipped
-		p.Removed += n.Removed
-		if i == 0 || n != (TableRows{Table: n.Table}) {
+		p.Inserted, p.Replaced, p.Removed, p.Skipped = p.Inserted+n.Inserted, p.Replaced+n.Replaced, p.Removed+n.Removed, p.Skipped+n.Skipped
+		at := slices.IndexFunc(p.Tables, func(other TableRows) bool { return other.Table == n.Table }) // named in two ways
+		switch {
+		case at >= 0:
+			p.Tables[at].add(n)
+		case i == 0 || n != (TableRows{Table: n.Table}):
 			p.Tables = append(p.Tables, n)
 		}
 	}
@@ -248,7 +267,13 @@ func (c *comparison) run(ctx context.Context) (err error) {
 		if i%256 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := c.one(&c.t.rows[i]); err != nil {
+		var err error
+		if x := &c.t.rows[i]; c.Undo {
+			err = c.back(x, c.t.back[i])
+		} else {
+			err = c.one(x)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -288,25 +313,38 @@ func (c *comparison) one(x *row) error {
 	if !c.t.keyed() {
 		what = c.t.named(*x) + " has changed, or its number was given to another row"
 	}
-	c.conflict(Conflict{Row: c.t.named(*x), What: what})
-	switch c.OnConflict {
-	case Skip:
-		c.t.skipped++
-		return nil
-	case Fail:
-		c.blocked++
-	}
-	o := op{row: x}
-	for i := range c.now {
-		if !rowdiff.Identical(c.now[i], x.values[i]) {
-			o.changed = append(o.changed, i)
-		}
-	}
-	c.show(o)
-	if c.OnConflict == Replace {
+	o := op{row: x, changed: c.changed(x)}
+	if c.mayReplace(Conflict{Row: c.t.named(*x), What: what}, c.t) {
 		c.t.ops = append(c.t.ops, o)
 	}
+	if c.OnConflict != Skip {
+		c.show(o)
+	}
 	return nil
+}
+
+// changed are the columns in which the row that is there now is another one than x.
+func (c *comparison) changed(x *row) (columns []int) {
+	for i := range c.now {
+		if !rowdiff.Identical(c.now[i], x.values[i]) {
+			columns = append(columns, i)
+		}
+	}
+	return columns
+}
+
+// mayReplace adds a conflict, counts what becomes of its row, and reports whether the policy is to go on all the same.
+func (w *Work) mayReplace(x Conflict, t *tableWork) bool {
+	if w.plan.Conflicting++; len(w.plan.Conflicts) < maxConflicts {
+		w.plan.Conflicts = append(w.plan.Conflicts, x)
+	}
+	switch w.OnConflict {
+	case Skip:
+		t.skipped++
+	case Fail:
+		w.blocked++
+	}
+	return w.OnConflict == Replace
 }
 
 // insert adds the insertion of a row, unless another one has its value of a UNIQUE index.
@@ -319,15 +357,11 @@ func (c *comparison) insert(x *row, renumber bool) error {
 		if !taken {
 			continue
 		}
-		c.conflict(Conflict{Row: c.t.named(*x), Index: u.name,
-			What: fmt.Sprintf("%s: another row has its %s", c.t.named(*x), strings.Join(u.columns, ", "))})
-		switch c.OnConflict {
-		case Skip:
-			c.t.skipped++
-			return nil
-		case Fail:
-			c.blocked++
-			c.show(op{row: x})
+		conflict := Conflict{Row: c.t.named(*x), Index: u.name, What: fmt.Sprintf("%s: another row has its %s", c.t.named(*x), strings.Join(u.columns, ", "))}
+		if !c.mayReplace(conflict, c.t) {
+			if c.OnConflict == Fail {
+				c.show(op{row: x})
+			}
 			return nil
 		}
 		break // that row may get another value by its own replacement: the index says
@@ -336,12 +370,6 @@ func (c *comparison) insert(x *row, renumber bool) error {
 	c.show(o)
 	c.t.ops = append(c.t.ops, o)
 	return nil
-}
-
-func (c *comparison) conflict(x Conflict) {
-	if c.plan.Conflicting++; len(c.plan.Conflicts) < maxConflicts {
-		c.plan.Conflicts = append(c.plan.Conflicts, x)
-	}
 }
 
 // show adds an op to what the plan shows.
@@ -358,17 +386,19 @@ func (c *comparison) show(o op) {
 		change.Key = rowdiff.Fields{{Column: "rowid", Value: o.row.id}}
 	}
 	columns := o.changed
-	if o.changed == nil {
-		columns = make([]int, len(o.row.values))
-		for i := range columns {
-			columns[i] = i
-		}
-	} else {
+	switch {
+	case o.remove:
+		change.Op, columns = rowdiff.Delete, indexes(c.now)
+	case o.inserts():
+		columns = indexes(o.row.values)
+	default:
 		change.Op = rowdiff.Update
 	}
 	for _, i := range columns {
-		change.After = append(change.After, c.field(i, o.row.values[i]))
-		if o.changed != nil {
+		if !o.remove {
+			change.After = append(change.After, c.field(i, o.row.values[i]))
+		}
+		if !o.inserts() {
 			change.Before = append(change.Before, c.field(i, c.now[i]))
 		}
 		c.shown += len(o.row.values[i].Bytes) + len(c.now[i].Bytes)
@@ -383,7 +413,7 @@ func (c *comparison) field(i int, v sqlitefile.Value) rowdiff.Field {
 // lookup reads the row that is there now with the key of x into c.now.
 func (c *comparison) lookup(x *row) (there, same bool, err error) {
 	find := c.find
-	if slices.ContainsFunc(c.t.match.Key, func(k int) bool { return x.values[k].Kind == sqlitefile.Null }) {
+	if c.t.nullKey(x) {
 		if find, err = c.conn.Prepare(c.t.lookup(" IS ")); err != nil { // NULL is no key: only the very row counts
 			return false, false, err
 		}

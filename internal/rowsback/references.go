@@ -43,7 +43,9 @@ func (c *chooser) follow(ctx context.Context, live *rowdiff.Side) error {
 	if !c.rows[0].keyed() {
 		return fmt.Errorf("%w: table %s has no primary key: what hangs on its rows cannot be said", ErrOptions, c.rows[0].name())
 	}
-	if err := f.readKeys(ctx); err != nil {
+	_, now := c.d.Schemas()
+	var err error
+	if f.keys, err = readKeys(ctx, live.Conn, now); err != nil {
 		return err
 	}
 	for more := true; more; {
@@ -65,28 +67,27 @@ func (c *chooser) follow(ctx context.Context, live *rowdiff.Side) error {
 }
 
 // readKeys reads the foreign keys of all tables.
-func (f *follower) readKeys(ctx context.Context) error {
-	_, now := f.d.Schemas()
-	for _, o := range now.Objects {
+func readKeys(ctx context.Context, conn *sqlite.Conn, schema *rowdiff.Schema) (keys []foreignKey, err error) {
+	for _, o := range schema.Objects {
 		if o.Type != "table" || o.Root == 0 || strings.Contains(o.Name, "\x00") {
 			continue
 		}
 		last := int64(-1)
 		const query = `SELECT k.id, k."table", k."from", coalesce(k."to", (SELECT name FROM pragma_table_info(k."table") WHERE pk=k.seq+1)) FROM pragma_foreign_key_list(`
-		err := f.live.Each(ctx, query+sqlite.QuoteText(o.Name)+") AS k ORDER BY k.id, k.seq", func(st *sqlite.Stmt) error {
+		err := conn.Each(ctx, query+sqlite.QuoteText(o.Name)+") AS k ORDER BY k.id, k.seq", func(st *sqlite.Stmt) error {
 			if st.Int(0) != last {
-				f.keys = append(f.keys, foreignKey{child: o.Name, parent: st.Text(1)})
+				keys = append(keys, foreignKey{child: o.Name, parent: st.Text(1)})
 			}
 			last = st.Int(0)
-			k := &f.keys[len(f.keys)-1]
+			k := &keys[len(keys)-1]
 			k.from, k.to = append(k.from, st.Text(2)), append(k.to, st.Text(3))
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("foreign keys of %s: %w", o.Name, explainNow(err))
+			return nil, fmt.Errorf("foreign keys of %s: %w", o.Name, explainNow(err))
 		}
 	}
-	return nil
+	return keys, nil
 }
 
 // rows follows the rows of r from one number to before another.

@@ -11,6 +11,7 @@ package rowsback
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"example.com/snapd/internal/message"
@@ -42,6 +43,9 @@ type Options struct {
 	OnConflict Policy `json:"on_conflict,omitempty"` // "" is Fail
 	// References brings along the rows of other tables that foreign keys tie to the chosen ones, where those are gone, too.
 	References bool `json:"with_references,omitempty"`
+	// Undo reverses what bringing rows back did, in the rows that are still as it left them: removes what it inserted, and gives what it
+	// replaced its former values. The earlier state is the safety backup that it took. Only OnConflict goes with it.
+	Undo bool `json:"undo,omitempty"`
 }
 
 var (
@@ -63,11 +67,13 @@ func (o *Options) Check() error {
 		o.OnConflict = Fail
 	}
 	switch {
-	case o.Table == "":
+	case o.Undo && (o.Table != "" || o.Where != "" || len(o.Keys) > 0 || o.Missing || o.References):
+		return fmt.Errorf("%w: an undo is of all rows that were brought back", ErrOptions)
+	case o.Table == "" && !o.Undo:
 		return fmt.Errorf("%w: no table is named", ErrOptions)
 	case o.OnConflict != Fail && o.OnConflict != Skip && o.OnConflict != Replace:
 		return fmt.Errorf("%w: on conflict %q is none of fail, skip and replace", ErrOptions, o.OnConflict)
-	case o.Where == "" && len(o.Keys) == 0 && !o.Missing:
+	case o.Where == "" && len(o.Keys) == 0 && !o.Missing && !o.Undo:
 		return message.WithHint(fmt.Errorf("%w: which rows of %s are to be brought back is not said", ErrOptions, o.Table),
 			"--missing chooses those that are gone; --where \"id = 4711\" those that an expression picks")
 	case o.Where != "" && len(o.Keys) > 0:
@@ -131,6 +137,14 @@ type row struct {
 	values []sqlitefile.Value
 }
 
+// part is the value of a number that keyColumns returned.
+func (x *row) part(k int) sqlitefile.Value {
+	if k < 0 {
+		return sqlitefile.Value{Kind: sqlitefile.Integer, Int: x.id}
+	}
+	return x.values[k]
+}
+
 // Rows are rows of one table of the earlier state.
 type Rows struct {
 	match rowdiff.Match
@@ -140,12 +154,31 @@ type Rows struct {
 	added []string // columns that it has since
 	whole bool     // a row that is stored nowhere is gone; its rowid says nothing
 	along bool     // they come along with others
+	back  []former // of an undo, of each row
+}
+
+// former is what an undo makes of a row: what it was before.
+type former struct {
+	there bool            // it was there; else it goes
+	left  *rowdiff.Digest // of what it was left as; nil where it was removed
 }
 
 func (r *Rows) name() string { return r.match.To.Name }
 
 // keyed reports whether the rows are matched by a primary key.
 func (r *Rows) keyed() bool { return r.match.By == rowdiff.ByKey }
+
+// byRowID are the rows, named by their rowids.
+func (r *Rows) byRowID() *Rows {
+	by := *r
+	by.match.By, by.match.Key = rowdiff.ByRowID, nil
+	return &by
+}
+
+// nullKey reports whether the key of x has a NULL, and so names nothing.
+func (r *Rows) nullKey(x *row) bool {
+	return slices.ContainsFunc(r.match.Key, func(k int) bool { return x.values[k].Kind == sqlitefile.Null })
+}
 
 // rowid reports whether the rows are stored at their old rowids, which no column is another name of.
 func (r *Rows) rowid() bool { return !r.keyed() && r.match.To.RowID != "" && r.match.To.Alias < 0 }
@@ -166,6 +199,9 @@ const maxNamed = 100 // bytes of a key in a message
 
 // key is the key of a row, in SQL.
 func (r *Rows) key(x row) string {
+	if !r.keyed() {
+		return fmt.Sprint(x.id)
+	}
 	parts := make([]string, len(r.match.Key))
 	for i, k := range r.match.Key {
 		parts[i] = r.match.Columns[k] + "=" + rowdiff.Literal(x.values[k], r.match.Encoding, r.match.Encoding)

@@ -83,6 +83,11 @@ func open(t *testing.T, path string) *sqlite.Conn {
 // choose chooses rows of one database file, for another one.
 func choose(t *testing.T, then, now string, o Options) (*Chosen, error) {
 	t.Helper()
+	return chosen(t, then, now, func(d *rowdiff.Diff, from, live *rowdiff.Side) (*Chosen, error) { return Choose(t.Context(), d, from, live, o) })
+}
+
+func chosen(t *testing.T, then, now string, choose func(d *rowdiff.Diff, from, live *rowdiff.Side) (*Chosen, error)) (*Chosen, error) {
+	t.Helper()
 	from, err := sqlite.Open(then, sqlite.Options{Immutable: true, Untrusted: true})
 	if err != nil {
 		t.Fatal(err)
@@ -93,17 +98,23 @@ func choose(t *testing.T, then, now string, o Options) (*Chosen, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Choose(t.Context(), d, side, &rowdiff.Side{Conn: live, Bytes: 1 << 20}, o)
+	c, err := choose(d, side, &rowdiff.Side{Conn: live, Bytes: 1 << 20})
 	return c, errors.Join(err, d.Close(), from.Close(), live.Close())
 }
 
-// bring brings rows back, and returns the SQL that says so.
+// bring brings rows back, and returns the SQL that says so. The record of it is kept next to now.
 func bring(t *testing.T, then, now string, o Options) (p Plan, script string, err error) {
 	t.Helper()
 	c, err := choose(t, then, now, o)
 	if err != nil {
 		return p, "", err
 	}
+	return apply(t, c, now)
+}
+
+// apply changes now, and keeps the record of it next to it.
+func apply(t *testing.T, c *Chosen, now string) (p Plan, script string, err error) {
+	t.Helper()
 	conn := open(t, now)
 	if err := conn.Exec(t.Context(), "BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
@@ -118,6 +129,17 @@ func bring(t *testing.T, then, now string, o Options) (p Plan, script string, er
 	}
 	if p, err = work.Apply(t.Context(), conn, func(int64) {}); err != nil {
 		return p, b.String(), errors.Join(err, conn.Exec(context.WithoutCancel(t.Context()), "ROLLBACK"))
+	}
+	left, err := work.Left(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var record bytes.Buffer
+	if _, err := left.WriteTo(&record); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(now+".left", record.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	return p, b.String(), conn.Exec(t.Context(), "COMMIT")
 }
@@ -155,8 +177,9 @@ func TestRowsComeBackAsTheyWere(t *testing.T) {
 			if testdb.ShellQuery(t, now, all) == want {
 				t.Fatal("nothing was lost")
 			}
-			byScript := now + ".script"
+			byScript, before := now+".script", now+".before"
 			copyFile(t, now, byScript)
+			copyFile(t, now, before)
 			p, script, err := bring(t, then, now, v.o)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, script)
@@ -167,6 +190,7 @@ func TestRowsComeBackAsTheyWere(t *testing.T) {
 			if n := int64(strings.Count(script, "\nINSERT")); n != p.Inserted || p.Rows != p.Inserted+p.Replaced {
 				t.Errorf("%d insertions: %+v", n, p)
 			}
+			undoneAndAgain(t, before, now)
 			if name == "value taken" {
 				return // the script, which goes by its order, fails and says so
 			}

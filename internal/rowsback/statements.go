@@ -42,11 +42,7 @@ func (r *Rows) condition(equals string, first int) string {
 func (r *Rows) bindKey(st *sqlite.Stmt, first int, x *row) error {
 	_, values := r.keyColumns()
 	for i, k := range values {
-		v := sqlitefile.Value{Kind: sqlitefile.Integer, Int: x.id}
-		if k >= 0 {
-			v = x.values[k]
-		}
-		if err := st.BindValue(first+i, v, r.match.Encoding); err != nil {
+		if err := st.BindValue(first+i, x.part(k), r.match.Encoding); err != nil {
 			return err
 		}
 	}
@@ -90,6 +86,9 @@ func (r *Rows) update(columns []int) string {
 	}
 	return r.change() + " SET " + strings.Join(set, ",") + " WHERE " + r.condition("=", len(columns)+1)
 }
+
+// deletion removes the row with a key.
+func (r *Rows) deletion() string { return "DELETE FROM " + r.into() + " WHERE " + r.condition("=", 1) }
 
 // unique is a UNIQUE index that is not the key's.
 type unique struct {
@@ -152,22 +151,15 @@ func (u unique) taken(x *row, e sqlitefile.Encoding) (bool, error) {
 // event finds what makes a trigger run.
 var event = regexp.MustCompile(`(?is)\b(INSERT|DELETE|UPDATE)\b`)
 
-// triggers are those of a table that run when rows are inserted or updated.
-func triggers(s *rowdiff.Schema, table string, inserted, updated bool) (names []string) {
+// triggers are those of a table that run when its rows are changed so.
+func triggers(s *rowdiff.Schema, n TableRows) (names []string) {
 	for _, o := range s.Objects {
-		if o.Type != "trigger" || !strings.EqualFold(o.Table, table) {
+		if o.Type != "trigger" || !strings.EqualFold(o.Table, n.Table) {
 			continue
 		}
 		_, sql, _ := strings.Cut(o.SQL, o.Name)
-		switch strings.ToUpper(event.FindString(sql)) {
-		case "INSERT":
-			if inserted {
-				names = append(names, o.Name)
-			}
-		case "UPDATE":
-			if updated {
-				names = append(names, o.Name)
-			}
+		if map[string]int64{"INSERT": n.Inserted, "UPDATE": n.Replaced, "DELETE": n.Removed}[strings.ToUpper(event.FindString(sql))] > 0 {
+			names = append(names, o.Name)
 		}
 	}
 	return names
@@ -175,11 +167,9 @@ func triggers(s *rowdiff.Schema, table string, inserted, updated bool) (names []
 
 // SQL calls fn with each statement that is to be run, until it returns false.
 func (w *Work) SQL(fn func(statement string) bool) {
-	for _, t := range w.tables {
-		for _, o := range t.ops {
-			if !fn(t.statement(o, w.encoding)) {
-				return
-			}
+	for t, o := range w.steps() {
+		if !fn(t.statement(o, w.encoding)) {
+			return
 		}
 	}
 }
@@ -201,7 +191,7 @@ func (w *Work) WriteSQL(out io.Writer) error {
 // statement is an op as SQL, for a database of encoding to.
 func (r *Rows) statement(o op, to sqlitefile.Encoding) string {
 	literal := func(v sqlitefile.Value) string { return rowdiff.Literal(v, r.match.Encoding, to) }
-	if o.changed == nil {
+	if o.inserts() {
 		names, values := quoted(r.match.Columns), make([]string, len(o.row.values), len(o.row.values)+1)
 		for i, v := range o.row.values {
 			values[i] = literal(v)
@@ -211,17 +201,17 @@ func (r *Rows) statement(o op, to sqlitefile.Encoding) string {
 		}
 		return r.insert() + "(" + names + ") VALUES(" + strings.Join(values, ",") + ");"
 	}
+	names, values := r.keyColumns()
+	for i, k := range values {
+		names[i] += "=" + literal(o.row.part(k))
+	}
+	where := " WHERE " + strings.Join(names, " AND ") + ";"
+	if o.remove {
+		return "DELETE FROM " + r.into() + where
+	}
 	set := make([]string, len(o.changed))
 	for i, c := range o.changed {
 		set[i] = sqlite.QuoteName(r.match.Columns[c]) + "=" + literal(o.row.values[c])
 	}
-	names, values := r.keyColumns()
-	for i, k := range values {
-		if k < 0 {
-			names[i] += fmt.Sprintf("=%d", o.row.id)
-		} else {
-			names[i] += "=" + literal(o.row.values[k])
-		}
-	}
-	return r.change() + " SET " + strings.Join(set, ",") + " WHERE " + strings.Join(names, " AND ") + ";"
+	return r.change() + " SET " + strings.Join(set, ",") + where
 }

@@ -42,3 +42,6 @@ func (s *Stmt) bindText(i int, b []byte, e sqlitefile.Encoding) error {
 
 // Changed reports whether the last statement changed a row.
 func (c *Conn) Changed() bool { return sqlite3.Xsqlite3_changes(c.tls, c.db) > 0 }
+
+// LastInsertRowID is the rowid of the row that the last INSERT inserted.
+func (c *Conn) LastInsertRowID() int64 { return int64(sqlite3.Xsqlite3_last_insert_rowid(c.tls, c.db)) }
