@@ -154,7 +154,7 @@ func (f *faults) PlanRestore(ctx context.Context, id string) (snapshot.RestorePl
 	return before(f, ctx, "PlanRestore", func() (snapshot.RestorePlan, error) { return f.manager.PlanRestore(ctx, id) })
 }
 
-func (f *faults) Replaced() (snapshot.Backup, error) {
+func (f *faults) Replaced() (snapshot.Replaced, error) {
 	return before(f, background, "Replaced", f.manager.Replaced)
 }
 

@@ -68,7 +68,7 @@ func (c *Catalog) DeleteIf(ctx context.Context, may func(catalog.Entry) error, i
 	doc = c.link(doc, going).clone()
 	var errs []error
 	for _, e := range going {
-		if err := errors.Join(durable.Remove(c.Path(e)), durable.Remove(c.rowsPath(e.ID))); err != nil {
+		if err := errors.Join(durable.Remove(c.Path(e)), durable.Remove(rowsPath(c, e.ID))); err != nil {
 			errs = append(errs, fmt.Errorf("delete backup: %w", explain(err)))
 			continue
 		}

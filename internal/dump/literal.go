@@ -1,37 +1,49 @@
 package dump
 
 import (
-	"bufio"
-	"encoding/binary"
+	"bytes"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"example.com/snapd/internal/sqlitefile"
 )
 
-// literals writes values as SQL literals that give them back exactly.
-type literals struct {
-	w     *bufio.Writer
-	order binary.AppendByteOrder // of the database's UTF-16; nil for UTF-8
+// Literal returns a stored value as SQL that gives exactly it in a database of encoding to, in every version of SQLite; e is the encoding
+// of its text.
+func Literal(v sqlitefile.Value, e, to sqlitefile.Encoding) string {
+	var b strings.Builder
+	writeLiteral(&b, v, e, to)
+	return b.String()
 }
 
-// write writes v. The writer remembers its error.
-func (l literals) write(v any) {
-	switch v := v.(type) {
-	case int64:
-		_, _ = l.w.WriteString(strconv.FormatInt(v, 10))
-	case float64:
-		_, _ = l.w.WriteString(realLiteral(v))
-	case string:
-		l.text(v)
-	case []byte:
-		l.blob(v)
+// writer remembers its first error, or has none.
+type writer interface {
+	io.Writer
+	io.StringWriter
+}
+
+func writeLiteral(w writer, v sqlitefile.Value, e, to sqlitefile.Encoding) {
+	switch v.Kind {
+	case sqlitefile.Integer:
+		s := strconv.FormatInt(v.Int, 10)
+		if v.Int == math.MinInt64 {
+			s = "(-9223372036854775807-1)" // SQLite reads the digits before the sign
+		}
+		_, _ = w.WriteString(s)
+	case sqlitefile.Real:
+		_, _ = w.WriteString(realLiteral(v.Float))
+	case sqlitefile.Text:
+		writeText(w, v.Bytes, e, to)
+	case sqlitefile.Blob:
+		writeBlob(w, v.Bytes)
 	default:
-		_, _ = l.w.WriteString("NULL")
+		_, _ = w.WriteString("NULL")
 	}
 }
 
@@ -63,42 +75,34 @@ func realLiteral(f float64) string {
 	return s
 }
 
-func (l literals) blob(b []byte) {
-	_, _ = l.w.WriteString("x'")
-	_, _ = hex.NewEncoder(l.w).Write(b)
-	_ = l.w.WriteByte('\'')
+func writeBlob(w writer, b []byte) {
+	_, _ = w.WriteString("x'")
+	_, _ = hex.NewEncoder(w).Write(b)
+	_, _ = w.WriteString("'")
 }
 
-// text writes a text so that it can be read, where a script can have it as it is: the shell takes a CR off the end of a
+// writeText writes a text so that it can be read, where a script can have it as it is: the shell takes a CR off the end of a
 // line, and a zero byte ends a statement.
-func (l literals) text(s string) {
+func writeText(w writer, b []byte, e, to sqlitefile.Encoding) {
 	strange := func(r rune) bool { return unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r' }
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, strange) {
-		_, _ = l.w.WriteString("CAST(")
-		l.blob(l.encode(s))
-		_, _ = l.w.WriteString(" AS TEXT)")
+	s := e.Text(b)
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, strange) || e != sqlitefile.UTF8 && !bytes.Equal(e.Encode(s), b) {
+		if e != to {
+			b = to.Encode(s)
+		}
+		_, _ = w.WriteString("CAST(")
+		writeBlob(w, b)
+		_, _ = w.WriteString(" AS TEXT)")
 		return
 	}
 	quoted := strings.ReplaceAll(s, "'", "''")
 	if !strings.Contains(s, "\r") {
-		_, _ = fmt.Fprintf(l.w, "'%s'", quoted)
+		_, _ = w.WriteString("'" + quoted + "'")
 		return
 	}
 	stand := `\r`
 	for n := 0; strings.Contains(s, stand); n++ {
 		stand = fmt.Sprintf(`(\r%d)`, n)
 	}
-	_, _ = fmt.Fprintf(l.w, "replace('%s','%s',char(13))", strings.ReplaceAll(quoted, "\r", stand), stand)
-}
-
-// encode returns the bytes of a text as the database has them.
-func (l literals) encode(s string) []byte {
-	if l.order == nil {
-		return []byte(s)
-	}
-	var b []byte
-	for _, unit := range utf16.Encode([]rune(s)) {
-		b = l.order.AppendUint16(b, unit)
-	}
-	return b
+	_, _ = w.WriteString("replace('" + strings.ReplaceAll(quoted, "\r", stand) + "','" + stand + "',char(13))")
 }

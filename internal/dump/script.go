@@ -3,7 +3,6 @@ package dump
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"example.com/snapd/internal/sqlite"
+	"example.com/snapd/internal/sqlitefile"
 )
 
 // ErrNoScript: what is there cannot be written as an SQL script.
@@ -42,7 +42,6 @@ const maxSchema = 64 << 20
 //	COMMIT
 func Script(ctx context.Context, c *sqlite.Conn, table string, w io.Writer) (Written, error) {
 	s := &script{ctx: ctx, c: c, w: bufio.NewWriterSize(w, 64<<10)}
-	s.literals.w = s.w
 	err := s.read(table)
 	if err == nil {
 		err = s.write(table)
@@ -63,12 +62,12 @@ type object struct {
 func (o object) internal() bool { return strings.HasPrefix(strings.ToLower(o.name), "sqlite_") }
 
 type script struct {
-	literals
-	ctx     context.Context
-	c       *sqlite.Conn
-	w       *bufio.Writer
-	objects []object
-	done    Written
+	ctx      context.Context
+	c        *sqlite.Conn
+	w        *bufio.Writer
+	encoding sqlitefile.Encoding
+	objects  []object
+	done     Written
 
 	writable bool // the script has switched writable_schema on
 }
@@ -159,13 +158,9 @@ func (s *script) header(tableOnly bool) error {
 	if err != nil {
 		return err
 	}
-	switch encoding {
-	case "UTF-16le":
-		s.order = binary.LittleEndian
-	case "UTF-16be":
-		s.order = binary.BigEndian
+	for s.encoding = sqlitefile.UTF8; s.encoding < sqlitefile.UTF16BE && s.encoding.String() != encoding; s.encoding++ {
 	}
-	if s.order != nil && !tableOnly {
+	if s.encoding != sqlitefile.UTF8 && !tableOnly {
 		s.line("PRAGMA encoding='%s';", encoding)
 	}
 	s.line("BEGIN TRANSACTION;")
@@ -232,9 +227,5 @@ func (s *script) statement(sql string) {
 }
 
 func (s *script) quoted(text string) string {
-	var b strings.Builder
-	w := bufio.NewWriter(&b)
-	literals{w, s.order}.text(text)
-	_ = w.Flush() // a Builder takes everything
-	return b.String()
+	return Literal(sqlitefile.Value{Kind: sqlitefile.Text, Bytes: []byte(text)}, sqlitefile.UTF8, s.encoding)
 }

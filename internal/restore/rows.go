@@ -8,6 +8,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/backup"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/message"
@@ -168,7 +169,7 @@ func (r *rowsRestore) change(ctx context.Context, tx *pages.WriteTx, work *rowsb
 		return err
 	}
 	r.Point("rows changed")
-	err = r.Catalog.KeepRows(*r.res.SafetyBackup, func(w io.Writer) error {
+	err = catalogfile.KeepRows(r.Catalog, *r.res.SafetyBackup, func(w io.Writer) error {
 		_, err := left.WriteTo(w)
 		return err
 	})

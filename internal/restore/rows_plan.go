@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/failure"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/rowdiff"
@@ -80,7 +81,7 @@ func (r *Restorer) PlanRows(ctx context.Context, states rowdiff.States, e catalo
 
 // left reads what bringing rows back left, after the backup with that id.
 func (r *Restorer) left(id string) (left *rowsback.Left, err error) {
-	f, err := r.Catalog.Rows(id)
+	f, err := catalogfile.Rows(r.Catalog, id)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func (p *patch) wants(o Object) bool { return p.only == "" || fold(o.Table) == p
 // target is the encoding of the database that is patched.
 func (p *patch) target() sqlitefile.Encoding { return p.from.schema.Encoding }
 
-func (p *patch) literal(v sqlitefile.Value) string { return Literal(v, p.encoding, p.target()) }
+func (p *patch) literal(v sqlitefile.Value) string { return dump.Literal(v, p.encoding, p.target()) }
 
 func (p *patch) write(ctx context.Context) error {
 	if err := p.findTouched(ctx); err != nil {
@@ -263,7 +263,7 @@ func (p *patch) sequences(ctx context.Context) error {
 		clear()
 		name, seq := st.Value(0, p.to.schema.Encoding), st.Value(1, p.to.schema.Encoding)
 		p.line("INSERT INTO sqlite_sequence(name,seq) VALUES(%s,%s);",
-			Literal(name, p.to.schema.Encoding, p.target()), Literal(seq, p.to.schema.Encoding, p.target()))
+			dump.Literal(name, p.to.schema.Encoding, p.target()), dump.Literal(seq, p.to.schema.Encoding, p.target()))
 		return nil
 	}))
 }

@@ -4,13 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"example.com/snapd/internal/sqlitefile"
 )
@@ -99,56 +94,4 @@ type Digest [sha256.Size]byte
 func DigestOf(values []sqlitefile.Value) *Digest {
 	d := Digest(sha256.Sum256(appendRow(nil, &Row{Values: values})))
 	return &d
-}
-
-// Literal returns a value as SQL that gives exactly it in a database of encoding to; e is the encoding of its text.
-func Literal(v sqlitefile.Value, e, to sqlitefile.Encoding) string {
-	switch v.Kind {
-	case sqlitefile.Integer:
-		if v.Int == math.MinInt64 {
-			return "(-9223372036854775807-1)" // SQLite reads the digits before the sign
-		}
-		return strconv.FormatInt(v.Int, 10)
-	case sqlitefile.Real:
-		return realLiteral(v.Float)
-	case sqlitefile.Blob:
-		return hexLiteral(v.Bytes)
-	case sqlitefile.Text:
-		return textLiteral(v.Bytes, e, to)
-	}
-	return "NULL"
-}
-
-func hexLiteral(b []byte) string { return "x'" + hex.EncodeToString(b) + "'" }
-
-// realLiteral follows SQLite's own quote(): 15 digits where they are enough for every version of SQLite to read the same
-// number again, else 21.
-func realLiteral(f float64) string {
-	switch {
-	case math.IsInf(f, 1):
-		return "9.0e+999"
-	case math.IsInf(f, -1):
-		return "-9.0e+999"
-	}
-	s := strconv.FormatFloat(f, 'g', 15, 64)
-	if back, err := strconv.ParseFloat(s, 64); err != nil || back != f {
-		s = strconv.FormatFloat(f, 'e', 20, 64)
-	}
-	if !strings.ContainsAny(s, ".e") {
-		s += ".0"
-	}
-	return s
-}
-
-// textLiteral writes text as it is where SQL can, else as the bytes that it has.
-func textLiteral(b []byte, e, to sqlitefile.Encoding) string {
-	// The shell takes a CR off the end of a line, and a zero byte ends a statement.
-	strange := func(r rune) bool { return unicode.IsControl(r) && r != '\t' && r != '\n' }
-	if s := e.Text(b); utf8.ValidString(s) && !strings.ContainsFunc(s, strange) && (e == sqlitefile.UTF8 || bytes.Equal(e.Encode(s), b)) {
-		return "'" + strings.ReplaceAll(s, "'", "''") + "'"
-	}
-	if e != to {
-		b = to.Encode(e.Text(b))
-	}
-	return "CAST(" + hexLiteral(b) + " AS TEXT)"
 }

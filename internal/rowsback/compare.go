@@ -152,11 +152,11 @@ func (t *tableWork) counts() TableRows {
 
 // op makes one row what it was.
 type op struct {
-	row *row
+	row      *row
 	changed  []int // the columns in which the row that is there now is another one; nil for one that is inserted or removed
 	renumber bool  // inserted with another rowid
 	remove   bool  // of an undo: the row that is there now goes
-	told     bool  // to remove it although others refer to it
+	forced   bool  // removed although others refer to it
 }
 
 func (o op) inserts() bool { return o.changed == nil && !o.remove }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"example.com/snapd/internal/dump"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/rowdiff"
 	"example.com/snapd/internal/sqlite"
@@ -204,7 +205,7 @@ func (r *Rows) key(x row) string {
 	}
 	parts := make([]string, len(r.match.Key))
 	for i, k := range r.match.Key {
-		parts[i] = r.match.Columns[k] + "=" + rowdiff.Literal(x.values[k], r.match.Encoding, r.match.Encoding)
+		parts[i] = r.match.Columns[k] + "=" + dump.Literal(x.values[k], r.match.Encoding, r.match.Encoding)
 	}
 	return strings.Join(parts, " AND ")
 }

@@ -83,7 +83,9 @@ func open(t *testing.T, path string) *sqlite.Conn {
 // choose chooses rows of one database file, for another one.
 func choose(t *testing.T, then, now string, o Options) (*Chosen, error) {
 	t.Helper()
-	return chosen(t, then, now, func(d *rowdiff.Diff, from, live *rowdiff.Side) (*Chosen, error) { return Choose(t.Context(), d, from, live, o) })
+	return chosen(t, then, now, func(d *rowdiff.Diff, from, live *rowdiff.Side) (*Chosen, error) {
+		return Choose(t.Context(), d, from, live, o)
+	})
 }
 
 func chosen(t *testing.T, then, now string, choose func(d *rowdiff.Diff, from, live *rowdiff.Side) (*Chosen, error)) (*Chosen, error) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"example.com/snapd/internal/dump"
 	"example.com/snapd/internal/rowdiff"
 	"example.com/snapd/internal/sqlite"
 	"example.com/snapd/internal/sqlitefile"
@@ -190,7 +191,7 @@ func (w *Work) WriteSQL(out io.Writer) error {
 
 // statement is an op as SQL, for a database of encoding to.
 func (r *Rows) statement(o op, to sqlitefile.Encoding) string {
-	literal := func(v sqlitefile.Value) string { return rowdiff.Literal(v, r.match.Encoding, to) }
+	literal := func(v sqlitefile.Value) string { return dump.Literal(v, r.match.Encoding, to) }
 	if o.inserts() {
 		names, values := quoted(r.match.Columns), make([]string, len(o.row.values), len(o.row.values)+1)
 		for i, v := range o.row.values {

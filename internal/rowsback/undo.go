@@ -16,7 +16,7 @@ import (
 //
 //	now as it was                  nothing to do
 //	now as it was left             it goes, comes back, or gets its values back
-//	another one now, or gone       a conflict: somebody has changed it since
+//	another one now, or gone       a conflict: it was changed since
 //
 // Triggers run for that as for any change; what they did to other rows, then and now, stays. Errors: ErrRefused, ErrNoLeft, those of
 // rowdiff.
@@ -119,18 +119,15 @@ func (c *comparison) back(x *row, was former) error {
 			return nil
 		}
 	}
+	o := op{row: x}
 	switch {
-	case was.there && !there:
-		return c.insert(x, false)
-	case was.there:
-		o := op{row: x, changed: c.changed(x)}
-		c.show(o)
-		c.t.ops = append(c.t.ops, o)
-	default:
-		o := op{row: &row{id: x.id, values: slices.Clone(c.now)}, remove: true} // lookup does not use the bytes again
-		c.show(o)
-		c.t.ops = append(c.t.ops, o)
+	case !was.there:
+		o = op{row: &row{id: x.id, values: slices.Clone(c.now)}, remove: true} // lookup does not use the bytes again
+	case there:
+		o.changed = c.changed(x)
 	}
+	c.show(o) // whether another row has its value of a UNIQUE index shows when all are changed: that one may be, too
+	c.t.ops = append(c.t.ops, o)
 	return nil
 }
 
@@ -239,15 +236,15 @@ func (r *referring) keep(ctx context.Context) (kept bool, err error) {
 	ops := r.t.ops[:0:0]
 	for _, o := range r.t.ops {
 		found := false
-		if o.remove && !o.told {
+		if o.remove && !o.forced {
 			if found, err = r.referred(ctx, o.row); err != nil {
 				return false, err
 			}
 		}
 		if found {
 			named := r.t.named(*o.row)
-			o.told = r.mayReplace(Conflict{Row: named, What: fmt.Sprintf("%s: rows of %s refer to it since", named, r.key.child)}, r.t)
-			if kept = kept || !o.told; !o.told {
+			o.forced = r.mayReplace(Conflict{Row: named, What: fmt.Sprintf("%s: rows of %s refer to it since", named, r.key.child)}, r.t)
+			if kept = kept || !o.forced; !o.forced {
 				continue
 			}
 		}

@@ -25,7 +25,9 @@ func undo(t *testing.T, before, now string, o Options) (undone string, p Plan, e
 	undone = now + ".undone"
 	copyFile(t, now, undone)
 	o.Undo = true
-	c, err := chosen(t, before, undone, func(d *rowdiff.Diff, from, _ *rowdiff.Side) (*Chosen, error) { return Undo(t.Context(), d, from, left, o) })
+	c, err := chosen(t, before, undone, func(d *rowdiff.Diff, from, _ *rowdiff.Side) (*Chosen, error) {
+		return Undo(t.Context(), d, from, left, o)
+	})
 	if err != nil {
 		return undone, p, err
 	}
@@ -62,7 +64,7 @@ func undoneAndAgain(t *testing.T, before, now string) {
 	}
 }
 
-// Lost otherwise: what somebody did with a row since it was brought back, or what was made to refer to it.
+// Lost otherwise: what was done with a row since it was brought back, or what was made to refer to it.
 func TestUndoLeavesAloneWhatChangedSince(t *testing.T) {
 	t.Parallel()
 	const schema = `CREATE TABLE city(id INTEGER PRIMARY KEY, name); CREATE TABLE customer(id INTEGER PRIMARY KEY, name, city INT REFERENCES city, boss INT REFERENCES customer ON DELETE SET NULL);
@@ -81,11 +83,11 @@ INSERT INTO city VALUES(1,'Bonn'); INSERT INTO customer VALUES(1,'Anna',1,NULL),
 		skip     string // what is there with --on-conflict skip
 		replace  string // and with replace; "" where it is refused all the same
 	}{
-		"nothing":      {"SELECT 1", "", "", ""},
-		"others":       {"INSERT INTO city VALUES(2,'Ulm'); INSERT INTO customer VALUES(5,'Eve',2,5)", "", "2|Ulm\n5|Eve|2|5", ""},
-		"gone already": {"DELETE FROM deal; DELETE FROM customer", "", "", ""},
-		"changed":      {"UPDATE deal SET what='other' WHERE id=10", "row id=10 of deal has changed since", "1|Bonn\n1|Anna|1|\n10|1|other", ""},
-		"referred to":  {"INSERT INTO deal VALUES(13,2,'since')", "row id=2 of customer: rows of deal refer to it since", "1|Bonn\n1|Anna|1|\n2|Bob|1|1\n13|2|since", ""},
+		"nothing":                        {"SELECT 1", "", "", ""},
+		"others":                         {"INSERT INTO city VALUES(2,'Ulm'); INSERT INTO customer VALUES(5,'Eve',2,5)", "", "2|Ulm\n5|Eve|2|5", ""},
+		"gone already":                   {"DELETE FROM deal; DELETE FROM customer", "", "", ""},
+		"changed":                        {"UPDATE deal SET what='other' WHERE id=10", "row id=10 of deal has changed since", "1|Bonn\n1|Anna|1|\n10|1|other", ""},
+		"referred to":                    {"INSERT INTO deal VALUES(13,2,'since')", "row id=2 of customer: rows of deal refer to it since", "1|Bonn\n1|Anna|1|\n2|Bob|1|1\n13|2|since", ""},
 		"referred to, without an action": {"INSERT INTO customer VALUES(5,'Eve',1,NULL)", "row id=1 of city: rows of customer refer to it since", "1|Bonn\n5|Eve|1|", "refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
