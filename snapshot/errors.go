@@ -7,6 +7,7 @@ import (
 	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/message"
+	"example.com/snapd/internal/remote"
 )
 
 // Sentinels for what callers branch on; use errors.Is.
@@ -54,5 +55,13 @@ func Hint(err error) string { return failure.Hint(err) }
 // Code returns the stable word for err that logs, JSON and the API use.
 func Code(err error) string { return failure.Code(err) }
 
-// explain maps the errors of the packages below to the sentinels.
-func explain(err error) error { return failure.Explain(err) }
+// explain maps the errors of the packages below to the sentinels. Those of a remote that match none get their codes.
+func explain(err error) error {
+	err = failure.Explain(err)
+	if code := failure.Code(err); err != nil && (code == "failed" || code == "permission") {
+		if code = remote.Code(err); code != "" {
+			err = failure.WithCode(err, code)
+		}
+	}
+	return err
+}

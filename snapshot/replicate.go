@@ -125,7 +125,7 @@ func (h *remoteHost) Seal() error {
 }
 
 // Code is the stable word for an error of a remote.
-func (h *remoteHost) Code(err error) string { return cmp.Or(remote.Code(err), Code(explain(err))) }
+func (h *remoteHost) Code(err error) string { return Code(explain(err)) }
 
 // remoteOutcomes are the words of the activity log for what a sender reports, and whether it is logged as a warning.
 var remoteOutcomes = map[remote.EventKind]struct {
@@ -171,7 +171,7 @@ func unsent(ctx context.Context, m *Manager) func(id string) string {
 func CheckRemote(ctx context.Context, m *Manager, name string) ([]RemoteProbe, error) {
 	place, _, err := openRemote(ctx, m, name)
 	if err != nil {
-		return nil, fmt.Errorf("check remote %s: %w", name, err)
+		return nil, explain(fmt.Errorf("check remote %s: %w", name, err))
 	}
 	return remote.Check(ctx, place), nil
 }
@@ -182,11 +182,11 @@ func CheckRemote(ctx context.Context, m *Manager, name string) ([]RemoteProbe, e
 func VerifyRemote(ctx context.Context, m *Manager, name string, readBack bool) (RemoteVerified, error) {
 	place, l, err := openRemote(ctx, m, name)
 	if err != nil {
-		return RemoteVerified{}, fmt.Errorf("verify remote %s: %w", name, err)
+		return RemoteVerified{}, explain(fmt.Errorf("verify remote %s: %w", name, err))
 	}
 	v, copies, err := remote.Verify(ctx, place.Store, l, readBack, m.now())
 	if err != nil {
-		return v, err
+		return v, explain(err)
 	}
 	lock, err := m.cat.LockServe(ctx)
 	if err != nil {
@@ -254,7 +254,7 @@ func openRemote(ctx context.Context, m *Manager, name string) (place remote.Plac
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return place, l, err
 	}
-	place, err = remote.Open(ctx, r, l.Place, "")
+	place, err = remote.Open(ctx, r, l.PlaceAt(r.URL), "")
 	return place, l, err
 }
 

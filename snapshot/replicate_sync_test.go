@@ -14,7 +14,7 @@ import (
 // Lost: the copy that a person asked for; and what there is to know of it, in event, log and list.
 func TestSyncRemote(t *testing.T) {
 	t.Parallel()
-	_, url := place(t)
+	at, url := place(t)
 	b := newBench(t, "wal", func(cfg *snapshot.Config) { cfg.Remotes = []snapshot.Remote{{Name: "disk", URL: url}} })
 	first := b.manual()
 	ctx := snapshot.WithCaller(t.Context(), snapshot.Caller{Who: "alice", Run: "r1"})
@@ -31,6 +31,19 @@ func TestSyncRemote(t *testing.T) {
 	}
 	if _, err := b.m.SyncRemote(ctx, "nowhere"); !errors.Is(err, snapshot.ErrNotFound) {
 		t.Error(err)
+	}
+	// Callers branch on why it failed.
+	if err := os.Rename(at, at+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.m.SyncRemote(snapshot.WithCaller(t.Context(), snapshot.Caller{Who: "alice", Run: "r2"}), "disk"); snapshot.Code(err) != "unreachable" {
+		t.Errorf("code %q of %v", snapshot.Code(err), err)
+	}
+	if op, err := b.m.Operation("r2"); err != nil || op.Code != "unreachable" {
+		t.Errorf("%+v, %v", op, err)
+	}
+	if err := os.Rename(at+".away", at); err != nil {
+		t.Fatal(err)
 	}
 	// The Run that is at work does it; another Manager may not.
 	b.mark("for the start-up backup")
@@ -126,5 +139,45 @@ func TestSyncIsGivenUp(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(at, "snapd.json")); err != nil {
 		t.Error(err)
+	}
+}
+
+// Lost: all that is made after a backup directory lost its catalog and archives, and kept what it knows of its remote: the numbers begin again.
+func TestSyncOfADirectoryThatLostItsCatalog(t *testing.T) {
+	t.Parallel()
+	at, url := place(t)
+	b := newBench(t, "wal", func(cfg *snapshot.Config) { cfg.Remotes = []snapshot.Remote{{Name: "disk", URL: url}} })
+	for range 2 {
+		b.mark("another")
+		b.manual()
+	}
+	if _, err := b.m.SyncRemote(t.Context(), "disk"); err != nil {
+		t.Fatal(err)
+	}
+	there := objects(t, at, "*/*")
+	entries, err := os.ReadDir(b.m.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != "remotes" {
+			if err := os.RemoveAll(filepath.Join(b.m.Dir(), e.Name())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b.reopen()
+	b.auto() // an id has the second and the kind
+	_, err = b.m.SyncRemote(t.Context(), "disk")
+	if snapshot.Code(err) != "older_directory" || !strings.Contains(snapshot.Hint(err), "snapd remote adopt disk") || len(objects(t, at, "*/*")) != len(there) {
+		t.Fatalf("code %q, %v, hint %q; there are %v", snapshot.Code(err), err, snapshot.Hint(err), objects(t, at, "*/*"))
+	}
+	if _, err := snapshot.AdoptRemote(t.Context(), b.m, "disk"); err != nil {
+		t.Fatal(err)
+	}
+	b.mark("after it was adopted")
+	e := b.auto()
+	if s, err := b.m.SyncRemote(t.Context(), "disk"); err != nil || s.Backups != 3 || *s.Newest != e.ID {
+		t.Errorf("%+v, %v", s, err)
 	}
 }

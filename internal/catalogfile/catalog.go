@@ -104,6 +104,15 @@ func (c *Catalog) Read() ([]catalog.Entry, catalog.State, error) {
 	return doc.newestFirst(), doc.state.Clone(), nil
 }
 
+// Next returns the number that the next backup gets.
+func Next(c *Catalog) (uint64, error) {
+	doc, err := c.view()
+	if err != nil {
+		return 0, fmt.Errorf("read the catalog: %w", err)
+	}
+	return doc.nextSeq, nil
+}
+
 // Candidates returns the backups that a recovery may restore, in the order in which they are
 // tried, and how many hold data, those that failed their proof too.
 func Candidates(c *Catalog) (usable []catalog.Entry, stored int, err error) {

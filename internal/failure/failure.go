@@ -70,12 +70,8 @@ func (e *sentinelError) Unwrap() []error { return []error{e.sentinel, e.err} }
 // Hint returns the advice that err carries, or "". An error of another package
 // carries it in a method Hint() string.
 func Hint(err error) string {
-	var advised interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &advised) {
-		return advised.Hint()
+	if advice := message.HintOf(err); advice != "" {
+		return advice
 	}
 	var c *integrity.CheckError
 	if errors.As(err, &c) {
@@ -84,8 +80,22 @@ func Hint(err error) string {
 	return ""
 }
 
+// WithCode is err, whose code is that word: of an error that packages above know.
+func WithCode(err error, code string) error { return &codedError{err, code} }
+
+type codedError struct {
+	error
+	code string
+}
+
+func (e *codedError) Unwrap() error { return e.error }
+
 // Code returns the stable word for err that logs, JSON and the API use.
 func Code(err error) string {
+	var coded *codedError
+	if errors.As(err, &coded) {
+		return coded.code
+	}
 	var check *integrity.CheckError
 	for _, c := range []struct {
 		is   error

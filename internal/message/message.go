@@ -2,6 +2,7 @@
 package message
 
 import (
+	"errors"
 	"strings"
 	"unicode"
 )
@@ -18,6 +19,18 @@ func (e *hinted) Unwrap() error { return e.error }
 
 // Hint returns the advice.
 func (e *hinted) Hint() string { return e.hint }
+
+// HintOf returns the advice that err carries, or "".
+func HintOf(err error) string {
+	var advised interface {
+		error
+		Hint() string
+	}
+	if errors.As(err, &advised) {
+		return advised.Hint()
+	}
+	return ""
+}
 
 // OneLine puts joined errors, and text from files, on one line: "; " takes the place of a
 // line break, a blank that of any other control character.

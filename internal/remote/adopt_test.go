@@ -171,6 +171,7 @@ func TestSealedCatalogHasOnlyItsOwn(t *testing.T) {
 	m.backup(1, 0)
 	m.drain(m.sender(s.place, Settings{Delete: true})) // as long as there are no recipients
 	forged := backup(7, 0)
+	m.local.Next = 8
 	n := Name{Kind: Backup, Number: 7, ID: forged.ID}
 	s.place.Set(n.String(), []byte("forged"))
 	text, err := EncodeDocument(Document{Format: documentFormat, Backups: []Stored{{Object: n.String(), Size: 6, Entry: forged}}})

@@ -85,11 +85,7 @@ func (s *Sender) writeCatalog(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("store the catalog at remote %s: %w", s.o.Name, err)
 		}
-		c := Copy{Name: n.String(), Size: o.Size, Checksum: o.Checksum, At: s.o.Now().UTC()}
-		if n.Sealed {
-			c.Keys = keysOf(s.ledger.Recipients)
-		}
-		s.ledger.put(c)
+		s.ledger.put(Copy{Name: n.String(), Size: o.Size, Checksum: o.Checksum, At: s.o.Now().UTC(), Keys: s.keys(n)})
 		s.save()
 		return nil
 	}

@@ -30,8 +30,8 @@ const (
 // store's own list corrects it at each start; what it alone knows are the proofs.
 type Ledger struct {
 	Format   int    `json:"format"`
-	Remote   string `json:"remote"` // its name
-	Where    string `json:"where"`
+	Remote   string `json:"remote"`            // its name
+	Where    string `json:"where"`             // where it is; of one that is configured elsewhere now, where the copies are
 	Retired  bool   `json:"retired,omitempty"` // it is not configured any more
 	Database string `json:"database"`          // the id in its description; "" before there is one
 	// Token says which backup directory this is, and Inode that the ledger is still in the directory where it was made: a copy
@@ -98,6 +98,14 @@ func ReadLedger(dir, name string) (l Ledger, err error) {
 		return Ledger{}, fmt.Errorf("read what is known of remote %s: %s: %w", name, path, err)
 	}
 	return l, nil
+}
+
+// PlaceAt is what identifies the place at a URL; "" where that is not known.
+func (l *Ledger) PlaceAt(url string) string {
+	if l.Where != Where(url) {
+		return ""
+	}
+	return l.Place
 }
 
 // Ledgers reads all ledgers of a backup directory that are in use, in order of their names.

@@ -37,6 +37,9 @@ func (f *Facts) Local(ctx context.Context) (l Local, err error) {
 		return l, err
 	}
 	l.State.Replaced = f.Replaced()
+	if l.Next, err = catalogfile.Next(f.Catalog); err != nil {
+		return l, err
+	}
 	dir := filepath.Join(f.Catalog.Dir(), recorder.Dir)
 	timelines, err := changes.Timelines(dir)
 	if err != nil {

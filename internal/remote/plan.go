@@ -13,6 +13,7 @@ type Local struct {
 	Backups  []catalog.Entry // newest first
 	State    catalog.State
 	Segments []LocalSegment // sealed ones of every timeline
+	Next     uint64         // number of the next backup
 }
 
 // LocalSegment is a sealed segment of the change log.

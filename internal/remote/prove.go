@@ -57,7 +57,11 @@ func (s *Sender) proveShare(ctx context.Context) error {
 	var bytes int64
 	list := share(s.ledger.Copies, s.o.Now())
 	for _, c := range list {
-		now, err := ReadBack(ctx, s.place.Store, c, s.o.Now())
+		var now Copy
+		err := s.meanwhile(ctx, func(ctx context.Context) (err error) {
+			now, err = ReadBack(ctx, s.place.Store, c, s.o.Now())
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("read %s back from remote %s: %w", c.Name, s.o.Name, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -231,6 +232,35 @@ func TestRecipientIsAdded(t *testing.T) {
 	m.drain(m.sealing(s, Settings{Delete: true}, two, one))
 	if n := s.Count(storetest.Put) - puts; n != 1 {
 		t.Errorf("%d objects for the same keys, one of which is the claim", n)
+	}
+}
+
+// Lost: copies, with the second sheet, that were sent for the first key by a service that was killed before it had noted that.
+func TestRecipientIsAddedAfterAKill(t *testing.T) {
+	t.Parallel()
+	for name, oldList := range map[string]bool{"the list shows it": false, "the list does not show it yet": true} {
+		t.Run(name, func(t *testing.T) {
+			m, s := newMachine(t), storetest.NewMemory()
+			one, _ := newKey(t)
+			two, ids2 := newKey(t)
+			m.backup(1, 0)
+			m.drain(m.sealing(s, Settings{Delete: true}, one))
+			s.FreezeList(oldList)
+			m.backup(2, 9)
+			m.segment(10, 19)
+			m.drain(m.sealing(s, Settings{Delete: true}, one))
+			l := m.ledger()
+			l.Copies = slices.DeleteFunc(l.Copies, func(c Copy) bool { n, _ := Parse(c.Name); return n.ID == "data_2" || n.Kind == Segment })
+			if err := l.write(m.dir); err != nil {
+				t.Fatal(err)
+			}
+			m.backup(3, 19)
+			m.drain(m.sealing(s, Settings{Delete: true}, one, two))
+			s.FreezeList(false)
+			if got := strings.Join(opens(t, s, ids2), " "); got != "data_1 data_2 data_3 1/10-19" {
+				t.Errorf("the second key opens %s: %+v", got, m.events)
+			}
+		})
 	}
 }
 

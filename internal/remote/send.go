@@ -31,14 +31,8 @@ func (s *Sender) work(ctx context.Context) (wait time.Duration, err error) {
 			return 0, err
 		}
 	}
-	if since := s.takeCaptured(); s.captured.IsZero() {
-		s.captured = since
-	}
-	if !s.captured.IsZero() && s.o.Now().Sub(s.captured).Abs() >= pace {
-		if err := s.o.Host.Seal(); err != nil {
-			return 0, err
-		}
-		s.captured = time.Time{}
+	if _, err := s.sealCaptured(false); err != nil {
+		return 0, err
 	}
 	changed, err := s.catchUp(ctx)
 	if changed || err == nil && s.catalogIsOld() {
@@ -50,6 +44,7 @@ func (s *Sender) work(ctx context.Context) (wait time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
+	s.works()
 	wait = max(0, s.nextProof().Sub(s.o.Now()))
 	if !s.captured.IsZero() {
 		wait = min(wait, max(0, s.captured.Add(pace).Sub(s.o.Now())))
@@ -95,8 +90,9 @@ func (s *Sender) catchUp(ctx context.Context) (changed bool, err error) {
 		if !more || len(removals) > 0 {
 			continue // what is there has changed
 		}
-		s.moving.Store(s.movement(done, item, plan.Send, skip))
-		switch err := s.send(ctx, item); {
+		now := movementOf(done, item, plan.Send, skip)
+		s.moving.Store(now)
+		switch err := s.send(ctx, item, now); {
 		case errors.Is(err, errUnsendable):
 			skip[item.Name.String()] = true
 			if !errors.Is(err, fs.ErrNotExist) {
@@ -113,12 +109,9 @@ func (s *Sender) catchUp(ctx context.Context) (changed bool, err error) {
 	return changed, context.Cause(ctx)
 }
 
-// movement is how far a round is that has sent done bytes, and sends an item of those that are left.
-func (s *Sender) movement(done int64, i Item, left []Item, skip map[string]bool) *movement {
-	m := &movement{done: done, total: done, size: i.Size, sent: s.place.Sent}
-	if m.sent != nil {
-		m.sent.Store(0)
-	}
+// movementOf is how far a round is that has sent done bytes, and sends an item of those that are left.
+func movementOf(done int64, i Item, left []Item, skip map[string]bool) *movement {
+	m := &movement{done: done, total: done, size: i.Size}
 	for _, l := range left {
 		if !skip[l.Name.String()] {
 			m.total += l.Size
@@ -155,8 +148,8 @@ func (s *Sender) checkClaim(ctx context.Context) error {
 	return err
 }
 
-// send stores one object.
-func (s *Sender) send(ctx context.Context, i Item) error {
+// send stores one object. m counts what the store has read of it; nil: nothing does.
+func (s *Sender) send(ctx context.Context, i Item, m *movement) error {
 	if err := i.Name.Check(); err != nil {
 		return fmt.Errorf("%w: %w", errUnsendable, err)
 	}
@@ -175,7 +168,11 @@ func (s *Sender) send(ctx context.Context, i Item) error {
 		return fmt.Errorf("%w: it has %d bytes here, and should have %d", errUnsendable, fi.Size(), i.Size)
 	}
 	to, name := s.place.to(i.Name)
-	o, err := to.Put(ctx, name, f, i.Size)
+	var o store.Object
+	err = s.transfer(ctx, i, func(ctx context.Context) (err error) {
+		o, err = to.Put(m.counting(ctx), name, f, i.Size)
+		return err
+	})
 	if errors.Is(err, store.ErrExists) {
 		return s.exists(ctx, i, f)
 	}
@@ -185,8 +182,16 @@ func (s *Sender) send(ctx context.Context, i Item) error {
 	if err != nil {
 		return fmt.Errorf("send %s to remote %s: %w", i.Name, s.o.Name, err)
 	}
-	s.stored(i, o)
+	s.stored(i, o, s.keys(i.Name))
 	return nil
+}
+
+// keys name the recipients for whom an object is sealed now.
+func (s *Sender) keys(n Name) string {
+	if !n.Sealed {
+		return ""
+	}
+	return keysOf(s.ledger.Recipients)
 }
 
 func (s *Sender) open(ctx context.Context, i Item) (File, error) {
@@ -207,13 +212,9 @@ func (s *Sender) unsendable(ctx context.Context, i Item, err error) error {
 	return fmt.Errorf("%w: %w", errUnsendable, err)
 }
 
-// stored enters a copy that the store has acknowledged.
-func (s *Sender) stored(i Item, o store.Object) {
-	c := Copy{Name: i.Name.String(), Size: o.Size, Checksum: o.Checksum, At: s.o.Now().UTC(), Entry: i.Entry, Base: i.Base}
-	if i.Name.Sealed {
-		c.Keys = keysOf(s.ledger.Recipients)
-	}
-	s.ledger.put(c)
+// stored enters a copy that the store has acknowledged, and that is sealed for the recipients that keys names.
+func (s *Sender) stored(i Item, o store.Object, keys string) {
+	s.ledger.put(Copy{Name: i.Name.String(), Size: o.Size, Checksum: o.Checksum, At: s.o.Now().UTC(), Entry: i.Entry, Base: i.Base, Keys: keys})
 	s.unsaved = true
 	if i.Entry != nil || s.o.Now().Sub(s.saved).Abs() >= saveEvery {
 		s.save()
@@ -235,14 +236,21 @@ func (s *Sender) exists(ctx context.Context, i Item, f File) error {
 		return fmt.Errorf("look at %s at remote %s: %w", i.Name, s.o.Name, err)
 	}
 	o.Name = i.Name.String()
-	c := found(i.Name, o, Local{})
+	c := s.found(i.Name, o, Local{})
+	if i.Name.Sealed && s.sealedBefore != "" {
+		c.Keys = s.sealedBefore // it may have been sealed before this process began: then it is sealed again
+	}
 	c.Entry, c.Base = i.Entry, i.Base
-	if c, err = s.compare(ctx, s.place.Store, i.Name, c, f); err != nil {
+	err = s.transfer(ctx, i, func(ctx context.Context) (err error) {
+		c, err = s.compare(ctx, s.place.Store, i.Name, c, f)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if c.Damaged == "" {
 		o.Checksum = c.Checksum
-		s.stored(i, o)
+		s.stored(i, o, c.Keys)
 		return nil
 	}
 	s.ledger.put(c)

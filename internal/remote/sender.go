@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/store"
 )
 
@@ -46,8 +47,6 @@ type Place struct {
 	Recipients []string
 	// ID identifies the place, where its store has such a thing.
 	ID string
-	// Sent is how much the store has read of the object that is put; nil where that is not counted.
-	Sent *atomic.Int64
 }
 
 // to is where an object is put, and under which name there.
@@ -117,17 +116,20 @@ type Sender struct {
 	run  string // of this process
 
 	// Of the goroutine of Run.
-	ledger    Ledger
-	place     *Place // nil: not opened, or given up after an error
-	failures  int
-	captured  time.Time // since when there is something to seal; zero for nothing
-	saved     time.Time // when the ledger was written
-	unsaved   bool
-	me        note
-	immovable map[string]bool // what stays until the next day: the store does not let it go, or it is not proven here
-	refused   bool            // the store did so, and that was said
-	next      string          // after a failure
-	unsent    error           // why something could not be read here in the last round; nil for nothing
+	ledger   Ledger
+	place    *Place // nil: not opened, or given up after an error
+	failures int
+	captured time.Time // since when there is something to seal; zero for nothing
+	saved    time.Time // when the ledger was written
+	unsaved  bool
+	me       note
+	// sealedBefore names the recipients that the ledger had when the remote was opened: what was sent before is sealed for those.
+	sealedBefore string
+	immovable    map[string]bool // what stays until the next day: the store does not let it go, or it is not proven here
+	refused      bool            // the store did so, and that was said
+	next         string          // after a failure
+	unsent       error           // why something could not be read here in the last round; nil for nothing
+	draining     <-chan struct{} // closed when it is to end
 
 	asked     chan struct{}            // holds at most one notice that a round is asked for
 	moving    atomic.Pointer[movement] // of the present round; nil for none
@@ -185,6 +187,7 @@ func (s *Sender) Run(ctx context.Context, draining <-chan struct{}) {
 		return
 	}
 	s.configure()
+	s.draining = draining
 	for ctx.Err() == nil {
 		last, asks := closed(draining), s.takeAsks()
 		if len(asks) > 0 {
@@ -193,20 +196,25 @@ func (s *Sender) Run(ctx context.Context, draining <-chan struct{}) {
 		wait, err := s.work(ctx)
 		s.answer(asks, err)
 		switch {
-		case errors.Is(err, ErrOtherWriter), errors.Is(err, ErrOtherPlace):
+		case stops(err):
 			over = err
 			s.fail(err)
 			s.o.Host.Report(Event{Kind: Fenced, Err: err, Message: "nothing more is sent to " + s.o.Name})
 			return
 		case err != nil && ctx.Err() == nil:
 			s.fail(err)
-			wait = s.retryAfter()
+			wait = retryAfter(s.failures)
 		}
 		if last {
 			return
 		}
 		s.sleep(ctx, wait, draining)
 	}
+}
+
+// stops reports whether nothing may be sent any more until a person has decided.
+func stops(err error) bool {
+	return errors.Is(err, ErrOtherWriter) || errors.Is(err, ErrOtherPlace) || errors.Is(err, ErrOlder)
 }
 
 func closed(c <-chan struct{}) bool {
@@ -239,16 +247,17 @@ func (s *Sender) sleep(ctx context.Context, wait time.Duration, draining <-chan 
 	}
 }
 
-// retryAfter is how long to wait after the failures so far.
-func (s *Sender) retryAfter() time.Duration {
-	return min(lastRetry, firstRetry<<min(s.failures-1, 10))
-}
+// retryAfter is how long to wait after so many failures.
+func retryAfter(failures int) time.Duration { return min(lastRetry, firstRetry<<min(failures-1, 10)) }
 
 // configure remembers in the ledger what is configured.
 func (s *Sender) configure() {
 	set := s.o.Settings()
 	l := &s.ledger
-	l.Where, l.Sealed, l.Retired, l.Period, l.Keep = s.o.Where, s.o.Sealed, false, set.Period, set.Keep
+	if l.Database == "" {
+		l.Where = s.o.Where // else it is where the copies are
+	}
+	l.Sealed, l.Retired, l.Period, l.Keep = s.o.Sealed, false, set.Period, set.Keep
 	s.save()
 }
 
@@ -263,16 +272,24 @@ func (s *Sender) save() {
 	}
 }
 
-// fail remembers a failure. The first one is reported, and one of another kind.
+// fail remembers a failure, after which what is there is found out again.
 func (s *Sender) fail(err error) {
-	s.place = nil // what is there is found out again
+	s.place = nil
 	s.failures++
+	s.trouble(err)
+}
+
+// trouble remembers a failure. The first one is reported, and one of another kind.
+func (s *Sender) trouble(err error) {
 	code := s.o.Host.Code(err)
-	was, stopped := s.ledger.Failure, errors.Is(err, ErrOtherWriter) || errors.Is(err, ErrOtherPlace)
+	was, stopped := s.ledger.Failure, stops(err)
 	if was != nil && was.Code == code && s.ledger.Stopped == stopped {
 		return
 	}
 	f := Failure{Since: s.o.Now().UTC(), Code: code, Message: err.Error()}
+	if advice := message.HintOf(err); advice != "" {
+		f.Message += "; " + advice
+	}
 	if was != nil {
 		f.Since = was.Since
 	}

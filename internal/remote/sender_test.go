@@ -25,17 +25,19 @@ type machine struct {
 	dir   string
 	seals int
 
-	mu     sync.Mutex
-	local  Local
-	events []Event
-	rotten map[string]bool // archives that are damaged here, too, and files of segments
-	rots   map[string]bool // archives that are found damaged while they are sent
+	mu               sync.Mutex // guards what follows
+	captures, sealed int        // the last ones; Seal makes a segment of those in between
+	local            Local
+	events           []Event
+	rotten           map[string]bool // archives that are damaged here, too, and files of segments
+	rots             map[string]bool // archives that are found damaged while they are sent
 
 	suspected []string
 }
 
 func newMachine(t *testing.T) *machine {
 	m := &machine{t: t, dir: t.TempDir()}
+	m.local.Next = 1
 	m.local.State = catalog.State{PageSeed: "5ec3e7", Timeline: &catalog.Present{Timeline: catalog.Timeline{Number: 1}}}
 	return m
 }
@@ -46,6 +48,7 @@ func (m *machine) backup(seq, capture int) catalog.Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.local.Backups = append([]catalog.Entry{e}, m.local.Backups...)
+	m.local.Next = max(m.local.Next, e.Seq+1)
 	return e
 }
 
@@ -119,6 +122,13 @@ func (m *machine) Whole(_ context.Context, e catalog.Entry) error {
 
 func (m *machine) Seal() error {
 	m.seals++
+	m.mu.Lock()
+	first, last := m.sealed+1, m.captures
+	m.sealed = last
+	m.mu.Unlock()
+	if first <= last {
+		m.segment(first, last)
+	}
 	return nil
 }
 

@@ -19,9 +19,8 @@ func (s *Sender) begin(ctx context.Context) error {
 		err = errors.New("it is to be sealed, and would not be")
 	}
 	if err != nil {
-		return fmt.Errorf("open remote %s: %w", s.o.Name, err)
+		return s.elsewhere(fmt.Errorf("open remote %s: %w", s.o.Name, err))
 	}
-	s.ledger.Place, s.ledger.Recipients = place.ID, place.Recipients
 	there, err := list(ctx, place.Store)
 	if err != nil {
 		return fmt.Errorf("list remote %s: %w", s.o.Name, err)
@@ -34,19 +33,50 @@ func (s *Sender) begin(ctx context.Context) error {
 	}
 	me := self(s.ledger.Token, s.run, s.o.Database, s.o.Now())
 	if err := s.describe(ctx, place, me, newest); err != nil {
+		return s.elsewhere(err)
+	}
+	local, err := s.notOlder(ctx, there)
+	if err != nil {
 		return err
 	}
 	if s.ledger.Claim, err = claim(ctx, place.Store, me, max(newest, s.ledger.Claim), s.o.Name); err != nil {
 		return err
 	}
 	s.me = me
-	if err := s.reconcile(ctx, place, there); err != nil {
+	if err := s.reconcile(ctx, place, there, local); err != nil {
 		return err
 	}
-	s.place = &place
+	s.place, s.sealedBefore = &place, keysOf(s.ledger.Recipients)
+	s.ledger.Place, s.ledger.Where, s.ledger.Recipients = place.ID, s.o.Where, place.Recipients
 	s.works()
 	s.save()
 	return nil
+}
+
+// elsewhere adds to the error for a place that is not the one before what to type where the remote was moved there.
+func (s *Sender) elsewhere(err error) error {
+	for _, other := range []error{ErrOtherPlace, store.ErrUnmarked, store.ErrAnotherPlace} {
+		if was := s.ledger.Where; errors.Is(err, other) && was != s.o.Where {
+			return message.WithHint(fmt.Errorf("%w; it was %s before", err, was),
+				"where it is to be there from now on, stop serve and run snapd remote adopt "+s.o.Name+"; else put its url back")
+		}
+	}
+	return err
+}
+
+// notOlder returns what is here, unless that is older than what is there. It looks twice: segments are joined meanwhile.
+func (s *Sender) notOlder(ctx context.Context, there map[Name]store.Object) (local Local, err error) {
+	why := ""
+	for range 2 {
+		if local, err = s.o.Host.Local(ctx); err != nil {
+			return local, err
+		}
+		if why = local.older(there, s.ledger.Copies); why == "" {
+			return local, nil
+		}
+	}
+	return local, message.WithHint(fmt.Errorf("%w: at remote %s %s", ErrOlder, s.o.Name, why),
+		"its catalog was lost, or it was put back as it was once: stop serve and run snapd remote adopt "+s.o.Name+", which goes on after what is there")
 }
 
 // maxListed bounds what a store lists, some 300 bytes each: ours are a few for each minute that recovery points are kept.
@@ -124,11 +154,7 @@ func (s *Sender) establish(ctx context.Context, place Place, me note) error {
 }
 
 // reconcile makes the ledger say what is there.
-func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]store.Object) error {
-	local, err := s.o.Host.Local(ctx)
-	if err != nil {
-		return err
-	}
+func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]store.Object, local Local) (err error) {
 	now := s.o.Now().UTC()
 	s.ledger.Listed = &now
 	if s.ledger.Proven == nil || s.ledger.Proven.After(now) { // a clock that was wrong puts no proof off
@@ -149,7 +175,7 @@ func (s *Sender) reconcile(ctx context.Context, place Place, there map[Name]stor
 			c.Damaged = fmt.Sprintf("it has %d bytes, and %d were stored", o.Size, c.Size)
 			s.o.Host.Report(Event{Kind: Damaged, Backup: n.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", o.Name, s.o.Name, c.Damaged)})
 		case !ok:
-			c = found(n, o, local)
+			c = s.found(n, o, local)
 		}
 		if n.Kind == Backup && !ok {
 			if document == nil && !s.o.Sealed { // else what is not sealed would come into the sealed catalog, which vouches for it
@@ -205,9 +231,13 @@ func (s *Sender) recognise(ctx context.Context, place Place, c Copy, known Store
 	return c, nil
 }
 
-// found is the copy of an object that the ledger does not know.
-func found(n Name, o store.Object, local Local) Copy {
+// found is the copy of an object that the ledger does not know. A sealed one was sealed for those who were the recipients then: the ledger
+// has them from before the first object was sent.
+func (s *Sender) found(n Name, o store.Object, local Local) Copy {
 	c := Copy{Name: o.Name, Size: o.Size, Checksum: o.Checksum, At: o.Modified.UTC()}
+	if n.Sealed {
+		c.Keys = keysOf(s.ledger.Recipients)
+	}
 	for _, e := range local.Backups {
 		if n.Kind == Backup && e.ID == n.ID && e.Seq == n.Number && e.Usable() {
 			e := e.Public()

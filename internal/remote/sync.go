@@ -120,34 +120,35 @@ func (s *Sender) end(err error) {
 
 // movement is how far a round is with what it sends, in bytes.
 type movement struct {
-	done, total int64         // before the present object; as planned
-	size        int64         // of that object
-	sent        *atomic.Int64 // of it, as far as its store has read it; nil where that is not known
+	done, total int64        // before the present object; as planned
+	size        int64        // of that object
+	sent        atomic.Int64 // of it, as far as its store has read it, where a place counts that
 }
 
-func (m *movement) now() (done, total int64) {
-	done = m.done
-	if m.sent != nil {
-		done += min(m.sent.Load(), m.size)
+func (m *movement) now() (done, total int64) { return m.done + min(m.sent.Load(), m.size), m.total }
+
+type countingKey struct{}
+
+// counting is ctx, under which what a store reads of an object is counted. It may be nil.
+func (m *movement) counting(ctx context.Context) context.Context {
+	if m == nil {
+		return ctx
 	}
-	return done, m.total
+	return context.WithValue(ctx, countingKey{}, &m.sent)
 }
 
 // count has the place count what its store reads of an object. What seals around it comes later.
-func (p *Place) count() {
-	p.Sent = new(atomic.Int64)
-	p.Store = counted{p.Store, p.Sent}
-}
+func (p *Place) count() { p.Store = counted{p.Store} }
 
-// counted is a store that counts what was read of the object that is being put.
-type counted struct {
-	store.Store
-	sent *atomic.Int64
-}
+// counted is a store that counts what was read of an object that is put.
+type counted struct{ store.Store }
 
 func (c counted) Put(ctx context.Context, name string, src io.ReaderAt, size int64) (store.Object, error) {
-	c.sent.Store(0)
-	return c.Store.Put(ctx, name, &watched{src, c.sent}, size)
+	if sent, ok := ctx.Value(countingKey{}).(*atomic.Int64); ok {
+		sent.Store(0)
+		src = &watched{src, sent}
+	}
+	return c.Store.Put(ctx, name, src, size)
 }
 
 // watched remembers how far it was read: in parts, by several at once, and some of it again.
