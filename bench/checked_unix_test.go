@@ -13,7 +13,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// BenchmarkBackupOfACheckedState makes scheduled backups next to a service, each of a database of which one page of a thousand changed since the last
+// BenchmarkBackupOfACheckedState makes scheduled backups next to a service, each after one page of a thousand changed since the last
 // one: in turn of a state that the service's hourly anchor has checked, as of a database on which nobody has worked since, and of one that
 // it has not. ratio is the processor time of the one to that of the other.
 func BenchmarkBackupOfACheckedState(b *testing.B) {

@@ -101,7 +101,7 @@ type load struct {
 
 func (l load) rate() float64 { return float64(l.commits) / l.took.Seconds() }
 
-// host is the application: a pool of connections, one of which writes. A snapshot of a
+// host is the application: a pool of connections; one writes. A snapshot of a
 // database whose log is wholly in the file makes every commit beyond its first thousand
 // pages try a checkpoint in vain, at a cost that grows with the log.
 type host struct {

@@ -62,7 +62,7 @@ func BenchmarkBackup(b *testing.B) {
 	}
 }
 
-// BenchmarkBackupOfWhatChanged is the next backup, with its proof, of a database of which one
+// BenchmarkBackupOfWhatChanged is the next backup, with its proof, of a database where one
 // page of a thousand changed since the last one, all over the file.
 func BenchmarkBackupOfWhatChanged(b *testing.B) {
 	for _, kind := range []string{"auto", "manual"} {

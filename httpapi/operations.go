@@ -123,7 +123,7 @@ func busyWith(op operation) *problem {
 	return p
 }
 
-// lane names those operations of which one runs at a time: those that write; checks, which disturb nothing; and those
+// lane names the operations that run one at a time: those that write; checks, which disturb nothing; and those
 // that send to one remote.
 func (op operation) lane() string {
 	switch op.Kind {

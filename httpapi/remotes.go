@@ -19,7 +19,7 @@ type remoteList struct {
 	Remotes []snapshot.RemoteStatus `json:"remotes"`
 }
 
-// listRemotes says how far the places off this machine are, by what is known here: no store is asked.
+// listRemotes says how far the places off this machine are, as known here: no store is asked.
 func listRemotes(h *Handler, w http.ResponseWriter, c *call) error {
 	s, err := h.status.get(c.Context())
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 	// maxSchemaBytes bounds the rows. It is no larger than sqlite.MaxValue: SQLite calls a
 	// schema with a larger value damaged.
 	maxSchemaBytes = 16 << 20
-	// maxSchemaPages bounds the pages of the tree, of which crafted ones may be empty.
+	// maxSchemaPages bounds the pages of the tree: crafted ones may be empty.
 	maxSchemaPages = 4 * maxSchemaBytes / sqlitefile.MinPageSize
 )
 

@@ -118,7 +118,7 @@ func conditions(ctx context.Context, m *Manager, life *lifeSign) (all []notify.C
 	return f.Conditions(s), life.alive(m.now()), nil
 }
 
-// receivers is how the receivers do, by the Run of this Manager or by what another one left.
+// receivers is how the receivers do, from the Run of this Manager or from what another one left.
 func receivers(m *Manager) []ReceiverStatus {
 	if n := m.notifying.Load(); n != nil {
 		return n.Status()

@@ -157,7 +157,7 @@ func (p *application) stop(cancel context.CancelFunc) (*child, error) {
 
 // startAgain starts the application after a recovery that ended with err, which it returns.
 // After one that failed it does so where the database is as the application left it and
-// serve would not refuse it: a damaged one of which no good backup is left is not for use.
+// serve would not refuse it: a damaged one without a good backup is not for use.
 func (p *application) startAgain(rec snapshot.Recovery, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -25,7 +25,7 @@ func imageThere(ctx context.Context, r *remote.Reader, id string) (*points.Image
 	return r.Image(ctx, p)
 }
 
-// insideThere calls look with the image of a state at a remote, of which only the pages are read that it asks for.
+// insideThere calls look with the image of a state at a remote; only the pages that it asks for are read.
 func insideThere(ctx context.Context, r *remote.Reader, id string, look func(*inspect.Image) error) (err error) {
 	i, err := imageThere(ctx, r, id)
 	if err != nil {

@@ -39,7 +39,7 @@ func (c *queryCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	return c.print(a, r)
 }
 
-// onCopies reads a state at a remote, of which only the pages are fetched that the query needs.
+// onCopies reads a state at a remote; only the pages that the query needs are fetched.
 func (c *queryCmd) onCopies(ctx context.Context, a *app, r *remote.Reader) error {
 	query, o, err := c.asked(a)
 	if err != nil {

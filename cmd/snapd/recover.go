@@ -210,7 +210,7 @@ func atRemote(remote *string) string {
 	return " at remote " + *remote
 }
 
-// roomLine says what a way out needs of which disk, and where that is not free.
+// roomLine says how much room a way out needs on each disk, and where that is not free.
 func roomLine(rooms []snapshot.RecoveryRoom) string {
 	var all []string
 	for _, r := range rooms {

@@ -137,7 +137,7 @@ func TestFilter(t *testing.T) {
 	if got := p.path(); !strings.HasSuffix(got, "#text=49H") {
 		t.Errorf("the address is %s", got)
 	}
-	p.says(hook("state"), "protected") // whatever the filter hides
+	p.says(hook("state"), "protected") // the filter hides only lines
 	p.visit(s.page() + "#text=49H&kind=manual")
 	p.sees(row(all[1]))
 	p.gone(row(auto))

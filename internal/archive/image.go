@@ -51,7 +51,7 @@ func (r *Reader) Unpack(ctx context.Context, to File, o CopyOptions) error {
 	return r.CopyTo(ctx, to, o)
 }
 
-// Fetch is CopyTo, of which fn gets the pages that want yields, in ascending order.
+// Fetch is CopyTo where fn gets only the pages that want yields, in ascending order.
 func (r *Reader) Fetch(ctx context.Context, want iter.Seq2[int64, error], o CopyOptions, fn func(pgno int64, page []byte) error) error {
 	next, stop := iter.Pull2(want)
 	defer stop()

@@ -101,7 +101,7 @@ func (k *Maker) corrupt(report integrity.Report) error {
 	return err
 }
 
-// adviceWithoutBackup is what helps with a damaged database of which there is no good backup.
+// adviceWithoutBackup is what helps with a damaged database without a good backup.
 func adviceWithoutBackup(report integrity.Report) string {
 	if report.Verdict == integrity.NotADatabase {
 		return "is it the right file? One that is encrypted cannot be read here; there is no good backup to put back"

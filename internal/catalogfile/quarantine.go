@@ -30,7 +30,7 @@ type Quarantine struct {
 	// place; nil where that is not known.
 	Unrestored *int64 `json:"unrestored,omitempty"`
 
-	files map[string]int64 // their sizes, by what comes after Name
+	files map[string]int64 // their sizes, by the suffix after Name
 }
 
 const (

@@ -111,7 +111,7 @@ type partDocument struct {
 	Begin   int64    `json:"begin,omitempty"`   // with it, where its first part begins
 }
 
-// shared is the frame of a part before, some pages of which are another one's.
+// shared is the frame of a part before; some of its pages are another one's.
 type shared struct {
 	At    int64 `json:"at"`
 	Bytes int64 `json:"bytes"`

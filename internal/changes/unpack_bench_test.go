@@ -22,7 +22,7 @@ func benchPage(rng *rand.Rand, page []byte) {
 	}
 }
 
-// A point 12 hours after its base: a capture each 2 seconds, of 10 pages, most of which are changed often. The
+// A point 12 hours after its base: a capture each 2 seconds, of 10 pages, mostly those that change often. The
 // base alone is what it is compared with.
 func BenchmarkUnpack(b *testing.B) {
 	const pageSize, pages, captures, changed = 4096, 256 << 20 / 4096, 21600, 10

@@ -58,7 +58,7 @@ type QueryResult struct {
 	DurationMS int64      `json:"duration_ms"`
 }
 
-// Query runs one statement that reads. The image may have been made to do harm: time and memory are bounded whatever it
+// Query runs one statement that reads. The image may have been made to do harm: time and memory are bounded whatever that
 // has. Errors: ErrStatement, ErrNotReading, ErrTooMuch, ErrDamaged, context.DeadlineExceeded after o.Timeout, and those
 // of reading the pages.
 func (i *Image) Query(ctx context.Context, query string, o QueryOptions) (QueryResult, error) {

@@ -42,7 +42,7 @@ type FileState struct {
 	// its header with the salts (0–31), of a journal its header (0–27).
 	Head string `json:"head,omitempty"`
 	// End is, of the WAL, where its index says that it ends: salts, last frame and that frame's checksum, in hex.
-	// A commit moves it, whatever became of the file's times; a checkpoint does not, and neither does an index that is
+	// A commit moves it, also where the file's times do not; a checkpoint does not, and neither does an index that is
 	// made again. "" where there is no index, or none that can be read.
 	End string `json:"end,omitempty"`
 }

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// memory is a file of which as much can be kept in a cache as room says, what was read
+// memory is a file that a cache keeps as much of as room says, what was read
 // first going first.
 type memory struct {
 	size, room int64

@@ -140,7 +140,7 @@ func mailText(r Receiver, m Message) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// bounded is a connection of which no more than so many bytes are read.
+// bounded is a connection that ends after so many bytes.
 type bounded struct {
 	net.Conn
 	left int

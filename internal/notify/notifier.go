@@ -272,7 +272,7 @@ func (n *Notifier) see(ctx context.Context, must bool, known, position string) s
 	return s
 }
 
-// take decides by what a look saw.
+// take decides from what a look found.
 func (n *Notifier) take(ctx context.Context, s sight) {
 	n.looking = false
 	if !s.same {

@@ -41,7 +41,7 @@ type health struct {
 	active map[string]active
 }
 
-// run is a backup of which a check has not heard that it began, or that it ended.
+// run is a backup whose begin or end a check has not heard of.
 type run struct {
 	rid   string
 	start bool
@@ -75,7 +75,7 @@ func (h health) well(r Receiver) bool {
 	return true
 }
 
-// ping returns what is to be said to the check now, by what was said last and by the run. What is "" for nothing.
+// ping returns what to say to the check now, from what was said last and from the run. What is "" for nothing.
 func (h health) ping(r Receiver, last ping, backup run, now time.Time) ping {
 	if s, failed := h.notified(r); failed {
 		p := ping{What: pingFail, Why: s.As.key() + " " + string(s.As.Kind) + " " + s.As.Code, rid: backup.ended()}

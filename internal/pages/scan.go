@@ -9,7 +9,7 @@ import (
 	"example.com/snapd/internal/livedb"
 )
 
-// Scan calls fn with all pages of the image, some with each call, of which first is the number of the first, for a caller that
+// Scan calls fn with all pages of the image, some with each call, beginning with page first, for a caller that
 // writers wait for. Where no process can change the file, that many workers read it and call fn concurrently, in no order; else
 // they are read through SQLite, in order.
 func (s *Snapshot) Scan(ctx context.Context, workers int, fn func(first int64, pages []byte) error) error {

@@ -44,7 +44,7 @@ func (c *Conn) EnforceForeignKeys() error {
 	return c.config(sqlite3.SQLITE_DBCONFIG_ENABLE_FKEY, true)
 }
 
-// ForeignKeysHold reports whether no deferred foreign key is violated by what the open transaction did.
+// ForeignKeysHold reports whether no deferred foreign key is violated by the open transaction.
 func (c *Conn) ForeignKeysHold() (bool, error) {
 	out := libc.Xcalloc(c.tls, 2, 4)
 	if out == 0 {

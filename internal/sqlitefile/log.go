@@ -180,7 +180,7 @@ func (l *Log) each(ctx context.Context, f LogFile, from int64, fn func(n int64, 
 	return EachFrame(ctx, f, l.PageSize, from, l.Frames, fn)
 }
 
-// EachFrame calls fn with frames first to last of a log, counted from 1, all of which the file
+// EachFrame calls fn with frames first to last of a log, counted from 1, which the file
 // has to have. Of frames in a hole of the file, which are all zeros, it gives the first one
 // only. The frame is good until fn returns. An error is fn's, the context's, or one of
 // reading, io.ErrUnexpectedEOF where the log became shorter.

@@ -11,7 +11,7 @@ import (
 	"example.com/snapd/internal/sqlitefile"
 )
 
-// Position is where a look found the log: after which frame of which generation.
+// Position is where a look found the log: a frame and its generation.
 type Position = sqlitefile.WALIndex
 
 // A MissedError says why the commits between two positions cannot be read from the log.

@@ -103,7 +103,7 @@ export const stats = () => request('GET', 'stats');
 export const history = (days) => request('GET', `history${query({ days })}`);
 export const decisions = () => request('GET', 'retention-plan');
 export const activity = (limit, cursor) => request('GET', `activity${query({ limit, cursor })}`);
-// backups takes {kind, text, from, to, limit, cursor}, each of which may be left out.
+// backups takes {kind, text, from, to, limit, cursor}, all optional.
 export const backups = (chosen) => request('GET', `backups${query(chosen)}`);
 export const backup = (id) => request('GET', one(id));
 export const tables = (id) => request('GET', `${one(id)}/tables`);

@@ -13,7 +13,7 @@ const hour = 60 * minute;
 const day = 24 * hour;
 
 // scales are the spans that the axis can show. step is an arrow key's, leap PageUp's; marks are
-// the distances between labels, of which the first with room is taken.
+// the distances between labels: the first with room is taken.
 export const scales = {
   hour: { span: hour, step: 15_000, leap: 5 * minute, marks: [5 * minute, 10 * minute, 20 * minute, 30 * minute] },
   days: { span: 48 * hour, step: 10 * minute, leap: 2 * hour, marks: [3 * hour, 6 * hour, 12 * hour, 24 * hour] },

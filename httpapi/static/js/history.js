@@ -28,7 +28,7 @@ function describe(entry) {
   return parts.join(', ') + (entry.detail ? ` – ${entry.detail}` : '');
 }
 
-// summary counts from the first day of which anything is known: before that nothing was
+// summary counts from the first day that is known: before that nothing was
 // promised.
 function summary(all) {
   const first = all.findIndex((entry) => entry.state !== 'none');
