@@ -37,7 +37,8 @@ func newKeeping(dir string) (*keeping, error) {
 		return nil, err
 	}
 	_, err = db.Exec("PRAGMA page_size=1024; PRAGMA journal_mode=wal; " + testdb.ChurnSchema + `
-		INSERT INTO t(a, b) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i<60) SELECT i, printf('%.500c', 'x') FROM n`)
+		INSERT INTO t(a, b) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i<60) SELECT i, printf('%.500c', 'x') FROM n;
+		CREATE TABLE one(x); INSERT INTO one VALUES('of one'); CREATE TABLE two(x); INSERT INTO two VALUES('of two')`)
 	if err := errors.Join(err, db.Close(), os.Mkdir(h.dir, 0o700)); err != nil {
 		return nil, err
 	}
