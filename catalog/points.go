@@ -90,6 +90,32 @@ func (s State) Anchored(timeline, seq uint64) bool {
 	})
 }
 
+// SegmentProofs says how far the sealed segments of the change log were read again, a share each day.
+type SegmentProofs struct {
+	At       time.Time `json:"at"`       // of the last share
+	Timeline uint64    `json:"timeline"` // it went up to this capture
+	Seq      uint64    `json:"seq"`
+	// Damaged are those that failed their proof, and are still there.
+	Damaged []DamagedSegment `json:"damaged,omitempty"`
+}
+
+// DamagedSegment is a sealed segment that two readings found damaged.
+type DamagedSegment struct {
+	Timeline uint64    `json:"timeline"`
+	First    uint64    `json:"first"` // of its captures
+	Last     uint64    `json:"last"`
+	From     uint64    `json:"from"` // the first of them that is not proven
+	At       time.Time `json:"at"`
+	What     string    `json:"what"` // for people
+}
+
+// DamagedAt reports whether a capture that is read over the image at another one, base, needs a segment that failed its proof.
+func (s State) DamagedAt(timeline, base, seq uint64) bool {
+	return s.SegmentProofs != nil && slices.ContainsFunc(s.SegmentProofs.Damaged, func(d DamagedSegment) bool {
+		return d.Timeline == timeline && base < d.Last && d.From <= seq
+	})
+}
+
 // CapturesStopped says since when commits have no recovery point of their own, and why.
 type CapturesStopped struct {
 	At   time.Time `json:"at"`

@@ -32,6 +32,8 @@ type State struct {
 	Replaced    int64               `json:"replaced,omitempty"`  // seconds that Plan keeps timelines apart, of the last serve; 0: DefaultReplaced
 	Database    string              `json:"database,omitempty"`  // path, from the backup directory where that can be, of the database whose backups these are
 	Anchors     []Anchor            `json:"anchors,omitempty"`   // of the change log, oldest first
+	// SegmentProofs says how far the change log was read again; nil: not yet.
+	SegmentProofs *SegmentProofs `json:"segment_proofs,omitempty"`
 	// PointsBase is the id of the backup that the newest recovery points of the change log build on, "" for none.
 	PointsBase string `json:"points_base,omitempty"`
 	// Continuous is how the service captures commits, of the last serve: "auto", "off" or a duration; "" where that is not known.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/protection"
 	"example.com/snapd/internal/recorder"
+	"example.com/snapd/internal/remote"
 )
 
 // capturing is the change log of a Run that is at work. A nil one captures nothing.
@@ -286,6 +288,11 @@ func (h *recorderHost) Report(e recorder.Event) {
 	case recorder.Stopped:
 		ev.loud, ev.more.Outcome = true, "stopped"
 		ev.more.Detail += ": " + e.Err.Error()
+	case recorder.Rotted:
+		ev.loud, ev.more.Outcome = true, "damaged"
+		if names := remote.WithCaptures(h.m.cfg.Dir, e.Damaged.Timeline, e.Damaged.First, e.Damaged.Last); len(names) > 0 {
+			ev.Message += "; its captures are also at remote " + strings.Join(names, ", ") + ", for restore --from"
+		}
 	case recorder.Resumed:
 		ev.loud, ev.more.Outcome = true, "resumed"
 	case recorder.Trouble:

@@ -45,6 +45,8 @@ type (
 	Gone            = catalog.Gone
 	Cause           = catalog.Cause
 	Anchor          = catalog.Anchor
+	SegmentProofs   = catalog.SegmentProofs
+	DamagedSegment  = catalog.DamagedSegment
 	PointTier       = catalog.PointTier
 	PointTiers      = catalog.PointTiers
 	CapturesStopped = catalog.CapturesStopped

@@ -28,6 +28,7 @@ type (
 const (
 	PointBackup, PointChange   = points.Backup, points.Change
 	PointSealed, PointVerified = points.Sealed, points.Verified
+	PointDamaged               = points.Damaged
 )
 
 // Points returns the states of the database that can be restored, newest first: the verified backups, and

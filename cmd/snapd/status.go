@@ -138,13 +138,14 @@ func lossWindow(s snapshot.Status) string {
 	return duration(time.Duration(*s.LossWindow) * time.Second)
 }
 
-// captures says whether commits are captured.
+// captures says whether commits are captured, and whether what was is damaged.
 func captures(c snapshot.Continuous) string {
-	switch c.State {
-	case snapshot.CapturesGap:
-		return "stopped: " + message.OneLine(c.What)
-	case snapshot.CapturesBehind:
-		return "behind"
+	word := string(c.State)
+	if c.State == snapshot.CapturesGap {
+		word = "stopped: " + message.OneLine(c.What)
 	}
-	return string(c.State)
+	if c.Damaged > 0 {
+		word += fmt.Sprintf("; %s of the change log failed the proof", count(c.Damaged, "segment", "segments"))
+	}
+	return word
 }

@@ -302,7 +302,7 @@ func (l *Log) Seal() (err error) {
 	if err := l.there(); err != nil {
 		return err
 	}
-	if err := l.open.prove(context.Background(), l.dec, l.open.start); err != nil {
+	if _, err := l.open.prove(context.Background(), l.dec, l.open.start); err != nil {
 		return err
 	}
 	tail, err := l.open.appendEnd(l.list, l.end)

@@ -82,7 +82,7 @@ func (m *merge) write(ctx context.Context) (err error) {
 // finish proves what was written, and ends it.
 func (m *merge) finish(ctx context.Context, start int64) error {
 	s := &segment{name: m.made.Name, r: m.file, size: m.to.w.at, head: m.head, seed: m.seed, start: start, last: m.made.Last}
-	if err := s.prove(ctx, m.pages.dec, start); err != nil {
+	if _, err := s.prove(ctx, m.pages.dec, start); err != nil {
 		return err
 	}
 	tail, err := s.appendEnd(m.to.list, m.to.w.at)

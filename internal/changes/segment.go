@@ -148,16 +148,20 @@ func (s *segment) provePart(d *seekable.Decoder, p *part, b *partBuffers, fn fun
 	return nil
 }
 
-// prove decompresses every part from an offset on.
-func (s *segment) prove(ctx context.Context, d *seekable.Decoder, from int64) error {
+// prove decompresses every part from an offset on, and returns the last capture that is sound, with all before it; 0 for none.
+func (s *segment) prove(ctx context.Context, d *seekable.Decoder, from int64) (sound uint64, err error) {
 	var b partBuffers
-	_, err := s.each(from, func(p *part) error {
+	_, err = s.each(from, func(p *part) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return s.provePart(d, p, &b, func(entry, []byte) error { return nil })
+		err := s.provePart(d, p, &b, func(entry, []byte) error { return nil })
+		if err == nil && p.Capture != nil {
+			sound = p.Capture.Seq
+		}
+		return err
 	})
-	return err
+	return sound, err
 }
 
 // finished lists the captures of a segment that is still open, as a crash may have left it:
@@ -169,7 +173,7 @@ func (s *segment) finished(d *seekable.Decoder) (list []captured, end int64, err
 		return list, end, err
 	}
 	if n := len(list); n > 0 && end == s.size {
-		if err := s.prove(context.Background(), d, list[n-1].begin); errors.Is(err, ErrDamaged) {
+		if _, err := s.prove(context.Background(), d, list[n-1].begin); errors.Is(err, ErrDamaged) {
 			return list[:n-1], list[n-1].begin, nil
 		} else if err != nil {
 			return nil, 0, err

@@ -11,6 +11,9 @@ var diskFull = []error{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL}
 
 func startWriteback(*os.File, int64, int64) {}
 
+// DropCached does nothing here.
+func DropCached(*os.File) {}
+
 // syncDir does nothing: directories have no flush on Windows, and replace and
 // renameNew write through instead.
 func syncDir(string) error { return nil }

@@ -32,6 +32,7 @@ type State string
 const (
 	Sealed   State = "sealed"   // stored durably
 	Verified State = "verified" // and compared with the database then: a verified backup, or anchored
+	Damaged  State = "damaged"  // a segment that it may need failed its proof
 )
 
 // Point is a state of the database that can be restored.

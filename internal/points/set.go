@@ -270,7 +270,10 @@ func (s *Set) point(i int) Point {
 	p.bases = of.line.bases[:of.near:of.near]
 	if of.backup == nil {
 		p.Kind = Change
-		if !s.state.Anchored(p.timeline, p.seq) {
+		switch {
+		case s.state.DamagedAt(p.timeline, p.bases[len(p.bases)-1].seq, p.seq):
+			p.State = Damaged
+		case !s.state.Anchored(p.timeline, p.seq):
 			p.State = Sealed
 		}
 	}

@@ -207,6 +207,9 @@ func (f *Facts) continuous() Continuous {
 		c.Point, c.At = &id, &at
 	}
 	c.Proven = f.proven()
+	if p := f.State.SegmentProofs; p != nil {
+		c.ReadAgain, c.Damaged = &p.At, len(p.Damaged)
+	}
 	late, known := f.Log.Window(f.Now)
 	switch stopped := f.State.CapturesStopped; {
 	case !f.Serving || !f.Capture:

@@ -65,6 +65,10 @@ type Continuous struct {
 	Points   int     `json:"points"` // of the present timeline
 	Bytes    int64   `json:"bytes"`  // of the whole change log
 	What     string  `json:"what"`   // of a gap: why
+	// ReadAgain is when a share of the change log's segments was proven again last; null: not yet. Damaged counts those that
+	// failed, and are still there.
+	ReadAgain *time.Time `json:"read_again"`
+	Damaged   int        `json:"damaged"`
 }
 
 // CaptureState says in a word whether commits are captured.

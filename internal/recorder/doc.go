@@ -1,5 +1,5 @@
 // Package recorder keeps the change log of a database while a service is at work: it decides
-// when to look (capture.Watch), what a log builds on, and how long points stay.
+// when to look (capture.Watch), what a log builds on, how long points stay, and which sealed segments are proven again.
 //
 //	         no base                          a look finds
 //	  ┌────── waiting ◀──────────┐            ├─ nothing, or commits: appended ─▶ recording

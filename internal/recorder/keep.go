@@ -56,10 +56,10 @@ func (r *Recorder) chores(work chan<- time.Time) {
 	}
 }
 
-// housekeep carries out the retention at the times that work gives, next to the looks.
+// housekeep carries out the retention, and proves segments again, at the times that work gives, next to the looks.
 func (r *Recorder) housekeep(ctx context.Context, work <-chan time.Time) {
 	for now := range work {
-		if err := r.retain(ctx, now); ctx.Err() == nil {
+		if err := errors.Join(r.retain(ctx, now), r.reprove(ctx, now)); ctx.Err() == nil {
 			r.trouble(err)
 		}
 	}

@@ -24,6 +24,7 @@ const (
 	Stopped              // nothing can be captured
 	Resumed              // it can again
 	Thinned              // points were removed before their time
+	Rotted               // a sealed segment failed its proof
 	Trouble              // Err was in the way of something that is tried again
 )
 
@@ -34,6 +35,7 @@ type Event struct {
 	Message string
 	Reason  string
 	Err     error
+	Damaged *catalog.DamagedSegment // of Rotted
 }
 
 // captured reports a capture.

@@ -77,6 +77,27 @@ func copiesOf(ledgers []Ledger) map[copied][]catalog.Copy {
 	return of
 }
 
+// WithCaptures names the remotes that have sound copies of all captures of a timeline from one to another.
+func WithCaptures(dir string, timeline, first, last uint64) (names []string) {
+	all, _ := Ledgers(dir) // where one cannot be read none is known of
+	for _, l := range all {
+		next := first
+		for grew := true; grew && next <= last; {
+			grew = false
+			for _, c := range l.Copies {
+				n, ok := Parse(c.Name)
+				if ok && n.Kind == Segment && n.Timeline == timeline && c.Damaged == "" && n.First <= next && next <= n.Last {
+					next, grew = n.Last+1, true
+				}
+			}
+		}
+		if next > last {
+			names = append(names, l.Remote)
+		}
+	}
+	return names
+}
+
 // state is the copy as a backup has it.
 func (c Copy) state(remote string) catalog.Copy {
 	s := catalog.Copy{Remote: remote, State: catalog.CopyStored, At: c.At.UTC(), Proof: c.Checksum}

@@ -104,7 +104,7 @@ func readBack(ctx context.Context, root *os.Root, name string, size int64, want 
 		return err
 	}
 	defer f.Close()
-	forget(f)
+	durable.DropCached(f)
 	got, err := digest(io.Discard, store.Exactly(ctx, f, size), size)
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)

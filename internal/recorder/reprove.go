@@ -1,0 +1,142 @@
+package recorder
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"example.com/snapd/catalog"
+	"example.com/snapd/internal/changes"
+)
+
+const (
+	// proveEvery is how often a share of the sealed segments is read again; all of them come up within proveAll.
+	proveEvery, proveAll = 24 * time.Hour, 30 * 24 * time.Hour
+)
+
+// segment is a sealed one of any timeline.
+type segment struct {
+	changes.Sealed
+	timeline uint64
+	bytes    int64
+}
+
+// is reports whether d is of the segment.
+func (s segment) is(d catalog.DamagedSegment) bool {
+	return d.Timeline == s.timeline && d.First == s.First && d.Last == s.Last
+}
+
+// due are the segments to read again now, after those that were read last: one, and so many that all are within proveAll. At the end a new
+// round begins.
+func due(all []segment, p catalog.SegmentProofs) (list []segment) {
+	var total int64
+	for _, s := range all {
+		total += s.bytes
+	}
+	next := slices.IndexFunc(all, func(s segment) bool {
+		return cmp.Or(cmp.Compare(s.timeline, p.Timeline), cmp.Compare(s.Last, p.Seq)) > 0
+	})
+	portion := total/int64(proveAll/proveEvery) + 1
+	for _, s := range all[max(0, next):] {
+		if portion <= 0 {
+			break
+		}
+		portion -= s.bytes
+		list = append(list, s)
+	}
+	return list
+}
+
+// reprove reads a share of the sealed segments again once a day, and those that failed their proof.
+func (r *Recorder) reprove(ctx context.Context, now time.Time) error {
+	all, state, err := r.o.Host.Read()
+	if err != nil {
+		return err
+	}
+	var was catalog.SegmentProofs
+	if state.SegmentProofs != nil {
+		was = *state.SegmentProofs
+	}
+	if now.Sub(was.At).Abs() < proveEvery {
+		return nil
+	}
+	segments, err := r.segments()
+	if err != nil || len(segments)+len(was.Damaged) == 0 {
+		return err
+	}
+	list := due(segments, was)
+	is := catalog.SegmentProofs{At: now.UTC()}
+	if n := len(list); n > 0 {
+		is.Timeline, is.Seq = list[n-1].timeline, list[n-1].Last
+	}
+	var errs []error
+	for _, s := range segments {
+		known := slices.ContainsFunc(was.Damaged, s.is)
+		if !known && !slices.Contains(list, s) {
+			continue
+		}
+		from, err := changes.ProveAgain(ctx, filepath.Join(r.dir(s.timeline), s.Name), s.Sealed)
+		switch {
+		case errors.Is(err, changes.ErrDamaged):
+			d := catalog.DamagedSegment{Timeline: s.timeline, First: s.First, Last: s.Last, From: from, At: now.UTC(), What: err.Error()}
+			is.Damaged = append(is.Damaged, d)
+			if r.endDamaged(all, d); !known {
+				r.o.Host.Report(Event{Kind: Rotted, Damaged: &d, Reason: d.What,
+					Message: fmt.Sprintf("a segment of the change log is damaged: no point from %s on can be proven that has no backup after %s to be read from",
+						catalog.PointID(d.Timeline, d.From), catalog.PointID(d.Timeline, d.Last))})
+			}
+		case ctx.Err() != nil:
+			return nil // all of it is for the next time
+		case err != nil && !errors.Is(err, fs.ErrNotExist): // merged with others meanwhile
+			errs = append(errs, fmt.Errorf("prove a segment again: %w", err))
+		}
+	}
+	r.o.Host.Update("proof of the change log", func(s *catalog.State) { s.SegmentProofs = &is })
+	return errors.Join(errs...)
+}
+
+// segments lists the sealed segments of all timelines, in order. What cannot be listed is for a person to look at.
+func (r *Recorder) segments() (all []segment, err error) {
+	timelines, err := changes.Timelines(r.o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range timelines {
+		sealed, err := changes.SealedIn(r.dir(t))
+		if errors.Is(err, changes.ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range sealed {
+			if fi, err := os.Lstat(filepath.Join(r.dir(t), s.Name)); err == nil {
+				all = append(all, segment{s, t, fi.Size()})
+			}
+		}
+	}
+	return all, nil
+}
+
+// endDamaged ends the log of the present timeline where what is captured from now on would need a damaged segment: what comes then
+// builds on the newest backup.
+func (r *Recorder) endDamaged(all []catalog.Entry, d catalog.DamagedSegment) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.log == nil || r.timeline != d.Timeline {
+		return
+	}
+	last, _, err := r.log.Last()
+	if list := bases(all, d.Timeline, r.log.Head().Base, last.Seq); err == nil && len(list) > 0 && list[0].seq >= d.Last {
+		return
+	}
+	r.trouble(r.seal())
+	r.rotten = errors.New(d.What)
+	r.Wake()
+}

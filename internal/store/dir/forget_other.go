@@ -1,7 +1,0 @@
-//go:build !linux
-
-package dir
-
-import "os"
-
-func forget(*os.File) {}
