@@ -2,12 +2,13 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 
 	"example.com/snapd/snapshot"
 )
 
 func diffRoutes() []route {
-	return []route{{method: http.MethodGet, path: "/backups/:id/diff/:other", right: RightView, query: []string{"table", "offset", "limit"}, handle: getDiff}}
+	return []route{{method: http.MethodGet, path: "/backups/:id/diff/:other", right: RightView, query: []string{"table", "op", "offset", "limit"}, handle: getDiff}}
 }
 
 // shownValue is how much of a text or blob the answer has, in bytes.
@@ -37,7 +38,7 @@ func getDiff(h *Handler, w http.ResponseWriter, c *call) error {
 func diffOptions(h *Handler, c *call) (o snapshot.DiffOptions, err error) {
 	if o.Table = c.query.Get("table"); o.Table == "" {
 		if len(c.query) > 0 {
-			return o, invalid(`parameters "offset" and "limit" need "table"`, "")
+			return o, invalid(`parameters "op", "offset" and "limit" need "table"`, "")
 		}
 		return o, nil
 	}
@@ -49,6 +50,10 @@ func diffOptions(h *Handler, c *call) (o snapshot.DiffOptions, err error) {
 	}
 	if o.Offset, err = offsetOf(c.query); err != nil {
 		return o, err
+	}
+	o.Op = snapshot.RowOp(c.query.Get("op"))
+	if c.query.Has("op") && !slices.Contains([]snapshot.RowOp{snapshot.RowInserted, snapshot.RowDeleted, snapshot.RowUpdated}, o.Op) {
+		return o, invalid(`parameter "op" is none of insert, delete and update`, "")
 	}
 	o.Bytes, o.Value = maxRowsBytes, shownValue
 	return o, nil

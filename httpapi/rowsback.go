@@ -31,6 +31,7 @@ const maxRowKeys = 1000
 type rowsPlanRequest struct {
 	Table      string            `json:"table"`
 	Missing    bool              `json:"missing"`
+	Changed    bool              `json:"changed"`
 	Where      string            `json:"where"`
 	Keys       []json.RawMessage `json:"keys"`
 	References bool              `json:"with_references"`
@@ -59,13 +60,13 @@ func planRows(h *Handler, w http.ResponseWriter, c *call) error {
 	if err := decode(w, c, &in); err != nil {
 		return err
 	}
-	o := snapshot.RowsOptions{Table: in.Table, Where: in.Where, Missing: in.Missing, References: in.References}
+	o := snapshot.RowsOptions{Table: in.Table, Where: in.Where, Missing: in.Missing, Changed: in.Changed, References: in.References}
 	if in.Where != "" { // SQL, in any database
 		if err := h.need(c, RightQuery); err != nil {
 			return err
 		}
 		if !h.o.AllowQuery {
-			return fail(http.StatusForbidden, "queries_off", "this server answers no SQL", `its administrator can switch that on; "keys" and "missing" choose rows without it`)
+			return fail(http.StatusForbidden, "queries_off", "this server answers no SQL", `its administrator can switch that on; "keys", "missing" and "changed" choose rows without it`)
 		}
 	}
 	if len(in.Keys) > maxRowKeys {

@@ -23,6 +23,18 @@ func TestRowsComeBackInTwoSteps(t *testing.T) {
 	change("DELETE FROM thing WHERE id<>1; UPDATE thing SET name='changed' WHERE id=1; DELETE FROM tag")
 	at := "/backups/" + b.ID
 
+	var diff struct {
+		Tables []struct {
+			Removed   int
+			Truncated bool
+			Rows      []struct{ Op snapshot.RowOp }
+		}
+	}
+	a.ask("GET", at+"/diff/live?table=thing&op=update&limit=1", "").into(200, &diff)
+	if len(diff.Tables) != 1 || len(diff.Tables[0].Rows) != 1 || diff.Tables[0].Rows[0].Op != snapshot.RowUpdated || diff.Tables[0].Truncated || diff.Tables[0].Removed != 2 {
+		t.Errorf("only what was changed: %+v", diff)
+	}
+
 	var doc struct {
 		Plan struct {
 			Token, Table                string
@@ -58,7 +70,11 @@ func TestRowsComeBackInTwoSteps(t *testing.T) {
 	}
 
 	// A conflict is shown first, and decided in the second step.
-	a.ask("POST", at+"/rows-plan", `{"table":"thing","where":"id = 1"}`).into(200, &doc)
+	a.ask("POST", at+"/rows-plan", `{"table":"thing","changed":true,"missing":true}`).into(200, &doc)
+	if doc.Plan.Conflicting != 1 || doc.Plan.Inserted != 1 {
+		t.Errorf("gone and others: %+v", doc.Plan)
+	}
+	a.ask("POST", at+"/rows-plan", `{"table":"thing","changed":true}`).into(200, &doc)
 	if doc.Plan.Conflicting != 1 || len(doc.Plan.Changes) != 1 || doc.Plan.Rows != 1 {
 		t.Fatalf("%+v", doc.Plan)
 	}

@@ -44,7 +44,7 @@ type (
 
 // Rows that are brought back, under this package's name.
 type (
-	// RowsOptions choose rows of a table of a backup or recovery point, by Where, Keys or Missing.
+	// RowsOptions choose rows of a table of a backup or recovery point, by Where, Keys, Missing or Changed.
 	RowsOptions = rowsback.Options
 	// RowsPolicy says what becomes of a row that another one is in the way of.
 	RowsPolicy = rowsback.Policy

@@ -17,6 +17,7 @@ type rowsCmd struct {
 	Table          string `required:"" placeholder:"TABLE" help:"Table that they are of."`
 	Where          string `placeholder:"EXPR" help:"Which rows: an SQL expression over the table's columns, such as \"id = 4711\". It is evaluated in the backup only."`
 	Missing        bool   `help:"Only rows that are gone; with --where: of those that it picks."`
+	Changed        bool   `help:"Only rows that are others now; with --missing: those, too."`
 	OnConflict     string `enum:"fail,skip,replace" default:"fail" help:"A row that is another one now: fail (do nothing at all), skip (leave it as it is), replace (make it what it was)."`
 	WithReferences bool   `help:"Bring along the rows of other tables that foreign keys tie to these, where they are gone, too."`
 	Apply          bool   `help:"Do it; else it is only shown."`
@@ -37,7 +38,7 @@ type rowsDocument struct {
 }
 
 func (c *rowsCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
-	o := snapshot.RowsOptions{Table: c.Table, Where: c.Where, Missing: c.Missing, OnConflict: snapshot.RowsPolicy(c.OnConflict), References: c.WithReferences}
+	o := snapshot.RowsOptions{Table: c.Table, Where: c.Where, Missing: c.Missing, Changed: c.Changed, OnConflict: snapshot.RowsPolicy(c.OnConflict), References: c.WithReferences}
 	p, err := m.PlanRows(ctx, c.ID, o)
 	if err != nil {
 		return err

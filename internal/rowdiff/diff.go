@@ -59,6 +59,20 @@ type TableCounts struct {
 // Differs reports whether there is a difference.
 func (t TableCounts) Differs() bool { return t.Added+t.Removed+t.Changed > 0 || t.NotCompared != "" }
 
+// of counts the rows to which op happened; "": anything.
+func (t TableCounts) of(op Op) int64 {
+	switch op {
+	case Insert:
+		return t.Added
+	case Delete:
+		return t.Removed
+	case Update:
+		return t.Changed
+	default:
+		return t.Added + t.Removed + t.Changed
+	}
+}
+
 // Diff is the comparison of two states. It is for one goroutine, and reads both while it is used.
 type Diff struct {
 	from, to *Side

@@ -11,6 +11,7 @@ type Options struct {
 	Table  string // only this one
 	Rows   int    // most changes of each table in the result
 	Offset int64  // changes of each table that are left out before those
+	Op     Op     // only such changes among them; "": all
 	Bytes  int64  // about how much memory those may take; 0: as much as they do
 	Value  int    // bytes of a text or blob; what is longer is cut off; 0: nothing is
 	// Each is called with every change of every table that is looked at, whatever Rows says. An error of it ends the comparison.
@@ -81,9 +82,11 @@ func (d *Diff) list(ctx context.Context, o Options, t *TableChanges) error {
 	at, bytes := int64(0), int64(0)
 	err := d.Rows(ctx, t.Name, func(c Change) error {
 		full := len(t.Rows) >= o.Rows || o.Bytes > 0 && bytes >= o.Bytes
-		if at++; at > o.Offset && !full {
-			t.Rows = append(t.Rows, c)
-			bytes += c.size()
+		if o.Op == "" || o.Op == c.Op {
+			if at++; at > o.Offset && !full {
+				t.Rows = append(t.Rows, c)
+				bytes += c.size()
+			}
 		}
 		switch {
 		case o.Each != nil:
@@ -93,7 +96,7 @@ func (d *Diff) list(ctx context.Context, o Options, t *TableChanges) error {
 		}
 		return nil
 	})
-	t.Truncated = o.Rows > 0 && (o.Offset > 0 || int64(len(t.Rows)) < t.Added+t.Removed+t.Changed)
+	t.Truncated = o.Rows > 0 && (o.Offset > 0 || int64(len(t.Rows)) < t.of(o.Op))
 	if errors.Is(err, errEnough) {
 		err = nil
 	}

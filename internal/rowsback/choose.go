@@ -123,7 +123,7 @@ func (c *chooser) choose(ctx context.Context, r *Rows) error {
 		}
 	}
 	return c.d.Pairs(ctx, r.name(), func(before, after *rowdiff.Row) error {
-		if before == nil || after != nil && r.keyed() || picked != nil && !picked[before.ID] {
+		if before == nil || r.keyed() && !c.wants(after == nil) || picked != nil && !picked[before.ID] {
 			return nil
 		}
 		return c.add(r, before.ID, before.Values)

@@ -303,9 +303,11 @@ func (c *comparison) one(x *row) error {
 		return nil
 	case there && !c.t.keyed() && c.t.whole: // its rowid says nothing
 		return c.insert(x, true)
+	case !there && !c.wants(true) && !c.t.along:
+		return nil // it was chosen as one that is another now
 	case !there:
 		return c.insert(x, false)
-	case (c.Missing || c.t.along) && c.t.keyed():
+	case (!c.wants(false) || c.t.along) && c.t.keyed():
 		c.plan.Unchanged++ // it came back meanwhile, by the application
 		return nil
 	}

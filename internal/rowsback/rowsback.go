@@ -31,7 +31,7 @@ const (
 	Replace Policy = "replace" // the row with its key becomes what it was; one with its UNIQUE value only is in the way
 )
 
-// Options choose rows of a table. Where, Keys and Missing narrow the choice; at least one of them is needed.
+// Options choose rows of a table. Where, Keys, Missing and Changed narrow the choice; at least one of them is needed.
 type Options struct {
 	Table string `json:"table"`
 	// Where is an SQL expression over the table's columns. It is evaluated in the earlier state only, which cannot be
@@ -39,8 +39,9 @@ type Options struct {
 	Where string `json:"where,omitempty"`
 	// Keys are rows by the columns of their primary key.
 	Keys []rowdiff.Fields `json:"keys,omitempty"`
-	// Missing chooses only rows that are gone, not those that are others now.
+	// Missing chooses only rows that are gone, Changed only those that are others now, both of them those and no others.
 	Missing    bool   `json:"missing,omitempty"`
+	Changed    bool   `json:"changed,omitempty"`
 	OnConflict Policy `json:"on_conflict,omitempty"` // "" is Fail
 	// References brings along the rows of other tables that foreign keys tie to the chosen ones, where those are gone, too.
 	References bool `json:"with_references,omitempty"`
@@ -74,9 +75,9 @@ func (o *Options) Check() error {
 		return fmt.Errorf("%w: no table is named", ErrOptions)
 	case o.OnConflict != Fail && o.OnConflict != Skip && o.OnConflict != Replace:
 		return fmt.Errorf("%w: on conflict %q is none of fail, skip and replace", ErrOptions, o.OnConflict)
-	case o.Where == "" && len(o.Keys) == 0 && !o.Missing && !o.Undo:
+	case o.Where == "" && len(o.Keys) == 0 && !o.Missing && !o.Changed && !o.Undo:
 		return message.WithHint(fmt.Errorf("%w: which rows of %s are to be brought back is not said", ErrOptions, o.Table),
-			"--missing chooses those that are gone; --where \"id = 4711\" those that an expression picks")
+			"--missing chooses those that are gone, --changed those that are others now; --where \"id = 4711\" those that an expression picks")
 	case o.Where != "" && len(o.Keys) > 0:
 		return fmt.Errorf("%w: rows are chosen by an expression or by keys, not both", ErrOptions)
 	}
@@ -84,6 +85,14 @@ func (o *Options) Check() error {
 		return nil
 	}
 	return oneExpression(o.Where)
+}
+
+// wants reports whether rows that are gone are chosen, or else those that are others now.
+func (o *Options) wants(gone bool) bool {
+	if gone {
+		return o.Missing || !o.Changed
+	}
+	return o.Changed || !o.Missing
 }
 
 // maxExpression is the longest expression, in bytes.
