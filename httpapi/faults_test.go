@@ -134,6 +134,13 @@ func (f *faults) Points(ctx context.Context, q snapshot.PointsQuery) ([]snapshot
 	return f.manager.Points(ctx, q)
 }
 
+func (f *faults) Log(ctx context.Context, q snapshot.LogQuery) ([]snapshot.LogEntry, string, error) {
+	if err := f.hit(ctx, "Log"); err != nil {
+		return nil, "", err
+	}
+	return f.manager.Log(ctx, q)
+}
+
 func (f *faults) Tables(ctx context.Context, id string) ([]snapshot.Table, error) {
 	return before(f, ctx, "Tables", func() ([]snapshot.Table, error) { return f.manager.Tables(ctx, id) })
 }

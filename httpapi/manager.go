@@ -28,6 +28,7 @@ type manager interface {
 	Query(ctx context.Context, id, query string, o snapshot.QueryOptions) (snapshot.QueryResult, error)
 	Rows(ctx context.Context, id, table string, offset int64, o snapshot.QueryOptions) (snapshot.QueryResult, error)
 	Diff(ctx context.Context, from, to string, o snapshot.DiffOptions) (snapshot.DiffResult, error)
+	Log(ctx context.Context, q snapshot.LogQuery) (page []snapshot.LogEntry, next string, err error)
 	PlanRestore(ctx context.Context, id string) (snapshot.RestorePlan, error)
 	PlanRows(ctx context.Context, id string, o snapshot.RowsOptions) (snapshot.RowsPlan, error)
 	PlanHolds(snapshot.RestorePlan) error

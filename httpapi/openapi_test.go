@@ -220,7 +220,7 @@ var types = map[string]any{
 	"Status": snapshot.Status{}, "DatabaseStatus": snapshot.DatabaseStatus{}, "Schedule": snapshot.Schedule{}, "LastRestore": snapshot.LastRestore{}, "Recovered": snapshot.Recovered{}, "Acknowledged": acknowledgedDocument{}, "RecoveryPlan": snapshot.RecoveryPlan{}, "RecoveryOption": snapshot.RecoveryOption{}, "RecoveryRoom": snapshot.RecoveryRoom{},
 	"Break": snapshot.Break{}, "Accepted": acceptedDocument{}, "Timeline": snapshot.Timeline{},
 	"Quarantine": snapshot.Quarantine{}, "Receiver": snapshot.ReceiverStatus{}, "RowCount": snapshot.RowCount{}, "Quarantines": quarantineList{}, "Remotes": remoteList{},
-	"Point": snapshot.Point{}, "Points": pointPage{}, "Density": density{}, "Gap": pointGap{}, "Runs": runPage{}, "Run": pointRun{}, "Nearest": nearest{}, "Lost": lost{}, "Captured": captured{}, "Continuous": snapshot.Continuous{}, "Remote": snapshot.RemoteStatus{},
+	"Point": snapshot.Point{}, "Points": pointPage{}, "Density": density{}, "Gap": pointGap{}, "Runs": runPage{}, "Run": pointRun{}, "Nearest": nearest{}, "Lost": lost{}, "Log": logPage{}, "LogEntry": snapshot.LogEntry{}, "Captured": captured{}, "Continuous": snapshot.Continuous{}, "Remote": snapshot.RemoteStatus{},
 	"Stats": snapshot.Stats{}, "Day": snapshot.Day{}, "History": historyDocument{}, "Decision": snapshot.Decision{}, "Decisions": decisionDocument{},
 	"Activity": snapshot.Activity{}, "ActivityPage": activityPage{}, "Hello": hello{}, "Change": change{}, "Bye": bye{},
 }

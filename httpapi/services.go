@@ -26,7 +26,7 @@ type services struct {
 // serviceRoutes is the part of the table that needs the services.
 func serviceRoutes() []route {
 	var all []route
-	for _, part := range [][]route{statusRoutes(), activityRoutes(), backupRoutes(), quarantineRoutes(), remoteRoutes(), restoreRoutes(), rowsBackRoutes(), pointRoutes(), tableRoutes(), rowRoutes(), diffRoutes(), downloadRoutes(),
+	for _, part := range [][]route{statusRoutes(), activityRoutes(), backupRoutes(), quarantineRoutes(), remoteRoutes(), restoreRoutes(), rowsBackRoutes(), pointRoutes(), tableRoutes(), rowRoutes(), diffRoutes(), logRoutes(), downloadRoutes(),
 		checkRoutes(), operationRoutes(), eventRoutes(), metricRoutes()} {
 		all = append(all, part...)
 	}
