@@ -107,8 +107,10 @@ export const activity = (limit, cursor) => request('GET', `activity${query({ lim
 export const backups = (chosen) => request('GET', `backups${query(chosen)}`);
 export const backup = (id) => request('GET', one(id));
 export const tables = (id) => request('GET', `${one(id)}/tables`);
-// diff takes {table, limit, offset}, each of which may be left out, and says what changed from a state to another.
+// diff takes {table, op, limit, offset}, each of which may be left out, and says what changed from a state to another.
 export const diff = (id, other, chosen = {}) => request('GET', `${one(id)}/diff/${encodeURIComponent(other)}${query(chosen)}`);
+// log takes {table, from, limit, cursor}, and says which rows each recovery point changed.
+export const log = (chosen) => request('GET', `points/log${query(chosen)}`);
 export const density = (from, to, buckets) => request('GET', `points/density${query({ from, to, buckets })}`);
 export const runs = (from, to) => request('GET', `points/runs${query({ from, to })}`);
 export const nearest = (at) => request('GET', `points/nearest${query({ at })}`);
@@ -136,6 +138,9 @@ export const drill = (b) => request('POST', `${one(b.id)}/drill`, { etag: b.etag
 export const planRestore = (b) => request('POST', `${one(b.id)}/restore-plan`, { etag: b.etag });
 export const planUndo = () => request('POST', 'undo-plan');
 export const acknowledgeRecovery = () => request('POST', 'acknowledge-recovery');
+// planRows takes what chooses rows of a table, restoreRows the token of the plan and what becomes of rows that others are in the way of.
+export const planRows = (id, chosen) => request('POST', `${one(id)}/rows-plan`, { body: chosen });
+export const restoreRows = (id, token, policy) => request('POST', `${one(id)}/rows`, { body: { token, on_conflict: policy } });
 export const restore = (id, token, confirm) => request('POST', `${one(id)}/restore`, { body: { token, confirm } });
 export const check = () => request('POST', 'check', { body: {} });
 export const acceptBreak = () => request('POST', 'accept-break');

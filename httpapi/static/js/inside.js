@@ -2,21 +2,19 @@
 // and the rows of one that were removed, added or changed.
 
 import * as api from './api.js';
+import { makeChanges } from './changes.js';
 import { busy, el, icon, show } from './dom.js';
 import { count, plural } from './format.js';
 import { chevron } from './line.js';
+import { whenEnded } from './operations.js';
 import { attempt } from './problems.js';
-import { changeTable } from './rows.js';
 import { may } from './store.js';
+import { changedWords } from './when.js';
 
-const page = 100; // rows of a table at a time
-
-// sinceWords says what became of a table's rows.
-function sinceWords({ removed, added, changed, not_compared: why }) {
-  if (why) return `not compared: ${why}`;
-  const parts = [[removed, 'removed'], [added, 'added'], [changed, 'changed']].filter(([n]) => n > 0);
-  return parts.map(([n, what]) => `${count(n)} ${what}`).join(', ');
-}
+// The style of this part comes with it.
+await new Promise((resolve) => {
+  document.head.append(el('link', { rel: 'stylesheet', href: new URL('../css/inside.css', import.meta.url).href, load: resolve, error: resolve }));
+});
 
 // merge joins the tables of a state and of now with what differs, those that differ first.
 function merge(then, now, diff) {
@@ -39,32 +37,10 @@ const rowsOf = (t) => (t ? (t.rows === null ? '–' : count(t.rows)) : 'not ther
 const schemaWords = { __proto__: null, added: 'The table is new', removed: 'The table is gone', changed: 'Its columns changed' };
 
 function since(t) {
-  return [schemaWords[t.schema] ?? '', t.diff ? sinceWords(t.diff) : ''].filter(Boolean).join('; ') || 'the same';
+  return [schemaWords[t.schema] ?? '', t.diff ? changedWords(t.diff) : ''].filter(Boolean).join('; ') || 'the same';
 }
 
-// rowsView shows the changed rows of a table, page by page.
-function rowsView(id, name) {
-  const place = el('div', {});
-  const more = el('button', { type: 'button', hidden: true, 'data-testid': 'inside-more' }, `Show ${page} more`);
-  let table = null;
-  let offset = 0;
-  const load = async () => {
-    const answer = await attempt(() => api.diff(id, 'live', { table: name, limit: page, offset }));
-    if (!answer) return;
-    const { rows = [], added, removed, changed } = answer.tables[0] ?? {};
-    if (!table) {
-      table = changeTable(name);
-      place.append(table.node);
-    }
-    table.add(rows);
-    offset += rows.length;
-    show(more, rows.length > 0 && offset < added + removed + changed);
-  };
-  more.addEventListener('click', () => busy(more, load));
-  return { node: el('div', { class: 'changes' }, place, el('p', { class: 'changes-more' }, more)), load };
-}
-
-function line(id, t) {
+function line(state, t) {
   const cells = [
     el('td', { class: differs(t) ? 'strong' : 'muted' }, since(t)),
     el('td', { class: 'number' }, rowsOf(t.then)),
@@ -76,7 +52,7 @@ function line(id, t) {
     return body;
   }
   const button = el('button', { type: 'button', class: 'quiet unfold', 'aria-expanded': 'false', 'data-testid': `inside-${t.name}` }, chevron(), t.name);
-  const view = rowsView(id, t.name);
+  const view = makeChanges(state, t);
   const below = el('tr', { hidden: true }, el('td', { colspan: '4' }, view.node));
   let loaded = false;
   button.addEventListener('click', () => busy(button, async () => {
@@ -92,11 +68,11 @@ function line(id, t) {
   return body;
 }
 
-function tablesView(id, all) {
+function tablesView(state, all) {
   const changed = all.filter(differs);
   const same = all.filter((t) => !differs(t));
   const head = el('thead', {}, el('tr', {}, ['Table', 'Since then', 'Rows then', 'Rows now'].map((words, i) => el('th', { scope: 'col', class: i > 1 ? 'number' : null }, words))));
-  const rest = same.map((t) => line(id, t));
+  const rest = same.map((t) => line(state, t));
   for (const one of rest) show(one, changed.length === 0);
   const button = el('button', { type: 'button', class: 'quiet inside-same', hidden: changed.length === 0 || same.length === 0, 'data-testid': 'inside-same' }, `Show ${plural(same.length, 'unchanged table')}`);
   button.addEventListener('click', () => {
@@ -105,14 +81,18 @@ function tablesView(id, all) {
   });
   return [
     el('p', {}, changed.length ? `${plural(changed.length, 'table')} changed since.` : 'Nothing changed since: every row is as it is now.'),
-    el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'Tables, then and now' }, el('table', {}, head, changed.map((t) => line(id, t)), rest)),
+    el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'Tables, then and now' }, el('table', {}, head, changed.map((t) => line(state, t)), rest)),
     button,
   ];
 }
 
-// makeInside returns what shows the inside of a state by its id, and loads it.
-export function makeInside(id) {
-  const node = el('section', { class: 'inside', 'aria-label': 'Inside', 'data-testid': 'inside' }, el('p', { class: 'muted' }, 'Comparing with the database as it is now…'));
+// change the database's rows: what is shown is not true any more when one of these has ended.
+const changing = ['restore', 'restore-rows', 'recover'];
+
+// makeInside returns what shows the inside of a state, and loads it. A state has an id, and the time at which it was.
+export function makeInside(state) {
+  const { id } = state;
+  const node = el('section', { class: 'inside', 'aria-label': 'Inside', 'data-testid': 'inside', tabindex: '-1' }, el('p', { class: 'muted' }, 'Comparing with the database as it is now…'));
   const load = async () => {
     const answer = await attempt(() => Promise.all([api.tables(id), api.tables('live'), api.diff(id, 'live')]));
     if (!answer) {
@@ -120,7 +100,15 @@ export function makeInside(id) {
       return;
     }
     const [then, now, diff] = answer;
-    node.replaceChildren(...tablesView(id, merge(then.tables, now.tables, diff)));
+    const focused = node.contains(document.activeElement);
+    const opened = [...node.querySelectorAll('.unfold[aria-expanded="true"]')].map((button) => button.dataset.testid);
+    node.replaceChildren(...tablesView(state, merge(then.tables, now.tables, diff)));
+    for (const button of node.querySelectorAll('.unfold')) if (opened.includes(button.dataset.testid)) button.click();
+    if (focused) (node.querySelector('.unfold[aria-expanded="true"]') ?? node).focus({ preventScroll: true });
   };
+  const forget = whenEnded(({ kind }) => {
+    if (!node.isConnected) forget();
+    else if (changing.includes(kind)) load();
+  });
   return { node, load };
 }

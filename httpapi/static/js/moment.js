@@ -134,7 +134,7 @@ async function lookInside(point) {
   const place = el('div', {});
   byId('moment-inside').replaceChildren(heading, place);
   show(byId('moment-inside'), true);
-  await loadInside(place, point.backup ?? point.id);
+  await loadInside(place, { id: point.backup ?? point.id, at: point.at });
 }
 
 // subject is a point as the restore dialogs take it.

@@ -47,6 +47,14 @@ export function notice(words, { tone = 'info', hint = '' } = {}) {
   }
 }
 
+// later is what is loaded of the page when it is needed; null, with a message, where that fails.
+export function later(part) {
+  return part.catch(() => {
+    notice('A part of this page could not be loaded', { tone: 'error', hint: 'Reload the page' });
+    return null;
+  });
+}
+
 export function clearNotices() {
   byId('messages').replaceChildren();
 }

@@ -3,7 +3,7 @@
 
 import * as api from './api.js';
 import { attr, busy, byId, el, icon, show, text } from './dom.js';
-import { bytes, label, now, relative, sentence, span, took } from './format.js';
+import { bytes, count, label, now, plural, relative, sentence, span, took } from './format.js';
 import { keepFocus, notice, say } from './notices.js';
 import { knowChanged, may, publish, store, subscribe } from './store.js';
 import { titleRunning } from './title.js';
@@ -20,9 +20,9 @@ const shown = new Set(); // ids whose outcome was shown
 let current = null; // the operation in the panel
 let heard = 0; // when it last gave a sign, ms
 let announced = ''; // its phase that was read out
-let onDone = () => {};
+const onDone = new Set(); // what is called with each operation that has ended
 
-const rights = { backup: 'create', restore: 'restore', recover: 'restore', prune: 'delete', sync: 'create' };
+const rights = { backup: 'create', restore: 'restore', recover: 'restore', 'restore-rows': 'restore', prune: 'delete', sync: 'create' };
 
 export function runningOperation() {
   return [...known.values()].find((operation) => operation.state === 'running') ?? null;
@@ -122,7 +122,7 @@ function ended(operation) {
   } else {
     outcome(operation, false);
   }
-  onDone(operation);
+  for (const callback of onDone) callback(operation);
 }
 
 const done = {
@@ -134,6 +134,7 @@ const done = {
   recover: (o, name) => (name ? `The database was damaged, and is recovered from the backup${name}.` : 'The database was damaged, and is recovered.'),
   prune: () => 'Old backups were removed.',
   sync: (o) => `Everything is at ${o.remote}.`,
+  'restore-rows': (o) => words.rowsBack(o.result),
 };
 
 // Failures that are findings: the operation did its work, and this is what it saw.
@@ -167,7 +168,7 @@ function headline(operation) {
   const backup = store.backups.get(operation.backup) ?? operation.result;
   const name = words.isPoint(operation.backup) ? ` of recovery point ${operation.backup}`
     : backup?.created_at && operation.kind !== 'backup' ? ` of ${label(backup.created_at)}` : '';
-  if (operation.state === 'cancelled') return `The ${words.noun(operation.kind)} was cancelled.${operation.kind === 'restore' ? ' The database was not changed.' : ''}`;
+  if (operation.state === 'cancelled') return `The ${words.noun(operation.kind)} was cancelled.${operation.kind.startsWith('restore') ? ' The database was not changed.' : ''}`;
   if (operation.state === 'failed' && operation.error?.code === 'corrupt' && damaged[operation.kind]) return damaged[operation.kind](name);
   if (operation.state === 'failed') return `The ${words.noun(operation.kind)}${name} failed.`;
   return done[operation.kind]?.(operation, name, backup) ?? `${words.noun(operation.kind)}: done.`;
@@ -194,10 +195,11 @@ function outcome(operation, late) {
 }
 
 function pace(operation) {
-  const { done_bytes: part, total_bytes: whole, rate_bytes_per_second: rate, eta_seconds: eta } = operation;
+  const { kind, phase, done_bytes: part, total_bytes: whole, rate_bytes_per_second: rate, eta_seconds: eta } = operation;
+  const rows = kind === 'restore-rows' && phase === 'write'; // they are what is counted
   return [
-    whole > 0 ? `${bytes(part)} of ${bytes(whole)}` : '',
-    rate > 0 ? `${bytes(rate)}/s` : '',
+    rows ? `${count(part)} of ${plural(whole, 'row')}` : whole > 0 ? `${bytes(part)} of ${bytes(whole)}` : '',
+    rate > 0 && !rows ? `${bytes(rate)}/s` : '',
     eta > 0 ? `about ${span(Math.max(1, Math.round(eta)))} left` : '',
   ].filter(Boolean).join(' · ');
 }
@@ -259,8 +261,13 @@ async function cancel() {
   }
 }
 
-export function startOperations(whenDone) {
-  onDone = whenDone;
+// whenEnded has callback called with each operation that ends, until what it returns is called.
+export function whenEnded(callback) {
+  onDone.add(callback);
+  return () => onDone.delete(callback);
+}
+
+export function startOperations() {
   const button = byId('operation-cancel');
   button.addEventListener('click', () => busy(button, cancel));
   // A proxy may swallow events; a progress bar must not stand still.

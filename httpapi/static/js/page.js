@@ -14,7 +14,7 @@ import { startHistory } from './history.js';
 import { startKept } from './kept.js';
 import * as live from './live.js';
 import { clearNotices, notice, watchDock } from './notices.js';
-import { follow, followRunning, forgetOperations, recall, startOperations } from './operations.js';
+import { follow, followRunning, forgetOperations, recall, startOperations, whenEnded } from './operations.js';
 import { attempt } from './problems.js';
 import { startReceivers } from './receivers.js';
 import { startRecovered } from './recovered.js';
@@ -114,7 +114,8 @@ function start() {
   startRemotes();
   startRecovered();
   startUndo();
-  startOperations(() => refresh().catch(live.failed));
+  startOperations();
+  whenEnded(() => refresh().catch(live.failed));
   startCreate();
   startHistory(showDay);
   startCapturing();

@@ -5,7 +5,7 @@ import * as actions from './actions.js';
 import { arrange, attr, busy, el, icon, show, text, useIcon } from './dom.js';
 import { bytes, count, date, exact, moment, relative, sentence, took, utcExact } from './format.js';
 import { proofOf } from './line.js';
-import { notice } from './notices.js';
+import { later } from './notices.js';
 import { restore } from './restore.js';
 import { may, store } from './store.js';
 import * as words from './words.js';
@@ -77,14 +77,11 @@ export function choices(b) {
   return all.filter(([right, { name }]) => may(right) && (name !== 'download' || store.session?.downloads === true)).map(([, choice]) => choice);
 }
 
-// loadInside shows the tables of a state. The part of the page for it is loaded then.
-export async function loadInside(place, id) {
-  const part = await import('./inside.js').catch(() => null);
-  if (!part) {
-    notice('A part of this page could not be loaded', { tone: 'error', hint: 'Reload the page' });
-    return;
-  }
-  const inside = part.makeInside(id);
+// loadInside shows the tables of a state by its id and time. The part of the page for it is loaded then.
+export async function loadInside(place, state) {
+  const part = await later(import('./inside.js'));
+  if (!part) return;
+  const inside = part.makeInside(state);
   place.replaceChildren(inside.node);
   await inside.load();
 }
@@ -129,7 +126,7 @@ export function makePanel() {
     if (inside.hidden) return;
     const place = el('div', {}); // of this backup only: another may be chosen meanwhile
     inside.append(place);
-    await loadInside(place, b.id);
+    await loadInside(place, { id: b.id, at: b.created_at });
   }));
 
   // update shows a backup as it is now.

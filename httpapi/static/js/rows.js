@@ -1,9 +1,9 @@
 // Rows that differ between two states, as a table: a line for each, before and after by column.
 
-import { el } from './dom.js';
+import { arrange, el } from './dom.js';
 import { bytes, excerpt } from './format.js';
 
-const words = { __proto__: null, delete: ['Removed', 'bad'], insert: ['Added', 'ok'], update: ['Changed', 'warn'] };
+const since = { __proto__: null, delete: ['Removed', 'bad'], insert: ['Added', 'ok'], update: ['Changed', 'warn'] };
 
 // value is a column's value as text, binary data its size. The server sends the beginning of a long one, with its size.
 function value(v) {
@@ -24,33 +24,38 @@ function cell(change, column) {
   return el('td', {}, parts);
 }
 
-// changeTable makes a table of changed rows, to which more can be added.
-export function changeTable(name) {
-  const columns = [];
-  const changes = [];
+// nameOf names a row by its key, or by what it holds.
+export const nameOf = ({ key, before, after }) => Object.entries(key ?? before ?? after ?? {}).map(([column, v]) => `${column} ${typeof v === 'object' ? '…' : v}`).join(', ').slice(0, 80);
+
+// changeTable makes a table of changed rows. words has a word and a tone for each kind of change;
+// first, where it is given, makes what stands before a line, and firstHead what stands above that.
+export function changeTable(name, { words = since, first = null, firstHead = null } = {}) {
+  let columns = [];
+  const lines = new Map(); // change -> its line
   const head = el('tr', {});
   const body = el('tbody', {});
-  const node = el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': `Rows of ${name} that changed` },
+  const node = el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': name },
     el('table', { class: 'changed-rows' }, el('thead', {}, head), body));
-  const row = (change) => {
+  const lineOf = (change) => {
     const [word, tone] = words[change.op] ?? [change.op, ''];
-    return el('tr', { 'data-op': change.op }, el('th', { scope: 'row' }, el('span', { class: 'tag', 'data-tone': tone }, word)), columns.map((column) => cell(change, column)));
+    return el('tr', { 'data-op': change.op }, first && el('td', { class: 'pick' }, first(change)),
+      el('th', { scope: 'row' }, el('span', { class: 'tag', 'data-tone': tone }, word)), columns.map((column) => cell(change, column)));
   };
 
-  // add appends changes. A column that only they have makes the table again, with it.
-  function add(more) {
-    const known = columns.length;
-    for (const { key, before, after } of more) {
-      for (const column of Object.keys({ ...key, ...before, ...after })) if (!columns.includes(column)) columns.push(column);
+  // show shows these changes, and no others. Those that it showed before keep their lines, unless others have more columns.
+  function show(changes) {
+    const all = new Set(columns);
+    for (const { key, before, after } of changes) for (const column of Object.keys({ ...key, ...before, ...after })) all.add(column);
+    if (all.size !== columns.length || !head.hasChildNodes()) {
+      columns = [...all];
+      lines.clear();
+      head.replaceChildren(...[first && el('td', { class: 'pick' }, firstHead), el('th', { scope: 'col' }, 'Row'), ...columns.map((column) => el('th', { scope: 'col' }, column))].filter(Boolean));
     }
-    changes.push(...more);
-    if (columns.length === known) {
-      body.append(...more.map(row));
-      return;
-    }
-    head.replaceChildren(el('th', { scope: 'col' }, 'Row'), ...columns.map((column) => el('th', { scope: 'col' }, column)));
-    body.replaceChildren(...changes.map(row));
+    const shown = new Set(changes);
+    for (const change of lines.keys()) if (!shown.has(change)) lines.delete(change);
+    for (const change of changes) if (!lines.has(change)) lines.set(change, lineOf(change));
+    arrange(body, changes.map((change) => lines.get(change)));
   }
 
-  return { node, add };
+  return { node, show };
 }

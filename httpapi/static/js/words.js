@@ -2,7 +2,7 @@
 // came, so that a newer server is not silenced by an older tab. The tables have no
 // prototype, or "constructor" would be a word.
 
-import { label, sentence } from './format.js';
+import { count, label, plural, sentence } from './format.js';
 
 export const states = { protected: 'Protected', at_risk: 'At risk', unprotected: 'Unprotected' };
 
@@ -56,7 +56,7 @@ const phases = {
   'read back': 'Reading the backup back to prove it',
   unpack: 'Unpacking the backup',
   prove: 'Proving the unpacked database',
-  write: 'Putting the pages back',
+  write: 'Putting back what was there',
   commit: 'Making it final – this cannot be stopped any more',
   repair: 'Repairing the database',
   send: 'Sending copies',
@@ -76,6 +76,7 @@ const running = {
   recover: 'Recovering the database',
   prune: 'Removing old backups',
   sync: 'Sending copies off this machine',
+  'restore-rows': 'Bringing rows back',
 };
 
 export function doing(operation, backup) {
@@ -83,6 +84,7 @@ export function doing(operation, backup) {
     const at = ` recovery point ${operation.backup}`;
     if (operation.kind === 'restore') return `Going back to${at}`;
     if (operation.kind === 'drill') return `Testing a restore of${at}`;
+    if (operation.kind === 'restore-rows') return `Bringing rows of${at} back`;
   }
   if (operation.remote) return `${running.sync}, to ${operation.remote}`;
   const name = operation.kind === 'backup' ? '' : backup ? ` of ${label(backup.created_at)}` : '';
@@ -99,6 +101,7 @@ const tried = {
   recover: 'recovery',
   prune: 'clean-up of old backups',
   sync: 'sending of copies off this machine',
+  'restore-rows': 'return of the rows',
 };
 
 export function noun(kindOf) {
@@ -116,6 +119,7 @@ const actions = {
   repair: ['repaired the database', 'repair the database'],
   check: ['checked the database', 'check the database'],
   sync: ['sent copies off this machine', 'send copies off this machine'],
+  'restore-rows': ['brought rows back', 'bring rows back'],
   delete: ['deleted a backup', 'delete a backup'],
   prune: ['removed an old backup', 'remove old backups'],
   pin: ['pinned a backup', 'pin a backup'],
@@ -128,6 +132,14 @@ const actions = {
   access: ['used the API', 'use the API'],
   cancel: ['cancelled an operation', 'cancel an operation'],
 };
+
+// rowsBack says which rows an operation brought back, by table.
+export function rowsBack(result) {
+  if (!result?.applied) return 'There was nothing to bring back: the rows are as they were.';
+  const back = result.tables.map((t) => [t.table, t.inserted + t.replaced]).filter(([, n]) => n > 0).map(([table, n]) => `${count(n)} of ${table}`).join(', ');
+  const left = result.skipped > 0 ? ` ${plural(result.skipped, 'row was', 'rows were')} left as ${result.skipped === 1 ? 'it is' : 'they are'}.` : '';
+  return `Rows are back: ${back}.${left}`;
+}
 
 // What happened at a remote, per outcome.
 const copies = {

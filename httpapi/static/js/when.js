@@ -1,0 +1,59 @@
+// When the rows of a table changed: the recovery points since a state that changed it, newest first.
+
+import * as api from './api.js';
+import { busy, el, show } from './dom.js';
+import { count, exact, utcExact } from './format.js';
+import { say } from './notices.js';
+import { attempt } from './problems.js';
+
+const page = 20; // points at a time
+
+// changedWords says what became of a table's rows.
+export function changedWords({ removed, added, changed, not_compared: why }) {
+  if (why) return `not compared: ${why}`;
+  const parts = [[removed, 'removed'], [added, 'added'], [changed, 'changed']].filter(([n]) => n > 0);
+  return parts.map(([n, what]) => `${count(n)} ${what}`).join(', ');
+}
+
+const schemaWords = { __proto__: null, added: 'the table was made', removed: 'the table was dropped', changed: 'its columns were changed' };
+
+function line({ at, tables, schema }) {
+  const words = [...schema.map(({ change }) => schemaWords[change]), ...tables.map(changedWords)].filter(Boolean).join('; ');
+  return el('li', {}, el('time', { datetime: at, title: utcExact(at) }, exact(at)), el('span', {}, words));
+}
+
+// makeWhen makes the button that asks when a table changed since a time, and the list that answers.
+export function makeWhen(table, since) {
+  const button = el('button', { type: 'button', class: 'quiet', 'data-testid': 'inside-when' }, 'When was that?');
+  const list = el('ol', { class: 'when-list' });
+  const more = el('button', { type: 'button', class: 'quiet', 'data-testid': 'inside-earlier' }, 'Earlier');
+  const note = el('p', { class: 'muted small' });
+  const answer = el('div', { class: 'when', role: 'group', 'aria-label': `When ${table} changed`, hidden: true }, list, more, note);
+  let cursor = null;
+
+  // load goes on where it was, until there is something to show or nothing is left.
+  async function load() {
+    const from = new Date(Date.parse(since) + 1).toISOString(); // the state itself is no change since
+    let found = [];
+    do {
+      const got = await attempt(() => api.log({ table, from, limit: page, cursor }));
+      if (!got) return;
+      found = got.points;
+      cursor = got.next_cursor;
+    } while (found.length === 0 && cursor);
+    list.append(...found.map(line));
+    show(more, Boolean(cursor));
+    note.textContent = list.hasChildNodes() ? 'Each time is that of the recovery point that first had the change.' : 'No recovery point has it yet: it was changed after the newest one.';
+    say(`${list.children.length} recovery points changed ${table}.`);
+  }
+
+  button.addEventListener('click', () => busy(button, async () => {
+    await load();
+    show(answer, true);
+    list.tabIndex = -1;
+    list.focus({ preventScroll: true });
+    button.remove();
+  }));
+  more.addEventListener('click', () => busy(more, load));
+  return { button, answer };
+}
