@@ -25,15 +25,16 @@ var demoCommands = []struct {
 }{
 	{"break", "the machine stops, and the disk ruins some pages: see what the page says, and the recovery", (*demo).breakIt},
 	{"mistake", "DELETE FROM notes, its WHERE forgotten: undo it with Restore on the page", (*demo).mistake},
+	{"customers", "the wrong customers are deleted: get exactly those back by Look inside on the page", (*demo).customers},
 	{"backup", "a backup, as the page's button makes it", (*demo).backup},
 }
 
 func demoMenu() string {
 	var b strings.Builder
 	for _, c := range demoCommands {
-		fmt.Fprintf(&b, "  %-8s %s\n", c.name, c.does)
+		fmt.Fprintf(&b, "  %-9s %s\n", c.name, c.does)
 	}
-	return b.String() + "  quit     or Ctrl-C: the end"
+	return b.String() + "  quit      or Ctrl-C: the end"
 }
 
 // obey does what was typed; going is false when that was the end. A failure is
@@ -63,22 +64,40 @@ func (d *demo) backup(ctx context.Context) error {
 
 // mistake is for the page to undo: the newest backup is from before it.
 func (d *demo) mistake(ctx context.Context) error {
+	notes, err := d.remove(ctx, "notes", "DELETE FROM notes")
+	if err == nil {
+		d.line(`DELETE FROM notes: all %s are gone. On the page, restore "before the notes are tidied"; then undo that, if you like`, humanize.Comma(notes))
+	}
+	return err
+}
+
+// customers deletes some, with their notes and activities, for the page to bring exactly those back.
+func (d *demo) customers(ctx context.Context) error {
+	const idle = "DELETE FROM contacts WHERE id % 9 = 4 AND id NOT IN (SELECT contact_id FROM deals WHERE contact_id IS NOT NULL)"
+	contacts, err := d.remove(ctx, "customers", idle)
+	if err == nil {
+		d.line(`DELETE FROM contacts: %s customers are gone, and their notes and activities with them; people go on. On the page, choose "before the customers are tidied", Look inside, contacts, and all that are gone`,
+			humanize.Comma(contacts))
+	}
+	return err
+}
+
+// remove deletes rows after a backup, and returns how many.
+func (d *demo) remove(ctx context.Context, what, sql string) (rows int64, err error) {
 	if d.crm.db == nil {
-		return errors.New("the application is stopped; type break to start the machine")
+		return 0, errors.New("the application is stopped; type break to start the machine")
 	}
-	if _, err := d.m.Backup(by(ctx, "the demo"), snapshot.Manual("before the notes are tidied")); err != nil {
-		return err
+	if _, err := d.m.Backup(by(ctx, "the demo"), snapshot.Manual("before the "+what+" are tidied")); err != nil {
+		return 0, err
 	}
-	gone, err := d.crm.db.ExecContext(ctx, "DELETE FROM notes")
+	gone, err := d.crm.db.ExecContext(ctx, sql)
+	if err == nil {
+		rows, err = gone.RowsAffected()
+	}
 	if err != nil {
-		return fmt.Errorf("delete notes: %w", err)
+		return 0, fmt.Errorf("delete %s: %w", what, err)
 	}
-	notes, err := gone.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("delete notes: %w", err)
-	}
-	d.line(`DELETE FROM notes: all %s are gone. On the page, restore "before the notes are tidied"; then undo that, if you like`, humanize.Comma(notes))
-	return nil
+	return rows, nil
 }
 
 // demoPause is for looking at the page while the database is damaged.
