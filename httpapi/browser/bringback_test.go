@@ -68,7 +68,7 @@ func TestBringRowsBack(t *testing.T) {
 	p.click(hook("inside-customers"))
 	p.says(".changed-rows", "Customer 11")
 	p.click(hook("inside-when"))
-	p.says(".when-list", typed(t, then.CreatedAt)[11:], "12 removed, 2 changed")
+	p.says(hook("inside-times"), typed(t, then.CreatedAt)[11:], "12 removed, 2 changed")
 	p.click(hook("only-delete"))
 	p.wait("the removed ones only", "document.querySelectorAll('.changed-rows tbody tr').length === 12")
 	p.says(hook("choose-gone")+" + span", "all 12 that are gone")
@@ -99,6 +99,18 @@ func TestBringRowsBack(t *testing.T) {
 	}
 	p.wait("what is inside to be told anew", text(hook("inside-customers"))+" !== '' && !"+text(hook("inside"))+".includes('removed')")
 	p.accessible("rows are back")
+
+	// The way back takes those rows away again, and nothing else.
+	p.says(hook("undo-banner"), "were brought back")
+	p.click(hook("undo-button"))
+	p.says(hook("dialog-rows"), "customers: 12 rows are removed again", "orders: 24 rows are removed again")
+	p.accessible("an undo of rows")
+	since = added()
+	p.click(hook("dialog-rows-confirm"))
+	p.says(hook("outcome"), "it is undone")
+	if old, kept := s.count("SELECT count(*) FROM customers WHERE id <= 60"), s.count("SELECT count(*) FROM customers WHERE id >= 1000"); old != 48 || kept < since {
+		t.Errorf("after the undo %d of 48, and %d of %d new customers are there", old, kept, since)
+	}
 }
 
 // Who has only keys, or a small screen in the dark, chooses single rows, and decides about those that are different now.
@@ -117,10 +129,11 @@ func TestChooseSingleRows(t *testing.T) {
 	p.press(" ")
 	p.says(hook("bring-back"), "bring 2 rows back")
 	p.fits(night)
+	must[any](p, "document.querySelector('.changes .scroll').scrollTop = 0, null") // nothing is half under the head
 	p.accessible("two rows are chosen")
 	p.click(hook("bring-back"))
 	p.says(hook("dialog-rows"), "customers: 1 row comes back", "what is to become", "bring 2 rows back")
-	p.fits(night)
+	p.wait("the dialog to fit", "(d => d.scrollWidth <= d.clientWidth)(document.querySelector('dialog'))")
 	p.accessible("a row that is different now")
 	p.click(hook("policy-fail"))
 	p.says(hook("dialog-rows-confirm"), "bring back")

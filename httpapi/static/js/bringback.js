@@ -18,7 +18,7 @@ const shown = 50; // rows of the preview
 // policies are what can become of rows that others are in the way of, in words.
 const policies = {
   fail: ['Nothing is done', 'while a row is in the way.'],
-  skip: ['They stay as they are now', 'and only the other rows come back.'],
+  skip: ['They stay as they are now', 'and only the other rows are changed.'],
   replace: ['They become what they were', 'and what they are now is replaced.'],
 };
 
@@ -28,17 +28,20 @@ const taken = (plan) => plan.conflicts.filter(({ index }) => index).length;
 // comes is how many rows a policy brings back.
 function comes(plan, policy) {
   if (plan.conflicting && policy === 'fail') return 0;
-  return plan.inserted + (policy === 'replace' ? plan.conflicting - taken(plan) : 0);
+  return plan.inserted + plan.replaced + plan.removed + (policy === 'replace' ? plan.conflicting - taken(plan) : 0);
 }
 
-// byTable lists what comes back.
+// byTable lists what is done to which rows; an undo takes rows away, too.
 function byTable(plan) {
-  const [first, ...along] = plan.tables;
-  const back = (n) => `${plural(n, 'row')} ${n === 1 ? 'comes' : 'come'} back`;
-  return [
-    first.inserted > 0 && el('li', {}, el('strong', {}, first.table), `: ${back(first.inserted)}`),
-    along.filter(({ inserted }) => inserted > 0).map(({ table, inserted }) => el('li', {}, el('strong', {}, table), `: ${back(inserted)} with them`)),
-  ];
+  return plan.tables.map(({ table, inserted, replaced, removed }, i) => {
+    const along = i > 0 && !plan.undo ? ' with them' : '';
+    const parts = [
+      inserted && `${plural(inserted, 'row')} ${inserted === 1 ? 'comes' : 'come'} back${along}`,
+      replaced && `${plural(replaced, 'row')} ${replaced === 1 ? 'becomes what it was' : 'become what they were'}`,
+      removed && `${plural(removed, 'row')} ${removed === 1 ? 'is' : 'are'} removed again`,
+    ].filter(Boolean);
+    return parts.length > 0 && el('li', {}, el('strong', {}, table), `: ${parts.join(', ')}`);
+  });
 }
 
 // asides are what else a person should know before.
@@ -62,17 +65,40 @@ function inTheWay(plan, policy, choose) {
     input.addEventListener('change', () => choose(name));
     return el('label', { class: 'check' }, input, el('span', {}, el('strong', {}, policies[name][0]), ` ${policies[name][1]}`));
   };
-  return fact(['warn', 'warn', `${plural(plan.conflicting, 'row is', 'rows are')} different now, or another one has ${plan.conflicting === 1 ? 'its' : 'their'} place`,
+  const head = plan.undo ? `${plural(plan.conflicting, 'row')} changed since` : unique === 0 ? `${plural(plan.conflicting, 'row is', 'rows are')} different now`
+    : `Other rows are in the way of ${count(plan.conflicting)}`;
+  return fact(['warn', 'warn', head,
     el('ul', { class: 'losses' }, plan.conflicts.slice(0, rest > 1 ? 3 : 4).map(({ what }) => el('li', {}, what)), rest > 1 && el('li', {}, `and ${count(rest)} more`)),
     el('fieldset', { class: 'policies' }, el('legend', {}, 'What is to become of them?'), offered.map(radio))]);
 }
 
+// said is what the dialog says: of rows that come back, or of an undo of that.
+function said(plan) {
+  const time = (words.isPoint(plan.backup.id) ? exact : moment)(plan.backup.created_at);
+  if (plan.undo) {
+    return {
+      title: 'Undo what came back?',
+      about: `Only rows that came back are changed, to what they were on ${time}.`,
+      head: 'What is undone',
+      stays: 'All other rows, and whatever was committed since. The present state is saved first: this can be undone in its turn.',
+      press: (n) => (n ? `Undo ${plural(n, 'row')}` : 'Undo'),
+    };
+  }
+  return {
+    title: `Bring rows of ${plan.table} back?`,
+    about: `As they were in the ${words.isPoint(plan.backup.id) ? 'state' : 'backup'} of ${time}, next to the running application.`,
+    head: 'What comes back',
+    stays: 'All other rows, and whatever is committed meanwhile. The present state is saved first: this can be undone.',
+    press: (n) => (n ? `Bring ${plural(n, 'row')} back` : 'Bring back'),
+  };
+}
+
 // preview shows a plan, and begins what was agreed to.
 function preview(plan, replaces, opener) {
-  const when = words.isPoint(plan.backup.id) ? exact : moment;
+  const { title, about, head, stays, press } = said(plan);
   return openDialog({
     id: 'dialog-rows',
-    title: `Bring rows of ${plan.table} back?`,
+    title,
     opener,
     content: (close, dialog) => {
       dialog.dataset.wide = '';
@@ -82,16 +108,16 @@ function preview(plan, replaces, opener) {
       const rows = el('div', { class: 'preview' });
       const draw = () => {
         const n = comes(plan, policy);
-        text(button, n ? `Bring ${plural(n, 'row')} back` : 'Bring back');
+        text(button, press(n));
         attr(button, 'aria-disabled', n === 0);
         const changed = policy === 'replace' ? ['Becomes', 'warn'] : ['Stays', ''];
-        const table = changeTable(`Rows of ${plan.table} that come back`, { words: { insert: ['Comes back', 'ok'], update: changed } });
+        const table = changeTable(`Rows of ${plan.table}`, { words: { insert: ['Comes back', 'ok'], update: changed, delete: ['Goes', 'bad'] } });
         table.show(plan.changes.slice(0, shown));
         rows.replaceChildren(table.node);
       };
       const send = () => busy(button, async () => {
         if (comes(plan, policy) === 0) {
-          say('Nothing would come back. Choose what is to become of the rows that are in the way.');
+          say('Nothing would be done. Choose what is to become of the rows that are in the way.');
           return;
         }
         try {
@@ -103,17 +129,16 @@ function preview(plan, replaces, opener) {
       });
       button.addEventListener('click', send);
       draw();
-      const all = plan.tables[0].inserted + plan.conflicting;
-      const list = byTable(plan);
+      const list = byTable(plan).filter(Boolean);
       return {
         body: [
-          el('p', { class: 'muted' }, `As they were in the ${words.isPoint(plan.backup.id) ? 'state' : 'backup'} of ${when(plan.backup.created_at)}, next to the running application.`),
+          el('p', { class: 'muted' }, about),
           el('ul', { class: 'facts-list' },
-            plan.inserted > 0 && fact(['ok', 'undo', 'What comes back', el('ul', { class: 'losses' }, list)]),
+            list.length > 0 && fact(['ok', 'undo', head, el('ul', { class: 'losses' }, list)]),
             plan.conflicting > 0 && inTheWay(plan, policy, (name) => { policy = name; draw(); }),
             asides(plan).map(([tone, sign, head, names]) => fact([tone, sign, head, el('p', {}, names)])),
-            fact(['ok', 'check', 'Everything else stays', el('p', {}, 'All other rows, and whatever is committed meanwhile. The present state is saved first: this can be undone.')])),
-          plan.changes.length > 0 && el('p', { class: 'small muted rows-title' }, all > shown || plan.changes.length > shown ? `The first ${shown} of ${plural(all, 'row')} of ${plan.table}` : `Rows of ${plan.table}`),
+            fact(['ok', 'check', 'Everything else stays', el('p', {}, stays)])),
+          plan.changes.length > 0 && el('p', { class: 'small muted rows-title' }, plan.changes.length > shown ? `The first ${shown} rows of ${plan.table}` : `Rows of ${plan.table}`),
           plan.changes.length > 0 && rows,
           error.node,
           countdown(dialog, plan, () => outdated(dialog, close, expiry)),
@@ -127,12 +152,18 @@ function preview(plan, replaces, opener) {
 // bringBack leads through it. chosen is what the server takes, replaces says that rows which are different now are
 // wanted as they were. opener gets the focus back.
 export async function bringBack(id, chosen, replaces, opener) {
-  for (;;) {
-    const answer = await attempt(() => api.planRows(id, chosen));
-    if (!answer) return;
-    const { plan } = answer;
+  await lead(() => api.planRows(id, chosen), replaces, opener);
+}
+
+// undoRows leads through the undo of that, from the plan on that ask returned.
+export const undoRows = (plan, ask, opener) => lead(ask, false, opener, plan);
+
+async function lead(ask, replaces, opener, first) {
+  for (let known = first; ; known = undefined) {
+    const plan = known ?? (await attempt(ask))?.plan;
+    if (!plan) return;
     if (plan.rows === 0) {
-      notice('There is nothing to bring back: all of these rows are as they were');
+      notice('There is nothing to be done: all of these rows are as they were');
       return;
     }
     const step = await preview(plan, replaces, opener);

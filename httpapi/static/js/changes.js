@@ -135,12 +135,12 @@ function makeFilter(diff, choose) {
   serial += 1;
   const name = `changes-${serial}`;
   const input = (op) => {
-    const radio = el('input', { type: 'radio', name, value: op, checked: op === '', 'data-testid': `only-${op || 'all'}` });
+    const radio = el('input', { type: 'radio', name, value: op, checked: op === '' });
     radio.addEventListener('change', () => choose(op));
     return radio;
   };
   return el('fieldset', { class: 'segments' }, el('legend', { class: 'hidden' }, 'Rows that are listed'),
-    some.map(([op, words, of]) => el('label', {}, input(op), el('span', {}, `${words} ${count(of(diff))}`))));
+    some.map(([op, words, of]) => el('label', { 'data-testid': `only-${op || 'all'}` }, input(op), el('span', {}, `${words} ${count(of(diff))}`))));
 }
 
 // makeChanges shows the changed rows of the table t of a state, and brings some of them back where a person may.

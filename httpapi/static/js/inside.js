@@ -11,10 +11,6 @@ import { attempt } from './problems.js';
 import { may } from './store.js';
 import { changedWords } from './when.js';
 
-// The style of this part comes with it.
-await new Promise((resolve) => {
-  document.head.append(el('link', { rel: 'stylesheet', href: new URL('../css/inside.css', import.meta.url).href, load: resolve, error: resolve }));
-});
 
 // merge joins the tables of a state and of now with what differs, those that differ first.
 function merge(then, now, diff) {

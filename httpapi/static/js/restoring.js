@@ -6,7 +6,7 @@ import { attr, busy, el, icon, show, text } from './dom.js';
 import { openDialog } from './dialog.js';
 import { exact, excerpt, moment, now, plural, relative, sentence, span, took, utc, utcExact } from './format.js';
 import { follow } from './operations.js';
-import { say } from './notices.js';
+import { later, say } from './notices.js';
 import { attempt, words } from './problems.js';
 import * as names from './words.js';
 import { store } from './store.js';
@@ -183,6 +183,10 @@ async function lead(ask, undo, opener) {
     const answer = await attempt(ask);
     if (!answer) return;
     const { plan } = answer;
+    if (plan.undo) { // rows were brought back, and only they are undone
+      await (await later(import('./bringback.js')))?.undoRows(plan, ask, opener);
+      return;
+    }
     const subject = plan.backup;
     let step = await first(plan, subject, undo, opener);
     if (step === true) step = await second(plan, subject, undo, opener);

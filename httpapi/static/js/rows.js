@@ -3,6 +3,11 @@
 import { arrange, el } from './dom.js';
 import { bytes, excerpt } from './format.js';
 
+// The style of what shows rows comes with it.
+await new Promise((resolve) => {
+  document.head.append(el('link', { rel: 'stylesheet', href: new URL('../css/inside.css', import.meta.url).href, load: resolve, error: resolve }));
+});
+
 const since = { __proto__: null, delete: ['Removed', 'bad'], insert: ['Added', 'ok'], update: ['Changed', 'warn'] };
 
 // value is a column's value as text, binary data its size. The server sends the beginning of a long one, with its size.
@@ -36,9 +41,11 @@ export function changeTable(name, { words = since, first = null, firstHead = nul
   const body = el('tbody', {});
   const node = el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': name },
     el('table', { class: 'changed-rows' }, el('thead', {}, head), body));
+  // The label makes the place to press larger than the box.
+  const pick = (input) => el('td', { class: 'pick' }, input && el('label', {}, input));
   const lineOf = (change) => {
     const [word, tone] = words[change.op] ?? [change.op, ''];
-    return el('tr', { 'data-op': change.op }, first && el('td', { class: 'pick' }, first(change)),
+    return el('tr', { 'data-op': change.op }, first && pick(first(change)),
       el('th', { scope: 'row' }, el('span', { class: 'tag', 'data-tone': tone }, word)), columns.map((column) => cell(change, column)));
   };
 
@@ -49,7 +56,7 @@ export function changeTable(name, { words = since, first = null, firstHead = nul
     if (all.size !== columns.length || !head.hasChildNodes()) {
       columns = [...all];
       lines.clear();
-      head.replaceChildren(...[first && el('td', { class: 'pick' }, firstHead), el('th', { scope: 'col' }, 'Row'), ...columns.map((column) => el('th', { scope: 'col' }, column))].filter(Boolean));
+      head.replaceChildren(...[first && pick(firstHead), el('th', { scope: 'col' }, 'Row'), ...columns.map((column) => el('th', { scope: 'col' }, column))].filter(Boolean));
     }
     const shown = new Set(changes);
     for (const change of lines.keys()) if (!shown.has(change)) lines.delete(change);

@@ -38,6 +38,7 @@ function dismiss(last) {
 
 function words(last, backup, what) {
   if (last.action === 'recover') return `The database was damaged and was recovered ${brief(last.at)} from ${what}.`;
+  if (last.action === 'restore-rows') return backup?.trigger === 'pre-restore' ? `Rows that had come back were taken away again ${brief(last.at)}.` : `Rows of ${what} were brought back ${brief(last.at)}.`;
   if (backup?.trigger === 'pre-restore') return `A restore was undone ${brief(last.at)}: the database is back as it was on ${moment(backup.created_at)}.`;
   return `Restored ${brief(last.at)} from ${what}.`;
 }
@@ -54,6 +55,7 @@ function render() {
   const backup = store.backups.get(last.id);
   const what = backup ? `the backup of ${moment(backup.created_at)}` : isPoint(last.id) ? `recovery point ${last.id}` : last.id;
   text(byId('undo-words'), words(last, backup, what));
+  text(byId('undo-button'), last.action === 'restore-rows' ? 'Undo that…' : 'Undo the last restore…');
 }
 
 export function startUndo() {

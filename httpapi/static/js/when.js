@@ -19,16 +19,18 @@ const schemaWords = { __proto__: null, added: 'the table was made', removed: 'th
 
 function line({ at, tables, schema }) {
   const words = [...schema.map(({ change }) => schemaWords[change]), ...tables.map(changedWords)].filter(Boolean).join('; ');
-  return el('li', {}, el('time', { datetime: at, title: utcExact(at) }, exact(at)), el('span', {}, words));
+  return el('tr', {}, el('th', { scope: 'row' }, el('time', { datetime: at, title: utcExact(at) }, exact(at))), el('td', {}, words));
 }
 
 // makeWhen makes the button that asks when a table changed since a time, and the list that answers.
 export function makeWhen(table, since) {
   const button = el('button', { type: 'button', class: 'quiet', 'data-testid': 'inside-when' }, 'When was that?');
-  const list = el('ol', { class: 'when-list' });
+  const list = el('tbody', {});
+  const region = el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': `When ${table} changed` },
+    el('table', {}, el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'When'), el('th', { scope: 'col' }, 'What'))), list));
   const more = el('button', { type: 'button', class: 'quiet', 'data-testid': 'inside-earlier' }, 'Earlier');
   const note = el('p', { class: 'muted small' });
-  const answer = el('div', { class: 'when', role: 'group', 'aria-label': `When ${table} changed`, hidden: true }, list, more, note);
+  const answer = el('div', { class: 'when', 'data-testid': 'inside-times', hidden: true }, region, note, more);
   let cursor = null;
 
   // load goes on where it was, until there is something to show or nothing is left.
@@ -42,6 +44,8 @@ export function makeWhen(table, since) {
       cursor = got.next_cursor;
     } while (found.length === 0 && cursor);
     list.append(...found.map(line));
+    show(region, list.hasChildNodes());
+    if (!cursor && document.activeElement === more) region.focus({ preventScroll: true });
     show(more, Boolean(cursor));
     note.textContent = list.hasChildNodes() ? 'Each time is that of the recovery point that first had the change.' : 'No recovery point has it yet: it was changed after the newest one.';
     say(`${list.children.length} recovery points changed ${table}.`);
@@ -50,8 +54,7 @@ export function makeWhen(table, since) {
   button.addEventListener('click', () => busy(button, async () => {
     await load();
     show(answer, true);
-    list.tabIndex = -1;
-    list.focus({ preventScroll: true });
+    (region.hidden ? more : region).focus({ preventScroll: true });
     button.remove();
   }));
   more.addEventListener('click', () => busy(more, load));

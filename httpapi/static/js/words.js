@@ -136,9 +136,9 @@ const actions = {
 // rowsBack says which rows an operation brought back, by table.
 export function rowsBack(result) {
   if (!result?.applied) return 'There was nothing to bring back: the rows are as they were.';
-  const back = result.tables.map((t) => [t.table, t.inserted + t.replaced]).filter(([, n]) => n > 0).map(([table, n]) => `${count(n)} of ${table}`).join(', ');
+  const back = result.tables.map((t) => [t.table, t.inserted + t.replaced + t.removed]).filter(([, n]) => n > 0).map(([table, n]) => `${count(n)} of ${table}`).join(', ');
   const left = result.skipped > 0 ? ` ${plural(result.skipped, 'row was', 'rows were')} left as ${result.skipped === 1 ? 'it is' : 'they are'}.` : '';
-  return `Rows are back: ${back}.${left}`;
+  return `${result.undo ? 'It is undone' : 'Rows are back'}: ${back}.${left}`;
 }
 
 // What happened at a remote, per outcome.
