@@ -132,11 +132,6 @@ func routeCases() []routeCase {
 		plain("GET /points/runs", 200, "", "/points/runs?from=2026-11-25T13:31:59Z", ""),
 		plain("GET /points/runs", 422, "invalid", "/points/runs?from=yesterday", ""),
 		failing("Points", errBroken, plain("GET /points/runs", 500, "failed", "/points/runs", "")),
-		plain("GET /points/log", 200, "", "/points/log?table=accounts&from=2026-11-25T13:31:59Z&limit=5", ""),
-		plain("GET /points/log", 422, "invalid", "/points/log?limit=201", ""),
-		plain("GET /points/log", 422, "invalid", "/points/log?cursor=9.9", ""),
-		failing("Log", snapshot.ErrCorrupt, plain("GET /points/log", 409, "corrupt", "/points/log", "")),
-		failing("Log", errBroken, plain("GET /points/log", 500, "failed", "/points/log", "")),
 		plain("GET /points/nearest", 200, "", "/points/nearest?at=2026-11-25T13:31:59Z", ""),
 		plain("GET /points/nearest", 422, "invalid", "/points/nearest", ""),
 		failing("Points", errBroken, plain("GET /points/nearest", 500, "failed", "/points/nearest?at=2026-11-25T13:31:59Z", "")),
@@ -419,7 +414,7 @@ func generalCases() (all []routeCase) {
 func TestEveryRouteAndStatus(t *testing.T) {
 	tb := newTable(t)
 	seen := make(map[string]bool)
-	for _, c := range slices.Concat(routeCases(), rowsBackCases(), generalCases()) {
+	for _, c := range slices.Concat(routeCases(), rowsBackCases(), logCases(), generalCases()) {
 		t.Run(fmt.Sprint(c.route, " ", c.status, " ", c.code), func(t *testing.T) {
 			was := tb.t
 			tb.t = t

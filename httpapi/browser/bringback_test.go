@@ -97,7 +97,7 @@ func TestBringRowsBack(t *testing.T) {
 	if moved, kept := s.count("SELECT count(*) FROM customers WHERE city = 'Ulm'"), s.count("SELECT count(*) FROM customers WHERE id >= 1000"); moved != 2 || kept < since {
 		t.Errorf("of what was committed since, %d of 2 moves and %d of %d customers are there", moved, kept, since)
 	}
-	p.wait("what is inside to be told anew", text(hook("inside-customers"))+" !== '' && !"+text(hook("inside"))+".includes('removed')")
+	p.wait("what is inside to be shown again", text(hook("inside-customers"))+" !== '' && !"+text(hook("inside"))+".includes('removed')")
 	p.accessible("rows are back")
 
 	// The way back takes those rows away again, and nothing else.
