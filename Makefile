@@ -136,11 +136,11 @@ build:
 bench:
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m ./...
 
-# Kills are swept as a whole by go test; of all else it samples. The tag adds what a loss of
-# power can leave; of failing calls and damaged pages a part is met (testdb.SweepPart).
+# go test samples all of these (testdb.Sample, testdb.Sampled). Here every kill and every loss of
+# power is met; of failing calls and damaged pages a part is (testdb.SweepPart).
 sweep: tools
 	$(call say,sweeps)
-	@SNAPD_SWEEP=$(SWEEP) $(GO) test -tags soak -vet=off -count=1 -timeout 24h -run '$(SWEEPS)' $(SWEPT)
+	@SNAPD_SWEEP=$(SWEEP) $(GO) test -vet=off -count=1 -timeout 24h -run '$(SWEEPS)' $(SWEPT)
 
 # Soaks are the tests in files named soak_test.go or …_soak_test.go. Some exist only
 # with the build tag, others do more when SNAPD_SOAK is set, which is also the

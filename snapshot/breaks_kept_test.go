@@ -42,19 +42,24 @@ func TestKilledDuringABreak(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{"automatic", "accept"} {
 		t.Run(op, func(t *testing.T) {
-			points := 0
-			for n := 1; ; n++ {
+			emptied := func() (*bench, []string) {
 				b, good := emptiedBench(t)
 				if op == "accept" {
 					b.auto()
 				}
-				point := crashAt(t, op, b.m.Database(), n)
-				where := fmt.Sprintf("killed at point %d, %q", n, point)
+				return b, good
+			}
+			notKilled, _ := emptied()
+			s := &scenario{name: op, op: op}
+			points := crashPoints(t, op, notKilled.m.Database())
+			for _, n := range append(s.swept(t, testdb.NewSample(6), points), len(points)+1) {
+				b, good := emptied()
+				where := fmt.Sprintf("killed at point %d, %q", n, crashAt(t, op, b.m.Database(), n))
 				b.reopen()
-				s := b.status()
-				over := op == "accept" && s.Break == nil
-				if !over && (s.State != snapshot.AtRisk || s.Break == nil || s.Break.Cause != catalog.Emptied || s.Break.Before == nil || *s.Break.Before != good[0]) {
-					t.Fatalf("%s: %s, %s: %+v", where, s.State, s.Reason, s.Break)
+				is := b.status()
+				over := op == "accept" && is.Break == nil
+				if !over && (is.State != snapshot.AtRisk || is.Break == nil || is.Break.Cause != catalog.Emptied || is.Break.Before == nil || *is.Break.Before != good[0]) {
+					t.Fatalf("%s: %s, %s: %+v", where, is.State, is.Reason, is.Break)
 				}
 				b.exec("CREATE TABLE more (x)")
 				b.auto()
@@ -72,12 +77,7 @@ func TestKilledDuringABreak(t *testing.T) {
 						t.Errorf("%s: %s is gone", where, id)
 					}
 				}
-				if point == "" {
-					break
-				}
-				points++
 			}
-			(&scenario{name: op}).swept(t, points)
 		})
 	}
 }

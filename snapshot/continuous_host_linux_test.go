@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	modernc "modernc.org/sqlite"
@@ -17,7 +18,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-func init() { children["locks"] = locksChild }
+func init() { children["locks"], children["until it rests"] = locksChild, restsChild }
 
 // locksChild prints which process has which lock, as another one that respects locks sees it. args: database.
 func locksChild(args []string) error {
@@ -25,29 +26,47 @@ func locksChild(args []string) error {
 	for _, ask := range []struct {
 		name, path string
 		at         int64
-		mine       int16
 	}{
-		{"shared", args[0], sqlitefile.LockByte + 2, unix.F_WRLCK},
-		{"reserved", args[0], sqlitefile.LockByte + 1, unix.F_WRLCK},
-		{"log", sqlitefile.SHM(args[0]), walWrite, unix.F_WRLCK},
+		{"shared", args[0], sqlitefile.LockByte + 2},
+		{"reserved", args[0], sqlitefile.LockByte + 1},
+		{"log", sqlitefile.SHM(args[0]), walWrite},
 	} {
-		f, err := os.OpenFile(ask.path, os.O_RDWR, 0)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+		switch pid, err := lockedBy(ask.path, ask.at); {
+		case err != nil:
 			return err
-		}
-		l := unix.Flock_t{Type: ask.mine, Whence: io.SeekStart, Start: ask.at, Len: 1}
-		if err := errors.Join(unix.FcntlFlock(f.Fd(), unix.F_GETLK, &l), f.Close()); err != nil {
-			return err
-		}
-		if l.Type != unix.F_UNLCK {
-			fmt.Println(ask.name, l.Pid)
+		case pid != 0:
+			fmt.Println(ask.name, pid)
 		}
 	}
 	fmt.Println("asked")
 	return nil
+}
+
+// restsChild ends when no other process has a shared lock of the database. args: database.
+func restsChild(args []string) error {
+	for {
+		if pid, err := lockedBy(args[0], sqlitefile.LockByte+2); pid == 0 || err != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// lockedBy returns the process that keeps this one from locking a byte of a file; 0 for none, and where
+// there is no such file.
+func lockedBy(path string, at int64) (pid int32, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	l := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: at, Len: 1}
+	if err := errors.Join(unix.FcntlFlock(f.Fd(), unix.F_GETLK, &l), f.Close()); err != nil || l.Type == unix.F_UNLCK {
+		return 0, err
+	}
+	return l.Pid, nil
 }
 
 // locks are those that another process sees of this one.

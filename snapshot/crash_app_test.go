@@ -45,8 +45,9 @@ func appWord(t *testing.T, db string) string {
 // Lost if this fails: what users typed in after a crash, when the application is
 // started before snapd, on what the crash left. Its commits must be there
 // when snapd has tidied up, and what the swap was replacing must be found in a
-// backup or in quarantine.
+// backup or in quarantine. The points are a sample, as those of TestKilledAtEveryPoint.
 func TestApplicationStartsFirst(t *testing.T) {
+	sample := testdb.NewSample(6)
 	for _, s := range crashScenarios() {
 		if s.op != "recover" && s.op != "restore offline" {
 			continue
@@ -54,13 +55,9 @@ func TestApplicationStartsFirst(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			s.prepare(t)
-			for n := 1; ; n++ {
+			for _, n := range s.swept(t, sample, crashPoints(t, s.op, s.copy(t))) {
 				db := s.copy(t)
 				point := crashAt(t, s.op, db, n)
-				if point == "" {
-					s.swept(t, n-1)
-					return
-				}
 				killed := n%2 == 0
 				where := "killed at point " + strconv.Itoa(n) + ", " + strconv.Quote(point)
 				wrote := appWrites(t, db, killed)

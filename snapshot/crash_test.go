@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,11 +29,18 @@ var durablePoints = []string{"backup", "prune", "delete", "automatic", "accept"}
 
 func init() { children["crash"] = crashChild }
 
+// noCrash is a crash point that no operation reaches.
+const noCrash = "0"
+
 // crashChild runs an operation and stops for good at a crash point, which is
-// given by its number or by its name. args: operation, database, point.
+// given by its number or by its name; with noCrash it prints those that it passes.
+// args: operation, database, point.
 func crashChild(args []string) error {
 	reached := 0
 	reach := func(name string) {
+		if args[2] == noCrash {
+			fmt.Println("passed " + name)
+		}
 		if reached++; strconv.Itoa(reached) == args[2] || name == args[2] {
 			fmt.Println("at " + name)
 			for {
@@ -69,6 +77,22 @@ func crashAt(t *testing.T, op, db string, at any) (point string) {
 	return strings.TrimPrefix(line, "at ")
 }
 
+// crashPoints runs op on db in another process to its end, and returns the names of the crash points on the way.
+func crashPoints(t *testing.T, op, db string) (names []string) {
+	t.Helper()
+	c := testdb.Reexec(t, "crash", op, db, noCrash)
+	lines := c.Lines()
+	if err := c.Wait(); err != nil {
+		t.Fatalf("%s ended with: %v", op, err)
+	}
+	for _, line := range lines {
+		if name, ok := strings.CutPrefix(line, "passed "); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // sweeps says how many crash points the operation of a scenario passes at least. A
 // sweep that meets fewer proves less than it should.
 var sweeps = map[string]int{
@@ -81,45 +105,76 @@ var sweeps = map[string]int{
 	"recover missing": 5, "recover missing with an orphan WAL": 8,
 }
 
-// swept fails the test where a sweep met fewer points than it should.
-func (s *scenario) swept(t *testing.T, points int) {
+// swept returns the numbers of the crash points, counted from 1, at which the sweep kills the operation.
+// It fails the test where the operation passes fewer points than it should.
+func (s *scenario) swept(t *testing.T, sample *testdb.Sample, points []string) (chosen []int) {
 	t.Helper()
-	t.Logf("%d points", points)
-	if want := sweeps[s.name]; points < want || want == 0 {
-		t.Errorf("the sweep met %d points, want %d at least", points, want)
+	kinds := make([]string, len(points))
+	for i, name := range points {
+		kinds[i] = s.op + " " + ownPart.ReplaceAllString(name, "")
+	}
+	for _, i := range sample.Choose(t.Name(), kinds) {
+		chosen = append(chosen, i+1)
+	}
+	t.Logf("%d points, killed at %d of them: %v", len(points), len(chosen), chosen)
+	if want := sweeps[s.name]; len(points) < want || want == 0 {
+		t.Errorf("the operation passes %d points, want %d at least", len(points), want)
+	}
+	return chosen
+}
+
+// outcomes counts, for each operation that replaces the database, how often a killed one left the old
+// database and how often the new one.
+type outcomes struct {
+	mu         sync.Mutex
+	olds, news map[string]int // guarded by mu
+}
+
+func (o *outcomes) note(op string, isNew bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if isNew {
+		o.news[op]++
+	} else {
+		o.olds[op]++
+	}
+}
+
+// check fails the test where the points of an operation are not on both sides of its effect.
+func (o *outcomes) check(t *testing.T) {
+	for _, op := range slices.Sorted(maps.Keys(o.news)) {
+		if o.olds[op] == 0 || o.news[op] == 0 {
+			t.Errorf("%s: %d outcomes were old and %d new: the points are not on both sides", op, o.olds[op], o.news[op])
+		}
 	}
 }
 
 // Lost if this fails: the promise that at every instant at which the process can die,
-// the database is the old one or the new one, and the next start finds its way.
+// the database is the old one or the new one, and the next start finds its way. Each operation
+// is killed at every kind of point that it passes, and each scenario at one in six of the others;
+// make sweep kills every scenario at every point.
 func TestKilledAtEveryPoint(t *testing.T) {
+	sample := testdb.NewSample(6)
+	killed := &outcomes{olds: map[string]int{}, news: map[string]int{}}
+	t.Cleanup(func() { killed.check(t) })
 	for _, s := range crashScenarios() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			s.prepare(t)
-			olds, news := 0, 0
-			for n := 1; ; n++ {
+			db := s.copy(t)
+			points := crashPoints(t, s.op, db)
+			if isNew := s.finish(t, db, "not killed"); isNew != s.replaces() {
+				t.Errorf("not killed, and the database is the new one: %v", isNew)
+			}
+			for _, n := range s.swept(t, sample, points) {
 				db := s.copy(t)
-				point := crashAt(t, s.op, db, n)
-				where := fmt.Sprintf("killed at point %d, %q", n, point)
-				if point == "" {
-					where = "not killed"
-				}
-				if s.finish(t, db, where) {
-					news++
-				} else {
-					olds++
+				isNew := s.finish(t, db, fmt.Sprintf("killed at point %d, %q", n, crashAt(t, s.op, db, n)))
+				if s.replaces() {
+					killed.note(s.op, isNew)
 				}
 				if t.Failed() {
 					return
 				}
-				if point == "" {
-					s.swept(t, n-1)
-					break
-				}
-			}
-			if s.replaces() && (olds == 0 || news < 2) {
-				t.Errorf("%d outcomes were old and %d new: the points are not on both sides", olds, news)
 			}
 		})
 	}
@@ -128,6 +183,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 // Lost: a second power cut, while the first one's half-done swap is being
 // finished, must not do what the first one could not.
 func TestKilledTwice(t *testing.T) {
+	sample := testdb.NewSample(6)
 	for _, s := range crashScenarios() {
 		if !strings.Contains(s.name, "with a") {
 			continue // without sidecars there is little to do
@@ -135,21 +191,24 @@ func TestKilledTwice(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			s.prepare(t)
-			for n := 1; ; n++ {
-				db := s.copy(t)
-				const first = "intent written"
-				if got := crashAt(t, s.op, db, first); got != first {
-					t.Fatalf("%s never reaches %q", s.op, first)
+			once := func() (db string) {
+				db = s.copy(t)
+				if got := crashAt(t, s.op, db, "intent written"); got != "intent written" {
+					t.Fatalf("%s never reaches the point: %q", s.op, got)
 				}
-				point := crashAt(t, "open", db, n)
-				s.finish(t, db, fmt.Sprintf("killed at %q, then at point %d of finishing it, %q", first, n, point))
+				return db
+			}
+			db := once()
+			points := crashPoints(t, "open", db)
+			s.finish(t, db, "killed once")
+			if len(points) < 2 {
+				t.Errorf("%d points of finishing it, at least 2", len(points))
+			}
+			for _, i := range sample.Choose(t.Name(), points) {
+				db := once()
+				point := crashAt(t, "open", db, i+1)
+				s.finish(t, db, fmt.Sprintf("killed with the intent written, then at point %d of finishing it, %q", i+1, point))
 				if t.Failed() {
-					return
-				}
-				if point == "" {
-					if n < 3 {
-						t.Errorf("killed at %d points of finishing it, at least 2", n-1)
-					}
 					return
 				}
 			}

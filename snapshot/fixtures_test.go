@@ -10,11 +10,13 @@ import (
 	"testing"
 
 	"example.com/snapd/integrity"
+	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
 
 // Lost: good backups, to verified ones of a corrupt database; or what is left of
-// such a database, to a restore. The fixtures are those of package integrity.
+// such a database, to a restore. The fixtures are those of package integrity, where each is checked: here
+// every combination of findings is met, and a part of the fixtures with the same ones.
 func TestCorruptFixtures(t *testing.T) {
 	t.Parallel()
 	wants, err := filepath.Glob(filepath.Join("..", "testdata", "corrupt", "*.want"))
@@ -25,7 +27,14 @@ func TestCorruptFixtures(t *testing.T) {
 	must(t, os.Mkdir(template, 0o700))
 	makeDatabase(t, filepath.Join(template, "data.db"), "delete")
 	good := benchOn(t, filepath.Join(template, "data.db")).manual()
-	for _, want := range wants {
+	findings := make([]string, len(wants))
+	for i, want := range wants {
+		findings[i] = string(readFile(t, want))
+	}
+	chosen := testdb.NewSample(6).Choose(t.Name(), findings)
+	t.Logf("%d fixtures, %d of them restored over", len(wants), len(chosen))
+	for _, i := range chosen {
+		want := wants[i]
 		fixture := strings.TrimSuffix(want, ".want") + ".db"
 		t.Run(filepath.Base(fixture), func(t *testing.T) {
 			t.Parallel()

@@ -45,8 +45,8 @@ func TestNothingPlantedStopsProtection(t *testing.T) {
 				t.Skip("NOT TESTED: root can read every file")
 			}
 			for j, name := range names {
-				if (i+j)%testdb.Sampled(2) != 0 {
-					continue // every second kind in every place
+				if (i+j)%testdb.Sampled(3) != 0 {
+					continue // two kinds in every place
 				}
 				if kind == "unreadable" && (name == "catalog.json" || strings.HasSuffix(name, "lock")) {
 					continue // a catalog may hold what no archive does, and a lock be held: see TestUnreadableIsAnError

@@ -5,6 +5,7 @@ package snapshot_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,13 +27,11 @@ var powerLossScenarios = map[string]int{
 }
 
 // Lost if this fails: a database or a backup, to a power cut at the instant at which the
-// disk had only what was synced, or that and the names of what was not. Of the states with
-// one such name a third is looked at; TestSoakPowerLoss looks at all.
-func TestPowerLoss(t *testing.T) { sweepPowerLoss(t, 3) }
-
-// sweepPowerLoss looks at every state with no name of what was not synced, or all, and at
-// one in so many of those with a single name.
-func sweepPowerLoss(t *testing.T, single int) {
+// disk had only what was synced, or that and the names of what was not. Looked at are the states after each
+// operation's end and, of each operation, those before every kind of step with no such name or all; of the others,
+// and of those with a single one, a sample. make sweep looks at all.
+func TestPowerLoss(t *testing.T) {
+	sample := testdb.NewSample(6)
 	swept := 0
 	for _, s := range crashScenarios() {
 		least, chosen := powerLossScenarios[s.name]
@@ -47,7 +46,7 @@ func sweepPowerLoss(t *testing.T, single int) {
 			model := testdb.WatchPowerLoss(t, filepath.Dir(db), ".snapd-restore", ownFiles)
 			must(t, operations[s.op](t.Context(), openManager(t, db)))
 			images := model.End()
-			chosen := sample(images, single)
+			chosen := s.chosen(t, sample, images)
 			t.Logf("%d states, %d of them looked at", len(images), len(chosen))
 			if len(images) < least {
 				t.Errorf("only %d states, at least %d", len(images), least)
@@ -65,16 +64,20 @@ func sweepPowerLoss(t *testing.T, single int) {
 	}
 }
 
-// sample leaves out states in which a single name was kept, all but one in so many.
-func sample(images []testdb.Image, single int) (chosen []testdb.Image) {
-	n := 0
-	for _, image := range images {
-		if strings.Contains(image.Where, ", only ") && !strings.HasPrefix(image.Where, "done") {
-			if n++; n%single != 0 {
-				continue
-			}
+// chosen are the states to look at.
+func (s *scenario) chosen(t *testing.T, sample *testdb.Sample, images []testdb.Image) (chosen []testdb.Image) {
+	kinds := make([]string, len(images))
+	for i, image := range images {
+		kinds[i] = ownPart.ReplaceAllString(image.Where, "")
+		if !strings.Contains(image.Where, ", only ") {
+			kinds[i] = s.op + " " + kinds[i]
 		}
-		chosen = append(chosen, image)
+	}
+	in := sample.Choose(t.Name(), kinds)
+	for i, image := range images {
+		if slices.Contains(in, i) || strings.HasPrefix(image.Where, "done") {
+			chosen = append(chosen, image)
+		}
 	}
 	return chosen
 }

@@ -93,9 +93,9 @@ func checkImage(t *testing.T, archive string, sum int64) (transfers int64) {
 func TestSoakBackupsDuringWrites(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"wal", "delete", "truncate", "persist"} {
-		count := soakCount(50, 8)
+		count := soakCount(50, 5)
 		if mode == "wal" {
-			count = soakCount(200, 30)
+			count = soakCount(200, 15)
 		}
 		t.Run(mode, func(t *testing.T) {
 			sum, opening := int64(samplecrm.ExpectedSum), int64(0)

@@ -90,7 +90,11 @@ func write(path string, off int64, data []byte) error {
 		_, err = f.WriteAt(data, off)
 		return err
 	}
-	return child(bytes.NewReader(data), nil, "dd", "of="+path, "bs=1", "conv=notrunc", "seek="+strconv.FormatInt(off, 10))
+	block := int64(1 << 12) // dd seeks by whole blocks
+	for off%block != 0 {
+		block /= 2
+	}
+	return child(bytes.NewReader(data), nil, "dd", "of="+path, "bs="+strconv.FormatInt(block, 10), "conv=notrunc", "seek="+strconv.FormatInt(off/block, 10))
 }
 
 func child(in io.Reader, out io.Writer, name string, args ...string) error {

@@ -2,9 +2,11 @@ package testdb
 
 import (
 	"cmp"
+	"hash/fnv"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -55,4 +57,38 @@ func Sampled(n int) int {
 		return 1
 	}
 	return n
+}
+
+// Sample chooses the points that a sweep meets: in make sweep all, otherwise the first one of each
+// kind and a part of the others, but one at least. Which of several equal points is the first is not determined where
+// sweeps run in parallel.
+type Sample struct {
+	rest Part
+	mu   sync.Mutex
+	met  map[string]bool // kinds; guarded by mu
+}
+
+// NewSample has one in so many of the points that are not the first of their kind.
+func NewSample(n int) *Sample {
+	return &Sample{rest: Part{1, uint64(Sampled(n))}, met: map[string]bool{}}
+}
+
+// Choose returns those points of one sweep, given by their kinds, that are in the sample. The name of
+// the sweep decides which part of the others it is.
+func (s *Sample) Choose(sweep string, kinds []string) (chosen []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hash := fnv.New32()
+	_, _ = hash.Write([]byte(sweep)) // never fails
+	first := int(hash.Sum32() >> 1)
+	for n, kind := range kinds {
+		if !s.met[kind] || s.rest.Has(first+n) {
+			chosen = append(chosen, n)
+		}
+		s.met[kind] = true
+	}
+	if len(chosen) == 0 && len(kinds) > 0 {
+		chosen = []int{first % len(kinds)}
+	}
+	return chosen
 }
