@@ -97,7 +97,11 @@ func planRowsOf(h *Handler, w http.ResponseWriter, c *call, id string, o snapsho
 	if err != nil {
 		return err
 	}
-	recordLook(h, c, "rows")
+	if c.who.May(RightRead) {
+		recordLook(h, c, "rows")
+	} else {
+		p.RowsChange = p.Counts()
+	}
 	bound := snapshot.RowsPlan{Backup: p.Backup, RowsChange: snapshot.RowsChange{Rows: p.Rows, Conflicting: p.Conflicting}} // without the rows
 	token, expires := h.plans.addRows(nameOf(c.who), plannedRows{o, bound}, h.now())
 	return writeJSON(w, http.StatusOK, rowsPlanDocument{rowsPlanView{token, expires, showBackup(p.Backup), p.RowsChange}})

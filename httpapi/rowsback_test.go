@@ -3,6 +3,8 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -106,6 +108,41 @@ func TestRowsByAnExpressionNeedTheRightToAsk(t *testing.T) {
 	a.ask("POST", "/backups/"+b.ID+"/rows-plan", `{"table":"accounts","missing":true}`).into(200, &rowsPlanDocument{})
 	a.setRights(RightView, RightQuery)
 	a.ask("POST", "/backups/"+b.ID+"/rows-plan", `{"table":"accounts","missing":true}`).problem(403, "forbidden")
+}
+
+// Lost if this fails: what is in the rows, to those who may see counts only, or to the log of activity.
+func TestRowsAreShownToThoseWhoMaySeeThem(t *testing.T) {
+	t.Parallel()
+	a := openAPI(t, nil)
+	testdb.ShellQuery(t, a.m.Database(), "CREATE TABLE secret(id TEXT PRIMARY KEY, v); INSERT INTO secret VALUES('hidden key','hidden value'),('hidden too','hidden')")
+	b := a.backup("x")
+	testdb.ShellQuery(t, a.m.Database(), "DELETE FROM secret WHERE id='hidden key'; UPDATE secret SET v='other'")
+	plan := func() answer {
+		return a.ask("POST", "/backups/"+b.ID+"/rows-plan", `{"table":"secret","keys":[{"id":"hidden key"},{"id":"hidden too"}]}`)
+	}
+	if shown := plan(); !strings.Contains(string(shown.body), "hidden value") {
+		t.Fatalf("%s", shown.body)
+	}
+	a.setRights(RightView, RightRestore)
+	shown := plan()
+	var doc rowsPlanDocument
+	shown.into(200, &doc)
+	if doc.Plan.Inserted != 1 || doc.Plan.Conflicting != 1 {
+		t.Errorf("%+v", doc.Plan)
+	}
+	op := a.wait(decodeOperation(t, a.ask("POST", "/backups/"+b.ID+"/rows", fmt.Sprintf(`{"token":%q,"on_conflict":"replace"}`, doc.Plan.Token)), 202).ID)
+	if op.State != "done" {
+		t.Fatalf("%+v", op)
+	}
+	log, err := os.ReadFile(filepath.Join(a.m.Dir(), "activity.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{"the plan": string(shown.body), "the operation": string(a.ask("GET", "/operations/"+op.ID, "").body), "the log": string(log)} {
+		if strings.Contains(text, "hidden") {
+			t.Errorf("%s: %s", what, text)
+		}
+	}
 }
 
 func rowsBackCases() []routeCase {

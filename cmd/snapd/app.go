@@ -191,6 +191,19 @@ func (a *app) result(doc any, human func(w io.Writer)) error {
 	return nil
 }
 
+// script is result for SQL, which is printed byte for byte, but on a terminal.
+func (a *app) script(doc any, write func(w io.Writer) error) error {
+	if a.JSON || a.Quiet {
+		return a.result(doc, nil)
+	}
+	a.console.endProgress()
+	w := bufio.NewWriter(a.safe())
+	if err := errors.Join(write(w), w.Flush()); err != nil {
+		return fmt.Errorf("print result: %w", err)
+	}
+	return nil
+}
+
 // document prints doc as JSON.
 func (a *app) document(doc any, indent string) error {
 	enc := json.NewEncoder(a.out)

@@ -52,7 +52,7 @@ func (c *diffCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	}
 	switch {
 	case c.SQL:
-		o.Patch = a.out
+		o.Patch = a.safe()
 	case c.Rows && a.JSON:
 		o.Rows = rows
 	case c.Rows && !a.Quiet:

@@ -44,15 +44,16 @@ func (c *rowsCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 		return err
 	}
 	if !c.Apply {
-		return a.result(c.document(p, snapshot.RestoredRows{Plan: p.RowsChange}), func(w io.Writer) {
+		return a.script(c.document(p, snapshot.RestoredRows{Plan: p.RowsChange}), func(w io.Writer) error {
 			printRowsPlan(w, "-- ", p)
-			_ = p.WriteSQL(w) // standard output remembers its first error
+			err := p.WriteSQL(w)
 			switch {
 			case p.Err() != nil:
 				fmt.Fprintln(w, "-- nothing was changed; --apply does nothing while there are conflicts: "+snapshot.Hint(p.Err()))
 			case p.Inserted+p.Replaced > 0:
-				fmt.Fprintln(w, "-- nothing was changed; --apply does this, after a safety backup")
+				fmt.Fprintln(w, "-- nothing was changed; --apply does this, after a safety backup; by hand: sqlite3 -bail, or what fails is left out")
 			}
+			return err
 		})
 	}
 	if !c.Yes && p.Inserted+p.Replaced > 0 {
@@ -87,6 +88,7 @@ func printRowsDone(w io.Writer, a *app, m *snapshot.Manager, done snapshot.Resto
 func (c *rowsCmd) document(p snapshot.RowsPlan, done snapshot.RestoredRows) rowsDocument {
 	const most, bytes = 1000, 1 << 20
 	d := rowsDocument{RestoredRows: done, SQL: []string{}}
+	d.Changes, d.Conflicts = p.Changes, p.Conflicts
 	size := 0
 	p.Statements(func(sql string) bool {
 		if size += len(sql); len(d.SQL) == most || size > bytes {

@@ -129,7 +129,7 @@ func Explain(err error) error {
 	case busy:
 		return As(ErrBusy, err)
 	case errors.Is(err, livedb.ErrNotRegular), errors.Is(err, catalogfile.ErrUnsafe), errors.Is(err, catalogfile.ErrOtherDatabase), errors.Is(err, durable.ErrNotRegular),
-		errors.Is(err, inspect.ErrTooMuch), errors.Is(err, inspect.ErrNotReading), errors.Is(err, rowdiff.ErrTooMuch), errors.Is(err, rowdiff.ErrNoPatch), errors.Is(err, swap.ErrUnsafe):
+		errors.Is(err, swap.ErrUnsafe):
 		err = As(ErrRefused, err)
 		if Hint(err) == "" {
 			err = message.WithHint(err, "move away what the message names: only regular files of the database and of this program belong there")
@@ -137,10 +137,11 @@ func Explain(err error) error {
 		return err
 	case errors.Is(err, inspect.ErrNoTable):
 		return As(ErrNotFound, err)
-	case errors.Is(err, inspect.ErrNoScript):
+	case errors.Is(err, inspect.ErrTooMuch), errors.Is(err, inspect.ErrNotReading), errors.Is(err, inspect.ErrNoScript), errors.Is(err, rowdiff.ErrTooMuch),
+		errors.Is(err, rowsback.ErrRefused):
 		return As(ErrRefused, err)
-	case errors.Is(err, rowsback.ErrRefused):
-		return As(ErrRefused, err)
+	case errors.Is(err, rowdiff.ErrNoPatch):
+		return message.WithHint(As(ErrRefused, err), "other tables have their patch with --table; restore --to puts the whole state into a file")
 	case errors.Is(err, rowsback.ErrOptions):
 		return As(ErrInvalid, err)
 	case errors.Is(err, rowsback.ErrStale):

@@ -19,7 +19,7 @@ import (
 	"example.com/snapd/internal/sqlite"
 )
 
-// RowsResult says what bringing rows back did.
+// RowsResult says what bringing rows back did. It is kept: it counts, and has no values of rows.
 type RowsResult struct {
 	rowsback.Plan
 	Applied      bool    `json:"applied"`       // false where there was nothing to be done
@@ -54,6 +54,7 @@ func (r *Restorer) Rows(ctx context.Context, e catalog.Entry, states rowdiff.Sta
 	}
 	j := &rowsRestore{Restorer: r, from: e, chosen: p.work.Chosen, accept: o.holds}
 	err = j.run(ctx)
+	j.res.Plan = j.res.Plan.Counts()
 	j.res.DurationMS = r.Took()
 	return j.res, err
 }

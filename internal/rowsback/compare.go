@@ -74,6 +74,13 @@ func NewPlan(table string) Plan {
 		Changes: []rowdiff.Change{}}
 }
 
+// Counts is the plan without what is in the rows: it can be kept, and shown to those who may not see them.
+func (p Plan) Counts() Plan {
+	p.Truncated = p.Truncated || len(p.Changes) > 0
+	p.Changes, p.Conflicts = []rowdiff.Change{}, []Conflict{}
+	return p
+}
+
 // TableRows counts what is done to the rows of a table.
 type TableRows struct {
 	Table    string `json:"table"`
