@@ -69,6 +69,7 @@ func (r *Reader) digestsOf(i int64) *digestCursor {
 type frameBuffers struct {
 	compressed []byte
 	image      []byte
+	prefix     *seekable.Decoder // for decodePrefix; nil until it is needed
 }
 
 // load reads and decompresses frame i; the result is good until the next load.
@@ -82,6 +83,21 @@ func (b *frameBuffers) load(r *Reader, i int64) ([]byte, error) {
 // decode decompresses frame i, which was read.
 func (b *frameBuffers) decode(r *Reader, i int64) ([]byte, error) {
 	image, err := seekable.Decode(r.dec, b.compressed, b.image, int(r.meta.frameImageBytes(i)))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, r.where(i), err)
+	}
+	b.image = image
+	return image, nil
+}
+
+// decodePrefix is decode of the first n bytes.
+func (b *frameBuffers) decodePrefix(r *Reader, i int64, n int) (image []byte, err error) {
+	if b.prefix == nil {
+		if b.prefix, err = seekable.NewPrefixDecoder(); err != nil {
+			return nil, err
+		}
+	}
+	image, err = seekable.DecodePrefix(b.prefix, b.compressed, b.image, int(r.meta.frameImageBytes(i)), n)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, r.where(i), err)
 	}

@@ -19,7 +19,7 @@ func (r *Reader) ReadPages(ctx context.Context, want iter.Seq2[int64, error], o 
 	defer stop()
 	s := selection{r: r, next: next}
 	s.advance()
-	p := r.startDecoding(o.workers(), s.fill, r.decode)
+	p := r.startDecoding(o.workers(), s.fill, r.decodeWanted)
 	defer p.Stop()
 	for f := p.Next(); f != nil; f = p.Next() {
 		if err := context.Cause(ctx); err != nil {
@@ -40,6 +40,22 @@ func (r *Reader) ReadPages(ctx context.Context, want iter.Seq2[int64, error], o 
 		}
 	}
 	return s.err
+}
+
+// decodeWanted loads f up to its last wanted page, and makes the digests of the pages until there.
+func (r *Reader) decodeWanted(f *decodedFrame) error {
+	if err := f.read(r, f.id); err != nil {
+		return err
+	}
+	upTo := (f.wanted[len(f.wanted)-1] - r.firstPage(f.id)) * int64(r.meta.PageSize)
+	if upTo > r.meta.frameImageBytes(f.id)*3/4 { // which is faster as a whole
+		return f.decompress(r)
+	}
+	image, err := f.decodePrefix(r, f.id, int(upTo))
+	if err == nil {
+		f.digests = appendPageDigests(f.digests[:0], r.seed, r.firstPage(f.id)+1, image, r.meta.PageSize)
+	}
+	return err
 }
 
 // selection deals wanted pages out by frame.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -106,6 +107,11 @@ func (n *narrowing) run(ctx context.Context) error {
 			}
 		}
 	}
+	for side := range n.images {
+		if err := n.prefetch(ctx, side, slices.Collect(maps.Values(roots[side]))); err != nil {
+			return err
+		}
+	}
 	for _, name := range sortedKeys(roots[0]) {
 		b, both := roots[1][name]
 		n.there[name] = true
@@ -162,12 +168,17 @@ func (n *narrowing) pairOfTrees(ctx context.Context, name string, roots [2]uint3
 	var found ranges
 	for side, i := range n.images {
 		sets[side] = newPageSet(i.count)
+		follows := false // a leaf that will be read: SQLite looks for the end of a range on the next one
 		err := n.walk(ctx, side, roots[side], i.take, func(page uint32, r Range) error {
 			sets[side].add(page)
-			if n.changed.has(page) {
+			differs := n.changed.has(page)
+			if differs {
 				found.add(r)
+			}
+			if differs || follows {
 				n.willRead(side, page, r)
 			}
+			follows = differs
 			return nil
 		})
 		if err != nil {
@@ -202,9 +213,11 @@ func (n *narrowing) willRead(side int, page uint32, r Range) {
 	}
 }
 
-// readAhead reads the leaves that SQLite will, as many as it takes, in the order in which they are stored and by all processors.
+// readAhead reads the leaves that SQLite will, as many as it takes, in the order in which they are stored and by all processors. One that
+// is the same in both states is read once.
 func (n *narrowing) readAhead(ctx context.Context) error {
 	for side, i := range n.images {
+		other := n.images[1-side]
 		if i.keep == nil {
 			continue
 		}
@@ -214,6 +227,9 @@ func (n *narrowing) readAhead(ctx context.Context) error {
 		}
 		err := i.reader.ReadPages(ctx, want, archive.CopyOptions{}, func(page int64, b []byte) error {
 			full.Store(!i.keep(page, b))
+			if p := uint32(page); side == 0 && other.keep != nil && !n.changed.has(p) && n.leaves[1].has(p) && other.keep(page, b) {
+				n.leaves[1].remove(p)
+			}
 			return nil
 		})
 		if err != nil {

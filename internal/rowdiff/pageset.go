@@ -11,6 +11,8 @@ func (s pageSet) has(n uint32) bool { return int(n/64) < len(s) && s[n/64]&(1<<(
 
 func (s pageSet) add(n uint32) { s[n/64] |= 1 << (n % 64) }
 
+func (s pageSet) remove(n uint32) { s[n/64] &^= 1 << (n % 64) }
+
 // word is 64 pages of the set, none beyond its end.
 func (s pageSet) word(i int) uint64 {
 	if i < len(s) {

@@ -146,6 +146,81 @@ func (t *trees) page(side int, n uint32) (sqlitefile.Page, error) {
 	return p, nil
 }
 
+// prefetch reads interior pages of several trees together, level by level, as many as are kept: a part of the image that has pages of many
+// trees is decompressed once for a level. What is wrong with them shows in the walk.
+func (t *trees) prefetch(ctx context.Context, side int, roots []uint32) error {
+	seen := newPageSet(t.images[side].count)
+	levels := make([][]uint32, len(roots)) // of each tree
+	for i, root := range roots {
+		levels[i] = []uint32{root}
+	}
+	for range maxDepth {
+		if err := t.fetchKnown(ctx, side, seen, slices.Concat(levels...)); err != nil {
+			return err
+		}
+		var firsts []uint32
+		for i, level := range levels {
+			var next []uint32
+			for _, n := range level {
+				next = t.appendChildren(next, side, n)
+			}
+			if levels[i] = next; len(next) > 0 {
+				firsts = append(firsts, next[0])
+			}
+		}
+		if len(firsts) == 0 {
+			return nil
+		}
+		if err := t.fetchKnown(ctx, side, seen, firsts); err != nil {
+			return err
+		}
+		for i, level := range levels {
+			if len(level) > 0 && len(t.appendChildren(nil, side, level[0])) == 0 {
+				levels[i] = nil // leaves
+			}
+		}
+	}
+	return nil
+}
+
+// fetchKnown reads pages that are not known, each once.
+func (t *trees) fetchKnown(ctx context.Context, side int, seen pageSet, pages []uint32) error {
+	image, known := t.images[side], t.known[side]
+	var want []uint32
+	for _, n := range pages {
+		if n == 0 || n > image.count || seen.has(n) || known.bytes+len(want)*image.size >= knownBytes {
+			continue
+		}
+		seen.add(n)
+		if _, ok := t.recall(side, n); !ok {
+			want = append(want, n)
+		}
+	}
+	slices.Sort(want)
+	return image.pages(ctx, want, func(n uint32, b []byte) error {
+		known.add(n, slices.Clone(b))
+		return nil
+	})
+}
+
+// appendChildren appends the children of a page that is known, none of a leaf.
+func (t *trees) appendChildren(list []uint32, side int, n uint32) []uint32 {
+	b, ok := t.known[side].pages[n]
+	if !ok {
+		return list
+	}
+	p, err := sqlitefile.ParsePage(b, n, t.images[side].usable)
+	if err != nil || p.Type().Leaf() {
+		return list
+	}
+	for c := range p.Cells() {
+		if cell, err := p.Cell(c); err == nil {
+			list = append(list, cell.Child)
+		}
+	}
+	return append(list, p.RightChild())
+}
+
 // node is a page of a tree; of tables its rowids go up to a number.
 type node struct {
 	page uint32

@@ -5,8 +5,11 @@
 package seekable
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -83,6 +86,31 @@ func Decode(d *zstd.Decoder, b, buf []byte, content int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes of content, not %d", ErrFrame, len(out), content)
 	}
 	return out, nil
+}
+
+// NewPrefixDecoder returns a decoder for DecodePrefix, which is used by one goroutine at a time.
+func NewPrefixDecoder() (*zstd.Decoder, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxFrameBytes), zstd.IgnoreChecksum(true))
+	if err != nil {
+		return nil, fmt.Errorf("make decoder: %w", err)
+	}
+	return d, nil
+}
+
+// DecodePrefix is Decode of the first n bytes of the content only: what follows them is not decompressed, and the checksum of the whole
+// not proven.
+func DecodePrefix(d *zstd.Decoder, b, buf []byte, content, n int) ([]byte, error) {
+	if err := CheckFrame(b, content); err != nil {
+		return nil, err
+	}
+	if err := d.Reset(bytes.NewReader(b)); err != nil {
+		return nil, err
+	}
+	buf = slices.Grow(buf[:0], n)[:n]
+	if _, err := io.ReadFull(d, buf); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFrame, err)
+	}
+	return buf, nil
 }
 
 // AppendSkipHeader begins a skippable frame.
