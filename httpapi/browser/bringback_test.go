@@ -145,6 +145,16 @@ func TestChooseSingleRows(t *testing.T) {
 	if back, put := s.count("SELECT count(*) FROM customers WHERE id BETWEEN 11 AND 22"), s.count("SELECT count(*) FROM customers WHERE city = 'Ulm'"); back != 1 || put != 1 {
 		t.Errorf("%d of the deleted customers are back, and %d are still in Ulm", back, put)
 	}
+
+	// Orders without their customers violate a foreign key: nothing is done, and the page says what would help.
+	p.click(hook("inside-orders"))
+	p.click(hook("choose-gone"))
+	p.click(hook("bring-back"))
+	p.click(hook("dialog-rows-confirm"))
+	p.says(hook("outcome"), "failed", "“With what belongs to them in other tables”")
+	if n := s.count("SELECT count(*) FROM orders"); n != 96 {
+		t.Errorf("%d orders", n)
+	}
 }
 
 // However many rows changed, the document has a bounded part of them, and all can be seen.

@@ -18,6 +18,27 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// onlyPictures are scenes that tests of their own judge.
+var onlyPictures = []scene{
+	{name: "inside", show: hook("inside"), reach: func(s *site, p *tab) {
+		p.does(s.customers(), "inside")
+		p.click(hook("inside-customers"))
+		p.sees(".changed-rows")
+		p.click(hook("choose-gone"))
+		p.click(hook("choose-along"))
+	}},
+	{name: "rows-back", reach: func(s *site, p *tab) {
+		p.does(s.customers(), "inside")
+		p.click(hook("inside-customers"))
+		p.sees(".changed-rows")
+		p.click(hook("choose-gone"))
+		p.click(hook("choose-changed"))
+		p.click(hook("choose-along"))
+		p.click(hook("bring-back"))
+		p.sees(hook("dialog-rows"))
+	}},
+}
+
 // TestScreenshots makes pictures for people to look at; make screenshots runs it.
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("SNAPD_SCREENSHOTS")
@@ -27,7 +48,7 @@ func TestScreenshots(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, sc := range scenes {
+	for _, sc := range slices.Concat(scenes, onlyPictures) {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
 			p := sc.play(t, light)

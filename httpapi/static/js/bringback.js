@@ -158,9 +158,19 @@ export async function bringBack(id, chosen, replaces, opener) {
 // undoRows leads through the undo of that, from the plan on that ask returned.
 export const undoRows = (plan, ask, opener) => lead(ask, false, opener, plan);
 
+// plainly has hints use the words of the page.
+async function plainly(ask) {
+  try {
+    return await ask();
+  } catch (problem) {
+    problem.hint = words.aboutRows(problem.hint);
+    throw problem;
+  }
+}
+
 async function lead(ask, replaces, opener, first) {
   for (let known = first; ; known = undefined) {
-    const plan = known ?? (await attempt(ask))?.plan;
+    const plan = known ?? (await attempt(() => plainly(ask)))?.plan;
     if (!plan) return;
     if (plan.rows === 0) {
       notice('There is nothing to be done: all of these rows are as they were');

@@ -163,6 +163,7 @@ export function makeChanges({ id, at }, t) {
   const where = el('p', { class: 'muted small grow', 'data-testid': 'inside-where' });
   const before = el('button', { type: 'button', hidden: true, 'data-testid': 'inside-before' }, `Show ${page} before`);
   const more = el('button', { type: 'button', hidden: true, 'data-testid': 'inside-more' }, `Show ${page} more`);
+  const foot = el('p', { class: 'changes-more' }, where, more);
   const total = () => kinds.find(([kind]) => kind === op)[2](diff);
 
   // offer shows a button or hides it, and keeps the focus near.
@@ -177,6 +178,7 @@ export function makeChanges({ id, at }, t) {
     text(where, total() > page ? `Rows ${count(start + 1)} to ${count(start + lines.length)} of ${count(total())}` : '');
     offer(before, start > 0);
     offer(more, lines.length > 0 && start + lines.length < total());
+    show(foot, Boolean(where.textContent) || !more.hidden);
   }
 
   const ask = async (offset, limit) => {
@@ -216,7 +218,6 @@ export function makeChanges({ id, at }, t) {
   before.addEventListener('click', () => busy(before, previous));
   more.addEventListener('click', () => busy(more, next));
   const node = el('div', { class: 'changes' }, refused && el('p', { class: 'muted' }, refused), choice?.node,
-    el('div', { class: 'changes-head' }, makeFilter(diff, filter), when.button), when.answer, before, table.node,
-    el('p', { class: 'changes-more' }, where, more));
+    el('div', { class: 'changes-head' }, makeFilter(diff, filter), when.button), when.answer, before, table.node, foot);
   return { node, load: next };
 }

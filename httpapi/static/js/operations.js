@@ -175,7 +175,7 @@ function headline(operation) {
 }
 
 function details(operation) {
-  if (operation.error) return [operation.error.message, operation.error.hint].filter(Boolean).map(sentence).join(' ');
+  if (operation.error) return [operation.error.message, words.aboutRows(operation.error.hint)].filter(Boolean).map(sentence).join(' ');
   if (operation.kind === 'verify') return sentence(operation.result?.verification?.detail);
   return '';
 }

@@ -141,6 +141,12 @@ export function rowsBack(result) {
   return `${result.undo ? 'It is undone' : 'Rows are back'}: ${back}.${left}`;
 }
 
+// The choices of the page, by the flags that the server's hints call them by.
+const choices = { '--with-references': 'With what belongs to them in other tables', '--missing': 'All that are gone', '--on-conflict skip': 'They stay as they are now', '--on-conflict replace': 'They become what they were' };
+
+// aboutRows is a hint about rows in the words of the page.
+export const aboutRows = (hint) => Object.entries(choices).reduce((words, [flag, choice]) => words.replaceAll(flag, `“${choice}”`), hint ?? '');
+
 // What happened at a remote, per outcome.
 const copies = {
   __proto__: null,
