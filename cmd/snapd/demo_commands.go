@@ -71,30 +71,39 @@ func (d *demo) mistake(ctx context.Context) error {
 	return err
 }
 
-// customers deletes some, with their notes and activities, for the page to bring exactly those back.
+// customers deletes some, with all that belongs to them, for the page to bring exactly those back.
 func (d *demo) customers(ctx context.Context) error {
-	const idle = "DELETE FROM contacts WHERE id % 9 = 4 AND id NOT IN (SELECT contact_id FROM deals WHERE contact_id IS NOT NULL)"
-	contacts, err := d.remove(ctx, "customers", idle)
+	contacts, err := d.remove(ctx, "customers", "DELETE FROM deals WHERE contact_id % 9 = 4", "DELETE FROM contacts WHERE id % 9 = 4")
 	if err == nil {
-		d.line(`DELETE FROM contacts: %s customers are gone, and their notes and activities with them; people go on. On the page, choose "before the customers are tidied", Look inside, contacts, and all that are gone`,
+		d.line(`DELETE FROM contacts: %s customers are gone, with their deals and notes, and people go on. On the page, choose "before the customers are tidied", Look inside, contacts, all that are gone, and what belongs to them`,
 			humanize.Comma(contacts))
 	}
 	return err
 }
 
-// remove deletes rows after a backup, and returns how many.
-func (d *demo) remove(ctx context.Context, what, sql string) (rows int64, err error) {
+// remove deletes rows after a backup, and returns how many the last statement deleted.
+func (d *demo) remove(ctx context.Context, what string, statements ...string) (rows int64, err error) {
 	if d.crm.db == nil {
 		return 0, errors.New("the application is stopped; type break to start the machine")
 	}
 	if _, err := d.m.Backup(by(ctx, "the demo"), snapshot.Manual("before the "+what+" are tidied")); err != nil {
 		return 0, err
 	}
-	gone, err := d.crm.db.ExecContext(ctx, sql)
-	if err == nil {
-		rows, err = gone.RowsAffected()
-	}
+	tx, err := d.crm.db.BeginTx(ctx, nil)
 	if err != nil {
+		return 0, fmt.Errorf("delete %s: %w", what, err)
+	}
+	defer func() { _ = tx.Rollback() }() // unless it was committed
+	for _, statement := range statements {
+		var gone sql.Result
+		if gone, err = tx.ExecContext(ctx, statement); err == nil {
+			rows, err = gone.RowsAffected()
+		}
+		if err != nil {
+			return 0, fmt.Errorf("delete %s: %w", what, err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
 		return 0, fmt.Errorf("delete %s: %w", what, err)
 	}
 	return rows, nil
