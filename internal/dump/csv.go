@@ -42,13 +42,14 @@ func (c CSV) Write(row Row) error {
 // Flush writes what is buffered.
 func (c CSV) Flush() error { return c.w.Flush() }
 
-// TableAsCSV writes the rows of a table or view, all columns that a query sees, and returns how many.
-func TableAsCSV(ctx context.Context, c *sqlite.Conn, table string, w io.Writer) (rows int64, err error) {
+// TableAsCSV writes the rows of a table or view, all columns that a query sees, and returns how many. Reading them stays within b.
+func TableAsCSV(ctx context.Context, c *sqlite.Conn, table string, b sqlite.Budget, w io.Writer) (rows int64, err error) {
 	st, err := c.ReadOne(ctx, "SELECT * FROM main."+sqlite.QuoteName(table))
 	if err != nil {
 		return 0, err
 	}
 	defer st.Close()
+	c.Limit(b) // once it is compiled, so that values may be as large as ever
 	columns := st.Columns()
 	out, err := NewCSV(w, columns)
 	if err != nil {

@@ -30,7 +30,7 @@ var (
 )
 
 // Export writes the image to w as SQL or CSV: all of it, or with a table that one, which CSV needs. Memory is bounded by
-// the largest row. Errors: ErrNoTable, ErrNoScript, ErrDamaged, w's, and those of reading the pages.
+// the largest row, of a view by queryMemory. Errors: ErrNoTable, ErrNoScript, ErrTooMuch, ErrDamaged, w's, and those of reading the pages.
 func (i *Image) Export(ctx context.Context, w io.Writer, format Format, table string, progress func(done, total int64)) (done dump.Written, err error) {
 	c, err := i.open()
 	if err != nil {
@@ -54,27 +54,32 @@ func (i *Image) Export(ctx context.Context, w io.Writer, format Format, table st
 }
 
 func (i *Image) table(ctx context.Context, c *sqlite.Conn, table string, w io.Writer) (dump.Written, error) {
-	if err := hasTable(ctx, c, table); err != nil {
+	view, err := hasTable(ctx, c, table)
+	if err != nil {
 		return dump.Written{}, err
 	}
-	rows, err := dump.TableAsCSV(ctx, c, table, w)
+	bounds := sqlite.Budget{}
+	if view { // it may sort, or gather, anything
+		bounds.Memory = queryMemory
+	}
+	rows, err := dump.TableAsCSV(ctx, c, table, bounds, w)
+	var over *sqlite.BudgetError
+	if errors.As(err, &over) {
+		err = message.WithHint(fmt.Errorf("%w: view %s took too much %s", ErrTooMuch, table, over.Spent), "export it as a database, .db, and ask there")
+	}
 	return dump.Written{Tables: 1, Rows: rows}, err
 }
 
-// hasTable returns ErrNoTable unless there is a table or view of that name.
-func hasTable(ctx context.Context, c *sqlite.Conn, table string) error {
-	n := int64(0)
+// hasTable returns ErrNoTable unless there is a table or view of that name, and which it is.
+func hasTable(ctx context.Context, c *sqlite.Conn, table string) (view bool, err error) {
+	kind := int64(0)
 	if !strings.ContainsRune(table, 0) {
-		var err error
-		n, err = c.Int(ctx, "SELECT count(*) FROM sqlite_schema WHERE type IN ('table','view') AND name="+sqlite.QuoteText(table)+" COLLATE NOCASE")
-		if err != nil {
-			return err
-		}
+		kind, err = c.Int(ctx, "SELECT coalesce(max(1+(type='view')), 0) FROM sqlite_schema WHERE type IN ('table','view') AND name="+sqlite.QuoteText(table)+" COLLATE NOCASE")
 	}
-	if n == 0 {
-		return message.WithHint(fmt.Errorf("%w: %q", ErrNoTable, table), "tables shows the names of the tables")
+	if err == nil && kind == 0 {
+		err = message.WithHint(fmt.Errorf("%w: %q", ErrNoTable, table), "tables shows the names of the tables")
 	}
-	return nil
+	return kind == 2, err
 }
 
 // CopyTo writes the image to w as it is: a database.

@@ -71,7 +71,8 @@ func (i *Image) Rows(ctx context.Context, table string, offset int64, o QueryOpt
 	o = o.resolved()
 	return i.query(ctx, o, func(ctx context.Context, c *sqlite.Conn) (string, error) {
 		query := fmt.Sprintf("SELECT * FROM main.%s LIMIT %d OFFSET %d", sqlite.QuoteName(table), o.Limit+1, offset)
-		return query, hasTable(ctx, c, table)
+		_, err := hasTable(ctx, c, table)
+		return query, err
 	})
 }
 

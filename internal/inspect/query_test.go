@@ -153,6 +153,21 @@ func TestQueriesEnd(t *testing.T) {
 	}
 }
 
+// Lost: the memory of the machine, to a view in a backup from anywhere.
+func TestExportOfAViewIsBounded(t *testing.T) {
+	t.Parallel()
+	image := imageOf(t, "CREATE TABLE t(a)", "INSERT INTO t VALUES('row')", "CREATE VIEW same AS SELECT a FROM t",
+		"CREATE VIEW endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT zeroblob(400000)||i AS b FROM n ORDER BY b")
+	i := shown(t, bytes.NewReader(image), len(image))
+	var csv bytes.Buffer
+	if _, err := i.Export(t.Context(), &csv, inspect.CSV, "SAME", nil); err != nil || csv.String() != "a\r\nrow\r\n" {
+		t.Errorf("%q, %v", csv.String(), err)
+	}
+	if _, err := i.Export(t.Context(), io.Discard, inspect.CSV, "endless", nil); !errors.Is(err, inspect.ErrTooMuch) {
+		t.Errorf("%v", err)
+	}
+}
+
 // counted counts what is read.
 type counted struct {
 	io.ReaderAt

@@ -106,9 +106,15 @@ func (c *Conn) ReadOne(ctx context.Context, sql string) (*Stmt, error) {
 		}
 		rest = after
 	}
+	why := ""
 	if sqlite3.Xsqlite3_stmt_readonly(c.tls, s.p) == 0 {
+		why = "writes"
+	} else if sqlite3.Xsqlite3_column_count(c.tls, s.p) == 0 { // REINDEX, where there is no index
+		why = "returns nothing"
+	}
+	if why != "" {
 		s.Close()
-		return nil, fmt.Errorf("%w: this one writes", ErrNotReading)
+		return nil, fmt.Errorf("%w: this one %s", ErrNotReading, why)
 	}
 	return s, nil
 }

@@ -54,7 +54,7 @@ func TestReadOneReadsOnly(t *testing.T) {
 		"INSERT INTO t VALUES(2, 'y')": sqlite.ErrNotReading, "UPDATE t SET b = 1": sqlite.ErrNotReading, "DELETE FROM t": sqlite.ErrNotReading,
 		"INSERT INTO t VALUES(3,3) RETURNING a": sqlite.ErrNotReading, "CREATE TABLE x(a)": sqlite.ErrNotReading, "CREATE TEMP TABLE x(a)": sqlite.ErrNotReading,
 		"DROP TABLE t": sqlite.ErrNotReading, "VACUUM": sqlite.ErrNotReading, "VACUUM INTO '/nonexistent/x.db'": sqlite.ErrNotReading,
-		"REINDEX": sqlite.ErrNotReading, "ANALYZE": sqlite.ErrNotReading, "BEGIN": sqlite.ErrNotReading, "BEGIN IMMEDIATE": sqlite.ErrNotReading,
+		"REINDEX": sqlite.ErrNotReading, "REINDEX words_content": sqlite.ErrNotReading, "ANALYZE": sqlite.ErrNotReading, "BEGIN": sqlite.ErrNotReading, "BEGIN IMMEDIATE": sqlite.ErrNotReading,
 		"COMMIT": sqlite.ErrNotReading, "SAVEPOINT a": sqlite.ErrNotReading, "ATTACH ':memory:' AS m": sqlite.ErrNotReading, "DETACH main": sqlite.ErrNotReading,
 		"PRAGMA user_version = 5": sqlite.ErrNotReading, "PRAGMA journal_mode": sqlite.ErrNotReading, "PRAGMA journal_mode = delete": sqlite.ErrNotReading,
 		"PRAGMA query_only = 0": sqlite.ErrNotReading, "PRAGMA writable_schema = 1": sqlite.ErrNotReading, "PRAGMA wal_checkpoint": sqlite.ErrNotReading,

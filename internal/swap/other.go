@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/message"
@@ -22,7 +23,7 @@ func AcceptOther(database, dir, target string, overwrite bool) error {
 		return message.WithHint(fmt.Errorf("%w: %s", ErrUnsafe, why), advice)
 	}
 	if target == database {
-		return refuse("that is the database itself", "leave --to out to restore over the database")
+		return refuse("that is the database itself", "choose another path; restore without --to puts a backup in its place")
 	}
 	if isSidecar(database, target) {
 		return refuse("SQLite would take it for a part of the database", "choose another path")
@@ -31,7 +32,7 @@ func AcceptOther(database, dir, target string, overwrite bool) error {
 		// there is none
 	} else if dir, err := livedb.Resolve(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	} else if err == nil && dir == filepath.Dir(target) {
+	} else if err == nil && strings.HasPrefix(target, strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator)) {
 		return refuse("the backup directory is for backups only", "choose another directory")
 	}
 	st, err := os.Stat(target)
