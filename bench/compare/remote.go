@@ -37,6 +37,7 @@ func remoteJobs(archive int64) []*job {
 
 		{group: "fetch", name: "snapd restore --from", script: `$SNAPD restore --quiet --from "s3://$BUCKET/plain?endpoint=http://$HOST&region=us-east-1" --to $W/out.db`},
 		{group: "fetch", name: "the same, sealed", script: `$SNAPD restore --quiet --from "s3://$BUCKET/sealed?endpoint=http://$HOST&region=us-east-1" --identity $KEY --to $W/out.db`},
+		{group: "fetch", name: "the same, without a catalog there", note: "also quick_check", script: `$SNAPD restore --quiet --from "s3://$BUCKET/bare?endpoint=http://$HOST&region=us-east-1" --to $W/out.db`},
 		{group: "fetch", name: "minio-go GetObject, zstd -d", needs: []string{"zstd"}, note: "checksums only",
 			script: `PREFIX=plain $SELF -objects get | zstd -q -d -o $W/out.db && sync $W/out.db $W`},
 		{group: "fetch", name: "restic restore", needs: []string{"restic"}, before: restic + `restic -q init && restic -q backup $DB`,
@@ -48,6 +49,18 @@ func remoteJobs(archive int64) []*job {
 }
 
 const benchBucket = "bench"
+
+// copiesOf sends as serve does, with the catalog that vouches for the archive.
+const copiesOf = `db = %[1]q
+dir = %[2]q
+[[remote]]
+name = "plain"
+url = "s3://%[3]s/plain?endpoint=http://%[4]s&region=us-east-1"
+[[remote]]
+name = "sealed"
+url = "s3://%[3]s/sealed?endpoint=http://%[4]s&region=us-east-1"
+recipients = [%[5]q]
+`
 
 // remote compares what sends to object storage, and restores from there.
 func (f *field) remote(ctx context.Context) error {
@@ -79,7 +92,11 @@ func (f *field) remote(ctx context.Context) error {
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED", "AWS_SHARED_CREDENTIALS_FILE"} {
 		f.env = append(f.env, name+"="+storetest.Env(name))
 	}
-	if _, err := f.shell(ctx, `PREFIX=plain $SELF -objects send && PREFIX=sealed SEAL=yes $SELF -objects send`); err != nil {
+	config := fmt.Sprintf(copiesOf, f.db, filepath.Join(f.o.dir, "keep", "remote"), benchBucket, host, key.Recipient)
+	if err := os.WriteFile(filepath.Join(f.o.dir, "copies.toml"), []byte(config), 0o600); err != nil {
+		return err
+	}
+	if _, err := f.shell(ctx, `$SNAPD remote sync --wait --quiet --config ${DB%/*}/copies.toml && PREFIX=bare $SELF -objects send`); err != nil {
 		return err
 	}
 	jobs := f.remoteJobs(ctx, st.Size())

@@ -5,17 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
-	// blockBytes is what one request reads.
 	blockBytes = 1 << 20
-	// aheadBlocks are read ahead, concurrently, where reading goes on from one block to the next.
+	// requestBlocks is what one request reads where reading goes on from one block to the next: for a store a request costs as much as a megabyte.
+	requestBlocks = 4
+	// aheadBlocks are read ahead, by several requests at once.
 	aheadBlocks = 12
 	// keptBlocks bounds the memory: what is kept, is being read, or is waited for.
-	keptBlocks = 20
+	keptBlocks = 18
 )
 
 // content is an object as it can be read: a sealed one decrypted.
@@ -37,6 +39,7 @@ type blocks struct {
 	free   [][]byte // of blocks that were dropped
 	clock  int64
 	newest int64 // the highest block of the sequence that is being read, -1 for none
+	begun  int64 // the first one after those of it that are begun
 }
 
 type block struct {
@@ -106,39 +109,57 @@ func (b *blocks) recycle(bl *block) {
 	}
 }
 
-// get returns block k for who calls leave after it, and begins to read it, and others ahead, where they are not there.
+// get returns block k for who calls leave after it. Where it is not there it is begun, and where reading goes on, those after it.
 func (b *blocks) get(k int64) *block {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ahead := k
-	if k == b.newest || k == b.newest+1 {
-		ahead = min(k+aheadBlocks, (b.of.Size()-1)/blockBytes)
+	_, kept := b.kept[k]
+	switch {
+	case k == b.newest || k == b.newest+1:
 		b.newest = k
-	} else if _, kept := b.kept[k]; !kept {
-		b.newest = k
+		b.readAhead(k)
+	case !kept:
+		b.newest, b.begun = k, k+1
 	}
-	for i := ahead; i > k; i-- { // the nearest one is needed longest
-		b.use(i)
+	bl, kept := b.kept[k]
+	if !kept {
+		bl = b.begin(k, 1)
 	}
-	bl := b.use(k)
+	b.touch(bl)
 	bl.users++
 	return bl
 }
 
-// use returns block k, which is begun where it is not there, and dropped after those that were used before.
-func (b *blocks) use(k int64) *block {
-	bl, kept := b.kept[k]
-	if !kept {
-		bl = b.begin(k)
+// readAhead begins the blocks from k on that are not begun, a request's at a time.
+func (b *blocks) readAhead(k int64) {
+	last := (b.of.Size() - 1) / blockBytes
+	for b.begun = max(b.begun, k); b.begun <= last && b.begun+requestBlocks <= k+1+aheadBlocks; {
+		n := int64(0)
+		for b.begun+n <= last && n < requestBlocks && b.kept[b.begun+n] == nil {
+			n++
+		}
+		if n > 0 {
+			b.begin(b.begun, n)
+		}
+		b.begun += max(n, 1)
 	}
-	b.clock++
-	bl.used = b.clock
-	return bl
+	for i := b.begun - 1; i > k; i-- { // the nearest one is needed longest
+		if bl := b.kept[i]; bl != nil {
+			b.touch(bl)
+		}
+	}
 }
 
-// begin begins to read block k, and drops the one that was not used for the longest time where there are too many.
-func (b *blocks) begin(k int64) *block {
-	for len(b.kept) >= keptBlocks {
+// touch has a block dropped after those that were used before.
+func (b *blocks) touch(bl *block) {
+	b.clock++
+	bl.used = b.clock
+}
+
+// begin begins to read n blocks from k on by one request, and drops those that were not used for the longest time where there are too
+// many. It returns the first.
+func (b *blocks) begin(k, n int64) *block {
+	for int64(len(b.kept))+n > keptBlocks {
 		oldest := int64(-1)
 		for i, bl := range b.kept {
 			if oldest < 0 || bl.used < b.kept[oldest].used {
@@ -147,21 +168,14 @@ func (b *blocks) begin(k int64) *block {
 		}
 		b.drop(oldest)
 	}
-	bl := &block{ready: make(chan struct{}), users: 1}
-	b.kept[k] = bl
-	b.wait.Go(func() {
-		data, err := b.read(k)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		bl.data, bl.err = data, err
-		if err != nil && b.kept[k] == bl { // so that the next one who asks tries again
-			b.drop(k)
-		}
-		bl.users--
-		b.recycle(bl)
-		close(bl.ready)
-	})
-	return bl
+	begun := make([]*block, n)
+	for i := range begun {
+		begun[i] = &block{ready: make(chan struct{}), users: 1}
+		b.touch(begun[i])
+		b.kept[k+int64(i)] = begun[i]
+	}
+	b.wait.Go(func() { b.read(k, begun) })
+	return begun[0]
 }
 
 // drop is called with the lock.
@@ -187,28 +201,86 @@ func (b *blocks) buffer(n int64) []byte {
 // again is how often a body that breaks off is gone on with; stores repeat requests that fail by themselves.
 const again = 5
 
-func (b *blocks) read(k int64) ([]byte, error) {
-	off := k * blockBytes
-	data := b.buffer(min(blockBytes, b.of.Size()-off))
+// read reads blocks that follow each other, from k on. Each is ready when it is there.
+func (b *blocks) read(k int64, begun []*block) {
+	r := request{b: b, off: k * blockBytes, end: min((k+int64(len(begun)))*blockBytes, b.of.Size())}
+	defer r.close()
+	var failed error
+	for i, bl := range begun {
+		var data []byte
+		if failed == nil && b.wanted(begun[i:]) {
+			data = b.buffer(min(blockBytes, r.end-r.off))
+			failed = r.fill(data)
+		} else if failed == nil {
+			failed = errDropped
+		}
+		b.finish(k+int64(i), bl, data, failed)
+	}
+}
+
+// errDropped: no one waits for the block.
+var errDropped = errors.New("it is not needed any more")
+
+// wanted reports whether any of the blocks is kept, or waited for.
+func (b *blocks) wanted(all []*block) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(all, func(bl *block) bool { return !bl.dropped || bl.users > 1 })
+}
+
+// finish has a block ready, with its data or with the reason why there is none.
+func (b *blocks) finish(k int64, bl *block, data []byte, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	bl.data, bl.err = data, err
+	if err != nil && b.kept[k] == bl { // so that the next one who asks tries again
+		b.drop(k)
+	}
+	bl.users--
+	b.recycle(bl)
+	close(bl.ready)
+}
+
+// request reads a range, by one Get as long as that does not break off.
+type request struct {
+	b        *blocks
+	off, end int64 // what is left of it
+	body     io.ReadCloser
+}
+
+func (r *request) fill(data []byte) error {
 	n := 0
 	for try := 0; ; try++ {
-		body, err := b.of.Get(b.ctx, off+int64(n), int64(len(data)-n))
-		if err != nil {
-			return nil, err
+		if r.body == nil {
+			body, err := r.b.of.Get(r.b.ctx, r.off, r.end-r.off)
+			if err != nil {
+				return err
+			}
+			r.body = body
 		}
-		k, err := io.ReadFull(body, data[n:])
+		k, err := io.ReadFull(r.body, data[n:])
 		n += k
-		err = errors.Join(err, body.Close())
+		r.off += int64(k)
 		if n == len(data) {
-			return data, nil
+			return nil
 		}
+		err = errors.Join(err, r.close())
 		if err == nil || err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		if lost(err) || try == again || b.pause(try) != nil {
-			return nil, err
+		if lost(err) || try == again || r.b.pause(try) != nil {
+			return err
 		}
 	}
+}
+
+func (r *request) close() error {
+	if r.body == nil {
+		return nil
+	}
+	body := r.body
+	r.body = nil
+	return body.Close()
 }
 
 // pause waits before the next try, the first time not.
