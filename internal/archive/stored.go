@@ -17,14 +17,17 @@ type Stored struct {
 	frames  []byte // the digests of the frames
 	tail    int64  // where what follows the frames begins
 
-	mu     sync.Mutex
+	mu     sync.Mutex       // guards what follows
 	blocks map[int64]Digest // of what follows the frames
-	kept   []storedPiece    // the last one used first
+	kept   []*storedPiece   // the last one used first
+	free   [][]byte         // buffers of pieces that are not kept any more
 }
 
 type storedPiece struct {
-	begin int64
-	data  []byte
+	begin   int64
+	data    []byte
+	readers int
+	dropped bool
 }
 
 const (
@@ -69,22 +72,22 @@ func (s *Stored) ReadAt(p []byte, off int64) (n int, err error) {
 		if at >= s.size {
 			return n, io.EOF
 		}
-		data, begin, err := s.piece(at)
+		piece, err := s.piece(at)
 		if err != nil {
 			return n, err
 		}
-		n += copy(p[n:], data[at-begin:])
+		n += copy(p[n:], piece.data[at-piece.begin:])
+		s.leave(piece)
 	}
 	return n, nil
 }
 
-// piece is the proven frame or block that has the byte at an offset, and where it begins.
-func (s *Stored) piece(at int64) (data []byte, begin int64, err error) {
+// piece is the proven frame or block that has the byte at an offset, for who calls leave after it.
+func (s *Stored) piece(at int64) (*storedPiece, error) {
 	if at >= s.tail {
 		k := (at - s.tail) / storedBlock
-		begin = s.tail + k*storedBlock
-		data, err = s.keep(begin, min(storedBlock, s.size-begin), func(data []byte) error { return s.same(k, data) })
-		return data, begin, err
+		begin := s.tail + k*storedBlock
+		return s.keep(begin, min(storedBlock, s.size-begin), func(data []byte) error { return s.same(k, data) })
 	}
 	offsets := s.archive.offsets
 	i, exact := slices.BinarySearch(offsets, at)
@@ -94,35 +97,71 @@ func (s *Stored) piece(at int64) (data []byte, begin int64, err error) {
 	for offsets[i+1] == at { // a frame without bytes
 		i++
 	}
-	data, err = s.keep(offsets[i], offsets[i+1]-offsets[i], func(data []byte) error {
+	return s.keep(offsets[i], offsets[i+1]-offsets[i], func(data []byte) error {
 		return s.archive.compareFrame(s.frames, int64(i), frameDigest(s.archive.seed, int64(i), data))
 	})
-	return data, offsets[i], err
 }
 
 // keep returns the piece that begins at an offset: one that is kept, or it is read and proven.
-func (s *Stored) keep(begin, n int64, prove func([]byte) error) ([]byte, error) {
+func (s *Stored) keep(begin, n int64, prove func([]byte) error) (*storedPiece, error) {
 	s.mu.Lock()
-	k := slices.IndexFunc(s.kept, func(p storedPiece) bool { return p.begin == begin })
-	if k >= 0 {
+	if k := slices.IndexFunc(s.kept, func(p *storedPiece) bool { return p.begin == begin }); k >= 0 {
 		p := s.kept[k]
 		copy(s.kept[1:k+1], s.kept[:k])
 		s.kept[0] = p
+		p.readers++
 		s.mu.Unlock()
-		return p.data, nil
+		return p, nil
 	}
+	p := &storedPiece{begin: begin, data: s.buffer(n), readers: 1}
 	s.mu.Unlock()
-	data := make([]byte, n)
-	if err := readFull(s.in, data, begin); err != nil {
-		return nil, fmt.Errorf("read archive at %d: %w", begin, err)
-	}
-	if err := prove(data); err != nil {
-		return nil, err
+	err := readFull(s.in, p.data, begin)
+	if err != nil {
+		err = fmt.Errorf("read archive at %d: %w", begin, err)
+	} else {
+		err = prove(p.data)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept = slices.Insert(s.kept[:min(len(s.kept), keptPieces-1)], 0, storedPiece{begin, data})
-	return data, nil
+	if err != nil {
+		s.free = append(s.free, p.data)
+		return nil, err
+	}
+	if last := len(s.kept) - 1; last+1 == keptPieces {
+		s.kept[last].dropped = true
+		s.recycle(s.kept[last])
+		s.kept = s.kept[:last]
+	}
+	s.kept = slices.Insert(s.kept, 0, p)
+	return p, nil
+}
+
+// buffer returns n bytes; s.mu is held. Of those that are free one is used, or goes: frames have about the same size.
+func (s *Stored) buffer(n int64) []byte {
+	if last := len(s.free) - 1; last >= 0 {
+		b := s.free[last]
+		s.free = s.free[:last]
+		if int64(cap(b)) >= n {
+			return b[:n]
+		}
+	}
+	return make([]byte, n, n+n/4)
+}
+
+// leave ends the use of a piece.
+func (s *Stored) leave(p *storedPiece) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.readers--
+	s.recycle(p)
+}
+
+// recycle frees the buffer of a piece that is neither kept nor read; s.mu is held.
+func (s *Stored) recycle(p *storedPiece) {
+	if p.dropped && p.readers == 0 {
+		s.free = append(s.free, p.data)
+		p.data = nil
+	}
 }
 
 // same compares a block with what it was when it was read first.
