@@ -114,6 +114,11 @@ func endpoint(value string, plainAllowed bool) (host string, plain bool, err err
 	return u.Host, true, nil
 }
 
+// signs reports whether what is sent is signed: nothing else protects it on its way to another machine without TLS. To this machine, a checksum will do.
+func (p Place) signs() bool {
+	return p.Plain && !loopback((&url.URL{Host: p.Endpoint}).Hostname())
+}
+
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

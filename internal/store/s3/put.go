@@ -60,7 +60,7 @@ func (s *S3) piece(src io.ReaderAt, off, n int64, withMD5 bool) (piece, error) {
 	p := piece{src: src, off: off, n: n}
 	crc, sha, sum := minio.ChecksumCRC64NVME.Hasher(), hash.Hash(nil), hash.Hash(nil)
 	writers := []io.Writer{crc}
-	if s.place.Plain {
+	if s.place.signs() {
 		sha = sha256.New()
 		writers = append(writers, sha)
 	}
