@@ -25,9 +25,22 @@ func TestDamagedArchiveIsNotSent(t *testing.T) {
 	m.backup(1, 0)
 	m.backup(2, 0)
 	m.rots = map[string]bool{"data_2": true}
-	sender := m.sender(s, Settings{Delete: true})
-	m.drain(sender)
+	m.drain(m.sender(s, Settings{Delete: true}))
 	if got := strings.Join(m.contents(s), " "); got != "data_1" || fmt.Sprint(m.suspected) != "[data_2]" || m.reported(Notice, "data_2", "damaged") != 1 {
+		t.Errorf("%s is there, %v is suspected: %+v", got, m.suspected, m.events)
+	}
+}
+
+// Lost: the alarm about an archive that has rotted, where copies are sealed: it is no failure of the remote.
+func TestDamagedArchiveIsNotSealed(t *testing.T) {
+	t.Parallel()
+	m, s := newMachine(t), storetest.NewMemory()
+	key, ids := newKey(t)
+	m.backup(1, 0)
+	m.backup(2, 0)
+	m.rots = map[string]bool{"data_2": true}
+	m.drain(m.sealing(s, Settings{Delete: true}, key))
+	if got := strings.Join(opens(t, s, ids), " "); got != "data_1" || fmt.Sprint(m.suspected) != "[data_2]" || m.reported(Failing) > 0 {
 		t.Errorf("%s is there, %v is suspected: %+v", got, m.suspected, m.events)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"sync"
 
 	"filippo.io/age"
 
@@ -20,6 +21,9 @@ const Suffix = ".age"
 
 // inMemory is the most content that is encrypted in memory; more goes to a private file first.
 const inMemory = 4 << 20
+
+// inAdvance is how much is encrypted before the first of it is sent: what fits in one request is whole then.
+const inAdvance = 16 << 20
 
 // Store seals what is put into another store. Names are without [Suffix] on this side, and with it on that one; objects without it
 // are not seen. Size, Version and Checksum of an Object are those of the sealed object, for that is what the store can be asked
@@ -40,33 +44,58 @@ func New(inner store.Store, to Recipients, ids Identities, scratch string) *Stor
 }
 
 // Put encrypts the content and stores it. Inner stores read their source as often as they like, and encrypting again gives
-// other bytes: so they read a private copy of the encrypted content, which has no name where the system allows that.
+// other bytes: so they read a private copy of the encrypted content, which has no name where the system allows that. A large one they read while
+// it is written.
 func (s *Store) Put(ctx context.Context, name string, src io.ReaderAt, size int64) (store.Object, error) {
 	if len(s.to.keys) == 0 {
 		return store.Object{}, fmt.Errorf("encrypt %s: %w: there is none", name, ErrRecipients)
 	}
+	src, leave := store.Source(ctx, src) // what cannot be read is no failure of the store
+	defer leave()
 	if size <= inMemory {
 		var sealed bytes.Buffer
 		sealed.Grow(int(size) + maxHeader)
-		if err := s.encrypt(ctx, &sealed, src, size); err != nil {
+		w, err := age.Encrypt(&sealed, s.to.keys...)
+		if err == nil {
+			err = encrypt(ctx, w, src, size)
+		}
+		if err != nil {
 			return store.Object{}, fmt.Errorf("encrypt %s: %w", name, err)
 		}
 		return s.put(ctx, name, bytes.NewReader(sealed.Bytes()), int64(sealed.Len()))
 	}
+	o, err := s.putLarge(ctx, name, src, size)
+	if err != nil {
+		err = fmt.Errorf("encrypt %s: %w", name, err)
+	}
+	return o, err
+}
+
+func (s *Store) putLarge(ctx context.Context, name string, src io.ReaderAt, size int64) (store.Object, error) {
 	file, err := durable.Scratch(s.scratch, "sealed")
 	if err != nil {
-		return store.Object{}, fmt.Errorf("encrypt %s: %w", name, err)
+		return store.Object{}, err
 	}
 	defer file.Close() // nothing in it is needed any more
 	file.Unlink()
-	w := &counting{w: file}
-	if err = durable.Preflight(s.scratch, size); err == nil {
-		err = s.encrypt(ctx, w, src, size)
+	if err := durable.Preflight(s.scratch, size); err != nil {
+		return store.Object{}, err
 	}
+	sealed := newGrowing(file)
+	w, err := age.Encrypt(sealed, s.to.keys...)
 	if err != nil {
-		return store.Object{}, fmt.Errorf("encrypt %s: %w", name, err)
+		return store.Object{}, err
 	}
-	return s.put(ctx, name, file, w.n)
+	total := sealed.bytes + size + (size+chunkBytes-1)/chunkBytes*overhead // what is written so far is before the first chunk
+	ctx, stop := context.WithCancel(ctx)
+	var encrypting sync.WaitGroup
+	defer encrypting.Wait()
+	defer stop()
+	encrypting.Go(func() { sealed.end(encrypt(ctx, w, src, size)) })
+	if err := sealed.wait(min(total, inAdvance)); err != nil {
+		return store.Object{}, err
+	}
+	return s.put(ctx, name, sealed, total)
 }
 
 func (s *Store) put(ctx context.Context, name string, sealed io.ReaderAt, size int64) (store.Object, error) {
@@ -75,24 +104,8 @@ func (s *Store) put(ctx context.Context, name string, sealed io.ReaderAt, size i
 	return o, err
 }
 
-// counting counts what is written.
-type counting struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counting) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
-}
-
-// encrypt writes the content to dst as age encrypts it.
-func (s *Store) encrypt(ctx context.Context, dst io.Writer, src io.ReaderAt, size int64) error {
-	w, err := age.Encrypt(dst, s.to.keys...)
-	if err != nil {
-		return err
-	}
+// encrypt writes the content to what age encrypts.
+func encrypt(ctx context.Context, w io.WriteCloser, src io.ReaderAt, size int64) error {
 	buf := make([]byte, min(size, 1<<20))
 	for off := int64(0); off < size; {
 		if err := context.Cause(ctx); err != nil {

@@ -273,6 +273,13 @@ func TestNothingLeavesUnsealed(t *testing.T) {
 	if n := inner.Count(storetest.Put); n != 0 {
 		t.Errorf("%d times something was put", n)
 	}
+	const large = inAdvance + inMemory // is sent while it is encrypted
+	if _, err := s.Put(t.Context(), "x", bytes.NewReader(make([]byte, large-1)), large); !errors.Is(err, io.ErrUnexpectedEOF) || !store.IsSource(err) {
+		t.Errorf("a large source that has one byte less: %v", err)
+	}
+	if names := inner.Names(); len(names) > 0 {
+		t.Errorf("half of it is there: %v", names)
+	}
 	if left, err := os.ReadDir(s.scratch); err != nil || len(left) > 0 {
 		t.Errorf("left in the scratch directory: %v, %v", left, err)
 	}
