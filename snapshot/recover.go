@@ -305,12 +305,12 @@ func (r *recovering) installRepair(ctx context.Context) error {
 		r.out.Action, r.out.Repair = ActionRepaired, &done
 		r.lost(func(o *catalog.RecoveryOutcome) {
 			o.Rows, o.Transactions, o.Detail = done.RowsLost(), done.Dropped, done.Summary()
-			o.Seen = o.Rows == 0 && o.Transactions == 0 && len(done.Emptied)+len(done.Removed)+len(done.Unproven) == 0 && done.NotCompared == ""
+			o.Seen = done.Lossless()
 		})
 	}
 	err := r.install(ctx, swap.Swap{Staged: staged, Preserve: true}, repaired,
 		Event{Type: EventRepaired, Message: "database repaired: " + done.Summary() + " (" + r.out.Reason + ")", more: Activity{Action: "repair"}})
-	if err == nil && len(done.Lost) == 0 && done.Dropped == 0 && done.NotCompared == "" {
+	if err == nil && done.Lossless() && !done.LeftOut {
 		r.noteUnrestored(ctx, 0)
 	}
 	return err

@@ -47,12 +47,26 @@ func (b *bench) captures(base snapshot.Backup) (capturing func() string) {
 func (b *bench) rots(id string, damage func()) {
 	b.t.Helper()
 	damage()
+	b.takenOf(id, time.Hour)
+}
+
+// fresh has the newest backup be of the file as it is, written just before: its time stamps alone prove nothing.
+func (b *bench) fresh() {
+	b.t.Helper()
+	latest, err := b.m.Find("latest")
+	must(b.t, err)
+	b.takenOf(latest.ID, 0)
+}
+
+// takenOf has a backup be taken of the file as it is, so long ago.
+func (b *bench) takenOf(id string, ago time.Duration) {
+	b.t.Helper()
 	now, err := livedb.TakeFingerprint(b.m.Database())
 	must(b.t, err)
 	b.edit(id, func(e *snapshot.Backup) {
 		o := catalogfile.OriginOf(*e)
 		o.Fingerprint = now
-		o.TakenAt = now.TakenAt.Add(time.Hour)
+		o.TakenAt = now.TakenAt.Add(ago)
 		e.Source, err = json.Marshal(o)
 		must(b.t, err)
 	})

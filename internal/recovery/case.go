@@ -261,8 +261,8 @@ func (c *Case) tryRepair(ctx context.Context, f *facts) (err error) {
 	return err
 }
 
-// unchangedSince reports whether it is proven that nothing was committed since the first candidate: by the files' times, by
-// all pages of tables, or by the log.
+// unchangedSince reports whether it is proven that nothing was committed since the first candidate: by the files' times, where
+// those are too fresh to prove it with the header's count of commits; by all pages of tables; or by the log.
 func unchangedSince(ctx context.Context, database string, candidates []catalog.Entry, saved repair.Result) (bool, error) {
 	if len(candidates) == 0 {
 		return false, nil
@@ -272,7 +272,7 @@ func unchangedSince(ctx context.Context, database string, candidates []catalog.E
 		return false, err
 	}
 	from := originOf(candidates[0])
-	if saved.AsDonor || from.Unchanged(now) {
+	if saved.AsDonor || from.Unchanged(now) || saved.SameHeader && from.Same(now) {
 		return true, nil
 	}
 	at := from.Log

@@ -107,20 +107,22 @@ func rebuildOf(ctx context.Context, path, dir string, donor *Image, said *Result
 			return err
 		}
 	}
-	if said.AsDonor, err = b.asDonor(image, donor); err != nil {
-		return err
+	if own, err := readHeader(image); err == nil && b.donor != nil {
+		said.SameHeader = own == b.donor.header && !own.UsesWAL() // with a log it does not count all
+	}
+	if said.SameHeader {
+		if said.AsDonor, err = b.asDonor(image, donor); err != nil {
+			return err
+		}
 	}
 	return replaceContent(path, scratch.File, b.src.header)
 }
 
-// asDonor reports whether the header, in the rollback-journal modes, and every page that is no index's are as the donor has them. The
-// header alone says nothing: its page may be an older copy of itself. What cannot be read of the donor is not as there.
+// asDonor reports whether the file has as many pages as the donor, and all that are not an index's are as there. What cannot be read
+// of the donor is not as there.
 func (b *rebuilding) asDonor(image Image, donor *Image) (bool, error) {
-	if b.donor == nil || b.src.header.UsesWAL() {
-		return false, nil
-	}
 	stored, ok := donor.R.(archive.Image)
-	if !ok || stored.Shape() != (archive.Shape{PageSize: b.src.PageSize, PageCount: image.Size / int64(b.src.PageSize), Sum: stored.Shape().Sum}) {
+	if !ok || stored.Shape().PageSize != b.src.PageSize || stored.Shape().Bytes() != image.Size {
 		return false, nil
 	}
 	same := true

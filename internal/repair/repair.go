@@ -65,8 +65,9 @@ type Result struct {
 	// Report is the full check that proves the result: healthy, or violations.
 	Report integrity.Report `json:"-"`
 
-	// AsDonor: what is not an index's is as the donor has it, the header with its count of commits included.
-	AsDonor bool `json:"-"`
+	// SameHeader: the header counts no commit since the donor; but its page may be an older copy of itself. AsDonor: all that is
+	// not an index's is as the donor has it.
+	SameHeader, AsDonor bool `json:"-"`
 
 	fullText []string // FTS5 tables
 	compared bool     // with the backup
@@ -83,6 +84,11 @@ func (r Result) RowsLost() (n int64) {
 		n += l.Gone + l.Differ
 	}
 	return n
+}
+
+// Lossless reports whether it is proven that nothing that could be read was lost.
+func (r Result) Lossless() bool {
+	return len(r.Lost)+len(r.Emptied)+len(r.Removed)+len(r.Unproven) == 0 && r.Dropped == 0 && r.NotCompared == ""
 }
 
 // OnlyInBackup counts the rows of BackupOnly: those that are not there, and those that are there otherwise.

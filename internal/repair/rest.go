@@ -51,7 +51,45 @@ func (b *rebuilding) judgeRest(*os.File) error {
 			return err
 		}
 	}
-	return r.inTables()
+	if err := r.inTables(); err != nil {
+		return err
+	}
+	return r.past()
+}
+
+// past leaves out rows on pages past those that the header counts: it may be older than they are, as by a lost write of page 1.
+func (r *rest) past() error {
+	file, rows, b := r.src.File, map[uint64]uint32{}, make([]byte, r.src.PageSize)
+	file.Pages = r.src.stored
+	for n := r.src.Pages + 1; n <= file.Pages && len(rows) < maxStrays; n++ {
+		if err := r.ctx.Err(); err != nil {
+			return err
+		}
+		page, err := file.BTree(n, b)
+		if err != nil && !malformed(err) {
+			return err
+		}
+		if err != nil || page.Type() != sqlitefile.TableLeaf {
+			continue
+		}
+		for i := range page.Cells() {
+			cell, err := page.Cell(i)
+			var payload []byte
+			if err == nil {
+				payload, err = file.Payload(cell, int64(file.Pages)*int64(file.PageSize))
+			}
+			if err != nil && !malformed(err) {
+				return err
+			}
+			if err == nil {
+				rows[hashRow(cell.RowID, payload)] = n
+			}
+		}
+	}
+	if err := r.drop(rows); err != nil {
+		return err
+	}
+	return r.leaveOut(rows)
 }
 
 // takeIndexes gives indexes, and tables that begin empty, the pages that they name.
@@ -218,20 +256,8 @@ func (b *rebuilding) settleStrays(now *source) error {
 
 // inTables makes sure that every row that was found is in a table as well.
 func (r *rest) inTables() error {
-	for _, o := range r.objects {
-		if len(r.rows) == 0 {
-			return nil
-		}
-		if _, copied := r.rebuilding.rows[o.name]; o.kind != "table" || !copied {
-			continue
-		}
-		_, err := r.src.each(r.ctx, o, false, func(rowid int64, payload []byte) error {
-			delete(r.rows, hashRow(rowid, payload))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+	if err := r.drop(r.rows); err != nil {
+		return err
 	}
 	if r.src.donated {
 		return r.leaveOut(r.rows)
@@ -242,15 +268,35 @@ func (r *rest) inTables() error {
 	return nil
 }
 
-// leaveOut says which rows are left out where the row of a table in the schema may be lost: what is on pages that
-// are not free. The backup may have them: of a table that lost the way to them, or one that was
-// dropped.
+// drop deletes those of the rows that are in a table.
+func (r *rest) drop(rows map[uint64]uint32) error {
+	for _, o := range r.objects {
+		if _, copied := r.rebuilding.rows[o.name]; o.kind != "table" || !copied || len(rows) == 0 {
+			continue
+		}
+		_, err := r.src.each(r.ctx, o, false, func(rowid int64, payload []byte) error {
+			delete(rows, hashRow(rowid, payload))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveOut says which rows are left out where the row of a table in the schema may be lost, or the page count is too low: what is on
+// pages that are not free. The backup may have them: of a table that lost the way to them, or one that was dropped.
 func (b *rebuilding) leaveOut(rows map[uint64]uint32) error {
 	if len(rows) == 0 {
 		return nil
 	}
 	l := Loss{Gone: int64(len(rows)), RowIDs: []int64{}}
-	for _, o := range b.donor.objects {
+	var before []object
+	if b.donor != nil {
+		before = b.donor.objects
+	}
+	for _, o := range before {
 		if o.kind != "table" || o.root == 0 || len(rows) == 0 {
 			continue
 		}

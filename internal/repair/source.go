@@ -23,6 +23,7 @@ type source struct {
 	header  sqlitefile.Header
 	objects []object
 	counted uint32          // pages by the header; the file may have fewer
+	stored  uint32          // pages of the file; the header may count fewer
 	owners  []pageOwner     // of the pages; the first is page 1's
 	shared  uint32          // a page of a table that something else has as well; 0 for none
 	beyond  map[uint32]bool // missing pages that something names
@@ -57,6 +58,7 @@ func newSource(i Image, h sqlitefile.Header) (*source, error) {
 	if pages == 0 {
 		return nil, bad("%d bytes are not one page", i.Size)
 	}
+	stored := uint32(pages)
 	counted, valid := h.PageCount()
 	if valid && int64(counted) < pages {
 		pages = int64(counted)
@@ -64,7 +66,7 @@ func newSource(i Image, h sqlitefile.Header) (*source, error) {
 	if !valid {
 		counted = 0
 	}
-	s := &source{header: h, counted: counted, File: sqlitefile.File{R: i.R, PageSize: h.PageSize(), Usable: h.Usable(), Pages: uint32(pages)}}
+	s := &source{header: h, counted: counted, stored: stored, File: sqlitefile.File{R: i.R, PageSize: h.PageSize(), Usable: h.Usable(), Pages: uint32(pages)}}
 	return s.again(), nil
 }
 
