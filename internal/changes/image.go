@@ -18,6 +18,7 @@ type Image struct {
 	m      *Map
 	shape  archive.Shape
 	inBase int64 // pages of the image that the base has
+	lent   bool  // of a Back, which closes base and map
 }
 
 // NewImage joins a base and the map of the captures after it, and proves by the digests of all
@@ -28,7 +29,7 @@ func NewImage(ctx context.Context, base *archive.Reader, m *Map) (*Image, error)
 	if err != nil {
 		return nil, fmt.Errorf("image of capture %d: %w: %w", m.Seq, ErrDamaged, err)
 	}
-	i := &Image{base, m, archive.Shape{PageSize: head.PageSize, PageCount: m.Pages, Sum: sum}, min(of.PageCount, m.Pages)}
+	i := &Image{base, m, archive.Shape{PageSize: head.PageSize, PageCount: m.Pages, Sum: sum}, min(of.PageCount, m.Pages), false}
 	switch proven, err := i.sum(ctx); {
 	case err != nil:
 		return nil, fmt.Errorf("image of capture %d: %w", m.Seq, err)
@@ -74,7 +75,12 @@ func (i *Image) Changed() int { return i.m.Len() }
 func (i *Image) ProveDigests() error { return nil }
 
 // Close closes base and map.
-func (i *Image) Close() error { return errors.Join(i.m.Close(), i.base.Close()) }
+func (i *Image) Close() error {
+	if i.lent {
+		return nil
+	}
+	return errors.Join(i.m.Close(), i.base.Close())
+}
 
 // Digests hands out the digest of every page.
 func (i *Image) Digests() archive.DigestSource { return &digests{Image: i, base: i.base.Digests()} }

@@ -23,6 +23,8 @@ type Map struct {
 	segments []*segment
 	files    []*os.File
 	dec      *seekable.Decoder
+	back     *[]capturedPages // for a Back: of the captures from backFrom on; else nil
+	backFrom uint64
 
 	mu    sync.Mutex // guards cache
 	cache partCache
@@ -46,20 +48,24 @@ type storedPart struct {
 // Map returns the pages that the captures after one, and up to another one that the log has,
 // changed. The first is 0 for all. It is closed by the caller; segments that are thinned meanwhile
 // stay readable.
-func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
+func (l *Log) Map(ctx context.Context, after, upTo uint64) (*Map, error) {
 	m := &Map{places: map[uint32]place{}, dec: l.dec}
-	defer func() {
-		if err != nil {
-			m.Close()
-			err = fmt.Errorf("map the change log: %w", err)
-		}
-	}()
+	if err := l.readMap(ctx, m, after, upTo); err != nil {
+		m.Close()
+		return nil, fmt.Errorf("map the change log: %w", err)
+	}
+	m.within()
+	return m, nil
+}
+
+// readMap reads what the captures after one and up to another one changed.
+func (l *Log) readMap(ctx context.Context, m *Map, after, upTo uint64) error {
 	for _, s := range l.sealed {
 		if s.Last <= after || s.First > upTo {
 			continue
 		}
 		if err := m.open(l.path(s), s); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if l.open != nil {
@@ -67,13 +73,12 @@ func (l *Log) Map(ctx context.Context, after, upTo uint64) (_ *Map, err error) {
 		m.segments = append(m.segments, &open)
 	}
 	if err := m.read(ctx, l.head, after, upTo); err != nil {
-		return nil, err
+		return err
 	}
 	if m.Seq != upTo {
-		return nil, fmt.Errorf("there is no capture %d: %w", upTo, fs.ErrNotExist)
+		return fmt.Errorf("there is no capture %d: %w", upTo, fs.ErrNotExist)
 	}
-	m.within()
-	return m, nil
+	return nil
 }
 
 // open opens a sealed segment, after those that are open.
@@ -166,6 +171,7 @@ func (s *segment) changed(ctx context.Context, head Head, after, upTo uint64) (c
 }
 
 func (m *Map) add(segment uint32, c changed) {
+	var former []formerPlace // of the pages of a capture, of which a part is
 	for _, p := range c.parts {
 		f := p.frame()
 		f.segment = segment
@@ -174,7 +180,17 @@ func (m *Map) add(segment uint32, c changed) {
 		}
 		n := uint32(len(m.parts) - 1)
 		for i, e := range p.entries {
+			if m.back != nil {
+				was, had := m.places[e.pgno]
+				former = append(former, formerPlace{e.pgno, had, was})
+			}
 			m.places[e.pgno] = place{n, uint32(f.first + i), e.digest}
+		}
+		if p.Capture != nil && m.back != nil {
+			if p.Capture.Seq >= m.backFrom {
+				*m.back = append(*m.back, capturedPages{*p.Capture, former})
+			}
+			former = nil
 		}
 	}
 	if c.last != nil {

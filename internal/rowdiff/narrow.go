@@ -34,6 +34,17 @@ func ComparePages(ctx context.Context, from, to archive.Image) (*Pages, error) {
 	return p, nil
 }
 
+// PagesOf are the pages in which two images may differ, in any order: of pages that only one has, all.
+func PagesOf(from, to archive.Image, changed []uint32) *Pages {
+	p := &Pages{From: from, To: to, changed: newPageSet(uint32(max(from.Shape().PageCount, to.Shape().PageCount)))}
+	for _, n := range changed {
+		if n < uint32(len(p.changed)*64) {
+			p.changed.add(n)
+		}
+	}
+	return p
+}
+
 // CheckTrees proves that every page of an image is in one tree at most, of which that of the Side is the image: what damage or ill
 // will could make of others costs without end to read. Narrow proves it as well.
 func (d *Diff) CheckTrees(ctx context.Context, side *Side, r PageReader) error {
@@ -107,7 +118,11 @@ func (n *narrowing) run(ctx context.Context) error {
 			}
 		}
 	}
+	fresh := len(n.known[0].pages)+len(n.known[1].pages) == 0 // else most of them are known
 	for side := range n.images {
+		if !fresh {
+			break
+		}
 		if err := n.prefetch(ctx, side, slices.Collect(maps.Values(roots[side]))); err != nil {
 			return err
 		}

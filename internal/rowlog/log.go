@@ -1,9 +1,10 @@
 // Package rowlog says which rows each recovery point changed, against the one before it: when did this row vanish?
 //
 //	point 57 ── point 56 ── point 55 ── …        newest first, each opened once
-//	    \__diff__/  \__diff__/                   page digests, then the rows on pages that differ
+//	    \__diff__/  \__diff__/                   the rows on pages that the change log has for the newer one
 //
-// Interior pages of trees that the states have in common are read once.
+// Where a point does not follow from the other one in the change log, page digests say which pages differ. Interior pages of trees that the
+// states have in common are read once.
 package rowlog
 
 import (
@@ -55,11 +56,13 @@ type log struct {
 	scratch string
 	q       Query
 	page    []Entry
-	newer   *state // that is open
+	newer   *state         // that is open
+	back    *points.Back   // whose last image newer is; nil where it is another
+	listed  []points.Point // after newer
 }
 
 // ahead is how many points are listed at a time.
-const ahead = 64
+const ahead = 256
 
 func (l *log) run(ctx context.Context) (next string, err error) {
 	list := points.Query{To: l.q.To, Limit: ahead, Cursor: l.q.Cursor}
@@ -69,7 +72,8 @@ func (l *log) run(ctx context.Context) (next string, err error) {
 		if err != nil {
 			return "", err
 		}
-		for _, older := range some {
+		for i, older := range some {
+			l.listed = some[i:]
 			if newer.ID != "" {
 				if newer.At.Before(l.q.From) {
 					return "", nil
@@ -77,7 +81,7 @@ func (l *log) run(ctx context.Context) (next string, err error) {
 				if err := l.step(ctx, newer, older); err != nil {
 					return "", fmt.Errorf("recovery point %s: %w", newer.ID, err)
 				}
-				if looked++; looked == most || len(l.page) == l.q.Limit {
+				if looked++; looked == most || l.q.Limit > 0 && len(l.page) == l.q.Limit {
 					return newer.ID, nil
 				}
 			}
@@ -91,18 +95,11 @@ func (l *log) run(ctx context.Context) (next string, err error) {
 
 // step compares two points that follow one another.
 func (l *log) step(ctx context.Context, newer, older points.Point) error {
-	if l.newer == nil {
-		s, err := l.state(ctx, newer)
-		if err != nil {
-			return err
-		}
-		l.newer = s
-	}
-	before, err := l.state(ctx, older)
+	before, changed, err := l.next(ctx, newer, older)
 	if err != nil {
 		return err
 	}
-	r, err := l.compare(ctx, before, l.newer)
+	r, err := l.compare(ctx, before, l.newer, changed)
 	err = errors.Join(err, l.newer.close())
 	l.newer = before
 	if err != nil {
@@ -114,13 +111,65 @@ func (l *log) step(ctx context.Context, newer, older points.Point) error {
 	return nil
 }
 
-func (l *log) compare(ctx context.Context, before, after *state) (r rowdiff.Result, err error) {
+// next opens the older of two points, and the newer one unless it is open. changed are the pages in which they may differ; nil where that is not
+// known.
+func (l *log) next(ctx context.Context, newer, older points.Point) (before *state, changed []uint32, err error) {
+	for range 2 { // the images that there were may be used up
+		if l.back == nil {
+			if err := l.begin(ctx, newer); err != nil {
+				return nil, nil, err
+			}
+		}
+		if l.back == nil {
+			break
+		}
+		image, changed, err := l.back.Older()
+		if image != nil {
+			before, err = open(image, older)
+			return before, changed, err
+		}
+		if errClose := l.close(); errClose != nil {
+			return nil, nil, errClose
+		}
+		if err != nil { // opened by itself it says what is damaged, or has another base
+			break
+		}
+	}
+	if l.newer == nil {
+		if l.newer, err = l.state(ctx, newer); err != nil {
+			return nil, nil, err
+		}
+	}
+	before, err = l.state(ctx, older)
+	return before, nil, err
+}
+
+// begin opens the images from newer back, where they follow from each other.
+func (l *log) begin(ctx context.Context, newer points.Point) error {
+	back, err := l.set.Back(ctx, append([]points.Point{newer}, l.listed...), l.open)
+	if err != nil {
+		return ctx.Err() // each point by itself
+	}
+	if err := l.close(); err != nil {
+		return errors.Join(err, back.Close())
+	}
+	l.back = back
+	l.newer, err = open(back.Newest(), newer)
+	return err
+}
+
+func (l *log) compare(ctx context.Context, before, after *state, changed []uint32) (r rowdiff.Result, err error) {
 	d, err := rowdiff.New(ctx, before.side, after.side, l.scratch)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	pages, err := rowdiff.ComparePages(ctx, before.image, after.image)
+	var pages *rowdiff.Pages
+	if changed != nil {
+		pages = rowdiff.PagesOf(before.image, after.image, changed)
+	} else {
+		pages, err = rowdiff.ComparePages(ctx, before.image, after.image)
+	}
 	if err == nil {
 		err = d.Narrow(ctx, pages)
 	}
@@ -153,11 +202,16 @@ func (l *log) compare(ctx context.Context, before, after *state) (r rowdiff.Resu
 	return r, err
 }
 
-func (l *log) close() error {
-	if l.newer == nil {
-		return nil
+// close closes what is open.
+func (l *log) close() (err error) {
+	if l.newer != nil {
+		err = l.newer.close()
 	}
-	return l.newer.close()
+	if l.back != nil {
+		err = errors.Join(err, l.back.Close())
+	}
+	l.newer, l.back = nil, nil
+	return err
 }
 
 // KeyText is a key as a person writes it: the values of its columns, with commas between them.
@@ -184,16 +238,22 @@ type state struct {
 	side  *rowdiff.Side
 }
 
-func (l *log) state(ctx context.Context, p points.Point) (_ *state, err error) {
-	s := &state{}
+func (l *log) state(ctx context.Context, p points.Point) (*state, error) {
+	image, err := l.set.Open(ctx, p, l.open)
+	if err != nil {
+		return nil, err
+	}
+	return open(image, p)
+}
+
+// open shows the image of a point to SQLite.
+func open(image *points.Image, p points.Point) (_ *state, err error) {
+	s := &state{image: image}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if s.image, err = l.set.Open(ctx, p, l.open); err != nil {
-		return nil, err
-	}
 	if s.seen, err = inspect.New(s.image, s.image.Shape().Bytes(), p.At, func(error) {}); err != nil {
 		return nil, err
 	}
