@@ -36,7 +36,9 @@ function since(t) {
   return [schemaWords[t.schema] ?? '', t.diff ? changedWords(t.diff) : ''].filter(Boolean).join('; ') || 'the same';
 }
 
+// line is one table: its part of the table of tables, and what opens it to its rows.
 function line(state, t) {
+  const { name } = t;
   const cells = [
     el('td', { class: differs(t) ? 'strong' : 'muted' }, since(t)),
     el('td', { class: 'number' }, rowsOf(t.then)),
@@ -44,63 +46,78 @@ function line(state, t) {
   ];
   const body = el('tbody', {});
   if (!t.diff || !may('read')) {
-    body.append(el('tr', {}, el('th', { scope: 'row' }, t.name), cells));
-    return body;
+    body.append(el('tr', {}, el('th', { scope: 'row' }, name), cells));
+    return { name, body, button: null, isOpen: () => false, open: async () => {} };
   }
-  const button = el('button', { type: 'button', class: 'quiet unfold', 'aria-expanded': 'false', 'data-testid': `inside-${t.name}` }, chevron(), t.name);
+  const button = el('button', { type: 'button', class: 'quiet unfold', 'aria-expanded': 'false', 'data-testid': `inside-${name}` }, chevron(), name);
   const view = makeChanges(state, t);
   const below = el('tr', { hidden: true }, el('td', { colspan: '4' }, view.node));
   let loaded = false;
-  button.addEventListener('click', () => busy(button, async () => {
-    const open = below.hidden;
-    show(below, open);
-    button.setAttribute('aria-expanded', String(open));
-    if (open && !loaded) {
-      loaded = true;
-      await view.load();
-    }
-  }));
+  const toggle = async () => {
+    const opens = below.hidden;
+    show(below, opens);
+    button.setAttribute('aria-expanded', String(opens));
+    if (!opens || loaded) return;
+    loaded = true;
+    await view.load();
+  };
+  button.addEventListener('click', () => busy(button, toggle));
   body.append(el('tr', {}, el('th', { scope: 'row' }, button), cells), below);
-  return body;
+  return { name, body, button, isOpen: () => !below.hidden, open: toggle };
 }
 
-function tablesView(state, all) {
-  const changed = all.filter(differs);
-  const same = all.filter((t) => !differs(t));
+// tablesView shows the lines of tables: those that differ, and behind a button the others.
+function tablesView(lines, differing) {
+  const first = lines.slice(0, differing);
+  const rest = lines.slice(differing);
   const head = el('thead', {}, el('tr', {}, ['Table', 'Since then', 'Rows then', 'Rows now'].map((words, i) => el('th', { scope: 'col', class: i > 1 ? 'number' : null }, words))));
-  const rest = same.map((t) => line(state, t));
-  for (const one of rest) show(one, changed.length === 0);
-  const button = el('button', { type: 'button', class: 'quiet inside-same', hidden: changed.length === 0 || same.length === 0, 'data-testid': 'inside-same' }, `Show ${plural(same.length, 'unchanged table')}`);
+  for (const { body } of rest) show(body, differing === 0);
+  const button = el('button', { type: 'button', class: 'quiet inside-same', hidden: differing === 0 || rest.length === 0, 'data-testid': 'inside-same' }, `Show ${plural(rest.length, 'unchanged table')}`);
   button.addEventListener('click', () => {
-    for (const one of rest) show(one, true);
+    for (const { body } of rest) show(body, true);
     button.remove();
   });
   return [
-    el('p', {}, changed.length ? `${plural(changed.length, 'table')} changed since.` : 'Nothing changed since: every row is as it is now.'),
-    el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'Tables, then and now' }, el('table', {}, head, changed.map((t) => line(state, t)), rest)),
+    el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'Tables, then and now' }, el('table', {}, head, [...first, ...rest].map(({ body }) => body))),
     button,
   ];
 }
 
-// change the database's rows: what is shown is not true any more when one of these has ended.
+// changing are the operations that change the database's rows: after one of them what is shown is not true any more.
 const changing = ['restore', 'restore-rows', 'recover'];
 
 // makeInside returns what shows the inside of a state, and loads it. A state has an id, and the time at which it was.
 export function makeInside(state) {
   const { id } = state;
   const node = el('section', { class: 'inside', 'aria-label': 'Inside', 'data-testid': 'inside', tabindex: '-1' }, el('p', { class: 'muted' }, 'Comparing with the database as it is now…'));
+  let lines = [];
+  let listed = []; // the tables above the button for the others, which keep their places
+
+  // load shows what is inside now. What was open is loaded before it is shown again, so that nothing moves under a finger.
   const load = async () => {
     const answer = await attempt(() => Promise.all([api.tables(id), api.tables('live'), api.diff(id, 'live')]));
     if (!answer) {
-      node.replaceChildren(el('p', { class: 'problem' }, icon('cross'), el('span', {}, 'It could not be looked into.')));
+      if (lines.length === 0) node.replaceChildren(el('p', { class: 'problem' }, icon('cross'), el('span', {}, 'It could not be looked into.')));
       return;
     }
     const [then, now, diff] = answer;
+    const all = merge(then.tables, now.tables, diff);
+    const changed = all.filter(differs).length;
+    const place = ({ name }) => (listed.includes(name) ? listed.indexOf(name) : listed.length);
+    const first = all.filter((t) => differs(t) || listed.includes(t.name)).sort((a, b) => place(a) - place(b));
+    const fresh = [...first, ...all.filter((t) => !first.includes(t))].map((t) => line(state, t));
+    const open = new Set();
+    for (;;) { // others may be opened meanwhile
+      const more = lines.filter(({ name, isOpen }) => isOpen() && !open.has(name)).map(({ name }) => name);
+      if (more.length === 0) break;
+      for (const name of more) open.add(name);
+      await Promise.all(fresh.filter(({ name }) => more.includes(name)).map((one) => one.open()));
+    }
     const focused = node.contains(document.activeElement);
-    const opened = [...node.querySelectorAll('.unfold[aria-expanded="true"]')].map((button) => button.dataset.testid);
-    node.replaceChildren(...tablesView(state, merge(then.tables, now.tables, diff)));
-    for (const button of node.querySelectorAll('.unfold')) if (opened.includes(button.dataset.testid)) button.click();
-    if (focused) (node.querySelector('.unfold[aria-expanded="true"]') ?? node).focus({ preventScroll: true });
+    listed = first.map(({ name }) => name);
+    lines = fresh;
+    node.replaceChildren(el('p', {}, changed ? `${plural(changed, 'table')} changed since.` : 'Nothing changed since: every row is as it is now.'), ...tablesView(lines, first.length));
+    if (focused) (lines.find((one) => one.isOpen())?.button ?? node).focus({ preventScroll: true });
   };
   const forget = whenEnded(({ kind }) => {
     if (!node.isConnected) forget();
