@@ -258,7 +258,7 @@ func (r *recovering) restore(ctx context.Context, way recovery.Option) error {
 		if err == nil {
 			if err = r.putInPlace(ctx, in, e); err == nil {
 				r.out.Remote = way.Remote
-				r.countUnrestored(ctx, e)
+				r.countUnrestored(ctx, way, e)
 			}
 			return err
 		}
@@ -349,12 +349,12 @@ func (r *recovering) lost(add func(*catalog.RecoveryOutcome)) {
 
 // countUnrestored counts the rows that can still be read of the damaged files that were kept, and are not in the
 // backup that was restored. What cannot be found out in a short time is not said.
-func (r *recovering) countUnrestored(ctx context.Context, e Backup) {
+func (r *recovering) countUnrestored(ctx context.Context, way recovery.Option, e Backup) {
 	if r.out.Quarantined == nil {
 		return
 	}
 	kept := *r.out.Quarantined
-	image, err := proof.Open(ctx, r.m.cat, e)
+	image, err := r.imageOf(ctx, way, e)
 	if err != nil {
 		return
 	}
@@ -370,6 +370,14 @@ func (r *recovering) countUnrestored(ctx context.Context, e Backup) {
 		r.m.ev.emit(context.WithoutCancel(ctx), Event{Type: EventWarning, Operation: OpRecover, Path: kept,
 			Message: fmt.Sprintf("%d rows can still be read in %s that are not in the restored backup", n, filepath.Base(kept))})
 	}
+}
+
+// imageOf opens the image of a backup of a way out, wherever that is.
+func (r *recovering) imageOf(ctx context.Context, way recovery.Option, e Backup) (proof.Image, error) {
+	if way.Remote != nil {
+		return r.found.Copy(ctx, way, e)
+	}
+	return proof.Open(ctx, r.m.cat, e)
 }
 
 // noteUnrestored keeps the count next to the files: they are not removed for others to stay
