@@ -37,6 +37,8 @@ func Env(name string) string {
 // A Gateway is object storage on this machine, with a directory behind it. It ends with the test.
 type Gateway struct {
 	Address string // host:port, without TLS
+	root    string // of what it stores
+	stop    func()
 	buckets atomic.Int64
 }
 
@@ -49,13 +51,24 @@ func StartGateway(t testing.TB) *Gateway {
 	}
 	var err error
 	for range 5 { // another process may take the port between its choice and its use
-		g := &Gateway{Address: freePort(t)}
+		g := &Gateway{Address: freePort(t), root: t.TempDir()}
 		if err = g.run(t, program); err == nil {
 			return g
 		}
 	}
 	t.Fatal(err)
 	return nil
+}
+
+// Stop ends the gateway, and Start starts it again, with what it has stored.
+func (g *Gateway) Stop() { g.stop() }
+
+// Start is for after Stop.
+func (g *Gateway) Start(t testing.TB) {
+	t.Helper()
+	if err := g.run(t, GatewayProgram()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // GatewayProgram is where the Makefile puts it.
@@ -86,16 +99,15 @@ func freePort(t testing.TB) string {
 
 // run starts the program and waits until it answers.
 func (g *Gateway) run(t testing.TB, program string) error {
-	root := t.TempDir()
-	data, meta := filepath.Join(root, "data"), filepath.Join(root, "meta") // not every file system has extended attributes
+	data, meta := filepath.Join(g.root, "data"), filepath.Join(g.root, "meta") // not every file system has extended attributes
 	for _, dir := range []string{data, meta} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
 	cmd := exec.Command(program, "--quiet", "--keep-alive", "--port", g.Address, "posix", "--sidecar", meta, data)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+SecretKey)
-	log, err := os.Create(filepath.Join(root, "log"))
+	log, err := os.Create(filepath.Join(g.root, "log"))
 	if err != nil {
 		return err
 	}
@@ -106,7 +118,8 @@ func (g *Gateway) run(t testing.TB, program string) error {
 	}
 	ended := make(chan struct{})
 	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
+	g.stop = func() { cmd.Process.Kill(); <-ended }
+	t.Cleanup(g.stop)
 	for tick := time.NewTicker(5 * time.Millisecond); ; <-tick.C {
 		response, err := http.Get("http://" + g.Address + "/")
 		if err == nil {
