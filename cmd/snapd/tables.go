@@ -46,7 +46,7 @@ func printTables(w io.Writer, tables []snapshot.Table) {
 			case t.Rows != nil:
 				rows = humanize.Comma(*t.Rows)
 			case t.Type == "table":
-				rows = "not counted in time"
+				rows = "not counted"
 			}
 			row(short(visible(t.Name), 60), t.Type, columns, rows)
 		}

@@ -129,9 +129,14 @@ func (i *Image) ReadAt(b []byte, off int64) (int, error) {
 	if progress := i.progress.Load(); progress != nil {
 		(*progress)(min(done, i.size), i.size)
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return n, err
+	if err != nil && !errors.Is(err, io.EOF) {
+		i.Failed(err)
 	}
+	return n, err
+}
+
+// Failed takes note of a read of the pages that failed, here or next to the image. The first one is reported.
+func (i *Image) Failed(err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.first == nil {
@@ -140,7 +145,6 @@ func (i *Image) ReadAt(b []byte, off int64) (int, error) {
 			i.failed(err)
 		}
 	}
-	return n, err
 }
 
 // imageName is the only file of an imageFS.

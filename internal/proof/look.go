@@ -29,7 +29,7 @@ func (i Inside) State() (rowdiff.State, error) {
 	if err != nil {
 		return rowdiff.State{}, errors.Join(err, i.Close())
 	}
-	return rowdiff.State{Side: &rowdiff.Side{Conn: conn, Bytes: i.Size(), Explain: i.Explain, Keep: i.Keep}, Pages: i.pages,
+	return rowdiff.State{Side: &rowdiff.Side{Conn: conn, Bytes: i.Size(), Explain: i.Explain, Keep: i.Keep}, Pages: i.pages, Failed: i.Failed,
 		Close: func() error { return errors.Join(conn.Close(), i.Close()) }}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/message"
 )
 
 // LiveID is the id of the database itself, as it is now.
@@ -23,8 +24,10 @@ type States struct {
 type State struct {
 	*Side
 	Pages archive.Image // of an image; nil of the live one
-	Close func() error
-	live  *Live
+	// Failed is called with damage that a read of Pages has found; nil for nothing.
+	Failed func(error)
+	Close  func() error
+	live   *Live
 }
 
 func (s States) open(ctx context.Context, id string) (State, error) {
@@ -47,6 +50,26 @@ func (s States) Compare(ctx context.Context, from, to string, narrow bool, fn fu
 		}
 		defer func() { err = errors.Join(err, sides[i].Close()) }()
 	}
+	if err := s.compare(ctx, sides, narrow, fn); err != nil {
+		return damaged(sides, err)
+	}
+	return nil
+}
+
+// damaged reports what was found damaged to the states, each of which finds out whether that is its own.
+func damaged(sides [2]State, err error) error {
+	if !errors.Is(err, archive.ErrDamaged) {
+		return err
+	}
+	for _, side := range sides {
+		if side.Failed != nil {
+			side.Failed(err)
+		}
+	}
+	return message.WithHint(err, "choose another backup; verify proves which are good")
+}
+
+func (s States) compare(ctx context.Context, sides [2]State, narrow bool, fn func(d *Diff, from, to *Side) error) (err error) {
 	d, err := New(ctx, sides[0].Side, sides[1].Side, s.Scratch)
 	if err != nil {
 		return err
