@@ -131,7 +131,7 @@ func inside[T any](ctx context.Context, m *Manager, what, id string, look func(p
 // lookInside opens the image of a backup, a recovery point or the database itself.
 func lookInside(ctx context.Context, m *Manager, id string) (proof.Inside, error) {
 	if id == Live {
-		return proof.LookLive(ctx, m.cfg.Database)
+		return proof.LookLive(ctx, m.cfg.Database, m.cfg.LockWait)
 	}
 	return proverOf(context.WithoutCancel(ctx), m, Event{}).Look(ctx, id)
 }

@@ -12,9 +12,12 @@ import (
 )
 
 // Live shows the committed state of the database at path, pinned until Close: what is committed later is not in it. The
-// database is not changed. In the rollback-journal modes writers wait until Close. Errors: those of livedb.Begin.
-func Live(ctx context.Context, path, scratch string) (*Image, error) {
-	s, err := pages.Begin(ctx, path, livedb.Options{ScratchDir: scratch, AvoidReadMark0: true})
+// database is not changed. In the rollback-journal modes writers wait until Close. Locks are waited for as long as wait. Errors: those of
+// livedb.Begin.
+func Live(ctx context.Context, path, scratch string, wait time.Duration) (*Image, error) {
+	begin, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	s, err := pages.Begin(begin, path, livedb.Options{ScratchDir: scratch, AvoidReadMark0: true})
 	if err != nil {
 		return nil, err
 	}

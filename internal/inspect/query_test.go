@@ -17,6 +17,7 @@ import (
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/inspect"
+	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/testdb"
 )
 
@@ -286,7 +287,7 @@ func TestLive(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			path := v.Create(t)
 			before := testdb.DirListing(t, filepath.Dir(path))
-			i, err := inspect.Live(t.Context(), path, t.TempDir())
+			i, err := inspect.Live(t.Context(), path, t.TempDir(), time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -302,5 +303,23 @@ func TestLive(t *testing.T) {
 				t.Errorf("it left\n%s\nand there was\n%s", after, before)
 			}
 		})
+	}
+}
+
+// Lost: an answer, to an application that keeps its database locked for itself.
+func TestLiveWaitsForLocksNoLongerThanItMay(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "data.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec("CREATE TABLE t(a); BEGIN EXCLUSIVE"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inspect.Live(t.Context(), path, "", 20*time.Millisecond); !errors.Is(err, livedb.ErrBusy) {
+		t.Errorf("%v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/failure"
@@ -33,9 +34,9 @@ func (i Inside) State() (rowdiff.State, error) {
 		Close: func() error { return errors.Join(conn.Close(), i.Close()) }}, nil
 }
 
-// LookLive pins the state that the database at path has now.
-func LookLive(ctx context.Context, path string) (Inside, error) {
-	image, err := inspect.Live(ctx, path, "")
+// LookLive pins the state that the database at path has now. Locks are waited for as long as wait.
+func LookLive(ctx context.Context, path string, wait time.Duration) (Inside, error) {
+	image, err := inspect.Live(ctx, path, "", wait)
 	if err != nil {
 		return Inside{}, failure.Explain(err)
 	}
