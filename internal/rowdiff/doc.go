@@ -30,4 +30,10 @@
 // A cell may go on in overflow pages, which no interior page names. Every page that differs is accounted for: it is
 // one of a tree, of the freelist, of the pointer map, or in the chain of a row on a leaf that differs. While one
 // is left, the rows with overflow pages on equal leaves are compared as well.
+//
+// # From state to state
+//
+// Where the next comparison is with the state before, and the changed pages are known, no tree is walked again: which tree each page is of
+// follows from the interior pages that changed, and the rows are those on the leaves that changed or went to another tree. Where that says too
+// little, all trees are walked.
 package rowdiff

@@ -17,6 +17,7 @@ import (
 type Pages struct {
 	From, To PageReader
 	changed  pageSet // pages that differ, those among them that only one has
+	follow   bool    // more comparisons follow, each with the first state of this one as the second
 }
 
 // ComparePages compares two images by their page digests. It is nil where those say nothing about each other.
@@ -34,9 +35,10 @@ func ComparePages(ctx context.Context, from, to archive.Image) (*Pages, error) {
 	return p, nil
 }
 
-// PagesOf are the pages in which two images may differ, in any order: of pages that only one has, all.
+// PagesOf are the pages in which two images may differ, in any order: of pages that only one has, all. In the next comparison from is to be the
+// second state, with its Side.
 func PagesOf(from, to archive.Image, changed []uint32) *Pages {
-	p := &Pages{From: from, To: to, changed: newPageSet(uint32(max(from.Shape().PageCount, to.Shape().PageCount)))}
+	p := &Pages{From: from, To: to, changed: newPageSet(uint32(max(from.Shape().PageCount, to.Shape().PageCount))), follow: true}
 	for _, n := range changed {
 		if n < uint32(len(p.changed)*64) {
 			p.changed.add(n)
@@ -102,6 +104,18 @@ func (d *Diff) Narrow(ctx context.Context, p *Pages) error {
 	if a == nil || b == nil || a.usable != b.usable || d.from.schema.Encoding != d.to.schema.Encoding {
 		return nil
 	}
+	if p.follow {
+		if done, err := n.step(ctx); err != nil && ctx.Err() != nil || done {
+			return err
+		}
+		for i, side := range []*Side{d.from, d.to} { // walk all trees, which says what is damaged
+			image := n.images[i]
+			image.seen, n.leaves[i] = newPageSet(image.count), newPageSet(image.count)
+			image.placed = &placed{of: make([]uint16, image.count+1)}
+			side.placed = image.placed
+		}
+		n.there, n.equal, n.ranges = map[string]bool{}, map[string]bool{}, map[string][]Range{}
+	}
 	if err := n.run(ctx); err != nil {
 		return fmt.Errorf("compare pages: %w", err)
 	}
@@ -130,8 +144,10 @@ func (n *narrowing) run(ctx context.Context) error {
 	for _, name := range sortedKeys(roots[0]) {
 		b, both := roots[1][name]
 		n.there[name] = true
+		n.images[0].begin(name)
 		var err error
 		if both {
+			n.images[1].begin(name)
 			err = n.pairOfTrees(ctx, name, [2]uint32{roots[0][name], b})
 		} else {
 			err = n.alone(ctx, 0, roots[0][name])
@@ -143,12 +159,14 @@ func (n *narrowing) run(ctx context.Context) error {
 	for _, name := range sortedKeys(roots[1]) {
 		if _, both := roots[0][name]; !both {
 			n.there[name] = true
+			n.images[1].begin(name)
 			if err := n.alone(ctx, 1, roots[1][name]); err != nil {
 				return err
 			}
 		}
 	}
 	for _, i := range n.images {
+		i.number = 0
 		i.tree = slices.Clone(i.seen)
 		if err := i.freelist(); err != nil {
 			return err

@@ -20,6 +20,7 @@ type Side struct {
 
 	schema *Schema
 	known  knownPages
+	placed *placed // where the places of pages are followed from state to state
 }
 
 var (

@@ -39,6 +39,8 @@ type image struct {
 	tree   pageSet // those of trees
 	keep   func(n int64, page []byte) bool
 	read   int64 // pages that were asked for
+	placed *placed
+	number uint16 // of the tree that pages are taken for; 0 for none
 }
 
 func openImage(r PageReader) (*image, error) {
@@ -66,7 +68,18 @@ func (i *image) take(n uint32) error {
 		return fmt.Errorf("%w: page %d is used twice", ErrDamaged, n)
 	}
 	i.seen.add(n)
+	if i.placed != nil {
+		i.placed.of[n] = i.number
+	}
 	return nil
+}
+
+// begin begins a tree, which the pages that are taken next are of.
+func (i *image) begin(name string) {
+	if i.placed != nil {
+		i.placed.trees = append(i.placed.trees, name)
+		i.number = uint16(len(i.placed.trees))
+	}
 }
 
 // page reads one page.
