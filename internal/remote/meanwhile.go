@@ -60,8 +60,9 @@ func (s *Sender) meanwhile(ctx context.Context, move func(context.Context) error
 			failures++
 			again = s.o.Now().Add(retryAfter(failures))
 			s.trouble(err)
-		case err == nil:
+		case err == nil && waiting:
 			waiting, failures = false, 0
+			s.works()
 		}
 	}
 }

@@ -59,7 +59,7 @@ func TestCapturesAreSentNextToALongTransfer(t *testing.T) {
 		},
 		"read back": func(_ *machine, s *storetest.Memory) chan struct{} {
 			release := held(s, storetest.Get, "data_1")
-			time.Sleep(proveAll)
+			time.Sleep(proveEvery)
 			return release
 		},
 	} {
@@ -94,8 +94,8 @@ func TestCapturesAreSentNextToALongTransfer(t *testing.T) {
 				}
 				s.Before(nil)
 				capturing(m, sender, 60)
-				if got := reached(s); got < 420-11 {
-					t.Errorf("captures up to %d of 420 are there after a failure", got)
+				if got := reached(s); got < 420-11 || m.ledger().Failure != nil || m.reported(Working) != 1 {
+					t.Errorf("captures up to %d of 420 are there after a failure: %+v", got, m.ledger().Failure)
 				}
 				close(release)
 				time.Sleep(time.Minute)

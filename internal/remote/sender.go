@@ -305,6 +305,7 @@ func (s *Sender) works() {
 	s.failures = 0
 	if was := s.ledger.Failure; was != nil {
 		s.ledger.Failure, s.ledger.Stopped = nil, false
+		s.save()
 		s.o.Host.Report(Event{Kind: Working, Message: fmt.Sprintf("remote %s can be used again", s.o.Name)})
 	}
 }
