@@ -260,7 +260,7 @@ func (c *chooser) byKeys(ctx context.Context, r *Rows) error {
 			if i < 0 || len(key) != len(r.match.Key) {
 				return fmt.Errorf("%w: a key of %s has the columns %s, and no others", ErrOptions, r.name(), strings.Join(r.keyNames(), ", "))
 			}
-			v, err := valueOf(key[i].Value)
+			v, err := valueOf(key[i].Value, r.match.Encoding)
 			if err != nil {
 				return err
 			}
@@ -287,8 +287,8 @@ func (r *Rows) keyNames() (names []string) {
 	return names
 }
 
-// valueOf is the value of a field.
-func valueOf(v any) (sqlitefile.Value, error) {
+// valueOf is the value of a field, its text in the encoding e.
+func valueOf(v any, e sqlitefile.Encoding) (sqlitefile.Value, error) {
 	switch v := v.(type) {
 	case nil:
 		return sqlitefile.Value{}, nil
@@ -297,7 +297,7 @@ func valueOf(v any) (sqlitefile.Value, error) {
 	case float64:
 		return sqlitefile.Value{Kind: sqlitefile.Real, Float: v}, nil
 	case string:
-		return sqlitefile.Value{Kind: sqlitefile.Text, Bytes: []byte(v)}, nil
+		return sqlitefile.Value{Kind: sqlitefile.Text, Bytes: e.Encode(v)}, nil
 	case []byte:
 		return sqlitefile.Value{Kind: sqlitefile.Blob, Bytes: v}, nil
 	}
