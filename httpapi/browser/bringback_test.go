@@ -198,4 +198,6 @@ func TestManyChangedRows(t *testing.T) {
 	if n := s.count("SELECT count(*) FROM many WHERE v = id"); n != all {
 		t.Errorf("%d rows are what they were", n)
 	}
+	p.click(hook("undo-button"))
+	p.says(hook("dialog-rows"), "20,000 rows become what they were", "becomes 1 1 -1")
 }

@@ -110,7 +110,8 @@ function preview(plan, replaces, opener) {
         const n = comes(plan, policy);
         text(button, press(n));
         attr(button, 'aria-disabled', n === 0);
-        const changed = policy === 'replace' ? ['Becomes', 'warn'] : ['Stays', ''];
+        const stays = plan.replaced === 0 && policy !== 'replace'; // those that are different are all in the way
+        const changed = stays ? ['Stays', ''] : ['Becomes', 'warn'];
         const table = changeTable(`Rows of ${plan.table}`, { words: { insert: ['Comes back', 'ok'], update: changed, delete: ['Goes', 'bad'] } });
         table.show(plan.changes.slice(0, shown));
         rows.replaceChildren(table.node);

@@ -49,12 +49,13 @@ export function changeTable(name, { words = since, first = null, firstHead = nul
       el('th', { scope: 'row' }, el('span', { class: 'tag', 'data-tone': tone }, word)), columns.map((column) => cell(change, column)));
   };
 
-  // show shows these changes, and no others. Those that it showed before keep their lines, unless others have more columns.
+  // show shows these changes, and no others. Those that it showed before keep their lines, unless the columns are others.
   function show(changes) {
-    const all = new Set(columns);
-    for (const { key, before, after } of changes) for (const column of Object.keys({ ...key, ...before, ...after })) all.add(column);
-    if (all.size !== columns.length || !head.hasChildNodes()) {
-      columns = [...all];
+    const of = changes.map(({ key, before, after }) => Object.keys({ ...key, ...before, ...after }));
+    // A whole row has the table's order. Of a changed one only the columns that changed are known.
+    const all = [...new Set(of.toSorted((a, b) => b.length - a.length).flat())];
+    if (all.join() !== columns.join() || !head.hasChildNodes()) {
+      columns = all;
       lines.clear();
       head.replaceChildren(...[first && pick(firstHead), el('th', { scope: 'col' }, 'Row'), ...columns.map((column) => el('th', { scope: 'col' }, column))].filter(Boolean));
     }
