@@ -42,8 +42,8 @@ BENCH       ?= .
 BENCHTIME   ?= 1s
 SOAK        ?= 5m
 SWEEP       ?= 1/20
-SWEEPS      := Killed|PowerLoss|Faults|ApplicationStartsFirst|EveryPlace|EveryBit|EveryTruncation|EachPage|FlippedBits|Planted|DamagedAnywhere
-SWEPT       := ./snapshot ./internal/swap ./internal/durable ./internal/activity ./internal/pages ./internal/repair ./internal/archive ./internal/catalogfile ./internal/capture
+SWEEPS      := Killed|PowerLoss|Faults|ApplicationStartsFirst|EveryPlace|EveryBit|EveryTruncation|EachPage|FlippedBits|Planted|DamagedAnywhere|CorruptFixtures|Untrusted
+SWEPT       := ./snapshot ./integrity ./internal/swap ./internal/durable ./internal/activity ./internal/pages ./internal/repair ./internal/archive ./internal/catalogfile ./internal/capture
 FUZZTIME    ?= 30s
 
 say = @printf '\n== %s (%s)\n' "$(1)" "$$(date -u +%T)"

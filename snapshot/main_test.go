@@ -16,11 +16,16 @@ var templates string
 
 func TestMain(m *testing.M) {
 	testdb.RunChild(children)
+	os.Exit(testdb.InMemory(withTemplates{m}).Run())
+}
+
+type withTemplates struct{ *testing.M }
+
+func (m withTemplates) Run() int {
 	var err error
 	if templates, err = os.MkdirTemp("", "snapd-templates-"); err != nil {
 		panic(err)
 	}
-	code := m.Run()
-	_ = os.RemoveAll(templates) // the system's temporary directory is cleaned in the end
-	os.Exit(code)
+	defer os.RemoveAll(templates) // the system's temporary directory is cleaned in the end
+	return m.M.Run()
 }

@@ -5,12 +5,14 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"example.com/snapd/internal/testdb"
 )
 
 // TestMain makes this test binary the program itself when it is started as snapd,
 // and the application that serve runs when it is started as sampleapp.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"snapd": main, "sampleapp": sampleApp})
+	testscript.Main(testdb.InMemory(m), map[string]func(){"snapd": main, "sampleapp": sampleApp})
 }
 
 // canAct: root on Linux can have another user's rights to files; see actas_linux_test.go.

@@ -17,6 +17,9 @@ import (
 // nobody is a user and group that own nothing here.
 const nobody = 65534
 
+// programsIn is where testscript makes the directory of the programs: testdb.InMemory comes later.
+var programsIn = os.TempDir()
+
 // unprivileged is exits for a user that file permissions stop, whichever user runs the
 // tests: unprivileged N ARG….
 func unprivileged(ts *testscript.TestScript, neg bool, args []string) {
@@ -27,8 +30,8 @@ func unprivileged(ts *testscript.TestScript, neg bool, args []string) {
 	cmd.Env = append(os.Environ(), "SNAPD_DB="+ts.Getenv("SNAPD_DB"), "TMPDIR="+ts.Getenv("TMPDIR"), "TZ=UTC")
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-		for _, dir := range []string{program, cmd.Dir} {
-			for ; strings.HasPrefix(dir, os.TempDir()+string(filepath.Separator)); dir = filepath.Dir(dir) {
+		for dir, end := range map[string]string{program: programsIn, cmd.Dir: os.TempDir()} {
+			for ; strings.HasPrefix(dir, end+string(filepath.Separator)); dir = filepath.Dir(dir) {
 				ts.Check(os.Chmod(dir, 0o755))
 			}
 		}

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testdb.RunChild(map[string]func([]string) error{"churn": churnChild, "image": imageChild, "check": checkChild, "service": serviceChild})
-	os.Exit(m.Run())
+	os.Exit(testdb.InMemory(m).Run())
 }
 
 // churnChild writes until it is killed. args: database, what each connection runs, seed.

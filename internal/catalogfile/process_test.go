@@ -14,6 +14,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/testdb"
 )
 
 // The test binary runs itself again as other processes.
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(testdb.InMemory(m).Run())
 }
 
 func child(t testing.TB, job string, args ...string) *exec.Cmd {

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testdb.RunChild(map[string]func([]string) error{"run": runChild, "finish": finishChild})
-	os.Exit(m.Run())
+	os.Exit(testdb.InMemory(m).Run())
 }
 
 const newImage = "the new database"
