@@ -115,8 +115,8 @@ func statesOf(m *Manager) rowdiff.States {
 
 // Log returns the recovery points, newest first, each with what it changed: what is different in the point before it. next is the
 // cursor for the following page, "" when there is none; a page may have fewer points than the limit, or none, and others
-// after it, where many were looked at. The oldest point is not listed. Errors: [ErrNotFound] for a cursor whose point is gone, and
-// those of [Manager.Diff].
+// after it, where many were looked at. The oldest point is not listed. Errors: [ErrNotFound] for a cursor whose point is gone and a
+// table that no point has, and those of [Manager.Diff].
 func (m *Manager) Log(ctx context.Context, q LogQuery) (page []LogEntry, next string, err error) {
 	set, err := pointsOf(ctx, m)
 	if err == nil {

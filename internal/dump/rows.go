@@ -31,7 +31,7 @@ func (s *script) rows(table string) error {
 			if i > 0 {
 				_ = s.w.WriteByte(',')
 			}
-			writeLiteral(s.w, st.Value(i, s.encoding), s.encoding, s.encoding)
+			writeLiteral(s.w, st.Value(i, s.encoding), s.encoding, s.target)
 		}
 		if _, err := s.w.WriteString(");\n"); err != nil { // or an earlier one
 			return fmt.Errorf("write: %w", err)

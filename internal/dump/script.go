@@ -66,6 +66,7 @@ type script struct {
 	c        *sqlite.Conn
 	w        *bufio.Writer
 	encoding sqlitefile.Encoding
+	target   sqlitefile.Encoding // of the database that the script is for
 	objects  []object
 	done     Written
 
@@ -160,7 +161,11 @@ func (s *script) header(tableOnly bool) error {
 	}
 	for s.encoding = sqlitefile.UTF8; s.encoding < sqlitefile.UTF16BE && s.encoding.String() != encoding; s.encoding++ {
 	}
-	if s.encoding != sqlitefile.UTF8 && !tableOnly {
+	s.target = s.encoding
+	switch {
+	case tableOnly:
+		s.target = sqlitefile.UTF8 // of a new one, unless it is said
+	case s.encoding != sqlitefile.UTF8:
 		s.line("PRAGMA encoding='%s';", encoding)
 	}
 	s.line("BEGIN TRANSACTION;")
@@ -227,5 +232,5 @@ func (s *script) statement(sql string) {
 }
 
 func (s *script) quoted(text string) string {
-	return Literal(sqlitefile.Value{Kind: sqlitefile.Text, Bytes: []byte(text)}, sqlitefile.UTF8, s.encoding)
+	return Literal(sqlitefile.Value{Kind: sqlitefile.Text, Bytes: []byte(text)}, sqlitefile.UTF8, s.target)
 }

@@ -277,3 +277,23 @@ func TestScriptRunsNothingOfTheSchema(t *testing.T) {
 		}
 	}
 }
+
+// Lost if this fails: text of a table of a UTF-16 database, in the database that its script is read into, and small numbers.
+func TestATableOfUTF16(t *testing.T) {
+	t.Parallel()
+	path := made(t, "PRAGMA encoding='UTF-16le'", "CREATE TABLE t(id INTEGER PRIMARY KEY, a)", "INSERT INTO t VALUES(1, 'a'||char(27)||'ö'), (2, 'plain'), (3, 1.2345678901234567e-290)")
+	loaded := load(t, written(t, path, "t"))
+	c, err := sqlite.Open(loaded, sqlite.Options{Immutable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for id, want := range map[int]string{1: "611BC3B6", 2: "706C61696E"} {
+		if got, err := c.Text(t.Context(), fmt.Sprintf("SELECT hex(a) FROM t WHERE id=%d", id)); err != nil || got != want {
+			t.Errorf("%d: %s, %v, want %s", id, got, err, want)
+		}
+	}
+	if n, err := c.Int(t.Context(), "SELECT a = 1.2345678901234567e-290 FROM t WHERE id=3"); err != nil || n != 1 {
+		t.Errorf("the number is another one: %v", err)
+	}
+}

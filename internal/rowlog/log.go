@@ -59,6 +59,7 @@ type log struct {
 	newer   *state         // that is open
 	back    *points.Back   // whose last image newer is; nil where it is another
 	listed  []points.Point // after newer
+	known   bool           // a state has the table
 }
 
 // ahead is how many points are listed at a time.
@@ -87,7 +88,10 @@ func (l *log) run(ctx context.Context) (next string, err error) {
 			}
 			newer = older
 		}
-		if list.Cursor = more; more == "" {
+		if list.Cursor = more; more == "" && l.q.Table != "" && looked > 0 && !l.known && l.q.Cursor == "" {
+			return "", fmt.Errorf("%w in any of these recovery points: %s", rowdiff.ErrNoTable, l.q.Table)
+		}
+		if more == "" {
 			return "", nil
 		}
 	}
@@ -187,6 +191,7 @@ func (l *log) compare(ctx context.Context, before, after *state, changed []uint3
 		}
 	}
 	r, err = d.Compare(ctx, o)
+	l.known = l.known || err == nil
 	if errors.Is(err, rowdiff.ErrNoTable) { // not yet, or no longer
 		return rowdiff.Result{Schema: []rowdiff.SchemaChange{}, Tables: []rowdiff.TableChanges{}}, nil
 	}

@@ -1,6 +1,7 @@
 package rowlog
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"example.com/snapd/internal/livedb"
 	"example.com/snapd/internal/pages"
 	"example.com/snapd/internal/points"
+	"example.com/snapd/internal/rowdiff"
 	"example.com/snapd/internal/testdb"
 )
 
@@ -158,6 +160,11 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<2000) INSER
 	}
 	if got, _ := h.read(Query{Table: "a", Key: "7"}); len(got) != 1 || got[0] != "1.1 a+0-0~2" {
 		t.Errorf("of one row: %q", got)
+	}
+	set, err := points.Read(t.Context(), nil, h.dir, h.entries, catalog.State{})
+	h.must(err)
+	if _, _, err := Read(t.Context(), set, func(e catalog.Entry) (*archive.Reader, error) { return archive.Open(filepath.Join(h.dir, e.File)) }, t.TempDir(), Query{Table: "nothing"}); !errors.Is(err, rowdiff.ErrNoTable) {
+		t.Errorf("of no table: %v", err)
 	}
 	if got, _ := h.read(Query{Limit: 2}); !reflect.DeepEqual(got, want[11:]) {
 		t.Errorf("the newest two: %q", got)
