@@ -70,6 +70,9 @@ func nextToken(sql string) (token, n int) {
 	case strings.HasPrefix(sql, "/*"):
 		return tokenSpace, until("*/", 2)
 	case strings.HasPrefix(sql, "--"):
+		if !strings.Contains(sql, "\n") {
+			return tokenSpace, len(sql) // who writes it ends the line
+		}
 		return tokenSpace, until("\n", 2)
 	case c == '[':
 		return tokenOther, until("]", 1)

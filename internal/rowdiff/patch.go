@@ -114,10 +114,10 @@ func (p *patch) findTouched(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if counts.NotCompared != "" && !t.objects[0].virtual() {
+		if counts.NotCompared != "" {
 			return fmt.Errorf("%w: table %s: %s", ErrNoPatch, t.name, counts.NotCompared)
 		}
-		if counts.NotCompared == "" && counts.Differs() {
+		if counts.Differs() {
 			p.touched[fold(t.name)] = true
 		}
 	}

@@ -227,6 +227,9 @@ func (w *Work) Left(conn *sqlite.Conn) (*Left, error) {
 			if len(part.rows) == 0 {
 				continue
 			}
+			if names, _ := part.of.keyColumns(); names[0] == "" {
+				return nil, fmt.Errorf("%w: rows of %s have NULL in their key, and its columns take all names of the rowid: an undo could not name them", ErrRefused, t.name())
+			}
 			table, err := part.of.left(conn, part.rows, w.encoding)
 			if err != nil {
 				return nil, fmt.Errorf("read back rows of %s: %w", t.name(), err)
