@@ -154,3 +154,37 @@ func backupAround(b *testing.B, m *snapshot.Manager, update string) (before, aft
 	}
 	return before, after
 }
+
+// BenchmarkLookUp reads one row by its key from a backup, opened again each time. Next to it is what one would do without: restore to a file,
+// and ask sqlite3.
+func BenchmarkLookUp(b *testing.B) {
+	m, _ := crm(b, "wal")
+	backup, err := m.Backup(b.Context(), snapshot.Manual("a"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	const query = "SELECT * FROM activities WHERE id=4711"
+	b.Run("backup", func(b *testing.B) {
+		for b.Loop() {
+			r, err := m.Query(b.Context(), backup.ID, query, snapshot.QueryOptions{})
+			if err != nil || len(r.Rows) != 1 {
+				b.Fatal(len(r.Rows), err)
+			}
+		}
+	})
+	b.Run("restore and sqlite3", func(b *testing.B) {
+		program, err := exec.LookPath("sqlite3")
+		if err != nil {
+			b.Skip("sqlite3 is not installed")
+		}
+		file := filepath.Join(b.TempDir(), "a.db")
+		for b.Loop() {
+			if _, err := m.Restore(b.Context(), backup.ID, snapshot.RestoreOptions{To: file, Overwrite: true}); err != nil {
+				b.Fatal(err)
+			}
+			if out, err := exec.Command(program, file, query).CombinedOutput(); err != nil || len(out) == 0 {
+				b.Fatalf("sqlite3: %v: %s", err, out)
+			}
+		}
+	})
+}
