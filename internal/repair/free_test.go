@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"encoding/binary"
 	"errors"
 	"testing"
 )
@@ -57,5 +58,51 @@ func TestRepairTellsFreePagesFromLostOnes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Pages that belong to nothing may hold rows, unless they are as many as the damaged list of free pages lacks, or of a damaged index. Lost
+// otherwise: rows that only such a page has, or a repair for the sake of rows that were deleted.
+func TestRepairJudgesPagesOfNothing(t *testing.T) {
+	t.Parallel()
+	const made = "PRAGMA page_size=1024; CREATE TABLE a(x); CREATE INDEX a_x ON a(x); CREATE TABLE long(x); INSERT INTO long VALUES('short'); CREATE TABLE gone(x);" +
+		rows200 + "INSERT INTO a SELECT 'some words '||i FROM n;" + rows200 + "INSERT INTO gone SELECT 'will be deleted '||i||hex(zeroblob(40)) FROM n; DELETE FROM gone;"
+	empty := append([]byte{13, 0, 0, 0, 0, 4}, make([]byte, 1018)...)
+	for _, c := range []struct {
+		name   string
+		damage func(page func(n uint32) []byte, root func(table string) uint32, trunk uint32, before []byte)
+		fails  bool
+	}{
+		{"a lost list of free pages", func(page func(uint32) []byte, _ func(string) uint32, trunk uint32, _ []byte) { clear(page(trunk)) }, false},
+		{"and rows that nothing leads to", func(page func(uint32) []byte, root func(string) uint32, trunk uint32, _ []byte) {
+			clear(page(trunk))
+			copy(page(root("a")), empty)
+		}, true},
+		{"pages of a row on an older page", func(page func(uint32) []byte, root func(string) uint32, _ uint32, before []byte) {
+			copy(page(root("long")), before[(root("long")-1)*1024:])
+		}, true},
+	} {
+		path := makeDB(t, "x.db", made)
+		before := read(t, path)
+		run(t, path, "INSERT INTO long VALUES(randomblob(3000))")
+		damaged := read(t, path)
+		trunk := binary.BigEndian.Uint32(damaged[32:])
+		if trunk == 0 || binary.BigEndian.Uint32(damaged[36:]) < 4 {
+			t.Fatal("there are no free pages")
+		}
+		c.damage(func(n uint32) []byte { return damaged[(n-1)*1024:][:1024] }, func(table string) uint32 { return uint32(rootOf(t, path, table)) }, trunk, before)
+		put(t, path, damaged)
+		m, err := Copy(t.Context(), path, checkFull(t, path), Options{})
+		if c.fails {
+			if !errors.Is(err, ErrNotRepairable) {
+				t.Errorf("%s: %v, %s", c.name, err, m.Summary())
+			}
+			continue
+		}
+		if err != nil || m.RowsLost() > 0 {
+			t.Errorf("%s: %v, %s", c.name, err, m.Summary())
+			continue
+		}
+		wantInt(t, path, "SELECT count(*) FROM a", 200)
 	}
 }
