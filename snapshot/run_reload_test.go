@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/archive"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/samplecrm"
 	"example.com/snapd/snapshot"
@@ -26,7 +27,7 @@ func TestRunPrunesAgain(t *testing.T) {
 		var failing atomic.Bool
 		kept := "" // the archive that cannot be removed, while it is being tried
 		defer durable.Observe(&durable.Observer{Before: func(s durable.Step, path string) {
-			if s == durable.StepRemove && failing.Load() && filepath.Dir(path) == b.m.Dir() && strings.Contains(path, "_AUTO_") {
+			if s == durable.StepRemove && failing.Load() && filepath.Dir(path) == b.m.Dir() && strings.HasSuffix(path, archive.Ext) && strings.Contains(path, "_AUTO_") {
 				kept = path
 				must(t, os.Rename(path, path+".kept"))
 				must(t, os.MkdirAll(filepath.Join(path, "full"), 0o700))
