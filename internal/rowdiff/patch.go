@@ -118,6 +118,9 @@ func (p *patch) findTouched(ctx context.Context) error {
 			return fmt.Errorf("%w: table %s: %s", ErrNoPatch, t.name, counts.NotCompared)
 		}
 		if counts.Differs() {
+			if err := errors.Join(named(t.tables[0]), named(t.tables[1])); err != nil {
+				return err
+			}
 			p.touched[fold(t.name)] = true
 		}
 	}

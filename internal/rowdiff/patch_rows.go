@@ -32,10 +32,21 @@ func (p *patch) allRows(ctx context.Context, t *pair) error {
 		}
 		return fmt.Errorf("%w: table %s: %w", ErrNoPatch, t.name, t.failed)
 	}
+	if err := named(t.tables[1]); err != nil {
+		return err
+	}
 	whole := &pair{d: t.d, name: t.name, tables: [2]*Table{1: t.tables[1]}, objects: [2]*Object{1: t.objects[1]}}
 	whole.plan()
 	r := rowPatch{patch: p, pair: whole, table: t.tables[1]}
 	return whole.each(ctx, r.rest)
+}
+
+// named returns ErrNoPatch for a table whose columns are not known by name.
+func named(t *Table) error {
+	if t == nil || !t.Unnamed {
+		return nil
+	}
+	return fmt.Errorf("%w: the columns of table %s are known to its module only, which is not here", ErrNoPatch, t.Name)
 }
 
 // rowPatch writes the statements for one table.

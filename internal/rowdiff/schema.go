@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -150,6 +151,7 @@ type Table struct {
 	RowID        string // a name of the rowid that no column has; "" where there is none
 	WithoutRowID bool
 	Unique       bool // another index than the key's is unique
+	Unnamed      bool // a virtual table whose columns are not all known by name: its module is not there
 }
 
 // Column is a column that a row stores: generated ones are left out.
@@ -299,6 +301,12 @@ func (s *Schema) describeVirtual(ctx context.Context, c *sqlite.Conn, o Object, 
 			t.Columns[0].Name = "rowid"
 		case i <= len(names):
 			t.Columns[i].Name = names[i-1]
+		default: // FTS3 and FTS4 store the column "title" as "c0title"
+			if name, ok := strings.CutPrefix(t.Columns[i].Stored, "c"+strconv.Itoa(i-1)); ok && name != "" {
+				t.Columns[i].Name = name
+			} else {
+				t.Unnamed = true
+			}
 		}
 	}
 	return t, nil
