@@ -154,7 +154,7 @@ func TestRecoverHealsByASoundImageOnly(t *testing.T) {
 func TestRecoverHealsRotFromTheChangeLog(t *testing.T) {
 	t.Parallel()
 	for name, since := range map[string]string{"captured": "", "and one commit more": "UPDATE accounts SET name = 'not captured' WHERE id = 1",
-		"and one commit more, of which the disk has zeros": "UPDATE accounts SET name = 'not captured' WHERE id = 1"} {
+		"and one commit more, left as zeros by the disk": "UPDATE accounts SET name = 'not captured' WHERE id = 1"} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, "wal")
 			base := b.auto()
@@ -264,7 +264,7 @@ func TestRecoverGoesOnWithoutTheChangeLog(t *testing.T) {
 	b.recovers(base.ID)
 }
 
-// Lost: every commit since the backup, where the catalog was lost, too: a backup of which no proof is known any more is one that
+// Lost: every commit since the backup, where the catalog was lost, too: a backup whose proof is not known any more is one that
 // recovery proves itself, and so are the points that it leads to.
 func TestRecoverTakesPointsWhereTheCatalogIsLost(t *testing.T) {
 	t.Parallel()

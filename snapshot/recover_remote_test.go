@@ -14,7 +14,7 @@ import (
 	"example.com/snapd/snapshot"
 )
 
-// Lost: the database, with its machine, of which there is nothing left but the configuration. Recover has the last captured state
+// Lost: the database, with its machine; the configuration is all that is left. Recover has the last captured state
 // back from the remote, and what is made from then on comes after what is there.
 func TestRecoverFromARemote(t *testing.T) {
 	t.Parallel()

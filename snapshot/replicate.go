@@ -176,7 +176,7 @@ func CheckRemote(ctx context.Context, m *Manager, name string) ([]RemoteProbe, e
 	return remote.Check(ctx, place), nil
 }
 
-// VerifyRemote proves every copy at the remote of that name: by what the store says of it or, with readBack, by downloading and
+// VerifyRemote proves every copy at the remote of that name: by the store's checksums or, with readBack, by downloading and
 // comparing it. Damage is in the result; an error says that something could not be found out. While no Run is at work, what it found is
 // remembered, and the next one sends again what is damaged.
 func VerifyRemote(ctx context.Context, m *Manager, name string, readBack bool) (RemoteVerified, error) {

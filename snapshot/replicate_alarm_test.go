@@ -57,7 +57,7 @@ func TestCheckIsRedWhileObjectStorageIsGone(t *testing.T) {
 	becomes("green")
 	gateway.Stop()
 	b.mark("while it is gone")
-	e, err := other.Backup(t.Context(), snapshot.Manual("")) // of which the check has no ping: it takes a few a minute
+	e, err := other.Backup(t.Context(), snapshot.Manual("")) // without a ping to the check, which takes a few a minute
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 // state is the files of a database whose process was killed.
 type state struct{ main, wal, journal []byte }
 
-// aged returns the states of one database, each of which follows the one before by a script.
+// aged returns the states of one database; each follows the one before by a script.
 // Its connections close without a checkpoint.
 func aged(t *testing.T, scripts ...string) (all []state) {
 	t.Helper()

@@ -12,7 +12,7 @@ import (
 	"example.com/snapd/internal/archive"
 )
 
-// BenchmarkMap makes the map of the last of 10,000 points of a 1 GiB database of which every page was
+// BenchmarkMap makes the map of the last of 10,000 points of a 1 GiB database whose every page was
 // changed since the base, and reports what it holds in memory, and the most that making it took.
 func BenchmarkMap(b *testing.B) {
 	const points, pages, perPoint = 10_000, 1 << 30 / 4096, 30

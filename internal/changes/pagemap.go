@@ -171,7 +171,7 @@ func (s *segment) changed(ctx context.Context, head Head, after, upTo uint64) (c
 }
 
 func (m *Map) add(segment uint32, c changed) {
-	var former []formerPlace // of the pages of a capture, of which a part is
+	var former []formerPlace // of the pages of a capture; a part of them is
 	for _, p := range c.parts {
 		f := p.frame()
 		f.segment = segment

@@ -187,8 +187,8 @@ func (s *segment) finished(d *seekable.Decoder) (list []captured, end int64, err
 	return list, end, err
 }
 
-// follows returns where a capture begins of which there is something after an offset, and
-// which does not begin there; 0 for none.
+// follows returns where the capture begins that has parts after an offset and
+// does not begin there; 0 for none.
 func (s *segment) follows(end int64) (begin int64, err error) {
 	const step = 1 << 20
 	buf := make([]byte, step+3)

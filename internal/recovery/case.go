@@ -5,7 +5,7 @@
 //	plan       the ways out, the one that loses the least first; pure              plan.go
 //	elsewhere  the remotes, where nothing here is usable                          elsewhere.go
 //	candidates backups and recovery points; whether one is what the last commit left   candidates.go
-//	room       what each needs of which disk                                       room.go
+//	room       the room each needs on each disk                                   room.go
 //	salvage    what can still be read, into a new file; what it would bring out    salvage.go
 //	lost       what recoveries have lost that no person has acknowledged           lost.go
 //

@@ -243,7 +243,7 @@ func TestUnchangedSince(t *testing.T) {
 		"the header alone":          {origin: other, saved: func(r *repair.Result) { r.SameHeader = true }},
 		"all pages of tables":       {origin: other, saved: func(r *repair.Result) { r.SameHeader, r.AsDonor = true, true }, unchanged: true},
 		"the log":                   {path: log, unchanged: true},
-		"of which some is dropped":  {path: log, saved: func(r *repair.Result) { r.Dropped = 1 }},
+		"with something dropped":    {path: log, saved: func(r *repair.Result) { r.Dropped = 1 }},
 		"to another frame":          {path: log, saved: func(r *repair.Result) { r.LogFrame-- }},
 		"another log that was kept": {path: log, saved: func(r *repair.Result) { r.LogSalts = "" }},
 	} {

@@ -58,7 +58,7 @@ type Option struct {
 	// Proven: the way was tried on a private copy and passed its proof. Else that
 	// comes when it is taken, and the next one is tried when it fails.
 	Proven bool `json:"proven"`
-	// Room is what it needs of which disk; never nil. Where that is not free it is not taken, and no way out that loses more.
+	// Room is what it needs on each disk; never nil. Where that is not free it is not taken, and no way out that loses more.
 	Room []Room `json:"room"`
 	// Chosen: it is the way that Action names.
 	Chosen bool `json:"chosen"`
@@ -66,7 +66,7 @@ type Option struct {
 	from []catalog.Entry // those to restore
 }
 
-// From are the backups of the option, one of which is restored: the first that passes its proof.
+// From are the backups of the option: the first that passes its proof is restored.
 func (o *Option) From() []catalog.Entry { return o.from }
 
 // facts are all that a recovery is decided by.
@@ -270,7 +270,7 @@ func (f facts) withDamage() string {
 	return fmt.Sprintf("; %d newer recovery points are not sound", f.damagedPoints)
 }
 
-// backupHasMore says why the newest candidate is closer to what the database was than its repaired copy, of which result is; ""
+// backupHasMore says why the newest candidate is closer to what the database was than its repaired copy, with that result; ""
 // where that is not so, as far as is known.
 func (f repairFacts) backupHasMore(newest string, result repair.Result) string {
 	gone, differ := result.OnlyInBackup()

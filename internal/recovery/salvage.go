@@ -268,7 +268,7 @@ func uncounted(p *Plan, err error) error {
 	return nil
 }
 
-// optionOf is the option to salvage, by what a trial of that said; any is false where it brings out no row.
+// optionOf is the option to salvage, as a trial found it; any is false where it brings out no row.
 func optionOf(said repair.Salvaged) (o Option, any bool) {
 	var rows, gone, pages int64
 	for _, t := range said.Tables {

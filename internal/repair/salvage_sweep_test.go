@@ -10,8 +10,8 @@ import (
 	"example.com/snapd/internal/testdb"
 )
 
-// Each page is zeroed in turn. Every row that was not on it is still in its table, exactly; rows of which a
-// part was on it are there cut short, or not.
+// Each page is zeroed in turn. Every row that was not on it is still in its table, exactly; rows with
+// a part on it are there cut short, or not.
 func TestSalvageEachPageZeroed(t *testing.T) {
 	t.Parallel()
 	for _, pragma := range []string{"", "PRAGMA auto_vacuum=1;", "PRAGMA encoding='UTF-16le';"} {
@@ -46,7 +46,7 @@ func TestSalvageEachPageZeroed(t *testing.T) {
 	}
 }
 
-// rowsByPage counts the rows of which something is on each page of a sound database, and has the
+// rowsByPage counts the rows that have something on each page of a sound database, and has the
 // pages with which a chain of overflow pages ends.
 func rowsByPage(t testing.TB, sound []byte) (on map[uint32]int, ends map[uint32]bool) {
 	t.Helper()

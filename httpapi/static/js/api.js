@@ -107,7 +107,7 @@ export const activity = (limit, cursor) => request('GET', `activity${query({ lim
 export const backups = (chosen) => request('GET', `backups${query(chosen)}`);
 export const backup = (id) => request('GET', one(id));
 export const tables = (id) => request('GET', `${one(id)}/tables`);
-// diff takes {table, op, limit, offset}, each of which may be left out, and says what changed from a state to another.
+// diff takes {table, op, limit, offset}, all optional, and says what changed from a state to another.
 export const diff = (id, other, chosen = {}) => request('GET', `${one(id)}/diff/${encodeURIComponent(other)}${query(chosen)}`);
 // log takes {table, from, limit, cursor}, and says which rows each recovery point changed.
 export const log = (chosen) => request('GET', `points/log${query(chosen)}`);

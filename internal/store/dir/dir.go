@@ -106,7 +106,7 @@ func (d *Dir) Abilities() store.Abilities {
 	return a
 }
 
-// open opens the directory, whatever it is.
+// open opens the directory.
 func (d *Dir) open() (*os.Root, error) {
 	root, err := os.OpenRoot(d.path)
 	if err == nil {

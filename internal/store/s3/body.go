@@ -64,7 +64,7 @@ func (b *body) covers(info minio.ObjectInfo, header http.Header, ranged bool) (i
 	}
 	span, ok := strings.CutPrefix(header.Get("Content-Range"), "bytes ")
 	if !ok {
-		if b.off == 0 { // the whole object, of which the beginning was asked for
+		if b.off == 0 { // the whole object where its beginning was asked for
 			return info.Size, nil
 		}
 		return 0, errRange

@@ -120,7 +120,7 @@ func (a *again) or(err error) error {
 // A form is the way in which an object is asked to be stored.
 type form struct{ condition, checksum bool }
 
-// forms returns those to try, by what is known: the best one first.
+// forms returns those to try, as far as is known: the best one first.
 func (s *S3) forms() (forms []form) {
 	condition, sums := s.known.get()
 	for _, f := range []form{{true, true}, {false, true}, {true, false}, {false, false}} {

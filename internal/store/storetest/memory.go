@@ -86,7 +86,7 @@ func (m *Memory) FreezeList(on bool) {
 	}
 }
 
-// Set stores data under name, whatever is there, as another holder of the keys can.
+// Set stores data under name, over what is there, as another holder of the keys can.
 func (m *Memory) Set(name string, data []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
