@@ -126,7 +126,7 @@ bare:
 	$(call say,go test on a bare machine)
 	@bin=$$(mktemp -d); chmod 755 "$$bin"; trap 'rm -r "$$bin"' EXIT; \
 	ln -s "$$(command -v $(GO))" "$$bin/go"; \
-	for tool in sh bash cat cp dd kill ls mkdir mkfifo mv rm sleep stat touch git; do ln -s "$$(command -v $$tool)" "$$bin/"; done; \
+	for tool in sh bash basename cat chmod cp cut dd grep head kill ls mkdir mkfifo mv rm sed sleep sort stat tail touch tr wc git; do ln -s "$$(command -v $$tool)" "$$bin/"; done; \
 	env -u CI -u CHROMIUM SNAPD_VERSITYGW="$$bin/versitygw" SNAPD_SFTP_SERVER="$$bin/sftp-server" PATH="$$bin" "$$bin/go" test $(TESTFLAGS) ./...
 
 build:
