@@ -54,7 +54,7 @@ func TestFaults(t *testing.T) {
 	gateway := storetest.StartGateway(t)
 	for name, test := range map[string]func(*testing.T, *storetest.Gateway){
 		"Transient": transient, "Lost": lost, "Permanent": permanent, "CutBodies": cutBodies, "Conditions": conditions, "NoChecksums": noChecksums,
-		"Resume": resume, "Gone": gone, "StaleList": staleList, "EndlessList": endlessList, "Deadline": deadline, "Requests": requests, "Silence": silence, "WrongSum": wrongSum,
+		"Resume": resume, "Gone": gone, "StaleList": staleList, "EndlessList": endlessList, "SlowCaller": slowCaller, "Deadline": deadline, "Requests": requests, "Silence": silence, "WrongSum": wrongSum,
 		"Sweep": sweep, "Locks": locks, "Certificates": certificates,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -300,6 +300,28 @@ func endlessList(t *testing.T, gateway *storetest.Gateway) {
 		if last == nil || !strings.Contains(last.Error(), "the store's list") {
 			t.Errorf("%s: %v", name, last)
 		}
+	}
+}
+
+// If this fails, a caller that works on each name as it comes gets a list that ends early.
+func slowCaller(t *testing.T, gateway *storetest.Gateway) {
+	b := behindProxy(t, gateway)
+	for _, name := range []string{"a", "b", "c"} {
+		if _, err := put(t, b, name, []byte(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const silence = 50 * time.Millisecond
+	var listed []string
+	for object, err := range open(t, b.url, s3.Options{Silence: silence, PageSize: 2}).List(t.Context(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, object.Name)
+		time.Sleep(3 * silence)
+	}
+	if len(listed) != 3 {
+		t.Errorf("listed %q, want all", listed)
 	}
 }
 

@@ -175,8 +175,8 @@ func (s *S3) List(ctx context.Context, prefix, after string) iter.Seq2[store.Obj
 			before, others := "", 0
 			for info := range s.core.ListObjectsIter(ctx, s.place.Bucket, options) {
 				stalled.Reset(s.silence)
-				if errors.Is(context.Cause(ctx), errEndless) {
-					return errEndless
+				if err := context.Cause(ctx); err != nil {
+					return err
 				}
 				if info.Err != nil {
 					return info.Err
@@ -196,11 +196,13 @@ func (s *S3) List(ctx context.Context, prefix, after string) iter.Seq2[store.Obj
 					continue // a store that does not know start-after
 				}
 				last = name
+				stalled.Stop() // the caller may take its time
 				if enough = !yield(objectOf(name, info), nil); enough {
 					return nil
 				}
+				stalled.Reset(s.silence)
 			}
-			return nil
+			return context.Cause(ctx) // minio's list just stops then, as if it were whole
 		})
 		if err != nil && !enough {
 			yield(store.Object{}, err)

@@ -81,6 +81,21 @@ func testList(t *testing.T, p *place) {
 		}
 		break
 	}
+	// One that the end of its context cut short must not pass for a whole one.
+	for _, n := range []int{1, p.Names / 3, len(names) - 1} {
+		ctx, cancel := context.WithCancel(t.Context())
+		listed := 0
+		var last error
+		for _, last = range p.List(ctx, "", "") {
+			if listed++; listed == n {
+				cancel()
+			}
+		}
+		cancel()
+		if !errors.Is(last, context.Canceled) {
+			t.Errorf("list that is cancelled at name %d of %d: ended after %d with %v", n, len(names), listed, last)
+		}
+	}
 }
 
 // failing is a source that fails from an offset on.
@@ -138,9 +153,10 @@ func testCancelled(t *testing.T, p *place) {
 	_, err = read(ended, p, "there", "", 0, -1)
 	p.wantErr(t, "get", err, context.Canceled)
 	p.wantErr(t, "delete", p.Delete(ended, "there"), context.Canceled)
-	for object, err := range p.List(ended, "", "") {
-		p.wantErr(t, "list "+object.Name, err, context.Canceled)
+	var listed error
+	for _, listed = range p.List(ended, "", "") {
 	}
+	p.wantErr(t, "list", listed, context.Canceled)
 	p.wantNothing(t, "o")
 
 	for _, size := range []int{1000, p.Large + 1} {
