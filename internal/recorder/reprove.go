@@ -77,16 +77,16 @@ func (r *Recorder) reprove(ctx context.Context, now time.Time) error {
 	}
 	var errs []error
 	for _, s := range segments {
-		known := slices.ContainsFunc(was.Damaged, s.is)
-		if !known && !slices.Contains(list, s) {
+		known := slices.IndexFunc(was.Damaged, s.is)
+		if known < 0 && !slices.Contains(list, s) {
 			continue
 		}
-		from, err := changes.ProveAgain(ctx, filepath.Join(r.dir(s.timeline), s.Name), s.Sealed)
+		from, err := r.prove(ctx, filepath.Join(r.dir(s.timeline), s.Name), s.Sealed)
 		switch {
 		case errors.Is(err, changes.ErrDamaged):
 			d := catalog.DamagedSegment{Timeline: s.timeline, First: s.First, Last: s.Last, From: from, At: now.UTC(), What: err.Error()}
 			is.Damaged = append(is.Damaged, d)
-			if r.endDamaged(all, d); !known {
+			if r.endDamaged(all, d); known < 0 {
 				r.o.Host.Report(Event{Kind: Rotted, Damaged: &d, Reason: d.What,
 					Message: fmt.Sprintf("a segment of the change log is damaged: no point from %s on can be proven that has no backup after %s to be read from",
 						catalog.PointID(d.Timeline, d.From), catalog.PointID(d.Timeline, d.Last))})
@@ -95,6 +95,9 @@ func (r *Recorder) reprove(ctx context.Context, now time.Time) error {
 			return nil // all of it is for the next time
 		case err != nil && !errors.Is(err, fs.ErrNotExist): // merged with others meanwhile
 			errs = append(errs, fmt.Errorf("prove a segment again: %w", err))
+			if known >= 0 { // what could not be read is no better than it was
+				is.Damaged = append(is.Damaged, was.Damaged[known])
+			}
 		}
 	}
 	r.o.Host.Update("proof of the change log", func(s *catalog.State) { s.SegmentProofs = &is })

@@ -1,9 +1,11 @@
 package recorder
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,6 +91,16 @@ func TestReprove(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
+	// A disk that does not answer proves nothing.
+	r.prove = func(context.Context, string, changes.Sealed) (uint64, error) { return 0, syscall.EIO }
+	now = now.Add(proveEvery)
+	if err := r.reprove(t.Context(), now); !errors.Is(err, syscall.EIO) {
+		t.Errorf("a segment that cannot be read: %v", err)
+	}
+	if _, state, _ := h.Read(); len(state.SegmentProofs.Damaged) != 1 || !state.SegmentProofs.At.Equal(now) {
+		t.Errorf("a damaged segment that cannot be read: %+v", state.SegmentProofs)
+	}
+	r.prove = changes.ProveAgain
 	if n := len(h.of(Rotted)); n != 1 {
 		t.Errorf("reported %d times: %+v", n, h.reported)
 	}
