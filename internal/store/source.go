@@ -44,7 +44,7 @@ func (s *guarded) ReadAt(p []byte, off int64) (int, error) {
 		return 0, &sourceError{io.ErrClosedPipe}
 	}
 	n, err := s.src.ReadAt(p, off)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && !IsSource(err) {
 		err = &sourceError{err}
 	}
 	return n, err

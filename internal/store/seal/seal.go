@@ -115,11 +115,12 @@ func encrypt(ctx context.Context, w io.WriteCloser, src io.ReaderAt, size int64)
 		if _, err := w.Write(buf[:n]); err != nil {
 			return err
 		}
-		if off += int64(n); off < size && err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("read what is to be encrypted at %d: %w", off, err)
+		switch off += int64(n); {
+		case off == size || err == nil:
+		case err == io.EOF:
+			return store.ShortSource(off, size)
+		default:
+			return err
 		}
 	}
 	return w.Close()

@@ -261,7 +261,7 @@ func TestNothingLeavesUnsealed(t *testing.T) {
 		t.Errorf("without a recipient: %v", err)
 	}
 	for _, size := range []int64{100, inMemory + 100} {
-		if _, err := s.Put(t.Context(), "x", bytes.NewReader(make([]byte, size-1)), size); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, err := s.Put(t.Context(), "x", bytes.NewReader(make([]byte, size-1)), size); !errors.Is(err, io.ErrUnexpectedEOF) || !store.IsSource(err) {
 			t.Errorf("a source of %d bytes that has one less: %v", size, err)
 		}
 	}
