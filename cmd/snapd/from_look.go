@@ -47,7 +47,7 @@ func (c *tablesCmd) onCopies(ctx context.Context, a *app, r *remote.Reader) erro
 		if err != nil {
 			return fmt.Errorf("tables %s: %w", c.ID, err)
 		}
-		return a.result(tablesDocument{listed(tables)}, func(w io.Writer) { printTables(w, tables) })
+		return tablesOf(a, c.ID, tables)
 	})
 }
 

@@ -36,7 +36,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // speakers print their document although their exit status is not 0.
-var speakers = []string{"check", "status", "verify", "recover", "drill", "notify"}
+var speakers = []string{"check", "status", "verify", "recover", "drill", "notify", "tables"}
 
 // outputs fails the script unless standard output holds one JSON document or
 // nothing, and a failure is one line on standard error.

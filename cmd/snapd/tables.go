@@ -27,7 +27,24 @@ func (c *tablesCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 	if err != nil {
 		return err
 	}
-	return a.result(tablesDocument{listed(tables)}, func(w io.Writer) { printTables(w, tables) })
+	return tablesOf(a, c.ID, tables)
+}
+
+// tablesOf prints tables. Damage among them is the exit status, so that no script takes the list for a whole one.
+func tablesOf(a *app, id string, tables []snapshot.Table) error {
+	if err := a.result(tablesDocument{listed(tables)}, func(w io.Writer) { printTables(w, tables) }); err != nil {
+		return err
+	}
+	damaged := 0
+	for _, t := range tables {
+		if t.Damaged {
+			damaged++
+		}
+	}
+	if damaged > 0 {
+		return &outcome{exitCorrupt, fmt.Sprintf("%s is damaged: %d of its %d tables", id, damaged, len(tables))}
+	}
+	return nil
 }
 
 func printTables(w io.Writer, tables []snapshot.Table) {
@@ -43,6 +60,8 @@ func printTables(w io.Writer, tables []snapshot.Table) {
 				columns = fmt.Sprint(t.Columns)
 			}
 			switch {
+			case t.Damaged:
+				rows = "damaged"
 			case t.Rows != nil:
 				rows = humanize.Comma(*t.Rows)
 			case t.Type == "table":

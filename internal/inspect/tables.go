@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/changes"
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/sqlite"
 )
@@ -19,8 +21,10 @@ type Table struct {
 	// Columns that a query sees; 0 where that could not be found out, e.g. of a view on a
 	// table that is gone.
 	Columns int `json:"columns"`
-	// Rows is nil for a view or a virtual table, and where counting took too long.
+	// Rows is nil for a view or a virtual table, where counting took too long, and of a table that is Damaged.
 	Rows *int64 `json:"rows"`
+	// Damaged says that pages of it are damaged.
+	Damaged bool `json:"damaged,omitempty"`
 }
 
 // ErrTooMuch: a schema of too many tables, or one that costs too much.
@@ -49,7 +53,7 @@ func (i *Image) Tables(ctx context.Context) (_ []Table, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	t := &tableList{c: c, until: time.Now().Add(tablesTime)}
+	t := &tableList{c: c, judge: i.judge, until: time.Now().Add(tablesTime)}
 	c.Limit(sqlite.Budget{Time: tablesTime, Memory: tablesMemory})
 	if err := t.read(ctx); err != nil {
 		if sqlite.Classify(err) == sqlite.ClassBudget {
@@ -69,6 +73,7 @@ func (i *Image) Tables(ctx context.Context) (_ []Table, err error) {
 // tableList is the work on one image.
 type tableList struct {
 	c     *sqlite.Conn
+	judge func(error) error
 	until time.Time
 	list  []Table
 }
@@ -142,29 +147,31 @@ func (t *tableList) describe(ctx context.Context, table *Table) error {
 		most = min(most, viewTime)
 	}
 	quoted := "'" + strings.ReplaceAll(table.Name, "'", "''") + "'"
-	if n := t.ask(ctx, most, "SELECT count(*) FROM pragma_table_xinfo("+quoted+") WHERE hidden<>1"); n != nil {
-		table.Columns = int(*n)
+	columns, _ := t.ask(ctx, most, "SELECT count(*) FROM pragma_table_xinfo("+quoted+") WHERE hidden<>1")
+	if columns != nil {
+		table.Columns = int(*columns)
 	}
 	if table.Type == "table" {
 		// No table may use up what those after it need.
 		name := `"` + strings.ReplaceAll(table.Name, `"`, `""`) + `"`
-		table.Rows = t.ask(ctx, time.Until(t.until)/2, "SELECT count(*) FROM main."+name)
+		table.Rows, table.Damaged = t.ask(ctx, time.Until(t.until)/2, "SELECT count(*) FROM main."+name)
 	}
 	return ctx.Err()
 }
 
-// ask returns a number, nil where it cannot be had in time. Counting is a single
+// ask returns a number, nil where it cannot be had in time, and whether damage is why. Counting is a single
 // instruction that looks for an interrupt only, not at the budget.
-func (t *tableList) ask(ctx context.Context, most time.Duration, query string) *int64 {
+func (t *tableList) ask(ctx context.Context, most time.Duration, query string) (_ *int64, damaged bool) {
 	if most <= 0 {
-		return nil
+		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	t.c.Limit(sqlite.Budget{Time: most, Memory: tablesMemory})
 	n, err := t.c.Int(ctx, query)
 	if err != nil {
-		return nil
+		err = t.judge(err)
+		return nil, errors.Is(err, ErrDamaged) || errors.Is(err, archive.ErrDamaged) || errors.Is(err, archive.ErrTruncated) || errors.Is(err, changes.ErrDamaged)
 	}
-	return &n
+	return &n, false
 }
