@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"slices"
 
@@ -20,19 +21,13 @@ func getDiff(h *Handler, w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	ctx, leave, err := h.readingSlot(c)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	r, err := h.m.Diff(ctx, c.param("id"), c.param("other"), o)
-	if err != nil {
-		return err
-	}
+	what := ""
 	if o.Table != "" {
-		recordLook(h, c, "changed rows")
+		what = "changed rows"
 	}
-	return writeJSON(w, http.StatusOK, r)
+	return show(h, w, c, what, func(ctx context.Context) (snapshot.DiffResult, error) {
+		return h.m.Diff(ctx, c.param("id"), c.param("other"), o)
+	})
 }
 
 func diffOptions(h *Handler, c *call) (o snapshot.DiffOptions, err error) {
@@ -45,10 +40,7 @@ func diffOptions(h *Handler, c *call) (o snapshot.DiffOptions, err error) {
 	if err := h.need(c, RightRead); err != nil {
 		return o, err
 	}
-	if o.Rows, err = number(c.query, "limit", defaultRows, maxRows); err != nil {
-		return o, err
-	}
-	if o.Offset, err = offsetOf(c.query); err != nil {
+	if o.Rows, o.Offset, err = rowWindow(c.query); err != nil {
 		return o, err
 	}
 	o.Op = snapshot.RowOp(c.query.Get("op"))

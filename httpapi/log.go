@@ -1,8 +1,9 @@
 package httpapi
 
 import (
-	"errors"
+	"context"
 	"net/http"
+	"time"
 
 	"example.com/snapd/snapshot"
 )
@@ -17,32 +18,11 @@ const (
 	maxLog     = 200
 )
 
-type logPage struct {
-	Points []snapshot.LogEntry `json:"points"`
-	Next   *string             `json:"next_cursor"`
-}
+type logPage = pageOf[snapshot.LogEntry]
 
 // getLog says which rows each recovery point changed: how many, in which table.
 func getLog(h *Handler, w http.ResponseWriter, c *call) error {
-	from, to, err := span(c.query)
-	if err != nil {
-		return err
-	}
-	limit, err := number(c.query, "limit", defaultLog, maxLog)
-	if err != nil {
-		return err
-	}
-	ctx, leave, err := h.readingSlot(c)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	page, next, err := h.m.Log(ctx, snapshot.LogQuery{From: from, To: to, Table: c.query.Get("table"), Limit: limit, Cursor: c.query.Get("cursor")})
-	if c.query.Has("cursor") && errors.Is(err, snapshot.ErrNotFound) {
-		return invalid(`parameter "cursor" is none that was given out, or its point was thinned out since`, "start again without one")
-	}
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, logPage{notNull(page), cursor(next)})
+	return showPoints(h, w, c, defaultLog, maxLog, func(ctx context.Context, from, to time.Time, limit int) ([]snapshot.LogEntry, string, error) {
+		return h.m.Log(ctx, snapshot.LogQuery{From: from, To: to, Table: c.query.Get("table"), Limit: limit, Cursor: c.query.Get("cursor")})
+	})
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,7 +13,7 @@ import (
 
 func pointRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/points", right: RightView, query: []string{"from", "to", "limit", "cursor"}, handle: (*Handler).listPoints},
+		{method: http.MethodGet, path: "/points", right: RightView, query: []string{"from", "to", "limit", "cursor"}, handle: listPoints},
 		{method: http.MethodGet, path: "/points/density", right: RightView, query: []string{"from", "to", "buckets"}, handle: (*Handler).getDensity},
 		{method: http.MethodGet, path: "/points/runs", right: RightView, query: []string{"from", "to"}, handle: (*Handler).getRuns},
 		{method: http.MethodGet, path: "/points/nearest", right: RightView, query: []string{"at"}, handle: (*Handler).getNearest},
@@ -53,31 +54,35 @@ func span(values url.Values) (from, to time.Time, err error) {
 	return from, to, nil
 }
 
-type pointPage struct {
-	Points []snapshot.Point `json:"points"`
-	Next   *string          `json:"next_cursor"`
+// pageOf is one page of the recovery points, or of what is known of each.
+type pageOf[T any] struct {
+	Points []T     `json:"points"`
+	Next   *string `json:"next_cursor"`
 }
 
-func (h *Handler) listPoints(w http.ResponseWriter, c *call) error {
+type pointPage = pageOf[snapshot.Point]
+
+// showPoints answers with a page that read returns for a span of time and a limit: def unless one is given, at most most.
+func showPoints[T any](h *Handler, w http.ResponseWriter, c *call, def, most int, read func(ctx context.Context, from, to time.Time, limit int) ([]T, string, error)) error {
 	from, to, err := span(c.query)
 	if err != nil {
 		return err
 	}
-	limit, err := number(c.query, "limit", defaultPoints, maxPoints)
+	limit, err := number(c.query, "limit", def, most)
 	if err != nil {
 		return err
 	}
-	ctx, leave, err := h.readingSlot(c)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	page, next, err := h.m.Points(ctx, snapshot.PointsQuery{From: from, To: to, Limit: limit, Cursor: c.query.Get("cursor")})
-	if c.query.Has("cursor") && errors.Is(err, snapshot.ErrNotFound) {
-		return invalid(`parameter "cursor" is none that was given out, or its point was thinned out since`, "start again without one")
-	}
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, pointPage{notNull(page), cursor(next)})
+	return show(h, w, c, "", func(ctx context.Context) (pageOf[T], error) {
+		page, next, err := read(ctx, from, to, limit)
+		if c.query.Has("cursor") && errors.Is(err, snapshot.ErrNotFound) {
+			err = invalid(`parameter "cursor" is none that was given out, or its point was thinned out since`, "start again without one")
+		}
+		return pageOf[T]{notNull(page), cursor(next)}, err
+	})
+}
+
+func listPoints(h *Handler, w http.ResponseWriter, c *call) error {
+	return showPoints(h, w, c, defaultPoints, maxPoints, func(ctx context.Context, from, to time.Time, limit int) ([]snapshot.Point, string, error) {
+		return h.m.Points(ctx, snapshot.PointsQuery{From: from, To: to, Limit: limit, Cursor: c.query.Get("cursor")})
+	})
 }

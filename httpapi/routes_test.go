@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"example.com/snapd/internal/testdb"
@@ -49,4 +50,30 @@ func TestErrorsWithoutAHintGetOne(t *testing.T) {
 	if p := problemOf(err); p.Code != "permission" || p.Hint == "" {
 		t.Errorf("%+v", p)
 	}
+}
+
+// Lost if this fails: the rows of a table, for who gave it a name that is no part of a path.
+func TestNamesOfTables(t *testing.T) {
+	a := openAPI(t, nil)
+	db := testdb.Open(t, a.m.Database())
+	names := []string{"in/out", "..", ".", `back\slash`, "two\nlines", "50% off?&#", strings.Repeat("n", 300), ""}
+	for _, name := range names {
+		quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+		if _, err := db.Exec("CREATE TABLE " + quoted + "(id INTEGER PRIMARY KEY); INSERT INTO " + quoted + " VALUES(7)"); err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+	}
+	b := a.backup("first")
+	for _, name := range names {
+		var rows struct{ Rows [][]any }
+		a.ask("GET", "/backups/"+b.ID+"/rows?table="+url.QueryEscape(name), "").into(200, &rows)
+		if len(rows.Rows) != 1 || rows.Rows[0][0] != 7.0 {
+			t.Errorf("%q: %v", name, rows.Rows)
+		}
+	}
+	a.ask("GET", "/backups/"+b.ID+"/rows?table=nosuch", "").problem(404, "not_found")
+	a.ask("GET", "/backups/"+b.ID+"/rows", "").problem(422, "invalid")
+	a.ask("GET", "/backups/"+b.ID+"/rows?table=a&limit=1001", "").problem(422, "invalid")
+	a.setRights(RightView)
+	a.ask("GET", "/backups/"+b.ID+"/rows?table=in/out", "").problem(403, "forbidden")
 }

@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"example.com/snapd/snapshot"
@@ -10,7 +12,8 @@ import (
 
 func rowRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/backups/:id/tables/:table/rows", right: RightRead, query: []string{"offset", "limit"}, handle: getRows},
+		{method: http.MethodGet, path: "/backups/:id/tables/:table/rows", right: RightRead, query: []string{"offset", "limit"}, handle: getTableRows},
+		{method: http.MethodGet, path: "/backups/:id/rows", right: RightRead, query: []string{"table", "offset", "limit"}, handle: getRows},
 		{method: http.MethodPost, path: "/backups/:id/query", right: RightQuery, body: queryBody, handle: postQuery},
 	}
 }
@@ -28,26 +31,36 @@ func rowOptions(limit int) snapshot.QueryOptions {
 	return snapshot.QueryOptions{Limit: limit, Timeout: queryTimeout, Bytes: maxRowsBytes}
 }
 
+// getTableRows shows the rows of the table that the path names. A slash in its name would be one of the path.
+func getTableRows(h *Handler, w http.ResponseWriter, c *call) error {
+	return showRows(h, w, c, c.param("table"))
+}
+
+// getRows shows the rows of a table of any name.
 func getRows(h *Handler, w http.ResponseWriter, c *call) error {
-	limit, err := number(c.query, "limit", defaultRows, maxRows)
+	if !c.query.Has("table") {
+		return invalid(`parameter "table" is needed`, "give the name of a table or view")
+	}
+	return showRows(h, w, c, c.query.Get("table"))
+}
+
+func showRows(h *Handler, w http.ResponseWriter, c *call, table string) error {
+	limit, offset, err := rowWindow(c.query)
 	if err != nil {
 		return err
 	}
-	offset, err := offsetOf(c.query)
-	if err != nil {
-		return err
+	return show(h, w, c, "rows", func(ctx context.Context) (snapshot.QueryResult, error) {
+		return h.m.Rows(ctx, c.param("id"), table, offset, rowOptions(limit))
+	})
+}
+
+// rowWindow reads which rows are asked for.
+func rowWindow(values url.Values) (limit int, offset int64, err error) {
+	if limit, err = number(values, "limit", defaultRows, maxRows); err != nil {
+		return limit, offset, err
 	}
-	ctx, leave, err := h.readingSlot(c)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	r, err := h.m.Rows(ctx, c.param("id"), c.param("table"), offset, rowOptions(limit))
-	if err != nil {
-		return err
-	}
-	recordLook(h, c, "rows")
-	return writeJSON(w, http.StatusOK, r)
+	offset, err = offsetOf(values)
+	return limit, offset, err
 }
 
 type queryRequest struct {
@@ -70,17 +83,9 @@ func postQuery(h *Handler, w http.ResponseWriter, c *call) error {
 	if in.SQL == "" || limit < 1 || limit > maxRows {
 		return invalid(fmt.Sprintf(`want "sql", and "limit" from 1 to %d`, maxRows), "")
 	}
-	ctx, leave, err := h.readingSlot(c)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	r, err := h.m.Query(ctx, c.param("id"), in.SQL, rowOptions(limit))
-	if err != nil {
-		return err
-	}
-	recordLook(h, c, "query")
-	return writeJSON(w, http.StatusOK, r)
+	return show(h, w, c, "query", func(ctx context.Context) (snapshot.QueryResult, error) {
+		return h.m.Query(ctx, c.param("id"), in.SQL, rowOptions(limit))
+	})
 }
 
 // recordLook has the activity log say who looked at the data of which backup, once for several looks in a row.

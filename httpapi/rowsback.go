@@ -88,12 +88,7 @@ func planRows(h *Handler, w http.ResponseWriter, c *call) error {
 
 // planRowsOf keeps a plan, and answers it.
 func planRowsOf(h *Handler, w http.ResponseWriter, c *call, id string, o snapshot.RowsOptions) error {
-	ctx, leave, err := h.readingSlot(c)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	p, err := h.m.PlanRows(ctx, id, o)
+	p, err := reading(h, c, func(ctx context.Context) (snapshot.RowsPlan, error) { return h.m.PlanRows(ctx, id, o) })
 	if err != nil {
 		return err
 	}

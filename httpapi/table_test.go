@@ -273,6 +273,8 @@ func routeCases() []routeCase {
 		plain("GET /backups/:id/tables/:table/rows", 422, "invalid", "/backups/{first}/tables/accounts/rows?offset=-1", ""),
 		failing("Rows", snapshot.ErrCorrupt, plain("GET /backups/:id/tables/:table/rows", 409, "corrupt", "/backups/{first}/tables/accounts/rows", "")),
 		failing("Rows", errBroken, plain("GET /backups/:id/tables/:table/rows", 500, "failed", "/backups/{first}/tables/accounts/rows", "")),
+		plain("GET /backups/:id/rows", 200, "", "/backups/{first}/rows?table=accounts&limit=1000", ""),
+		failing("Rows", snapshot.ErrCorrupt, plain("GET /backups/:id/rows", 409, "corrupt", "/backups/{first}/rows?table=accounts", "")),
 		plain("GET /backups/:id/diff/:other", 200, "", "/backups/{first}/diff/live", ""),
 		plain("GET /backups/:id/diff/:other", 200, "", "/backups/live/diff/{first}?table=accounts&offset=0&limit=1000", ""),
 		plain("GET /backups/:id/diff/:other", 404, "not_found", "/backups/{first}/diff/nosuch", ""),

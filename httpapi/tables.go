@@ -9,7 +9,7 @@ import (
 )
 
 func tableRoutes() []route {
-	return []route{{method: http.MethodGet, path: "/backups/:id/tables", right: RightView, handle: (*Handler).getTables}}
+	return []route{{method: http.MethodGet, path: "/backups/:id/tables", right: RightView, handle: getTables}}
 }
 
 // Reading the tables of an archive costs memory and time: both are bounded.
@@ -22,27 +22,34 @@ type tableDocument struct {
 	Tables []snapshot.Table `json:"tables"`
 }
 
-// readingSlot waits for a slot, and bounds the reading. leave is called when it is done.
-func (h *Handler) readingSlot(c *call) (ctx context.Context, leave func(), err error) {
+// reading calls read when there is a slot for it, and bounds its time.
+func reading[T any](h *Handler, c *call, read func(context.Context) (T, error)) (got T, err error) {
 	ctx, cancel := context.WithTimeout(c.Context(), readTimeout)
+	defer cancel()
 	select {
 	case h.reading <- struct{}{}:
-		return ctx, func() { <-h.reading; cancel() }, nil
+		defer func() { <-h.reading }()
+		return read(ctx)
 	case <-ctx.Done():
-		cancel()
-		return nil, nil, ctx.Err()
+		return got, ctx.Err()
 	}
 }
 
-func (h *Handler) getTables(w http.ResponseWriter, c *call) error {
-	ctx, leave, err := h.readingSlot(c)
+// show answers with what read returns. what is the data that the activity log says was looked at; "" for none.
+func show[T any](h *Handler, w http.ResponseWriter, c *call, what string, read func(context.Context) (T, error)) error {
+	got, err := reading(h, c, read)
 	if err != nil {
 		return err
 	}
-	defer leave()
-	all, err := h.m.Tables(ctx, c.param("id"))
-	if err != nil {
-		return err
+	if what != "" {
+		recordLook(h, c, what)
 	}
-	return writeJSON(w, http.StatusOK, tableDocument{notNull(all)})
+	return writeJSON(w, http.StatusOK, got)
+}
+
+func getTables(h *Handler, w http.ResponseWriter, c *call) error {
+	return show(h, w, c, "", func(ctx context.Context) (tableDocument, error) {
+		all, err := h.m.Tables(ctx, c.param("id"))
+		return tableDocument{notNull(all)}, err
+	})
 }
