@@ -14,7 +14,7 @@
 //	partial     a column of a record that is cut off
 //	file        pages, overflow chains and rows out of a whole file
 //	wal         header, frames and checksums of the write-ahead log
-//	log         what a log's checksums prove
+//	walread     what a log's checksums prove
 //	salvage     transactions of a log whose header is damaged
 //	copied      what of a damaged log a checkpoint has brought into the database file
 //	shm         the header of the log's index
