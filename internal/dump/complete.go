@@ -53,6 +53,45 @@ func OneCreate(sql string) bool {
 	return completion[state][tokenSemicolon] == stateStart
 }
 
+// Statement is sql, which is OneCreate, as a statement of a script: what is after its first line may be a command of the shell that reads
+// the script. A line of "/" or "go" alone ends a statement there, and the next one may then begin with a dot: it gets an empty
+// comment, which changes nothing.
+func Statement(sql string) string {
+	sql = strings.TrimSuffix(strings.TrimSpace(sql), ";")
+	end := ";"
+	if strings.Contains(sql, "--") {
+		end = "\n;" // not in a comment
+	}
+	var b strings.Builder
+	for rest := sql; len(rest) > 0; {
+		_, n := nextToken(rest)
+		if n == 0 {
+			n = len(rest)
+		}
+		b.WriteString(rest[:n])
+		if rest[n-1] == '\n' && endsForShell(rest[n:]) { // of a space or a comment
+			b.WriteString("/**/")
+		}
+		rest = rest[n:]
+	}
+	return b.String() + end
+}
+
+// endsForShell reports whether the shell takes the first line of sql for the end of the statement before.
+func endsForShell(sql string) bool {
+	line, _, _ := strings.Cut(strings.TrimLeft(sql, " \t\r\f\v"), "\n")
+	switch {
+	case strings.HasPrefix(line, "/"):
+		line = line[1:]
+	case len(line) >= 2 && strings.EqualFold(line[:2], "go"):
+		line = line[2:]
+	default:
+		return false
+	}
+	line = strings.TrimSpace(line)
+	return line == "" || strings.HasPrefix(line, "--") || strings.HasPrefix(line, "/*")
+}
+
 // nextToken returns the first token of sql and its length, 0 where it does not end.
 func nextToken(sql string) (token, n int) {
 	until := func(end string, from int) int {

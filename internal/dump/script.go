@@ -221,15 +221,7 @@ func (s *script) bookkeeping(table string) error {
 // line writes one line. The writer remembers its error.
 func (s *script) line(format string, args ...any) { _, _ = fmt.Fprintf(s.w, format+"\n", args...) }
 
-// statement writes sql, which may end in a comment.
-func (s *script) statement(sql string) {
-	sql = strings.TrimSuffix(strings.TrimSpace(sql), ";")
-	end := ";"
-	if strings.Contains(sql, "--") {
-		end = "\n;"
-	}
-	_, _ = s.w.WriteString(sql + end + "\n")
-}
+func (s *script) statement(sql string) { s.line("%s", Statement(sql)) }
 
 func (s *script) quoted(text string) string {
 	return Literal(sqlitefile.Value{Kind: sqlitefile.Text, Bytes: []byte(text)}, sqlitefile.UTF8, s.target)

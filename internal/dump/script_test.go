@@ -278,6 +278,33 @@ func TestScriptRunsNothingOfTheSchema(t *testing.T) {
 	}
 }
 
+// A line of "/" or "go" ends a statement of the shell, and the next line may be a command of it. Lost: parts of the schema, and the machine
+// of who loads the script of a backup that was made to do harm.
+func TestLinesThatTheShellTakesForItsOwn(t *testing.T) {
+	t.Parallel()
+	schema := []string{
+		"CREATE TABLE go(shell, touch CHECK(4\n/\n2 > 0))", "CREATE VIEW harm AS SELECT\ngo\n.shell \"touch\" FROM go",
+		"CREATE VIEW halved AS SELECT 4 -- a\n / -- c\n2 AS\n\tGO /* d */ , '\n/\n' /*\n/\n*/ AS [\n/\n],4\r\n/\r\n.5",
+		"CREATE TRIGGER tr AFTER INSERT ON go BEGIN\n SELECT 1\n/\n 2;\n/* */ SELECT 3\n/\n2; END",
+	}
+	path := made(t, append(schema, "INSERT INTO go VALUES(1, 'x\n/\n.shell touch FROM\ngo\n.quit\n')")...)
+	script := written(t, path, "")
+	loaded := filepath.Join(t.TempDir(), "loaded.db")
+	cmd := exec.Command(testdb.RequireTool(t, "sqlite3"), loaded) // it goes on after errors
+	cmd.Stdin, cmd.Dir = strings.NewReader(script), t.TempDir()
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("the shell: %v: %.500s\n%s", err, out, script)
+	}
+	if ran, err := filepath.Glob(filepath.Join(cmd.Dir, "*")); err != nil || len(ran) > 0 {
+		t.Errorf("the script ran a command: %v, %v", ran, err)
+	}
+	plain := content(t, loaded)
+	for i := range plain {
+		plain[i] = strings.ReplaceAll(plain[i], "/**/", "") // the words stay
+	}
+	sameContent(t, content(t, path), plain)
+}
+
 // Lost if this fails: text of a table of a UTF-16 database, in the database that its script is read into, and small numbers.
 func TestATableOfUTF16(t *testing.T) {
 	t.Parallel()

@@ -202,11 +202,7 @@ func (p *patch) create(o Object) error {
 	if !dump.OneCreate(o.SQL) {
 		return fmt.Errorf("%w: the SQL of %s %q is not one statement", ErrNoPatch, o.Type, o.Name)
 	}
-	end := ";"
-	if last := o.SQL[strings.LastIndexByte(o.SQL, '\n')+1:]; strings.Contains(last, "--") {
-		end = "\n;" // not in a comment
-	}
-	p.line("%s%s", o.SQL, end)
+	p.line("%s", dump.Statement(o.SQL))
 	return nil
 }
 
