@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,16 +67,21 @@ func (r *Recorder) reprove(ctx context.Context, now time.Time) error {
 	if now.Sub(was.At).Abs() < proveEvery {
 		return nil
 	}
-	segments, err := r.segments()
+	segments, unlisted, err := r.segments()
 	if err != nil || len(segments)+len(was.Damaged) == 0 {
 		return err
 	}
 	list := due(segments, was)
-	is := catalog.SegmentProofs{At: now.UTC()}
+	is := catalog.SegmentProofs{At: now.UTC(), Timeline: was.Timeline, Seq: was.Seq}
 	if n := len(list); n > 0 {
 		is.Timeline, is.Seq = list[n-1].timeline, list[n-1].Last
 	}
-	var errs []error
+	errs := slices.Collect(maps.Values(unlisted))
+	for _, d := range was.Damaged {
+		if unlisted[d.Timeline] != nil { // it is no better than it was
+			is.Damaged = append(is.Damaged, d)
+		}
+	}
 	for _, s := range segments {
 		known := slices.IndexFunc(was.Damaged, s.is)
 		if known < 0 && !slices.Contains(list, s) {
@@ -104,27 +110,37 @@ func (r *Recorder) reprove(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// segments lists the sealed segments of all timelines, in order. What cannot be listed is for a person to look at.
-func (r *Recorder) segments() (all []segment, err error) {
+// segments lists the sealed segments of all timelines, in order. What cannot be listed is for a person to look at: unlisted says why.
+func (r *Recorder) segments() (all []segment, unlisted map[uint64]error, err error) {
 	timelines, err := changes.Timelines(r.o.Dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	unlisted = map[uint64]error{}
 	for _, t := range timelines {
-		sealed, err := changes.SealedIn(r.dir(t))
-		if errors.Is(err, changes.ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		list, err := r.segmentsOf(t)
 		if err != nil {
+			unlisted[t] = err
+		}
+		all = append(all, list...)
+	}
+	return all, unlisted, nil
+}
+
+func (r *Recorder) segmentsOf(timeline uint64) (list []segment, err error) {
+	sealed, err := changes.SealedIn(r.dir(timeline))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // it was removed meanwhile
+	}
+	for _, s := range sealed {
+		fi, err := os.Lstat(filepath.Join(r.dir(timeline), s.Name))
+		if err == nil {
+			list = append(list, segment{s, timeline, fi.Size()})
+		} else if !errors.Is(err, fs.ErrNotExist) { // else it was merged with others
 			return nil, err
 		}
-		for _, s := range sealed {
-			if fi, err := os.Lstat(filepath.Join(r.dir(t), s.Name)); err == nil {
-				all = append(all, segment{s, t, fi.Size()})
-			}
-		}
 	}
-	return all, nil
+	return list, err
 }
 
 // endDamaged ends the log of the present timeline where what is captured from now on would need a damaged segment: what comes then

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -101,6 +102,28 @@ func TestReprove(t *testing.T) {
 		t.Errorf("a damaged segment that cannot be read: %+v", state.SegmentProofs)
 	}
 	r.prove = changes.ProveAgain
+	// Nor does a list that cannot be read: two segments that overlap are for a person to look at.
+	var overlap []string
+	for n := range uint64(2) {
+		overlap = append(overlap, filepath.Join(r.dir(1), fmt.Sprintf("%09d-%09d_20300101_000000.chg.zst", first.First+n, second.Last+1+n)))
+	}
+	for _, name := range overlap {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(proveEvery)
+	if err := r.reprove(t.Context(), now); !errors.Is(err, changes.ErrDamaged) {
+		t.Errorf("a log that cannot be listed: %v", err)
+	}
+	if _, state, _ := h.Read(); len(state.SegmentProofs.Damaged) != 1 || !state.SegmentProofs.At.Equal(now) {
+		t.Errorf("a damaged segment of a log that cannot be listed: %+v", state.SegmentProofs)
+	}
+	for _, name := range overlap {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if n := len(h.of(Rotted)); n != 1 {
 		t.Errorf("reported %d times: %+v", n, h.reported)
 	}
