@@ -291,11 +291,10 @@ func AdoptRemote(ctx context.Context, m *Manager, name string) (before string, e
 	if err != nil {
 		return "", err
 	}
-	a, err := remote.Adopt(ctx, sendingTo(m, r), catalog.PresentOf(slices.Values(all), state).Number)
-	if err != nil {
-		return "", err
-	}
-	if err = catalogfile.BeginAfter(ctx, m.cat, a.Timeline-1, a.Number, "remote "+name+" was adopted", m.now()); err == nil {
+	a, err := remote.Adopt(ctx, sendingTo(m, r), catalog.PresentOf(slices.Values(all), state).Number, func(a remote.Adopted) error {
+		return catalogfile.BeginAfter(ctx, m.cat, a.Timeline-1, a.Number, "remote "+name+" was adopted", m.now())
+	})
+	if err == nil {
 		m.Record(Activity{Who: callerOf(ctx).Who, Action: "remote", Outcome: "adopted", Detail: name + "; before: " + cmp.Or(a.Before, "none")})
 	}
 	return a.Before, err

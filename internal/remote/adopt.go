@@ -15,13 +15,15 @@ type Adopted struct {
 	Number   uint64 // the first number of a backup that is free there
 }
 
-// unreadTimelines is how many timelines are left out where there are sealed backups: which ones those are on cannot be read here, and one
-// begins with each restore. Two histories on one timeline would keep each other from being read.
+// unreadTimelines is how many timelines are left out where there are backups that no catalog says anything of, because they are sealed or it is
+// damaged: which ones those are on is not known here, and one begins with each restore. Two histories on one timeline would keep each other from
+// being read.
 const unreadTimelines = 1000
 
 // Adopt makes the remote this directory's, whichever directory wrote there before: the other one stops with its next object. present is the
-// timeline that the directory is on. What was there stays, and what the directory makes from now on has timelines and numbers after it.
-func Adopt(ctx context.Context, o Options, present uint64) (a Adopted, err error) {
+// timeline that the directory is on. What was there stays, and what the directory makes from now on has timelines and numbers after it, which is for
+// begin to see to, before the directory has the remote: else it would send nothing there, and say nothing.
+func Adopt(ctx context.Context, o Options, present uint64, begin func(Adopted) error) (a Adopted, err error) {
 	l, err := openLedger(o.Dir, o.Name)
 	if err != nil {
 		return a, err
@@ -54,7 +56,7 @@ func Adopt(ctx context.Context, o Options, present uint64) (a Adopted, err error
 		a.Timeline = max(a.Timeline, b.Entry.Timeline.Number+1)
 	}
 	for n := range there {
-		if n.Kind == Backup && n.Sealed {
+		if _, read := known[n.String()]; n.Kind == Backup && !read {
 			a.Timeline += unreadTimelines
 			break
 		}
@@ -70,7 +72,7 @@ func Adopt(ctx context.Context, o Options, present uint64) (a Adopted, err error
 	case err != nil:
 		return a, fmt.Errorf("find out whose remote %s is: %w", o.Name, err)
 	}
-	if before, held, err := lastClaim(ctx, place.Store, newest); err != nil {
+	if before, held, err := lastClaim(ctx, place.Store, newest, newest); err != nil {
 		return a, fmt.Errorf("find out who writes there: %w", err)
 	} else if held && before.Token != l.Token {
 		a.Before = before.String()
@@ -78,6 +80,9 @@ func Adopt(ctx context.Context, o Options, present uint64) (a Adopted, err error
 	me := self(l.Token, newToken(), o.Database, o.Now())
 	if _, err := putSmall(ctx, place.Store, Name{Kind: Writer, Number: newest + 1}.String(), me); err != nil {
 		return a, fmt.Errorf("claim remote %s: %w", o.Name, err)
+	}
+	if err := begin(a); err != nil {
+		return a, err
 	}
 	l.Where, l.Database, l.Claim, l.From, l.Place, l.Sealed = o.Where, d.Database, newest+1, a.Timeline, place.ID, o.Sealed
 	l.Copies, l.Failure, l.Stopped, l.Retired = nil, nil, false, false

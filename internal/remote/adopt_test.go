@@ -12,6 +12,29 @@ import (
 	"example.com/snapd/internal/store/storetest"
 )
 
+// begun is a directory that goes on where it has to.
+func begun(Adopted) error { return nil }
+
+// Lost: every copy from then on, and the word of it, where a directory has a remote and could not be put behind the history there.
+func TestAdoptThatIsCutShort(t *testing.T) {
+	t.Parallel()
+	old, s := newMachine(t), storetest.NewMemory()
+	old.backup(1, 0)
+	old.drain(old.sender(s, Settings{}))
+	m := newMachine(t)
+	m.local.Next = 2
+	m.backup(2, 0)
+	full := errors.New("no space")
+	if _, err := Adopt(t.Context(), m.sender(s, Settings{}).o, 1, func(Adopted) error { return full }); !errors.Is(err, full) {
+		t.Fatal(err)
+	}
+	m.drain(m.sender(s, Settings{}))
+	local, _ := m.Local(t.Context())
+	if st := Judge(m.ledger(), local, day0.Add(4*time.Hour)); st.State != Stopped {
+		t.Errorf("%s: %+v", st.State, m.events)
+	}
+}
+
 // Lost: the history at the remote, when a new machine goes on with it; or the new machine's backups, when the old one comes back.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
@@ -23,7 +46,7 @@ func TestAdopt(t *testing.T) {
 	m := newMachine(t)
 	m.backup(1, 0)
 	sender := m.sender(s, Settings{Delete: true})
-	a, err := Adopt(t.Context(), sender.o, 1)
+	a, err := Adopt(t.Context(), sender.o, 1, begun)
 	if err != nil || a.Timeline != 2 || a.Number != 2 || !strings.Contains(a.Before, "data.db") {
 		t.Fatalf("%+v, %v", a, err)
 	}
@@ -73,7 +96,7 @@ func TestAdoptAnEmptiedPlace(t *testing.T) {
 	m.drain(m.sender(storetest.NewMemory(), Settings{}))
 	empty := storetest.NewMemory()
 	sender := m.sender(empty, Settings{})
-	if a, err := Adopt(t.Context(), sender.o, 1); err != nil || a.Before != "" {
+	if a, err := Adopt(t.Context(), sender.o, 1, begun); err != nil || a.Before != "" {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	m.backup(2, 0)
@@ -213,7 +236,7 @@ func TestLastNumbers(t *testing.T) {
 					t.Errorf("%+v", m.events)
 				}
 			}
-			if _, err := Adopt(t.Context(), sender.o, 1); (n.Kind != Catalog) != errors.Is(err, errLastNumber) {
+			if _, err := Adopt(t.Context(), sender.o, 1, begun); (n.Kind != Catalog) != errors.Is(err, errLastNumber) {
 				t.Errorf("adopt: %v", err)
 			}
 		})

@@ -108,14 +108,17 @@ func EncodeDocument(d Document) ([]byte, error) {
 	return enc.EncodeAll(text, nil), nil
 }
 
-// DecodeDocument is the reverse of EncodeDocument. The text is untrusted: entries may be impossible.
+// errDocument: what should be a catalog is none.
+var errDocument = errors.New("it is not a catalog")
+
+// DecodeDocument is the reverse of EncodeDocument. The text is untrusted: entries may be impossible. Errors: errDocument, and those of reading.
 func DecodeDocument(r io.Reader) (d Document, err error) {
 	packed, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
 	if err != nil {
 		return d, err
 	}
 	if len(packed) > maxDocument {
-		return d, fmt.Errorf("the catalog has more than %d bytes", maxDocument)
+		return d, fmt.Errorf("%w: it has more than %d bytes", errDocument, maxDocument)
 	}
 	dec, err := seekable.NewDecoder()
 	if err != nil {
@@ -130,7 +133,7 @@ func DecodeDocument(r io.Reader) (d Document, err error) {
 		err = fmt.Errorf("format %d, and this program knows %d", d.Format, documentFormat)
 	}
 	if err != nil {
-		return Document{}, fmt.Errorf("read the catalog: %w", err)
+		return Document{}, fmt.Errorf("%w: %w", errDocument, err)
 	}
 	return d, nil
 }

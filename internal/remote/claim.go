@@ -18,7 +18,8 @@ import (
 //
 //	start ── the newest claim is this directory's, or there is none ──▶ claims the next number ──▶ writes
 //	  │                                                                                             │ before each object it asks
-//	  └── it is another's ──▶ leaves a note that it was refused ──▶ stops, and says whose it is     │ for the next number
+//	  ├── it is another's ──▶ leaves a note that it was refused ──▶ stops, and says whose it is     │ for the next number
+//	  └── it is this directory's, which does not know of it ──▶ stops: the directory was put back   │
 //	                                                                                                ▼
 //	                        the next number is ── not taken ──▶ goes on
 //	                                           ── of one that was refused ──▶ says who that was, and goes on
@@ -109,11 +110,12 @@ func getNote(ctx context.Context, s store.Store, number uint64) (n note, err err
 	return n, err
 }
 
-// lastClaim walks back from the newest note to the claim that holds. ok is false where there is none.
-func lastClaim(ctx context.Context, s store.Store, newest uint64) (n note, ok bool, err error) {
+// lastClaim walks back from the newest note to the claim that holds. ok is false where there is none. Those after the last that is listed may not be there.
+func lastClaim(ctx context.Context, s store.Store, newest, listed uint64) (n note, ok bool, err error) {
 	for number := newest; number > 0; number-- {
 		n, err = getNote(ctx, s, number)
 		switch {
+		case errors.Is(err, store.ErrMissing) && number > listed:
 		case errors.Is(err, store.ErrMissing): // those before it were removed
 			return note{}, false, nil
 		case err != nil:
@@ -143,30 +145,46 @@ func otherWriter(n note, remote string) error {
 // maxNotes bounds how many notes, or catalogs, a list may not have shown yet.
 const maxNotes = 1000
 
-// claim takes the next number after newest for me, unless another holds the claim. It returns the number.
-func claim(ctx context.Context, s store.Store, me note, newest uint64, remote string) (uint64, error) {
+// claim takes the next number after the last that is listed for me, unless another holds the claim. The ledger has the number first: a claim of
+// this directory's own that it does not know of was made after the moment to which the directory was put back.
+func (s *Sender) claim(ctx context.Context, there store.Store, me note, listed uint64) error {
+	newest := max(listed, s.ledger.Claim)
 	for range maxNotes {
-		holder, held, err := lastClaim(ctx, s, newest)
-		if err != nil {
-			return 0, fmt.Errorf("find out who writes there: %w", err)
-		}
-		if held && holder.Token != me.Token {
-			return 0, refuse(ctx, s, me, holder, newest, remote)
+		holder, held, err := lastClaim(ctx, there, newest, listed)
+		switch {
+		case err != nil:
+			return fmt.Errorf("find out who writes there: %w", err)
+		case held && holder.Token != me.Token:
+			return refuse(ctx, there, me, holder, newest, s.o.Name)
+		case held && holder.number > s.ledger.Claim:
+			return errOlder(s.o.Name, fmt.Sprintf("this directory, or one that it was copied from, began to write at %s, which is not known here", holder.At.UTC().Format(time.RFC3339)))
 		}
 		next := Name{Kind: Writer, Number: newest + 1}
 		if err := next.Check(); err != nil {
-			return 0, fmt.Errorf("claim the remote: %w", err)
+			return fmt.Errorf("claim the remote: %w", err)
 		}
-		_, err = putSmall(ctx, s, next.String(), me)
+		if err := s.intend(next.Number); err != nil {
+			return err
+		}
+		_, err = putSmall(ctx, there, next.String(), me)
 		if err == nil {
-			return newest + 1, nil
+			return nil
 		}
 		if !errors.Is(err, store.ErrExists) {
-			return 0, fmt.Errorf("claim the remote: %w", err)
+			return fmt.Errorf("claim the remote: %w", err)
 		}
 		newest++ // an old list did not show it, or another claims just now
 	}
-	return 0, errors.New("claim the remote: there is no end to the notes of writers")
+	return errors.New("claim the remote: there is no end to the notes of writers")
+}
+
+// intend writes down which claim is made next.
+func (s *Sender) intend(number uint64) error {
+	if s.abandoned.Load() {
+		return errOver
+	}
+	s.ledger.Claim = number
+	return s.ledger.write(s.o.Dir)
 }
 
 // maxRefused bounds the notes of those who were refused, while the holder is not there to read and remove them: each start of a container

@@ -30,7 +30,7 @@ func (s *Sender) compareWithHere(ctx context.Context, there store.Store, n Name,
 	}
 	f, err := s.open(ctx, i)
 	if err != nil {
-		return c, nil //nolint:nilerr // then what is there may be better than what is here
+		return c, context.Cause(ctx) // nil: then what is there may be better than what is here
 	}
 	defer f.Close() // only read
 	return s.compare(ctx, there, n, c, f)
@@ -49,6 +49,7 @@ func (s *Sender) compare(ctx context.Context, there store.Store, n Name, c Copy,
 		c.Damaged = "what was stored under its name was not noted, and cannot be compared with what is here"
 	}
 	if n.Sealed || c.Damaged != "" {
+		c.Other = c.Damaged != ""
 		return c, nil
 	}
 	digest, err := digestOf(ctx, c.Checksum, io.NewSectionReader(f, 0, fi.Size()))
@@ -69,7 +70,7 @@ func (s *Sender) compare(ctx context.Context, there store.Store, n Name, c Copy,
 		same, err = s.sound(ctx, there, n, c)
 	}
 	if err == nil && !same {
-		c.Damaged = "it is not what is here"
+		c.Damaged, c.Other = "it is not what is here", true
 	}
 	return c, err
 }

@@ -58,13 +58,14 @@ type Ledger struct {
 type Copy struct {
 	Name     string         `json:"name"`
 	Size     int64          `json:"size"`
-	Checksum string         `json:"checksum"` // as store.Object has it; "" where it is not known
-	At       time.Time      `json:"at"`       // when it was stored
-	ReadBack *time.Time     `json:"read_back,omitempty"`
-	Damaged  string         `json:"damaged,omitempty"` // what is wrong with it
-	Keys     string         `json:"keys,omitempty"`    // keysOf the recipients that it is sealed for; "" where it is not sealed, or not known
-	Entry    *catalog.Entry `json:"entry,omitempty"`   // of a backup, as it was sent; nil where only its name is known
-	Base     string         `json:"base,omitempty"`    // of a segment: the id of the backup that its timeline's log begins with
+	Checksum string         `json:"checksum"`            // as store.Object has it; "" where it is not known
+	At       time.Time      `json:"at"`                  // when it was stored
+	ReadBack *time.Time     `json:"read_back,omitempty"` // when it was read back last, also where it is damaged
+	Damaged  string         `json:"damaged,omitempty"`   // what is wrong with it
+	Other    bool           `json:"other,omitempty"`     // it is damaged by a comparison with what is here: to read it back proves nothing
+	Keys     string         `json:"keys,omitempty"`      // keysOf the recipients that it is sealed for; "" where it is not sealed, or not known
+	Entry    *catalog.Entry `json:"entry,omitempty"`     // of a backup, as it was sent; nil where only its name is known
+	Base     string         `json:"base,omitempty"`      // of a segment: the id of the backup that its timeline's log begins with
 }
 
 // Failure says why a remote cannot be used.
@@ -176,6 +177,16 @@ func (l *Ledger) write(dir string) error {
 		return fmt.Errorf("remember what is at remote %s: %w", l.Remote, err)
 	}
 	return nil
+}
+
+// names are those of the copies.
+func (l *Ledger) names() (list []Name) {
+	for _, c := range l.Copies {
+		if n, ok := Parse(c.Name); ok {
+			list = append(list, n)
+		}
+	}
+	return list
 }
 
 // find is the number of a copy, -1 for none.

@@ -128,7 +128,7 @@ func TestTransferEndsForAnotherWriterAndAtTheEnd(t *testing.T) {
 				synctest.Wait()
 				if name == "another writer" {
 					other := newMachine(t)
-					if _, err := Adopt(t.Context(), other.sender(s, Settings{}).o, 1); err != nil {
+					if _, err := Adopt(t.Context(), other.sender(s, Settings{}).o, 1, begun); err != nil {
 						t.Fatal(err)
 					}
 					capturing(m, sender, 12)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/store/storetest"
@@ -15,7 +16,7 @@ func TestDirectoryThatIsOlderThanTheRemote(t *testing.T) {
 	t.Parallel()
 	again := func(m *machine, seq, capture int) {
 		e := backup(seq, capture)
-		e.ID, e.File = e.ID+"_again", e.ID+"_again.db.zst"
+		e.ID, e.File, e.CreatedAt = e.ID+"_again", e.ID+"_again.db.zst", e.CreatedAt.Add(time.Hour)
 		m.write(e.File, int(e.ArchiveBytes))
 		m.local.Backups = append([]catalog.Entry{e}, m.local.Backups...)
 		m.local.Next = max(m.local.Next, uint64(seq)+1)
@@ -41,6 +42,23 @@ func TestDirectoryThatIsOlderThanTheRemote(t *testing.T) {
 			s.Path = m.write("21-24", int(s.Size))
 			m.local.Segments = append(m.local.Segments, s)
 		}, "capture 30 of timeline 2 is there, and the last one here is 24"},
+		"it was put back as it was, and passed what is there": {func(m *machine, was Local, ledger []byte) {
+			m.local = was
+			if err := os.WriteFile(ledgerPath(m.dir, "offsite"), ledger, 0o600); err != nil {
+				m.t.Fatal(err)
+			}
+			s := segment(2, 21, 34)
+			s.Path = m.write("21-34", int(s.Size))
+			m.local.Segments = append(m.local.Segments, s)
+			again(m, 4, 0)
+		}, "began to write at"},
+		"its catalog was put back, and passed what is there": {func(m *machine, was Local, _ []byte) {
+			m.local = was
+			m.local.Backups = m.local.Backups[1:]
+			m.local.State.Timeline = &catalog.Present{Timeline: catalog.Timeline{Number: 3}}
+			again(m, 3, 0)
+			again(m, 4, 0)
+		}, "backup number 3 is data_3 there, and data_3_again here"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, s := newMachine(t), storetest.NewMemory()
@@ -69,7 +87,7 @@ func TestDirectoryThatIsOlderThanTheRemote(t *testing.T) {
 			}
 			// What it says is what to do.
 			sender := m.sender(s, settings)
-			a, err := Adopt(t.Context(), sender.o, catalog.PresentOf(slices.Values(m.local.Backups), m.local.State).Number)
+			a, err := Adopt(t.Context(), sender.o, catalog.PresentOf(slices.Values(m.local.Backups), m.local.State).Number, begun)
 			if err != nil || a.Number < 4 || a.Timeline < 3 {
 				t.Fatalf("%+v, %v", a, err)
 			}
@@ -139,7 +157,7 @@ func TestRemoteThatWasMoved(t *testing.T) {
 	if len(there.Names()) > 0 {
 		t.Errorf("%v is there", there.Names())
 	}
-	if _, err := Adopt(t.Context(), o, 1); err != nil {
+	if _, err := Adopt(t.Context(), o, 1, begun); err != nil {
 		t.Fatal(err)
 	}
 	m.backup(2, 0)

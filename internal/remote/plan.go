@@ -2,6 +2,7 @@ package remote
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -89,7 +90,11 @@ const joinedFrom = 8
 func Decide(l Local, there []Copy, r Rules) (p Plan) {
 	w := look(l, there, r)
 	p.Unknown = w.unknown
-	p.Send = append(w.backups(), w.segments()...)
+	p.Send = w.backups()
+	for _, i := range p.Send {
+		w.coming = append(w.coming, *i.Entry)
+	}
+	p.Send = append(p.Send, w.segments()...)
 	slices.SortStableFunc(p.Send, func(a, b Item) int { return cmp.Compare(a.rank, b.rank) })
 	if r.Delete {
 		p.Remove = w.removals()
@@ -108,6 +113,7 @@ type world struct {
 	names   map[string]string // of their objects, by id
 	damaged map[string]bool   // ids of those that are not
 	others  map[string]bool   // names of objects that are sealed for other keys
+	coming  []catalog.Entry   // those that are sent
 	unknown int
 	segs    map[uint64][]remoteSegment // by timeline, in order, the wider one first
 	latest  string                     // id of the backup that goes first
@@ -128,6 +134,13 @@ func look(l Local, there []Copy, r Rules) *world {
 	for _, e := range l.Backups {
 		here[e.ID] = e
 	}
+	// A clock that was set back gives an id a second time. It is that of the backup that is here, else of the newest one there.
+	newest := map[string]uint64{}
+	for _, c := range there {
+		if c.Entry != nil {
+			newest[c.Entry.ID] = max(newest[c.Entry.ID], c.Entry.Seq)
+		}
+	}
 	for _, c := range there {
 		n, ok := Parse(c.Name)
 		w.others[c.Name] = c.otherKeys(r.Keys)
@@ -145,8 +158,10 @@ func look(l Local, there []Copy, r Rules) *world {
 			w.unknown++
 		default:
 			e := *c.Entry
-			if now, ok := here[e.ID]; ok {
+			if now, ok := here[e.ID]; ok && madeOf(now) == madeOf(e) {
 				e.Pinned, e.Note = now.Pinned, now.Note
+			} else if ok || e.Seq != newest[e.ID] {
+				e.ID = fmt.Sprint(e.ID, " ", e.Seq)
 			}
 			if c.Damaged != "" {
 				e.Verification.State = catalog.Failed
@@ -170,8 +185,8 @@ func look(l Local, there []Copy, r Rules) *world {
 	for _, s := range l.Segments {
 		w.heads[s.Name.Timeline] = s.Base
 	}
-	newest, _ := catalog.Latest(slices.Values(w.sendable()), l.State)
-	w.latest, w.present = newest.ID, catalog.PresentOf(slices.Values(l.Backups), l.State).Number
+	latest, _ := catalog.Latest(slices.Values(w.sendable()), l.State)
+	w.latest, w.present = latest.ID, catalog.PresentOf(slices.Values(l.Backups), l.State).Number
 	return w
 }
 
@@ -237,6 +252,17 @@ func (w *world) base(e catalog.Entry, timeline uint64) (seq uint64, ok bool) {
 func (w *world) bases(timeline uint64) (list []uint64) {
 	for _, e := range w.there {
 		if seq, ok := w.base(e, timeline); ok && e.Usable() {
+			list = append(list, seq)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// stay are the captures of a timeline whose images backups have that are there, whole or not, or on their way, in order.
+func (w *world) stay(timeline uint64) (list []uint64) {
+	for _, e := range slices.Concat(w.there, w.coming) {
+		if seq, ok := w.base(e, timeline); ok {
 			list = append(list, seq)
 		}
 	}

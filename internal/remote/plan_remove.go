@@ -32,9 +32,9 @@ func (w *world) removals() (list []Removal) {
 	}
 	w.there = kept
 	for _, t := range slices.Sorted(maps.Keys(w.segs)) {
-		bases := w.bases(t)
+		bases, stay := w.bases(t), w.stay(t)
 		for i, s := range w.segs[t] {
-			if why, again := w.unneeded(i, s, bases); why != "" {
+			if why, again := w.unneeded(i, s, bases, stay); why != "" {
 				list = append(list, Removal{Name: s.Copy.Name, Why: why, Segment: again})
 			}
 		}
@@ -42,8 +42,9 @@ func (w *world) removals() (list []Removal) {
 	return append(list, w.superseded()...)
 }
 
-// unneeded says why a segment, the i-th of its timeline, goes; "" for not. bases are those left there. again is sent in its place.
-func (w *world) unneeded(i int, s remoteSegment, bases []uint64) (why string, again *LocalSegment) {
+// unneeded says why a segment, the i-th of its timeline, goes; "" for not. bases are those left there that are whole, and stay are all of them.
+// again is sent in its place.
+func (w *world) unneeded(i int, s remoteSegment, bases, stay []uint64) (why string, again *LocalSegment) {
 	t := s.Timeline
 	if i > 0 && w.segs[t][i-1].reach >= s.Last { // the others that begin there or before come before it
 		return "another segment has its captures", nil
@@ -57,13 +58,13 @@ func (w *world) unneeded(i int, s remoteSegment, bases []uint64) (why string, ag
 		return "", nil // one of those may be what it follows
 	}
 	switch {
-	case len(bases) == 0 && (w.heads[t] == "" || w.comes(t)):
-		return "", nil // not known, or it is on its way
-	case len(bases) == 0:
+	case len(stay) == 0 && (w.heads[t] == "" || w.comes(t)):
+		return "", nil // not known, or it may be sent
+	case len(stay) == 0:
 		return "the backup that it follows is gone", nil
-	case bases[0] >= s.Last:
+	case stay[0] >= s.Last:
 		return "the backups before it are gone", nil
-	case bases[len(bases)-1] >= s.Last && w.Points > 0 && w.Now.Sub(s.Name.At) > w.Points:
+	case len(bases) > 0 && bases[len(bases)-1] >= s.Last && w.Points > 0 && w.Now.Sub(s.Name.At) > w.Points:
 		return "recovery points are not kept as long", nil
 	}
 	return "", nil

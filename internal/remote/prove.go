@@ -16,12 +16,13 @@ import (
 	"example.com/snapd/internal/store"
 )
 
-// share are the copies to read back now: those that were not within proveAll, and enough others that all are in that time.
+// share are the copies to read back now: those that were not within proveAll, and enough others that all are in that time. Damaged ones are
+// among them: what was wrong may have been put right.
 func share(copies []Copy, now time.Time) (list []Copy) {
 	order := make([]Copy, 0, len(copies))
 	var total int64
 	for _, c := range copies {
-		if n, ok := Parse(c.Name); ok && c.Damaged == "" && (n.Kind == Backup || n.Kind == Segment) {
+		if n, ok := Parse(c.Name); ok && !c.Other && (n.Kind == Backup || n.Kind == Segment) {
 			order = append(order, c)
 			total += c.Size
 		}
@@ -68,10 +69,13 @@ func (s *Sender) proveShare(ctx context.Context) error {
 		s.ledger.put(now)
 		s.unsaved = true
 		bytes += c.Size
-		if now.Damaged != "" {
+		switch n, _ := Parse(c.Name); {
+		case now.Damaged != "" && c.Damaged == "":
 			s.save()
-			n, _ := Parse(c.Name)
 			s.o.Host.Report(Event{Kind: Damaged, Backup: n.ID, Message: fmt.Sprintf("%s at remote %s is damaged: %s", c.Name, s.o.Name, now.Damaged)})
+		case now.Damaged == "" && c.Damaged != "":
+			s.save()
+			s.o.Host.Report(Event{Kind: Notice, Backup: n.ID, Message: fmt.Sprintf("%s at remote %s is whole again; what was wrong: %s", c.Name, s.o.Name, c.Damaged)})
 		}
 	}
 	at := s.o.Now().UTC()
@@ -83,12 +87,25 @@ func (s *Sender) proveShare(ctx context.Context) error {
 	return nil
 }
 
-// ReadBack downloads an object and compares it with what was stored. Damage is in the copy that it returns; an error says that it
-// could not be found out.
+// ReadBack downloads an object and compares it with what was stored. Damage, which two readings found, is in the copy that it returns; an error
+// says that it could not be found out.
 func ReadBack(ctx context.Context, s store.Store, c Copy, now time.Time) (Copy, error) {
+	if c.Other {
+		return c, nil
+	}
+	was := c.Damaged
+	c, err := readBack(ctx, s, c, now)
+	if err == nil && c.Damaged != "" && was == "" {
+		c, err = readBack(ctx, s, c, now)
+	}
+	return c, err
+}
+
+func readBack(ctx context.Context, s store.Store, c Copy, now time.Time) (Copy, error) {
+	at := now.UTC()
 	r, err := s.Get(ctx, c.Name, "", 0, -1)
 	if errors.Is(err, store.ErrMissing) {
-		c.Damaged = "it is gone"
+		c.Damaged, c.ReadBack = "it is gone", &at
 		return c, nil
 	}
 	if err != nil {
@@ -100,14 +117,14 @@ func ReadBack(ctx context.Context, s store.Store, c Copy, now time.Time) (Copy, 
 	if err != nil {
 		return c, err
 	}
+	c.ReadBack = &at
 	switch {
 	case n.n != c.Size:
 		c.Damaged = fmt.Sprintf("it has %d bytes, and %d were stored", n.n, c.Size)
 	case c.Checksum != "" && digest != c.Checksum:
 		c.Damaged = "its bytes are not those that were stored"
 	default:
-		at := now.UTC()
-		c.Checksum, c.ReadBack, c.Damaged = digest, &at, "" // of a store that has none, the first reading is what the next ones are compared with
+		c.Checksum, c.Damaged = digest, "" // of a store that has none, the first reading is what the next ones are compared with
 	}
 	return c, nil
 }

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ type Reader struct {
 	ctx     context.Context
 	from    store.Store
 	objects map[Name]store.Object
-	backups map[string]Name // by id
+	backups map[string]Name // by id; of an id that was given twice the older one has its number after it: ID~NUMBER
 	entries []catalog.Entry // newest first; those that count are verified
 	vouched map[string]bool // ids of entries whose verification the catalog has
 	state   catalog.State
@@ -86,13 +87,26 @@ func (r *Reader) keyed() bool { return len(r.Identities.Strings()) > 0 }
 // choose looks up the backups. With a key it leaves out what is not sealed, and returns that.
 func (r *Reader) choose() (unsealed map[Name]bool) {
 	unsealed = map[Name]bool{}
+	var backups []Name
 	for n := range r.objects {
-		before, both := r.backups[n.ID]
 		switch {
 		case r.keyed() && !n.Sealed && (n.Kind == Backup || n.Kind == Segment || n.Kind == Catalog):
 			unsealed[n] = true
-		case n.Kind == Backup && (!both || before.Sealed): // a plain one is read without a key
-			r.backups[n.ID] = n
+		case n.Kind == Backup:
+			backups = append(backups, n)
+		}
+	}
+	// The newest first, and of one backup the plain copy, which is read without a key.
+	slices.SortFunc(backups, func(a, b Name) int {
+		return cmp.Or(cmp.Compare(b.Number, a.Number), cmp.Compare(a.ID, b.ID), compare(a.Sealed, b.Sealed))
+	})
+	for _, n := range backups {
+		id := n.ID
+		if before, twice := r.backups[id]; twice && before.Number != n.Number {
+			id = fmt.Sprintf("%s~%d", id, n.Number) // the clock was set back between them
+		}
+		if _, both := r.backups[id]; !both {
+			r.backups[id] = n
 		}
 	}
 	for n := range unsealed {
@@ -168,15 +182,15 @@ func (r *Reader) readCatalog(ctx context.Context, unsealed map[Name]bool) error 
 	}
 	r.vouchFor(unsealed, doc)
 	r.Database, r.state.PageSeed = doc.Name, doc.PageSeed
-	var unknown []Name
+	var unknown []string
 	for id, n := range r.backups {
-		i := slices.IndexFunc(doc.Backups, func(s Stored) bool { return s.Entry.ID == id && s.Entry.Seq == n.Number })
+		i := slices.IndexFunc(doc.Backups, func(s Stored) bool { return s.Entry.ID == n.ID && s.Entry.Seq == n.Number })
 		if i < 0 || catalogfile.CheckEntry(doc.Backups[i].Entry) != nil {
-			unknown = append(unknown, n)
+			unknown = append(unknown, id)
 			continue
 		}
 		e := doc.Backups[i].Entry
-		e.Copies = nil
+		e.ID, e.Copies = id, nil
 		r.vouched[id] = e.Verification.State == catalog.Verified
 		r.entries = append(r.entries, e)
 	}
@@ -216,9 +230,6 @@ func (r *Reader) newestDocument(ctx context.Context) (Document, error) {
 	return Document{}, nil
 }
 
-// errDocument: what should be a catalog is none.
-var errDocument = errors.New("it is not a catalog")
-
 func (r *Reader) document(ctx context.Context, n Name) (Document, error) {
 	c, err := r.content(ctx, n)
 	if err != nil {
@@ -233,40 +244,36 @@ func (r *Reader) document(ctx context.Context, n Name) (Document, error) {
 	if _, err := b.ReadAt(text, 0); err != nil {
 		return Document{}, err
 	}
-	doc, err := DecodeDocument(bytes.NewReader(text))
-	if err != nil {
-		return Document{}, fmt.Errorf("%w: %w", errDocument, err)
-	}
-	return doc, nil
+	return DecodeDocument(bytes.NewReader(text))
 }
 
 // atOnce is how many objects are read concurrently where each takes a few requests.
 const atOnce = 8
 
 // readUnknown makes entries of backups that the catalog does not have, from their archives.
-func (r *Reader) readUnknown(ctx context.Context, names []Name) error {
+func (r *Reader) readUnknown(ctx context.Context, ids []string) error {
 	type found struct {
 		entry    catalog.Entry
 		database string
 		seed     string
 		err      error
 	}
-	all := make([]found, len(names))
+	all := make([]found, len(ids))
 	turns := make(chan struct{}, atOnce)
 	var wait sync.WaitGroup
-	for i, n := range names {
+	for i, id := range ids {
 		turns <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-turns }()
 			f := &all[i]
-			f.entry, f.database, f.seed, f.err = r.fromArchive(ctx, n)
+			f.entry, f.database, f.seed, f.err = r.fromArchive(ctx, r.backups[id])
 		})
 	}
 	wait.Wait()
-	for i, n := range names {
-		f := all[i]
+	for i, id := range ids {
+		f, n := all[i], r.backups[id]
 		if f.err != nil {
-			f.entry, r.lost[n.ID] = r.fromName(n, f.err), fmt.Errorf("%s: %w", n, f.err)
+			f.entry, r.lost[id] = r.fromName(n, f.err), fmt.Errorf("%s: %w", n, f.err)
 			if err := r.without(n, f.err); err != nil {
 				return err
 			}
@@ -277,6 +284,7 @@ func (r *Reader) readUnknown(ctx context.Context, names []Name) error {
 		if r.state.PageSeed == "" {
 			r.state.PageSeed = f.seed
 		}
+		f.entry.ID = id
 		r.entries = append(r.entries, f.entry)
 	}
 	return nil

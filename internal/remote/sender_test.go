@@ -33,6 +33,7 @@ type machine struct {
 	rots             map[string]bool // archives that are found damaged while they are sent
 
 	suspected []string
+	opening   func() error // what opening an archive returns; nil: the archive
 }
 
 func newMachine(t *testing.T) *machine {
@@ -78,6 +79,9 @@ func (m *machine) Local(context.Context) (Local, error) {
 }
 
 func (m *machine) Open(_ context.Context, e catalog.Entry) (File, error) {
+	if m.opening != nil {
+		return nil, m.opening()
+	}
 	f, err := os.Open(filepath.Join(m.dir, e.File))
 	if err == nil && m.rots[e.ID] {
 		return rotting{f}, nil

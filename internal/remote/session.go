@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/store"
@@ -12,8 +14,11 @@ import (
 // ErrOtherPlace: what is there is another database's, or what was there is gone.
 var ErrOtherPlace = errors.New("the remote is not the place that it was")
 
-// begin opens the remote, finds out what is there, and claims it.
+// begin opens the remote, finds out what is there, and claims it. Where what was sent is newer than what is here, that is found out before.
 func (s *Sender) begin(ctx context.Context) error {
+	if _, err := s.notOlder(ctx, s.ledger.names()); err != nil {
+		return err
+	}
 	place, err := s.o.Open(ctx, s.ledger.Place)
 	if err == nil && s.o.Sealed != (place.Sealed != nil) {
 		err = errors.New("it is to be sealed, and would not be")
@@ -35,11 +40,11 @@ func (s *Sender) begin(ctx context.Context) error {
 	if err := s.describe(ctx, place, me, newest); err != nil {
 		return s.elsewhere(err)
 	}
-	local, err := s.notOlder(ctx, there)
+	local, err := s.notOlder(ctx, slices.Collect(maps.Keys(there)))
 	if err != nil {
 		return err
 	}
-	if s.ledger.Claim, err = claim(ctx, place.Store, me, max(newest, s.ledger.Claim), s.o.Name); err != nil {
+	if err := s.claim(ctx, place.Store, me, newest); err != nil {
 		return err
 	}
 	s.me = me
@@ -65,18 +70,17 @@ func (s *Sender) elsewhere(err error) error {
 }
 
 // notOlder returns what is here, unless that is older than what is there. It looks twice: segments are joined meanwhile.
-func (s *Sender) notOlder(ctx context.Context, there map[Name]store.Object) (local Local, err error) {
+func (s *Sender) notOlder(ctx context.Context, there []Name) (local Local, err error) {
 	why := ""
 	for range 2 {
 		if local, err = s.o.Host.Local(ctx); err != nil {
 			return local, err
 		}
-		if why = local.older(there, s.ledger.Copies); why == "" {
+		if why = local.older(there, s.ledger.Copies, s.ledger.From); why == "" {
 			return local, nil
 		}
 	}
-	return local, message.WithHint(fmt.Errorf("%w: at remote %s %s", ErrOlder, s.o.Name, why),
-		"its catalog was lost, or it was put back as it was once: stop serve and run snapd remote adopt "+s.o.Name+", which goes on after what is there")
+	return local, errOlder(s.o.Name, why)
 }
 
 // maxListed bounds what a store lists, some 300 bytes each: ours are a few for each minute that recovery points are kept.
@@ -122,7 +126,7 @@ func (s *Sender) describe(ctx context.Context, place Place, me note, newest uint
 	case d.Database == s.ledger.Database:
 		return nil
 	}
-	holder, held, err := lastClaim(ctx, place.Store, newest)
+	holder, held, err := lastClaim(ctx, place.Store, newest, newest)
 	if err != nil || !held {
 		holder = note{Host: d.Host, Database: d.Name, At: d.Created}
 	}
@@ -252,7 +256,7 @@ func (s *Sender) found(n Name, o store.Object, local Local) Copy {
 		}
 	}
 	if c.Entry != nil && !n.Sealed && o.Size != c.Entry.ArchiveBytes {
-		c.Damaged = fmt.Sprintf("it has %d bytes, and the archive %d", o.Size, c.Entry.ArchiveBytes)
+		c.Damaged, c.Other = fmt.Sprintf("it has %d bytes, and the archive %d", o.Size, c.Entry.ArchiveBytes), true
 	}
 	return c
 }

@@ -64,7 +64,7 @@ func Judge(l Ledger, local Local, now time.Time) Status {
 	newest, at := Newest(l.Copies)
 	if newest != nil {
 		s.Newest, s.NewestAt = &newest.ID, &at
-		s.Proof, s.ProvenAt = l.proof(newest.ID)
+		s.Proof, s.ProvenAt = l.proof(newest)
 	}
 	// What is damaged there waits, too, also where it has to stay; that is what Delete does here.
 	plan := Decide(local, l.Copies, Rules{From: l.From, Keep: l.Keep, Sealed: l.Sealed, Delete: true, Now: now})
@@ -107,10 +107,10 @@ func (i Item) newerThan(newest *catalog.Entry) bool {
 }
 
 // proof says how the copy of a backup is proven, and since when.
-func (l *Ledger) proof(id string) (how string, at *time.Time) {
+func (l *Ledger) proof(of *catalog.Entry) (how string, at *time.Time) {
 	for _, c := range l.Copies {
 		switch n, _ := Parse(c.Name); {
-		case n.Kind != Backup || n.ID != id || c.Damaged != "":
+		case n.Kind != Backup || n.ID != of.ID || n.Number != of.Seq || c.Damaged != "":
 		case c.ReadBack != nil:
 			return "read_back", c.ReadBack
 		default:
