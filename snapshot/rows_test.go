@@ -181,6 +181,78 @@ func TestRowsArePlannedAndThePlanBinds(t *testing.T) {
 	}
 }
 
+// Lost otherwise: rows that are not the ones that were confirmed, only as many.
+func TestAPlanBindsTheRowsAndNotTheirNumber(t *testing.T) {
+	t.Parallel()
+	for what, since := range map[string]string{
+		"other rows are gone":       "INSERT INTO log VALUES(101, 'row 101'); DELETE FROM log WHERE id=300",
+		"another row is another":    "UPDATE log SET filler='row 7' WHERE id=7; UPDATE log SET filler='since' WHERE id=8",
+		"it has changed once more":  "UPDATE log SET filler='more' WHERE id=7",
+		"a trigger came":            "CREATE TRIGGER extra AFTER INSERT ON log BEGIN DELETE FROM log WHERE id=500; END",
+		"another one is in the way": "DELETE FROM log WHERE id=7; INSERT INTO log VALUES(101, 'x')",
+	} {
+		m, db := newLive(t, "wal", snapshot.Config{})
+		testdb.ShellQuery(t, db, fillLog)
+		b := mustBackup(t, m)
+		testdb.ShellQuery(t, db, loseLog)
+		o := missingLog
+		o.Changed, o.OnConflict = true, snapshot.FailOnConflict
+		p, err := m.PlanRows(t.Context(), b.ID, o.RowsOptions)
+		must(t, err)
+		testdb.ShellQuery(t, db, since)
+		before := dump(t, db)
+		o.Plan = &p
+		for _, o.OnConflict = range []snapshot.RowsPolicy{snapshot.SkipOnConflict, snapshot.ReplaceOnConflict} {
+			done, err := m.RestoreRows(t.Context(), b.ID, o)
+			if what == "it has changed once more" && o.OnConflict == snapshot.SkipOnConflict { // that row stays as it is
+				if err != nil || done.Inserted != 100 || done.Skipped != 1 {
+					t.Errorf("%s: %+v, %v", what, done, err)
+				}
+				testdb.ShellQuery(t, db, "DELETE FROM log WHERE id BETWEEN 101 AND 200")
+			} else if !errors.Is(err, snapshot.ErrStale) {
+				t.Errorf("%s: %s: %+v, %v", what, o.OnConflict, done, err)
+			}
+		}
+		if got := dump(t, db); got != before {
+			t.Errorf("%s: the database was changed:\n%s", what, got)
+		}
+	}
+}
+
+// Lost otherwise: the undo of rows that others refer to since, under a policy that is chosen after its plan was seen, or such rows.
+func TestAPlanOfAnUndoHoldsForEveryPolicy(t *testing.T) {
+	t.Parallel()
+	const tables = `CREATE TABLE a(id INTEGER PRIMARY KEY, x); CREATE TABLE b(id INTEGER PRIMARY KEY, a REFERENCES a ON DELETE CASCADE, x);
+		CREATE TABLE c(id INTEGER PRIMARY KEY, b REFERENCES b ON DELETE CASCADE); INSERT INTO a VALUES(1,1),(2,2); INSERT INTO b VALUES(1,1,1),(2,2,2)`
+	for policy, want := range map[snapshot.RowsPolicy]string{snapshot.SkipOnConflict: "1,2;1,2;1", snapshot.ReplaceOnConflict: ";;"} {
+		for since, stale := range map[string]bool{"": false, "INSERT INTO c VALUES(2,2)": true} {
+			m, db := newLive(t, "wal", snapshot.Config{})
+			testdb.ShellQuery(t, db, tables)
+			b := mustBackup(t, m)
+			testdb.ShellQuery(t, db, "DELETE FROM a; DELETE FROM b")
+			done, err := m.RestoreRows(t.Context(), b.ID, snapshot.RestoreRowsOptions{RowsOptions: snapshot.RowsOptions{Table: "a", Missing: true, References: true}})
+			if err != nil || done.Inserted != 4 {
+				t.Fatalf("%+v, %v", done, err)
+			}
+			testdb.ShellQuery(t, db, "INSERT INTO c VALUES(1,1); UPDATE b SET x='since' WHERE id=2")
+			p, err := m.PlanRows(t.Context(), *done.SafetyBackup, undoRows.RowsOptions)
+			must(t, err)
+			if p.Conflicting != 4 { // each of b, and each of a by it
+				t.Errorf("%+v", p.RowsChange)
+			}
+			testdb.ShellQuery(t, db, since)
+			o := snapshot.RestoreRowsOptions{RowsOptions: snapshot.RowsOptions{Undo: true, OnConflict: policy}, Plan: &p}
+			if _, err := m.RestoreRows(t.Context(), *done.SafetyBackup, o); stale != errors.Is(err, snapshot.ErrStale) || !stale && err != nil {
+				t.Errorf("%s, then %q: %v", policy, since, err)
+			}
+			const ids = "(SELECT ifnull(group_concat(id),'') FROM "
+			if got := testdb.ShellQuery(t, db, "SELECT "+ids+"a)||';'||"+ids+"b)||';'||"+ids+"c)"); !stale && got != want {
+				t.Errorf("%s: %s", policy, got)
+			}
+		}
+	}
+}
+
 // Lost otherwise: disk space for a state that nothing replaced, or the way back from what was committed all the same.
 func TestRowsThatAreNotCommitted(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,7 @@ import { complaint } from './actions.js';
 import * as api from './api.js';
 import { attr, busy, el, icon, text } from './dom.js';
 import { openDialog } from './dialog.js';
-import { count, exact, moment, plural } from './format.js';
+import { count, exact, moment, named, plural } from './format.js';
 import { notice, say } from './notices.js';
 import { follow } from './operations.js';
 import { attempt } from './problems.js';
@@ -85,7 +85,7 @@ function said(plan) {
     };
   }
   return {
-    title: `Bring rows of ${plan.table} back?`,
+    title: `Bring rows of ${named(plan.table)} back?`,
     about: `As they were in the ${words.isPoint(plan.backup.id) ? 'state' : 'backup'} of ${time}, next to the running application.`,
     head: 'What comes back',
     stays: 'All other rows, and whatever is committed meanwhile. The present state is saved first: this can be undone.',
@@ -139,7 +139,7 @@ function preview(plan, replaces, opener) {
             plan.conflicting > 0 && inTheWay(plan, policy, (name) => { policy = name; draw(); }),
             asides(plan).map(([tone, sign, head, names]) => fact([tone, sign, head, el('p', {}, names)])),
             fact(['ok', 'check', 'Everything else stays', el('p', {}, stays)])),
-          plan.changes.length > 0 && el('p', { class: 'small muted rows-title' }, plan.changes.length > shown ? `The first ${shown} rows of ${plan.table}` : `Rows of ${plan.table}`),
+          plan.changes.length > 0 && el('p', { class: 'small muted rows-title' }, plan.changes.length > shown ? `The first ${shown} rows of ${named(plan.table)}` : `Rows of ${named(plan.table)}`),
           plan.changes.length > 0 && rows,
           error.node,
           countdown(dialog, plan, () => outdated(dialog, close, expiry)),

@@ -2,7 +2,7 @@
 // brought back.
 
 import * as api from './api.js';
-import { attr, busy, el, icon, show, text } from './dom.js';
+import { attr, busy, el, icon, makeTurns, show, text } from './dom.js';
 import { count, plural } from './format.js';
 import { later, notice, say } from './notices.js';
 import { attempt } from './problems.js';
@@ -30,12 +30,13 @@ function refusal({ then, now, schema }) {
 }
 
 // makeChoice is what chooses rows of a table. onChange is called after each change, bring with the choice when it is to be brought back.
-function makeChoice(t, onChange, bring) {
+// was is the choice before the rows were loaded again; null for none.
+function makeChoice(t, was, onChange, bring) {
   const { removed, changed, compared_by: by } = t.diff;
-  const keys = new Map(); // the key as text -> its change
-  const all = { gone: false, changed: false };
+  const keys = new Map(by === 'key' ? was?.keys : []); // the key as text -> its change
+  const all = { gone: Boolean(was?.gone && removed), changed: Boolean(was?.changed && changed && by === 'key') };
   const box = (name, n, words) => {
-    const input = el('input', { type: 'checkbox', 'data-testid': `choose-${name}` });
+    const input = el('input', { type: 'checkbox', checked: all[name], 'data-testid': `choose-${name}` });
     input.addEventListener('change', () => {
       all[name] = input.checked;
       keys.clear();
@@ -45,7 +46,7 @@ function makeChoice(t, onChange, bring) {
   };
   const gone = box('gone', removed, removed === 1 ? 'is gone' : 'are gone');
   const others = box('changed', by === 'key' ? changed : 0, changed === 1 ? 'is different now' : 'are different now');
-  const along = el('input', { type: 'checkbox', 'data-testid': 'choose-along' });
+  const along = el('input', { type: 'checkbox', checked: was?.along, 'data-testid': 'choose-along' });
   const button = el('button', { type: 'button', class: 'primary', 'data-testid': 'bring-back' }, icon('undo'), el('span', {}));
   const hint = by === 'key' ? 'Or tick single rows in the list.' : 'This table has no primary key: rows that are gone come back all together.';
   const node = el('div', { class: 'choice', role: 'group', 'aria-label': `Bring rows of ${t.name} back` },
@@ -93,7 +94,14 @@ function makeChoice(t, onChange, bring) {
   update();
   // pickable are the changes that can be chosen one by one.
   const pickable = ({ op, key }) => by === 'key' && op !== 'insert' && whole(key);
-  return { node, has, choose, pickable, locked: any };
+  // only leaves those rows that still differ in the same way.
+  const only = (changes) => {
+    const still = new Map(changes.map(({ op, key }) => [JSON.stringify(key), op]));
+    for (const [key, { op }] of keys) if (still.get(key) !== op) keys.delete(key);
+    update();
+  };
+  const kept = () => ({ keys, ...all, along: along.checked });
+  return { node, has, choose, only, kept, pickable, locked: any };
 }
 
 // makeBoxes are the boxes before the lines, and the one above them, which is for all that are shown.
@@ -129,13 +137,13 @@ function makeBoxes(choice, shown) {
 }
 
 // makeFilter are buttons for the kinds of changes that there are; null where there is one kind.
-function makeFilter(diff, choose) {
+function makeFilter(diff, chosen, choose) {
   const some = kinds.filter(([, , of]) => of(diff) > 0);
   if (some.length < 3) return null;
   serial += 1;
   const name = `changes-${serial}`;
   const input = (op) => {
-    const radio = el('input', { type: 'radio', name, value: op, checked: op === '' });
+    const radio = el('input', { type: 'radio', name, value: op, checked: op === chosen });
     radio.addEventListener('change', () => choose(op));
     return radio;
   };
@@ -143,28 +151,30 @@ function makeFilter(diff, choose) {
     some.map(([op, words, of]) => el('label', { 'data-testid': `only-${op || 'all'}` }, input(op), el('span', {}, `${words} ${count(of(diff))}`))));
 }
 
-// makeChanges shows the changed rows of the table t of a state, and brings some of them back where a person may.
-export function makeChanges({ id, at }, t) {
+// makeChanges shows the changed rows of the table t of a state, and brings some of them back where a person may. was is what the one had
+// that showed them before, null for none; touched says that they are others since.
+export function makeChanges({ id, at }, t, was, touched) {
   const { diff } = t;
   const when = makeWhen(t.name, at);
   const refused = refusal(t);
+  let unsure = touched || was?.unsure; // rows that were chosen may be as they were
   let lines = []; // the window
-  let start = 0; // how many are before it
-  let op = ''; // the only kind that is listed
-  let asked = 0;
+  let op = kinds.some(([kind, , of]) => kind === was?.op && of(diff) > 0) ? was.op : ''; // the only kind that is listed
+  const total = () => kinds.find(([kind]) => kind === op)[2](diff);
+  let start = was && was.op === op && was.start < total() ? was.start : 0; // how many are before it
+  const turn = makeTurns();
 
   const bring = async (request, replaces, opener) => {
     await (await later(import('./bringback.js')))?.bringBack(id, request, replaces, opener);
   };
   let boxes = null;
-  const choice = may('restore') && !refused && diff.removed + diff.changed > 0 ? makeChoice(t, () => boxes?.render(), bring) : null;
+  const choice = may('restore') && !refused && diff.removed + diff.changed > 0 ? makeChoice(t, was?.choice && touched ? { ...was.choice, gone: false, changed: false } : was?.choice, () => boxes?.render(), bring) : null;
   if (choice && diff.compared_by === 'key') boxes = makeBoxes(choice, () => lines);
   const table = changeTable(`Rows of ${t.name} that changed`, { first: boxes?.first, firstHead: boxes?.above });
   const where = el('p', { class: 'muted small grow', 'data-testid': 'inside-where' });
   const before = el('button', { type: 'button', hidden: true, 'data-testid': 'inside-before' }, `Show ${page} before`);
   const more = el('button', { type: 'button', hidden: true, 'data-testid': 'inside-more' }, `Show ${page} more`);
   const foot = el('p', { class: 'changes-more' }, where, more);
-  const total = () => kinds.find(([kind]) => kind === op)[2](diff);
 
   // offer shows a button or hides it, and keeps the focus near.
   function offer(button, offered) {
@@ -182,20 +192,29 @@ export function makeChanges({ id, at }, t) {
   }
 
   const ask = async (offset, limit) => {
-    const mine = (asked += 1);
+    const isLast = turn();
     const answer = await attempt(() => api.diff(id, 'live', { table: t.name, op, limit, offset }));
-    return mine === asked && answer ? answer.tables[0]?.rows ?? [] : null;
+    if (!isLast()) return null;
+    if (!answer) draw(); // those of another kind are not shown in their place
+    return answer ? answer.tables[0]?.rows ?? [] : null;
   };
 
   // next goes on behind the window, whose beginning goes where it becomes too long.
-  async function next() {
-    const rows = await ask(start + lines.length, page);
+  async function next(limit = page) {
+    const rows = await ask(start + lines.length, limit);
     if (!rows) return;
     lines.push(...rows);
     const over = Math.max(0, lines.length - most);
     lines.splice(0, over);
     start += over;
     draw();
+  }
+
+  // load shows as many rows as were shown before. Of those that were chosen, and may be back since, it keeps those that are listed.
+  async function load() {
+    await next(Math.max(page, was?.rows ?? 0));
+    if (unsure) choice?.only(lines);
+    unsure = false;
   }
 
   async function previous() {
@@ -216,8 +235,9 @@ export function makeChanges({ id, at }, t) {
   }
 
   before.addEventListener('click', () => busy(before, previous));
-  more.addEventListener('click', () => busy(more, next));
+  more.addEventListener('click', () => busy(more, () => next()));
   const node = el('div', { class: 'changes' }, refused && el('p', { class: 'muted' }, refused), choice?.node,
-    el('div', { class: 'changes-head' }, makeFilter(diff, filter), when.button), when.answer, before, table.node, foot);
-  return { node, load: next };
+    el('div', { class: 'changes-head' }, makeFilter(diff, op, filter), when.button), when.answer, before, table.node, foot);
+  const kept = () => ({ op, start, rows: lines.length, choice: choice?.kept(), unsure });
+  return { node, load, kept };
 }

@@ -33,14 +33,19 @@ export function openDialog({ id, title, tone, opener, cancel = 'Cancel', content
       open.delete(dialog);
       const inside = dialog.contains(document.activeElement) || document.activeElement === document.body;
       dialog.remove();
-      // An opener that is gone, such as the row of a deleted backup, leaves the
-      // focus nowhere: the heading of the list is the nearest place.
-      if (inside) (opener?.isConnected && !opener.hidden ? opener : byId('backups-title')).focus();
+      if (inside) home(opener).focus();
       resolve(result);
     });
     dialog.showModal();
     (dialog.querySelector('[data-first]') ?? stop).focus();
   });
+}
+
+// home is where the focus goes back to: the opener, or what was drawn in its place. An opener that
+// is gone, such as the row of a deleted backup, leaves the focus nowhere: the heading of the list is the nearest place.
+function home(opener) {
+  const there = opener?.isConnected ? opener : document.querySelector(`[data-testid="${CSS.escape(opener?.dataset.testid ?? '')}"]`);
+  return there?.checkVisibility() ? there : byId('backups-title');
 }
 
 // closeAll is for an event that ends every dialog, such as the session's end.

@@ -68,6 +68,16 @@ export async function busy(button, action) {
   }
 }
 
+// makeTurns returns what begins a turn. A turn says whether no later one was begun: the answer to
+// what was asked last is shown, however late another one comes.
+export function makeTurns() {
+  let last = 0;
+  return () => {
+    const mine = (last += 1);
+    return () => mine === last;
+  };
+}
+
 // arrange brings the children of parent into the given order, touching only those
 // that stand elsewhere, and removes all others.
 export function arrange(parent, nodes) {

@@ -201,6 +201,11 @@ export function sentence(words) {
   return s[0].toUpperCase() + s.slice(1) + (/[.!?…]$/.test(s) ? '' : '.');
 }
 
+// named is a name in a sentence: one that is written from right to left turns nothing else around.
+export function named(name) {
+  return /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufefc]/.test(name) ? `\u2068${name}\u2069` : name;
+}
+
 // excerpt is the beginning of free text, where a long one would push away what matters.
 export function excerpt(words) {
   const characters = [...String(words ?? '')];

@@ -3,7 +3,7 @@
 
 import * as api from './api.js';
 import { draw, drawHover, place, rangeOf, scales } from './axis.js';
-import { attr, busy, byId, el, show, text } from './dom.js';
+import { attr, busy, byId, el, icon, makeTurns, show, text } from './dom.js';
 import { exact, hhmmss, now, plural, span, utcExact } from './format.js';
 import { parse } from './localtime.js';
 import { say } from './notices.js';
@@ -20,7 +20,7 @@ let scale = 'days';
 let chosen = null; // ms
 let density = null;
 let found = null; // {before, after, lost} for the chosen moment
-let asking = 0;
+let asking = null; // the turn of the moment that was asked about last
 let timer = 0;
 let newest = ''; // the point of the change log that the axis was drawn with
 
@@ -31,10 +31,13 @@ function range() {
   return rangeOf(scale, chosen, density ? Date.parse(density.now) : now());
 }
 
+const [loads, choices] = [makeTurns(), makeTurns()];
+
 async function load() {
+  const isLast = loads();
   const { from, to } = rangeOf(scale, chosen, now());
   const answer = await api.density(iso(from), iso(to), buckets);
-  density = { ...answer, now: iso(now()) };
+  if (isLast()) density = { ...answer, now: iso(now()) };
 }
 
 function redraw() {
@@ -61,6 +64,7 @@ function choose(at, { typed = false } = {}) {
   const oldest = (present(density?.oldest) ?? 0) + 1; // times of states are finer than ms
   chosen = Math.min(now(), Math.max(oldest, Math.round(at)));
   found = null;
+  asking = choices();
   show(byId('moment-inside'), false);
   if (!typed) {
     byId('moment-time').value = local(chosen);
@@ -80,10 +84,10 @@ function local(at) {
 }
 
 async function find() {
-  const asked = (asking += 1);
+  const isLast = (asking = choices());
   const { from, to } = range();
   const [answer] = await Promise.all([api.nearest(iso(chosen)), scale === 'hour' || chosen < from || chosen > to ? load() : null]);
-  if (asked !== asking) return;
+  if (!isLast()) return;
   found = answer;
   render();
   const heard = [found.before && `Before it: ${exact(found.before.at)}.`, found.after && `After it: ${exact(found.after.at)}.`];
@@ -123,14 +127,15 @@ function card(side, point) {
     el('h3', {}, isAfter ? 'The first state after it' : 'The last state before it'),
     el('p', { class: 'when' }, el('time', { class: 'strong', datetime: point.at }, exact(point.at)), ' ', el('span', { class: 'muted small' }, utcExact(point.at))),
     el('p', { class: 'muted small' }, `${distance} ${isAfter ? 'after' : 'before'} the chosen moment · ${what(point)}`),
+    point.state === 'damaged' && el('p', { class: 'problem' }, icon('warn'), el('span', {}, 'The change log is damaged where it may need it: it is proven before anything is replaced, and that can fail.')),
     el('p', {}, lostBy(point, isAfter)),
     el('p', { class: 'buttons' }, go, look, step),
-  ];
+  ].filter(Boolean);
 }
 
 // lookInside shows the tables of a state below the two.
 async function lookInside(point) {
-  const heading = el('h3', {}, `Inside the state of ${hhmmss(point.at)}`);
+  const heading = el('h3', { tabindex: '-1' }, `Inside the state of ${hhmmss(point.at)}`);
   const place = el('div', {});
   byId('moment-inside').replaceChildren(heading, place);
   show(byId('moment-inside'), true);
@@ -263,13 +268,33 @@ function scaleOf(from, to) {
   return ['days', 'month'].find((name) => now() - from < scales[name].span) ?? 'hour';
 }
 
+// lead brings a moment on the axis into sight, on a scale that shows a span of time.
+function lead(at, first, last) {
+  scale = scaleOf(first, last);
+  for (const input of document.querySelectorAll('input[name="scale"]')) input.checked = input.value === scale;
+  choose(at);
+  byId('moment').scrollIntoView({ block: 'start' });
+}
+
+// showBefore shows the inside of the last state before a time.
+export async function showBefore(time) {
+  const at = Date.parse(time) - 1; // times of states are finer than ms
+  lead(at, at, at);
+  clearTimeout(timer);
+  await attempt(find);
+  if (chosen !== at || !found?.before) {
+    byId('axis').focus({ preventScroll: true });
+    return;
+  }
+  const inside = lookInside(found.before);
+  byId('moment-inside').firstElementChild.focus();
+  await inside;
+}
+
 // showRun shows a span of recovery points, with the last one chosen.
 export async function showRun({ from, to }) {
   const [first, last] = [Date.parse(from), Date.parse(to)];
-  scale = scaleOf(first, last);
-  for (const input of document.querySelectorAll('input[name="scale"]')) input.checked = input.value === scale;
-  choose(last + 1); // times of states are finer than ms
-  byId('moment').scrollIntoView({ block: 'start' });
+  lead(last + 1, first, last); // times of states are finer than ms
   byId('axis').focus({ preventScroll: true });
   await attempt(load);
   render();
@@ -286,8 +311,11 @@ function keepUp() {
 }
 
 async function refreshed() {
+  const isLast = asking;
   await load();
-  if (chosen !== null) found = await api.nearest(iso(chosen));
+  if (chosen === null) return;
+  const answer = await api.nearest(iso(chosen));
+  if (isLast === asking) found = answer;
 }
 
 // startMoment begins when the rest of the page is there.

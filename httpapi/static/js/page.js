@@ -104,6 +104,12 @@ async function showRun(run) {
   await moment?.showRun(run);
 }
 
+// showBefore leads to what was there before a time.
+export async function showBefore(at) {
+  await loadMoment();
+  await moment?.showBefore(at);
+}
+
 function start() {
   started = true;
   watchDock();

@@ -121,13 +121,13 @@ export function makePanel() {
     inside.replaceChildren();
   }
 
-  look.addEventListener('click', () => busy(look, async () => {
+  look.addEventListener('click', () => {
     unfold(inside.hidden);
     if (inside.hidden) return;
     const place = el('div', {}); // of this backup only: another may be chosen meanwhile
     inside.append(place);
-    await loadInside(place, { id: b.id, at: b.created_at });
-  }));
+    loadInside(place, { id: b.id, at: b.created_at });
+  });
 
   // update shows a backup as it is now.
   function update(next) {

@@ -54,7 +54,7 @@ export function changeTable(name, { words = since, first = null, firstHead = nul
     const of = changes.map(({ key, before, after }) => Object.keys({ ...key, ...before, ...after }));
     // A whole row has the table's order. Of a changed one only the columns that changed are known.
     const all = [...new Set(of.toSorted((a, b) => b.length - a.length).flat())];
-    if (all.join() !== columns.join() || !head.hasChildNodes()) {
+    if (JSON.stringify(all) !== JSON.stringify(columns) || !head.hasChildNodes()) {
       columns = all;
       lines.clear();
       head.replaceChildren(...[first && pick(firstHead), el('th', { scope: 'col' }, 'Row'), ...columns.map((column) => el('th', { scope: 'col' }, column))].filter(Boolean));

@@ -2,7 +2,7 @@
 // came, so that a newer server is not silenced by an older tab. The tables have no
 // prototype, or "constructor" would be a word.
 
-import { count, label, plural, sentence } from './format.js';
+import { count, label, named, plural, sentence } from './format.js';
 
 export const states = { protected: 'Protected', at_risk: 'At risk', unprotected: 'Unprotected' };
 
@@ -136,7 +136,7 @@ const actions = {
 // rowsBack says which rows an operation brought back, by table.
 export function rowsBack(result) {
   if (!result?.applied) return 'There was nothing to bring back: the rows are as they were.';
-  const back = result.tables.map((t) => [t.table, t.inserted + t.replaced + t.removed]).filter(([, n]) => n > 0).map(([table, n]) => `${count(n)} of ${table}`).join(', ');
+  const back = result.tables.map((t) => [t.table, t.inserted + t.replaced + t.removed]).filter(([, n]) => n > 0).map(([table, n]) => `${count(n)} of ${named(table)}`).join(', ');
   const left = result.skipped > 0 ? ` ${plural(result.skipped, 'row was', 'rows were')} left as ${result.skipped === 1 ? 'it is' : 'they are'}.` : '';
   return `${result.undo ? 'It is undone' : 'Rows are back'}: ${back}.${left}`;
 }
