@@ -85,6 +85,6 @@ func Adopt(ctx context.Context, o Options, present uint64, begin func(Adopted) e
 		return a, err
 	}
 	l.Where, l.Database, l.Claim, l.From, l.Place, l.Sealed = o.Where, d.Database, newest+1, a.Timeline, place.ID, o.Sealed
-	l.Copies, l.Failure, l.Stopped, l.Retired = nil, nil, false, false
+	l.Copies, l.Failure, l.Stopped, l.Retired, l.Beginning = nil, nil, false, false, false
 	return a, l.write(o.Dir)
 }

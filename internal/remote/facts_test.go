@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/store"
 	"example.com/snapd/internal/store/storetest"
 )
 
@@ -232,6 +233,39 @@ func TestTwoBackupsWithOneID(t *testing.T) {
 	if got := strings.Join(m.names(s), " "); got != "data_1" || s.Bytes(old.String()) != nil {
 		t.Errorf("%v is there", s.Names())
 	}
+}
+
+// Lost: every copy, because the rights were wrong when a new remote was used first: it passed for one that had been emptied.
+func TestNewRemoteThatTakesNothingAtFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, s := newMachine(t), storetest.NewMemory()
+		m.backup(1, 0)
+		s.Before(func(_ context.Context, op storetest.Op, _ string) error {
+			if op == storetest.Put {
+				return store.ErrDenied
+			}
+			return nil
+		})
+		go m.sender(s, Settings{}).Run(t.Context(), nil)
+		time.Sleep(time.Hour)
+		s.Before(nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := strings.Join(m.contents(s), " "); got != "data_1" || m.reported(Fenced) > 0 {
+			t.Errorf("%s is there: %+v", got, m.events)
+		}
+		// Where it was used, an emptied place is not begun again.
+		for _, name := range s.Names() {
+			if err := s.Delete(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.drain(m.sender(s, Settings{}))
+		if m.reported(Fenced, "is gone") != 1 || len(s.Names()) > 0 {
+			t.Errorf("%v is there: %+v", s.Names(), m.events)
+		}
+	})
 }
 
 // Lost: one of two backups with one id, now this and now that one.

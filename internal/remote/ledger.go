@@ -34,6 +34,8 @@ type Ledger struct {
 	Where    string `json:"where"`             // where it is; of one that is configured elsewhere now, where the copies are
 	Retired  bool   `json:"retired,omitempty"` // it is not configured any more
 	Database string `json:"database"`          // the id in its description; "" before there is one
+	// Beginning: the description is being written, and may not be there yet.
+	Beginning bool `json:"beginning,omitempty"`
 	// Token says which backup directory this is, and Inode that the ledger is still in the directory where it was made: a copy
 	// of a backup directory gets another token, and may not write to the same remote.
 	Token string `json:"token"`

@@ -265,12 +265,23 @@ func TestSend(t *testing.T) {
 // Lost: a copy, an object without an owner, or the remote for good, when the process dies at the wrong moment.
 func TestKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
+	for name, begun := range map[string]bool{"a remote that is in use": true, "a new one": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killedAtEveryStep(t, begun)
+		})
+	}
+}
+
+func killedAtEveryStep(t *testing.T, begun bool) {
 	settings := Settings{Delete: true, Keep: catalog.Policy{Last: 2, Daily: catalog.None}}
 	prepare := func() (*machine, *storetest.Memory) {
 		m, s := newMachine(t), storetest.NewMemory()
 		m.backup(1, 0)
 		m.segment(1, 100)
-		m.drain(m.sender(s, settings))
+		if begun {
+			m.drain(m.sender(s, settings))
+		}
 		m.backup(2, 100)
 		m.segment(101, 110)
 		m.backup(3, 110)
@@ -282,8 +293,8 @@ func TestKilledAtEveryStep(t *testing.T) {
 	s.Before(func(context.Context, storetest.Op, string) error { total++; return nil })
 	m.drain(m.sender(s, settings))
 	want := "data_2 data_3 1/101-110 1/111-120"
-	if got := strings.Join(m.contents(s), " "); got != want || total < 16 {
-		t.Fatalf("%s after %d operations", got, total)
+	if got := strings.Join(m.contents(s), " "); got != want || total < 13 || begun != (m.reported(Removed) == 1) {
+		t.Fatalf("%s after %d operations: %+v", got, total, m.events)
 	}
 	for step := 1; step <= total; step++ {
 		for _, late := range []bool{false, true} { // killed before the operation, or once it had its effect

@@ -114,7 +114,7 @@ func (s *Sender) describe(ctx context.Context, place Place, me note, newest uint
 	name := Name{Kind: Description}.String()
 	err := getSmall(ctx, place.Store, name, &d)
 	switch {
-	case errors.Is(err, store.ErrMissing) && s.ledger.Database == "":
+	case errors.Is(err, store.ErrMissing) && (s.ledger.Database == "" || s.ledger.Beginning):
 		return s.establish(ctx, place, me)
 	case errors.Is(err, store.ErrMissing):
 		return message.WithHint(fmt.Errorf("%w: its %s is gone; %d objects were there", ErrOtherPlace, name, len(s.ledger.Copies)),
@@ -124,6 +124,7 @@ func (s *Sender) describe(ctx context.Context, place Place, me note, newest uint
 	case d.Format != descriptionFormat:
 		return fmt.Errorf("remote %s has format %d, and this program knows %d", s.o.Name, d.Format, descriptionFormat)
 	case d.Database == s.ledger.Database:
+		s.ledger.Beginning = false
 		return nil
 	}
 	holder, held, err := lastClaim(ctx, place.Store, newest, newest)
@@ -135,8 +136,11 @@ func (s *Sender) describe(ctx context.Context, place Place, me note, newest uint
 
 // establish writes the description of a place that has none.
 func (s *Sender) establish(ctx context.Context, place Place, me note) error {
-	d := description{Format: descriptionFormat, Database: newToken(), Name: me.Database, Host: me.Host, Created: me.At, Abilities: place.Store.Abilities()}
-	s.ledger.Database = d.Database
+	d := description{Format: descriptionFormat, Database: s.ledger.Database, Name: me.Database, Host: me.Host, Created: me.At, Abilities: place.Store.Abilities()}
+	if d.Database == "" {
+		d.Database = newToken()
+	}
+	s.ledger.Database, s.ledger.Beginning = d.Database, true
 	s.save() // first: a process that is killed here finds its own id there
 	name := Name{Kind: Description}.String()
 	_, err := putSmall(ctx, place.Store, name, d)
@@ -146,14 +150,16 @@ func (s *Sender) establish(ctx context.Context, place Place, me note) error {
 			return err
 		}
 		if now.Database == d.Database {
+			s.ledger.Beginning = false
 			return nil // its answer was lost
 		}
-		s.ledger.Database = ""
+		s.ledger.Database, s.ledger.Beginning = "", false
 		return otherWriter(note{Host: now.Host, Database: now.Name, At: now.Created}, s.o.Name)
 	}
 	if err != nil {
 		return fmt.Errorf("begin remote %s: %w", s.o.Name, err)
 	}
+	s.ledger.Beginning = false
 	return nil
 }
 
