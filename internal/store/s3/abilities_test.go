@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"example.com/snapd/internal/store"
 	"example.com/snapd/internal/store/s3"
@@ -139,6 +140,32 @@ func resume(t *testing.T, gateway *storetest.Gateway) {
 	if err != nil || len(left.Uploads) != 1 { // it may be another writer's, who is still sending
 		t.Errorf("%d uploads are left, %v, want that of the other object", len(left.Uploads), err)
 	}
+}
+
+// If this fails, an upload of hours begins again each time that the store was busy for longer than a minute.
+func busy(t *testing.T, gateway *storetest.Gateway) {
+	b := behindProxy(t, gateway)
+	content := data(6*part + 1)
+	var parts atomic.Int64
+	b.proxy.Spoil(func(r *http.Request) storetest.Fault {
+		if is("PUT", "partNumber")(r) && parts.Add(1) > 5 {
+			return storetest.Fault{Status: http.StatusServiceUnavailable, Code: "SlowDown"}
+		}
+		return storetest.Fault{}
+	})
+	impatient := open(t, b.url, s3.Options{Patience: 50 * time.Millisecond})
+	if _, err := put(t, impatient, "o", content); !errors.Is(err, store.ErrThrottled) {
+		t.Fatalf("put to a busy store: %v", err)
+	}
+	b.proxy.Spoil(nil)
+	b.proxy.Requests()
+	if _, err := put(t, impatient, "o", content); err != nil {
+		t.Fatal(err)
+	}
+	if sent := count(b.proxy.Requests(), "PUT "); sent == 0 || sent > 5 {
+		t.Errorf("%d of 7 parts were sent again", sent)
+	}
+	b.wantStored(t, "o", content)
 }
 
 func count(requests []string, prefix string) (n int) {

@@ -54,7 +54,7 @@ func TestFaults(t *testing.T) {
 	gateway := storetest.StartGateway(t)
 	for name, test := range map[string]func(*testing.T, *storetest.Gateway){
 		"Transient": transient, "Lost": lost, "Permanent": permanent, "CutBodies": cutBodies, "Conditions": conditions, "NoChecksums": noChecksums,
-		"Resume": resume, "Gone": gone, "StaleList": staleList, "EndlessList": endlessList, "SlowCaller": slowCaller, "Deadline": deadline, "Requests": requests, "Silence": silence, "WrongSum": wrongSum,
+		"Resume": resume, "Busy": busy, "Gone": gone, "StaleList": staleList, "EndlessList": endlessList, "SlowCaller": slowCaller, "Deadline": deadline, "Requests": requests, "Silence": silence, "WrongSum": wrongSum,
 		"Sweep": sweep, "Locks": locks, "Certificates": certificates,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -311,14 +311,14 @@ func slowCaller(t *testing.T, gateway *storetest.Gateway) {
 			t.Fatal(err)
 		}
 	}
-	const silence = 50 * time.Millisecond
+	const silence = 400 * time.Millisecond // a page takes a fraction of that, also under load
 	var listed []string
 	for object, err := range open(t, b.url, s3.Options{Silence: silence, PageSize: 2}).List(t.Context(), "", "") {
 		if err != nil {
 			t.Fatal(err)
 		}
 		listed = append(listed, object.Name)
-		time.Sleep(3 * silence)
+		time.Sleep(2 * silence)
 	}
 	if len(listed) != 3 {
 		t.Errorf("listed %q, want all", listed)

@@ -36,7 +36,7 @@ type upload struct {
 	there    map[int]minio.ObjectPart // what an earlier process has sent
 }
 
-// putParts stores an object by a multipart upload. One that a crash or a stop left is gone on with.
+// putParts stores an object by a multipart upload. One that a crash, a stop or a store that was busy for too long left is gone on with.
 func (s *S3) putParts(ctx context.Context, name string, src io.ReaderAt, size int64) (store.Object, error) {
 	const mebi = 1 << 20
 	u := &upload{s: s, name: name, src: src, size: size, part: s.partSize}
@@ -53,7 +53,7 @@ func (s *S3) putParts(ctx context.Context, name string, src io.ReaderAt, size in
 		put, want, err = u.complete(ctx, parts)
 	}
 	if err != nil {
-		if ctx.Err() == nil { // else the next one goes on
+		if ctx.Err() == nil && !transient(err) { // else the next one goes on
 			u.abort(ctx)
 		}
 		return store.Object{}, err
