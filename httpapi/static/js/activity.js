@@ -1,7 +1,7 @@
 // The tail of the activity log: who did what, when, and how it ended.
 
 import * as api from './api.js';
-import { arrange, attr, busy, byId, el, icon, makeTurns, show, text, useIcon } from './dom.js';
+import { arrange, attr, busy, byId, el, icon, show, text, useIcon } from './dom.js';
 import { brief, bytes, label, relative, sentence, took, utc } from './format.js';
 import { notice } from './notices.js';
 import { onRefresh, store, subscribe } from './store.js';
@@ -14,7 +14,6 @@ let entries = [];
 let next = null;
 let wanted = page;
 const lines = new Map(); // key -> {node, update}
-const turn = makeTurns();
 
 const icons = { __proto__: null, done: 'check', failed: 'cross', refused: 'block', cancelled: 'block', unchanged: 'equal', started: 'play', reloaded: 'play', stopped: 'stop' };
 
@@ -72,7 +71,6 @@ function render() {
 }
 
 async function load() {
-  const isLast = turn();
   let got = [];
   let cursor = '';
   do {
@@ -80,7 +78,6 @@ async function load() {
     got = got.concat(answer.activity ?? []);
     cursor = answer.next_cursor;
   } while (cursor && got.length < wanted);
-  if (!isLast()) return;
   entries = got;
   next = cursor || null;
 }

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { forgetOpen, renderOpen, startBrowsing } from './browse.js';
-import { attr, busy, byId, makeTurns, show, text } from './dom.js';
+import { attr, busy, byId, show, text } from './dom.js';
 import { count, day, now, plural } from './format.js';
 import { bounds, clearFilter, filter, forgetFilter, isFiltered, setFilter, startFilter } from './filter.js';
 import { drawList, forgetList, lineOf } from './list.js';
@@ -21,8 +21,6 @@ let runs = []; // the recovery points between them
 let total = 0;
 let isCut = false; // there are more than wanted
 let counted = { at: 0, point: '' }; // when the runs were asked for, and the newest point then
-
-const turn = makeTurns();
 
 const same = (a, b) => Object.keys(a).every((name) => a[name] === b[name]);
 
@@ -43,7 +41,6 @@ async function runsOf({ from, to }) {
 }
 
 async function load() {
-  const isLast = turn();
   const asked = { ...filter };
   const { changes } = store;
   const { from, to } = bounds();
@@ -52,7 +49,7 @@ async function load() {
   const answer = await ask({ kind: filter.kind, text: filter.text, from, to });
   const between = await runsOf({ from: answer.next_cursor ? answer.backups.at(-1).created_at : from, to });
   const known = await newest;
-  if (!isLast() || !same(asked, filter) || changes !== store.changes) return; // another load follows
+  if (!same(asked, filter) || changes !== store.changes) return; // another load follows
   store.revision = (known ?? answer).revision;
   for (const b of [...(known?.backups ?? []), ...answer.backups]) knowBackup(b);
   ids = [...new Set(answer.backups.map((b) => b.id))];
@@ -68,9 +65,8 @@ async function keepUp() {
   if (document.hidden || !point || point === counted.point || now() - counted.at < often) return;
   const asked = { ...filter };
   const { from, to } = bounds();
-  const before = runs;
   const between = await runsOf({ from: isCut ? store.backups.get(ids.at(-1))?.created_at : from, to }).catch(() => runs); // the next one does
-  if (runs !== before || !same(asked, filter)) return;
+  if (!same(asked, filter)) return;
   runs = between;
   store.version += 1;
   publish();
