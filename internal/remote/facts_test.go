@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"example.com/snapd/catalog"
+	"example.com/snapd/internal/changes"
+	"example.com/snapd/internal/points"
 	"example.com/snapd/internal/store"
 	"example.com/snapd/internal/store/storetest"
 )
@@ -286,6 +288,73 @@ func TestTwoBackupsWithOneIDAreRead(t *testing.T) {
 			}
 			s.has(r, Want{ID: old.ID}, old.ID, 12)
 			s.has(r, Want{ID: old.ID + "~1"}, old.ID+"~1", 10)
+		}
+	}
+}
+
+// Lost: the newest state, without a word, to one who reads while a service joins segments there: its list is not what is there any more.
+func TestReadWhileSegmentsAreJoined(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]Want{"the newest": {}, "an id": {ID: "1.4"}, "a time": {At: minute(9)}} {
+		s := newSite(t, false)
+		first := s.backup(1, 10, 0, 1, "")
+		for i := range 4 {
+			s.capture(1, uint64(i+1), byte(11+i), 1+i, first.ID)
+			s.segment(1)
+		}
+		s.catalog(1)
+		r := s.reader()
+		if err := s.logs[1].Thin(t.Context(), changes.Thinning{Before: minute(9), Keep: func(changes.Capture) bool { return true }}); err != nil {
+			t.Fatal(err)
+		}
+		was := s.place.Names()
+		s.segment(1)
+		for _, object := range was {
+			if n, _ := Parse(object); n.Kind == Segment {
+				if err := s.place.Delete(t.Context(), object); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if now := s.place.Names(); len(now) != len(was)-3 {
+			t.Fatalf("%s: %v", name, now)
+		}
+		s.has(r, w, "1.4", 14)
+		if len(r.Notes) > 0 {
+			t.Errorf("%s: %v", name, r.Notes)
+		}
+		if p, _, err := s.reader().Points(t.Context(), points.Query{}); err != nil || len(p) != 5 {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+}
+
+// Lost: what is known of a copy that was sent again, to one who proved the one before it.
+func TestWhatWasVerifiedIsNoLongerThere(t *testing.T) {
+	t.Parallel()
+	m, s := newMachine(t), storetest.NewMemory()
+	m.backup(1, 0)
+	m.drain(m.sender(s, Settings{Delete: true}))
+	s.Body(func(_ string, _ int64, body []byte) []byte {
+		body = slices.Clone(body)
+		body[9] ^= 1
+		return body
+	})
+	_, copies, err := Verify(t.Context(), s, m.ledger(), true, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Body(nil)
+	if err := Remember(m.dir, "offsite", copies); err != nil {
+		t.Fatal(err)
+	}
+	m.drain(m.sender(s, Settings{Delete: true}))
+	if err := Remember(m.dir, "offsite", copies); err != nil { // of a second verify that ran meanwhile
+		t.Fatal(err)
+	}
+	for _, c := range m.ledger().Copies {
+		if n, _ := Parse(c.Name); n.Kind == Backup && c.Damaged != "" {
+			t.Errorf("%+v", c)
 		}
 	}
 }

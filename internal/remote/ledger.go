@@ -221,7 +221,7 @@ func Retire(dir string, configured []string) error {
 	return err
 }
 
-// Remember enters what was found of the copies at a remote, while no service is at work.
+// Remember enters what was found of the copies at a remote, while no service is at work. What was sent again since is another copy.
 func Remember(dir, name string, copies []Copy) error {
 	l, err := ReadLedger(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -231,7 +231,7 @@ func Remember(dir, name string, copies []Copy) error {
 		return err
 	}
 	for _, c := range copies {
-		if l.find(c.Name) >= 0 {
+		if i := l.find(c.Name); i >= 0 && l.Copies[i].At.Equal(c.At) && l.Copies[i].Size == c.Size {
 			l.put(c)
 		}
 	}

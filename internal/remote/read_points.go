@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"example.com/snapd/internal/changes"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/points"
+	"example.com/snapd/internal/store"
 )
 
 // Want is the state that is asked for: that of an id, or the newest at or before a time; the newest of all where both are zero.
@@ -44,11 +46,11 @@ func (r *Reader) Find(ctx context.Context, w Want) (p points.Point, err error) {
 		}
 		w.ID = latest.ID
 	}
-	_, p, err = r.find(ctx, w, r.needed(w))
+	_, p, err = r.find(ctx, w, func() []Name { return r.needed(w) })
 	return p, err
 }
 
-func (r *Reader) find(ctx context.Context, w Want, segments []Name) (*points.Set, points.Point, error) {
+func (r *Reader) find(ctx context.Context, w Want, segments func() []Name) (*points.Set, points.Point, error) {
 	set, err := r.set(ctx, segments)
 	if err != nil {
 		return nil, points.Point{}, err
@@ -76,7 +78,7 @@ func (r *Reader) find(ctx context.Context, w Want, segments []Name) (*points.Set
 func (r *Reader) Image(ctx context.Context, p points.Point) (*points.Image, error) {
 	w := Want{ID: p.ID}
 	var first error
-	for _, segments := range [][]Name{r.needed(w), r.segments(0)} {
+	for _, segments := range []func() []Name{func() []Name { return r.needed(w) }, r.all} {
 		set, p, err := r.find(ctx, w, segments)
 		if err == nil {
 			var i *points.Image
@@ -97,7 +99,7 @@ func (r *Reader) Image(ctx context.Context, p points.Point) (*points.Image, erro
 // Points lists states, newest first. The segments of all of the time that the query asks for are copied to the scratch
 // directory.
 func (r *Reader) Points(ctx context.Context, q points.Query) (page []points.Point, next string, err error) {
-	set, err := r.set(ctx, r.segments(0))
+	set, err := r.set(ctx, r.all)
 	if err != nil {
 		return nil, "", err
 	}
@@ -105,7 +107,7 @@ func (r *Reader) Points(ctx context.Context, q points.Query) (page []points.Poin
 }
 
 // set is the states that segments, and all backups, have.
-func (r *Reader) set(ctx context.Context, segments []Name) (*points.Set, error) {
+func (r *Reader) set(ctx context.Context, segments func() []Name) (*points.Set, error) {
 	if err := r.stage(ctx, segments); err != nil {
 		return nil, err
 	}
@@ -115,6 +117,9 @@ func (r *Reader) set(ctx context.Context, segments []Name) (*points.Set, error) 
 	}
 	return set, err
 }
+
+// all are the segments of all timelines.
+func (r *Reader) all() []Name { return r.segments(0) }
 
 // segments are those of a timeline, of all for 0, in order, without those whose captures another one has.
 func (r *Reader) segments(timeline uint64) (kept []Name) {
@@ -214,8 +219,41 @@ func leading(segments []Name, bases []uint64, seq uint64, at time.Time) []Name {
 	return segments[begin : end+1]
 }
 
-// stage copies segments to the scratch directory, where they look as in a backup directory.
-func (r *Reader) stage(ctx context.Context, segments []Name) error {
+// relists is how often what is there is listed again for one question.
+const relists = 3
+
+// stage copies segments to the scratch directory, where they look as in a backup directory. A service that is at work joins them, and removes
+// those that it joined: then what is there is listed again, and the segments are chosen from that.
+func (r *Reader) stage(ctx context.Context, segments func() []Name) error {
+	for try := 0; ; try++ {
+		missing, err := r.stageAll(ctx, segments(), try == relists)
+		if err != nil || !missing {
+			return err
+		}
+		if err := r.relist(ctx); err != nil {
+			return fmt.Errorf("read %s: %w", r.from, err)
+		}
+	}
+}
+
+// relist looks again which segments are there.
+func (r *Reader) relist(ctx context.Context) error {
+	now, err := list(ctx, r.from)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(r.objects, func(n Name, _ store.Object) bool { return n.Kind == Segment })
+	for n, o := range now {
+		if n.Kind == Segment && (n.Sealed || !r.keyed()) {
+			r.objects[n] = o
+		}
+	}
+	return nil
+}
+
+// stageAll is stage for segments of the present list. missing: one of them is not there any more, and no segment was found wanting; with lasting it
+// is, as any other that cannot be read.
+func (r *Reader) stageAll(ctx context.Context, segments []Name, lasting bool) (missing bool, err error) {
 	var todo []Name
 	need := int64(0)
 	for _, n := range segments {
@@ -225,10 +263,10 @@ func (r *Reader) stage(ctx context.Context, segments []Name) error {
 		}
 	}
 	if len(todo) == 0 {
-		return nil
+		return false, nil
 	}
 	if err := durable.Fits(r.Scratch, need); err != nil {
-		return fmt.Errorf("copy the change log: %w", err)
+		return false, fmt.Errorf("copy the change log: %w", err)
 	}
 	errs := make([]error, len(todo))
 	turns := make(chan struct{}, atOnce)
@@ -241,13 +279,16 @@ func (r *Reader) stage(ctx context.Context, segments []Name) error {
 		})
 	}
 	wait.Wait()
+	missing = !lasting && slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, store.ErrMissing) })
 	for i, n := range todo {
-		if err := r.without(n, errs[i]); err != nil {
-			return err
+		if r.staged[n] = errs[i] == nil; missing {
+			continue
 		}
-		r.staged[n] = errs[i] == nil
+		if err := r.without(n, errs[i]); err != nil {
+			return false, err
+		}
 	}
-	return nil
+	return missing, nil
 }
 
 // stageOne copies a segment. Its pages are proven when they are read.

@@ -71,7 +71,7 @@ var errNoneReadable = errors.New("none of the backups there can be read")
 // then the backups. Damage stays: where a captured state has it, those after that have it, too. So of those the distances double.
 func (r *Reader) Candidates(ctx context.Context) (all []catalog.Entry, err error) {
 	timeline, _ := r.Last()
-	if err := r.stage(ctx, r.neededOf(timeline, 0, time.Time{})); err != nil {
+	if err := r.stage(ctx, func() []Name { return r.neededOf(timeline, 0, time.Time{}) }); err != nil {
 		return nil, err
 	}
 	_, newer, err := points.Newer(ctx, r.Scratch, timeline, r.entries, r.state)

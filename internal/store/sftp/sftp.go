@@ -7,6 +7,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -303,6 +304,9 @@ func (s *SFTP) List(ctx context.Context, prefix, after string) iter.Seq2[store.O
 						return nil, err
 					}
 					infos, err := now.ReadDir(s.path(dir))
+					if errors.Is(err, fs.ErrNotExist) { // because the place is, perhaps
+						err = cmp.Or(s.here(now), err)
+					}
 					entries := make([]fs.DirEntry, len(infos))
 					for i, info := range infos {
 						entries[i] = fs.FileInfoToDirEntry(info)
