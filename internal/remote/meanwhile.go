@@ -84,7 +84,7 @@ func (s *Sender) sealCaptured(atOnce bool) (sealed bool, err error) {
 
 // sendFollowing sends the segments that follow the newest state that is there.
 func (s *Sender) sendFollowing(ctx context.Context) error {
-	local, err := s.o.Host.Local(ctx)
+	local, err := s.notOlder(ctx, s.ledger.names())
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/snapd/catalog"
@@ -107,6 +108,28 @@ func TestDirectoryThatIsOlderThanTheRemote(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Lost: every capture from then on, without a word: the change log was removed while the service was at work, and its numbers begin again.
+func TestLogThatBeginsAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, s := newMachine(t), storetest.NewMemory()
+		m.backup(1, 0)
+		m.segment(1, 50)
+		sender := m.sender(s, Settings{})
+		go sender.Run(t.Context(), nil)
+		synctest.Wait()
+		m.mu.Lock()
+		m.local.Segments = nil
+		m.mu.Unlock()
+		m.segment(1, 3)
+		sender.Changed()
+		synctest.Wait()
+		if m.reported(Fenced, "capture 50 of timeline 1 is there, and the last one here is 3") != 1 || !m.ledger().Stopped {
+			t.Errorf("%+v", m.events)
+		}
+	})
 }
 
 // onTimeline2 adds a segment of timeline 2, and has the database on it.

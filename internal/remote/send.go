@@ -64,7 +64,7 @@ func (s *Sender) catchUp(ctx context.Context) (changed bool, err error) {
 	s.unsent = nil
 	done := int64(0)
 	for ctx.Err() == nil {
-		local, err := s.o.Host.Local(ctx)
+		local, err := s.notOlder(ctx, s.ledger.names())
 		if err != nil {
 			return changed, err
 		}
