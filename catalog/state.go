@@ -34,6 +34,8 @@ type State struct {
 	Anchors     []Anchor            `json:"anchors,omitempty"`   // of the change log, oldest first
 	// SegmentProofs says how far the change log was read again; nil: not yet.
 	SegmentProofs *SegmentProofs `json:"segment_proofs,omitempty"`
+	// BackupsRead is when a share of the stored backups was read again last; nil: not yet.
+	BackupsRead *time.Time `json:"backups_read,omitempty"`
 	// PointsBase is the id of the backup that the newest recovery points of the change log build on, "" for none.
 	PointsBase string `json:"points_base,omitempty"`
 	// Continuous is how the service captures commits, of the last serve: "auto", "off" or a duration; "" where that is not known.

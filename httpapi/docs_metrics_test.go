@@ -10,7 +10,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/testdb"
 	"example.com/snapd/snapshot"
 )
@@ -60,6 +62,16 @@ func TestRulesAndDashboardNameMetricsThatThereAre(t *testing.T) {
 	}
 	cancel() // the last look pings, too
 	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	cat, err := catalogfile.Open(real.Dir(), "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cat.Update(t.Context(), func(tx *catalogfile.Tx) error {
+		tx.State().BackupsRead = new(time.Now())
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	a.status.forget()

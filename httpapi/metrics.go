@@ -60,6 +60,7 @@ var (
 	descFailure    = metric("last_failure_timestamp_seconds", "When the last backup of that trigger failed.", "trigger")
 	descDuration   = metric("last_backup_duration_seconds", "How long the newest backup of that trigger took.", "trigger")
 	descBackups    = metric("backups", "Backups that are stored.", "kind", "trigger", "verification")
+	descRead       = metric("backups_read_timestamp_seconds", "When the service read a share of the stored backups again last. Absent before that.")
 	descArchives   = metric("archives_bytes", "Size of all stored archives.")
 	descDatabase   = metric("database_bytes", "Size of the live database's main file.")
 	descNext       = metric("next_run_timestamp_seconds", "When the next automatic backup is due. Absent while no schedule runs.")
@@ -236,6 +237,9 @@ func (c *collector) catalog(s sample) bool {
 		s.gauge(descDrillAge, now.Sub(last.At).Seconds())
 		s.gauge(descDrillTook, float64(last.DurationMS)/1000)
 		s.gauge(descDrillGood, flag(last.Verdict == string(integrity.Healthy) || last.Verdict == string(integrity.Violations)))
+	}
+	if at := state.BackupsRead; at != nil {
+		s.gauge(descRead, unix(*at))
 	}
 	if last := state.LastRestore; last != nil {
 		s.gauge(descRestore, unix(last.At))

@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/internal/catalogfile"
 	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/livedb"
+	"example.com/snapd/internal/proof"
 	"example.com/snapd/internal/schedule"
 )
 
@@ -34,7 +35,8 @@ func (m *Manager) Run(ctx context.Context) error {
 		before = &early{lock: lock}
 	}
 	defer before.lock.Unlock()
-	r := &runner{m: m, timer: schedule.NewTimer(m.present.Load().timing())}
+	r := &runner{m: m, timer: schedule.NewTimer(m.present.Load().timing()), again: provingAgain(m)}
+	defer r.again.Wait()
 	warnOfPlace(ctx, m)
 	r.recordRetention()
 	r.recordNext(time.Time{})
@@ -78,6 +80,7 @@ type runner struct {
 
 	breaks  breakWatch
 	checks  checkWatch
+	again   *proof.Again
 	pruning schedule.Backoff // of a pruning that failed
 }
 
@@ -187,6 +190,9 @@ func (r *runner) tick(ctx context.Context) {
 	if cause == schedule.None {
 		r.pruneAgain(ctx, now)
 		r.checks.look(ctx, r.m, now)
+		if r.again.Look(ctx, now) { // a backup less
+			r.timer.Now(now)
+		}
 		return
 	}
 	_, err := os.Stat(r.m.cfg.Database)

@@ -35,6 +35,8 @@ type (
 	LastRestore = protection.LastRestore
 	// Continuous is how the commits between backups are captured.
 	Continuous = protection.Continuous
+	// Stored are the backups that there are.
+	Stored = protection.Stored
 	// CaptureState says in a word whether they are.
 	CaptureState = protection.CaptureState
 )

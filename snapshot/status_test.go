@@ -220,7 +220,7 @@ func TestStatusReasons(t *testing.T) {
 func TestStatusAndStatsForms(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "wal")
-	form := wantKeys(t, b.status(), "state", "code", "reason", "database", "newest_verified", "loss_window_seconds", "covered", "next_run",
+	form := wantKeys(t, b.status(), "state", "code", "reason", "database", "newest_verified", "loss_window_seconds", "covered", "stored", "next_run",
 		"schedule", "prune_failed", "last_drill", "last_restore", "estimated_restore_ms", "free_bytes", "recovered", "quarantined", "break", "continuous", "receivers", "recovery", "remotes")
 	wantKeys(t, form["database"], "path", "bytes", "verdict")
 	if free, ok := form["free_bytes"].(float64); !ok || free <= 0 {

@@ -65,3 +65,14 @@ func (m *Manager) Drill(ctx context.Context, id string) (DrillOutcome, error) {
 func proverOf(ctx context.Context, m *Manager, of Event) *proof.Prover {
 	return &proof.Prover{Reporter: reporter{m, ctx, of}, Catalog: m.cat, Memory: m.mem, Workers: m.cfg.workers(), Now: m.now}
 }
+
+// provingAgain proves the stored backups again while a Run is at work.
+func provingAgain(m *Manager) *proof.Again {
+	return &proof.Again{Catalog: m.cat, Now: m.now,
+		Found: func(ctx context.Context, e Backup, err error) {
+			op := &operation{kind: OpVerify, backup: e.ID, lockFree: true}
+			_ = m.perform(ctx, op, func(context.Context) (Event, error) { return Event{}, err })
+		},
+		Verify: func(ctx context.Context, id string) { _, _ = m.Verify(ctx, id, LevelQuick) }, // its events say how that ended
+	}
+}

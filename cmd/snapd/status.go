@@ -63,7 +63,7 @@ func printStatus(ctx context.Context, w io.Writer, m *snapshot.Manager, s snapsh
 		if b := s.Break; b != nil {
 			row("break", fmt.Sprintf("%s: %s", ago(b.At), message.OneLine(b.What)))
 		}
-		row("backups", m.Dir())
+		row("backups", m.Dir()+storedLine(s.Stored))
 		row("newest verified", text(s.NewestVerified, "none"))
 		row("would be lost", lossWindow(s))
 		if c := s.Continuous; c.Point != nil {
@@ -123,6 +123,17 @@ func printReceivers(row func(...string), s snapshot.Status) {
 			row("notifications", fmt.Sprintf("do not reach %s (%s): %s", r.Name, r.Target, message.OneLine(r.Error)))
 		}
 	}
+}
+
+// storedLine says how the stored backups are, where there is something to say.
+func storedLine(s snapshot.Stored) (line string) {
+	if s.ReadAgain != nil {
+		line += "; a share was read again " + ago(*s.ReadAgain)
+	}
+	if s.Failed > 0 {
+		line += fmt.Sprintf("; %d of %d failed the proof, see list", s.Failed, s.Backups)
+	}
+	return line
 }
 
 // lossWindow is what would be lost with the database.

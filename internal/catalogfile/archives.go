@@ -10,13 +10,24 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/archive"
+	"example.com/snapd/internal/durable"
 	"example.com/snapd/internal/message"
 )
 
 // OpenArchive opens the archive of e and ties it to its entry by the image digest.
 // Errors: ErrNotFound, archive.ErrDamaged and the others of package archive.
 func (c *Catalog) OpenArchive(e catalog.Entry) (*archive.Reader, error) {
-	r, err := c.openArchive(e.File)
+	return openTied(c, e, false)
+}
+
+// Uncached returns OpenArchive of what the disk has: what the system has in memory of the archive is dropped, as far as it does that.
+func Uncached(c *Catalog) func(catalog.Entry) (*archive.Reader, error) {
+	return func(e catalog.Entry) (*archive.Reader, error) { return openTied(c, e, true) }
+}
+
+// openTied opens the archive of e and ties it to its entry.
+func openTied(c *Catalog, e catalog.Entry, uncached bool) (*archive.Reader, error) {
+	r, err := c.openArchive(e.File, uncached)
 	const way = "run rebuild, or choose another backup from list"
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -40,10 +51,13 @@ func OpenFile(c *Catalog, e catalog.Entry) (*os.File, error) {
 }
 
 // openArchive opens the archive of that name. Errors: ErrUnsafe, those of package archive.
-func (c *Catalog) openArchive(name string) (*archive.Reader, error) {
+func (c *Catalog) openArchive(name string, uncached bool) (*archive.Reader, error) {
 	f, err := openOurs(filepath.Join(c.dir, name), os.O_RDONLY)
 	if err != nil {
 		return nil, err
+	}
+	if uncached {
+		durable.DropCached(f)
 	}
 	return archive.OpenFile(f)
 }

@@ -134,7 +134,7 @@ func (c *Catalog) readArchives(ctx context.Context, names []string) (read []read
 }
 
 func (c *Catalog) readArchive(name string) (reading, error) {
-	r, err := c.openArchive(name)
+	r, err := c.openArchive(name, false)
 	if err != nil {
 		return reading{}, err
 	}

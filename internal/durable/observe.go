@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// Step is one call of this package that changes files, or makes a change durable.
+// Step is one call of this package that changes files, makes a change durable, or has the disk read.
 type Step string
 
 const (
@@ -17,6 +17,7 @@ const (
 	StepRename  Step = "rename"   // to that path
 	StepRemove  Step = "remove"
 	StepLink    Step = "link"
+	StepUncache Step = "drop from memory"
 )
 
 // Observer receives every step in this process, those of other tests too: it goes by the
@@ -81,4 +82,11 @@ func Sync(f *os.File) error {
 	}
 	synced(StepSync, f.Name())
 	return nil
+}
+
+// DropCached asks the system to forget what it has in memory of a file, so that the next reading is one of the disk. What was
+// not synced yet stays. It is advice: nothing follows from its failure, and only Linux takes it.
+func DropCached(f *os.File) {
+	before(StepUncache, f.Name())
+	dropCached(f)
 }

@@ -13,9 +13,7 @@ func startWriteback(f *os.File, off, n int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
 }
 
-// DropCached asks the system to forget what it has in memory of a file, so that the next reading is one of the disk. What was
-// not synced yet stays. It is advice: nothing follows from its failure.
-func DropCached(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
+func dropCached(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
 
 // renameNew renames atomically and fails with fs.ErrExist on an existing to.
 func renameNew(from, to string) error {

@@ -9,8 +9,7 @@ import (
 
 func startWriteback(*os.File, int64, int64) {}
 
-// DropCached does nothing here.
-func DropCached(*os.File) {}
+func dropCached(*os.File) {}
 
 func renameNew(from, to string) error { return linkNew(from, to) }
 

@@ -11,8 +11,7 @@ var diskFull = []error{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL}
 
 func startWriteback(*os.File, int64, int64) {}
 
-// DropCached does nothing here.
-func DropCached(*os.File) {}
+func dropCached(*os.File) {}
 
 // syncDir does nothing: directories have no flush on Windows, and replace and
 // renameNew write through instead.

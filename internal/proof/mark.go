@@ -23,19 +23,24 @@ func (p *Prover) MarkFailed(ctx context.Context, e catalog.Entry, err error) err
 		return err
 	}
 	doubt := confirmed(err, func() (integrity.Report, error) {
-		r, err := p.Catalog.OpenArchive(e)
-		if err == nil {
-			err = errors.Join(r.Verify(ctx, archive.CopyOptions{Workers: p.Workers}), r.Close())
-		}
-		if err == nil {
-			return integrity.Report{}, nil
-		}
-		return damagedReport(p.Catalog.Path(e), integrity.LevelQuick, err)
+		return readAll(ctx, p.Catalog, e, catalogfile.Uncached(p.Catalog), archive.CopyOptions{Workers: p.Workers})
 	})
 	if doubt != nil {
 		return doubt
 	}
 	return errors.Join(err, p.Record(ctx, &e, Verdict(report, p.Now())))
+}
+
+// readAll judges e by its stored bytes alone, all of them: sound ones give the zero Report.
+func readAll(ctx context.Context, cat *catalogfile.Catalog, e catalog.Entry, archiveOf opener, o archive.CopyOptions) (integrity.Report, error) {
+	r, err := archiveOf(e)
+	if err == nil {
+		err = errors.Join(r.Verify(ctx, o), r.Close())
+	}
+	if err == nil {
+		return integrity.Report{}, nil
+	}
+	return damagedReport(cat.Path(e), integrity.LevelQuick, err)
 }
 
 // Failed marks the backup that i is read from failed where err of reading it proves that damaged, and
@@ -47,14 +52,16 @@ func (p *Prover) Failed(ctx context.Context, i Image, err error) error {
 	return p.MarkFailed(ctx, i.Base, err)
 }
 
-// proven carries out a proof of e, and again where it finds damage: a single read proves
+// proven carries out a proof of e, and again, from the disk, where it finds damage: a single reading proves
 // none. A backup that passes the second time is sound, and the error is not ErrCorrupt.
-func proven(e catalog.Entry, proof func() (integrity.Report, error)) (integrity.Report, error) {
-	report, err := proof()
+func (p *Prover) proven(e catalog.Entry, proof func(opener) (integrity.Report, error)) (integrity.Report, error) {
+	report, err := proof(p.Catalog.OpenArchive)
 	if err != nil || !report.Damaged() {
 		return report, err
 	}
-	return report, confirmed(&failure.CorruptError{What: Named(e), Report: report}, proof)
+	return report, confirmed(&failure.CorruptError{What: Named(e), Report: report}, func() (integrity.Report, error) {
+		return proof(catalogfile.Uncached(p.Catalog))
+	})
 }
 
 // confirmed carries out a proof after damage was found. It returns nil where the proof

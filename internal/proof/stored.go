@@ -82,15 +82,22 @@ func (i Image) PointBase() string {
 
 // Open opens the image of e, which Find returned. It changes nothing.
 func Open(ctx context.Context, cat *catalogfile.Catalog, e catalog.Entry) (Image, error) {
+	return open(ctx, cat, e, cat.OpenArchive)
+}
+
+// opener opens the archive of a backup: as the system has it, or from the disk.
+type opener = points.Opener
+
+func open(ctx context.Context, cat *catalogfile.Catalog, e catalog.Entry, archiveOf opener) (Image, error) {
 	if !IsPoint(e) {
-		r, err := cat.OpenArchive(e)
+		r, err := archiveOf(e)
 		return Image{r, e, e, nil}, err
 	}
 	set, p, err := findPoint(ctx, cat, e.ID)
 	if err != nil {
 		return Image{}, err
 	}
-	i, err := set.Open(ctx, p, cat.OpenArchive)
+	i, err := set.Open(ctx, p, archiveOf)
 	if err != nil {
 		return Image{}, err
 	}

@@ -17,7 +17,7 @@ import (
 // Verify proves e again at a level, quick or full, and records the outcome; of a recovery point nothing is kept.
 // It returns e with it.
 func (p *Prover) Verify(ctx context.Context, e catalog.Entry, level integrity.Level) (catalog.Entry, error) {
-	report, err := proven(e, func() (integrity.Report, error) { return p.prove(ctx, e, level) })
+	report, err := p.proven(e, func(archiveOf opener) (integrity.Report, error) { return p.prove(ctx, e, archiveOf, level) })
 	if err != nil {
 		return e, err
 	}
@@ -40,9 +40,9 @@ func (p *Prover) Verify(ctx context.Context, e catalog.Entry, level integrity.Le
 
 // prove judges the stored backup e: its bytes against the catalog's digest, then the
 // image inside, unless that was judged before: then a sound one gives the zero Report.
-func (p *Prover) prove(ctx context.Context, e catalog.Entry, level integrity.Level) (integrity.Report, error) {
+func (p *Prover) prove(ctx context.Context, e catalog.Entry, archiveOf opener, level integrity.Level) (integrity.Report, error) {
 	path, read := Path(p.Catalog, e), p.Phase(progress.ReadBack, e.DatabaseBytes)
-	i, err := Open(ctx, p.Catalog, e)
+	i, err := open(ctx, p.Catalog, e, archiveOf)
 	if err != nil {
 		return damagedReport(path, level, err)
 	}
@@ -75,7 +75,7 @@ func judged(e catalog.Entry, i archive.Info, level integrity.Level) bool {
 // damaged backup comes with a CorruptError.
 func (p *Prover) Drill(ctx context.Context, e catalog.Entry) (catalog.DrillOutcome, error) {
 	began := p.Now()
-	report, err := proven(e, func() (integrity.Report, error) { return p.rehearse(ctx, e) })
+	report, err := p.proven(e, func(archiveOf opener) (integrity.Report, error) { return p.rehearse(ctx, e, archiveOf) })
 	if err != nil {
 		return catalog.DrillOutcome{}, err
 	}
@@ -94,9 +94,9 @@ func (p *Prover) Drill(ctx context.Context, e catalog.Entry) (catalog.DrillOutco
 }
 
 // rehearse restores e to a scratch file and judges it there.
-func (p *Prover) rehearse(ctx context.Context, e catalog.Entry) (_ integrity.Report, err error) {
+func (p *Prover) rehearse(ctx context.Context, e catalog.Entry, archiveOf opener) (_ integrity.Report, err error) {
 	path, dir, unpacked := Path(p.Catalog, e), p.Catalog.Dir(), p.Phase(progress.Unpack, e.DatabaseBytes)
-	i, err := Open(ctx, p.Catalog, e)
+	i, err := open(ctx, p.Catalog, e, archiveOf)
 	if err != nil {
 		return damagedReport(path, integrity.LevelFull, err)
 	}

@@ -43,6 +43,7 @@ type Facts struct {
 	Slack    time.Duration     // how late a backup may be
 
 	Stored   int            // backups in all
+	Failed   int            // of them, that failed their proof
 	Latest   *catalog.Entry // the newest verified one; nil for none
 	Archive  error          // why its archive cannot be used; nil where it is as it was stored
 	Restored *catalog.Entry // the one that was restored last, where it is still there
@@ -65,6 +66,9 @@ func (f *Facts) Count(all iter.Seq[catalog.Entry]) {
 	}
 	for b := range all {
 		f.Stored++
+		if b.Verification.State == catalog.Failed {
+			f.Failed++
+		}
 		if drill != nil && b.ID == drill.ID {
 			f.Drilled = new(b)
 		}
@@ -82,6 +86,7 @@ func (f *Facts) Status() Status {
 	s := Status{
 		Database:    DatabaseStatus{Path: f.Path, Bytes: f.DatabaseBytes, Verdict: f.verdict()},
 		PruneFailed: f.State.PruneFailed, LastDrill: f.State.LastDrill, LastRestore: f.lastRestore(), EstimatedRestoreMS: f.restoreTime(),
+		Stored: Stored{Backups: f.Stored, Failed: f.Failed, ReadAgain: f.State.BackupsRead},
 	}
 	if f.Serving {
 		if promised := f.State.Schedule; promised != nil && *promised != (schedule.Schedule{}) {

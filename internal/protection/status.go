@@ -32,9 +32,10 @@ type Status struct {
 	NewestVerified *string               `json:"newest_verified"`     // backup id: what "latest" means
 	LossWindow     *int64                `json:"loss_window_seconds"` // what was committed in it has no recovery point: see Facts.window
 	Covered        bool                  `json:"covered"`             // the database is provably unchanged since then
-	NextRun        *time.Time            `json:"next_run"`            // null while no serve runs, and while the database is damaged or missing
-	Schedule       *schedule.Schedule    `json:"schedule"`            // null while no serve runs, or without one
-	PruneFailed    *catalog.Outcome      `json:"prune_failed"`        // the last removal of old backups, where it failed; tried again by itself
+	Stored         Stored                `json:"stored"`
+	NextRun        *time.Time            `json:"next_run"`     // null while no serve runs, and while the database is damaged or missing
+	Schedule       *schedule.Schedule    `json:"schedule"`     // null while no serve runs, or without one
+	PruneFailed    *catalog.Outcome      `json:"prune_failed"` // the last removal of old backups, where it failed; tried again by itself
 	LastDrill      *catalog.DrillOutcome `json:"last_drill"`
 	LastRestore    *LastRestore          `json:"last_restore"`
 	Recovered      []recovery.Recovered  `json:"recovered"` // recoveries that lost something and are not acknowledged, the newest first; never nil
@@ -52,6 +53,13 @@ type Status struct {
 	Receivers []notify.Status `json:"receivers"`
 	// Recovery is what Recover would do; null where nothing is wrong with the database.
 	Recovery *recovery.Plan `json:"recovery"`
+}
+
+// Stored are the backups that there are. A service reads a share of them again each day, and all of them within 30 days.
+type Stored struct {
+	Backups   int        `json:"backups"`
+	Failed    int        `json:"failed"`     // that failed their proof
+	ReadAgain *time.Time `json:"read_again"` // when a share was read; null: not yet
 }
 
 // Continuous is how the commits between backups are captured, in the change log.

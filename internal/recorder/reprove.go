@@ -14,11 +14,7 @@ import (
 
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/changes"
-)
-
-const (
-	// proveEvery is how often a share of the sealed segments is read again; all of them come up within proveAll.
-	proveEvery, proveAll = 24 * time.Hour, 30 * 24 * time.Hour
+	"example.com/snapd/internal/schedule"
 )
 
 // segment is a sealed one of any timeline.
@@ -33,9 +29,8 @@ func (s segment) is(d catalog.DamagedSegment) bool {
 	return d.Timeline == s.timeline && d.First == s.First && d.Last == s.Last
 }
 
-// due are the segments to read again now, after those that were read last: one, and so many that all are within proveAll. At the end a new
-// round begins.
-func due(all []segment, p catalog.SegmentProofs) (list []segment) {
+// due are the segments to read again now, after those that were read last. At the end a new round begins.
+func due(all []segment, p catalog.SegmentProofs) []segment {
 	var total int64
 	for _, s := range all {
 		total += s.bytes
@@ -43,15 +38,8 @@ func due(all []segment, p catalog.SegmentProofs) (list []segment) {
 	next := slices.IndexFunc(all, func(s segment) bool {
 		return cmp.Or(cmp.Compare(s.timeline, p.Timeline), cmp.Compare(s.Last, p.Seq)) > 0
 	})
-	portion := total/int64(proveAll/proveEvery) + 1
-	for _, s := range all[max(0, next):] {
-		if portion <= 0 {
-			break
-		}
-		portion -= s.bytes
-		list = append(list, s)
-	}
-	return list
+	never := func(segment) bool { return false } // a round has no more shares than there are days
+	return schedule.Share(all[max(0, next):], total, func(s segment) int64 { return s.bytes }, never)
 }
 
 // reprove reads a share of the sealed segments again once a day, and those that failed their proof.
@@ -64,7 +52,7 @@ func (r *Recorder) reprove(ctx context.Context, now time.Time) error {
 	if state.SegmentProofs != nil {
 		was = *state.SegmentProofs
 	}
-	if now.Sub(was.At).Abs() < proveEvery {
+	if now.Sub(was.At).Abs() < schedule.ProveEvery {
 		return nil
 	}
 	segments, unlisted, err := r.segments()

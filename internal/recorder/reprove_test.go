@@ -13,6 +13,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/capture"
 	"example.com/snapd/internal/changes"
+	"example.com/snapd/internal/schedule"
 	"example.com/snapd/internal/testdb"
 )
 
@@ -84,17 +85,17 @@ func TestReprove(t *testing.T) {
 	}
 	path := filepath.Join(r.dir(1), second.Name)
 	testdb.FlipByte(t, path, -2000)
-	if p := proofs(proveEvery - time.Minute); len(p.Damaged) != 0 {
+	if p := proofs(schedule.ProveEvery - time.Minute); len(p.Damaged) != 0 {
 		t.Errorf("too early: %+v", p)
 	}
 	for range 2 { // reported once
-		if p := proofs(proveEvery); len(p.Damaged) != 1 || p.Damaged[0].First != second.First || p.Damaged[0].From != second.First {
+		if p := proofs(schedule.ProveEvery); len(p.Damaged) != 1 || p.Damaged[0].First != second.First || p.Damaged[0].From != second.First {
 			t.Errorf("%+v", p)
 		}
 	}
 	// A disk that does not answer proves nothing.
 	r.prove = func(context.Context, string, changes.Sealed) (uint64, error) { return 0, syscall.EIO }
-	now = now.Add(proveEvery)
+	now = now.Add(schedule.ProveEvery)
 	if err := r.reprove(t.Context(), now); !errors.Is(err, syscall.EIO) {
 		t.Errorf("a segment that cannot be read: %v", err)
 	}
@@ -112,7 +113,7 @@ func TestReprove(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	now = now.Add(proveEvery)
+	now = now.Add(schedule.ProveEvery)
 	if err := r.reprove(t.Context(), now); !errors.Is(err, changes.ErrDamaged) {
 		t.Errorf("a log that cannot be listed: %v", err)
 	}
@@ -133,7 +134,7 @@ func TestReprove(t *testing.T) {
 		t.Errorf("the log goes on: %v", err)
 	}
 	testdb.FlipByte(t, path, -2000)
-	if p := proofs(proveEvery); len(p.Damaged) != 0 {
+	if p := proofs(schedule.ProveEvery); len(p.Damaged) != 0 {
 		t.Errorf("put back: %+v", p)
 	}
 }

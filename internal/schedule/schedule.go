@@ -1,5 +1,5 @@
 // Package schedule says when automatic backups are due: by an interval, by a cron
-// expression, and after changes. It is pure: it is given the time, it waits for
+// expression, and after changes; and which of the stored ones are to be read again. It is pure: it is given the time, it waits for
 // nothing, and it imports no other package of this module.
 package schedule
 
