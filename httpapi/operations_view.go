@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/snapd/internal/message"
 	"example.com/snapd/snapshot"
 )
 
@@ -49,7 +50,7 @@ type operationError struct {
 }
 
 func errorOf(err error) *operationError {
-	p := problemOf(err)
+	p := problemOf(message.Public(err)) // who looks at it may not see the data
 	return &operationError{Code: p.Code, Message: p.Detail, Hint: p.Hint}
 }
 

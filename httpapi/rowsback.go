@@ -49,7 +49,7 @@ type rowsPlanView struct {
 	snapshot.RowsChange
 }
 
-// plannedRows is what a token for rows stands for: their choice, and how many they were.
+// plannedRows is what a token for rows stands for: their choice, and which they were.
 type plannedRows struct {
 	options snapshot.RowsOptions
 	plan    snapshot.RowsPlan
@@ -97,7 +97,7 @@ func planRowsOf(h *Handler, w http.ResponseWriter, c *call, id string, o snapsho
 	} else {
 		p.RowsChange = p.Counts()
 	}
-	bound := snapshot.RowsPlan{Backup: p.Backup, RowsChange: snapshot.RowsChange{Rows: p.Rows, Conflicting: p.Conflicting}} // without the rows
+	bound := snapshot.RowsPlan{Backup: p.Backup, RowsChange: snapshot.RowsChange{Rows: p.Rows, Bound: p.Bound}} // without the rows
 	token, expires := h.plans.addRows(nameOf(c.who), plannedRows{o, bound}, h.now())
 	return writeJSON(w, http.StatusOK, rowsPlanDocument{rowsPlanView{token, expires, showBackup(p.Backup), p.RowsChange}})
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,6 +141,53 @@ func TestRowsAreShownToThoseWhoMaySeeThem(t *testing.T) {
 	}
 	for what, text := range map[string]string{"the plan": string(shown.body), "the operation": string(a.ask("GET", "/operations/"+op.ID, "").body), "the log": string(log)} {
 		if strings.Contains(text, "hidden") {
+			t.Errorf("%s: %s", what, text)
+		}
+	}
+}
+
+// Lost if this fails: what is in rows, by the texts of errors, to those who may see counts only, to the log of activity and to the host's log.
+func TestErrorsOfRowsSayNothingOfThem(t *testing.T) {
+	t.Parallel()
+	var logged lockedBuffer
+	a := openAPI(t, nil, func(c *snapshot.Config, _ *Options) {
+		c.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c.OnEvent = func(e snapshot.Event) { fmt.Fprintf(&logged, "%+v %v\n", e, e.Err) }
+	})
+	change := func(sql string) { t.Helper(); testdb.ShellQuery(t, a.m.Database(), sql) }
+	change(`CREATE TABLE secret(id TEXT PRIMARY KEY, v, CHECK(v <> 'x')); CREATE UNIQUE INDEX lowered ON secret(lower(v));
+		CREATE TABLE child(id TEXT PRIMARY KEY, parent REFERENCES secret(id)); INSERT INTO secret VALUES('hidden key','hidden value'); INSERT INTO child VALUES('hidden child','hidden key')`)
+	b := a.backup("x")
+	a.setRights(RightView, RightRestore)
+	for _, c := range []struct{ change, table, says string }{
+		{"UPDATE secret SET v='hidden too'", "secret", "a row of secret is another one now"},
+		{"UPDATE secret SET v='hidden value', id='hidden id'", "secret", "a row of secret: UNIQUE constraint failed"},
+		{"DELETE FROM child; DELETE FROM secret", "child", "a row of child refers to a row of secret"},
+		{"CREATE TRIGGER r BEFORE INSERT ON secret BEGIN SELECT json_extract('{}', new.v); END", "secret", "a row of secret: SQLite or a trigger refused it"},
+		{"DROP TRIGGER r; CREATE TRIGGER r BEFORE INSERT ON secret BEGIN SELECT RAISE(FAIL, 'hidden words'); END", "secret", "a row of secret: SQLite or a trigger refused it"},
+	} {
+		change(c.change)
+		var doc rowsPlanDocument
+		a.ask("POST", "/backups/"+b.ID+"/rows-plan", fmt.Sprintf(`{"table":%q,"missing":true,"changed":true}`, c.table)).into(200, &doc)
+		op := a.wait(decodeOperation(t, a.ask("POST", "/backups/"+b.ID+"/rows", fmt.Sprintf(`{"token":%q}`, doc.Plan.Token)), 202).ID)
+		if op.State != "failed" || !strings.Contains(op.Error.Message, c.says) {
+			t.Errorf("%s: %+v, %+v", c.change, op, op.Error)
+		}
+		o := snapshot.RestoreRowsOptions{RowsOptions: snapshot.RowsOptions{Table: c.table, Missing: true, Changed: true}}
+		if _, err := a.m.RestoreRows(t.Context(), b.ID, o); err == nil || c.table == "secret" && !strings.Contains(err.Error(), "hidden ") {
+			t.Errorf("who asks is not told which row it is: %v", err)
+		}
+	}
+	log, err := os.ReadFile(filepath.Join(a.m.Dir(), "activity.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{"the activity log": string(log), "the host": logged.String()}
+	for _, path := range []string{"/operations", "/activity", "/status", "/metrics"} {
+		texts[path] = string(a.ask("GET", path, "").body)
+	}
+	for what, text := range texts {
+		if strings.Contains(text, "hidden") || text == "" {
 			t.Errorf("%s: %s", what, text)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"example.com/snapd/catalog"
 	"example.com/snapd/internal/activity"
 	"example.com/snapd/internal/catalogfile"
+	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/progress"
 )
 
@@ -149,7 +150,7 @@ func (m *Manager) start(ctx context.Context, backup string) {
 // found another one at work, is no failure of the protection and leaves no mark.
 func (m *Manager) fail(ctx context.Context, op *operation, err error) error {
 	err = explain(err)
-	ev := Event{Type: EventFailed, Operation: op.kind, Trigger: string(op.trigger), Backup: op.backup, Remote: op.remote, Err: err, Message: string(op.kind) + " failed"}
+	ev := Event{Type: EventFailed, Operation: op.kind, Trigger: string(op.trigger), Backup: op.backup, Remote: op.remote, Err: message.Public(err), Message: string(op.kind) + " failed"}
 	if errors.Is(err, context.Canceled) {
 		what := "nothing was changed"
 		if op.changed {
@@ -158,7 +159,7 @@ func (m *Manager) fail(ctx context.Context, op *operation, err error) error {
 		ev.Message = string(op.kind) + " was stopped; " + what
 		if Hint(err) == "" {
 			err = hint(err, what)
-			ev.Err = err
+			ev.Err = message.Public(err)
 		}
 		ev.more.Detail = "stopped before its end" // where exactly is a matter of chance
 		if why := context.Cause(ctx); why != nil && !errors.Is(why, context.Canceled) {

@@ -92,11 +92,11 @@ func (r *Restorer) left(id string) (left *rowsback.Left, err error) {
 	return left, nil
 }
 
-// holds returns ErrStale where now is not what the plan said.
+// holds returns ErrStale where now is not what the plan said, under the policy of o.
 func (o RestoreRowsOptions) holds(now RowsChange) error {
-	if p := o.Plan; p != nil && (p.Rows != now.Rows || p.Conflicting != now.Conflicting) { // whatever the policy
-		return message.WithHint(fmt.Errorf("%w: %d rows would be brought back now, and others would be in the way of %d, not %d and %d; nothing was changed", failure.ErrStale,
-			now.Rows, now.Conflicting, p.Rows, p.Conflicting), "look at what would be done now, and try again")
+	if p := o.Plan; p != nil && !p.Bound.Holds(now.Bound, o.OnConflict) {
+		return message.WithHint(fmt.Errorf("%w: the rows, or what is in their way, are not those of the plan any more: %d rows now, %d in the plan; nothing was changed",
+			failure.ErrStale, now.Rows, p.Rows), "look at what would be done now, and try again")
 	}
 	return nil
 }

@@ -229,6 +229,7 @@ func (a *applying) statement(o op) (st *sqlite.Stmt, err error) {
 const (
 	sqliteConstraint           = 19
 	sqliteConstraintPrimaryKey = 1555
+	sqliteConstraintTrigger    = 1811
 	sqliteConstraintUnique     = 2067
 	sqliteConstraintRowID      = 2579
 )
@@ -253,7 +254,11 @@ func (a *applying) failed(o op, err error) error {
 	if isConstraint(err) {
 		sentinel = ErrConflict
 	}
-	return fmt.Errorf("%w: %s: %s", sentinel, a.t.named(*o.row), e.Msg)
+	public := e.Msg // names of the schema
+	if !isConstraint(err) || e.Code == sqliteConstraintTrigger {
+		public = fmt.Sprintf("SQLite or a trigger refused it (code %d)", e.Code)
+	}
+	return message.Private(fmt.Errorf("%w: %s: %s", sentinel, a.t.named(*o.row), e.Msg), fmt.Sprintf("%v: a row of %s: %s", sentinel, a.t.name(), public))
 }
 
 // violated is the error of rows that violate a foreign key; it names one of them.
@@ -271,14 +276,16 @@ func (w *Work) violated(ctx context.Context, conn *sqlite.Conn) error {
 			}
 		}
 		err := conn.Each(ctx, "SELECT rowid, parent FROM pragma_foreign_key_check("+sqlite.QuoteText(t.name())+")", func(st *sqlite.Stmt) error {
-			name := "a row of " + t.name()
+			anonymous := "a row of " + t.name()
+			name := anonymous
 			switch x := ids[st.Int(0)]; {
 			case x != nil:
 				name = t.named(*x)
 			case len(ids) > 0:
 				return nil // violated before
 			}
-			found = fmt.Errorf("%w: %s refers to a row of %s that is not there", ErrConflict, name, st.Text(1))
+			what := " refers to a row of " + st.Text(1) + " that is not there"
+			found = message.Private(fmt.Errorf("%w: %s%s", ErrConflict, name, what), fmt.Sprintf("%v: %s%s", ErrConflict, anonymous, what))
 			return errFound
 		})
 		if found != nil {

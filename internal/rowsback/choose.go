@@ -225,7 +225,7 @@ func (c *chooser) explain(err error) error {
 	case sqlite.ClassOther:
 		var e *sqlite.Error
 		if errors.As(err, &e) {
-			return fmt.Errorf("%w: the expression: %s", ErrOptions, e.Msg)
+			return message.Private(fmt.Errorf("%w: the expression: %s", ErrOptions, e.Msg), ErrOptions.Error()+": the expression cannot be evaluated")
 		}
 	}
 	return err

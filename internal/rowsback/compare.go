@@ -21,6 +21,7 @@ type Work struct {
 	*Chosen
 	tables  []*tableWork
 	plan    Plan
+	bound   *binder
 	blocked int64 // rows that others are in the way of, and that are not to be left out
 }
 
@@ -32,11 +33,11 @@ func (w *Work) Err() error {
 	if w.blocked == 0 {
 		return nil
 	}
-	first := w.plan.Conflicts[0]
-	err := fmt.Errorf("%w: %s", ErrConflict, first.What)
+	first, more := w.plan.Conflicts[0], ""
 	if w.plan.Conflicting > 1 {
-		err = fmt.Errorf("%w: %s; and %d more", ErrConflict, first.What, w.plan.Conflicting-1)
+		more = fmt.Sprintf("; and %d more", w.plan.Conflicting-1)
 	}
+	err := message.Private(fmt.Errorf("%w: %s%s", ErrConflict, first.What, more), fmt.Sprintf("%v: %s%s", ErrConflict, first.public(), more))
 	if first.Index != "" {
 		return message.WithHint(err, "change or delete those rows first, or leave out the ones that they are in the way of: --on-conflict skip")
 	}
@@ -66,6 +67,7 @@ type Plan struct {
 	LostColumns []string         `json:"dropped_columns"` // since then: what they held does not come back
 	Changes     []rowdiff.Change `json:"changes"`         // the first of them
 	Truncated   bool             `json:"truncated"`       // there are more than Changes
+	Bound       Bound            `json:"-"`               // what a later plan has to have that does the same
 }
 
 // NewPlan is a plan that does nothing.
@@ -126,7 +128,11 @@ type Conflict struct {
 	// Index is the UNIQUE index in which both have one value; "" where it is the key.
 	Index string `json:"index,omitempty"`
 	What  string `json:"what"` // for a person
+	table string
 }
+
+// public is What without the key.
+func (c Conflict) public() string { return strings.Replace(c.What, c.Row, "a row of "+c.table, 1) }
 
 const (
 	maxConflicts = 100
@@ -138,6 +144,7 @@ const (
 type tableWork struct {
 	*Rows
 	ops     []op
+	leaving []*row // of an undo: those that go, under any policy
 	skipped int64
 }
 
@@ -175,7 +182,7 @@ func (c *Chosen) Compare(ctx context.Context, conn *sqlite.Conn) (*Work, error) 
 	if err != nil {
 		return nil, err
 	}
-	w := &Work{Chosen: c, plan: NewPlan(c.Table)}
+	w := &Work{Chosen: c, plan: NewPlan(c.Table), bound: newBinder()}
 	w.plan.Undo = c.Undo
 	for _, r := range c.rows {
 		object, ok := schema.Table(r.name())
@@ -190,6 +197,7 @@ func (c *Chosen) Compare(ctx context.Context, conn *sqlite.Conn) (*Work, error) 
 		if !reflect.DeepEqual(now, r.match.To) {
 			return nil, fmt.Errorf("%w: %s", ErrStale, r.name())
 		}
+		w.bound.table(schema, r)
 		cmp := comparison{Work: w, t: &tableWork{Rows: r}, conn: conn}
 		if err := cmp.run(ctx); err != nil {
 			return nil, fmt.Errorf("compare with table %s: %w", r.name(), explainNow(err))
@@ -202,6 +210,7 @@ func (c *Chosen) Compare(ctx context.Context, conn *sqlite.Conn) (*Work, error) 
 		}
 	}
 	w.describe(schema)
+	w.plan.Bound = w.bound.sum()
 	return w, nil
 }
 
@@ -322,6 +331,8 @@ func (c *comparison) one(x *row) error {
 	if !c.t.keyed() {
 		what = c.t.named(*x) + " has changed, or its number was given to another row"
 	}
+	c.bound.row(c.t.Rows, x, "another")
+	c.bound.other(rowdiff.DigestOf(c.now))
 	o := op{row: x, changed: c.changed(x)}
 	if c.mayReplace(Conflict{Row: c.t.named(*x), What: what}, c.t) {
 		c.t.ops = append(c.t.ops, o)
@@ -344,6 +355,7 @@ func (c *comparison) changed(x *row) (columns []int) {
 
 // mayReplace adds a conflict, counts what becomes of its row, and reports whether the policy is to go on all the same.
 func (w *Work) mayReplace(x Conflict, t *tableWork) bool {
+	x.table = t.name()
 	if w.plan.Conflicting++; len(w.plan.Conflicts) < maxConflicts {
 		w.plan.Conflicts = append(w.plan.Conflicts, x)
 	}
@@ -358,6 +370,7 @@ func (w *Work) mayReplace(x Conflict, t *tableWork) bool {
 
 // insert adds the insertion of a row, unless another one has its value of a UNIQUE index.
 func (c *comparison) insert(x *row, renumber bool) error {
+	c.bound.row(c.t.Rows, x, "gone")
 	for _, u := range c.uniques {
 		taken, err := u.taken(x, c.t.match.Encoding)
 		if err != nil {
@@ -366,6 +379,7 @@ func (c *comparison) insert(x *row, renumber bool) error {
 		if !taken {
 			continue
 		}
+		c.bound.text(u.name)
 		conflict := Conflict{Row: c.t.named(*x), Index: u.name, What: fmt.Sprintf("%s: another row has its %s", c.t.named(*x), strings.Join(u.columns, ", "))}
 		if !c.mayReplace(conflict, c.t) {
 			if c.OnConflict == Fail {

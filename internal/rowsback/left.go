@@ -157,7 +157,7 @@ func ReadLeft(r io.Reader) (*Left, error) {
 	for n := 1; s.Scan(); n++ {
 		line := leftLine{}
 		if err := json.Unmarshal(s.Bytes(), &line); err != nil {
-			return damaged(fmt.Sprintf("line %d: %v", n, err))
+			return damaged(fmt.Sprintf("line %d cannot be read", n))
 		}
 		if e := line.End; e != nil {
 			if e.Rows != rows || !bytes.Equal(e.Digest, digest.Sum(nil)) {

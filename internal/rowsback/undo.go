@@ -110,7 +110,15 @@ func (c *comparison) back(x *row, was former) error {
 		c.plan.Unchanged++
 		return nil
 	}
-	if there != (was.left != nil) || there && c.digest() != *was.left {
+	since := there != (was.left != nil) || there && c.digest() != *was.left
+	c.bound.row(c.t.Rows, x, fmt.Sprint("undo ", was.there, there, since))
+	if there {
+		c.bound.other(rowdiff.DigestOf(c.now))
+	}
+	if there && !was.there {
+		c.t.leaving = append(c.t.leaving, &row{id: x.id, values: slices.Clone(c.now)}) // lookup does not use the bytes again
+	}
+	if since {
 		what := " has changed since"
 		if !there {
 			what = " is gone since"
@@ -155,31 +163,37 @@ func (r *Rows) there(conn *sqlite.Conn, x *row) (bool, error) {
 
 // keepReferred makes conflicts of rows that are to be removed, and that others than those of the undo refer to: ON DELETE CASCADE
 // would take along what came since. One that is left out may be referring itself, and so on.
-func (w *Work) keepReferred(ctx context.Context, conn *sqlite.Conn, schema *rowdiff.Schema) error {
+func (w *Work) keepReferred(ctx context.Context, conn *sqlite.Conn, schema *rowdiff.Schema) (err error) {
 	keys, err := readKeys(ctx, conn, schema)
 	if err != nil {
 		return err
 	}
+	var all []*referring
+	defer func() {
+		for _, r := range all {
+			r.find.Close()
+		}
+	}()
+	for _, t := range w.tables {
+		for _, k := range keys {
+			r, err := w.referring(conn, k, t)
+			if err == nil && r != nil {
+				all = append(all, r)
+				err = r.findSince(ctx)
+			}
+			if err != nil {
+				return fmt.Errorf("foreign key of %s to %s: %w", k.child, k.parent, explainNow(err))
+			}
+		}
+	}
 	for again := true; again; {
 		again = false
-		for _, t := range w.tables {
-			for _, k := range keys {
-				if !strings.EqualFold(k.parent, t.name()) {
-					continue
-				}
-				r, err := w.referring(conn, k, t)
-				if err != nil {
-					return fmt.Errorf("foreign key of %s to %s: %w", k.child, k.parent, explainNow(err))
-				}
-				if r == nil {
-					continue
-				}
-				kept, err := r.keep(ctx)
-				if r.close(); err != nil {
-					return fmt.Errorf("foreign key of %s to %s: %w", k.child, k.parent, explainNow(err))
-				}
-				again = again || kept && w.OnConflict == Skip
+		for _, r := range all {
+			kept, err := r.keep(ctx)
+			if err != nil {
+				return fmt.Errorf("foreign key of %s to %s: %w", r.key.child, r.key.parent, explainNow(err))
 			}
+			again = again || kept
 		}
 	}
 	return nil
@@ -193,19 +207,21 @@ type referring struct {
 	places []int // of the columns that are referred to
 	find   *sqlite.Stmt
 	names  []childName
+	since  map[string]bool // keys of rows that others than those of the undo refer to
 }
 
-// childName is how an undo names rows of the referring table, and those which it changes.
+// childName is how an undo names rows of the referring table.
 type childName struct {
-	rows  *Rows
-	first int // its first column in find
-	taken map[string]bool
+	t       *tableWork
+	first   int             // its first column in find
+	all     map[string]bool // those of the undo
+	changed map[string]bool // those that it changes
 }
 
 // referring prepares the search; nil where nothing is to be searched for.
 func (w *Work) referring(conn *sqlite.Conn, k foreignKey, t *tableWork) (*referring, error) {
-	r := &referring{Work: w, t: t, key: k, places: t.places(k.to)}
-	if r.places == nil || !slices.ContainsFunc(t.ops, func(o op) bool { return o.remove }) {
+	r := &referring{Work: w, t: t, key: k, places: t.places(k.to), since: map[string]bool{}}
+	if !strings.EqualFold(k.parent, t.name()) || r.places == nil || len(t.leaving) == 0 {
 		return nil, nil
 	}
 	columns := []string{"1"}
@@ -213,9 +229,9 @@ func (w *Work) referring(conn *sqlite.Conn, k foreignKey, t *tableWork) (*referr
 		if !strings.EqualFold(c.name(), k.child) {
 			continue
 		}
-		name := childName{c.Rows, len(columns), map[string]bool{}}
-		for _, o := range c.ops {
-			name.taken[c.key(*o.row)] = true
+		name := childName{t: c, first: len(columns), all: map[string]bool{}}
+		for i := range c.rows {
+			name.all[c.key(c.rows[i])] = true
 		}
 		names, _ := c.keyColumns()
 		columns, r.names = append(columns, names...), append(r.names, name)
@@ -226,18 +242,46 @@ func (w *Work) referring(conn *sqlite.Conn, k foreignKey, t *tableWork) (*referr
 	}
 	var err error
 	r.find, err = conn.Prepare("SELECT " + strings.Join(columns, ",") + " FROM main." + sqlite.QuoteName(k.child) + " WHERE " + strings.Join(where, " AND "))
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
-func (r *referring) close() { r.find.Close() }
+// findSince finds the rows that others than those of the undo refer to, whatever the policy.
+func (r *referring) findSince(ctx context.Context) error {
+	for _, x := range r.t.leaving {
+		found, err := r.referred(ctx, x, func(n childName) map[string]bool { return n.all })
+		if err != nil {
+			return err
+		}
+		if found {
+			r.since[r.t.key(*x)] = true
+			r.bound.row(r.t.Rows, x, "referred to by "+r.key.child)
+		}
+	}
+	return nil
+}
 
 // keep takes the rows that are referred to out of the ops, unless the policy is to remove them all the same.
 func (r *referring) keep(ctx context.Context) (kept bool, err error) {
+	left := false // rows of the undo stay, and may refer to others
+	for i := range r.names {
+		n := &r.names[i]
+		n.changed = map[string]bool{}
+		for _, o := range n.t.ops {
+			n.changed[n.t.key(*o.row)] = true
+		}
+		left = left || len(n.changed) < len(n.all)
+	}
 	ops := r.t.ops[:0:0]
 	for _, o := range r.t.ops {
 		found := false
 		if o.remove && !o.forced {
-			if found, err = r.referred(ctx, o.row); err != nil {
+			if found = r.since[r.t.key(*o.row)]; !found && left {
+				found, err = r.referred(ctx, o.row, func(n childName) map[string]bool { return n.changed })
+			}
+			if err != nil {
 				return false, err
 			}
 		}
@@ -254,8 +298,8 @@ func (r *referring) keep(ctx context.Context) (kept bool, err error) {
 	return kept, nil
 }
 
-// referred reports whether a row that the undo leaves alone refers to x.
-func (r *referring) referred(ctx context.Context, x *row) (bool, error) {
+// referred reports whether a row that is not among some of the undo refers to x.
+func (r *referring) referred(ctx context.Context, x *row, of func(childName) map[string]bool) (bool, error) {
 	values, ok := x.at(r.places)
 	if !ok {
 		return false, nil
@@ -272,16 +316,16 @@ func (r *referring) referred(ctx context.Context, x *row) (bool, error) {
 		if err != nil || !more {
 			return false, err
 		}
-		if !slices.ContainsFunc(r.names, func(n childName) bool { return n.has(r.find, r.encoding) }) {
+		if !slices.ContainsFunc(r.names, func(n childName) bool { return of(n)[n.read(r.find, r.encoding)] }) {
 			return true, nil
 		}
 	}
 }
 
-// has reports whether the undo changes the row that st is at, in a database of encoding e.
-func (n childName) has(st *sqlite.Stmt, e sqlitefile.Encoding) bool {
-	x := row{values: make([]sqlitefile.Value, len(n.rows.match.Columns))}
-	_, key := n.rows.keyColumns()
+// read is the key of the row that st is at, in a database of encoding e.
+func (n childName) read(st *sqlite.Stmt, e sqlitefile.Encoding) string {
+	x := row{values: make([]sqlitefile.Value, len(n.t.match.Columns))}
+	_, key := n.t.keyColumns()
 	for i, k := range key {
 		if k < 0 {
 			x.id = st.Int(n.first + i)
@@ -289,5 +333,5 @@ func (n childName) has(st *sqlite.Stmt, e sqlitefile.Encoding) bool {
 			x.values[k] = st.Value(n.first+i, e)
 		}
 	}
-	return n.taken[n.rows.key(x)]
+	return n.t.key(x)
 }
