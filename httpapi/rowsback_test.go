@@ -175,7 +175,7 @@ func TestErrorsOfRowsSayNothingOfThem(t *testing.T) {
 		}
 		o := snapshot.RestoreRowsOptions{RowsOptions: snapshot.RowsOptions{Table: c.table, Missing: true, Changed: true}}
 		if _, err := a.m.RestoreRows(t.Context(), b.ID, o); err == nil || c.table == "secret" && !strings.Contains(err.Error(), "hidden ") {
-			t.Errorf("who asks is not told which row it is: %v", err)
+			t.Errorf("who asks does not learn which row it is: %v", err)
 		}
 	}
 	log, err := os.ReadFile(filepath.Join(a.m.Dir(), "activity.jsonl"))

@@ -94,7 +94,7 @@ func (r *Restorer) left(id string) (left *rowsback.Left, err error) {
 
 // holds returns ErrStale where now is not what the plan said, under the policy of o.
 func (o RestoreRowsOptions) holds(now RowsChange) error {
-	if p := o.Plan; p != nil && !p.Bound.Holds(now.Bound, o.OnConflict) {
+	if p := o.Plan; p != nil && !p.Holds(now, o.OnConflict) {
 		return message.WithHint(fmt.Errorf("%w: the rows, or what is in their way, are not those of the plan any more: %d rows now, %d in the plan; nothing was changed",
 			failure.ErrStale, now.Rows, p.Rows), "look at what would be done now, and try again")
 	}

@@ -9,26 +9,19 @@ import (
 	"example.com/snapd/internal/rowdiff"
 )
 
-// Bound stands for what a plan shows. Plans of any policy for the same rows, tables and triggers have the same one.
-type Bound struct {
-	rows   rowdiff.Digest // what is chosen and not as it was, and what is in its way
-	others rowdiff.Digest // what is there in its place, which only Replace takes away
+// Holds reports whether a later plan does under a policy what p showed. A plan that Compare did not make holds for none.
+func (p Plan) Holds(now Plan, o Policy) bool {
+	return p.Bound != [2][32]byte{} && p.Bound[0] == now.Bound[0] && (o != Replace || p.Bound[1] == now.Bound[1])
 }
 
-// Holds reports whether a later plan does under a policy what the one that b is of showed. The zero value holds for none.
-func (b Bound) Holds(now Bound, o Policy) bool {
-	return b != Bound{} && b.rows == now.rows && (o != Replace || b.others == now.others)
-}
-
-// binder adds up a Bound.
+// binder adds up what a plan shows: the rows that are chosen and not as they were, with what is in their way; and the others that are
+// there in their place, which only Replace takes away. It is the same for each policy.
 type binder struct{ rows, others hash.Hash }
 
 func newBinder() *binder { return &binder{sha256.New(), sha256.New()} }
 
-func (b *binder) sum() (s Bound) {
-	copy(s.rows[:], b.rows.Sum(nil))
-	copy(s.others[:], b.others.Sum(nil))
-	return s
+func (b *binder) sum() [2][32]byte {
+	return [2][32]byte{[32]byte(b.rows.Sum(nil)), [32]byte(b.others.Sum(nil))}
 }
 
 // text adds text, with its length.

@@ -67,7 +67,7 @@ type Plan struct {
 	LostColumns []string         `json:"dropped_columns"` // since then: what they held does not come back
 	Changes     []rowdiff.Change `json:"changes"`         // the first of them
 	Truncated   bool             `json:"truncated"`       // there are more than Changes
-	Bound       Bound            `json:"-"`               // what a later plan has to have that does the same
+	Bound       [2][32]byte      `json:"-"`               // digests of what a later plan has to do, see Holds
 }
 
 // NewPlan is a plan that does nothing.
