@@ -72,7 +72,7 @@ func (r *Recorder) open(ctx context.Context) error {
 	}
 	head, err := headOf(ctx, r.dir(present.Number))
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && hadPoints(all, state, present.Number):
+	case errors.Is(err, fs.ErrNotExist) && (r.had == present.Number || hadPoints(all, state, present.Number)):
 		return &endedError{r.timeline, catalog.NewLog, "its change log is gone, and no number of a recovery point is given twice"}
 	case errors.Is(err, fs.ErrNotExist):
 		return r.begin(ctx, firstBases(all, present), seed)
@@ -163,6 +163,7 @@ func (r *Recorder) goOn(ctx context.Context, head changes.Head, all []catalog.En
 	if r.points, err = r.log.Count(ctx); err != nil {
 		return err
 	}
+	r.had = r.timeline
 	for _, b := range bases(all, r.timeline, head.Base, last.Seq) {
 		reader, err := r.o.Host.OpenArchive(b.Entry)
 		if err != nil || reader.Seed() != seed || reader.Info().PageSize != head.PageSize {

@@ -90,6 +90,7 @@ type Recorder struct {
 	checked   Mark           // the last state that an anchor checked, and found nothing
 	unfit     string         // id of a backup that no log can build on: it has another page size
 	points    int            // of the log
+	had       uint64         // the last timeline whose log had captures here
 	looked    time.Time      // the last look that succeeded, or zero
 	at        capture.Source // where that found the database
 
@@ -346,7 +347,7 @@ func (r *Recorder) lookOnce(capt func() (capture.Outcome, error), ctx context.Co
 		return out, err
 	}
 	if seq, _ := r.chain.State(); seq != was {
-		r.points++
+		r.points, r.had = r.points+1, r.timeline
 		r.captured(out, before)
 	} else {
 		r.trouble(r.noteLook(before))
