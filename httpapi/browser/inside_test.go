@@ -90,3 +90,27 @@ func TestLookInsideAMoment(t *testing.T) {
 		t.Error("the table is not named")
 	}
 }
+
+// Who may read the rows, and no more, sees them, and is offered nothing that would be refused.
+func TestLookInsideWithoutTheRightToRestore(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(s *site) {
+		s.options.Authorize = func(*http.Request) (httpapi.Principal, error) {
+			return httpapi.Principal{Name: "auditor", Rights: []httpapi.Right{httpapi.RightView, httpapi.RightRead}}, nil
+		}
+	})
+	b := s.changed()
+	s.automatic()
+	p := newTab(t, s.addr, desktop)
+	p.visit(s.page())
+	p.does(b, "inside")
+	p.click(hook("inside-steps"))
+	p.says(".changed-rows", "step 1")
+	p.click(hook("inside-when"))
+	p.click(hook("inside-just-before"))
+	p.says("#moment-inside", "250 removed")
+	for _, offered := range []string{hook("choose-gone"), hook("bring-back"), ".pick", act(b, "restore"), act(b, "delete"), hook("moment-before-restore"), hook("create-submit"), hook("undo-button")} {
+		p.gone(offered)
+	}
+	p.accessible("rows, to look at")
+}

@@ -31,7 +31,7 @@ function refusal({ then, now, schema }) {
 
 // makeChoice is what chooses rows of a table. onChange is called after each change, bring with the choice when it is to be brought back.
 // was is the choice before the rows were loaded again; null for none.
-function makeChoice(t, was, onChange, bring) {
+function makeChoice(t, of, was, onChange, bring) {
   const { removed, changed, compared_by: by } = t.diff;
   const keys = new Map(by === 'key' ? was?.keys : []); // the key as text -> its change
   const all = { gone: Boolean(was?.gone && removed), changed: Boolean(was?.changed && changed && by === 'key') };
@@ -49,7 +49,7 @@ function makeChoice(t, was, onChange, bring) {
   const along = el('input', { type: 'checkbox', checked: was?.along, 'data-testid': 'choose-along' });
   const button = el('button', { type: 'button', class: 'primary', 'data-testid': 'bring-back' }, icon('undo'), el('span', {}));
   const hint = by === 'key' ? 'Or tick single rows in the list.' : 'This table has no primary key: rows that are gone come back all together.';
-  const node = el('div', { class: 'choice', role: 'group', 'aria-label': `Bring rows of ${t.name} back` },
+  const node = el('div', { class: 'choice', role: 'group', 'aria-label': `Bring rows of ${t.name} in ${of} back` },
     el('div', { class: 'choice-which' }, gone.node, others.node, el('p', { class: 'muted small' }, hint)),
     el('label', { class: 'check' }, along, el('span', {}, 'With what belongs to them in other tables ',
       el('span', { class: 'muted' }, '– what referred to a row and went with it, and what a row refers to, where it is gone, too'))),
@@ -153,9 +153,9 @@ function makeFilter(diff, chosen, choose) {
 
 // makeChanges shows the changed rows of the table t of a state, and brings some of them back where a person may. was is what the one had
 // that showed them before, null for none; touched says that they are others since.
-export function makeChanges({ id, at }, t, was, touched) {
+export function makeChanges({ id, at, name: of }, t, was, touched) {
   const { diff } = t;
-  const when = makeWhen(t.name, at);
+  const when = makeWhen(t.name, at, of);
   const refused = refusal(t);
   let unsure = touched || was?.unsure; // rows that were chosen may be as they were
   let lines = []; // the window
@@ -168,9 +168,9 @@ export function makeChanges({ id, at }, t, was, touched) {
     await (await later(import('./bringback.js')))?.bringBack(id, request, replaces, opener);
   };
   let boxes = null;
-  const choice = may('restore') && !refused && diff.removed + diff.changed > 0 ? makeChoice(t, was?.choice && touched ? { ...was.choice, gone: false, changed: false } : was?.choice, () => boxes?.render(), bring) : null;
+  const choice = may('restore') && !refused && diff.removed + diff.changed > 0 ? makeChoice(t, of, was?.choice && touched ? { ...was.choice, gone: false, changed: false } : was?.choice, () => boxes?.render(), bring) : null;
   if (choice && diff.compared_by === 'key') boxes = makeBoxes(choice, () => lines);
-  const table = changeTable(`Rows of ${t.name} that changed`, { first: boxes?.first, firstHead: boxes?.above });
+  const table = changeTable(`Rows of ${t.name} that changed since ${of}`, { first: boxes?.first, firstHead: boxes?.above });
   const where = el('p', { class: 'muted small grow', 'data-testid': 'inside-where' });
   const before = el('button', { type: 'button', hidden: true, 'data-testid': 'inside-before' }, `Show ${page} before`);
   const more = el('button', { type: 'button', hidden: true, 'data-testid': 'inside-more' }, `Show ${page} more`);

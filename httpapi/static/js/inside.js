@@ -70,13 +70,13 @@ function line(state, t, was, touched) {
 }
 
 // tablesView shows the lines of tables: those that differ, and behind a button the others.
-function tablesView(lines, differing) {
+function tablesView(state, lines, differing) {
   const first = lines.slice(0, differing);
   const rest = lines.slice(differing);
   const head = el('thead', {}, el('tr', {}, ['Table', 'Since then', 'Rows then', 'Rows now'].map((words, i) => el('th', { scope: 'col', class: i > 1 ? 'number' : null }, words))));
   for (const { body } of rest) show(body, differing === 0);
   const button = el('button', { type: 'button', class: 'quiet inside-same', hidden: differing === 0 || rest.length === 0, 'data-testid': 'inside-same' }, `Show ${plural(rest.length, 'unchanged table')}`);
-  const region = el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'Tables, then and now' }, el('table', {}, head, [...first, ...rest].map(({ body }) => body)));
+  const region = el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': `Tables in ${state.name}, and now` }, el('table', {}, head, [...first, ...rest].map(({ body }) => body)));
   button.addEventListener('click', () => {
     for (const { body } of rest) show(body, true);
     region.focus({ preventScroll: true });
@@ -91,10 +91,10 @@ const changing = ['restore', 'restore-rows', 'recover'];
 // touches says that an operation changed rows of a table.
 const touches = ({ kind, state, result }, table) => state === 'done' && (kind !== 'restore-rows' || (result?.tables ?? []).some((t) => t.table === table));
 
-// makeInside returns what shows the inside of a state, and loads it. A state has an id, and the time at which it was.
+// makeInside returns what shows the inside of a state, and loads it. A state has an id, the time at which it was, and a name.
 export function makeInside(state) {
   const { id } = state;
-  const node = el('section', { class: 'inside', 'aria-label': 'Inside', 'data-testid': 'inside', tabindex: '-1' }, el('p', { class: 'muted' }, 'Comparing with the database as it is now…'));
+  const node = el('section', { class: 'inside', 'aria-label': `Inside ${state.name}`, 'data-testid': 'inside', tabindex: '-1' }, el('p', { class: 'muted' }, 'Comparing with the database as it is now…'));
   let lines = [];
   let listed = []; // the tables above the button for the others, which keep their places
   let news = []; // operations that ended since what is shown was loaded
@@ -129,7 +129,7 @@ export function makeInside(state) {
     listed = first.map(({ name }) => name);
     lines = fresh;
     news = [];
-    node.replaceChildren(el('p', {}, words), ...tablesView(lines, first.length));
+    node.replaceChildren(el('p', {}, words), ...tablesView(state, lines, first.length));
     if (focused) (lines.find((one) => one.isOpen())?.button ?? node).focus({ preventScroll: true });
   };
   const forget = whenEnded((operation) => {

@@ -139,7 +139,7 @@ async function lookInside(point) {
   const place = el('div', {});
   byId('moment-inside').replaceChildren(heading, place);
   show(byId('moment-inside'), true);
-  await loadInside(place, { id: point.backup ?? point.id, at: point.at });
+  await loadInside(place, { id: point.backup ?? point.id, at: point.at, name: `the state of ${exact(point.at)}` });
 }
 
 // subject is a point as the restore dialogs take it.

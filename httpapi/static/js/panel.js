@@ -77,7 +77,7 @@ export function choices(b) {
   return all.filter(([right, { name }]) => may(right) && (name !== 'download' || store.session?.downloads === true)).map(([, choice]) => choice);
 }
 
-// loadInside shows the tables of a state by its id and time. The part of the page for it is loaded then.
+// loadInside shows the tables of a state by its id, time and name, which no other one on the page has. The part of the page for it is loaded then.
 export async function loadInside(place, state) {
   const part = await later(import('./inside.js'));
   if (!part) return;
@@ -126,7 +126,7 @@ export function makePanel() {
     if (inside.hidden) return;
     const place = el('div', {}); // of this backup only: another may be chosen meanwhile
     inside.append(place);
-    loadInside(place, { id: b.id, at: b.created_at });
+    loadInside(place, { id: b.id, at: b.created_at, name: `the backup of ${exact(b.created_at)}` });
   });
 
   // update shows a backup as it is now.

@@ -26,10 +26,10 @@ function line({ at, tables, schema }) {
 }
 
 // makeWhen makes the button that asks when a table changed since a time, and the list that answers.
-export function makeWhen(table, since) {
+export function makeWhen(table, since, of) {
   const button = el('button', { type: 'button', class: 'quiet', 'data-testid': 'inside-when' }, 'When was that?');
   const list = el('tbody', {});
-  const region = el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': `When ${table} changed` },
+  const region = el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': `When ${table} changed since ${of}` },
     el('table', {}, el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'When'), el('th', { scope: 'col' }, 'What'), el('th', { scope: 'col' }, 'Just before'))), list));
   const more = el('button', { type: 'button', class: 'quiet', 'data-testid': 'inside-earlier' }, 'Earlier');
   const note = el('p', { class: 'muted small' });
