@@ -125,6 +125,9 @@ func changedText(p snapshot.LogEntry, rows bool) string {
 			for _, c := range t.Rows {
 				parts = append(parts, changeLine(c))
 			}
+			if t.NotCompared != "" {
+				parts = append(parts, "not known: "+visible(t.NotCompared))
+			}
 			continue
 		}
 		text := short(visible(t.Name), 40)

@@ -277,6 +277,9 @@ func (t *Table) indexes(ctx context.Context, c *sqlite.Conn, name string, intege
 		return nil
 	})
 	t.Key = keys
+	if i := slices.IndexFunc(keys, func(k Key) bool { return !known(k.Collation) }); err == nil && t.WithoutRowID && i >= 0 {
+		return fmt.Errorf("%w: it is kept in the order of the collation %s, which only the application has", ErrNotRead, keys[i].Collation)
+	}
 	return err
 }
 

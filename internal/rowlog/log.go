@@ -12,9 +12,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"example.com/snapd/internal/dump"
 	"example.com/snapd/internal/inspect"
 	"example.com/snapd/internal/points"
 	"example.com/snapd/internal/rowdiff"
@@ -183,8 +185,9 @@ func (l *log) compare(ctx context.Context, before, after *state, changed []uint3
 	o := rowdiff.Options{Table: l.q.Table}
 	var rows []rowdiff.Change
 	if l.q.Key != "" {
+		is := l.row(d)
 		o.Each = func(_ string, c rowdiff.Change) error {
-			if KeyText(c.Key) == l.q.Key {
+			if is(c.Key) {
 				rows = append(rows, c)
 			}
 			return nil
@@ -197,14 +200,55 @@ func (l *log) compare(ctx context.Context, before, after *state, changed []uint3
 	}
 	if l.q.Key != "" && err == nil {
 		r.Schema = []rowdiff.SchemaChange{}
-		if len(rows) == 0 {
-			r.Tables = r.Tables[:0]
-		}
-		for i := range r.Tables {
-			r.Tables[i].Rows, r.Tables[i].Truncated = rows, false
-		}
+		r.Tables = ofRow(r.Tables, rows)
 	}
 	return r, err
+}
+
+// ofRow are the changes of a table, with those of one row; none where that did not change. Where rows have no key that holds in both
+// states, whether it did is not known, and the table stays.
+func ofRow(tables []rowdiff.TableChanges, rows []rowdiff.Change) (kept []rowdiff.TableChanges) {
+	kept = []rowdiff.TableChanges{}
+	for _, t := range tables {
+		if t.NotCompared == "" && t.ComparedBy == rowdiff.ByRow {
+			t.NotCompared = "rows of it changed; which of them is this one cannot be said, for it has no key that holds in both states"
+		}
+		if t.Rows, t.Truncated = rows, false; len(rows) > 0 || t.NotCompared != "" {
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+// row returns what finds the row with the key that is asked for: texts as the collations of the key compare them.
+func (l *log) row(d *rowdiff.Diff) func(rowdiff.Fields) bool {
+	same := func(key string) string { return key }
+	if m, err := d.Planned(l.q.Table); err == nil && len(m.Key) > 0 {
+		t := m.To
+		if t == nil {
+			t = m.From
+		}
+		for _, k := range t.Key {
+			switch k.Collation {
+			case "NOCASE":
+				same = strings.ToLower
+			case "RTRIM":
+				same = func(key string) string { return strings.TrimRight(key, " ") }
+			}
+		}
+	}
+	return func(key rowdiff.Fields) bool {
+		if same(KeyText(key)) == same(l.q.Key) {
+			return true
+		}
+		points := slices.Clone(key) // 2.0 for 2
+		for i, f := range key {
+			if real, ok := f.Value.(float64); ok {
+				points[i].Value = dump.Real(real)
+			}
+		}
+		return same(KeyText(points)) == same(l.q.Key)
+	}
 }
 
 // close closes what is open.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,5 +169,36 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<2000) INSER
 	}
 	if got, _ := h.read(Query{Limit: 2}); !reflect.DeepEqual(got, want[11:]) {
 		t.Errorf("the newest two: %q", got)
+	}
+}
+
+// Lost if this fails: that a row changed, where its key is written in another way, and where which row changed cannot be said.
+func TestTheChangesOfARowAreNotMissed(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, `CREATE TABLE own(k TEXT PRIMARY KEY COLLATE BINARY, v); INSERT INTO own VALUES('a',1),('b',2);
+CREATE TABLE sorted(k TEXT COLLATE BINARY PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO sorted VALUES('a',1),('b',2);
+CREATE TABLE nocase(k TEXT PRIMARY KEY COLLATE NOCASE, v); INSERT INTO nocase VALUES('Abc',1); CREATE TABLE trimmed(k TEXT PRIMARY KEY COLLATE RTRIM, v); INSERT INTO trimmed VALUES('x ',1);
+CREATE TABLE number(k REAL PRIMARY KEY, v); INSERT INTO number VALUES(2,1); CREATE TABLE bare(v); INSERT INTO bare VALUES(1),(2),(3),(4)`)
+	const rename = "PRAGMA writable_schema=1; UPDATE sqlite_schema SET sql=replace(sql,'BINARY','MINE') WHERE type='table'"
+	h.capture("DELETE FROM bare WHERE v=2")
+	h.capture("VACUUM; DELETE FROM bare WHERE v=3; UPDATE nocase SET k='ABC'")
+	h.capture(rename)
+	testdb.ShellQuery(t, h.db, "PRAGMA writable_schema=1; UPDATE sqlite_schema SET sql=replace(sql,'MINE','BINARY') WHERE type='table'")
+	testdb.ShellQuery(t, h.db, "UPDATE own SET v=9 WHERE k='b'; UPDATE sorted SET v=9 WHERE k='b'; UPDATE nocase SET v=9; UPDATE trimmed SET v=9; UPDATE number SET v=9")
+	h.capture(rename)
+	const sorted = " sorted+0-0~0its rows cannot be compared: it is kept in the order of the collation MINE, which only the application has"
+	const unknown = "rows of it changed; which of them is this one cannot be said, for it has no key that holds in both states"
+	for _, c := range []struct{ table, key, want string }{
+		{"own", "b", "1.4 own+1-1~0" + unknown}, {"sorted", "b", "1.3" + sorted + "|1.4" + sorted},
+		{"nocase", "abc", "1.2 nocase+0-0~1|1.4 nocase+0-0~1"}, {"trimmed", "x", "1.4 trimmed+0-0~1"}, {"number", "2.0", "1.4 number+0-0~1"}, {"number", "2", "1.4 number+0-0~1"},
+		{"bare", "3", "1.2 bare+0-1~0" + unknown}, {"nocase", "abcd", ""},
+	} {
+		got, _ := h.read(Query{Table: c.table, Key: c.key})
+		if text := strings.Join(got, "|"); text != c.want {
+			t.Errorf("%s %s: %q", c.table, c.key, text)
+		}
+	}
+	if got, _ := h.read(Query{}); len(got) != 4 {
+		t.Errorf("%q", got)
 	}
 }
