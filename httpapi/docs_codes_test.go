@@ -61,3 +61,23 @@ func TestEveryCodeIsInTheGuide(t *testing.T) {
 		}
 	}
 }
+
+// Lost: why the data is at risk, for who reads the code of a status.
+func TestStatusCodesAreInTheGuide(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "docs", "http-api.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(guide), "\n| state | code |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	d := apiDocument()
+	codes := d.schema(d.Components.Schemas["Status"].Properties["code"]).Enum
+	if len(codes) < 10 {
+		t.Fatalf("only %d codes were found", len(codes))
+	}
+	for _, code := range codes {
+		if !strings.Contains(table, fmt.Sprintf("`%s`", code)) {
+			t.Errorf("the guide does not have %s", code)
+		}
+	}
+}
