@@ -234,14 +234,18 @@ func (w *Work) referring(conn *sqlite.Conn, k foreignKey, t *tableWork) (*referr
 			name.all[c.key(c.rows[i])] = true
 		}
 		names, _ := c.keyColumns()
-		columns, r.names = append(columns, names...), append(r.names, name)
+		for _, column := range names {
+			columns = append(columns, "c."+column)
+		}
+		r.names = append(r.names, name)
 	}
-	where := make([]string, len(k.from))
-	for i, column := range k.from {
-		where[i] = sqlite.QuoteName(column) + "=?"
+	var where []string
+	for i, to := range k.to { // with collation and affinity of the column on the left, as the foreign key has it
+		to = "p." + sqlite.QuoteName(to)
+		where = append(where, to+"=?", to+"=c."+sqlite.QuoteName(k.from[i]))
 	}
 	var err error
-	r.find, err = conn.Prepare("SELECT " + strings.Join(columns, ",") + " FROM main." + sqlite.QuoteName(k.child) + " WHERE " + strings.Join(where, " AND "))
+	r.find, err = conn.Prepare("SELECT " + strings.Join(columns, ",") + " FROM " + t.into() + " AS p, main." + sqlite.QuoteName(k.child) + " AS c WHERE " + strings.Join(where, " AND "))
 	if err != nil {
 		return nil, err
 	}
