@@ -308,9 +308,7 @@ func TestCommitWaitsForReaders(t *testing.T) {
 	shell(t, db, "UPDATE account SET balance=1")
 	reader := python(t, db, `c.execute("BEGIN"); c.execute("SELECT * FROM account").fetchall(); ready()
 sys.stdin.readline(); c.execute("COMMIT"); print("ended"); sys.stdin.read()`)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	tx, err := BeginWrite(ctx, db, 300*time.Millisecond)
+	tx, err := BeginWrite(t.Context(), db, 300*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
