@@ -71,7 +71,7 @@ func (t *Target) Finish(ctx context.Context) (Ending, error) {
 	}
 	end := Ending{Note: in.Note}
 	end.Outcome, err = t.finish(ctx, in)
-	if err == nil && end.Outcome != Undone {
+	if err == nil { // of what was undone nothing is kept
 		end.Kept, err = kept(in.Quarantine)
 	}
 	if err != nil {
@@ -173,9 +173,5 @@ func (t *Target) abandon(ctx context.Context, in *intent) error {
 }
 
 func (t *Target) drop(in *intent) error {
-	errs := []error{durable.Remove(t.stagedPath(in)), durable.Remove(intentPath(t.Database))}
-	if in.InPlace != nil {
-		errs = append(errs, durable.Remove(t.retiredPath(in)))
-	}
-	return errors.Join(errs...)
+	return errors.Join(durable.Remove(t.stagedPath(in)), durable.Remove(intentPath(t.Database)))
 }

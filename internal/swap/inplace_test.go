@@ -16,13 +16,14 @@ func (zeros) ReadAt(p []byte, _ int64) (int, error) { clear(p); return len(p), n
 
 // records counts those of a journal, by the numbers of their pages.
 type records struct {
-	header, size int
-	pages        map[uint32]bool
+	header []byte
+	size   int
+	pages  map[uint32]bool
 }
 
 func (r *records) Write(p []byte) (int, error) {
-	if r.header == 0 {
-		r.header = len(p)
+	if r.header == nil {
+		r.header = bytes.Clone(p)
 		return len(p), nil
 	}
 	r.size = len(p)
@@ -38,6 +39,9 @@ func TestJournalOfALargeDatabase(t *testing.T) {
 	r := &records{pages: map[uint32]bool{}}
 	if err := writeJournal(t.Context(), r, zeros{}, size); err != nil {
 		t.Fatal(err)
+	}
+	if n := binary.BigEndian.Uint32(r.header[8:]); int(n) != len(r.pages) {
+		t.Errorf("the header counts %d records of %d", n, len(r.pages))
 	}
 	lock := sqlitefile.LockPage(page)
 	if r.pages[lock] || !r.pages[lock-1] || !r.pages[lock+1] || len(r.pages) != int(size/page)-1 || r.size != page+8 {

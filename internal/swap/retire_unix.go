@@ -58,5 +58,6 @@ func (r *replaced) retire() error {
 func (r *replaced) close() {
 	if r.f != nil {
 		r.f.Close() // what matters was written, or reported
+		r.f = nil
 	}
 }

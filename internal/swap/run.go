@@ -270,6 +270,7 @@ func (t *Target) replace(ctx context.Context, in *intent) error {
 	if err := old.retire(); err != nil {
 		return err
 	}
+	old.close() // open, it would be taken for a straggler's
 	return t.waitForStragglers(ctx, in.Quarantine)
 }
 
