@@ -301,3 +301,21 @@ func TestGoBackByASecond(t *testing.T) {
 		t.Error("two steps are one point")
 	}
 }
+
+// If this fails, a person chooses a state that cannot be had, and learns it when the restore ends.
+func TestDamagedMomentSaysSo(t *testing.T) {
+	t.Parallel()
+	past, made := momentsAgo(2*time.Hour, time.Hour)
+	s := newSite(t, past)
+	p := s.open(desktop)
+	p.axis()
+	must[any](p, `(real => { window.fetch = async (...all) => { const answer = await real(...all); if (!String(all[0]).includes('points/nearest')) return answer;
+		const found = await answer.json(); found.before.state = 'damaged'; return new Response(JSON.stringify(found), { headers: answer.headers }); }; })(window.fetch.bind(window)), null`)
+	p.fill(hook("moment-time"), typed(t, (*made)[0].CreatedAt.Add(time.Minute)))
+	p.press(kb.Enter)
+	p.says(hook("moment-before"), "the change log is damaged")
+	if all := p.read(hook("moment-after")); strings.Contains(all, "damaged") {
+		t.Errorf("the other one: %s", all)
+	}
+	p.accessible("a damaged moment")
+}
