@@ -24,14 +24,19 @@ func (o CopyOptions) workers() int {
 }
 
 // CopyTo writes the image to w in order, and proves every digest on the way:
-// the frames' checksums and the pages' digests before a frame is written, the
+// each frame's stored bytes or checksum, and the digests of its pages, before it is written, the
 // image's BLAKE3 at the end. What reached w is only proven when the error is
 // nil. Errors: ErrDamaged with frame and pages, ErrTruncated, w's, or the one of
 // reading. It holds Workers+2 frames.
 func (r *Reader) CopyTo(ctx context.Context, w io.Writer, o CopyOptions) error {
+	return r.copyTo(ctx, w, o, r.decodeStored)
+}
+
+// copyTo is CopyTo with another way to decode frames, given the list of their digests.
+func (r *Reader) copyTo(ctx context.Context, w io.Writer, o CopyOptions, by func(list []byte) func(*decodedFrame) error) error {
 	image := startHashing()
 	defer image.stop()
-	err := r.Frames(ctx, o, func(frame []byte) error {
+	err := r.eachFrame(ctx, o, by, func(frame []byte) error {
 		image.begin(frame)
 		n, err := w.Write(frame)
 		image.wait()
@@ -54,10 +59,15 @@ func (r *Reader) CopyTo(ctx context.Context, w io.Writer, o CopyOptions) error {
 // Frames calls fn with the image of every frame in order, its pages proven by their digests; it
 // is good until fn returns. Errors: as for CopyTo, and fn's.
 func (r *Reader) Frames(ctx context.Context, o CopyOptions, fn func(image []byte) error) error {
-	if _, err := r.frameDigests(); err != nil { // every byte counts
+	return r.eachFrame(ctx, o, r.decodeStored, fn)
+}
+
+func (r *Reader) eachFrame(ctx context.Context, o CopyOptions, by func(list []byte) func(*decodedFrame) error, fn func(image []byte) error) error {
+	list, err := r.frameDigests()
+	if err != nil { // every byte counts
 		return err
 	}
-	p := r.startDecoding(o.workers(), r.allFrames(), r.decode)
+	p := r.startDecoding(o.workers(), r.allFrames(), by(list))
 	defer p.Stop()
 	digests := r.digests()
 	for f := p.Next(); f != nil; f = p.Next() {
@@ -105,9 +115,9 @@ func (h *hashing) wait()          { <-h.done }
 func (h *hashing) stop()          { close(h.todo) }
 
 // Verify proves every byte of the archive: what Open and CopyTo prove, with
-// the image going nowhere.
+// the image going nowhere, and the checksum of every frame.
 func (r *Reader) Verify(ctx context.Context, o CopyOptions) error {
-	return r.CopyTo(ctx, io.Discard, o)
+	return r.copyTo(ctx, io.Discard, o, func([]byte) func(*decodedFrame) error { return r.decode })
 }
 
 // PageDigests calls fn with the stored digest of every page in order, pgno

@@ -381,3 +381,41 @@ func TestFileThatShrinksIsTruncated(t *testing.T) {
 type panicking struct{}
 
 func (panicking) Write([]byte) (int, error) { panic("no writer") }
+
+// If this fails, a restore goes by neither the digest of a frame as it is stored nor its checksum, or refuses an image that is sound; or a
+// verification no longer says that zstd takes the archive.
+func TestFramesAreProvenByDigestOrChecksum(t *testing.T) {
+	stored, image := smallArchive(t)
+	last := func(r *Reader) *byte { return &stored[r.offsets[1]-1] } // of the first frame's checksum
+	for _, c := range []struct {
+		name             string
+		checksum, digest byte // bits that are wrong
+		known            bool // the list has the digest of the frame as it is then
+		copies, verifies bool
+	}{
+		{name: "sound", copies: true, verifies: true},
+		{name: "another digest", digest: 1, copies: true, verifies: true},
+		{name: "another checksum", checksum: 1},
+		{name: "another checksum, and its digest", checksum: 1, known: true, copies: true},
+	} {
+		r := open(t, stored)
+		*last(r) ^= c.checksum
+		list, err := r.frameDigests()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list[0] ^= c.digest
+		if c.known {
+			d := frameDigest(r.seed, 0, stored[:r.offsets[1]])
+			copy(list, d[:])
+		}
+		got, err := copied(r)
+		if c.copies && (err != nil || !bytes.Equal(got, image)) || !c.copies && !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: copy: %v", c.name, err)
+		}
+		if err := r.Verify(t.Context(), CopyOptions{}); c.verifies && err != nil || !c.verifies && !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: verify: %v", c.name, err)
+		}
+		*last(r) ^= c.checksum
+	}
+}

@@ -25,6 +25,7 @@ type Reader struct {
 	info    Info
 	offsets []int64 // of every data frame, and the end of the last one
 	dec     *zstd.Decoder
+	quick   *zstd.Decoder // for frames whose stored bytes are proven
 	cache   frameCache
 
 	proving sync.Mutex // guards what follows
@@ -90,6 +91,10 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	quick, err := seekable.NewProvenDecoder()
+	if err != nil {
+		return nil, err
+	}
 	seed, err := ParseSeed(meta.PageSeed)
 	if err != nil {
 		return nil, fmt.Errorf("%w: metadata: %w", ErrDamaged, err)
@@ -101,6 +106,7 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 		info:    meta.info(size),
 		offsets: offsets,
 		dec:     dec,
+		quick:   quick,
 		cache:   newFrameCache(meta.FrameBytes, runtime.GOMAXPROCS(0)),
 	}, nil
 }

@@ -81,8 +81,10 @@ func (b *frameBuffers) load(r *Reader, i int64) ([]byte, error) {
 }
 
 // decode decompresses frame i, which was read.
-func (b *frameBuffers) decode(r *Reader, i int64) ([]byte, error) {
-	image, err := seekable.Decode(r.dec, b.compressed, b.image, int(r.meta.frameImageBytes(i)))
+func (b *frameBuffers) decode(r *Reader, i int64) ([]byte, error) { return b.decodeBy(r.dec, r, i) }
+
+func (b *frameBuffers) decodeBy(dec *seekable.Decoder, r *Reader, i int64) ([]byte, error) {
+	image, err := seekable.Decode(dec, b.compressed, b.image, int(r.meta.frameImageBytes(i)))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, r.where(i), err)
 	}

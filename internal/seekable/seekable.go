@@ -58,16 +58,25 @@ func NewEncoder(level zstd.EncoderLevel, frameBytes int) (*zstd.Encoder, error) 
 }
 
 // NewDecoder returns a decoder of such frames, by DecodeAll, which is safe for concurrent use.
-func NewDecoder() (*zstd.Decoder, error) {
+func NewDecoder() (*zstd.Decoder, error) { return newDecoder(false) }
+
+// NewProvenDecoder is NewDecoder for frames whose stored bytes are proven: it leaves their checksums out.
+func NewProvenDecoder() (*zstd.Decoder, error) { return newDecoder(true) }
+
+func newDecoder(proven bool) (*zstd.Decoder, error) {
 	d, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(0),
 		zstd.WithDecoderMaxMemory(MaxFrameBytes),
-		zstd.WithDecodeAllCapLimit(true))
+		zstd.WithDecodeAllCapLimit(true),
+		zstd.IgnoreChecksum(proven))
 	if err != nil {
 		return nil, fmt.Errorf("make decoder: %w", err)
 	}
 	return d, nil
 }
+
+// room is what a buffer has behind the content: with it the decoder copies whole words, and not to the byte, a block before the end, too.
+const room = 64
 
 // Decode decompresses b, which has to be exactly one frame with so many bytes of content, into
 // a buffer that it may reuse.
@@ -75,10 +84,10 @@ func Decode(d *zstd.Decoder, b, buf []byte, content int) ([]byte, error) {
 	if err := CheckFrame(b, content); err != nil {
 		return nil, err
 	}
-	if cap(buf) < content {
-		buf = make([]byte, 0, content)
+	if cap(buf) < content+room {
+		buf = make([]byte, 0, content+room)
 	}
-	out, err := d.DecodeAll(b, buf[:0:content])
+	out, err := d.DecodeAll(b, buf[:0:content+room])
 	if err != nil {
 		return nil, err
 	}
