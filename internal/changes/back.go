@@ -67,7 +67,7 @@ func (v *View) Back(ctx context.Context, base *archive.Reader, after, from, upTo
 
 // mapBack is Map that remembers what the captures from one on changed.
 func (l *Log) mapBack(ctx context.Context, after, from, upTo uint64) (*Map, error) {
-	m := &Map{places: map[uint32]place{}, dec: l.dec, back: &[]capturedPages{}, backFrom: from}
+	m := &Map{places: map[uint32]place{}, dec: l.dec.pages, back: &[]capturedPages{}, backFrom: from}
 	if err := l.readMap(ctx, m, after, upTo); err != nil {
 		return nil, errors.Join(fmt.Errorf("map the change log: %w", err), m.Close())
 	}

@@ -39,7 +39,7 @@ type Log struct {
 	cut    int64 // bytes of an unfinished capture that Open cut off
 
 	enc *seekable.Encoder
-	dec *seekable.Decoder
+	dec decoders
 }
 
 // Open opens the log in dir, which is made where it is missing, and cuts off what a crash left
@@ -65,7 +65,7 @@ func Open(dir string, head Head) (_ *Log, err error) {
 	if l.enc, err = seekable.NewEncoder(seekable.Fastest, partBytes); err != nil {
 		return nil, err
 	}
-	if l.dec, err = seekable.NewDecoder(); err != nil {
+	if l.dec, err = newDecoders(); err != nil {
 		return nil, err
 	}
 	if _, err := durable.Sweep(dir); err != nil {
@@ -143,7 +143,7 @@ func (l *Log) recover() error {
 	if err := l.follow(s); err != nil {
 		return err
 	}
-	list, end, err := s.finished(l.dec)
+	list, end, err := s.finished(l.dec.frames)
 	if err != nil {
 		return err
 	}
@@ -302,7 +302,7 @@ func (l *Log) Seal() (err error) {
 	if err := l.there(); err != nil {
 		return err
 	}
-	if _, err := l.open.prove(context.Background(), l.dec, l.open.start); err != nil {
+	if _, err := l.open.prove(context.Background(), l.dec.frames, l.open.start); err != nil {
 		return err
 	}
 	tail, err := l.open.appendEnd(l.list, l.end)
@@ -359,9 +359,7 @@ func (l *Log) with(s Sealed, fn func(*segment) error) error {
 // calling it.
 func (l *Log) Close() error {
 	l.closed = true
-	if l.dec != nil {
-		l.dec.Close()
-	}
+	l.dec.close()
 	if l.file == nil {
 		return nil
 	}

@@ -49,7 +49,7 @@ type storedPart struct {
 // changed. The first is 0 for all. It is closed by the caller; segments that are thinned meanwhile
 // stay readable.
 func (l *Log) Map(ctx context.Context, after, upTo uint64) (*Map, error) {
-	m := &Map{places: map[uint32]place{}, dec: l.dec}
+	m := &Map{places: map[uint32]place{}, dec: l.dec.pages}
 	if err := l.readMap(ctx, m, after, upTo); err != nil {
 		m.Close()
 		return nil, fmt.Errorf("map the change log: %w", err)

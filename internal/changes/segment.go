@@ -100,6 +100,27 @@ type partBuffers struct {
 	at                  int64
 }
 
+// decoders decompress the frames of segments.
+type decoders struct {
+	frames *seekable.Decoder // proves their checksums
+	pages  *seekable.Decoder // does not, for pages that are proven by their digests
+}
+
+func newDecoders() (d decoders, err error) {
+	if d.frames, err = seekable.NewDecoder(); err == nil {
+		d.pages, err = seekable.NewProvenDecoder()
+	}
+	return d, err
+}
+
+func (d decoders) close() {
+	for _, d := range []*seekable.Decoder{d.frames, d.pages} {
+		if d != nil {
+			d.Close()
+		}
+	}
+}
+
 // content decompresses the pages of a frame, one after the other; it is good until the buffers' next use.
 func (s *segment) content(d *seekable.Decoder, p storedPart, b *partBuffers) ([]byte, error) {
 	switch {

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	"example.com/snapd/internal/seekable"
 )
 
 // looks is how often a View looks at a directory that changes while it looks.
@@ -67,8 +65,8 @@ func (v *View) vanished(err error) bool {
 // sealed meanwhile is in both. With lasting, damage of the open one is no append that is under way.
 func (v *View) lookOnce(lasting bool) (same bool, err error) {
 	l := Log{dir: v.dir, closed: true}
-	if l.dec = v.log.dec; l.dec == nil {
-		if l.dec, err = seekable.NewDecoder(); err != nil {
+	if l.dec = v.log.dec; l.dec.frames == nil {
+		if l.dec, err = newDecoders(); err != nil {
 			return false, err
 		}
 	}
@@ -129,7 +127,7 @@ func (l *Log) view(f *os.File) error {
 	} else if s.head != l.head {
 		return fmt.Errorf("%s: %w: it is of another log", openName, ErrDamaged)
 	}
-	list, end, err := s.finished(l.dec)
+	list, end, err := s.finished(l.dec.frames)
 	if list = l.superseded(list); len(list) > 0 {
 		s.size = end
 		l.list, l.end, l.open = list, end, s
@@ -178,8 +176,6 @@ func (v *View) Close() error {
 		f.Close() // only read
 	}
 	v.held = nil
-	if v.log.dec != nil {
-		v.log.dec.Close()
-	}
+	v.log.dec.close()
 	return nil
 }
