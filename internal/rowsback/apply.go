@@ -91,7 +91,7 @@ func (w *Work) run(ctx context.Context, left []step, each func()) error {
 			if i%64 == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			changed, err := s.one(s.op)
+			changed, err := s.whole(ctx, s.op)
 			switch {
 			case (isUnique(err) || s.remove && isConstraint(err)) && s.conn.InTransaction(): // else a trigger's OR ROLLBACK has ended it
 				if again = append(again, s); first == nil {
@@ -141,6 +141,27 @@ func (a *applying) close() {
 	for _, st := range a.updates {
 		st.Close()
 	}
+}
+
+// whole is one, after whose error nothing of it is left: where a trigger may say OR FAIL, what was done before stays.
+func (a *applying) whole(ctx context.Context, o op) (changed bool, err error) {
+	if !a.halfway {
+		return a.one(o)
+	}
+	if err := a.conn.Exec(ctx, "SAVEPOINT one_row"); err != nil {
+		return false, err
+	}
+	changed, err = a.one(o)
+	end := "RELEASE one_row"
+	if err != nil {
+		end = "ROLLBACK TO one_row; " + end
+	}
+	if a.conn.InTransaction() { // else a trigger has ended it
+		if e := a.conn.Exec(ctx, end); e != nil {
+			return false, e
+		}
+	}
+	return changed, err
 }
 
 func (a *applying) one(o op) (changed bool, err error) {

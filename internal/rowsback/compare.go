@@ -22,6 +22,7 @@ type Work struct {
 	tables  []*tableWork
 	plan    Plan
 	bound   *binder
+	halfway bool  // a trigger may end a statement in the middle
 	blocked int64 // rows that others are in the way of, and that are not to be left out
 }
 
@@ -209,6 +210,9 @@ func (c *Chosen) Compare(ctx context.Context, conn *sqlite.Conn) (*Work, error) 
 			return nil, err
 		}
 	}
+	w.halfway = slices.ContainsFunc(schema.Objects, func(o rowdiff.Object) bool {
+		return o.Type == "trigger" && strings.Contains(strings.ToUpper(o.SQL), "FAIL")
+	})
 	w.describe(schema)
 	w.plan.Bound = w.bound.sum()
 	return w, nil

@@ -406,3 +406,19 @@ func TestKeysOfAnyEncoding(t *testing.T) {
 		}
 	}
 }
+
+// Lost if this fails: the truth about what was done, and the undo of it, where a trigger's OR FAIL ends a statement and leaves what it did.
+func TestTriggersThatFailHalfway(t *testing.T) {
+	t.Parallel()
+	const tables = `CREATE TABLE a(id INTEGER PRIMARY KEY, x); CREATE TABLE once(n UNIQUE); INSERT INTO a VALUES(1,1),(2,2),(3,3);
+		CREATE TRIGGER r AFTER INSERT ON a WHEN new.id<>2 BEGIN INSERT OR FAIL INTO once VALUES(new.x+10); INSERT OR FAIL INTO once VALUES(7); END`
+	for _, policy := range []Policy{Skip, Fail, Replace} {
+		then, now := states(t, tables, "DELETE FROM a; INSERT INTO once VALUES(7)")
+		before := testdb.ShellQuery(t, now, "SELECT * FROM a; SELECT * FROM once")
+		p, _, err := bring(t, then, now, Options{Table: "a", Missing: true, OnConflict: policy})
+		got := testdb.ShellQuery(t, now, "SELECT * FROM a; SELECT * FROM once")
+		if policy == Skip && (err != nil || p.Inserted != 1 || p.Skipped != 2 || got != "2|2\n"+before) || policy != Skip && (!errors.Is(err, ErrConflict) || got != before) {
+			t.Errorf("%s: %+v, %v:\n%s", policy, p, err, got)
+		}
+	}
+}
