@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -30,6 +31,27 @@ type server struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	left  int64 // bytes until the connections break; 0 for never
+
+	said    lines // what the program did
+	running sync.WaitGroup
+}
+
+// lines are what programs write, of several at once.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func sftpServer(t testing.TB) string {
@@ -82,8 +104,7 @@ func startServer(t testing.TB) *server {
 	signer, err := ssh.NewSignerFromKey(s.host)
 	must(t, err)
 	config.AddHostKey(signer)
-	var running sync.WaitGroup
-	running.Go(func() {
+	s.running.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
@@ -92,15 +113,15 @@ func startServer(t testing.TB) *server {
 			s.mu.Lock()
 			s.conns = append(s.conns, conn)
 			s.mu.Unlock()
-			running.Go(func() { serve(&counted{conn, s}, config, program) })
+			s.running.Go(func() { serve(&counted{conn, s}, config, program, &s.said) })
 		}
 	})
-	t.Cleanup(func() { s.stop(); running.Wait() })
+	t.Cleanup(func() { s.stop(); s.running.Wait() })
 	return s
 }
 
 // serve runs the program for each session that asks for it.
-func serve(conn net.Conn, config *ssh.ServerConfig, program string) {
+func serve(conn net.Conn, config *ssh.ServerConfig, program string, said io.Writer) {
 	defer conn.Close()
 	_, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
@@ -121,7 +142,8 @@ func serve(conn net.Conn, config *ssh.ServerConfig, program string) {
 					continue
 				}
 				request.Reply(true, nil)
-				cmd := exec.Command(program, "-e")
+				cmd := exec.Command(program, "-e", "-l", "VERBOSE")
+				cmd.Stderr = said
 				in, err := cmd.StdinPipe()
 				if err != nil {
 					return

@@ -215,6 +215,35 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
+// If this fails, a copy has its name before the server's disk has its bytes, or other bytes than were sent.
+func TestSyncedAndReadBackBeforeItHasItsName(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	s := mustOpen(t, server.url(t.TempDir()), sftp.Options{})
+	if _, err := put(t, s, "o", []byte("content")); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	server.stop() // the program has said all
+	server.running.Wait()
+	did := ""
+	for line := range strings.Lines(server.said.String()) {
+		switch {
+		case strings.HasPrefix(line, "link ") || strings.HasPrefix(line, "hardlink "):
+			did += "named "
+		case strings.HasPrefix(line, "fsync "):
+			did += "synced "
+		case strings.Contains(line, "bytes read 0 written 7"):
+			did += "written "
+		case strings.Contains(line, "bytes read 7 written 0"):
+			did += "read "
+		}
+	}
+	if did != "synced written read named " {
+		t.Errorf("%q:\n%s", did, &server.said)
+	}
+}
+
 // If this fails, a server fills up with what crashes left.
 func TestSweep(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
