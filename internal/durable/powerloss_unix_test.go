@@ -4,6 +4,7 @@ package durable_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -81,6 +82,17 @@ func commit(path, content string, commit func(*durable.File) error) error {
 	return commit(f)
 }
 
+// in has do work in the directory as a root.
+func in(do func(root *os.Root) error) func(dir string) error {
+	return func(dir string) error {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return err
+		}
+		return errors.Join(do(root), root.Close())
+	}
+}
+
 // Lost if this fails: all that a function of this package made or removed before it
 // returned, to a power cut right after that; or both the old and the new, to one before.
 func TestPowerLoss(t *testing.T) {
@@ -123,6 +135,20 @@ func TestPowerLoss(t *testing.T) {
 		"MkdirAll": {tree{}, func(dir string) error {
 			return durable.MkdirAll(dir+"/a/b", 0o700)
 		}, tree{"a/b/": ""}, 3},
+		"CommitNew in a root": {tree{}, in(func(root *os.Root) error {
+			f, err := durable.CreateIn(root, "a", 0o600)
+			must(t, err)
+			_, err = f.Write([]byte("new"))
+			must(t, err)
+			_, err = f.CommitNew()
+			return err
+		}), tree{"a": "new"}, 3},
+		"RemoveIn": {tree{"a": "old", "b": "other"}, in(func(root *os.Root) error {
+			return durable.RemoveIn(root, "a")
+		}), tree{"b": "other"}, 2},
+		"MkdirAllIn": {tree{}, in(func(root *os.Root) error {
+			return durable.MkdirAllIn(root, "a/b", 0o700)
+		}), tree{"a/b/": ""}, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -193,3 +193,20 @@ func TestKeptAccess(t *testing.T) {
 		t.Errorf("without a list: %+v", k)
 	}
 }
+
+// Lost: the database, to a journal made of what is half written: the one that is in its place is taken for the old database's -journal, which
+// the swap is to remove.
+func TestTheJournalInPlaceIsNotTheOldOne(t *testing.T) {
+	const name = "in place, preserved with sidecars"
+	p := newPlace(t, scenarios[name].old)
+	dir := filepath.Dir(p.target.Database)
+	killedAt(t, "written in place", "run", name, dir)
+	killedAt(t, "journal placed", "finish", dir)
+	must(t, os.WriteFile(p.staged(t), []byte("damaged"), 0o600))
+	if end, err := p.target.Finish(t.Context()); err != nil || end.Outcome != swap.Undone {
+		t.Errorf("finish: %+v, %v", end, err)
+	}
+	if got := at(t, p.target.Database)[""]; got != "old" {
+		t.Errorf("undone, the database is %q", got)
+	}
+}
