@@ -146,19 +146,29 @@ func (c *chooser) add(r *Rows, id int64, values []sqlitefile.Value) error {
 	return nil
 }
 
-// scan adds the rows of the earlier state for which an expression is true, and keep, unless it is nil.
-func (c *chooser) scan(ctx context.Context, r *Rows, where string, bind []sqlitefile.Value, keep func([]sqlitefile.Value) bool) error {
+// filter is what else a row is chosen by: the value of an expression.
+type filter struct {
+	of   string
+	keep func(sqlitefile.Value) bool
+}
+
+// scan adds the rows of the earlier state for which an expression is true, and that also passes, unless that is nil.
+func (c *chooser) scan(ctx context.Context, r *Rows, where string, bind []sqlitefile.Value, also *filter) error {
 	names := make([]string, len(r.match.FromPlaces))
 	for i, place := range r.match.FromPlaces {
 		names[i] = r.match.From.Columns[place].Name
 	}
-	values := make([]sqlitefile.Value, len(names))
-	return c.sweep(ctx, r, quoted(names), where, bind, func(st *sqlite.Stmt) error {
+	columns, n := quoted(names), len(names)
+	if also != nil {
+		columns, n = columns+","+also.of, n+1
+	}
+	values := make([]sqlitefile.Value, n)
+	return c.sweep(ctx, r, columns, where, bind, func(st *sqlite.Stmt) error {
 		then, _ := c.d.Schemas()
-		if readValues(st, values, then.Encoding, r.match.Encoding); keep != nil && !keep(values) {
+		if readValues(st, values, then.Encoding, r.match.Encoding); also != nil && !also.keep(values[n-1]) {
 			return nil
 		}
-		return c.add(r, 0, values)
+		return c.add(r, 0, values[:len(names)])
 	})
 }
 

@@ -174,7 +174,7 @@ func (f *follower) parents(ctx context.Context, k foreignKey, r *Rows, rows []ro
 		there, err := find.StepFast()
 		find.Reset()
 		if err == nil && !there {
-			err = f.add(ctx, k.parent, condition, values, nil)
+			err = f.parent(ctx, k.parent, condition, values)
 		}
 		if err != nil {
 			return err
@@ -183,27 +183,75 @@ func (f *follower) parents(ctx context.Context, k foreignKey, r *Rows, rows []ro
 	return nil
 }
 
-// children adds the rows that referred to those that are gone, and are gone, too.
-func (f *follower) children(ctx context.Context, k foreignKey, r *Rows, gone []row) error {
-	places := r.places(k.to)
-	if places == nil {
+// parent adds the row that a condition finds in a table of the earlier state, if there was one.
+func (f *follower) parent(ctx context.Context, table, condition string, values []sqlitefile.Value) error {
+	then, _ := f.d.Schemas()
+	if _, ok := then.Table(table); !ok {
 		return nil
 	}
-	where := make([]string, len(k.from))
-	for i, column := range k.from {
-		where[i] = sqlite.QuoteName(column) + "=?"
+	r, err := f.of(ctx, table)
+	if err != nil {
+		return err
+	}
+	return f.add(ctx, r, condition, values, nil)
+}
+
+// children adds the rows that referred to those that are gone, and are gone, too. Which those are goes, as in SQLite, by the collation and the
+// affinity of the columns that are referred to, so these are on the left.
+func (f *follower) children(ctx context.Context, k foreignKey, r *Rows, gone []row) error {
+	places := r.places(k.to)
+	then, _ := f.d.Schemas()
+	if _, ok := then.Table(k.child); places == nil || !ok {
+		return nil // there was none
+	}
+	child, err := f.of(ctx, k.child)
+	if err != nil || child.places(k.from) == nil {
+		return err
 	}
 	if len(gone) > fewLookups && len(places) == 1 {
-		if ids := integers(gone, places[0]); ids != nil {
-			return f.childrenAtOnce(ctx, k, ids)
+		parent := "parent"
+		if strings.EqualFold(child.name(), parent) {
+			parent += "_"
+		}
+		column := parent + "." + sqlite.QuoteName(k.to[0])
+		keys := map[string]bool{}
+		for _, x := range gone {
+			keys[keyOf(x.values[places[0]])] = true
+		}
+		return f.add(ctx, child, sqlite.QuoteName(k.from[0])+" IS NOT NULL", nil, &filter{
+			of: "(SELECT " + column + " FROM main." + sqlite.QuoteName(r.match.From.Name) + " AS " + parent +
+				" WHERE " + column + "=" + sqlite.QuoteName(child.match.From.Name) + "." + sqlite.QuoteName(k.from[0]) + ")",
+			keep: func(v sqlitefile.Value) bool { return v.Kind != sqlitefile.Null && keys[keyOf(v)] },
+		})
+	}
+	var where []string
+	for i, to := range k.to {
+		to = "p." + sqlite.QuoteName(to)
+		where = append(where, to+"=?", to+"=c."+sqlite.QuoteName(k.from[i]))
+	}
+	t := child.match.From
+	columns := []string{t.RowID}
+	if t.RowID == "" {
+		columns = nil
+		for _, key := range t.Key {
+			columns = append(columns, t.Columns[key.Column].Name)
 		}
 	}
+	if len(columns) == 0 {
+		return unnamed(child)
+	}
+	of := make([]string, len(columns))
+	for i, column := range columns {
+		of[i] = "c." + sqlite.QuoteName(column)
+	}
+	condition := fmt.Sprintf("(%s) IN (SELECT %s FROM main.%s AS p, main.%s AS c WHERE %s)", quoted(columns), strings.Join(of, ","),
+		sqlite.QuoteName(r.match.From.Name), sqlite.QuoteName(t.Name), strings.Join(where, " AND "))
 	for _, x := range gone {
 		values, ok := x.at(places)
 		if !ok {
 			continue
 		}
-		if err := f.add(ctx, k.child, strings.Join(where, " AND "), values, nil); err != nil {
+		if err := f.add(ctx, child, condition, values, nil); err != nil {
 			return err
 		}
 	}
@@ -213,50 +261,19 @@ func (f *follower) children(ctx context.Context, k foreignKey, r *Rows, gone []r
 // fewLookups is up to how many rows' children are looked up one after another: the column may have no index.
 const fewLookups = 100
 
-// integers are the values of a column; nil where one is no integer, which could be equal to others.
-func integers(rows []row, place int) map[int64]bool {
-	ids := map[int64]bool{}
-	for _, x := range rows {
-		if x.values[place].Kind != sqlitefile.Integer {
-			return nil
-		}
-		ids[x.values[place].Int] = true
-	}
-	return ids
+// keyOf is a value as the key of a map.
+func keyOf(v sqlitefile.Value) string {
+	return fmt.Sprint(v.Kind, v.Int, v.Float, " ") + string(v.Bytes)
 }
 
-// childrenAtOnce is children by one reading of the table.
-func (f *follower) childrenAtOnce(ctx context.Context, k foreignKey, ids map[int64]bool) error {
-	return f.add(ctx, k.child, sqlite.QuoteName(k.from[0])+" IS NOT NULL", nil, func(r *Rows) func([]sqlitefile.Value) bool {
-		places := r.places(k.from)
-		return func(values []sqlitefile.Value) bool {
-			return places != nil && values[places[0]].Kind == sqlitefile.Integer && ids[values[places[0]].Int]
-		}
-	})
-}
-
-// add adds the rows of a table of the earlier state for which a condition, and keep where it is not nil, is true, and that
-// are gone.
-func (f *follower) add(ctx context.Context, table, condition string, values []sqlitefile.Value, keep func(*Rows) func([]sqlitefile.Value) bool) error {
-	then, _ := f.d.Schemas()
-	if _, ok := then.Table(table); !ok {
-		return nil // there was none
-	}
-	r, listed, err := f.of(ctx, table)
-	if err != nil {
-		return err
-	}
+// add adds those rows of the earlier state that a condition and a filter choose, and that are gone.
+func (f *follower) add(ctx context.Context, r *Rows, condition string, values []sqlitefile.Value, also *filter) error {
 	from := len(r.rows)
-	var filter func([]sqlitefile.Value) bool
-	if keep != nil {
-		filter = keep(r)
-	}
-	if err := f.scan(ctx, r, condition, values, filter); err != nil {
+	if err := f.scan(ctx, r, condition, values, also); err != nil {
 		return err
 	}
 	if len(r.rows) > from && !r.keyed() {
-		return message.WithHint(fmt.Errorf("%w: rows of %s go with them, and it has no primary key that holds in both states", ErrRefused, r.name()),
-			"leave out --with-references, and bring those back by --missing")
+		return unnamed(r)
 	}
 	kept := r.rows[:from]
 	for _, x := range r.rows[from:] {
@@ -269,28 +286,34 @@ func (f *follower) add(ctx context.Context, table, condition string, values []sq
 		}
 	}
 	clear(r.rows[len(kept):])
-	if r.rows = kept; !listed && len(kept) > 0 {
+	if r.rows = kept; len(kept) > 0 && !slices.Contains(f.Chosen.rows, r) {
 		f.Chosen.rows = append(f.Chosen.rows, r)
 	}
 	return nil
 }
 
-// of returns the rows of a table, and whether they are among the chosen ones.
-func (f *follower) of(ctx context.Context, table string) (*Rows, bool, error) {
+// unnamed is the error for a table whose rows cannot be named.
+func unnamed(r *Rows) error {
+	return message.WithHint(fmt.Errorf("%w: rows of %s go with them, and it has no primary key that holds in both states", ErrRefused, r.name()),
+		"leave out --with-references, and bring those back by --missing")
+}
+
+// of returns the rows of a table.
+func (f *follower) of(ctx context.Context, table string) (*Rows, error) {
 	same := func(r *Rows) bool { return strings.EqualFold(r.name(), table) }
 	if i := slices.IndexFunc(f.Chosen.rows, same); i >= 0 {
-		return f.Chosen.rows[i], true, nil
+		return f.Chosen.rows[i], nil
 	}
 	for r := range f.now { // described before, without rows
 		if same(r) {
-			return r, false, nil
+			return r, nil
 		}
 	}
 	r, err := f.table(ctx, table)
 	if err == nil {
 		r.along = true
 	}
-	return r, false, err
+	return r, err
 }
 
 // places are the numbers of columns; nil where the rows do not have all of them.

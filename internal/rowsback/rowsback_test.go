@@ -395,6 +395,43 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000) INSER
 	}
 }
 
+// Lost if this fails: rows that referred in another spelling or type than the key has.
+func TestReferencesInOtherWordsComeAlong(t *testing.T) {
+	t.Parallel()
+	const many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) "
+	for what, tables := range map[string]string{
+		"collation":     "CREATE TABLE p(k TEXT PRIMARY KEY COLLATE NOCASE, v); CREATE TABLE c(id INTEGER PRIMARY KEY, p TEXT REFERENCES p ON DELETE CASCADE);" + many + "INSERT INTO p SELECT 'key'||i, i FROM n; INSERT INTO c SELECT v, upper(k) FROM p",
+		"no affinity":   "CREATE TABLE p(k INTEGER PRIMARY KEY, v); CREATE TABLE c(id INTEGER PRIMARY KEY, p REFERENCES p ON DELETE CASCADE);" + many + "INSERT INTO p SELECT i, i FROM n; INSERT INTO c SELECT v, CAST(k AS TEXT) FROM p",
+		"without rowid": "CREATE TABLE p(k NUMERIC UNIQUE, id INTEGER PRIMARY KEY); CREATE TABLE c(id, p TEXT REFERENCES p(k) ON DELETE CASCADE, PRIMARY KEY(p, id)) WITHOUT ROWID;" + many + "INSERT INTO p SELECT i, i FROM n; INSERT INTO c SELECT id, CAST(k AS TEXT) FROM p",
+		"two columns":   "CREATE TABLE p(k TEXT COLLATE NOCASE, n INT, PRIMARY KEY(k,n)); CREATE TABLE c(id INTEGER PRIMARY KEY, k, n, FOREIGN KEY(k,n) REFERENCES p ON DELETE CASCADE);" + many + "INSERT INTO p SELECT 'key', i FROM n; INSERT INTO c SELECT n, upper(k), n FROM p",
+		"its own":       "CREATE TABLE parent(k TEXT PRIMARY KEY COLLATE NOCASE, up REFERENCES parent ON DELETE CASCADE); CREATE VIEW c AS SELECT * FROM parent WHERE up IS NOT NULL; CREATE VIEW p AS SELECT * FROM parent WHERE up IS NULL;" + many + "INSERT INTO parent SELECT 'key'||i, NULL FROM n; INSERT INTO parent SELECT 'child'||k, upper(k) FROM parent",
+	} {
+		for _, n := range []int{3, fewLookups + 3} {
+			t.Run(fmt.Sprint(what, n), func(t *testing.T) {
+				table := "p"
+				if what == "its own" {
+					table = "parent"
+				}
+				then, now := states(t, fmt.Sprintf(tables, n), "PRAGMA foreign_keys=ON; DELETE FROM "+table)
+				const all = "SELECT count(*) FROM p; SELECT * FROM c ORDER BY 1"
+				if got := testdb.ShellQuery(t, now, all); got != "0" {
+					t.Fatalf("there are %s", got)
+				}
+				o := Options{Table: table, Where: "1", References: true}
+				if what == "its own" {
+					o.Where = "up IS NULL"
+				}
+				if p, script, err := bring(t, then, now, o); err != nil || p.Inserted != int64(2*n) {
+					t.Errorf("%+v, %v\n%.2000s", p, err, script)
+				}
+				if got, want := testdb.ShellQuery(t, now, all), testdb.ShellQuery(t, then, all); got != want {
+					t.Errorf("there are %.300s\nwant %.300s", got, want)
+				}
+			})
+		}
+	}
+}
+
 // Lost if this fails: rows that are named by their keys in a database of another encoding.
 func TestKeysOfAnyEncoding(t *testing.T) {
 	t.Parallel()
