@@ -147,7 +147,7 @@ sys.stdin.read()`, path)
 			return err
 		},
 		"deadline": func() error {
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			_, err := Check(ctx, path, Options{})
 			return err
