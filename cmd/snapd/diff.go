@@ -9,6 +9,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"example.com/snapd/internal/remote"
+	"example.com/snapd/internal/rowdiff"
 	"example.com/snapd/snapshot"
 )
 
@@ -19,6 +21,7 @@ type diffCmd struct {
 	Rows  bool   `help:"Show the rows, too."`
 	Limit int    `default:"100" placeholder:"N" help:"With --rows: at most so many of each table; 0: all. Default: 100."`
 	SQL   bool   `name:"sql" help:"Print the SQL that makes of A what B is, in one transaction: sqlite3 -bail FILE < patch.sql."`
+	copies
 }
 
 // Validate is called by the parser.
@@ -35,12 +38,47 @@ func (c *diffCmd) Validate() error {
 // Help is what the parser adds to the help of diff.
 func (diffCmd) Help() string {
 	return "Rows are matched by their primary key; where a table has none by rowid, or as a whole where VACUUM renumbered rowids. Generated columns are not compared. " +
-		"With --sql, triggers of the tables that change are dropped and made again, so that none runs; foreign keys are off."
+		"With --sql, triggers of the tables that change are dropped and made again, so that none runs; foreign keys are off. " +
+		"With --from both are states at that remote, and live is the database of --db."
 }
 
-func (c *diffCmd) reads() bool { return c.A != snapshot.Live && c.B != snapshot.Live }
+func (c *diffCmd) reads() bool { return c.From == "" && !c.live() }
+
+// live reports whether the database itself is one of the two.
+func (c *diffCmd) live() bool { return c.A == snapshot.Live || c.B == snapshot.Live }
 
 func (c *diffCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
+	return c.compare(a, func(o snapshot.DiffOptions) (snapshot.DiffResult, error) { return m.Diff(ctx, c.A, c.B, o) })
+}
+
+// onCopies compares states at a remote, one of them maybe with the database here; only the pages that are needed are fetched.
+func (c *diffCmd) onCopies(ctx context.Context, a *app, r *remote.Reader) error {
+	states := rowdiff.States{Scratch: r.Scratch, LockWait: snapshot.DefaultLockWait,
+		Image: func(ctx context.Context, id string) (rowdiff.State, error) { return stateThere(ctx, r, id) }}
+	if c.live() {
+		if a.DB == "" {
+			return &usageError{"live is the database here, and none is named", "add --db PATH, or compare two states at the remote"}
+		}
+		m, err := a.open(ctx, nil)
+		if err != nil {
+			return err
+		}
+		states.Database = m.Database()
+	}
+	return c.compare(a, func(o snapshot.DiffOptions) (done snapshot.DiffResult, err error) {
+		err = states.Compare(ctx, c.A, c.B, true, func(d *rowdiff.Diff, _, _ *rowdiff.Side) error {
+			done, err = d.Compare(ctx, o)
+			return err
+		})
+		if done.From, done.To = c.A, c.B; err != nil {
+			err = fmt.Errorf("diff %s %s: %w", c.A, c.B, err)
+		}
+		return done, err
+	})
+}
+
+// compare prints what diff returns for what is asked for.
+func (c *diffCmd) compare(a *app, diff func(snapshot.DiffOptions) (snapshot.DiffResult, error)) error {
 	if c.SQL && a.JSON {
 		return &usageError{"--sql prints SQL, not JSON", "leave out one of --sql and --json"}
 	}
@@ -59,7 +97,7 @@ func (c *diffCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 		list := changeList{w: legible{a.out}, limit: rows}
 		o.Each = list.add
 	}
-	r, err := m.Diff(ctx, c.A, c.B, o)
+	r, err := diff(o)
 	if err != nil || c.SQL {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"example.com/snapd/internal/message"
 	"example.com/snapd/internal/points"
 	"example.com/snapd/internal/remote"
+	"example.com/snapd/internal/rowdiff"
 	"example.com/snapd/snapshot"
 )
 
@@ -38,6 +39,24 @@ func insideThere(ctx context.Context, r *remote.Reader, id string, look func(*in
 	}
 	defer func() { err = errors.Join(err, inside.Close()) }()
 	return look(inside)
+}
+
+// stateThere opens a state at a remote to be compared; only the pages that differ, and those that lead to them, are read.
+func stateThere(ctx context.Context, r *remote.Reader, id string) (rowdiff.State, error) {
+	i, err := imageThere(ctx, r, id)
+	if err != nil {
+		return rowdiff.State{}, err
+	}
+	inside, err := inspect.New(i, i.Shape().Bytes(), i.Point.At, nil)
+	if err != nil {
+		return rowdiff.State{}, errors.Join(err, i.Close())
+	}
+	conn, err := inside.Conn()
+	if err != nil {
+		return rowdiff.State{}, errors.Join(err, inside.Close(), i.Close())
+	}
+	return rowdiff.State{Side: &rowdiff.Side{Conn: conn, Bytes: inside.Size(), Explain: inside.Explain, Keep: inside.Keep}, Pages: i, Failed: inside.Failed,
+		Close: func() error { return errors.Join(conn.Close(), inside.Close(), i.Close()) }}, nil
 }
 
 // onCopies lists the tables of a state at a remote.

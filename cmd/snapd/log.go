@@ -11,6 +11,8 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/dustin/go-humanize"
 
+	"example.com/snapd/internal/remote"
+	"example.com/snapd/internal/rowlog"
 	"example.com/snapd/snapshot"
 )
 
@@ -20,6 +22,7 @@ type logCmd struct {
 	Since moment `placeholder:"TIME" help:"Points of this time or later, as for restore --at: 13:00, yesterday, -2h."`
 	Until moment `placeholder:"TIME" help:"Points of this time or earlier."`
 	Limit int    `default:"20" placeholder:"N" help:"At most so many points, the newest; 0: all. Default: 20."`
+	copies
 }
 
 // rowRef names a row on the command line.
@@ -59,9 +62,37 @@ type logDocument struct {
 	NextCursor string              `json:"next_cursor"`
 }
 
-func (c *logCmd) reads() bool { return true }
+func (c *logCmd) reads() bool { return c.From == "" }
 
 func (c *logCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
+	q, err := c.query()
+	if err != nil {
+		return err
+	}
+	return c.list(a, q, func(q snapshot.LogQuery) ([]snapshot.LogEntry, string, error) { return m.Log(ctx, q) })
+}
+
+// onCopies looks at the recovery points of a remote. The change log of the time that is asked for is copied to a scratch directory.
+func (c *logCmd) onCopies(ctx context.Context, a *app, r *remote.Reader) error {
+	q, err := c.query()
+	if err != nil {
+		return err
+	}
+	set, err := r.Set(ctx, q.From)
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	return c.list(a, q, func(q snapshot.LogQuery) ([]snapshot.LogEntry, string, error) {
+		page, next, err := rowlog.Read(ctx, set, r.OpenBackup, r.Scratch, q)
+		if err != nil {
+			err = fmt.Errorf("log: %w", err)
+		}
+		return page, next, err
+	})
+}
+
+// query is what is asked for.
+func (c *logCmd) query() (snapshot.LogQuery, error) {
 	q := snapshot.LogQuery{Table: c.Table, Limit: c.Limit}
 	if c.Row.table != "" {
 		q.Table, q.Key = c.Row.table, c.Row.key
@@ -76,13 +107,18 @@ func (c *logCmd) on(ctx context.Context, a *app, m *snapshot.Manager) error {
 		}
 		t, ok := parseMoment(string(bound.word), time.Now())
 		if !ok {
-			return notATime(bound.flag, bound.word)
+			return q, notATime(bound.flag, bound.word)
 		}
 		*bound.to = t
 	}
+	return q, nil
+}
+
+// list prints the points that read returns.
+func (c *logCmd) list(a *app, q snapshot.LogQuery, read func(snapshot.LogQuery) ([]snapshot.LogEntry, string, error)) error {
 	doc := logDocument{Points: []snapshot.LogEntry{}}
 	for { // a call looks at a bounded number of points
-		page, next, err := m.Log(ctx, q)
+		page, next, err := read(q)
 		if err != nil {
 			return err
 		}

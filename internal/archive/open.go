@@ -19,7 +19,7 @@ import (
 // Reader reads an archive. All methods but Close may be called concurrently.
 type Reader struct {
 	r       io.ReaderAt
-	closer  io.Closer // nil when the caller's
+	closer  io.Closer // of r; nil when the caller's
 	meta    metadata
 	seed    Seed
 	info    Info
@@ -111,13 +111,16 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	}, nil
 }
 
+// Closing has Close close c, too: what the archive is read from.
+func (r *Reader) Closing(c io.Closer) { r.closer = c }
+
 // Info describes the archive.
 func (r *Reader) Info() Info { return r.info }
 
 // Seed returns the seed of the page digests. It is a secret; see [Seed].
 func (r *Reader) Seed() Seed { return r.seed }
 
-// Close closes the file that Open opened; reads after it are errors. The
+// Close closes the file that Open opened, or what Closing was given; reads after it are errors. The
 // second time it does nothing.
 func (r *Reader) Close() error {
 	if r.closer == nil {

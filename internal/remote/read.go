@@ -373,7 +373,7 @@ func (r *Reader) Backups() []catalog.Entry {
 // it. Else it needs a check of its own.
 func (r *Reader) Vouched(e catalog.Entry) bool { return r.vouched[e.ID] }
 
-// OpenBackup opens the archive of a backup; Close of the Reader closes it.
+// OpenBackup opens the archive of a backup. Close of the Reader closes those that are open.
 func (r *Reader) OpenBackup(e catalog.Entry) (*archive.Reader, error) {
 	n, ok := r.backups[e.ID]
 	if !ok {
@@ -384,13 +384,22 @@ func (r *Reader) OpenBackup(e catalog.Entry) (*archive.Reader, error) {
 		return nil, fmt.Errorf("backup %s: %w", e.ID, err)
 	}
 	b := newBlocks(r.ctx, c)
-	r.open = append(r.open, b)
 	a, err := archive.NewReader(b, c.Size())
 	if err != nil {
-		return nil, fmt.Errorf("backup %s: %w", e.ID, err)
+		return nil, fmt.Errorf("backup %s: %w", e.ID, errors.Join(err, b.Close()))
 	}
+	r.open = append(r.open, b)
+	a.Closing(closing(func() error {
+		r.open = slices.DeleteFunc(r.open, func(o *blocks) bool { return o == b })
+		return b.Close()
+	}))
 	if got := a.Info().ImageBLAKE3; got != e.ImageBLAKE3 {
-		return nil, fmt.Errorf("backup %s: %w: the archive's image digest %s is not the catalog's %s", e.ID, archive.ErrDamaged, got, e.ImageBLAKE3)
+		return nil, errors.Join(fmt.Errorf("backup %s: %w: the archive's image digest %s is not the catalog's %s", e.ID, archive.ErrDamaged, got, e.ImageBLAKE3), a.Close())
 	}
 	return a, nil
 }
+
+// closing is an io.Closer.
+type closing func() error
+
+func (c closing) Close() error { return c() }

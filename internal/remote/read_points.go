@@ -106,6 +106,33 @@ func (r *Reader) Points(ctx context.Context, q points.Query) (page []points.Poin
 	return set.List(q)
 }
 
+// Set is the states of a time and later, and the one before it; of a zero time all. Their segments are copied to the scratch directory.
+func (r *Reader) Set(ctx context.Context, since time.Time) (*points.Set, error) {
+	return r.set(ctx, func() (list []Name) {
+		timelines := map[uint64]bool{}
+		for _, n := range r.segments(0) {
+			if !timelines[n.Timeline] {
+				timelines[n.Timeline] = true
+				list = append(list, r.segmentsSince(n.Timeline, since)...)
+			}
+		}
+		return list
+	})
+}
+
+// segmentsSince are those of a timeline that the states of a time and later need, and the one before.
+func (r *Reader) segmentsSince(timeline uint64, since time.Time) []Name {
+	all := r.segments(timeline)
+	if since.IsZero() {
+		return all
+	}
+	first := r.neededOf(timeline, 0, since)
+	if len(first) == 0 {
+		return all
+	}
+	return all[slices.Index(all, first[0]):]
+}
+
 // set is the states that segments, and all backups, have.
 func (r *Reader) set(ctx context.Context, segments func() []Name) (*points.Set, error) {
 	if err := r.stage(ctx, segments); err != nil {
