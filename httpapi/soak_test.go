@@ -99,9 +99,7 @@ func TestManyClients(t *testing.T) {
 			}
 		})
 	}
-	enough := func() bool {
-		return lists.Load() >= int64(clients) && events.Load() >= int64(clients) && unchanged.Load() > 0
-	}
+	enough := func() bool { return lists.Load() >= int64(clients) && events.Load() >= int64(clients) }
 	for i := 0; i < rounds || !enough() && i < 100*rounds && !t.Failed(); i++ {
 		a.change()
 		var err error
@@ -114,6 +112,8 @@ func TestManyClients(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for tick := time.NewTicker(10 * time.Millisecond); unchanged.Load() == 0 && t.Context().Err() == nil && !t.Failed(); <-tick.C {
+	} // on a slow machine each answer is of another round
 	stop()
 	group.Wait()
 	client.CloseIdleConnections()
