@@ -18,6 +18,8 @@ const (
 	aheadBlocks = 12
 	// keptBlocks bounds the memory: what is kept, is being read, or is waited for.
 	keptBlocks = 18
+	// none is no block, and none that comes before one.
+	none = -2
 )
 
 // content is an object as it can be read: a sealed one decrypted.
@@ -38,7 +40,7 @@ type blocks struct {
 	kept   map[int64]*block
 	free   [][]byte // of blocks that were dropped
 	clock  int64
-	newest int64 // the highest block of the sequence that is being read, -1 for none
+	newest int64 // the highest block of the sequence that is being read, or none
 	begun  int64 // the first one after those of it that are begun
 }
 
@@ -54,7 +56,7 @@ type block struct {
 
 func newBlocks(ctx context.Context, of content) *blocks {
 	ctx, stop := context.WithCancel(ctx)
-	return &blocks{ctx: ctx, stop: stop, of: of, kept: map[int64]*block{}, newest: -1}
+	return &blocks{ctx: ctx, stop: stop, of: of, kept: map[int64]*block{}, newest: none}
 }
 
 // Close ends what is being read.
@@ -115,10 +117,10 @@ func (b *blocks) get(k int64) *block {
 	defer b.mu.Unlock()
 	_, kept := b.kept[k]
 	switch {
-	case k == b.newest || k == b.newest+1:
+	case k == b.newest+1:
 		b.newest = k
 		b.readAhead(k)
-	case !kept:
+	case !kept && k != b.newest: // a second read of a block is not yet a sequence
 		b.newest, b.begun = k, k+1
 	}
 	bl, kept := b.kept[k]
